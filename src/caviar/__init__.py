@@ -1,0 +1,44 @@
+"""caviar: sweeps that are fast, honest and easy to read.
+
+What a task may use: `main` (the entry), `instantiate` (an allowlisted `hydra.utils.instantiate`),
+`report` and `record` (what the run tells), `run_dir` (where it may write), `UsageError`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from caviar.errors import UsageError, usage_error
+    from caviar.experiment import Experiment
+    from caviar.entry import main
+    from caviar.runs.active import record, report, run_dir
+    from caviar.security import instantiate
+
+_HOMES = {
+    "Experiment": "caviar.experiment",
+    "UsageError": "caviar.errors",
+    "instantiate": "caviar.security",
+    "main": "caviar.entry",
+    "record": "caviar.runs.active",
+    "report": "caviar.runs.active",
+    "run_dir": "caviar.runs.active",
+    "usage_error": "caviar.errors",
+}
+
+__all__ = [
+    "Experiment",
+    "UsageError",
+    "instantiate",
+    "main",
+    "record",
+    "report",
+    "run_dir",
+    "usage_error",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use, so that `import caviar` costs a worker or the command line nothing.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'caviar' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

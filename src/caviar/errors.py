@@ -1,0 +1,34 @@
+"""Bad input, told in one line: the key, the value, what is wrong, and the nearest valid choice."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UsageError(ValueError):
+    """Input that cannot work. Its text is one line; the process that meets it exits with status 2."""
+
+
+def usage_error(
+    key: str, value: object, problem: str, choices: Iterable[object] | None = None
+) -> UsageError:
+    """Build the one line ``key=value: problem``, with the nearest of ``choices`` and all of them.
+
+    Args:
+        key: the setting's full name, as the user would write it (``optimizer.lr``).
+        value: what was given.
+        problem: what is wrong with it (``no such metric``).
+        choices: what would have been right, if that can be listed.
+    """
+    text = f"{key}={value}: {problem}"
+    if choices is not None:
+        names = [str(choice) for choice in choices]
+        near = nearest(str(value), names)
+        text += f"; did you mean {near}?" if near else ""
+        text += f" (one of: {', '.join(names)})" if names else ""
+    return UsageError(" ".join(text.split()))
+
+
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """The choice most like ``name``, or None where none is at all like it."""
+    found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.4)
+    return found[0] if found else None

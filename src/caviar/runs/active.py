@@ -1,0 +1,64 @@
+"""The run under way in this process, and what a task may tell it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Listener(Protocol):
+    """Who hears a run's intermediate values: the worker's connection to its controller."""
+
+    def reported(self, value: float, step: int) -> None: ...
+
+
+@dataclass
+class ActiveRun:
+    """A run while its task is being called.
+
+    Attributes:
+        dir: the run folder.
+        facts: what the task recorded; it goes into ``result.json``.
+        listener: who hears intermediate values, if anybody does.
+    """
+
+    dir: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+    listener: Listener | None = None
+
+
+_active: ActiveRun | None = None
+
+
+def active_run() -> ActiveRun | None:
+    """The run under way in this process, or None outside one."""
+    return _active
+
+
+@contextmanager
+def activate(run: ActiveRun) -> Iterator[ActiveRun]:
+    """Make ``run`` the one that `run_dir`, `record` and `report` speak to."""
+    global _active
+    outer, _active = _active, run
+    try:
+        yield run
+    finally:
+        _active = outer
+
+
+def run_dir() -> Path | None:
+    """The folder of the run under way, or None outside one."""
+    return _active.dir if _active else None
+
+
+def record(**facts: Any) -> None:
+    """Add plain facts (``best_epoch=3``) to the run's ``result.json``; outside a run, do nothing."""
+    if _active:
+        _active.facts.update(facts)
+
+
+def report(value: float, step: int) -> None:
+    """Report an intermediate value of the objective after ``step``; outside a sweep, do nothing."""
+    if _active and _active.listener:
+        _active.listener.reported(float(value), int(step))

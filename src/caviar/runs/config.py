@@ -1,0 +1,73 @@
+"""Writing a resolved config, with what must not be resolved left as it was written."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.basecontainer import BaseContainer
+from omegaconf.errors import OmegaConfBaseException
+
+_LEFT_AS_WRITTEN = ("oc.env", "hydra")
+"""Resolvers whose value belongs to one person, one machine or one run: a token, a folder."""
+
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """``config`` as plain containers, every interpolation resolved but those that lead to a secret.
+
+    A node that reaches ``${oc.env:…}`` or ``${hydra:…}``, directly or through other nodes, keeps the
+    text it was written with, so no environment variable ever lands in a file.
+    """
+    with _refusing_resolvers():
+        return _plain(config)
+
+
+def to_yaml(value: Any) -> str:
+    """Plain containers as YAML, in the order given."""
+    return yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False
+    )
+
+
+class _LeftAsWritten(Exception):
+    pass
+
+
+def _plain(node: DictConfig | ListConfig) -> Any:
+    if node._is_none() or node._is_missing():
+        return None if node._is_none() else "???"
+    if isinstance(node, DictConfig):
+        return {str(key): _value(node, key) for key in node}
+    return [_value(node, index) for index in range(len(node))]
+
+
+def _value(parent: DictConfig | ListConfig, key: Any) -> Any:
+    raw = parent._get_node(key)
+    if raw is not None and OmegaConf.is_missing(parent, key):
+        return "???"
+    try:
+        value = parent[key]
+    except OmegaConfBaseException:
+        # Written as it stands: what it would resolve to is a secret, or cannot be had.
+        return raw._value()  # type: ignore[union-attr]
+    if isinstance(value, DictConfig | ListConfig):
+        return _plain(value)
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+@contextmanager
+def _refusing_resolvers() -> Iterator[None]:
+    def refuse(*_: Any) -> None:
+        raise _LeftAsWritten
+
+    resolvers = BaseContainer._resolvers
+    held = {name: resolvers[name] for name in _LEFT_AS_WRITTEN if name in resolvers}
+    for name in held:
+        OmegaConf.register_new_resolver(name, refuse, replace=True)
+    try:
+        yield
+    finally:
+        resolvers.update(held)

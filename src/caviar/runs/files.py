@@ -1,0 +1,23 @@
+"""Whole files or none: what a reader of a run folder may rely on."""
+
+import os
+from pathlib import Path
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write ``content`` beside ``path``, fsync it, and move it in, so no reader sees half a file.
+
+    Raises:
+        OSError: the disk is full or the folder is gone; ``path`` is then as it was.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,127 @@
+"""The run folder: its names, its making, and what a run writes into it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from caviar.errors import UsageError, usage_error
+from caviar.runs.files import write_atomic
+
+CONFIG = "config.yaml"
+OVERRIDES = "overrides.yaml"
+METRICS = "metrics.csv"
+RESULT = "result.json"
+LOG = "log.txt"
+CHECKPOINTS = "checkpoints"
+
+SCHEMA = 1
+"""Version of ``result.json``; it grows by one whenever a field changes its meaning."""
+
+
+@dataclass
+class Result:
+    """What ``result.json`` holds.
+
+    Attributes:
+        state: Optuna's word: RUNNING, COMPLETE, PRUNED or FAIL.
+        number: the trial's number in its study; None for a single run.
+        value: the score, or a list of scores where there are several objectives.
+        metric: the name of the score, where the task has one.
+        best_epoch: the epoch (from 0) that the score is of.
+        seconds: wall time of the task alone.
+        params: the searched hyperparameters, by name, as the run saw them.
+        checkpoint: the best checkpoint, relative to the run folder.
+        error: the last line of the traceback, where the run failed.
+        facts: what else the task recorded.
+    """
+
+    state: str
+    number: int | None = None
+    value: float | list[float] | None = None
+    metric: str | None = None
+    best_epoch: int | None = None
+    seconds: float | None = None
+    started: str | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    checkpoint: str | None = None
+    error: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def write(self, folder: Path) -> None:
+        """Write ``result.json`` whole. A NaN or infinite number stands as a string, for strict JSON."""
+        write_atomic(folder / RESULT, json.dumps(_strict(asdict(self)), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Result:
+        """Read ``result.json``.
+
+        Raises:
+            UsageError: there is none, it is not JSON, or a newer caviar wrote it.
+        """
+        path = folder / RESULT
+        try:
+            data = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise UsageError(f"{folder}: not a run folder (it has no {RESULT})") from None
+        except ValueError as error:
+            raise UsageError(f"{path}: not readable as JSON ({error})") from None
+        if data.get("schema", 0) > SCHEMA:
+            raise UsageError(f"{path}: schema {data['schema']}, but this caviar reads {SCHEMA}")
+        known = cls.__dataclass_fields__
+        return cls(**{key: _loose(value) for key, value in data.items() if key in known})
+
+    def take(self, facts: dict[str, Any]) -> None:
+        """Put what a task recorded where it belongs: into a field of its name, else into ``facts``."""
+        for key, value in facts.items():
+            if key in self.__dataclass_fields__ and key not in {"facts", "schema", "state"}:
+                setattr(self, key, value)
+            else:
+                self.facts[key] = value
+
+
+def make_folder(wanted: Path) -> Path:
+    """Make a new folder at ``wanted``; where the name is taken, at ``wanted-2``, ``wanted-3``, …
+
+    Raises:
+        UsageError: the name has characters other than ``A-Z a-z 0-9 . _ -``.
+    """
+    check_name(wanted.name)
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    candidate, number = wanted, 1
+    while True:
+        try:
+            candidate.mkdir(exist_ok=False)
+            return candidate
+        except FileExistsError:
+            number += 1
+            candidate = wanted.with_name(f"{wanted.name}-{number}")
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError unless ``name`` can be a folder's name on every system and in any shell."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name) or set(name) == {"."}:
+        raise usage_error("name", name, "a name is made of A-Z a-z 0-9 . _ - alone")
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return repr(value)
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return str(value)
+
+
+def _loose(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_loose(item) for item in value]
+    return float(value) if value in ("nan", "inf", "-inf") else value

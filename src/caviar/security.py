@@ -1,0 +1,77 @@
+"""What a config may bring to life: ``_target_`` is checked against an allowlist before use."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from hydra.utils import get_object
+from hydra.utils import instantiate as hydra_instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from caviar.errors import UsageError, usage_error
+
+ALLOWED = [
+    "project.",
+    "caviar.",
+    "torch.nn.",
+    "torch.optim.",
+    "lightning.pytorch.",
+    "torchmetrics.",
+    "optuna.",
+]
+
+
+def instantiate(config: Any, *args: Any, **kwargs: Any) -> Any:
+    """`hydra.utils.instantiate`, for targets in ALLOWED alone.
+
+    Raises:
+        UsageError: a ``_target_`` anywhere in ``config`` or ``kwargs`` is not allowed.
+    """
+    check_targets(config)
+    check_targets(kwargs)
+    return hydra_instantiate(config, *args, **kwargs)
+
+
+def check_targets(config: Any) -> None:
+    """Raise UsageError unless every ``_target_`` in ``config``, at any depth, is allowed."""
+    if isinstance(config, DictConfig | ListConfig):
+        config = OmegaConf.to_container(config, resolve=True)
+    for target in _targets(config):
+        check_target(target)
+
+
+def check_target(target: Any) -> None:
+    """Raise UsageError unless ``target`` names something that lives under an allowed prefix.
+
+    The name alone is not enough: ``project.data.table.os.system`` begins well and ends in ``os``.
+    So the object is looked up, and the module that defines it must be allowed too.
+    """
+    if not isinstance(target, str) or not _allowed(target):
+        raise _refused(target)
+    try:
+        found = get_object(target)
+    except Exception as error:
+        raise usage_error("_target_", target, f"cannot be imported ({error})") from error
+    home = getattr(found, "__module__", None)
+    if not isinstance(home, str) or not _allowed(f"{home}."):
+        raise _refused(target)
+
+
+def _targets(node: Any) -> Iterator[Any]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node["_target_"]
+        for value in node.values():
+            yield from _targets(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _targets(value)
+
+
+def _allowed(name: str) -> bool:
+    return name.startswith(tuple(ALLOWED))
+
+
+def _refused(target: object) -> UsageError:
+    return usage_error(
+        "_target_", target, f"not allowed (allowed prefixes: {', '.join(sorted(ALLOWED))})"
+    )
