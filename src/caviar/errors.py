@@ -9,7 +9,11 @@ class UsageError(ValueError):
 
 
 def usage_error(
-    key: str, value: object, problem: str, choices: Iterable[object] | None = None
+    key: str,
+    value: object,
+    problem: str,
+    choices: Iterable[object] | None = None,
+    like: str | None = None,
 ) -> UsageError:
     """Build the one line ``key=value: problem``, with the nearest of ``choices`` and all of them.
 
@@ -18,11 +22,12 @@ def usage_error(
         value: what was given.
         problem: what is wrong with it (``no such metric``).
         choices: what would have been right, if that can be listed.
+        like: what to find the nearest choice to, where it is only a part of ``value``.
     """
     text = f"{key}={value}: {problem}"
     if choices is not None:
         names = [str(choice) for choice in choices]
-        near = nearest(str(value), names)
+        near = nearest(like or str(value), names)
         text += f"; did you mean {near}?" if near else ""
         text += f" (one of: {', '.join(names)})" if names else ""
     return UsageError(" ".join(text.split()))

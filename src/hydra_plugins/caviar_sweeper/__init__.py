@@ -1,0 +1,99 @@
+"""The Hydra plugin: a thin shell. What it does is in `caviar.sweep`, imported when a sweep starts."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+
+class CaviarSweeper(Sweeper):
+    """Sweeps a Hydra app: ``hydra/sweeper=caviar``. Its settings are `caviar.sweep.settings`."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._settings = settings
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        self.hydra_context = hydra_context
+        self.task_function = task_function
+        self.config = config
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the sweep; a status other than 0 ends the process with it."""
+        import sys
+
+        from caviar.errors import UsageError
+        from caviar.sweep.settings import Settings
+        from caviar.sweep.sweep import run_sweep
+
+        try:
+            plain = OmegaConf.to_container(OmegaConf.create(self._settings), resolve=True)
+            settings = Settings(**{k: v for k, v in plain.items() if v is not None})  # type: ignore
+            status = run_sweep(
+                settings, arguments, self.config, self.hydra_context, self.task_function
+            )
+        except UsageError as error:
+            print(f"error: {error}", file=sys.stderr)
+            status = 2
+        if status:
+            raise SystemExit(status)
+
+
+@dataclass
+class CaviarSweeperConfig:
+    """What a config may set under ``hydra.sweeper``; explained in `caviar.sweep.settings`."""
+
+    _target_: str = "hydra_plugins.caviar_sweeper.CaviarSweeper"
+    _recursive_: bool = False
+    defaults: list[Any] = field(
+        default_factory=lambda: ["_self_", {"sampler": "random"}, {"executor": "local"}]
+    )
+    n_trials: int | None = None
+    metric: str | None = None
+    direction: Any = "minimize"
+    params: dict[str, Any] | None = None
+    when: dict[str, Any] | None = None
+    sampler: Any = MISSING
+    engine: str = "solo"
+    executor: Any = MISSING
+    storage: str | None = None
+    check: str | None = None
+    max_same_failures: int = 5
+
+
+_CHOICES: dict[str, dict[str, dict[str, Any]]] = {
+    "sampler": {
+        "random": {"_target_": "caviar.sweep.samplers.RandomSampler", "seed": None},
+        "grid": {"_target_": "caviar.sweep.samplers.GridSampler", "seed": 0, "points": None},
+        "tpe": {"_target_": "optuna.samplers.TPESampler", "seed": None, "constant_liar": True},
+    },
+    "executor": {
+        "inline": {"_target_": "caviar.executors.inline.InlineExecutor"},
+        "local": {
+            "_target_": "caviar.executors.local.LocalExecutor",
+            "workers": None,
+            "gpus_per_trial": 1,
+            "threads": None,
+            "devices": None,
+        },
+    },
+}
+
+
+def _register() -> None:
+    store = ConfigStore.instance()
+    store.store(
+        group="hydra/sweeper", name="caviar", node=CaviarSweeperConfig, provider="caviar_sweeper"
+    )
+    for group, choices in _CHOICES.items():
+        for name, node in choices.items():
+            store.store(
+                group=f"hydra/sweeper/{group}", name=name, node=node, provider="caviar_sweeper"
+            )
+
+
+_register()

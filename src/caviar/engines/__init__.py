@@ -1,0 +1,1 @@
+"""How a trial trains: ``solo``, one call of the task function."""

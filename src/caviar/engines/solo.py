@@ -1,0 +1,154 @@
+"""The solo engine: one trial is one call of the task function, inside its run folder."""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import env_override
+from omegaconf import DictConfig, open_dict, read_write
+
+from caviar.configs import update
+from caviar.runs import folder as names
+from caviar.runs.active import ActiveRun, Listener, activate
+from caviar.runs.config import resolved, to_yaml
+from caviar.runs.files import write_atomic
+from caviar.runs.folder import Result
+from caviar.trials import Failed, Finished, Job
+
+Task = Callable[[DictConfig], Any]
+
+
+class Solo:
+    """Runs trials one after the other in this process.
+
+    Args:
+        task: the function that a trial calls: config -> score.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._bases: dict[int, tuple[DictConfig, DictConfig]] = {}
+
+    def run(self, job: Job, listener: Listener) -> Finished | Failed:
+        """Run one trial and leave its run folder behind, whatever happens in the task."""
+        folder = Path(job.folder)
+        result = Result(
+            state="RUNNING",
+            number=job.number,
+            metric=job.metric,
+            params=job.params,
+            started=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        )
+        run = ActiveRun(folder, listener=listener)
+        start = perf_counter()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            result.write(folder)
+            with output_to(folder / names.LOG):
+                try:
+                    values = self._call(job, run)
+                except BaseException:
+                    traceback.print_exc()
+                    raise
+        except (Exception, SystemExit) as error:
+            seconds = perf_counter() - start
+            line = " ".join(f"{type(error).__name__}: {error}".split())
+            result.state, result.error, result.seconds = "FAIL", line, round(seconds, 6)
+            result.take(run.facts)
+            result.write(folder)
+            return Failed(job.number, line, traceback.format_exc(), seconds)
+        seconds = perf_counter() - start
+        result.state, result.seconds = "COMPLETE", round(seconds, 6)
+        result.value = values[0] if len(values) == 1 else values
+        result.take(run.facts)
+        result.write(folder)
+        return Finished(job.number, values, seconds, run.facts)
+
+    def _call(self, job: Job, run: ActiveRun) -> list[float]:
+        config, hydra_config = self._configs(job)
+        for name, value in job.values.items():
+            update(config, name, value)
+        HydraConfig.instance().cfg = hydra_config
+        with read_write(hydra_config), open_dict(hydra_config):
+            hydra_config.hydra.runtime.output_dir = str(run.dir)
+            hydra_config.hydra.job.num = job.number
+            hydra_config.hydra.job.id = str(job.number)
+            hydra_config.hydra.job.override_dirname = ",".join(job.overrides)
+            hydra_config.hydra.overrides.task = job.overrides
+        write_atomic(run.dir / names.CONFIG, to_yaml(resolved(config)))
+        write_atomic(run.dir / names.OVERRIDES, to_yaml(job.overrides))
+        with _in_folder(run.dir, hydra_config), env_override(hydra_config.hydra.job.env_set):
+            with activate(run):
+                return numbers(self._task(config))
+
+    def _configs(self, job: Job) -> tuple[DictConfig, DictConfig]:
+        """A fresh copy of the base for this trial, and its Hydra node, which is updated in place."""
+        if job.base.pickled is not None:
+            whole = pickle.loads(job.base.pickled)
+            hydra_config = DictConfig({"hydra": whole.hydra})
+            with read_write(whole), open_dict(whole):
+                del whole["hydra"]
+            self._bases[job.base.id] = (pickle.dumps(whole), hydra_config)
+        pickled, hydra_config = self._bases[job.base.id]
+        return pickle.loads(pickled), hydra_config
+
+
+def numbers(returned: Any) -> list[float]:
+    """A task's return value as a list of finite numbers, one an objective.
+
+    Raises:
+        ValueError: it is not a number or a list of numbers, or not finite.
+    """
+    items = list(returned) if isinstance(returned, list | tuple) else [returned]
+    try:
+        values = [float(item) for item in items]
+    except (TypeError, ValueError):
+        raise ValueError(f"a trial returns a number, but this one returned {returned!r}") from None
+    if not values or not all(math.isfinite(value) for value in values):
+        raise ValueError(f"a trial returns a finite number, but this one returned {returned!r}")
+    return values
+
+
+@contextmanager
+def output_to(path: Path) -> Iterator[None]:
+    """Send stdout and stderr, of this process and of what it starts, to the end of a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, original in zip((1, 2), kept, strict=True):
+            os.dup2(original, number)
+            os.close(original)
+        os.close(file)
+
+
+@contextmanager
+def _in_folder(folder: Path, hydra_config: DictConfig) -> Iterator[None]:
+    """Change to the run folder where the app asks for that (``hydra.job.chdir``)."""
+    if not hydra_config.hydra.job.chdir:
+        yield
+        return
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)

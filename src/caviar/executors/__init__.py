@@ -1,0 +1,1 @@
+"""Where workers live. Each executor passes the suite in ``tests/contracts``."""

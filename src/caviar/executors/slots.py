@@ -1,0 +1,118 @@
+"""Slots: which share of the machine each worker has, decided before any worker starts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from caviar.errors import usage_error
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A share of the machine that one worker occupies.
+
+    Attributes:
+        label: what a person calls it (``cpu:0``, ``gpu:1``).
+        env: environment variables that hold a process to it, set before torch is imported.
+    """
+
+    label: str
+    env: dict[str, str]
+
+
+def plan(
+    workers: int | None,
+    gpus_per_trial: float = 1,
+    threads: int | None = None,
+    devices: list[str] | None = None,
+) -> list[Slot]:
+    """Share out the machine.
+
+    With GPUs, a worker gets ``gpus_per_trial`` of them, whole ones or a fraction of one; no GPU gets
+    more workers than fit. Without, a worker gets ``threads`` CPU threads.
+
+    Args:
+        workers: how many; None for as many as fit.
+        gpus_per_trial: 0 leaves GPUs alone; a fraction is 1/n; else a whole number.
+        threads: CPU threads a worker; None for an even share of the cores.
+        devices: GPUs by index or UUID; None for all that this process may see.
+
+    Raises:
+        UsageError: more workers than fit, or a share that is neither 1/n nor whole.
+    """
+    for name, value in (("workers", workers), ("threads", threads)):
+        if value is not None and value < 1:
+            raise usage_error(f"executor.{name}", value, "must be at least 1")
+    gpus = (visible_gpus() if devices is None else devices) if gpus_per_trial else []
+    shares = _gpu_shares([str(gpu) for gpu in gpus], gpus_per_trial) if gpus else []
+    if gpus and workers is not None and workers > len(shares):
+        raise usage_error(
+            "executor.workers",
+            workers,
+            f"only {len(shares)} fit on {len(gpus)} GPUs at gpus_per_trial={gpus_per_trial:g}",
+        )
+    cores = usable_cores()
+    count = workers or len(shares) or max(cores // (threads or 1), 1)
+    cpu_env = _thread_env(threads or max(cores // count, 1))
+    if shares:
+        return [
+            Slot(f"gpu:{share}", {**cpu_env, **_gpu_env(share)}) for share in shares[:count]
+        ]
+    # A worker without a GPU share must not find one: trials would pile up on the first.
+    hidden = {"CUDA_VISIBLE_DEVICES": ""}
+    return [Slot(f"cpu:{index}", {**cpu_env, **hidden}) for index in range(count)]
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs this process may use, by index or UUID, found without initialising CUDA.
+
+    ``CUDA_VISIBLE_DEVICES`` is respected; the empty list where there is no NVIDIA driver.
+    """
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is not None:
+        return [name.strip() for name in listed.split(",") if name.strip() not in ("", "-1")]
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    try:
+        return [str(index) for index in range(pynvml.nvmlDeviceGetCount())]
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def usable_cores() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _gpu_shares(gpus: list[str], per_trial: float) -> list[str]:
+    if 0 < per_trial < 1:
+        tenants = round(1 / per_trial)
+        if abs(1 / per_trial - tenants) > 1e-6 * tenants:
+            raise usage_error("executor.gpus_per_trial", per_trial, "a fraction must be 1/n")
+        # Round robin, so that with fewer workers than shares every GPU has some.
+        return [gpu for _ in range(tenants) for gpu in gpus]
+    whole = int(per_trial)
+    if whole != per_trial or whole < 1:
+        raise usage_error("executor.gpus_per_trial", per_trial, "must be 0, 1/n or a whole number")
+    if whole > len(gpus):
+        raise usage_error("executor.gpus_per_trial", whole, f"there are only {len(gpus)} GPUs")
+    return [
+        ",".join(gpus[first : first + whole]) for first in range(0, len(gpus) - whole + 1, whole)
+    ]
+
+
+def _gpu_env(share: str) -> dict[str, str]:
+    # NVML counts GPUs in bus order; CUDA must count the same way for an index to mean the same card.
+    return {"CUDA_VISIBLE_DEVICES": share, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
+def _thread_env(threads: int) -> dict[str, str]:
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return dict.fromkeys(names, str(threads))

@@ -1,0 +1,81 @@
+"""The end of a sweep: the best trials, where the best checkpoint is, and how to look closer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from caviar.report.progress import short
+from caviar.runs.folder import Result
+from caviar.space.space import Space
+from caviar.sweep.loop import Outcome
+from caviar.sweep.settings import Settings
+
+ROWS = 10
+
+
+def print_summary(
+    folder: Path, trials: list[FrozenTrial], space: Space, settings: Settings, outcome: Outcome
+) -> None:
+    """Print how the sweep went: a table of the best trials and the way on from there."""
+    console = Console(soft_wrap=not os.isatty(1))
+    ranked = rank(trials, settings.directions)
+    say = lambda text: console.print(text, markup=False, highlight=False)  # noqa: E731
+    if outcome.stopped:
+        say(f"stopped: {outcome.stopped}")
+    if ranked:
+        console.print(_table(ranked[:ROWS], space, settings))
+    say(f"{outcome.complete} complete, {outcome.failed} failed; in {folder}")
+    if not ranked:
+        return
+    best = folder / "trials" / f"{ranked[0].number:04}"
+    checkpoint = Result.read(best).checkpoint
+    if checkpoint:
+        say(f"best checkpoint: {best / checkpoint}")
+    say(f"inspect it:      cat {best / 'result.json'}")
+
+
+def rank(trials: list[FrozenTrial], directions: list[str]) -> list[FrozenTrial]:
+    """Complete trials, best first; with several objectives, those that no other beats in all."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    signs = [-1 if direction == "maximize" else 1 for direction in directions]
+
+    def losses(trial: FrozenTrial) -> list[float]:
+        return [sign * value for sign, value in zip(signs, trial.values, strict=True)]
+
+    if len(directions) > 1:
+        complete = [
+            trial
+            for trial in complete
+            if not any(_dominates(losses(other), losses(trial)) for other in complete)
+        ]
+    return sorted(complete, key=lambda trial: (losses(trial), trial.number))
+
+
+def _dominates(a: list[float], b: list[float]) -> bool:
+    return all(x <= y for x, y in zip(a, b, strict=True)) and a != b
+
+
+def _table(trials: list[FrozenTrial], space: Space, settings: Settings) -> Table:
+    table = Table(title="best trials", title_justify="left")
+    table.add_column("trial", justify="right")
+    several = len(settings.directions) > 1
+    for index in range(len(settings.directions)):
+        name = settings.metric or "value"
+        table.add_column(f"{name} {index}" if several else name, justify="right")
+    for hyperparameter in space.hyperparameters:
+        table.add_column(Text(hyperparameter.name.lstrip("+")), justify="right")
+    for trial in trials:
+        cells: list[Any] = [str(trial.number), *(short(value) for value in trial.values)]
+        for hyperparameter in space.hyperparameters:
+            held = trial.params.get(hyperparameter.study_name)
+            exists = hyperparameter.study_name in trial.params
+            cells.append(short(hyperparameter.from_study(held)) if exists else "")
+        table.add_row(*(Text(cell) for cell in cells))
+    return table

@@ -1,0 +1,1 @@
+"""The space a sweep searches: hyperparameters, each on its scale, some under a condition."""

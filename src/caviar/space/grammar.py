@@ -1,0 +1,145 @@
+"""Reading a space: Hydra's own override grammar, so that a hydra-optuna-sweeper space works unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    IntervalSweep,
+    Override,
+    Quote,
+    QuotedString,
+    RangeSweep,
+    Transformer,
+)
+from hydra.errors import HydraException
+
+from caviar.errors import usage_error
+from caviar.space.hyperparameters import Choice, Hyperparameter, Interval, Range
+from caviar.space.scales import LINEAR, SCALES
+
+
+_QUOTE = Quote.single
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read: the hyperparameters to search, and the overrides that hold in every trial."""
+
+    hyperparameters: list[Hyperparameter]
+    fixed: list[str]
+
+
+def read(
+    params: Mapping[str, Any], arguments: Iterable[str], config_loader: ConfigLoader | None = None
+) -> Reading:
+    """Read a ``params`` block and the command line; where both name a key, the command line holds.
+
+    Args:
+        params: name -> text in the grammar, or a plain value.
+        arguments: the task's overrides, as Hydra hands them to a sweeper.
+        config_loader: needed for ``glob(…)`` over a config group.
+
+    Raises:
+        UsageError: text that the grammar does not know, or bounds that cannot work.
+    """
+    parser = OverridesParser.create(config_loader=config_loader)
+    found: dict[str, Override] = {}
+    deletions: list[str] = []
+    written = [f"{key}={_as_text(value)}" for key, value in params.items()]
+    for line in [*written, *arguments]:
+        try:
+            override = parser.parse_override(line)
+        except HydraException as error:
+            key, _, value = line.partition("=")
+            raise usage_error(key, value, str(error).splitlines()[0]) from error
+        if override.is_delete():
+            deletions.append(line)
+        else:
+            # Popped first, so that the order is that of the last mention.
+            found.pop(override.get_key_element().lstrip("+"), None)
+            found[override.get_key_element().lstrip("+")] = override
+    hyperparameters, fixed = [], list(deletions)
+    for override in found.values():
+        if override.is_sweep_override():
+            hyperparameters.append(_hyperparameter(override))
+        else:
+            fixed.append(f"{override.get_key_element()}={override.get_value_element_as_str()}")
+    return Reading(hyperparameters, fixed)
+
+
+def as_override(name: str, value: Any) -> str:
+    """The override ``name=value`` that Hydra reads back as exactly this value."""
+    return f"{name}={_quoted(value) if isinstance(value, str) else Transformer.str(_protect(value))}"
+
+
+def _hyperparameter(override: Override) -> Hyperparameter:
+    # A leading + stays with the name: it says that the config does not have the key yet.
+    name = override.get_key_element()
+    value = override.value()
+    text = override.get_value_string()
+    if isinstance(value, IntervalSweep):
+        return _interval(name, value, text)
+    tags = getattr(value, "tags", set())
+    if tags & set(SCALES):
+        raise usage_error(name, text, "a scale needs an interval(low, high)")
+    if isinstance(value, RangeSweep) and not value.shuffle:
+        assert value.start is not None
+        assert value.stop is not None
+        return Range(name, value.start, value.stop, value.step)
+    return Choice(name, tuple(_plain(option) for option in override.sweep_iterator()))
+
+
+def _interval(name: str, value: IntervalSweep, text: str) -> Interval:
+    unknown = sorted(value.tags - set(SCALES))
+    if unknown:
+        raise usage_error(name, text, f"no scale is called {unknown[0]}", SCALES, unknown[0])
+    if len(value.tags) > 1:
+        raise usage_error(name, text, f"one scale at a time, not {sorted(value.tags)}")
+    assert value.start is not None
+    assert value.end is not None
+    scale = SCALES[next(iter(value.tags))] if value.tags else LINEAR
+    integer = isinstance(value.start, int) and isinstance(value.end, int)
+    return Interval(name, value.start, value.end, scale, integer and scale.name != "reverse_log")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, QuotedString):
+        return value.text
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    return value
+
+
+def _as_text(value: Any) -> str:
+    # In a params block a string is grammar; anything else is the plain value itself.
+    return value if isinstance(value, str) else Transformer.str(value)
+
+
+def _protect(value: Any) -> Any:
+    if isinstance(value, str):
+        return QuotedString(value, _QUOTE) if _quoted(value) != value else value
+    if isinstance(value, list):
+        return [_protect(item) for item in value]
+    if isinstance(value, dict):
+        return {_protect(key): _protect(item) for key, item in value.items()}
+    return value
+
+
+@lru_cache(maxsize=4096)
+def _quoted(text: str) -> str:
+    try:
+        if OverridesParser.create().parse_override(f"x={text}")._value == text:
+            return text
+    except HydraException:
+        pass
+    return QuotedString(text, _QUOTE).with_quotes()
+

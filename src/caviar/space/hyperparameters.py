@@ -1,0 +1,256 @@
+"""The three kinds of hyperparameter, and what each is in an Optuna study.
+
+A study holds every hyperparameter in a form that any Optuna tool plots on its proper axis. For
+reverse_log that is ``1 - x`` on a log axis, under the name ``1 - optimizer.momentum``; the run sees x.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from caviar.errors import usage_error
+from caviar.space.scales import LINEAR, LOG, REVERSE_LOG, Scale
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+# Optuna is imported where a distribution is made, and not before: a space is read and checked while
+# the sweep starts, and the 0.3 s that the import takes pass while the workers come up.
+
+
+class Hyperparameter(Protocol):
+    """One dimension of a space. ``name`` is the key that the run's config has."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def study_name(self) -> str:
+        """Its name in the study."""
+        ...
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        """What the study is told it is drawn from."""
+        ...
+
+    def from_unit(self, u: float) -> Any:
+        """The value, as the study holds it, at quantile ``u`` in [0, 1) of its distribution."""
+        ...
+
+    def from_study(self, value: Any) -> Any:
+        """What the run sees for a value that the study holds."""
+        ...
+
+    def to_study(self, value: Any) -> Any:
+        """What the study holds for a value that the run sees; the inverse of `from_study`."""
+        ...
+
+    def spread(self, points: int) -> list[Any]:
+        """At most ``points`` values, as the study holds them, evenly spread from end to end."""
+        ...
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number between two bounds, both included, uniform on its scale; ``interval(low, high)``.
+
+    Raises:
+        UsageError: ``low >= high``, or a bound that has no place on the scale.
+    """
+
+    name: str
+    low: float
+    high: float
+    scale: Scale = LINEAR
+    integer: bool = False
+
+    def __post_init__(self) -> None:
+        for bound in (self.low, self.high):
+            if not self.scale.holds(bound):
+                raise usage_error(
+                    self.name, self, f"{bound} is not {self.scale.domain}, as {self.scale.name} asks"
+                )
+        if not self.low < self.high:
+            raise usage_error(self.name, self, f"low must be less than high, got {self.low} and {self.high}")
+        if self.integer and self.scale is REVERSE_LOG:
+            raise usage_error(self.name, self, "reverse_log is for fractions below 1, not integers")
+
+    def __str__(self) -> str:
+        text = f"interval({self.low}, {self.high})"
+        return text if self.scale is LINEAR else f"tag({self.scale.name}, {text})"
+
+    @property
+    def study_name(self) -> str:
+        return f"1 - {self.name}" if self.scale is REVERSE_LOG else self.name
+
+    @cached_property
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        if self.integer:
+            return IntDistribution(int(self.low), int(self.high), log=self.scale is LOG)
+        if self.scale is REVERSE_LOG:
+            return FloatDistribution(1 - self.high, 1 - self.low, log=True)
+        return FloatDistribution(self.low, self.high, log=self.scale is LOG)
+
+    def from_unit(self, u: float) -> Any:
+        # Half a step beyond both ends gives the end integers the same share as the others.
+        margin = 0.5 if self.integer else 0.0
+        start = self.scale.forward(self.low - margin)
+        stop = self.scale.forward(self.high + margin)
+        value = self.scale.backward(start + u * (stop - start))
+        value = min(max(value, self.low), self.high)
+        return self.to_study(round(value) if self.integer else value)
+
+    def from_study(self, value: Any) -> Any:
+        return 1 - value if self.scale is REVERSE_LOG else value
+
+    def to_study(self, value: Any) -> Any:
+        if self.scale is not REVERSE_LOG:
+            return value
+        # 1 - x may round a hair past a bound that was itself rounded.
+        return min(max(1 - value, 1 - self.high), 1 - self.low)
+
+    def spread(self, points: int) -> list[Any]:
+        start, stop = self.scale.forward(self.low), self.scale.forward(self.high)
+        positions = [start + (stop - start) * i / max(points - 1, 1) for i in range(points)]
+        values = [min(max(self.scale.backward(p), self.low), self.high) for p in positions]
+        if self.integer:
+            values = list(dict.fromkeys(round(value) for value in values))
+        return [self.to_study(value) for value in values]
+
+
+@dataclass(frozen=True)
+class Range:
+    """A number on a lattice, as Hydra's ``range(start, stop, step)``: ``stop`` itself is excluded.
+
+    Raises:
+        UsageError: the lattice is empty, or the step is not positive.
+    """
+
+    name: str
+    start: float
+    stop: float
+    step: float = 1
+
+    def __post_init__(self) -> None:
+        if self.step <= 0:
+            raise usage_error(self.name, self, "the step must be greater than 0")
+        if not self.start < self.stop:
+            raise usage_error(
+                self.name, self, f"low must be less than high, got {self.start} and {self.stop}"
+            )
+
+    def __str__(self) -> str:
+        return f"range({self.start}, {self.stop}, {self.step})"
+
+    @property
+    def study_name(self) -> str:
+        return self.name
+
+    @property
+    def integer(self) -> bool:
+        return all(isinstance(number, int) for number in (self.start, self.stop, self.step))
+
+    @cached_property
+    def values(self) -> list[Any]:
+        """Every point of the lattice."""
+        # A hair less than the quotient: 0.3 / 0.1 is 2.9999999999999996, 0.6 / 0.2 is 2.9999999999999996,
+        # and 0.7 / 0.1 is 6.999999999999999, but (5.5 + 5.5) / 0.5 is exactly 22.
+        count = math.ceil(round((self.stop - self.start) / self.step, 9))
+        if self.integer:
+            return [int(self.start + i * self.step) for i in range(count)]
+        return [round(self.start + i * self.step, 12) for i in range(count)]
+
+    @cached_property
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        first, last = self.values[0], self.values[-1]
+        if self.integer:
+            return IntDistribution(first, last, step=int(self.step))
+        return FloatDistribution(first, last, step=float(self.step))
+
+    def from_unit(self, u: float) -> Any:
+        return self.values[_index(u, len(self.values))]
+
+    def from_study(self, value: Any) -> Any:
+        return value if self.integer else round(value, 12)
+
+    def to_study(self, value: Any) -> Any:
+        return value
+
+    def spread(self, points: int) -> list[Any]:
+        return [self.values[i] for i in _evenly(len(self.values), points)]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several options: values, lists, or the choices of a config group; ``choice(a, b)``.
+
+    An Optuna category is a plain value, so a list or a mapping stands in the study as its JSON.
+
+    Raises:
+        UsageError: there is no option, or an option stands there twice.
+    """
+
+    name: str
+    options: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        if not self.options:
+            raise usage_error(self.name, self, "a choice needs at least one option")
+        labels = [json.dumps(_category(option)) for option in self.options]
+        if len(set(labels)) < len(labels):
+            twice = next(label for label in labels if labels.count(label) > 1)
+            raise usage_error(self.name, self, f"the option {twice} stands there twice")
+
+    def __str__(self) -> str:
+        return f"choice({', '.join(map(str, self.options))})"
+
+    @property
+    def study_name(self) -> str:
+        return self.name
+
+    @cached_property
+    def distribution(self) -> BaseDistribution:
+        from optuna.distributions import CategoricalDistribution
+
+        return CategoricalDistribution([_category(option) for option in self.options])
+
+    def from_unit(self, u: float) -> Any:
+        return _category(self.options[_index(u, len(self.options))])
+
+    def from_study(self, value: Any) -> Any:
+        return next(option for option in self.options if _same(_category(option), value))
+
+    def to_study(self, value: Any) -> Any:
+        return _category(value)
+
+    def spread(self, points: int) -> list[Any]:
+        # Categories have no order to thin them out by: a grid holds them all.
+        return [_category(option) for option in self.options]
+
+
+def _index(u: float, count: int) -> int:
+    return min(int(u * count), count - 1)
+
+
+def _evenly(count: int, points: int) -> list[int]:
+    if points >= count:
+        return list(range(count))
+    return [round(i * (count - 1) / max(points - 1, 1)) for i in range(points)]
+
+
+def _category(option: Any) -> Any:
+    return json.dumps(option) if isinstance(option, list | dict) else option
+
+
+def _same(a: Any, b: Any) -> bool:
+    # In Python 1 == True == 1.0, but they are three different options.
+    return type(a) is type(b) and a == b

@@ -1,0 +1,113 @@
+"""A space: hyperparameters in the order they are drawn in, and the conditions under which they exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from caviar.errors import usage_error
+from caviar.space.hyperparameters import Choice, Hyperparameter, Range
+
+Condition = Mapping[str, tuple[Any, ...]]
+"""Parent name -> the values of it under which the child exists; all parents must agree."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a sweep searches.
+
+    Attributes:
+        hyperparameters: parents before children.
+        conditions: child name -> its condition; a name that is missing always exists.
+    """
+
+    hyperparameters: tuple[Hyperparameter, ...]
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+
+    @classmethod
+    def build(
+        cls,
+        hyperparameters: list[Hyperparameter],
+        when: Mapping[str, Mapping[str, Any]],
+        value_of: Callable[[str], Any],
+    ) -> Space:
+        """Put hyperparameters and ``when`` together.
+
+        A condition on something that is not searched is settled now, by its value in the config:
+        the child is always there, or not at all.
+
+        Args:
+            hyperparameters: the search space, in the order it was written.
+            when: child -> {parent: value or list of values}.
+            value_of: the value of a parent that is not searched, in the composed config.
+
+        Raises:
+            UsageError: ``when`` names no hyperparameter, a value its parent cannot take, or a circle.
+        """
+        known = {hyperparameter.name: hyperparameter for hyperparameter in hyperparameters}
+        conditions: dict[str, dict[str, tuple[Any, ...]]] = {}
+        dropped: set[str] = set()
+        for child, parents in when.items():
+            if child not in known:
+                raise usage_error("when", child, "not in the space", known)
+            for parent, allowed in parents.items():
+                values = tuple(allowed) if isinstance(allowed, list | tuple) else (allowed,)
+                if parent in known:
+                    _check_values(f"when.{child}.{parent}", values, known[parent])
+                    conditions.setdefault(child, {})[parent] = values
+                elif value_of(parent) not in values:
+                    dropped.add(child)
+        ordered = _parents_first(known, conditions)
+        for hyperparameter in ordered:
+            if any(parent in dropped for parent in conditions.get(hyperparameter.name, {})):
+                dropped.add(hyperparameter.name)
+        return cls(
+            tuple(h for h in ordered if h.name not in dropped),
+            {name: value for name, value in conditions.items() if name not in dropped},
+        )
+
+    def draw(self, suggest: Callable[[Hyperparameter], Any]) -> dict[str, Any]:
+        """Values as the run sees them, by name.
+
+        Args:
+            suggest: gives the study's value for a hyperparameter; asked only for those that exist.
+        """
+        values: dict[str, Any] = {}
+        for hyperparameter in self.hyperparameters:
+            if self.exists(hyperparameter.name, values):
+                values[hyperparameter.name] = hyperparameter.from_study(suggest(hyperparameter))
+        return values
+
+    def exists(self, name: str, values: Mapping[str, Any]) -> bool:
+        """Whether ``name`` exists, given the values of those drawn before it."""
+        return all(
+            parent in values and values[parent] in allowed
+            for parent, allowed in self.conditions.get(name, {}).items()
+        )
+
+
+def _check_values(key: str, values: tuple[Any, ...], parent: Hyperparameter) -> None:
+    if isinstance(parent, Choice):
+        options: list[Any] = list(parent.options)
+    elif isinstance(parent, Range):
+        options = parent.values
+    else:
+        raise usage_error(key, list(values), f"{parent.name} is an interval; a condition needs choices")
+    for value in values:
+        if value not in options:
+            raise usage_error(key, value, f"{parent.name} never takes this value", options)
+
+
+def _parents_first(
+    known: Mapping[str, Hyperparameter], conditions: Mapping[str, Condition]
+) -> list[Hyperparameter]:
+    ordered: list[str] = []
+    waiting = list(known)
+    while waiting:
+        ready = [n for n in waiting if all(p in ordered for p in conditions.get(n, {}))]
+        if not ready:
+            raise usage_error("when", waiting[0], "conditions go round in a circle")
+        ordered += ready
+        waiting = [n for n in waiting if n not in ready]
+    return [known[name] for name in ordered]

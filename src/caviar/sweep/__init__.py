@@ -1,0 +1,1 @@
+"""The sweep: one study, one space, one loop that asks, submits and tells."""

@@ -1,0 +1,131 @@
+"""From a space to configs: compose once, then copy and update; check every key before work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.errors import HydraException
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from caviar.configs import has_key, keys_of, update
+from caviar.errors import UsageError, nearest, usage_error
+from caviar.space.hyperparameters import Choice, Hyperparameter
+from caviar.space.space import Space
+
+
+class Composer:
+    """Composes the app's config: once for each combination of config groups that a sweep picks.
+
+    Composing costs about 50 ms, copying and updating under 1 ms; values never need the former.
+
+    Args:
+        config_loader: Hydra's.
+        master: the config that Hydra composed for the sweep itself.
+        fixed: the overrides that hold in every trial.
+    """
+
+    def __init__(self, config_loader: ConfigLoader, master: DictConfig, fixed: list[str]) -> None:
+        self._loader = config_loader
+        self._master = master
+        self.fixed = fixed
+        self._bases: dict[tuple[tuple[str, str], ...], DictConfig] = {}
+        self._groups: dict[str, bool] = {}
+
+    def base(self, groups: Mapping[str, str]) -> DictConfig:
+        """The config (with its ``hydra`` node) under a choice of config groups, cached.
+
+        Raises:
+            UsageError: Hydra cannot compose it.
+        """
+        key = tuple(groups.items())
+        if key not in self._bases:
+            overrides = [*self.fixed, *(f"{group}={choice}" for group, choice in key)]
+            try:
+                self._bases[key] = self._loader.load_sweep_config(self._master, overrides)
+            except (HydraException, OmegaConfBaseException) as error:
+                raise UsageError(
+                    " ".join(f"{error} {error.__cause__ or ''}".split())
+                ) from error
+        return self._bases[key]
+
+    def is_group(self, name: str) -> bool:
+        """Whether a key names a config group (``optimizer``, ``db@source``) and not a value."""
+        if name not in self._groups:
+            group = name.lstrip("+").partition("@")[0]
+            self._groups[name] = bool(self._loader.get_group_options(group))
+        return self._groups[name]
+
+    def split(self, values: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+        """Part a trial's values into the config groups that it picks and the rest."""
+        groups = {name: str(value) for name, value in values.items() if self.is_group(name)}
+        return groups, {name: v for name, v in values.items() if name not in groups}
+
+    def check(self, space: Space) -> Iterator[DictConfig]:
+        """Check that every hyperparameter fits the config, under each choice of the searched groups.
+
+        Yields:
+            each base config that was composed, for further checks.
+
+        Raises:
+            UsageError: a group without that option, a key that the config does not have, or a value
+                that its type refuses.
+        """
+        groups = [h for h in space.hyperparameters if self.is_group(h.name)]
+        for group in groups:
+            self._check_options(group)
+        # One group at a time, the others at their first option: a sum of compositions, no product.
+        firsts = {group.name: str(group.options[0]) for group in groups}  # type: ignore[attr-defined]
+        trials = [firsts] + [
+            {**firsts, group.name: str(option)}
+            for group in groups
+            for option in group.options[1:]  # type: ignore[attr-defined]
+        ]
+        for choices in trials:
+            base = self.base(choices)
+            scratch = _without_hydra(base)
+            for hyperparameter in space.hyperparameters:
+                if hyperparameter not in groups and _may_exist(hyperparameter, space, choices):
+                    _check_key(hyperparameter, scratch, choices)
+            yield base
+
+    def _check_options(self, group: Hyperparameter) -> None:
+        if not isinstance(group, Choice):
+            raise usage_error(group.name, group, "a config group needs a choice(…)")
+        known = self._loader.get_group_options(group.name.lstrip("+").partition("@")[0])
+        for option in group.options:
+            if str(option) not in known:
+                raise usage_error(group.name, option, "no such option of this config group", known)
+
+
+def _may_exist(hyperparameter: Hyperparameter, space: Space, choices: Mapping[str, str]) -> bool:
+    """Whether it exists under these groups, whatever values the other parents take."""
+    condition = space.conditions.get(hyperparameter.name, {})
+    return all(choices[p] in map(str, allowed) for p, allowed in condition.items() if p in choices)
+
+
+def _check_key(hyperparameter: Hyperparameter, config: DictConfig, choices: Mapping[str, str]) -> None:
+    name = hyperparameter.name
+    under = "".join(f" under {group}={choice}" for group, choice in choices.items())
+    if not name.startswith("+") and not has_key(config, name):
+        known = [key for key in keys_of(config) if key.count(".") == name.count(".")]
+        near = nearest(name, known)
+        raise UsageError(
+            f"{name}={hyperparameter}: the config has no such key{under}"
+            + (f"; did you mean {near}?" if near else "")
+            + (f" (or say under which choice it exists: when.{name})" if choices else "")
+        )
+    for value in hyperparameter.spread(2):
+        try:
+            update(config, name, hyperparameter.from_study(value))
+        except OmegaConfBaseException as error:
+            raise usage_error(name, hyperparameter, str(error).splitlines()[0]) from error
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    copied = config.copy()
+    with open_dict(copied):
+        copied.pop("hydra", None)
+    return copied

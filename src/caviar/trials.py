@@ -1,0 +1,104 @@
+"""A trial on its way: the job that a worker gets, and the events that come back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Base:
+    """A composed config, sent to a worker once and copied there for each trial.
+
+    Attributes:
+        id: which one it is within this sweep.
+        pickled: the DictConfig, its ``hydra`` node included; None where the worker has it already.
+    """
+
+    id: int
+    pickled: bytes | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial, as a worker gets it.
+
+    Attributes:
+        number: the trial's number in the study.
+        base: the config that it starts from.
+        values: what it changes in the base, by key; ``+key`` is added.
+        overrides: all that it changes, as Hydra overrides, config groups included.
+        params: the hyperparameters drawn, as the run sees them, for ``result.json``.
+        folder: the run folder, absolute; the worker makes it.
+        metric: the score's name, where it has one.
+    """
+
+    number: int
+    base: Base
+    values: dict[str, Any]
+    overrides: list[str]
+    params: dict[str, Any]
+    folder: str
+    metric: str | None = None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker has loaded the task."""
+
+    worker: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """A worker has begun a trial."""
+
+    number: int
+    worker: str
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A trial reported an intermediate value of its objective."""
+
+    number: int
+    value: float
+    step: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trial returned its score: one value an objective. ``facts`` is what it recorded."""
+
+    number: int
+    values: list[float]
+    seconds: float
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A trial ended without a score.
+
+    Attributes:
+        error: one line, the exception's.
+        traceback: all of it, empty where there is none (a killed worker).
+        transient: whether another try may fare better (the worker was lost).
+    """
+
+    number: int
+    error: str
+    traceback: str = ""
+    seconds: float = 0.0
+    transient: bool = False
+
+
+@dataclass(frozen=True)
+class Broken:
+    """No worker can be had at all: the task cannot be loaded."""
+
+    error: str
+    traceback: str
+
+
+Event = Ready | Started | Reported | Finished | Failed | Broken
