@@ -1,0 +1,1 @@
+"""What happens around training: a file each."""

@@ -1,0 +1,64 @@
+"""The score: the monitored metric at its best epoch."""
+
+import math
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+import caviar
+
+
+def better(value: float, than: float, direction: str) -> bool:
+    """Whether ``value`` beats ``than``; a tie does not, so the first of equals is the best."""
+    return value > than if direction == "maximize" else value < than
+
+
+def monitored(trainer: Trainer, metric: str) -> float:
+    """The last value of ``metric``.
+
+    Raises:
+        UsageError: it was not logged.
+        FloatingPointError: it is NaN, so no epoch could be called the best.
+    """
+    logged = trainer.callback_metrics
+    if metric not in logged:
+        raise caviar.usage_error("metric", metric, "not logged", sorted(logged))
+    value = float(logged[metric])
+    if math.isnan(value):
+        raise FloatingPointError(f"{metric} is nan at epoch {trainer.current_epoch}")
+    return value
+
+
+class Score(Callback):
+    """Reports the metric after every validation, and keeps all metrics of the best epoch.
+
+    Attributes:
+        value: the best value; None before the first validation.
+        epoch: the epoch (from 0) it is of.
+        metrics: every metric logged at that epoch.
+    """
+
+    def __init__(self, metric: str, direction: str) -> None:
+        self.metric = metric
+        self.direction = direction
+        self.value: float | None = None
+        self.epoch: int | None = None
+        self.metrics: dict[str, float] = {}
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        value = monitored(trainer, self.metric)
+        if self.value is None or better(value, self.value, self.direction):
+            self.value, self.epoch = value, trainer.current_epoch
+            self.metrics = {
+                name: float(logged) for name, logged in trainer.callback_metrics.items()
+            }
+        caviar.report(value, trainer.current_epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"value": self.value, "epoch": self.epoch, "metrics": self.metrics}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.value, self.epoch = state_dict["value"], state_dict["epoch"]
+        self.metrics = state_dict["metrics"]

@@ -1,0 +1,93 @@
+"""What can be told of a config before anything is trained: cheap, and without torch."""
+
+from collections.abc import Callable
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from caviar import usage_error
+from project.choices import ACTIVATIONS, BATCH_NORM, DIRECTIONS, SHAPES
+
+Rule = tuple[Callable[[Any], bool], str]
+
+_POSITIVE: Rule = (lambda value: value > 0, "must be above 0")
+_NOT_NEGATIVE: Rule = (lambda value: value >= 0, "must be at least 0")
+_SHARE: Rule = (lambda value: 0 <= value < 1, "must be at least 0 and below 1")
+
+_NUMBERS: dict[str, Rule] = {
+    "seed": _NOT_NEGATIVE,
+    "data.batch_size": _POSITIVE,
+    "data.eval_batch_size": _POSITIVE,
+    "data.split_seed": _NOT_NEGATIVE,
+    "data.data_seed": _NOT_NEGATIVE,
+    "data.samples": _POSITIVE,
+    "data.features": _POSITIVE,
+    "data.noise": _NOT_NEGATIVE,
+    "data.classes": (lambda value: value >= 2, "must be at least 2"),
+    "data.overfit": (lambda value: value >= 2, "must be at least 2, or null"),
+    "model.depth": _NOT_NEGATIVE,
+    "model.width": _POSITIVE,
+    "model.dropout": _SHARE,
+    "model.batch_norm_eps": _POSITIVE,
+    "model.loss.label_smoothing": _SHARE,
+    "optimizer.lr": _POSITIVE,
+    "optimizer.weight_decay": _NOT_NEGATIVE,
+    "optimizer.momentum": _SHARE,
+    "optimizer.beta1": _SHARE,
+    "optimizer.beta2": _SHARE,
+    "scheduler.warmup_epochs": _NOT_NEGATIVE,
+    "trainer.max_epochs": _POSITIVE,
+}
+
+_NAMES: dict[str, tuple[str, ...]] = {
+    "direction": DIRECTIONS,
+    "model.activation": tuple(ACTIVATIONS),
+    "model.batch_norm": BATCH_NORM,
+    "data.shape": SHAPES,
+}
+
+
+def check(config: DictConfig) -> None:
+    """Raise UsageError, in one line, for a setting that cannot work. A sweep calls it first of all.
+
+    A setting that ``config`` does not have is not checked, so another model may have others.
+    """
+    metrics = metric_names(config)
+    if config.metric not in metrics:
+        raise usage_error("metric", config.metric, "no such metric", metrics)
+    for key, choices in _NAMES.items():
+        value = OmegaConf.select(config, key)
+        if value is not None and value not in choices:
+            raise usage_error(key, value, "no such choice", choices)
+    for key, (holds, problem) in _NUMBERS.items():
+        value = OmegaConf.select(config, key)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise usage_error(key, value, "must be a number")
+        if not holds(value):
+            raise usage_error(key, value, problem)
+    if OmegaConf.select(config, "data.val_fraction") is not None:
+        _check_data(config.data)
+
+
+def metric_names(config: DictConfig) -> list[str]:
+    """Every metric that a run of ``config`` logs, and so may be scored by."""
+    return ["train/loss", "val/loss", *(f"val/{name}" for name in config.metrics)]
+
+
+def _check_data(data: DictConfig) -> None:
+    from project.data.split import check_fractions, needed
+
+    check_fractions(data.val_fraction, data.test_fraction)
+    fewest = needed(data.val_fraction, data.test_fraction)
+    if "samples" in data and data.samples // data.classes < fewest:
+        raise usage_error(
+            "data.samples", data.samples, f"too few: each class needs {fewest} to be split"
+        )
+    if data.get("shape") == "spirals" and data.features < 2:
+        raise usage_error("data.features", data.features, "spirals need at least 2")
+    if "path" in data and "target" in data:
+        from project.data.reading import check_table
+
+        check_table(data.path, data.target, data.val_fraction, data.test_fraction)

@@ -1,0 +1,172 @@
+"""What every data set shares: the split, the loaders, and a memory of what this process has loaded."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
+from torch import Tensor
+
+from caviar import UsageError
+from project.data.batches import Batches, epoch_order
+from project.data.preprocessing import Preprocessing
+from project.data.split import Split, stratified_split
+
+Part = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Data ready for training: each part is features ``(n, features)`` and classes ``(n,)``."""
+
+    train: Part
+    val: Part
+    test: Part
+    preprocessing: Preprocessing
+
+
+class InMemoryData(LightningDataModule):
+    """The base of the data sets: a subclass says in `load` what its parts are, and no more.
+
+    Args:
+        batch_size: samples a training batch.
+        eval_batch_size: samples a batch of validation and test: few large ones are fast.
+        val_fraction: share of the samples that scores a run.
+        test_fraction: share that training and sweeps never touch.
+        split_seed: seed of the split; its own, so that other seeds train on the same samples.
+        seed: seed of the shuffling.
+        drop_last: leave out a last training batch that is not full. The shuffling makes it other
+            samples every epoch; a last batch of one or two would upset batch norm.
+        overfit: train and validate on the same first so many training samples. A network that
+            cannot learn these has a bug.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        eval_batch_size: int = 8192,
+        val_fraction: float = 0.15,
+        test_fraction: float = 0.15,
+        split_seed: int = 0,
+        seed: int = 0,
+        drop_last: bool = True,
+        overfit: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.fractions = val_fraction, test_fraction
+        self.split_seed = split_seed
+        self.seed = seed
+        self.drop_last = drop_last
+        self.overfit = overfit
+        self._parts: Parts | None = None
+
+    def key(self) -> Hashable:
+        """What `load` depends on, beside the split. A subclass with settings of its own adds them."""
+        return ()
+
+    def load(self) -> Parts:
+        """Read the data and split it."""
+        raise NotImplementedError
+
+    def split(self, labels: NDArray[np.int64]) -> Split:
+        """The rows of each part, by `stratified_split`."""
+        return stratified_split(labels, *self.fractions, self.split_seed)
+
+    def divide(
+        self, x: NDArray[Any], labels: NDArray[np.int64], preprocessing: Preprocessing
+    ) -> Parts:
+        """Split arrays of shapes ``(samples, features)`` and ``(samples,)`` into parts."""
+        return parts_of(x, labels, self.split(labels), preprocessing)
+
+    @property
+    def parts(self) -> Parts:
+        """The data; loaded when first asked for, once a process for the same settings.
+
+        The tensors are shared by all runs of the process, so nobody may change them in place.
+        """
+        if self._parts is None:
+            key = (type(self), self.fractions, self.split_seed, self.key())
+            parts = _remembered(key, self)
+            if self.overfit:
+                few = tuple(tensor[: self.overfit] for tensor in parts.train)
+                parts = replace(parts, train=few, val=few)
+            self._parts = parts
+        return self._parts
+
+    @property
+    def num_features(self) -> int:
+        """Length of a sample's vector of features."""
+        return self.parts.train[0].shape[1]
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.parts.preprocessing.classes)
+
+    def balanced_weights(self) -> list[float]:
+        """A weight a class, inverse to its share of the training part; 1 on average over samples."""
+        labels = self.parts.train[1]
+        counts = torch.bincount(labels, minlength=self.num_classes)
+        return (len(labels) / (self.num_classes * counts)).tolist()
+
+    def setup(self, stage: str | None = None) -> None:
+        _ = self.parts
+
+    def train_dataloader(self) -> Batches:
+        x, y = self._on_device(self.parts.train)
+        return Batches(
+            x,
+            y,
+            self.batch_size,
+            order=lambda: epoch_order(len(x), self.seed, self._epoch()),
+            drop_last=self.drop_last,
+            share=(self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1),
+        )
+
+    # Every process evaluates the whole part: metrics are then exact, without padding or gathering.
+    def val_dataloader(self) -> Batches:
+        return Batches(*self._on_device(self.parts.val), self.eval_batch_size)
+
+    def test_dataloader(self) -> Batches:
+        if not len(self.parts.test[0]):
+            raise UsageError("data.test_fraction=0: there is no test part to evaluate")
+        return Batches(*self._on_device(self.parts.test), self.eval_batch_size)
+
+    def transfer_batch_to_device(self, batch: Part, device: Any, dataloader_idx: int) -> Part:
+        return batch  # it is there already
+
+    def _on_device(self, part: Part) -> Part:
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        return part[0].to(device), part[1].to(device)
+
+    def _epoch(self) -> int:
+        return self.trainer.current_epoch if self.trainer else 0
+
+
+def parts_of(
+    x: NDArray[Any], labels: NDArray[np.int64], split: Split, preprocessing: Preprocessing
+) -> Parts:
+    """The rows of ``x`` and ``labels`` that ``split`` names, as tensors."""
+    # Copied: scikit-learn and pandas may hand out arrays that torch could not write to.
+    features = torch.from_numpy(np.array(x, dtype=np.float32))
+    classes = torch.from_numpy(np.array(labels, dtype=np.int64))
+    rows = [torch.from_numpy(part) for part in (split.train, split.val, split.test)]
+    train, val, test = ((features[part], classes[part]) for part in rows)
+    return Parts(train, val, test, preprocessing)
+
+
+_memory: dict[Hashable, Parts] = {}
+_MOST_REMEMBERED = 4
+
+
+def _remembered(key: Hashable, data: InMemoryData) -> Parts:
+    if key not in _memory:
+        while len(_memory) >= _MOST_REMEMBERED:
+            _memory.pop(next(iter(_memory)))
+        _memory[key] = data.load()
+    return _memory[key]

@@ -1,0 +1,71 @@
+"""The default logger: metrics.csv in the run folder, one row an epoch."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from caviar.runs.files import write_atomic
+from caviar.runs.folder import METRICS
+
+
+class MetricsCSV(Logger):
+    """Writes ``metrics.csv``: ``epoch``, ``step`` (of the optimizer, from 0), a column a metric.
+
+    What is logged several times in an epoch is one row. A row is appended as soon as it is known,
+    so a run can be watched; no file stays open.
+
+    Args:
+        folder: where the file goes; it is made if needed.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        self.rows: list[dict[str, Any]] = []
+        self.columns: list[str] = []
+
+    @property
+    def name(self) -> str:
+        return "csv"
+
+    @property
+    def version(self) -> int:
+        return 0
+
+    @property
+    def save_dir(self) -> str:
+        return str(self.folder)
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing: config.yaml holds them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        values = dict(metrics)
+        row = {"epoch": int(values.pop("epoch", 0)), "step": step, **values}
+        same = bool(self.rows) and self.rows[-1]["epoch"] == row["epoch"]
+        if same:
+            self.rows[-1].update(row)
+        else:
+            self.rows.append(row)
+        fresh = [column for column in row if column not in self.columns]
+        self.columns += fresh
+        if same or fresh:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.folder / METRICS, self._text(self.rows, header=True))
+        else:
+            with (self.folder / METRICS).open("a", newline="") as file:
+                file.write(self._text([row], header=False))
+
+    def _text(self, rows: list[dict[str, Any]], header: bool) -> str:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
+        if header:
+            writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue()

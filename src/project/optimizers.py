@@ -1,0 +1,38 @@
+"""From an optimizer's config to the optimizer: which parameters decay, and Adam's two betas."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from caviar import instantiate
+
+
+def make_optimizer(module: nn.Module, config: Mapping[str, Any]) -> Optimizer:
+    """Build the optimizer that ``config`` names over the parameters of ``module``.
+
+    Beside the arguments of the torch class, a config may hold ``beta1`` and ``beta2``, which become
+    ``betas`` (a sweep searches numbers, not pairs), and ``decay_all``: see `parameter_groups`.
+    """
+    settings = dict(config)
+    decay_all = settings.pop("decay_all", False)
+    if "beta1" in settings:
+        settings["betas"] = [settings.pop("beta1"), settings.pop("beta2")]
+    return instantiate({**settings, "_partial_": True})(parameter_groups(module, decay_all))
+
+
+def parameter_groups(module: nn.Module, decay_all: bool = False) -> list[dict[str, Any]]:
+    """The trainable parameters in groups: those that weight decay may shrink, and those it may not.
+
+    Biases and batch norm's gamma and beta, the parameters with one dimension, are never decayed:
+    shrinking them does not make the function simpler. ``decay_all=True`` decays them too.
+    """
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    if decay_all:
+        return [{"params": parameters}]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1]},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]

@@ -1,0 +1,162 @@
+"""One run, from a config to a score. Read this file first.
+
+``python -m project.train optimizer.lr=0.01`` trains once; with ``-m`` it sweeps. Torch and lightning
+are imported by the functions that train: a sweep's controller imports this file without them.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+import caviar
+from project.check import check
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+    from project.callbacks.score import Score
+
+log = logging.getLogger(__name__)
+
+_HERE = Path(__file__).resolve().parent
+_CLONE = _HERE.parents[1] / "configs"
+CONFIGS = _CLONE if (_CLONE / "train.yaml").exists() else _HERE / "configs"
+"""The config groups: beside ``src`` in a clone, inside the package in a wheel."""
+
+
+@caviar.main(config_path=str(CONFIGS), config_name="train")
+def main(config: DictConfig) -> float:
+    """Train as ``config`` says; the score is ``config.metric`` at its best epoch."""
+    check(config)
+    experiment = build(config)
+    score, trainer = fit(config, experiment)
+    if config.test:
+        test(config, trainer, experiment)
+    return score
+
+
+def build(config: DictConfig) -> caviar.Experiment:
+    """What ``config`` describes: the data, the module and the trainer's settings, nothing trained.
+
+    It needs no run folder and no Hydra at work, so a notebook may call it with a composed config.
+
+    Raises:
+        UsageError: the data cannot be used, or a setting is none of its choices.
+    """
+    from project.classifier import Classifier
+    from project.seeding import seeded
+
+    data = caviar.instantiate(config.data, seed=config.seed)
+    data.setup()
+    network = _plain(config.model)
+    loss = network.pop("loss", {})
+    if loss.get("class_weights") == "balanced":
+        loss["class_weights"] = data.balanced_weights()
+    with seeded(config.seed):
+        module = Classifier(
+            network={
+                **network,
+                "in_features": data.num_features,
+                "num_classes": data.num_classes,
+            },
+            optimizer=_plain(config.optimizer),
+            scheduler=_plain(config.scheduler),
+            metrics=_plain(config.metrics),
+            **loss,
+            metric=config.metric,
+            direction=config.direction,
+        )
+    return caviar.Experiment(
+        module=module,
+        data=data,
+        trainer=_plain(config.trainer),
+        metric=config.metric,
+        direction=config.direction,
+        seed=config.seed,
+    )
+
+
+def fit(config: DictConfig, experiment: caviar.Experiment) -> tuple[float, Trainer]:
+    """Train ``experiment`` in the run folder ``config.dir``, and record what came of it.
+
+    Returns:
+        The score at the best epoch, and the trainer as training left it.
+
+    Raises:
+        FloatingPointError: a loss or the score is NaN or infinite.
+    """
+    from project.callbacks.score import Score
+    from project.seeding import seeded
+
+    folder = Path(config.dir)
+    experiment.data.parts.preprocessing.save(folder)
+    score = Score(experiment.metric, experiment.direction)
+    trainer = make_trainer(config, experiment, score)
+    with seeded(experiment.seed):
+        trainer.fit(experiment.module, datamodule=experiment.data)
+    if score.value is None:
+        raise caviar.usage_error("metric", experiment.metric, "never logged: no validation ran")
+    best = folder / "checkpoints" / "best.ckpt"
+    caviar.record(
+        metric=experiment.metric,
+        best_epoch=score.epoch,
+        metrics=score.metrics,
+        seed=experiment.seed,
+        checkpoint=str(best.relative_to(folder)) if best.exists() else None,
+    )
+    log.info("%s=%.4f at epoch %d: %s", score.metric, score.value, score.epoch, folder)
+    return score.value, trainer
+
+
+def test(config: DictConfig, trainer: Trainer, experiment: caviar.Experiment) -> None:
+    """Evaluate the test part with the best checkpoint, and record that it was done."""
+    best = Path(config.dir) / "checkpoints" / "best.ckpt"
+    if not best.exists():
+        raise caviar.usage_error(
+            "test", config.test, "needs callbacks that keep the best checkpoint"
+        )
+    (metrics,) = trainer.test(
+        experiment.module,
+        datamodule=experiment.data,
+        ckpt_path=str(best),
+        verbose=False,
+        weights_only=True,
+    )
+    caviar.record(tested=True, test=metrics)
+    log.info("test: %s", ", ".join(f"{name}={value:.4f}" for name, value in metrics.items()))
+
+
+def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score) -> Trainer:
+    """The Lightning Trainer with the config's callbacks and logger, and ``score`` beside them."""
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.callbacks import ProgressBar
+
+    # What hardware there is and that an epoch limit was reached, told anew by every trial.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    callbacks = [
+        callback
+        for node in config.callbacks.values()
+        if node is not None and (callback := caviar.instantiate(node)) is not None
+    ]
+    loggers = [caviar.instantiate(node) for node in config.logger.values() if node is not None]
+    for logger in loggers:
+        logger.log_hyperparams(_plain(config, resolve=False))
+    return Trainer(
+        **experiment.trainer,
+        callbacks=[*callbacks, score],
+        logger=loggers,
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+        default_root_dir=config.dir,
+    )
+
+
+def _plain(node: Any, resolve: bool = True) -> Any:
+    return OmegaConf.to_container(node, resolve=resolve)
+
+
+if __name__ == "__main__":
+    main()
