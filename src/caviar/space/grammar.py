@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,9 +24,6 @@ from hydra.errors import HydraException
 from caviar.errors import usage_error
 from caviar.space.hyperparameters import Choice, Hyperparameter, Interval, Range
 from caviar.space.scales import LINEAR, SCALES
-
-
-_QUOTE = Quote.single
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def _as_text(value: Any) -> str:
 
 def _protect(value: Any) -> Any:
     if isinstance(value, str):
-        return QuotedString(value, _QUOTE) if _quoted(value) != value else value
+        return QuotedString(value, Quote.single) if _quoted(value) != value else value
     if isinstance(value, list):
         return [_protect(item) for item in value]
     if isinstance(value, dict):
@@ -136,10 +134,8 @@ def _protect(value: Any) -> Any:
 
 @lru_cache(maxsize=4096)
 def _quoted(text: str) -> str:
-    try:
-        if OverridesParser.create().parse_override(f"x={text}")._value == text:
-            return text
-    except HydraException:
-        pass
-    return QuotedString(text, _QUOTE).with_quotes()
-
+    # Bare where that is plainly a word; `null`, `1e3` and the like would come back as another type.
+    word = re.fullmatch(r"[A-Za-z_][\w./-]*", text, re.ASCII)
+    if word and OverridesParser.create().parse_override(f"x={text}").value() == text:
+        return text
+    return QuotedString(text, Quote.single).with_quotes()
