@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import env_override
+from hydra.core.utils import env_override, setup_globals
 from omegaconf import DictConfig, open_dict, read_write
 
 from caviar.configs import update
@@ -37,6 +37,7 @@ class Solo:
     """
 
     def __init__(self, task: Task) -> None:
+        setup_globals()  # Hydra's resolvers, which a worker process does not have yet
         self._task = task
         self._bases: dict[int, tuple[DictConfig, DictConfig]] = {}
 
