@@ -1,23 +1,28 @@
 """The entry of an app: `hydra.main`, with bad input told in one line and single runs recorded."""
 
 import functools
+import inspect
 import logging
 import os
+import shutil
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
+from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from caviar.configs import keys_of
 from caviar.errors import UsageError
+from caviar.hydra_errors import explain
 from caviar.runs import folder as names
 from caviar.runs.active import ActiveRun, activate, active_run
 from caviar.runs.config import resolved, to_yaml
@@ -36,9 +41,17 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
     """
 
     def decorate(task: Task) -> Task:
+        folder = config_path and Path(inspect.getfile(task)).parent.joinpath(config_path).resolve()
+
         @functools.wraps(task)
         def recorded(config: DictConfig) -> Any:
-            return task(config) if active_run() else run_recorded(task, config)
+            if active_run():
+                return task(config)
+            try:
+                return run_recorded(task, config)
+            except UsageError as error:
+                # Not raised any further: Hydra would print it a second time.
+                refuse(error)
 
         app = hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(
             recorded
@@ -46,7 +59,9 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
 
         @functools.wraps(recorded)
         def entry(config: DictConfig | None = None) -> Any:
-            return recorded(config) if config is not None else _run_app(app)
+            if config is not None:
+                return recorded(config)
+            return _run_app(app, lambda: _config_keys(folder, config_name))
 
         return entry
 
@@ -69,11 +84,15 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
     result = Result(state="RUNNING", started=datetime.now(UTC).isoformat(timespec="seconds"))
     result.write(folder)
     start = perf_counter()
+    discarded = False
     try:
         with activate(ActiveRun(folder)) as run:
             value = task(config)
         result.state, result.value = "COMPLETE", value
         return value
+    except UsageError:
+        discarded = True
+        raise
     except BaseException as error:
         result.state, result.error = "FAIL", f"{type(error).__name__}: {error}"
         with (folder / names.LOG).open("a") as file:
@@ -83,8 +102,12 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
         logging.getLogger().removeHandler(log)
         log.close()
         result.seconds = round(perf_counter() - start, 3)
-        result.take(run.facts)
-        result.write(folder)
+        if discarded:
+            # Nothing was done: leave nothing behind, neither files nor a taken name.
+            shutil.rmtree(folder)
+        else:
+            result.take(run.facts)
+            result.write(folder)
 
 
 def _claim(wanted: Path) -> Path:
@@ -93,22 +116,31 @@ def _claim(wanted: Path) -> Path:
     return wanted if not any(wanted.iterdir()) else make_folder(wanted)
 
 
-def _run_app(app: Callable[[], Any]) -> Any:
+def _run_app(app: Callable[[], Any], keys: Callable[[], Iterable[str]]) -> Any:
     full_errors = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra ends the process with status 1 on its own errors; asked for full errors, it raises them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         return app()
-    except (UsageError, HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException) as error:
         if full_errors:
             raise
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        raise SystemExit(2) from None
+        refuse(explain(error, keys))
+    finally:
+        if not full_errors:
+            del os.environ["HYDRA_FULL_ERROR"]
 
 
-def one_line(error: Exception) -> str:
-    """An error in one line: ours as it is, Hydra's with its lines joined and its cause added."""
-    lines = [*str(error).splitlines()]
-    if isinstance(error, HydraException) and error.__cause__ is not None:
-        lines += str(error.__cause__).splitlines()[:1]
-    return " ".join(line.strip() for line in lines if line.strip())
+def _config_keys(folder: Path | None, config_name: str) -> list[str]:
+    """Every key and config group of the app, as it is composed with no overrides at all."""
+    if folder is None:
+        return []
+    with initialize_config_dir(str(folder), version_base="1.3"):
+        config = compose(config_name, return_hydra_config=True)
+        return [*keys_of(config), *config.hydra.runtime.choices]
+
+
+def refuse(problem: object) -> NoReturn:
+    """End the process over bad input: one line on stderr, exit status 2."""
+    print(f"error: {problem}", file=sys.stderr)
+    raise SystemExit(2)

@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from caviar.configs import has_key, keys_of, update
 from caviar.errors import UsageError, nearest, usage_error
+from caviar.hydra_errors import explain
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space
 
@@ -46,9 +47,7 @@ class Composer:
             try:
                 self._bases[key] = self._loader.load_sweep_config(self._master, overrides)
             except (HydraException, OmegaConfBaseException) as error:
-                raise UsageError(
-                    " ".join(f"{error} {error.__cause__ or ''}".split())
-                ) from error
+                raise UsageError(explain(error, lambda: keys_of(self._master))) from error
         return self._bases[key]
 
     def is_group(self, name: str) -> bool:
