@@ -55,7 +55,7 @@ class Classifier(LightningModule):
             name: {**settings, "num_classes": network["num_classes"]}
             for name, settings in (metrics or {}).items()
         }
-        self.metrics = MetricCollection({name: instantiate(m) for name, m in sized.items()})
+        self.metrics = MetricCollection(instantiate(sized, _convert_="all"))
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
         self.label_smoothing = label_smoothing

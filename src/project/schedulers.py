@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the share of ``optimizer.lr`` in force at a step, after a linear warm-up."""
+"""Learning-rate schedules: the share of ``optimizer.lr`` in force at a step, warm-up included."""
 
 import math
 from dataclasses import dataclass

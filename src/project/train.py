@@ -1,7 +1,7 @@
 """One run, from a config to a score. Read this file first.
 
-``python -m project.train optimizer.lr=0.01`` trains once; with ``-m`` it sweeps. Torch and lightning
-are imported by the functions that train: a sweep's controller imports this file without them.
+``python -m project.train optimizer.lr=0.01`` trains once; with ``-m`` it sweeps. The functions that
+train import torch and lightning: a sweep's controller imports this file without them.
 """
 
 from __future__ import annotations
@@ -90,10 +90,12 @@ def fit(config: DictConfig, experiment: caviar.Experiment) -> tuple[float, Train
         FloatingPointError: a loss or the score is NaN or infinite.
     """
     from project.callbacks.score import Score
+    from project.data.base import InMemoryData
     from project.seeding import seeded
 
     folder = Path(config.dir)
-    experiment.data.parts.preprocessing.save(folder)
+    if isinstance(experiment.data, InMemoryData):
+        experiment.data.parts.preprocessing.save(folder)
     score = Score(experiment.metric, experiment.direction)
     trainer = make_trainer(config, experiment, score)
     with seeded(experiment.seed):
@@ -133,25 +135,28 @@ def test(config: DictConfig, trainer: Trainer, experiment: caviar.Experiment) ->
 def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score) -> Trainer:
     """The Lightning Trainer with the config's callbacks and logger, and ``score`` beside them."""
     from lightning.pytorch import Trainer
-    from lightning.pytorch.callbacks import ProgressBar
+    from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 
     # What hardware there is and that an epoch limit was reached, told anew by every trial.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    callbacks = [
-        callback
-        for node in config.callbacks.values()
-        if node is not None and (callback := caviar.instantiate(node)) is not None
-    ]
-    loggers = [caviar.instantiate(node) for node in config.logger.values() if node is not None]
+    callbacks = _each(config.callbacks)
+    loggers = _each(config.logger)
     for logger in loggers:
         logger.log_hyperparams(_plain(config, resolve=False))
     return Trainer(
         **experiment.trainer,
         callbacks=[*callbacks, score],
         logger=loggers,
+        # Lightning would add its own of either kind where the config has none.
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         default_root_dir=config.dir,
     )
+
+
+def _each(group: DictConfig) -> list[Any]:
+    made = caviar.instantiate(group, _convert_="all")
+    return [one for one in made.values() if one is not None]
 
 
 def _plain(node: Any, resolve: bool = True) -> Any:

@@ -16,8 +16,9 @@ LAST = "last.ckpt"
 class BestAndLast(Checkpoint):
     """Writes ``best.ckpt`` when the metric has improved, and ``last.ckpt`` to go on from.
 
-    Both are Lightning checkpoints. The last is written when training ends and, for a training that
-    may be killed, whenever ``every_seconds`` have gone by, so short runs pay for it once.
+    Both are Lightning checkpoints; the best has no optimizer state, which halves its cost. The last
+    is written when training ends and, for a training that may be killed, whenever ``every_seconds``
+    have gone by, so short runs pay for it once.
 
     Args:
         folder: where the files go; it is made if needed.
@@ -42,7 +43,7 @@ class BestAndLast(Checkpoint):
         value = monitored(trainer, self.metric)
         if self.best is None or better(value, self.best, self.direction):
             self.best = value
-            self._write(trainer, BEST)
+            self._write(trainer, BEST, weights_only=True)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if monotonic() - self._written > self.every_seconds:
@@ -58,9 +59,9 @@ class BestAndLast(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = state_dict["best"]
 
-    def _write(self, trainer: Trainer, name: str) -> None:
+    def _write(self, trainer: Trainer, name: str, weights_only: bool = False) -> None:
         # Beside its place first: a run killed while writing keeps the checkpoint it had.
         partial = self.folder / f".{name}.partial"
-        trainer.save_checkpoint(partial)
+        trainer.save_checkpoint(partial, weights_only=weights_only)
         if trainer.is_global_zero:
             partial.replace(self.folder / name)

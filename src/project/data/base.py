@@ -1,4 +1,4 @@
-"""What every data set shares: the split, the loaders, and a memory of what this process has loaded."""
+"""What every data set shares: the split, the loaders, and a memory of what is loaded."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
@@ -66,7 +66,7 @@ class InMemoryData(LightningDataModule):
         self._parts: Parts | None = None
 
     def key(self) -> Hashable:
-        """What `load` depends on, beside the split. A subclass with settings of its own adds them."""
+        """What `load` depends on beside the split: a subclass's own settings."""
         return ()
 
     def load(self) -> Parts:
@@ -109,7 +109,7 @@ class InMemoryData(LightningDataModule):
         return len(self.parts.preprocessing.classes)
 
     def balanced_weights(self) -> list[float]:
-        """A weight a class, inverse to its share of the training part; 1 on average over samples."""
+        """A weight a class, inverse to its share of the training part."""
         labels = self.parts.train[1]
         counts = torch.bincount(labels, minlength=self.num_classes)
         return (len(labels) / (self.num_classes * counts)).tolist()

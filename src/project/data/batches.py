@@ -55,5 +55,5 @@ class Batches:
 
 
 def epoch_order(samples: int, seed: int, epoch: int) -> Tensor:
-    """The order of ``samples`` in ``epoch``, shape ``(samples,)``: the same for the same numbers."""
+    """The order of samples in an epoch, shape ``(samples,)``: the same for the same numbers."""
     return torch.randperm(samples, generator=torch.Generator().manual_seed(derived(seed, epoch)))

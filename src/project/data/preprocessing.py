@@ -1,11 +1,11 @@
-"""From the columns of a table to numbers, by what the training part taught; plain data, no pickle."""
+"""From a table's columns to numbers, by what the training part taught; plain data, no pickle."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +105,7 @@ def learn(frame: pd.DataFrame, names: list[str], texts: list[str], most: int) ->
         texts: those of ``names`` that hold categories.
         most: at most so many values of a category, the most frequent, get a feature.
     """
-    return [_learn(frame[name], name in texts, most) for name in names]
+    return [_learn(cast("pd.Series", frame[name]), name in texts, most) for name in names]
 
 
 def _learn(series: pd.Series, text: bool, most: int) -> Column:
@@ -125,7 +125,7 @@ def _learn(series: pd.Series, text: bool, most: int) -> Column:
 def _features(column: Column, frame: pd.DataFrame) -> NDArray[np.float32]:
     if column.name not in frame:
         raise UsageError(f"data: no column {column.name}, which the run was trained on")
-    series = frame[column.name]
+    series = cast("pd.Series", frame[column.name])
     features = np.zeros((len(frame), column.size), np.float32)
     if column.values is None:
         numbers = _numbers(series)
@@ -133,10 +133,9 @@ def _features(column: Column, frame: pd.DataFrame) -> NDArray[np.float32]:
         features[:, 0] = np.where(missing, 0.0, (numbers - column.mean) / column.scale)
     else:
         missing = series.isna().to_numpy()
-        place = {value: index for index, value in enumerate(column.values)}
-        places = series.astype(str).map(place).to_numpy(dtype=float, na_value=np.nan)
-        rows = np.flatnonzero(~missing & ~np.isnan(places))
-        features[rows, places[rows].astype(int)] = 1.0
+        text = series.astype(str).to_numpy()
+        for index, value in enumerate(column.values):
+            features[:, index] = (text == value) & ~missing
     if column.flag:
         features[:, -1] = missing
     return features

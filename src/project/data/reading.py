@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from caviar import usage_error
 from project.data.split import needed
@@ -39,6 +39,11 @@ def read_table(
         raise usage_error("data.path", path, f"not readable as {file.suffix} ({error})") from None
 
 
+def column(frame: pd.DataFrame, name: str) -> pd.Series:
+    """The column ``name``, which is there."""
+    return cast("pd.Series", frame[name])
+
+
 def column_names(path: str | Path) -> list[str]:
     """The names of a table's columns, read without its rows. Raises as `read_table` does."""
     file = _file(path)
@@ -70,7 +75,8 @@ def check_table(
         raise usage_error("data.target", target, f"no such column in {path}", names)
     if len(names) == 1:
         raise usage_error("data.path", path, f"has no column but the target {target}")
-    check_target(read_table(path, columns=[target])[target], path, val_fraction, test_fraction)
+    frame = read_table(path, columns=[target])
+    check_target(column(frame, target), path, val_fraction, test_fraction)
 
 
 def check_target(

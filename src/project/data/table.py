@@ -11,7 +11,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from caviar import usage_error
 from project.data.base import InMemoryData, Parts, parts_of
 from project.data.preprocessing import Preprocessing, learn
-from project.data.reading import check_table, check_target, plain, read_table
+from project.data.reading import check_table, check_target, column, plain, read_table
 
 
 class Table(InMemoryData):
@@ -59,22 +59,23 @@ class Table(InMemoryData):
 
     def load(self) -> Parts:
         frame = read_table(self.path)
-        check_target(frame[self.target], self.path, *self.fractions)
+        check_target(column(frame, self.target), self.path, *self.fractions)
         names = self._feature_names(frame)
-        text = [name for name in names if self._is_category(frame[name])]
+        text = [name for name in names if self._is_category(column(frame, name))]
         if text:
             # Read again as written: what a category is must not hang on what pandas guesses.
-            frame = frame.assign(**dict(read_table(self.path, columns=text, text=text).items()))
-        classes = np.unique(frame[self.target].to_numpy())
-        labels = np.searchsorted(classes, frame[self.target].to_numpy())
+            frame[text] = read_table(self.path, columns=text, text=text)
+        target = column(frame, self.target).to_numpy()
+        classes = np.unique(target)
+        labels = np.searchsorted(classes, target)
         split = self.split(labels)
         columns = learn(frame.iloc[split.train], names, text, self.max_categories)
         preprocessing = Preprocessing(columns, [plain(c) for c in classes], self.target)
         return parts_of(preprocessing.features(frame), labels, split, preprocessing)
 
-    def _is_category(self, column: pd.Series) -> bool:
-        number = is_numeric_dtype(column) and not is_bool_dtype(column)
-        return not number or column.name in self.categories
+    def _is_category(self, series: pd.Series) -> bool:
+        number = is_numeric_dtype(series) and not is_bool_dtype(series)
+        return not number or series.name in self.categories
 
     def _feature_names(self, frame: pd.DataFrame) -> list[str]:
         names = [str(name) for name in frame.columns]

@@ -1,1 +1,1 @@
-"""Networks: a file each, logits out. Nothing is imported here, so that names stay cheap to reach."""
+"""Networks: a file each, logits out. Nothing is imported here, so names stay cheap."""

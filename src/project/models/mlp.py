@@ -12,8 +12,8 @@ class MLP(nn.Module):
     """Fully connected layers from features to logits.
 
     Each hidden layer is Linear -> BatchNorm1d -> activation -> Dropout; with ``batch_norm="after"``
-    batch norm follows the activation, with ``"none"`` it is left out. The Linear before a batch norm
-    has no bias: the batch mean that is subtracted takes any bias with it, and beta stands for it.
+    batch norm follows the activation, with ``"none"`` it is left out. The Linear before a batch
+    norm has no bias: subtracting the batch mean would undo it, and beta does its work.
 
     Args:
         in_features: features of a sample; samples of any shape are flattened.
