@@ -27,15 +27,18 @@ _CLONE = _HERE.parents[1] / "configs"
 CONFIGS = _CLONE if (_CLONE / "train.yaml").exists() else _HERE / "configs"
 """The config groups: beside ``src`` in a clone, inside the package in a wheel."""
 
+BEST = "checkpoints/best.ckpt"
+"""Where the checkpoint callback leaves the best state, in the run folder."""
+
 
 @caviar.main(config_path=str(CONFIGS), config_name="train")
 def main(config: DictConfig) -> float:
     """Train as ``config`` says; the score is ``config.metric`` at its best epoch."""
     check(config)
     experiment = build(config)
-    score, trainer = fit(config, experiment)
+    score = fit(config, experiment)
     if config.test:
-        test(config, trainer, experiment)
+        test(config, experiment)
     return score
 
 
@@ -80,11 +83,11 @@ def build(config: DictConfig) -> caviar.Experiment:
     )
 
 
-def fit(config: DictConfig, experiment: caviar.Experiment) -> tuple[float, Trainer]:
+def fit(config: DictConfig, experiment: caviar.Experiment) -> float:
     """Train ``experiment`` in the run folder ``config.dir``, and record what came of it.
 
     Returns:
-        The score at the best epoch, and the trainer as training left it.
+        The score at the best epoch.
 
     Raises:
         FloatingPointError: a loss or the score is NaN or infinite.
@@ -102,34 +105,29 @@ def fit(config: DictConfig, experiment: caviar.Experiment) -> tuple[float, Train
         trainer.fit(experiment.module, datamodule=experiment.data)
     if score.value is None:
         raise caviar.usage_error("metric", experiment.metric, "never logged: no validation ran")
-    best = folder / "checkpoints" / "best.ckpt"
     caviar.record(
         metric=experiment.metric,
         best_epoch=score.epoch,
         metrics=score.metrics,
         seed=experiment.seed,
-        checkpoint=str(best.relative_to(folder)) if best.exists() else None,
+        checkpoint=BEST if (folder / BEST).exists() else None,
     )
     log.info("%s=%.4f at epoch %d: %s", score.metric, score.value, score.epoch, folder)
-    return score.value, trainer
+    return score.value
 
 
-def test(config: DictConfig, trainer: Trainer, experiment: caviar.Experiment) -> None:
+def test(config: DictConfig, experiment: caviar.Experiment) -> None:
     """Evaluate the test part with the best checkpoint, and record that it was done."""
-    best = Path(config.dir) / "checkpoints" / "best.ckpt"
+    from project.classifier import Classifier
+    from project.evaluation import evaluate_test_part, in_words
+
+    best = Path(config.dir) / BEST
     if not best.exists():
-        raise caviar.usage_error(
-            "test", config.test, "needs callbacks that keep the best checkpoint"
-        )
-    (metrics,) = trainer.test(
-        experiment.module,
-        datamodule=experiment.data,
-        ckpt_path=str(best),
-        verbose=False,
-        weights_only=True,
-    )
+        raise caviar.usage_error("test", config.test, "needs callbacks.checkpoint")
+    module = Classifier.load_from_checkpoint(best, weights_only=True)
+    metrics = evaluate_test_part(module, experiment.data, experiment.trainer)
     caviar.record(tested=True, test=metrics)
-    log.info("test: %s", ", ".join(f"{name}={value:.4f}" for name, value in metrics.items()))
+    log.info(in_words(metrics))
 
 
 def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score) -> Trainer:
@@ -137,12 +135,14 @@ def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score
     from lightning.pytorch import Trainer
     from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 
+    from caviar.runs.config import resolved
+
     # What hardware there is and that an epoch limit was reached, told anew by every trial.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     callbacks = _each(config.callbacks)
     loggers = _each(config.logger)
     for logger in loggers:
-        logger.log_hyperparams(_plain(config, resolve=False))
+        logger.log_hyperparams(resolved(config))
     return Trainer(
         **experiment.trainer,
         callbacks=[*callbacks, score],
@@ -159,8 +159,8 @@ def _each(group: DictConfig) -> list[Any]:
     return [one for one in made.values() if one is not None]
 
 
-def _plain(node: Any, resolve: bool = True) -> Any:
-    return OmegaConf.to_container(node, resolve=resolve)
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True)
 
 
 if __name__ == "__main__":

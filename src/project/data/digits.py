@@ -1,5 +1,7 @@
 """Scikit-learn's digits: 1797 images of 8 x 8 pixels, ten classes; no download."""
 
+from typing import Any
+
 from project.data.base import InMemoryData, Parts
 from project.data.preprocessing import Column, Preprocessing
 
@@ -13,7 +15,7 @@ class Digits(InMemoryData):
     def load(self) -> Parts:
         from sklearn.datasets import load_digits
 
-        digits = load_digits(as_frame=True)
+        digits: Any = load_digits(as_frame=True)
         pixels = digits.data
         columns = [Column(str(name), scale=BRIGHTEST) for name in pixels.columns]
         preprocessing = Preprocessing(columns, classes=list(range(10)), target="digit")

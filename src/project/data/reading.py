@@ -15,28 +15,34 @@ FORMATS = (".csv", ".parquet")
 
 
 def read_table(
-    path: str | Path, columns: list[str] | None = None, text: list[str] | None = None
+    path: str | Path,
+    columns: list[str] | None = None,
+    text: list[str] | None = None,
+    key: str = "data.path",
 ) -> pd.DataFrame:
     """Read a CSV or Parquet file.
 
     Args:
         columns: those to read; None: all.
         text: columns of a CSV file to read as they are written, so that ``01`` stays ``01``.
+        key: the setting that named the file, for the error's text.
 
     Raises:
         UsageError: the file is missing, empty, not readable or of another format.
     """
     import pandas as pd
 
-    file = _file(path)
+    file = _file(path, key)
     try:
         if file.suffix == ".parquet":
             return pd.read_parquet(file, columns=columns)
-        return pd.read_csv(file, usecols=columns, dtype=dict.fromkeys(text or [], str))
+        types = dict.fromkeys(text or [], str)
+        # In one piece: read in chunks, a column of text and numbers would be some of each.
+        return pd.read_csv(file, usecols=columns, dtype=types, low_memory=False)
     except pd.errors.EmptyDataError:
-        raise usage_error("data.path", path, "the file is empty") from None
+        raise usage_error(key, path, "the file is empty") from None
     except (OSError, ValueError) as error:
-        raise usage_error("data.path", path, f"not readable as {file.suffix} ({error})") from None
+        raise usage_error(key, path, f"not readable as {file.suffix} ({error})") from None
 
 
 def column(frame: pd.DataFrame, name: str) -> pd.Series:
@@ -107,11 +113,11 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool) else str(value)
 
 
-def _file(path: str | Path) -> Path:
+def _file(path: str | Path, key: str = "data.path") -> Path:
     file = Path(path)
     if file.suffix not in FORMATS:
-        raise usage_error("data.path", path, "not a .csv or .parquet file")
+        raise usage_error(key, path, "not a .csv or .parquet file")
     if not file.is_file():
         near = [str(other) for other in sorted(file.parent.glob("*")) if other.suffix in FORMATS]
-        raise usage_error("data.path", path, "no such file", near[:20] or None)
+        raise usage_error(key, path, "no such file", near[:20] or None)
     return file

@@ -1,0 +1,34 @@
+"""Evaluating the test part: once, after everything has been decided without it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+
+
+def evaluate_test_part(
+    module: LightningModule, data: LightningDataModule, settings: Mapping[str, Any]
+) -> dict[str, float]:
+    """Every metric of ``module`` on the test part of ``data``, as ``test/NAME``.
+
+    A trainer of its own does it, without loggers: metrics.csv is the training's.
+
+    Args:
+        settings: of the training's trainer; accelerator and precision are taken from it.
+    """
+    trainer = Trainer(
+        accelerator=settings["accelerator"],
+        precision=settings["precision"],
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    (metrics,) = trainer.test(module, datamodule=data, verbose=False)
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def in_words(metrics: Mapping[str, float]) -> str:
+    """``test/acc=0.9700, test/loss=0.1000``."""
+    return ", ".join(f"{name}={value:.4f}" for name, value in metrics.items())

@@ -1,0 +1,37 @@
+"""A saved run's last judgement: the test part, which nothing before has seen."""
+
+from project.arguments import command
+
+USAGE = """python -m project.test run=PATH
+
+run   a run's folder (a trial's folder is one); its result.json will tell that it was tested"""
+
+
+def test(run: str) -> dict[str, float]:
+    """Evaluate the best checkpoint of the run in folder ``run`` on the test part, and record it.
+
+    Raises:
+        UsageError: the run cannot be read, or its data is not what it was trained on.
+    """
+    import logging
+
+    import caviar
+    from project.evaluation import evaluate_test_part, in_words
+    from project.saved import open_run
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    saved = open_run(run)
+    data = caviar.instantiate(saved.config.data, seed=saved.config.seed)
+    data.setup()
+    # The rows of the test part follow from the data: other data could have trained on them.
+    if data.parts.preprocessing != saved.preprocessing:
+        raise caviar.UsageError(f"run={run}: its data has changed since it was trained")
+    metrics = evaluate_test_part(saved.module, data, saved.config.trainer)
+    saved.result.facts |= {"tested": True, "test": metrics}
+    saved.result.write(saved.folder)
+    print(in_words(metrics))
+    return metrics
+
+
+if __name__ == "__main__":
+    command(test, USAGE, {"run": None})
