@@ -1,6 +1,7 @@
 """What can be told of a config before anything is trained: cheap, and without torch."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -47,6 +48,9 @@ _NAMES: dict[str, tuple[str, ...]] = {
 }
 
 
+_PACKAGES = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
+
+
 def check(config: DictConfig) -> None:
     """Raise UsageError, in one line, for a setting that cannot work. A sweep calls it first of all.
 
@@ -67,6 +71,10 @@ def check(config: DictConfig) -> None:
             raise usage_error(key, value, "must be a number")
         if not holds(value):
             raise usage_error(key, value, problem)
+    for name, logger in (config.logger or {}).items():
+        package = _PACKAGES.get(str(logger and logger.get("_target_")).rpartition(".")[2])
+        if package and find_spec(package) is None:
+            raise usage_error("logger", name, f"needs: pip install {package}")
     if OmegaConf.select(config, "data.val_fraction") is not None:
         _check_data(config.data)
 

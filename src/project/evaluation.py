@@ -5,6 +5,8 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
+from project.quiet import quiet
+
 
 def evaluate_test_part(
     module: LightningModule, data: LightningDataModule, settings: Mapping[str, Any]
@@ -16,16 +18,17 @@ def evaluate_test_part(
     Args:
         settings: of the training's trainer; accelerator and precision are taken from it.
     """
-    trainer = Trainer(
-        accelerator=settings["accelerator"],
-        precision=settings["precision"],
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    (metrics,) = trainer.test(module, datamodule=data, verbose=False)
+    with quiet():
+        trainer = Trainer(
+            accelerator=settings["accelerator"],
+            precision=settings["precision"],
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        (metrics,) = trainer.test(module, datamodule=data, verbose=False)
     return {name: float(value) for name, value in metrics.items()}
 
 

@@ -13,13 +13,10 @@ def test(run: str) -> dict[str, float]:
     Raises:
         UsageError: the run cannot be read, or its data is not what it was trained on.
     """
-    import logging
-
     import caviar
     from project.evaluation import evaluate_test_part, in_words
     from project.saved import open_run
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     saved = open_run(run)
     data = caviar.instantiate(saved.config.data, seed=saved.config.seed)
     data.setup()

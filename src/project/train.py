@@ -94,15 +94,15 @@ def fit(config: DictConfig, experiment: caviar.Experiment) -> float:
     """
     from project.callbacks.score import Score
     from project.data.base import InMemoryData
+    from project.quiet import quiet
     from project.seeding import seeded
 
     folder = Path(config.dir)
     if isinstance(experiment.data, InMemoryData):
         experiment.data.parts.preprocessing.save(folder)
     score = Score(experiment.metric, experiment.direction)
-    trainer = make_trainer(config, experiment, score)
-    with seeded(experiment.seed):
-        trainer.fit(experiment.module, datamodule=experiment.data)
+    with quiet(), seeded(experiment.seed):
+        make_trainer(config, experiment, score).fit(experiment.module, datamodule=experiment.data)
     if score.value is None:
         raise caviar.usage_error("metric", experiment.metric, "never logged: no validation ran")
     caviar.record(
@@ -137,8 +137,6 @@ def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score
 
     from caviar.runs.config import resolved
 
-    # What hardware there is and that an epoch limit was reached, told anew by every trial.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     callbacks = _each(config.callbacks)
     loggers = _each(config.logger)
     for logger in loggers:
