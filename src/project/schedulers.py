@@ -123,6 +123,7 @@ class Plateau(Schedule):
             mode="max" if direction == "maximize" else "min",
             factor=self.reduce,
             patience=self.patience,
+            eps=0.0,  # torch would leave learning rates below 1e-8 as they are
         )
         settings: list[dict[str, Any]] = [
             {"scheduler": plateau, "interval": "epoch", "monitor": metric}
