@@ -1,0 +1,199 @@
+"""`scripts/setup` and `scripts/sweep`, run for real in copies of the repository.
+
+No network is needed: each copy's own `.venv` is shown the packages that these tests run with, so
+pip finds every requirement installed and only puts the copy itself in.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.setup.trees import PACKAGE, SITE_PACKAGES, copy_tree, environment, run
+
+TOOLS = ["bash", "cat", "dirname", "echo", "head", "mv", "rm", "sed", "sort", "tr", "xargs"]
+
+
+def offline(**changes: str) -> dict[str, str]:
+    return environment(
+        PYTHONPATH=SITE_PACKAGES,
+        PIP_NO_INDEX="1",
+        PIP_NO_BUILD_ISOLATION="0",  # pip's way to say: no isolation
+        **changes,
+    )
+
+
+def snapshot(tree: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(tree)): path.lstat().st_mtime_ns
+        for path in [tree / ".venv", *(tree / ".venv").rglob("*")]
+        if "__pycache__" not in path.parts
+    }
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    tree = copy_tree(tmp_path_factory.mktemp("a b") / "copy")
+    done = run(tree / "scripts" / "setup", cwd=Path("/"), env=offline())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    return tree
+
+
+@pytest.fixture
+def bare(tmp_path) -> Path:
+    """A copy with no `.venv`, in a path with a space."""
+    return copy_tree(tmp_path / "a b")
+
+
+@pytest.fixture
+def tools(tmp_path) -> Path:
+    """A PATH with the few tools that set-up uses, and no Python."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in TOOLS:
+        found = shutil.which(name)
+        assert found
+        (folder / name).symlink_to(found)
+    return folder
+
+
+def script(path: Path, body: str) -> None:
+    path.write_text(f"#!{shutil.which('bash')}\n{body}\n")
+    path.chmod(0o755)
+
+
+def fails_in_one_line(tree: Path, *words: str, env: dict[str, str] | None = None) -> None:
+    done = run(tree / "scripts" / "setup", cwd=Path("/"), env=env or offline())
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("caviar: ")]
+    assert len(errors) == 1
+    assert errors[0].startswith("error: ")
+    for word in words:
+        assert word in errors[0]
+
+
+def test_set_up_installs_the_copy_it_belongs_to(installed):
+    where = f"import {PACKAGE}, caviar; print({PACKAGE}.__file__); print(caviar.__file__)"
+    done = run(installed / ".venv/bin/python", "-c", where, cwd=Path("/"), env=offline())
+    assert done.stdout.splitlines() == [
+        str(installed / "src" / name / "__init__.py") for name in (PACKAGE, "caviar")
+    ]
+
+
+def test_a_second_set_up_says_and_changes_nothing(installed):
+    before = snapshot(installed)
+    done = run(installed / "scripts" / "setup", cwd=Path("/"), env=offline())
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert snapshot(installed) == before
+
+
+def test_a_second_set_up_needs_neither_pip_nor_a_python_on_the_path(installed, tools):
+    env = environment(PATH=str(tools))
+    done = run(installed / "scripts" / "setup", cwd=Path("/"), env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_change_of_the_requirements_is_installed_and_extras_are_kept(installed):
+    pyproject = installed / "pyproject.toml"
+    assert run(installed / "scripts" / "setup", "dev", cwd=installed, env=offline()).stderr
+    assert not run(installed / "scripts" / "setup", "dev", cwd=installed, env=offline()).stderr
+    assert not run(installed / "scripts" / "setup", cwd=installed, env=offline()).stderr
+    pyproject.write_text(pyproject.read_text().replace('"rich>=13"', '"rich>=13.1"'))
+    done = run(installed / "scripts" / "setup", cwd=installed, env=offline())
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert (installed / ".venv" / "caviar-setup").read_text().splitlines()[1] == "dev"
+
+
+def test_an_extra_that_does_not_exist_is_refused_with_the_list_of_those_that_do(installed):
+    done = run(installed / "scripts" / "setup", "developer", cwd=installed, env=offline())
+    assert done.returncode == 1
+    assert "'developer'" in done.stderr
+    assert " dev" in done.stderr
+
+
+def test_two_set_ups_at_once_install_once(bare):
+    command = [str(bare / "scripts" / "setup")]
+    both = [
+        subprocess.Popen(command, env=offline(), stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    errors = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    assert sorted(error.count("\n") for error in errors) == [0, 1]
+
+
+def test_a_failed_install_shows_why_and_is_done_again(bare):
+    nowhere = environment(PIP_NO_INDEX="1", PIP_CONFIG_FILE=os.devnull)
+    nowhere.pop("PIP_FIND_LINKS", None)
+    done = run(bare / "scripts" / "setup", cwd=bare, env=nowhere)
+    assert done.returncode == 1
+    assert "ERROR: Cannot install torch==" in done.stderr or "ERROR: No matching" in done.stderr
+    again = run(bare / "scripts" / "setup", cwd=bare, env=offline())
+    assert again.returncode == 0, again.stderr
+    assert run(bare / "scripts" / "setup", cwd=bare, env=offline()).stderr == ""
+
+
+def test_a_python_that_is_too_old_is_named(bare, tools):
+    script(tools / "python3", "echo 3.9")
+    fails_in_one_line(bare, "3.11", "3.9", env=environment(PATH=str(tools)))
+    assert not (bare / ".venv").exists()
+
+
+def test_a_newer_python_beside_an_old_python3_is_taken(bare, tools):
+    script(tools / "python3", "echo 3.9")
+    script(tools / "python3.11", f'exec "{sys.executable}" "$@"')
+    done = run(bare / "scripts" / "setup", cwd=bare, env=offline(PATH=str(tools)))
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_missing_python_is_told(bare, tools):
+    fails_in_one_line(bare, "missing", env=environment(PATH=str(tools)))
+
+
+def test_a_python_without_venv_is_told_with_the_package_to_install(bare, tools):
+    script(
+        tools / "python3",
+        f'case "$*" in *ensurepip*) exit 1 ;; esac; exec "{sys.executable}" "$@"',
+    )
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    fails_in_one_line(
+        bare, "venv", f"apt-get install python{version}-venv", env=environment(PATH=str(tools))
+    )
+    assert not (bare / ".venv").exists()
+
+
+def test_a_venv_whose_python_is_gone_is_told_with_how_to_mend_it(bare):
+    (bare / ".venv" / "bin").mkdir(parents=True)
+    (bare / ".venv" / "bin" / "python").symlink_to("/nowhere/python3")
+    fails_in_one_line(bare, "broken", f'rm -rf "{bare}/.venv"')
+
+
+def test_a_venv_without_pip_is_told_with_how_to_mend_it(bare):
+    run(sys.executable, "-m", "venv", "--without-pip", bare / ".venv", cwd=bare)
+    fails_in_one_line(bare, "no pip", f'rm -rf "{bare}/.venv"')
+
+
+def test_a_moved_folder_is_noticed(bare):
+    run(sys.executable, "-m", "venv", "--without-pip", bare / ".venv", cwd=bare)
+    (bare / ".venv" / "caviar-setup").write_text("/elsewhere/.venv\n")
+    fails_in_one_line(bare, "another folder", f'rm -rf "{bare}/.venv"')
+
+
+def test_the_sweep_script_runs_from_anywhere_and_leaves_its_results_in_the_repository(
+    installed, tmp_path
+):
+    (tmp_path / PACKAGE).mkdir()
+    (tmp_path / PACKAGE / "__init__.py").write_text("raise SystemExit('the wrong package')")
+    short = ["hydra.sweeper.n_trials=2", "trainer.max_epochs=1", "name=first"]
+    done = run(installed / "scripts" / "sweep", *short, cwd=tmp_path, env=offline())
+    assert done.returncode == 0, done.stderr
+    trials = installed / "outputs" / "sweeps" / "first" / "trials"
+    assert len(list(trials.glob("*/result.json"))) == 2
+    assert [path.name for path in tmp_path.iterdir()] == [PACKAGE]
