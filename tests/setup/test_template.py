@@ -1,0 +1,87 @@
+"""What a cloner does first: add a model and a data set. One file and one config each are all."""
+
+from __future__ import annotations
+
+import json
+
+import yaml
+
+from tests.setup.trees import PACKAGE, copy_tree, python_in
+
+WIDE = '''
+"""One wide layer of random features, and a linear layer that learns."""
+
+from torch import Tensor, nn
+
+
+class Wide(nn.Module):
+    def __init__(self, in_features: int, num_classes: int, width: int = 64) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(in_features, width), nn.Tanh(), nn.Linear(width, num_classes)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+'''
+
+WIDE_CONFIG = f"""
+_target_: {PACKAGE}.models.wide.Wide
+width: 64
+"""
+
+MOONS = f'''
+"""Two half circles that hold each other."""
+
+from typing import Any
+
+from sklearn.datasets import make_moons
+
+from {PACKAGE}.data.base import InMemoryData, Parts
+from {PACKAGE}.data.preprocessing import Column, Preprocessing
+
+
+class Moons(InMemoryData):
+    def __init__(self, samples: int = 400, noise: float = 0.1, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.samples = samples
+        self.noise = noise
+
+    def load(self) -> Parts:
+        x, labels = make_moons(self.samples, noise=self.noise, random_state=0)
+        columns = [Column("across"), Column("up")]
+        return self.divide(x, labels, Preprocessing(columns, classes=[0, 1]))
+'''
+
+MOONS_CONFIG = f"""
+defaults: [_shared]
+
+_target_: {PACKAGE}.data.moons.Moons
+samples: 400
+noise: 0.1
+"""
+
+
+def test_a_model_and_a_data_set_are_one_file_and_one_config_each(tmp_path):
+    tree = copy_tree(tmp_path / "tree")
+    (tree / "src" / PACKAGE / "models" / "wide.py").write_text(WIDE)
+    (tree / "configs" / "model" / "wide.yaml").write_text(WIDE_CONFIG)
+    (tree / "src" / PACKAGE / "data" / "moons.py").write_text(MOONS)
+    (tree / "configs" / "data" / "moons.yaml").write_text(MOONS_CONFIG)
+
+    done = python_in(
+        tree,
+        *("-m", f"{PACKAGE}.train", "-m", "data=moons", "model=wide", "space=none"),
+        *("model.width=choice(8,16)", "data.noise=0.2", "trainer.max_epochs=1"),
+        *("hydra.sweeper.n_trials=2", "search=grid", "name=mine"),
+    )
+
+    assert done.returncode == 0, done.stderr
+    trials = sorted((tree / "outputs" / "sweeps" / "mine" / "trials").iterdir())
+    results = [json.loads((trial / "result.json").read_text()) for trial in trials]
+    assert [result["state"] for result in results] == ["COMPLETE", "COMPLETE"]
+    configs = [yaml.safe_load((trial / "config.yaml").read_text()) for trial in trials]
+    assert sorted(config["model"]["width"] for config in configs) == [8, 16]
+    assert {config["model"]["_target_"] for config in configs} == {f"{PACKAGE}.models.wide.Wide"}
+    assert {config["data"]["noise"] for config in configs} == {0.2}
+    assert {result["params"]["model.width"] for result in results} == {8, 16}
