@@ -1,0 +1,166 @@
+"""Claims about bad input: one line, with the key, the value and the nearest valid name, early."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from caviar import UsageError
+from project.check import check, metric_names
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        (
+            "metric=val/accc",
+            "metric=val/accc: no such metric; did you mean val/acc? (one of: train/loss, val/loss, "
+            "val/acc, val/acc_macro, val/f1, val/ece, val/auroc)",
+        ),
+        (
+            "direction=max",
+            "direction=max: no such choice; did you mean maximize? (one of: maximize, minimize)",
+        ),
+        ("seed=-1", "seed=-1: must be at least 0"),
+        ("optimizer.lr=0", "optimizer.lr=0: must be above 0"),
+        ("optimizer.lr=fast", "optimizer.lr=fast: must be a number"),
+        ("optimizer.beta1=1", "optimizer.beta1=1: must be at least 0 and below 1"),
+        ("data.batch_size=0", "data.batch_size=0: must be above 0"),
+        ("data.val_fraction=-0.1", "data.val_fraction=-0.1: must be above 0 and below 1"),
+        ("data.test_fraction=1", "data.test_fraction=1: must be at least 0 and below 1"),
+        (
+            "data.val_fraction=0.9",
+            "data.val_fraction=0.9: leaves nothing to train on beside data.test_fraction=0.15",
+        ),
+        ("model.dropout=1", "model.dropout=1: must be at least 0 and below 1"),
+        ("model.width=0", "model.width=0: must be above 0"),
+        ("trainer.max_epochs=0", "trainer.max_epochs=0: must be above 0"),
+        ("scheduler.warmup_epochs=-1", "scheduler.warmup_epochs=-1: must be at least 0"),
+    ],
+)
+def test_a_wrong_setting_is_told(override: str, line: str, compose_run: Callable[..., Any]) -> None:
+    with pytest.raises(UsageError) as told:
+        check(compose_run(override))
+    assert str(told.value) == line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["model.activation=rellu"], "model.activation=rellu: no such choice; did you mean relu?"),
+        (["model.batch_norm=befor"], "model.batch_norm=befor: no such choice; did you mean before"),
+        (
+            ["data=synthetic", "data.shape=spiral"],
+            "data.shape=spiral: no such choice; did you mean",
+        ),
+        (["data=synthetic", "data.samples=8"], "data.samples=8: too few: each class needs 3"),
+        (["data=synthetic", "data.classes=1"], "data.classes=1: must be at least 2"),
+        (
+            ["data=synthetic", "data.shape=spirals", "data.features=1"],
+            "data.features=1: spirals need at least 2",
+        ),
+    ],
+)
+def test_a_wrong_name_is_told_with_the_nearest(
+    overrides: list[str], line: str, compose_run: Callable[..., Any]
+) -> None:
+    with pytest.raises(UsageError) as told:
+        check(compose_run(*overrides))
+    assert str(told.value).startswith(line)
+
+
+def broken(table: Path, how: str) -> list[str]:
+    """Make ``table`` bad in one way; the overrides that name it."""
+    path, target = table, "kind"
+    frame = pd.read_csv(table)
+    if how == "missing":
+        path = table.with_name("shell.csv")
+    elif how == "no bytes":
+        table.write_text("")
+    elif how == "no rows":
+        frame.iloc[:0].to_csv(table, index=False)
+    elif how == "no target":
+        target = "kin"
+    elif how == "one class":
+        frame.assign(kind="clam").to_csv(table, index=False)
+    elif how == "small class":
+        frame.loc[0, "kind"] = "winkle"
+        frame.to_csv(table, index=False)
+    elif how == "nan target":
+        frame.loc[:4, "kind"] = None
+        frame.to_csv(table, index=False)
+    elif how == "only target":
+        frame[["kind"]].to_csv(table, index=False)
+    elif how == "other format":
+        path = table.with_suffix(".xlsx")
+    elif how == "not parquet":
+        path = table.with_suffix(".parquet")
+        path.write_text("no parquet at all")
+    return ["data=table", f"data.path='{path}'", f"data.target={target}"]
+
+
+@pytest.mark.parametrize(
+    ("how", "line"),
+    [
+        ("missing", "data.path={dir}/shell.csv: no such file; did you mean {dir}/shells.csv?"),
+        ("no bytes", "data.path={dir}/shells.csv: the file is empty"),
+        ("no rows", "data.path={dir}/shells.csv: the table has no rows"),
+        ("no target", "data.target=kin: no such column in {dir}/shells.csv; did you mean kind?"),
+        ("one class", "data.target=kind: has one class only (clam)"),
+        ("small class", "data.target=kind: class winkle has 1 rows, but 3 are needed to split it"),
+        ("nan target", "data.target=kind: is missing in 5 rows of {dir}/shells.csv"),
+        ("only target", "data.path={dir}/shells.csv: has no column but the target kind"),
+        ("other format", "data.path={dir}/shells.xlsx: not a .csv or .parquet file"),
+        ("not parquet", "data.path={dir}/shells.parquet: not readable as .parquet"),
+    ],
+)
+def test_a_bad_table_is_told(
+    how: str, line: str, table: Path, compose_run: Callable[..., Any]
+) -> None:
+    config = compose_run(*broken(table, how))
+    with pytest.raises(UsageError) as told:
+        check(config)
+    assert str(told.value).startswith(line.format(dir=table.parent))
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_good_table_passes(suffix: str, table: Path, compose_run: Callable[..., Any]) -> None:
+    pd.read_csv(table).to_parquet(table.with_suffix(".parquet"))
+    path = table.with_suffix(suffix)
+    check(compose_run("data=table", f"data.path='{path}'", "data.target=kind"))
+
+
+def test_a_logger_whose_package_is_not_there_is_told(compose_run: Callable[..., Any]) -> None:
+    config = compose_run("logger=mlflow")
+    if any(name in sys.modules for name in ("mlflow",)):
+        pytest.skip("mlflow is installed")
+    with pytest.raises(UsageError, match="logger=mlflow: needs: pip install mlflow"):
+        check(config)
+
+
+def test_the_metrics_that_may_be_asked_for_are_the_ones_logged(
+    compose_run: Callable[..., Any], train: Callable[..., Any], short: tuple[str, ...]
+) -> None:
+    run = train(*short)
+    assert sorted(run.facts["metrics"]) == sorted(metric_names(run.config))
+
+
+def test_another_models_settings_are_not_checked(compose_run: Callable[..., Any]) -> None:
+    check(compose_run("~model.activation", "~model.dropout", "+model.kernel=3"))
+
+
+def test_importing_the_entry_and_checking_imports_neither_torch_nor_lightning() -> None:
+    code = (
+        "import sys, project.train as t, project.check\n"
+        "from hydra import compose, initialize_config_dir\n"
+        "with initialize_config_dir(str(t.CONFIGS), version_base='1.3'):\n"
+        "    t.check(compose('train'))\n"
+        "print(sorted({'torch', 'lightning', 'pandas', 'sklearn'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,62 @@
+"""Claims about the data sets that come without a file."""
+
+import pytest
+import torch
+
+from caviar import UsageError
+from project.data.digits import Digits
+from project.data.synthetic import Synthetic
+
+
+def test_digits_are_1797_images_of_64_pixels_from_0_to_1() -> None:
+    parts = Digits().parts
+    x = torch.cat([parts.train[0], parts.val[0], parts.test[0]])
+    assert x.shape == (1797, 64)
+    assert (x.min(), x.max()) == (0, 1)
+    assert len(parts.preprocessing.classes) == 10
+
+
+@pytest.mark.parametrize("shape", ["blobs", "spirals"])
+def test_synthetic_data_has_the_size_asked_for(shape: str) -> None:
+    data = Synthetic(shape, samples=200, features=5, classes=4)
+    parts = data.parts
+    assert sum(len(part[0]) for part in (parts.train, parts.val, parts.test)) == 200
+    assert data.num_features == 5
+    assert data.num_classes == 4
+    assert torch.bincount(parts.train[1]).tolist() == [34] * 4
+
+
+def test_the_data_seed_makes_the_data_and_the_training_seed_does_not() -> None:
+    first = Synthetic(seed=0).parts.train[0]
+    assert first.equal(Synthetic(seed=1).parts.train[0])
+    assert not first.equal(Synthetic(data_seed=1).parts.train[0])
+
+
+def test_the_split_seed_alone_decides_the_split() -> None:
+    first = Digits(seed=0).parts.test[1]
+    assert first.equal(Digits(seed=1).parts.test[1])
+    assert not first.equal(Digits(split_seed=1).parts.test[1])
+
+
+def test_overfit_validates_on_the_samples_it_trains_on() -> None:
+    parts = Digits(overfit=20).parts
+    assert len(parts.train[0]) == 20
+    assert parts.val[0].equal(parts.train[0])
+    assert len(Digits().parts.train[0]) > 1000  # the shared data is as it was
+
+
+def test_balanced_weights_give_every_class_the_same_say() -> None:
+    data = Digits()
+    counts = torch.bincount(data.parts.train[1])
+    said = counts * torch.tensor(data.balanced_weights())
+    torch.testing.assert_close(said, torch.full((10,), len(data.parts.train[1]) / 10))
+
+
+def test_a_wrong_shape_is_told() -> None:
+    with pytest.raises(UsageError, match=r"data\.shape=spiral: .* did you mean spirals\?"):
+        Synthetic("spiral")
+
+
+def test_without_a_test_part_there_is_nothing_to_test() -> None:
+    with pytest.raises(UsageError, match=r"data\.test_fraction=0"):
+        Synthetic(test_fraction=0.0).test_dataloader()

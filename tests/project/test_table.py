@@ -1,0 +1,169 @@
+"""Claims about tables: what preprocessing learns, and from which rows."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from caviar import UsageError
+from project.data.preprocessing import Preprocessing
+from project.data.table import Table
+
+
+def load(path: Path, **settings: Any) -> Table:
+    settings = {"target": "kind", "ignore": ["id"], **settings}
+    return Table(str(path), **settings)
+
+
+def parts_as_frames(data: Table, path: Path) -> dict[str, pd.DataFrame]:
+    frame = pd.read_csv(path, dtype={"code": str})
+    labels = np.unique(frame.kind, return_inverse=True)[1]
+    split = data.split(labels)
+    return {part: frame.iloc[getattr(split, part)] for part in ("train", "val", "test")}
+
+
+def test_numbers_are_standardised_with_the_training_parts_statistics_only(table: Path) -> None:
+    data = load(table)
+    train = parts_as_frames(data, table)["train"]
+    (weight,) = [c for c in data.parts.preprocessing.columns if c.name == "weight"]
+    assert weight.mean == pytest.approx(train.weight.mean())
+    assert weight.scale == pytest.approx(train.weight.std(ddof=0))
+    present = data.parts.train[0][:, 0][data.parts.train[0][:, 1] == 0]
+    assert present.mean().item() == pytest.approx(0, abs=1e-6)
+    assert present.std(unbiased=False).item() == pytest.approx(1, abs=1e-6)
+
+
+def test_what_validation_and_test_rows_hold_changes_nothing_learnt(table: Path) -> None:
+    data = load(table)
+    before = data.parts
+    frame = pd.read_csv(table, dtype=str)
+    others = np.concatenate(
+        [part.index for name, part in parts_as_frames(data, table).items() if name != "train"]
+    )
+    frame.loc[others, "weight"] = "1e9"
+    frame.loc[others, "colour"] = "purple"
+    frame.to_csv(table, index=False)
+    after = load(table).parts
+    assert after.preprocessing == before.preprocessing
+    assert after.train[0].equal(before.train[0])
+    assert not after.val[0].equal(before.val[0])
+
+
+def test_missing_values_are_imputed_and_flagged(table: Path) -> None:
+    data = load(table)
+    preprocessing = data.parts.preprocessing
+    frame = pd.DataFrame(
+        {
+            "weight": [None, np.inf, 3.0],
+            "colour": [None, "grey", "grey"],
+            "code": [1, 1, 1],
+            "broken": ["True", "True", "True"],
+        }
+    )
+    features = preprocessing.features(frame)
+    assert np.isfinite(features).all()
+    assert features[:2, 0].tolist() == [0, 0]  # the training mean
+    assert features[:, 1].tolist() == [1, 1, 0]  # missing, infinite, there
+    colour = features[:, 2:6]  # blue, grey, white, missing
+    assert colour[0].tolist() == [0, 0, 0, 1]
+    assert colour[1].tolist() == [0, 1, 0, 0]
+
+
+def test_a_value_missing_where_training_had_none_missing_is_imputed_without_a_flag() -> None:
+    from project.data.preprocessing import Column
+
+    column = Column("a", mean=5.0, scale=2.0)
+    features = Preprocessing([column], [0, 1]).features(pd.DataFrame({"a": [None, 9.0]}))
+    assert features.tolist() == [[0.0], [2.0]]
+
+
+def test_an_unseen_category_is_ignored(table: Path) -> None:
+    preprocessing = load(table).parts.preprocessing
+    row = {"weight": [1.0], "colour": ["purple"], "code": [1], "broken": ["True"]}
+    assert preprocessing.features(pd.DataFrame(row))[0, 2:6].tolist() == [0, 0, 0, 0]
+
+
+def test_text_and_booleans_are_categories_and_codes_are_when_named(table: Path) -> None:
+    columns = {c.name: c for c in load(table).parts.preprocessing.columns}
+    assert columns["colour"].values == ["blue", "grey", "white"]
+    assert columns["broken"].values == ["False", "True"]
+    assert columns["code"].values is None
+    named = {c.name: c for c in load(table, categories=["code"]).parts.preprocessing.columns}
+    assert named["code"].values == ["00", "01", "02", "03"]  # as written, not as numbers
+
+
+def test_the_rarest_categories_beyond_the_limit_get_no_feature(table: Path) -> None:
+    data = load(table, categories=["id"], ignore=[], max_categories=5)
+    columns = {c.name: c for c in data.parts.preprocessing.columns}
+    assert len(columns["id"].values or []) == 5
+
+
+def test_a_constant_or_wholly_missing_column_does_no_harm(table: Path) -> None:
+    frame = pd.read_csv(table, dtype=str).assign(same="7", empty=None)
+    frame.to_csv(table, index=False)
+    data = load(table)
+    assert all(part[0].isfinite().all() for part in (data.parts.train, data.parts.test))
+
+
+def test_string_targets_are_classes_in_order(table: Path) -> None:
+    data = load(table)
+    assert data.parts.preprocessing.classes == ["clam", "mussel", "oyster"]
+    assert data.num_classes == 3
+    frames = parts_as_frames(data, table)
+    names = [data.parts.preprocessing.classes[i] for i in data.parts.val[1].tolist()]
+    assert names == frames["val"].kind.tolist()
+
+
+def test_parquet_and_csv_give_the_same_features(table: Path, tmp_path: Path) -> None:
+    parquet = tmp_path / "shells.parquet"
+    frame = pd.read_csv(table, dtype={"code": str})
+    frame.to_parquet(parquet)
+    first = load(table, categories=["code"])
+    second = load(parquet, categories=["code"])
+    assert first.parts.preprocessing == second.parts.preprocessing
+    assert first.parts.train[0].equal(second.parts.train[0])
+
+
+def test_what_was_learnt_is_saved_as_plain_json(table: Path, tmp_path: Path) -> None:
+    preprocessing = load(table).parts.preprocessing
+    preprocessing.save(tmp_path)
+    assert json.loads((tmp_path / "preprocessing.json").read_text())["target"] == "kind"
+    assert Preprocessing.read(tmp_path) == preprocessing
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"columns": 3}'])
+def test_a_broken_preprocessing_file_is_told(text: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"it has no preprocessing\.json"):
+        Preprocessing.read(tmp_path)
+    (tmp_path / "preprocessing.json").write_text(text)
+    with pytest.raises(UsageError, match="not readable"):
+        Preprocessing.read(tmp_path)
+
+
+def test_a_table_is_read_once_a_process_until_it_changes(table: Path) -> None:
+    first, again = load(table, split_seed=3), load(table, split_seed=3, batch_size=7)
+    assert first.parts is again.parts
+    assert load(table, split_seed=4).parts is not first.parts
+    table.write_text(table.read_text().replace("grey", "gray"))
+    assert load(table, split_seed=3).parts is not first.parts
+
+
+@pytest.mark.parametrize("key", ["categories", "ignore"])
+def test_a_wrong_column_name_is_told_with_the_nearest_one(key: str, table: Path) -> None:
+    with pytest.raises(UsageError, match=rf"data\.{key}=color: .* did you mean colour\?"):
+        load(table, **{key: ["color"]}).setup()
+
+
+def test_a_table_of_nothing_but_left_out_columns_is_told(table: Path) -> None:
+    with pytest.raises(UsageError, match="has no column but those left out"):
+        load(table, ignore=["id", "weight", "colour", "code", "broken"]).setup()
+
+
+def test_text_in_a_column_of_numbers_is_told(table: Path) -> None:
+    preprocessing = load(table).parts.preprocessing
+    frame = pd.DataFrame({"weight": ["a"], "colour": ["b"], "code": [1], "broken": ["True"]})
+    with pytest.raises(UsageError, match="column weight has to be numbers"):
+        preprocessing.features(frame)
