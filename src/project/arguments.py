@@ -34,7 +34,7 @@ def parse(words: list[str], usage: str, defaults: Mapping[str, str | None]) -> d
     for word in words:
         key, equals, value = word.partition("=")
         if key not in defaults:
-            raise usage_error(key, value, "no such argument", defaults)
+            raise usage_error("argument", key, "no such argument", defaults)
         if not equals or not value:
             raise UsageError(f"{word}: write it as {key}=VALUE")
         said[key] = value

@@ -1,0 +1,220 @@
+"""Claims about one run: what it leaves, what it may not touch, and that it can be repeated."""
+
+import logging
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from omegaconf import open_dict
+
+from caviar import Experiment, UsageError
+from caviar.runs.active import ActiveRun, activate
+from project.data.split import stratified_split
+from project.train import build, main
+
+Train = Callable[..., Any]
+
+
+def test_the_default_run_reaches_97_percent_on_digits(train: Train) -> None:
+    assert train().score >= 0.97
+
+
+def test_the_score_is_the_metric_at_its_best_epoch_as_a_python_float(
+    train: Train, short: tuple[str, ...]
+) -> None:
+    run = train(*short, "data.noise=0.8", "trainer.max_epochs=6")
+    values = [float(row["val/acc"]) for row in run.rows]
+    assert type(run.score) is float
+    assert run.score == max(values)
+    assert run.facts["best_epoch"] == values.index(max(values))  # the first of equals
+    assert run.facts["metrics"]["val/acc"] == run.score
+    assert run.facts["seed"] == 0
+    assert run.facts["metric"] == "val/acc"
+    assert (run.folder / run.facts["checkpoint"]).is_file()
+
+
+def test_a_metric_may_be_minimised(train: Train, short: tuple[str, ...]) -> None:
+    run = train(*short, "metric=val/loss", "direction=minimize", "trainer.max_epochs=4")
+    assert run.score == min(float(row["val/loss"]) for row in run.rows)
+
+
+def test_metrics_csv_has_one_row_an_epoch_and_nothing_lies_beside_it(
+    train: Train, short: tuple[str, ...]
+) -> None:
+    run = train(*short, "trainer.max_epochs=3")
+    assert [row["epoch"] for row in run.rows] == ["0", "1", "2"]
+    assert list(run.rows[0])[:2] == ["epoch", "step"]
+    assert all(value for row in run.rows for value in row.values())
+    assert sorted(p.name for p in run.folder.iterdir()) == [
+        "checkpoints",
+        "config.yaml",
+        "metrics.csv",
+        "preprocessing.json",
+        "result.json",
+    ]
+    assert sorted(p.name for p in (run.folder / "checkpoints").iterdir()) == [
+        "best.ckpt",
+        "last.ckpt",
+    ]
+
+
+def test_the_same_config_gives_bit_identical_metrics(train: Train, short: tuple[str, ...]) -> None:
+    settings = (*short, "model.dropout=0.3", "data.noise=0.8")
+    first = train(*settings)
+    train(*settings, "seed=5", "optimizer=sgd", "model.depth=1")  # another run in between
+    torch.rand(7)
+    again = train(*settings)
+    assert first.metrics == again.metrics
+
+
+def test_seed_0_is_a_seed_and_another_seed_trains_otherwise(
+    train: Train, short: tuple[str, ...]
+) -> None:
+    noisy = (*short, "data.noise=0.8")
+    assert train(*noisy, "seed=0").metrics == train(*noisy).metrics
+    assert train(*noisy, "seed=1").metrics != train(*noisy).metrics
+
+
+def test_the_training_seed_and_the_split_seed_are_apart(
+    compose_run: Callable[..., Any], short: tuple[str, ...]
+) -> None:
+    def parts(*overrides: str) -> Any:
+        return build(compose_run(*short, *overrides))
+
+    first, trained, split = parts(), parts("seed=1"), parts("data.split_seed=1")
+    weights = [next(e.module.parameters()) for e in (first, trained, split)]
+    x = [e.data.parts.train[0] for e in (first, trained, split)]
+    assert x[0].equal(x[1])
+    assert not x[0].equal(x[2])
+    assert not weights[0].equal(weights[1])
+    assert weights[0].equal(weights[2])
+
+
+def test_a_run_leaves_no_state_behind(train: Train, short: tuple[str, ...]) -> None:
+    logger = logging.getLogger("lightning.pytorch")
+
+    def states() -> list[Any]:
+        return [
+            torch.get_rng_state().tolist(),
+            np.random.get_state()[1].tolist(),  # type: ignore[union-attr]
+            random.getstate(),
+            list(logging.getLogger().handlers),
+            logger.level,
+            torch.are_deterministic_algorithms_enabled(),
+        ]
+
+    train(*short)
+    before = states()
+    train(*short)
+    assert states() == before
+
+
+def test_the_test_part_is_not_touched_by_training(train: Train, table: Path) -> None:
+    settings = ("data=table", f"data.path='{table}'", "data.target=kind", "trainer.max_epochs=2")
+    before = train(*settings)
+    frame = pd.read_csv(table, dtype=str)
+    labels = np.unique(frame.kind, return_inverse=True)[1]
+    rows = stratified_split(labels, 0.15, 0.15, seed=0).test
+    frame.loc[rows, "weight"] = "1e12"
+    frame.loc[rows, "colour"] = "purple"
+    frame.to_csv(table, index=False)
+    after = train(*settings)
+    assert after.metrics == before.metrics
+    assert not any(name.startswith("test") for name in after.facts["metrics"])
+    assert "tested" not in after.facts
+
+
+def test_test_true_evaluates_the_best_checkpoint_once_and_records_it(
+    train: Train, short: tuple[str, ...]
+) -> None:
+    plain, tested = train(*short), train(*short, "test=true")
+    assert tested.facts["tested"] is True
+    assert set(tested.facts["test"]) >= {"test/acc", "test/loss"}
+    assert tested.metrics == plain.metrics
+    assert tested.score == plain.score
+
+
+def test_a_test_without_a_checkpoint_is_told(train: Train, short: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match=r"test=True: needs callbacks\.checkpoint"):
+        train(*short, "test=true", "callbacks.checkpoint=null")
+
+
+def test_build_gives_an_experiment_without_a_run_folder(compose_run: Callable[..., Any]) -> None:
+    config = compose_run("data=synthetic")
+    with open_dict(config):
+        del config.dir
+    experiment = build(config)
+    assert isinstance(experiment, Experiment)
+    assert experiment.trainer["max_epochs"] == 20
+    assert (experiment.metric, experiment.direction, experiment.seed) == ("val/acc", "maximize", 0)
+    x, y = experiment.data.parts.train  # type: ignore[attr-defined]
+    module: Any = experiment.module
+    assert module.loss_per_sample(module(x), y).shape == (len(x),)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_a_clear_error(
+    train: Train, short: tuple[str, ...]
+) -> None:
+    with pytest.raises(
+        FloatingPointError, match=r"loss is (nan|inf) at epoch 0, step \d+: a lower"
+    ):
+        train(*short, "optimizer=sgd", "optimizer.lr=1e30", "model.batch_norm=none")
+
+
+def test_without_the_guard_a_nan_metric_is_an_error_all_the_same(
+    train: Train, short: tuple[str, ...]
+) -> None:
+    with pytest.raises(FloatingPointError, match="val/loss is nan at epoch"):
+        train(
+            *short,
+            "optimizer=sgd",
+            "optimizer.lr=1e30",
+            "model.batch_norm=none",
+            "callbacks.nan_guard=null",
+            "metric=val/loss",
+            "direction=minimize",
+        )
+
+
+def test_a_run_without_validation_cannot_be_scored(train: Train, short: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="metric=val/acc: never logged"):
+        train(*short, "trainer.limit_val_batches=0")
+
+
+def test_bad_input_is_told_before_anything_is_built(compose_run: Callable[..., Any]) -> None:
+    config = compose_run("metric=val/accc")
+    with (
+        activate(ActiveRun(Path(config.dir))),
+        pytest.raises(UsageError, match="metric=val/accc"),
+    ):
+        main(config)
+    assert list(Path(config.dir).iterdir()) == []
+
+
+def test_class_weights_may_be_balanced_and_targets_smoothed(
+    compose_run: Callable[..., Any], short: tuple[str, ...]
+) -> None:
+    config = compose_run(
+        *short, "model.loss.class_weights=balanced", "model.loss.label_smoothing=0.1"
+    )
+    module: Any = build(config).module
+    torch.testing.assert_close(module.class_weights, torch.ones(3))
+    assert module.label_smoothing == 0.1
+
+
+def test_gradients_may_be_clipped(train: Train, short: tuple[str, ...]) -> None:
+    run = train(
+        *short,
+        "optimizer=sgd",
+        "optimizer.lr=1",
+        "optimizer.momentum=0",
+        "trainer.gradient_clip_val=1e-9",
+    )
+    losses = [float(row["val/loss"]) for row in run.rows]
+    assert run.rows[0]["val/acc"] == run.rows[1]["val/acc"]
+    assert losses[0] == pytest.approx(losses[1], abs=0.5)
