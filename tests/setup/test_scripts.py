@@ -140,6 +140,17 @@ def test_a_failed_install_shows_why_and_is_done_again(bare):
     assert run(bare / "scripts" / "setup", cwd=bare, env=offline()).stderr == ""
 
 
+def test_an_update_that_failed_is_not_forgotten_when_its_cause_is_undone(installed):
+    pyproject = installed / "pyproject.toml"
+    good = pyproject.read_text()
+    pyproject.write_text(good.replace('"rich>', '"no-such-package-anywhere", "rich>'))
+    assert run(installed / "scripts" / "setup", cwd=installed, env=offline()).returncode == 1
+    pyproject.write_text(good)
+    done = run(installed / "scripts" / "setup", cwd=installed, env=offline())
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert run(installed / "scripts" / "setup", cwd=installed, env=offline()).stderr == ""
+
+
 def test_a_python_that_is_too_old_is_named(bare, tools):
     script(tools / "python3", "echo 3.9")
     fails_in_one_line(bare, "3.11", "3.9", env=environment(PATH=str(tools)))
