@@ -126,7 +126,7 @@ def test_a_renamed_tree_can_be_renamed_again(renamed_tree, tmp_path, original):
         ("hydra_plugins", "this repository"),
         ("tests", "this repository"),
         (PACKAGE, "this repository"),
-        ("sweep", "this repository"),
+        ("setup", "this repository"),
     ],
 )
 def test_a_bad_name_is_refused_and_nothing_changes(original, name, words):
