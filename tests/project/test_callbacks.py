@@ -84,6 +84,7 @@ def test_a_training_cut_short_goes_on_from_its_last_checkpoint_as_if_nothing_had
     settings = (
         *short,
         "data.noise=0.8",
+        "optimizer.lr=0.3",
         "scheduler=exponential",
         "trainer.max_epochs=5",
         "callbacks.checkpoint.every_seconds=0",
@@ -101,6 +102,8 @@ def test_a_training_cut_short_goes_on_from_its_last_checkpoint_as_if_nothing_had
         trainer.fit(
             experiment.module, datamodule=experiment.data, ckpt_path=str(last), weights_only=True
         )
+    best = torch.load(last.with_name("best.ckpt"), weights_only=True)
+    assert best["epoch"] == whole.facts["best_epoch"] < 3  # before the cut
     assert (score.value, score.epoch) == (whole.score, whole.facts["best_epoch"])
     ended = torch.load(whole.best.with_name("last.ckpt"), weights_only=True)["state_dict"]
     for name, value in experiment.module.state_dict().items():

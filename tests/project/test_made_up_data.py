@@ -32,6 +32,12 @@ def test_the_data_seed_makes_the_data_and_the_training_seed_does_not() -> None:
     assert not first.equal(Synthetic(data_seed=1).parts.train[0])
 
 
+def test_the_training_seed_decides_the_order_of_the_samples() -> None:
+    first, again, other = (next(iter(Digits(seed=s).train_dataloader()))[1] for s in (0, 0, 1))
+    assert first.equal(again)
+    assert not first.equal(other)
+
+
 def test_the_split_seed_alone_decides_the_split() -> None:
     first = Digits(seed=0).parts.test[1]
     assert first.equal(Digits(seed=1).parts.test[1])

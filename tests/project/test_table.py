@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from caviar import UsageError
-from project.data.preprocessing import Preprocessing
+from project.data.preprocessing import Column, Preprocessing
 from project.data.table import Table
 
 
@@ -73,11 +73,16 @@ def test_missing_values_are_imputed_and_flagged(table: Path) -> None:
 
 
 def test_a_value_missing_where_training_had_none_missing_is_imputed_without_a_flag() -> None:
-    from project.data.preprocessing import Column
-
     column = Column("a", mean=5.0, scale=2.0)
     features = Preprocessing([column], [0, 1]).features(pd.DataFrame({"a": [None, 9.0]}))
     assert features.tolist() == [[0.0], [2.0]]
+
+
+def test_a_missing_category_is_not_the_category_named_nan() -> None:
+    column = Column("a", values=["None", "nan"], flag=True)
+    frame = pd.DataFrame({"a": pd.Series([None, np.nan, "nan"], dtype=object)})
+    features = Preprocessing([column], [0, 1]).features(frame)
+    assert features.tolist() == [[0, 0, 1], [0, 0, 1], [0, 1, 0]]
 
 
 def test_an_unseen_category_is_ignored(table: Path) -> None:
