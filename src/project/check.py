@@ -71,7 +71,7 @@ def check(config: DictConfig) -> None:
             raise usage_error(key, value, "must be a number")
         if not holds(value):
             raise usage_error(key, value, problem)
-    for name, logger in (config.logger or {}).items():
+    for name, logger in (config.get("logger") or {}).items():
         package = _PACKAGES.get(str(logger and logger.get("_target_")).rpartition(".")[2])
         if package and find_spec(package) is None:
             raise usage_error("logger", name, f"needs: pip install {package}")
@@ -81,7 +81,7 @@ def check(config: DictConfig) -> None:
 
 def metric_names(config: DictConfig) -> list[str]:
     """Every metric that a run of ``config`` logs, and so may be scored by."""
-    return ["train/loss", "val/loss", *(f"val/{name}" for name in config.metrics)]
+    return ["train/loss", "val/loss", *(f"val/{name}" for name in config.get("metrics") or {})]
 
 
 def _check_data(data: DictConfig) -> None:

@@ -12,7 +12,8 @@ import torch
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch, numpy and random for the block, and give back their former states after it.
 
-    So a hundred runs in one process do not touch one another, nor whoever calls them.
+    So a hundred runs in one process do not touch one another, nor whoever calls them. A GPU's
+    generator is seeded too, but not given back: that would wake up GPUs that nobody uses.
     """
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()
     torch.manual_seed(seed)

@@ -67,8 +67,8 @@ def build(config: DictConfig) -> caviar.Experiment:
                 "num_classes": data.num_classes,
             },
             optimizer=_plain(config.optimizer),
-            scheduler=_plain(config.scheduler),
-            metrics=_plain(config.metrics),
+            scheduler=_plain(config.get("scheduler")),
+            metrics=_plain(config.get("metrics")),
             **loss,
             metric=config.metric,
             direction=config.direction,
@@ -137,8 +137,8 @@ def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score
 
     from caviar.runs.config import resolved
 
-    callbacks = _each(config.callbacks)
-    loggers = _each(config.logger)
+    callbacks = _each(config.get("callbacks"))
+    loggers = _each(config.get("logger"))
     for logger in loggers:
         logger.log_hyperparams(resolved(config))
     return Trainer(
@@ -152,13 +152,13 @@ def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score
     )
 
 
-def _each(group: DictConfig) -> list[Any]:
-    made = caviar.instantiate(group, _convert_="all")
+def _each(group: DictConfig | None) -> list[Any]:
+    made = caviar.instantiate(group, _convert_="all") if group else {}
     return [one for one in made.values() if one is not None]
 
 
 def _plain(node: Any) -> Any:
-    return OmegaConf.to_container(node, resolve=True)
+    return None if node is None else OmegaConf.to_container(node, resolve=True)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,18 @@ def test_every_scheduler_trains(
     assert 0 <= train(*short, f"scheduler={name}", "scheduler.warmup_epochs=1").score <= 1
 
 
+def test_groups_that_are_not_needed_may_be_left_out(
+    train: Callable[..., Any], short: tuple[str, ...]
+) -> None:
+    groups = ("~scheduler", "~callbacks", "~logger", "~metrics")
+    run = train(*short, *groups, "metric=val/loss", "direction=minimize")
+    assert sorted(p.name for p in run.folder.iterdir()) == [
+        "config.yaml",
+        "preprocessing.json",
+        "result.json",
+    ]
+
+
 def test_tensorboard_logs_beside_the_csv(train: Callable[..., Any], short: tuple[str, ...]) -> None:
     pytest.importorskip("tensorboard")
     run = train(*short, "logger=tensorboard")

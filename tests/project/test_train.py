@@ -1,7 +1,10 @@
 """Claims about one run: what it leaves, what it may not touch, and that it can be repeated."""
 
+import json
 import logging
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -227,3 +230,27 @@ def test_gradients_may_be_clipped(train: Train, short: tuple[str, ...]) -> None:
     losses = [float(row["val/loss"]) for row in run.rows]
     assert run.rows[0]["val/acc"] == run.rows[1]["val/acc"]
     assert losses[0] == pytest.approx(losses[1], abs=0.5)
+
+
+def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-W", "error", "-m", "project.train", *words]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_command_trains_from_any_folder_and_says_little(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder with spaces"
+    folder.mkdir()
+    done = command(folder, "debug=fast", "name=first")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert done.stdout.startswith("val/acc=0.")
+    assert done.stdout.count("\n") == 1
+    run = folder / "outputs" / "runs" / "first"
+    assert json.loads((run / "result.json").read_text())["best_epoch"] == 0
+
+
+def test_the_command_answers_bad_input_with_one_line_and_status_2(tmp_path: Path) -> None:
+    done = command(tmp_path, "metric=val/accc", "name=bad")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: metric=val/accc: no such metric; did you mean val/acc?")
+    assert done.stderr.count("\n") == 1
