@@ -30,8 +30,10 @@ LEFT_OUT = (
 
 
 def copy_tree(to: Path) -> Path:
-    """What an unpacked zip of the repository is: its files, without git and without `.venv`."""
+    """What an unpacked zip of the repository is: no git, no `.venv`, no local settings."""
     shutil.copytree(ROOT, to, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    for config in (to / "configs" / "local").glob("*.yaml"):
+        config.unlink()
     return to
 
 
