@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from caviar.entry import main
     from caviar.errors import UsageError, usage_error
     from caviar.experiment import Experiment
-    from caviar.entry import main
     from caviar.runs.active import record, report, run_dir
     from caviar.security import instantiate
 

@@ -41,7 +41,8 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
     """
 
     def decorate(task: Task) -> Task:
-        folder = config_path and Path(inspect.getfile(task)).parent.joinpath(config_path).resolve()
+        here = Path(inspect.getfile(task)).parent
+        folder = here.joinpath(config_path).resolve() if config_path else None
 
         @functools.wraps(task)
         def recorded(config: DictConfig) -> Any:
@@ -72,7 +73,7 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
     """Call ``task`` inside a run folder of its own, at Hydra's output directory."""
     hydra_config = HydraConfig.get()
     folder = _claim(Path(hydra_config.runtime.output_dir))
-    with read_write(hydra_config), open_dict(hydra_config):
+    with read_write(hydra_config), open_dict(hydra_config):  # type: ignore[arg-type]
         hydra_config.runtime.output_dir = str(folder)
     write_atomic(folder / names.CONFIG, to_yaml(resolved(config)))
     write_atomic(

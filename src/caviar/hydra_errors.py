@@ -21,7 +21,9 @@ def explain(error: Exception, keys: Callable[[], Iterable[str]]) -> str:
         if missing:
             group, _, option = missing[1].rpartition("/")
             return str(usage_error(group, option, "no such option of this group", error.options))
-    override = re.search(r"Could not override '([^']+)'\.\nTo append to your config use \+(.*)", text)
+    override = re.search(
+        r"Could not override '([^']+)'\.\nTo append to your config use \+(.*)", text
+    )
     if override:
         key, written = override[1], override[2]
         near = nearest(key, keys())

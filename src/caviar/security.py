@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import get_object
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -24,11 +25,18 @@ def instantiate(config: Any, *args: Any, **kwargs: Any) -> Any:
     """`hydra.utils.instantiate`, for targets in ALLOWED alone.
 
     Raises:
-        UsageError: a ``_target_`` anywhere in ``config`` or ``kwargs`` is not allowed.
+        UsageError: a ``_target_`` anywhere in ``config`` or ``kwargs`` is not allowed, or the target
+            itself raised one.
     """
     check_targets(config)
     check_targets(kwargs)
-    return hydra_instantiate(config, *args, **kwargs)
+    try:
+        return hydra_instantiate(config, *args, **kwargs)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UsageError):
+            # What the target says of its arguments is for the user, and is one line already.
+            raise error.__cause__ from None
+        raise
 
 
 def check_targets(config: Any) -> None:
@@ -39,14 +47,17 @@ def check_targets(config: Any) -> None:
         check_target(target)
 
 
-def check_target(target: Any) -> None:
+def check_target(target: Any, import_it: bool = True) -> None:
     """Raise UsageError unless ``target`` names something that lives under an allowed prefix.
 
     The name alone is not enough: ``project.data.table.os.system`` begins well and ends in ``os``.
-    So the object is looked up, and the module that defines it must be allowed too.
+    So the object is looked up, and the module that defines it must be allowed too; with ``import_it``
+    false that is left for later.
     """
     if not isinstance(target, str) or not _allowed(target):
         raise _refused(target)
+    if not import_it:
+        return
     try:
         found = get_object(target)
     except Exception as error:

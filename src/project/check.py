@@ -89,7 +89,7 @@ def _check_data(data: DictConfig) -> None:
 
     check_fractions(data.val_fraction, data.test_fraction)
     fewest = needed(data.val_fraction, data.test_fraction)
-    if "samples" in data and data.samples // data.classes < fewest:
+    if {"samples", "classes"} <= set(data) and data.samples // data.classes < fewest:
         raise usage_error(
             "data.samples", data.samples, f"too few: each class needs {fewest} to be split"
         )

@@ -162,4 +162,4 @@ def _plain(node: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    main()  # type: ignore[call-arg]

@@ -74,9 +74,15 @@ def test_what_the_grammar_refuses_is_told_in_one_line_that_begins_with_the_key(t
     assert "\n" not in str(caught.value)
 
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(
-    st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=12
-).filter(lambda text: not text.endswith("\\"))
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=12).filter(
+        lambda text: not text.endswith("\\")
+    )
+)
 
 
 @given(value=SCALARS | st.lists(SCALARS, max_size=3))

@@ -76,6 +76,6 @@ def test_children_of_a_dropped_parent_are_dropped_too():
     ],
 )
 def test_a_condition_that_cannot_hold_is_refused(hyperparameters, when, words):
-    with pytest.raises(UsageError, match=".") as caught:
+    with pytest.raises(UsageError, match=r".") as caught:
         build(hyperparameters, when)
     assert words in str(caught.value)

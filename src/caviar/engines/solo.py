@@ -39,7 +39,7 @@ class Solo:
     def __init__(self, task: Task) -> None:
         setup_globals()  # Hydra's resolvers, which a worker process does not have yet
         self._task = task
-        self._bases: dict[int, tuple[DictConfig, DictConfig]] = {}
+        self._bases: dict[int, tuple[bytes, DictConfig]] = {}
 
     def run(self, job: Job, listener: Listener) -> Finished | Failed:
         """Run one trial and leave its run folder behind, whatever happens in the task."""
@@ -80,7 +80,7 @@ class Solo:
         config, hydra_config = self._configs(job)
         for name, value in job.values.items():
             update(config, name, value)
-        HydraConfig.instance().cfg = hydra_config
+        HydraConfig.instance().cfg = hydra_config  # type: ignore[assignment]
         with read_write(hydra_config), open_dict(hydra_config):
             hydra_config.hydra.runtime.output_dir = str(run.dir)
             hydra_config.hydra.job.num = job.number
@@ -89,9 +89,12 @@ class Solo:
             hydra_config.hydra.overrides.task = job.overrides
         write_atomic(run.dir / names.CONFIG, to_yaml(resolved(config)))
         write_atomic(run.dir / names.OVERRIDES, to_yaml(job.overrides))
-        with _in_folder(run.dir, hydra_config), env_override(hydra_config.hydra.job.env_set):
-            with activate(run):
-                return numbers(self._task(config))
+        with (
+            _in_folder(run.dir, hydra_config),
+            env_override(hydra_config.hydra.job.env_set),
+            activate(run),
+        ):
+            return numbers(self._task(config))
 
     def _configs(self, job: Job) -> tuple[DictConfig, DictConfig]:
         """A fresh copy of the base for this trial, and its Hydra node, which is updated in place."""

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
@@ -76,10 +77,8 @@ class LocalExecutor:
         if job.base.id in worker.bases:
             job = replace(job, base=replace(job.base, pickled=None))
         worker.bases.add(job.base.id)
-        try:
+        with suppress(OSError):  # a worker that just died is met, with what it last said, in events
             worker.connection.send(job)
-        except OSError:
-            self._lost(worker)
 
     def events(self, timeout: float) -> list[Event]:
         """What the workers said; a worker that died is replaced, and its trial told as lost."""
@@ -110,18 +109,14 @@ class LocalExecutor:
         """Let idle workers end, kill busy ones, and wait until all are gone."""
         for worker in self._workers:
             if worker.job is None:
-                try:
+                with suppress(OSError):
                     worker.connection.send(Goodbye())
-                except OSError:
-                    pass
             else:
                 _kill(worker.process)
         deadline = monotonic() + 5
         for worker in self._workers:
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 worker.process.wait(max(deadline - monotonic(), 0))
-            except subprocess.TimeoutExpired:
-                pass
             _kill(worker.process)
             worker.process.wait()
             worker.connection.close()
@@ -147,22 +142,20 @@ class LocalExecutor:
         _kill(worker.process)
         code = worker.process.wait()
         worker.connection.close()
+        self._workers.remove(worker)
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         error = f"WorkerLost: the worker on {worker.slot.label} ended with {how}"
-        if not worker.ready:
+        if worker.job is not None:
+            seconds = monotonic() - worker.began
+            self._events.append(Failed(worker.job.number, error, seconds=seconds, transient=True))
+        if worker.ready:
+            self._workers.append(self._spawn(worker.slot))
+        elif not any(isinstance(event, Broken) for event in self._events):
             # It never got as far as a trial, and the next one would not either.
             self._events.append(Broken(f"{error} while it loaded the task", f"see {self.log}"))
-        elif worker.job is not None:
-            seconds = monotonic() - worker.began
-            self._events.append(
-                Failed(worker.job.number, error, seconds=seconds, transient=True)
-            )
-        self._workers[self._workers.index(worker)] = self._spawn(worker.slot)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """Kill a worker's whole process group, which holds all that its trial started."""
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass

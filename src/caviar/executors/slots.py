@@ -56,9 +56,7 @@ def plan(
     count = workers or len(shares) or max(cores // (threads or 1), 1)
     cpu_env = _thread_env(threads or max(cores // count, 1))
     if shares:
-        return [
-            Slot(f"gpu:{share}", {**cpu_env, **_gpu_env(share)}) for share in shares[:count]
-        ]
+        return [Slot(f"gpu:{share}", {**cpu_env, **_gpu_env(share)}) for share in shares[:count]]
     # A worker without a GPU share must not find one: trials would pile up on the first.
     hidden = {"CUDA_VISIBLE_DEVICES": ""}
     return [Slot(f"cpu:{index}", {**cpu_env, **hidden}) for index in range(count)]

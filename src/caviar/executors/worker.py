@@ -119,7 +119,6 @@ def load_task(source: TaskSource) -> Callable[[Any], Any]:
     Raises:
         AttributeError: the function is not at the top of the module.
     """
-    import hydra.main  # the module; hydra.main the function hides it
 
     hydra_main = sys.modules["hydra.main"]
     noted: list[Callable[[Any], Any]] = []

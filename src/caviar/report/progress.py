@@ -63,7 +63,9 @@ class Lines:
         if self._best is None or self._sign * score < self._sign * self._best[0]:
             self._best = (score, event.number)
         scores = ", ".join(short(value) for value in event.values)
-        best = f"best {short(self._best[0])} (trial {self._best[1]})" if len(event.values) == 1 else ""
+        best = (
+            f"best {short(self._best[0])} (trial {self._best[1]})" if len(event.values) == 1 else ""
+        )
         self._write(
             f"{self._count()} trial {event.number} {self._metric}={scores} in {event.seconds:.1f} s, "
             f"{best}  {self._values.pop(event.number, '')}"

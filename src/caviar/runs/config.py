@@ -32,7 +32,7 @@ def to_yaml(value: Any) -> str:
     )
 
 
-class _LeftAsWritten(Exception):
+class _LeftAsWrittenError(Exception):
     pass
 
 
@@ -61,7 +61,7 @@ def _value(parent: DictConfig | ListConfig, key: Any) -> Any:
 @contextmanager
 def _refusing_resolvers() -> Iterator[None]:
     def refuse(*_: Any) -> None:
-        raise _LeftAsWritten
+        raise _LeftAsWrittenError
 
     resolvers = BaseContainer._resolvers
     held = {name: resolvers[name] for name in _LEFT_AS_WRITTEN if name in resolvers}

@@ -11,7 +11,6 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
-    ChoiceSweep,
     IntervalSweep,
     Override,
     Quote,
@@ -74,7 +73,9 @@ def read(
 
 def as_override(name: str, value: Any) -> str:
     """The override ``name=value`` that Hydra reads back as exactly this value."""
-    return f"{name}={_quoted(value) if isinstance(value, str) else Transformer.str(_protect(value))}"
+    return (
+        f"{name}={_quoted(value) if isinstance(value, str) else Transformer.str(_protect(value))}"
+    )
 
 
 def _hyperparameter(override: Override) -> Hyperparameter:

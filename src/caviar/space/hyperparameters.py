@@ -33,7 +33,7 @@ class Hyperparameter(Protocol):
         """Its name in the study."""
         ...
 
-    @property
+    @cached_property
     def distribution(self) -> BaseDistribution:
         """What the study is told it is drawn from."""
         ...
@@ -73,10 +73,14 @@ class Interval:
         for bound in (self.low, self.high):
             if not self.scale.holds(bound):
                 raise usage_error(
-                    self.name, self, f"{bound} is not {self.scale.domain}, as {self.scale.name} asks"
+                    self.name,
+                    self,
+                    f"{bound} is not {self.scale.domain}, as {self.scale.name} asks",
                 )
         if not self.low < self.high:
-            raise usage_error(self.name, self, f"low must be less than high, got {self.low} and {self.high}")
+            raise usage_error(
+                self.name, self, f"low must be less than high, got {self.low} and {self.high}"
+            )
         if self.integer and self.scale is REVERSE_LOG:
             raise usage_error(self.name, self, "reverse_log is for fractions below 1, not integers")
 

@@ -93,7 +93,9 @@ def _check_values(key: str, values: tuple[Any, ...], parent: Hyperparameter) -> 
     elif isinstance(parent, Range):
         options = parent.values
     else:
-        raise usage_error(key, list(values), f"{parent.name} is an interval; a condition needs choices")
+        raise usage_error(
+            key, list(values), f"{parent.name} is an interval; a condition needs choices"
+        )
     for value in values:
         if value not in options:
             raise usage_error(key, value, f"{parent.name} never takes this value", options)

@@ -105,7 +105,9 @@ def _may_exist(hyperparameter: Hyperparameter, space: Space, choices: Mapping[st
     return all(choices[p] in map(str, allowed) for p, allowed in condition.items() if p in choices)
 
 
-def _check_key(hyperparameter: Hyperparameter, config: DictConfig, choices: Mapping[str, str]) -> None:
+def _check_key(
+    hyperparameter: Hyperparameter, config: DictConfig, choices: Mapping[str, str]
+) -> None:
     name = hyperparameter.name
     under = "".join(f" under {group}={choice}" for group, choice in choices.items())
     if not name.startswith("+") and not has_key(config, name):

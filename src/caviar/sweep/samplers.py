@@ -16,7 +16,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from caviar.errors import usage_error
+from caviar.space.grid import combinations
 from caviar.space.space import Space
 
 
@@ -49,7 +49,11 @@ class PlacedSampler(BaseSampler):
         return {}
 
     def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
     ) -> Any:
         return self.propose(param_name)
 
@@ -65,7 +69,7 @@ class RandomSampler(PlacedSampler):
     """
 
     def __init__(self, seed: int) -> None:
-        self.seed = _checked_seed(seed)
+        self.seed = seed
 
     def propose(self, name: str) -> Any:
         # crc32, because hash() of a string differs from process to process.
@@ -84,50 +88,13 @@ class GridSampler(PlacedSampler):
 
     def __init__(self, points: Any = None, seed: int = 0) -> None:
         self._points = points
-        self.seed = _checked_seed(seed)
+        self.seed = seed
 
     def bind(self, space: Space) -> int:
         super().bind(space)
-        by_name = dict(self._points) if hasattr(self._points, "items") else {}
-        for name in by_name:
-            if name not in {h.name for h in space.hyperparameters}:
-                names = [h.name for h in space.hyperparameters]
-                raise usage_error("sampler.points", name, "not in the space", names)
-        for name, count in [*by_name.items(), ("", 5 if by_name else self._points or 5)]:
-            if not isinstance(count, int) or count < 1:
-                raise usage_error(f"sampler.points.{name}".rstrip("."), count, "must be at least 1")
-        everywhere = None if by_name else self._points
-        axes = {}
-        for h in space.hyperparameters:
-            discrete = h.spread(2**31) if not hasattr(h, "scale") else None
-            count = by_name.get(h.name, len(discrete) if discrete else everywhere or 5)
-            axes[h.name] = h.spread(count)
-        self._combinations = _combinations(space, axes)
+        self._combinations = combinations(space, self._points)
         np.random.default_rng(self.seed).shuffle(self._combinations)  # type: ignore[arg-type]
         return len(self._combinations)
 
     def propose(self, name: str) -> Any:
         return self._combinations[self.place % len(self._combinations)][name]
-
-
-def _checked_seed(seed: int) -> int:
-    if not isinstance(seed, int) or seed < 0:
-        raise usage_error("sampler.seed", seed, "must be a whole number, 0 or more")
-    return seed
-
-
-def _combinations(space: Space, axes: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    """All points of the grid, by study name; a hyperparameter that does not exist adds no points."""
-    points: list[tuple[dict[str, Any], dict[str, Any]]] = [({}, {})]
-    for h in space.hyperparameters:
-        grown = []
-        for seen, held in points:
-            if not space.exists(h.name, seen):
-                grown.append((seen, held))
-                continue
-            for value in axes[h.name]:
-                grown.append(
-                    ({**seen, h.name: h.from_study(value)}, {**held, h.study_name: value})
-                )
-        points = grown
-    return [held for _, held in points]

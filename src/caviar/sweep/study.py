@@ -51,7 +51,10 @@ class SweepStudy:
             JournalStorage(storage) if isinstance(storage, Journal) else storage
         )
         self.study = optuna.create_study(
-            study_name=name, storage=opened, sampler=sampler, directions=directions
+            study_name=name,
+            storage=opened,
+            sampler=sampler,
+            directions=directions,  # type: ignore[arg-type]
         )
         self.finite = sampler.bind(space) if isinstance(sampler, PlacedSampler) else None
         self._sampler = sampler

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
@@ -21,11 +23,13 @@ from caviar.configs import keys_of
 from caviar.errors import UsageError, usage_error
 from caviar.executors.base import Executor, TaskSource
 from caviar.executors.inline import InlineExecutor
+from caviar.hydra_errors import one_line
 from caviar.runs.config import to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import make_folder
 from caviar.security import check_target, instantiate
 from caviar.space.grammar import as_override, read
+from caviar.space.grid import combinations
 from caviar.space.space import Space
 from caviar.sweep.compose import Composer
 from caviar.sweep.settings import Settings
@@ -35,7 +39,11 @@ DEFAULT_TRIALS = 20
 
 
 def run_sweep(
-    settings: Settings, arguments: list[str], master: DictConfig, context: HydraContext, task: TaskFunction
+    settings: Settings,
+    arguments: list[str],
+    master: DictConfig,
+    context: HydraContext,
+    task: TaskFunction,
 ) -> int:
     """Run a whole sweep and return its exit status.
 
@@ -51,8 +59,8 @@ def run_sweep(
     """
     settings = replace(settings, sampler=_seeded(settings.sampler))
     space, composer = read_space(settings, arguments, master, context)
+    check_sampler(settings.sampler, space)
     executor = make_executor(settings, task)
-    check_target(settings.sampler.get("_target_"))
     folder = make_folder(Path(master.hydra.sweep.dir).absolute())
     try:
         if hasattr(executor, "log"):
@@ -60,6 +68,9 @@ def run_sweep(
         executor.start(task_source(task))
         # From here on the workers load torch, while the controller loads Optuna.
         return _run(settings, space, composer, executor, folder, arguments)
+    except UsageError:
+        shutil.rmtree(folder)
+        raise
     finally:
         executor.close()
 
@@ -78,9 +89,13 @@ def _run(
     from caviar.sweep.loop import Loop
     from caviar.sweep.study import SweepStudy
 
+    try:
+        sampler = instantiate(settings.sampler)
+    except InstantiationException as error:
+        raise UsageError(f"hydra.sweeper.sampler: {one_line(error)}") from error
     study = SweepStudy(
         space,
-        instantiate(settings.sampler),
+        sampler,
         settings.directions,
         settings.storage or Journal(folder / "study.journal"),
         folder.name,
@@ -135,6 +150,20 @@ def read_space(
         if check is not None:
             check(base)
     return space, composer
+
+
+def check_sampler(sampler: Mapping[str, Any], space: Space) -> None:
+    """Tell what is wrong with a sampler's settings as far as that can be seen without Optuna.
+
+    Raises:
+        UsageError: a target that is not allowed, a negative seed, a grid that cannot be laid.
+    """
+    check_target(sampler.get("_target_"), import_it=False)
+    seed = sampler.get("seed", 0)
+    if not isinstance(seed, int) or seed < 0:
+        raise usage_error("sampler.seed", seed, "must be a whole number, 0 or more")
+    if str(sampler.get("_target_")).endswith(".GridSampler") and "points" in sampler:
+        combinations(space, sampler["points"])
 
 
 def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
@@ -194,13 +223,17 @@ def _seeded(sampler: Mapping[str, Any]) -> dict[str, Any]:
     return {**sampler, "seed": seed} if seed is not None else dict(sampler)
 
 
-def _describe(settings: Settings, space: Space, n_trials: int, arguments: list[str]) -> dict[str, Any]:
+def _describe(
+    settings: Settings, space: Space, n_trials: int, arguments: list[str]
+) -> dict[str, Any]:
     """What ``sweep.yaml`` holds: all that it takes to read the sweep, or to start it again."""
     return {
         "schema": 1,
         "n_trials": n_trials,
         "metric": settings.metric,
-        "direction": settings.directions if len(settings.directions) > 1 else settings.directions[0],
+        "direction": settings.directions
+        if len(settings.directions) > 1
+        else settings.directions[0],
         "space": {h.name: str(h) for h in space.hyperparameters},
         "when": {name: {p: list(v) for p, v in c.items()} for name, c in space.conditions.items()},
         "sampler": dict(settings.sampler),

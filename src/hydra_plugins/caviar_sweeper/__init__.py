@@ -33,6 +33,8 @@ class CaviarSweeper(Sweeper):
         try:
             plain = OmegaConf.to_container(OmegaConf.create(self._settings), resolve=True)
             settings = Settings(**{k: v for k, v in plain.items() if v is not None})  # type: ignore
+            assert self.hydra_context is not None
+            assert self.config is not None
             status = run_sweep(
                 settings, arguments, self.config, self.hydra_context, self.task_function
             )
@@ -55,8 +57,8 @@ class CaviarSweeperConfig:
     n_trials: int | None = None
     metric: str | None = None
     direction: Any = "minimize"
-    params: dict[str, Any] | None = None
-    when: dict[str, Any] | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    when: dict[str, Any] = field(default_factory=dict)
     sampler: Any = MISSING
     engine: str = "solo"
     executor: Any = MISSING

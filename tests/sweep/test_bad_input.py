@@ -1,0 +1,55 @@
+"""Bad input: one line that names key, value and the nearest name; status 2; nothing started."""
+
+import pytest
+
+from tests.apps import GUARD, QUADRATIC, make_app
+
+CASES = {
+    "unknown hyperparameter": (
+        ["xx=interval(0,1)"],
+        "xx=interval(0.0, 1.0): the config has no such key",
+    ),
+    "low >= high": (["x=interval(1,0)"], "x=interval(1.0, 0.0): low must be less than high"),
+    "log of zero": (["x=tag(log,interval(0,1))"], "0.0 is not greater than 0, as log asks"),
+    "reverse_log of 1": (["x=tag(reverse_log,interval(0.5,1))"], "1.0 is not at least 0 and less"),
+    "empty choice": (["hydra.sweeper.params.x='choice()'"], "empty choice is not legal"),
+    "unknown scale": (["x=tag(lgo,interval(1,2))"], "did you mean log?"),
+    "empty space": (["x=1"], "the space is empty"),
+    "n_trials": (["hydra.sweeper.n_trials=0"], "n_trials=0: must be at least 1"),
+    "direction": (["hydra.sweeper.direction=minimise"], "did you mean minimize?"),
+    "engine": (["hydra.sweeper.engine=sol"], "did you mean solo?"),
+    "workers": (["hydra.sweeper.executor.workers=0"], "executor.workers=0: must be at least 1"),
+    "when": (["+hydra.sweeper.when={x:{y:1},z:{y:1}}"], "when=z: not in the space"),
+    "seed": (["hydra.sweeper.sampler.seed=-1"], "sampler.seed=-1: must be a whole number"),
+    "grid points": (
+        ["hydra/sweeper/sampler=grid", "hydra.sweeper.sampler.points={xx:3}"],
+        "sampler.points=xx: not in the space; did you mean x?",
+    ),
+    "sampler": (["hydra.sweeper.sampler._target_=os.system"], "_target_=os.system: not allowed"),
+    "name": (["hydra.sweep.dir='a b'"], "name=a b: a name is made of"),
+    "type": (["+z=1", "z.y=interval(0,1)"], "z.y=interval(0.0, 1.0): the config has no such key"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_refused_in_one_line_before_anything_is_written(tmp_path, case):
+    overrides, words = CASES[case]
+    app = make_app(tmp_path / "app", "print('loaded')\n" + QUADRATIC + GUARD)
+    before = sorted(app.folder.rglob("*"))
+    done = app.sweep(*overrides)
+    assert done.status == 2, done.out + done.err
+    assert words in done.err
+    assert done.err.count("\n") == 1
+    assert done.out == "loaded\n"
+    assert [f for f in sorted(app.folder.rglob("*")) if "__pycache__" not in str(f)] == before
+
+
+def test_a_check_of_the_apps_own_refuses_before_any_worker_starts(tmp_path):
+    app = make_app(tmp_path / "app")
+    (app.folder / "rules.py").write_text(
+        "from caviar import usage_error\n"
+        "def check(config):\n    raise usage_error('y', config.y, 'too small', [1, 2])\n"
+    )
+    done = app.sweep("hydra.sweeper.check=rules.check")
+    assert (done.status, done.err) == (2, "error: y=0: too small (one of: 1, 2)\n")
+    assert not (app.folder / "sweep").exists()

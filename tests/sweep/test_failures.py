@@ -1,0 +1,117 @@
+"""A trial that fails is told, kept and survived."""
+
+import json
+import os
+
+from tests.apps import CONFIG, GUARD, QUADRATIC, make_app
+
+FAILS_SOMETIMES = QUADRATIC.replace(
+    "return",
+    "print('tried', config.x)\n    if config.x > 0: raise KeyError('no such thing')\n    return",
+)
+
+
+def test_a_failing_trial_leaves_its_traceback_and_the_sweep_goes_on(tmp_path):
+    app = make_app(tmp_path / "app", FAILS_SOMETIMES + GUARD)
+    done = app.sweep("hydra.sweeper.n_trials=12", "hydra.sweeper.sampler.seed=0")
+    results = app.results()
+    failed = [result for result in results if result["state"] == "FAIL"]
+    assert done.status == 3
+    assert len(results) == 12
+    assert 0 < len(failed) < 12
+    for result in results:
+        assert (result["state"] == "FAIL") is (result["params"]["x"] > 0)
+    for result in failed:
+        assert result["error"] == "KeyError: 'no such thing'"
+        log = (app.folder / f"sweep/trials/{result['number']:04}/log.txt").read_text()
+        assert log.startswith("tried")
+        assert "Traceback" in log
+        assert "KeyError" in log
+        assert f"trial {result['number']} FAILED: KeyError: 'no such thing'" in done.out
+
+
+def test_all_failing_the_same_way_stops_the_sweep_early_and_shows_the_traceback_once(tmp_path):
+    app = make_app(tmp_path / "app", QUADRATIC.replace("return", "config.nothing; return") + GUARD)
+    done = app.sweep("hydra.sweeper.n_trials=500", "hydra.sweeper.executor.workers=1")
+    assert done.status == 4
+    assert len(app.results()) == 5
+    assert "the first 5 trials all failed the same way" in done.out
+
+
+def test_different_failures_do_not_stop_the_sweep(tmp_path):
+    code = QUADRATIC.replace("return", "raise ValueError(config.x); return")
+    app = make_app(tmp_path / "app", code + GUARD)
+    done = app.sweep("hydra.sweeper.n_trials=9")
+    assert (done.status, len(app.results())) == (4, 9)
+
+
+def test_a_task_that_returns_no_number_fails_and_says_what_it_returned(tmp_path):
+    for index, returned in enumerate(("None", "'high'", "float('nan')", "float('inf')", "{}")):
+        app = make_app(
+            tmp_path / f"app{index}", QUADRATIC.split("return")[0] + f"return {returned}\n" + GUARD
+        )
+        done = app.sweep("hydra.sweeper.n_trials=1")
+        assert done.status == 4
+        assert "this one returned" in app.results()[0]["error"]
+
+
+def test_a_trial_that_exits_fails_and_its_worker_lives_on(tmp_path):
+    code = QUADRATIC.replace(
+        "return", "import sys, os\n    if config.x > 0: sys.exit(3)\n    return os.getpid(); return"
+    )
+    app = make_app(tmp_path / "app", code + GUARD)
+    app.sweep("hydra.sweeper.n_trials=8", "hydra.sweeper.executor.workers=1")
+    assert len({r["value"] for r in app.results() if r["state"] == "COMPLETE"}) == 1
+
+
+def test_a_killed_worker_fails_its_trial_alone(tmp_path):
+    code = QUADRATIC.replace(
+        "return",
+        "import os, signal\n    if config.x > 0: os.kill(os.getpid(), signal.SIGKILL)\n    return",
+    )
+    app = make_app(tmp_path / "app", code + GUARD)
+    done = app.sweep("hydra.sweeper.n_trials=8", "hydra.sweeper.sampler.seed=0")
+    assert done.status == 3
+    killed = [line for line in done.out.splitlines() if "WorkerLost" in line and "SIGKILL" in line]
+    complete = [result for result in app.results() if result["state"] == "COMPLETE"]
+    assert killed
+    assert len(complete) + len(killed) == 8
+
+
+def test_a_task_that_no_worker_can_load_stops_the_sweep_and_says_why(tmp_path):
+    code = "import os\nif os.getppid() != int(os.environ['SHELL_PID']): raise OSError('not here')\n"
+    app = make_app(tmp_path / "app", code + QUADRATIC + GUARD)
+    done = app.sweep(env={"SHELL_PID": str(os.getpid())})
+    assert done.status == 4
+    assert "no worker can load the task: OSError: not here" in done.out
+
+
+def test_output_of_a_trial_goes_to_its_log_and_nowhere_else(tmp_path):
+    code = QUADRATIC.replace(
+        "return",
+        "import os, sys, logging\n"
+        "    print('to stdout'); print('to stderr', file=sys.stderr)\n"
+        "    os.system('echo from a child'); logging.getLogger('app').info('logged')\n"
+        "    return",
+    )
+    app = make_app(tmp_path / "app", code + GUARD)
+    for executor in ("local", "inline"):
+        done = app.sweep(f"hydra/sweeper/executor={executor}", f"hydra.sweep.dir={executor}")
+        assert "to std" not in done.out + done.err
+        for number in range(4):
+            log = (app.folder / executor / f"trials/{number:04}/log.txt").read_text()
+            for words in ("to stdout", "to stderr", "from a child"):
+                assert log.count(words) == 1, (executor, log)
+        assert "logged" in log
+
+
+def test_a_failed_trial_is_in_the_result_file_as_strict_json(tmp_path):
+    code = QUADRATIC.replace("return", "import caviar; caviar.record(loss=float('nan')); return")
+    app = make_app(tmp_path / "app", code + GUARD, CONFIG)
+    app.sweep("hydra.sweeper.n_trials=1")
+    text = (app.folder / "sweep/trials/0000/result.json").read_text()
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    assert json.loads(text, parse_constant=refuse)["facts"] == {"loss": "nan"}

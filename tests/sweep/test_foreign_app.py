@@ -1,0 +1,265 @@
+"""The sweeper serves any Hydra app that returns a number, in any folder."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tests.apps import CONFIG, GUARD, QUADRATIC, make_app
+
+
+def test_a_ten_line_quadratic_is_swept(tmp_path):
+    app = make_app(tmp_path / "an app")
+    done = app.sweep()
+    assert done.status == 0, done.err
+    results = app.results()
+    assert [result["number"] for result in results] == [0, 1, 2, 3]
+    for result in results:
+        assert result["state"] == "COMPLETE"
+        assert result["value"] == pytest.approx((result["params"]["x"] - 1) ** 2)
+    best = min(results, key=lambda result: result["value"])
+    assert f"│     {best['number']} │" in done.out.split("best trials")[1].splitlines()[4]
+
+
+def test_every_trial_leaves_the_same_files(tmp_path):
+    app = make_app(tmp_path / "app")
+    app.sweep("hydra.sweeper.n_trials=2")
+    folder = app.folder / "sweep" / "trials" / "0001"
+    assert {file.name for file in folder.iterdir()} == {
+        "config.yaml",
+        "overrides.yaml",
+        "result.json",
+        "log.txt",
+    }
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    overrides = yaml.safe_load((folder / "overrides.yaml").read_text())
+    assert overrides == [f"x={config['x']}"]
+    assert config["x"] == json.loads((folder / "result.json").read_text())["params"]["x"]
+
+
+def test_a_script_without_a_guard_is_swept_and_not_started_again_by_its_workers(tmp_path):
+    app = make_app(tmp_path / "app", QUADRATIC + "main()\nprint('the end')\n")
+    done = app.sweep()
+    assert done.status == 0, done.err
+    assert len(app.results()) == 4
+    assert done.out.count("the end") == 1
+    assert [folder.name for folder in app.folder.glob("sweep*")] == ["sweep"]
+
+
+def test_a_module_run_with_dash_m_is_swept(tmp_path):
+    app = make_app(tmp_path / "app")
+    (app.folder / "package").mkdir()
+    code = QUADRATIC.replace('"conf"', '"../conf"') + "\nfrom package.other import TWO\n" + GUARD
+    (app.folder / "package" / "__init__.py").touch()
+    (app.folder / "package" / "other.py").write_text("TWO = 2\n")
+    (app.folder / "package" / "app.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "-m", "package.app", "-m"], cwd=app.folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(app.results()) == 4
+
+
+def test_classes_of_a_script_are_main_in_its_workers_too(tmp_path):
+    code = """
+import hydra, pickle, sys
+
+class Thing:
+    pass
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    assert pickle.loads(pickle.dumps(Thing())).__class__ is sys.modules["__main__"].Thing
+    return 1.0
+"""
+    app = make_app(tmp_path / "app", code + GUARD)
+    assert app.sweep().status == 0, app.results()
+
+
+def test_a_hydra_optuna_sweeper_params_block_runs_unchanged(tmp_path):
+    params = """
+hydra:
+  sweeper:
+    direction: minimize
+    n_trials: 20
+    params:
+      x: range(-5.5, 5.5, step=0.5)
+      y: choice(-5 ,0 ,5)
+"""
+    config = yaml.safe_load(CONFIG)
+    config["hydra"]["sweeper"] = yaml.safe_load(params)["hydra"]["sweeper"]
+    app = make_app(tmp_path / "app", config=yaml.safe_dump(config, sort_keys=False))
+    assert app.sweep().status == 0
+    results = app.results()
+    assert len(results) == 20
+    assert {result["params"]["y"] for result in results} <= {-5, 0, 5}
+    assert all(result["params"]["x"] * 2 % 1 == 0 for result in results)
+
+
+def test_what_a_foreign_app_gets_when_it_sets_nothing_but_params(tmp_path):
+    config = yaml.safe_load(CONFIG)
+    config["hydra"] = {"sweeper": {"params": {"x": "interval(-5, 5)"}}}
+    app = make_app(tmp_path / "app", config=yaml.safe_dump(config, sort_keys=False))
+    assert app.sweep("hydra.sweep.dir=sweep").status == 0
+    settings = app.settings()
+    assert settings["sampler"]["_target_"] == "caviar.sweep.samplers.RandomSampler"
+    assert settings["executor"]["_target_"] == "caviar.executors.local.LocalExecutor"
+    assert settings["storage"] == "study.journal"
+    assert settings["direction"] == "minimize"
+    assert len(app.results()) == 20
+
+
+@pytest.mark.parametrize(("direction", "best"), [("minimize", min), ("maximize", max)])
+def test_best_is_what_the_direction_says(tmp_path, direction, best):
+    app = make_app(tmp_path / "app")
+    done = app.sweep(f"hydra.sweeper.direction={direction}")
+    wanted = best(app.results(), key=lambda result: result["value"])["number"]
+    assert done.out.split("best trials")[1].splitlines()[4].split("│")[1].strip() == str(wanted)
+
+
+def test_the_study_is_a_journal_that_optuna_reads(tmp_path):
+    import optuna
+
+    app = make_app(tmp_path / "app")
+    app.sweep()
+    backend = optuna.storages.journal.JournalFileBackend(str(app.folder / "sweep/study.journal"))
+    (study,) = optuna.get_all_study_summaries(optuna.storages.JournalStorage(backend))
+    loaded = optuna.load_study(
+        study_name=study.study_name, storage=optuna.storages.JournalStorage(backend)
+    )
+    assert [trial.value for trial in loaded.trials] == [r["value"] for r in app.results()]
+
+
+def test_sweep_yaml_tells_what_was_run_and_from_where(tmp_path):
+    app = make_app(tmp_path / "app")
+    app.sweep("y=1,2")
+    settings = app.settings()
+    assert settings["command"][1:] == ["app.py", "-m", "y=1,2"]
+    assert settings["folder"] == str(app.folder)
+    assert settings["space"] == {"x": "interval(-5.0, 5.0)", "y": "choice(1, 2)"}
+    assert settings["sampler"]["seed"] is not None
+    assert {"optuna", "torch", "python"} <= set(settings["versions"])
+
+
+def test_the_recorded_seed_gives_the_same_trials_again(tmp_path):
+    app = make_app(tmp_path / "app")
+    app.sweep()
+    seed = app.settings()["sampler"]["seed"]
+    app.sweep(f"hydra.sweeper.sampler.seed={seed}", "hydra.sweep.dir=again")
+    assert [r["params"] for r in app.results("again")] == [r["params"] for r in app.results()]
+
+
+def test_one_worker_and_four_try_the_same_trials(tmp_path):
+    app = make_app(tmp_path / "app")
+    for workers in (1, 4):
+        done = app.sweep(
+            "y=choice(1,2,3)",
+            "hydra.sweeper.n_trials=12",
+            "hydra.sweeper.sampler.seed=7",
+            f"hydra.sweeper.executor.workers={workers}",
+            f"hydra.sweep.dir=on_{workers}",
+        )
+        assert f"on {workers} lanes" in done.out
+    tried = [[result["params"] for result in app.results(f"on_{n}")] for n in (1, 4)]
+    assert tried[0] == tried[1]
+
+
+def test_a_taken_name_gets_a_suffix_and_nothing_is_written_over(tmp_path):
+    app = make_app(tmp_path / "app")
+    app.sweep()
+    before = {f: f.read_bytes() for f in (app.folder / "sweep").rglob("*") if f.is_file()}
+    app.sweep()
+    assert len(app.results("sweep-2")) == 4
+    assert before == {f: f.read_bytes() for f in (app.folder / "sweep").rglob("*") if f.is_file()}
+
+
+def test_config_groups_are_searched_and_conditions_hold(tmp_path):
+    app = make_app(tmp_path / "app", QUADRATIC.replace("config.y", "config.kind.y") + GUARD)
+    (app.folder / "conf" / "kind").mkdir()
+    (app.folder / "conf" / "kind" / "plain.yaml").write_text("y: 1\n")
+    (app.folder / "conf" / "kind" / "fancy.yaml").write_text("y: 2\nextra: 0.5\n")
+    config = yaml.safe_load((app.folder / "conf/config.yaml").read_text())
+    config["defaults"] = ["_self_", {"kind": "plain"}, *config["defaults"]]
+    config["hydra"]["sweeper"]["params"] |= {
+        "kind": "choice(plain, fancy)",
+        "kind.extra": "interval(0.1, 0.9)",
+    }
+    config["hydra"]["sweeper"]["when"] = {"kind.extra": {"kind": "fancy"}}
+    (app.folder / "conf/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    done = app.sweep("hydra.sweeper.n_trials=10")
+    assert done.status == 0, done.out + done.err
+    results = app.results()
+    assert {result["params"]["kind"] for result in results} == {"plain", "fancy"}
+    for result in results:
+        fancy = result["params"]["kind"] == "fancy"
+        assert ("kind.extra" in result["params"]) is fancy
+        assert result["value"] == pytest.approx((result["params"]["x"] - 1) ** 2 + 1 + fancy)
+        folder = app.folder / "sweep" / "trials" / f"{result['number']:04}"
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        assert config["kind"] == (
+            {"y": 2, "extra": result["params"]["kind.extra"]} if fancy else {"y": 1}
+        )
+
+
+def test_lists_and_null_can_be_options(tmp_path):
+    code = QUADRATIC.replace("config.y", "(sum(config.y) if config.y else 0)") + GUARD
+    app = make_app(tmp_path / "app", code)
+    done = app.sweep("y=[1,2],[3],null", "hydra.sweeper.n_trials=8")
+    assert done.status == 0, done.out
+    assert {json.dumps(r["params"]["y"]) for r in app.results()} == {"[1, 2]", "[3]", "null"}
+
+
+def test_several_objectives_give_a_front(tmp_path):
+    code = QUADRATIC.replace("return (", "return config.x, (") + GUARD
+    app = make_app(tmp_path / "app", code)
+    done = app.sweep("hydra.sweeper.direction=[minimize,maximize]")
+    assert done.status == 0, done.out + done.err
+    assert all(len(result["value"]) == 2 for result in app.results())
+
+
+def test_a_grid_tries_every_combination_once(tmp_path):
+    app = make_app(tmp_path / "app")
+    done = app.sweep(
+        "hydra/sweeper/sampler=grid",
+        "hydra.sweeper.sampler.points=3",
+        "y=1,2",
+        "hydra.sweeper.n_trials=null",
+    )
+    assert done.status == 0, done.out + done.err
+    tried = sorted((r["params"]["x"], r["params"]["y"]) for r in app.results())
+    assert tried == [(x, y) for x in (-5, 0, 5) for y in (1, 2)]
+
+
+def test_hydra_config_and_chdir_work_in_a_worker(tmp_path):
+    code = """
+import hydra, os
+from hydra.core.hydra_config import HydraConfig
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    hydra_config = HydraConfig.get()
+    assert os.getcwd() == hydra_config.runtime.output_dir == config.here, os.getcwd()
+    assert os.path.basename(os.getcwd()) == f"{hydra_config.job.num:04}"
+    assert hydra_config.overrides.task == [f"x={config.x}"]
+    assert os.environ["FOR_THE_JOB"] == "yes"
+    return 0.0
+"""
+    config = CONFIG + "here: ${hydra:runtime.output_dir}\n"
+    app = make_app(tmp_path / "app", code + GUARD, config)
+    done = app.sweep("hydra.job.chdir=true", "+hydra.job.env_set.FOR_THE_JOB=yes")
+    assert done.status == 0, done.out
+
+
+def test_an_environment_secret_reaches_the_task_and_no_file(tmp_path):
+    code = QUADRATIC.replace("return", "assert config.again == 'hunter2'; return") + GUARD
+    config = CONFIG + "token: ${oc.env:TOKEN}\nagain: ${token}\n"
+    app = make_app(tmp_path / "app", code, config)
+    done = app.sweep(env={"TOKEN": "hunter2"})
+    assert done.status == 0, done.out
+    files = [file for file in app.folder.rglob("*") if file.is_file()]
+    assert not [file for file in files if b"hunter2" in file.read_bytes() and file.name != "app.py"]
+    written = yaml.safe_load((app.folder / "sweep/trials/0000/config.yaml").read_text())
+    assert written["token"] == "${oc.env:TOKEN}"
+    assert written["again"] == "${token}"
