@@ -1,0 +1,1 @@
+"""The sub-commands of ``caviar``, a file a subject. Data goes to stdout, messages to stderr."""
