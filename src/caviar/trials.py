@@ -44,9 +44,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Ready:
-    """A worker has loaded the task."""
+    """A worker has loaded the task, and can have so many jobs under way; told anew when that changes."""
 
     worker: str
+    lanes: int = 1
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,16 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Pruned:
+    """A trial was ended early, as the pruner wanted; ``value`` is the last that it reported."""
+
+    number: int
+    value: float | None
+    seconds: float
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Failed:
     """A trial ended without a score.
 
@@ -101,4 +112,4 @@ class Broken:
     traceback: str
 
 
-Event = Ready | Started | Reported | Finished | Failed | Broken
+Event = Ready | Started | Reported | Finished | Pruned | Failed | Broken

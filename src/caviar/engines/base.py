@@ -1,0 +1,50 @@
+"""What a worker asks of an engine: take jobs, train them, tell what happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from caviar.trials import Event, Job
+
+Send = Callable[[Event], None]
+"""Tells the controller something."""
+
+
+class Inbox(Protocol):
+    """What the controller has sent to a worker."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the last job has come: an engine that has none left returns."""
+        ...
+
+    def take(self, timeout: float | None) -> Job | None:
+        """The next job, or None where none came.
+
+        Args:
+            timeout: seconds to wait for one; 0 looks and returns, None waits until there is a job or
+                the inbox is closed.
+        """
+        ...
+
+    def pruned(self, number: int) -> bool:
+        """Whether the controller wants this trial to end early."""
+        ...
+
+
+class Engine(Protocol):
+    """Trains the trials of one worker, on ``lanes`` lanes.
+
+    Each job gives ``Started``, any number of ``Reported``, and then exactly one of ``Finished``,
+    ``Pruned`` or ``Failed``.
+
+    Attributes:
+        lanes: how many jobs it can have under way.
+    """
+
+    lanes: int
+
+    def serve(self, inbox: Inbox, send: Send) -> None:
+        """Run jobs until the inbox is closed and all that were taken have ended."""
+        ...
