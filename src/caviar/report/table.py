@@ -16,6 +16,7 @@ from caviar.runs.folder import Result
 from caviar.space.space import Space
 from caviar.sweep.loop import Outcome
 from caviar.sweep.settings import Settings
+from caviar.sweep.study import INTERRUPTED
 
 ROWS = 10
 
@@ -31,7 +32,10 @@ def print_summary(
         say(f"stopped: {outcome.stopped}")
     if ranked:
         console.print(_table(ranked[:ROWS], space, settings))
-    say(f"{outcome.complete} complete, {outcome.failed} failed; in {folder}")
+    counts = count(trials)
+    say(", ".join(f"{n} {word}" for word, n in counts.items() if n) + f"; in {folder}")
+    if outcome.interrupted or outcome.stopped:
+        say(f"go on with it:   caviar resume {folder}")
     if not ranked:
         return
     best = folder / "trials" / f"{ranked[0].number:04}"
@@ -39,6 +43,28 @@ def print_summary(
     if checkpoint:
         say(f"best checkpoint: {best / checkpoint}")
     say(f"inspect it:      cat {best / 'result.json'}")
+
+
+def count(trials: list[FrozenTrial]) -> dict[str, int]:
+    """How many trials are complete, pruned, failed, or were stopped and can be gone on with."""
+    failed = [t for t in trials if t.state == TrialState.FAIL]
+    stopped = sum(INTERRUPTED in trial.user_attrs for trial in failed)
+    return {
+        "complete": sum(trial.state == TrialState.COMPLETE for trial in trials),
+        "pruned": sum(trial.state == TrialState.PRUNED for trial in trials),
+        "failed": len(failed) - stopped,
+        "stopped": stopped,
+    }
+
+
+def exit_status(trials: list[FrozenTrial], outcome: Outcome) -> int:
+    """0 all complete or pruned, 3 some failed, 4 all failed (or none could start), 130 interrupted."""
+    if outcome.interrupted:
+        return 130
+    counts = count(trials)
+    if not counts["complete"] + counts["pruned"]:
+        return 4
+    return 3 if counts["failed"] or outcome.stopped else 0
 
 
 def rank(trials: list[FrozenTrial], directions: list[str]) -> list[FrozenTrial]:
