@@ -172,7 +172,7 @@ def load_task(source: TaskSource) -> Callable[[Any], Any]:
         noted.append(task_function)
 
     original = hydra_main._run_hydra
-    hydra_main._run_hydra = note
+    hydra_main._run_hydra = note  # type: ignore[attr-defined]
     arguments, sys.argv = sys.argv, [source.path or source.module or ""]
     try:
         if source.module is not None:
@@ -185,7 +185,7 @@ def load_task(source: TaskSource) -> Callable[[Any], Any]:
         # Without a guard, `sys.exit(main())` is the script's last line.
         found = {}
     finally:
-        hydra_main._run_hydra = original
+        hydra_main._run_hydra = original  # type: ignore[attr-defined]
         sys.argv = arguments
     task = found.get(source.name)
     if task is None:

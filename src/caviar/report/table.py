@@ -84,6 +84,12 @@ def rank(trials: list[FrozenTrial], directions: list[str]) -> list[FrozenTrial]:
     return sorted(complete, key=lambda trial: (losses(trial), trial.number))
 
 
+def short_names(names: list[str]) -> list[str]:
+    """Each name's last part, or all of it where another one ends alike: ``lr`` of ``optimizer.lr``."""
+    ends = [name.rpartition(".")[2] for name in names]
+    return [name if ends.count(end) > 1 else end for name, end in zip(names, ends, strict=True)]
+
+
 def _dominates(a: list[float], b: list[float]) -> bool:
     return all(x <= y for x, y in zip(a, b, strict=True)) and a != b
 
@@ -95,8 +101,8 @@ def _table(trials: list[FrozenTrial], space: Space, settings: Settings) -> Table
     for index in range(len(settings.directions)):
         name = settings.metric or "value"
         table.add_column(f"{name} {index}" if several else name, justify="right")
-    for hyperparameter in space.hyperparameters:
-        table.add_column(Text(hyperparameter.name.lstrip("+")), justify="right")
+    for name in short_names([h.name.lstrip("+") for h in space.hyperparameters]):
+        table.add_column(Text(name), justify="right")
     for trial in trials:
         cells: list[Any] = [str(trial.number), *(short(value) for value in trial.values)]
         for hyperparameter in space.hyperparameters:

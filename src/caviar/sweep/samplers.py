@@ -104,7 +104,7 @@ class SobolSampler(PlacedSampler):
             power = max(place.bit_length(), 8)
             sequence = Sobol(len(self._dimension), scramble=True, rng=self.seed)
             self._points = sequence.random_base2(power)
-        return self._by_name[name].from_unit(self._points[place, self._dimension[name]])
+        return self._by_name[name].from_unit(float(self._points[place, self._dimension[name]]))
 
 
 class GridSampler(PlacedSampler):
