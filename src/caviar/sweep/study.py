@@ -56,6 +56,7 @@ class SweepStudy:
 
     Attributes:
         finite: how many trials the sampler has in all, where that is finite.
+        orphans: trials that were under way when the last controller was killed.
 
     Raises:
         UsageError: the storage has, or lacks, a study of this name.
@@ -101,6 +102,7 @@ class SweepStudy:
         self._sampler = sampler
         self._enqueue = list(enqueue)
         self._place = 0
+        self.orphans: list[int] = []
         self._retries: list[FrozenTrial] = []
         self._reported: dict[int, list[tuple[int, float]]] = {}
         self._ids: dict[int, int] = {}
@@ -238,6 +240,7 @@ class SweepStudy:
                 mark = INTERRUPTED if whole else NEVER_RAN
                 storage.set_trial_user_attr(trial._trial_id, mark, True)
                 storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                self.orphans.append(trial.number)
         current = self.current()
         self._place = len(current)
         self._retries = [t for t in current if INTERRUPTED in t.user_attrs]

@@ -98,10 +98,11 @@ def _run(
     recorded: Mapping[str, Any] | None,
     arguments: list[str],
 ) -> int:
-    from caviar.report.progress import Lines
-    from caviar.report.table import exit_status, print_summary
+    from caviar.reports.progress import Lines
+    from caviar.reports.table import exit_status, print_summary
     from caviar.sweep.jobs import JobMaker
     from caviar.sweep.loop import Limits, Loop, give_up_in
+    from caviar.trials import Failed
 
     study = _open_study(settings, space, folder, resume=recorded is not None)
     n_trials = settings.n_trials or study.finite or DEFAULT_TRIALS
@@ -111,6 +112,9 @@ def _run(
     described = recorded or record.describe(settings, space, n_trials, arguments)
     record.write(folder, {**described, "n_trials": n_trials})
     trials = folder / "trials"
+    give_up = give_up_in(trials)
+    for number in study.orphans:
+        give_up(number, Failed(number, "Interrupted: the sweep's process was killed"))
     loop = Loop(
         study,
         executor,
@@ -124,7 +128,7 @@ def _run(
             settings.max_same_failures,
         ),
         owner,
-        give_up_in(trials),
+        give_up,
     )
     outcome = loop.run()
     print_summary(folder, study.current(), space, settings, outcome)
