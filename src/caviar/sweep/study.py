@@ -15,9 +15,10 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from caviar.errors import UsageError
+from caviar.errors import UsageError, usage_error
 from caviar.space.space import Space
 from caviar.sweep.journal import Journal
+from caviar.sweep.record import without_password
 from caviar.sweep.samplers import PlacedSampler
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -38,6 +39,21 @@ class Asked:
     number: int
     values: dict[str, Any]
     retry_of: tuple[int, ...] = ()
+
+
+def open_storage(storage: Journal | str) -> BaseStorage:
+    """Optuna's storage over an open journal, or at an URL.
+
+    Raises:
+        UsageError: nothing that Optuna knows answers there.
+    """
+    if isinstance(storage, Journal):
+        return JournalStorage(storage)
+    try:
+        return optuna.storages.get_storage(storage)
+    except Exception as error:  # whatever the database's driver raises
+        problem = str(error).splitlines()[0]
+        raise usage_error("hydra.sweeper.storage", without_password(storage), problem) from error
 
 
 class SweepStudy:
@@ -75,9 +91,7 @@ class SweepStudy:
     ) -> None:
         self.space = space
         self._journal = storage if isinstance(storage, Journal) else None
-        opened: BaseStorage | str = (
-            JournalStorage(storage) if isinstance(storage, Journal) else storage
-        )
+        opened = open_storage(storage)
         pruner = pruner or NopPruner()
         try:
             self.study = (
