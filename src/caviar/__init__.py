@@ -1,7 +1,8 @@
 """caviar: sweeps that are fast, honest and easy to read.
 
 What a task may use: `main` (the entry), `instantiate` (an allowlisted `hydra.utils.instantiate`),
-`report` and `record` (what the run tells), `run_dir` (where it may write), `UsageError`.
+`report` and `record` (what the run tells), `run_dir` (where it may write), `UsageError`. What a notebook
+may use: `load` (a sweep as tables), `load_run`.
 """
 
 from importlib import import_module
@@ -12,12 +13,15 @@ if TYPE_CHECKING:
     from caviar.errors import UsageError, usage_error
     from caviar.experiment import Experiment
     from caviar.runs.active import record, report, run_dir
+    from caviar.runs.load import load, load_run
     from caviar.security import instantiate
 
 _HOMES = {
     "Experiment": "caviar.experiment",
     "UsageError": "caviar.errors",
     "instantiate": "caviar.security",
+    "load": "caviar.runs.load",
+    "load_run": "caviar.runs.load",
     "main": "caviar.entry",
     "record": "caviar.runs.active",
     "report": "caviar.runs.active",
@@ -29,6 +33,8 @@ __all__ = [
     "Experiment",
     "UsageError",
     "instantiate",
+    "load",
+    "load_run",
     "main",
     "record",
     "report",
