@@ -1,0 +1,242 @@
+"""What a network computes, read off the network itself, so that a stack of them can compute it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.node import map_arg
+
+from caviar.engines.fused.layers import FUNCTIONS, LAYERS, VALUES, State
+from caviar.experiment import NotFusibleError
+
+Shapes = dict[str, tuple[int, ...]]
+
+PADDABLE = (nn.Linear, nn.BatchNorm1d, nn.Dropout)
+"""Layers that may have units more than a lane needs: these stay 0. Element-wise ones may too."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network as steps that its layers take, and the shapes of its tensors.
+
+    Attributes:
+        key: what two networks must share to be lanes of one stack.
+        graph: the steps, as torch.fx traced them.
+        template: a network of this kind, for what its layers are; its weights are not used.
+        shapes: of each parameter and buffer, as this network has them.
+        padded: the same, as the stack has them: hidden units rounded up to a power of two.
+        values: the numbers of `layers.VALUES`, by ``layer.name``.
+        counters: batch norm's ``num_batches_tracked``, and how often a step counts there.
+    """
+
+    key: Hashable
+    graph: fx.Graph
+    template: nn.Module
+    shapes: Shapes
+    padded: Shapes
+    parameters: tuple[str, ...]
+    buffers: tuple[str, ...]
+    values: dict[str, float]
+    counters: dict[str, int]
+    dropouts: tuple[str, ...]
+
+    def forward(self, state: State, x: Tensor) -> Tensor:
+        """What the network gives for ``x`` of shape ``(lanes, batch, …)``, in every lane."""
+        modules = dict(self.template.named_modules())
+        found: dict[fx.Node, Any] = {}
+        for node in self.graph.nodes:
+            arguments = map_arg(node.args, lambda n: found[n])
+            if node.op == "placeholder":
+                found[node] = x
+            elif node.op == "call_module":
+                layer = modules[node.target]
+                found[node] = LAYERS[type(layer)](layer, node.target, state, arguments[0])
+            elif node.op == "call_function" and node.target is torch.flatten:
+                found[node] = arguments[0].flatten(2)
+            elif node.op == "call_function":
+                keywords = map_arg(node.kwargs, lambda n: found[n])
+                found[node] = node.target(*arguments, **keywords)
+            elif node.op == "call_method":
+                found[node] = arguments[0].flatten(2)
+            else:
+                return arguments[0]
+        raise AssertionError("a traced network ends in its output")
+
+
+_plans: dict[Hashable, Plan] = {}
+
+
+def plan_of(network: nn.Module, pad: bool = True) -> Plan:
+    """The plan of ``network``; remembered, because tracing is slow and trials are many.
+
+    Args:
+        pad: round hidden units up, so that networks of other widths may join the stack.
+
+    Raises:
+        NotFusibleError: it has a layer that cannot be stacked; the message names it.
+    """
+    values = _values(network)
+    key = (pad, _signature(network))
+    if key not in _plans:
+        _plans[key] = _make(network, pad)
+    plan = _plans[key]
+    return Plan(**{**vars(plan), "values": values})
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        # All of torch's own layers, so that one that cannot be stacked is met, and named, as such.
+        return type(m).__module__.startswith("torch.nn") and not isinstance(m, nn.Sequential)
+
+
+def _make(network: nn.Module, pad: bool) -> Plan:
+    try:
+        graph = _Tracer().trace(network)
+    except NotFusibleError:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise NotFusibleError(
+            f"{type(network).__name__}.forward cannot be traced: {reason}"
+        ) from None
+    modules = dict(network.named_modules())
+    _check(network, graph, modules)
+    called = [node.target for node in graph.nodes if node.op == "call_module"]
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    padded = _padded(graph, modules, shapes) if pad else shapes
+    counters = {
+        name: called.count(name.rpartition(".")[0])
+        for name in shapes
+        if name.endswith("num_batches_tracked")
+    }
+    dropouts = [name for name in called if isinstance(modules[name], nn.Dropout)]
+    if len(set(dropouts)) < len(dropouts):
+        raise NotFusibleError(f"{dropouts[0]}: a dropout layer that is used twice")
+    return Plan(
+        key=(tuple(padded.items()), _signature(network, shapes=False)),
+        graph=graph,
+        template=network,
+        shapes=shapes,
+        padded=padded,
+        parameters=tuple(name for name, _ in network.named_parameters()),
+        buffers=tuple(n for n, _ in network.named_buffers() if n not in counters),
+        values={},
+        counters=counters,
+        dropouts=tuple(dropouts),
+    )
+
+
+def _check(network: nn.Module, graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
+    for name, parameter in network.named_parameters(remove_duplicate=False):
+        if not parameter.requires_grad:
+            raise NotFusibleError(f"{name} is frozen")
+    every = [name for name, _ in network.named_parameters(remove_duplicate=False)]
+    if len(every) > len(list(network.parameters())):
+        raise NotFusibleError("two layers share a parameter")
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    if len(inputs) != 1:
+        raise NotFusibleError(f"{type(network).__name__}.forward takes more than one input")
+    for node in graph.nodes:
+        if node.op == "call_module":
+            _check_layer(node.target, modules[node.target])
+        elif node.op == "call_function" and node.target not in FUNCTIONS:
+            if node.target is not torch.flatten or node.args[1:] != (1,):
+                raise NotFusibleError(f"the function {_name(node.target)} in its forward")
+        elif node.op == "call_method" and (node.target, node.args[1:]) != ("flatten", (1,)):
+            raise NotFusibleError(f"the method {node.target} in its forward")
+        elif node.op == "get_attr":
+            raise NotFusibleError(f"{node.target}, a tensor of its own, used in its forward")
+
+
+def _check_layer(name: str, layer: nn.Module) -> None:
+    kind = type(layer).__name__
+    if type(layer) not in LAYERS:
+        raise NotFusibleError(f"the layer {name} is a {kind}")
+    if isinstance(layer, nn.BatchNorm1d) and (
+        layer.momentum is None or not layer.track_running_stats
+    ):
+        raise NotFusibleError(f"the layer {name} is a {kind} without a running mean")
+    if isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) != (1, -1):
+        raise NotFusibleError(f"the layer {name} is a {kind} that leaves some dimensions")
+    if isinstance(layer, nn.Embedding) and (
+        layer.padding_idx is not None or layer.max_norm is not None or layer.scale_grad_by_freq
+        or layer.sparse
+    ):  # fmt: skip
+        raise NotFusibleError(f"the layer {name} is a {kind} with more than a table")
+
+
+def _values(network: nn.Module) -> dict[str, float]:
+    return {
+        f"{name}.{attribute}": getattr(layer, attribute)
+        for name, layer in network.named_modules()
+        for attribute in VALUES.get(type(layer), ())
+    }
+
+
+_UNSIGNED = {"training", "in_features", "out_features", "num_features", "num_embeddings",
+             "embedding_dim"}  # fmt: skip
+
+
+def _signature(network: nn.Module, shapes: bool = True) -> Hashable:
+    """What the network is made of, without its weights; ``shapes`` or not."""
+    return tuple(
+        (
+            name,
+            type(layer),
+            tuple(
+                (key, value if isinstance(value, Hashable) else repr(value))
+                for key, value in vars(layer).items()
+                if not key.startswith("_")
+                and key not in _UNSIGNED
+                and key not in VALUES.get(type(layer), ())
+            ),
+            tuple(
+                (key, tuple(tensor.shape) if shapes else None)
+                for key, tensor in (*layer._parameters.items(), *layer._buffers.items())
+                if tensor is not None
+            ),
+        )
+        for name, layer in network.named_modules()
+    )
+
+
+def _padded(graph: fx.Graph, modules: dict[str, nn.Module], shapes: Shapes) -> Shapes:
+    """The shapes with hidden units rounded up, where the network is a chain of paddable layers."""
+    chain = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
+    if not all(node.op == "call_module" and len(node.users) == 1 for node in chain):
+        return shapes
+    layers = [(node.target, modules[node.target]) for node in chain]
+    linears = [name for name, layer in layers if isinstance(layer, nn.Linear)]
+    if len({name for name, _ in layers}) < len(layers):
+        return shapes
+    padded = dict(shapes)
+    units = 0  # of the layer before, rounded up; 0 before the first Linear and after the last
+    for name, layer in layers:
+        if isinstance(layer, nn.Linear):
+            into = units or layer.in_features
+            units = 0 if name == linears[-1] else rounded_up(layer.out_features)
+            padded[f"{name}.weight"] = (units or layer.out_features, into)
+            if layer.bias is not None:
+                padded[f"{name}.bias"] = (units or layer.out_features,)
+        elif units and isinstance(layer, nn.BatchNorm1d):
+            for own in ("weight", "bias", "running_mean", "running_var"):
+                if f"{name}.{own}" in padded:
+                    padded[f"{name}.{own}"] = (units,)
+        elif units and isinstance(layer, nn.LayerNorm | nn.Embedding | nn.Flatten):
+            return shapes  # a mean over units must not count those that are not there
+        elif units and not isinstance(layer, PADDABLE) and float(layer(torch.zeros(1))) != 0.0:
+            return shapes  # a unit that is not there must give 0, or weights after it would learn
+    return padded
+
+
+def rounded_up(units: int) -> int:
+    """The next power of two, at least 8."""
+    return max(8, 1 << (units - 1).bit_length())
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", str(function))
