@@ -1,7 +1,8 @@
 """caviar: sweeps that are fast, honest and easy to read.
 
 What a task may use: `main` (the entry), `instantiate` (an allowlisted `hydra.utils.instantiate`),
-`report` and `record` (what the run tells), `run_dir` (where it may write), `UsageError`.
+`report` and `record` (what the run tells), `run_dir` (where it may write), `resume_from` (where an
+earlier try of it left checkpoints), `TrialPruned`, `TrialInterrupted`, `UsageError`.
 """
 
 from importlib import import_module
@@ -11,27 +12,40 @@ if TYPE_CHECKING:
     from caviar.entry import main
     from caviar.errors import UsageError, usage_error
     from caviar.experiment import Experiment
-    from caviar.runs.active import record, report, run_dir
+    from caviar.runs.active import (
+        TrialInterrupted,
+        TrialPruned,
+        record,
+        report,
+        resume_from,
+        run_dir,
+    )
     from caviar.security import instantiate
 
 _HOMES = {
     "Experiment": "caviar.experiment",
+    "TrialInterrupted": "caviar.runs.active",
+    "TrialPruned": "caviar.runs.active",
     "UsageError": "caviar.errors",
     "instantiate": "caviar.security",
     "main": "caviar.entry",
     "record": "caviar.runs.active",
     "report": "caviar.runs.active",
+    "resume_from": "caviar.runs.active",
     "run_dir": "caviar.runs.active",
     "usage_error": "caviar.errors",
 }
 
 __all__ = [
     "Experiment",
+    "TrialInterrupted",
+    "TrialPruned",
     "UsageError",
     "instantiate",
     "main",
     "record",
     "report",
+    "resume_from",
     "run_dir",
     "usage_error",
 ]
