@@ -21,6 +21,7 @@ class State:
         values: numbers that a layer has a lane (``2.eps``, ``4.p``), shape ``(lanes,)``.
         bits: random 16-bit integers for each dropout layer, shape ``(lanes, batch, …)``.
         training: as `torch.nn.Module.training`.
+        seen: where it is a dict, what each dropout layer was given, the shape of a sample.
     """
 
     parameters: dict[str, Tensor]
@@ -28,6 +29,7 @@ class State:
     values: dict[str, Tensor]
     bits: dict[str, Tensor] = field(default_factory=dict)
     training: bool = True
+    seen: dict[str, tuple[int, ...]] | None = None
 
 
 Forward = Callable[[nn.Module, str, State, Tensor], Tensor]
@@ -79,6 +81,8 @@ def dropout(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:
 
     The bits are drawn by each lane's own generator, so a trial drops the same units on any lane.
     """
+    if state.seen is not None:
+        state.seen[name] = tuple(x.shape[2:])
     if not state.training:
         return x
     p = _a_lane(state.values[f"{name}.p"], x)

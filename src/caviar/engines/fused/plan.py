@@ -44,6 +44,11 @@ class Plan:
     counters: dict[str, int]
     dropouts: tuple[str, ...]
 
+    @property
+    def widest(self) -> int:
+        """Most units of a layer."""
+        return max((shape[0] for shape in self.padded.values() if shape), default=1)
+
     def forward(self, state: State, x: Tensor) -> Tensor:
         """What the network gives for ``x`` of shape ``(lanes, batch, …)``, in every lane."""
         modules = dict(self.template.named_modules())

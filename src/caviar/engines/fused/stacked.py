@@ -27,6 +27,7 @@ class Stacked:
         flat: all parameters, shape ``(lanes, numbers)``: those that weight decay may shrink first
             (two dimensions or more), up to ``decayed``.
         parameters: views into it, by name, with a first dimension of lanes; autograd's leaves.
+        places: where each of them begins in a row, its size and its shape.
         running: all buffers of floats, shape ``(lanes, numbers)``, and ``buffers``, its views.
         counted: batch norm's counters, shape ``(lanes, counters)``.
     """
@@ -46,6 +47,10 @@ class Stacked:
             name: torch.full((lanes,), value, dtype=dtype, device=device)
             for name, value in plan.values.items()
         }
+        self.places = [
+            (start, prod(shape), shape)
+            for _, (start, shape) in _places(plan, list(self.parameters))
+        ]
         for parameter in self.parameters.values():
             parameter.requires_grad_()
 
