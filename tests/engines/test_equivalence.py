@@ -91,7 +91,7 @@ def test_a_lane_that_is_no_number_any_more_fails_alone() -> None:
         rate = 1e30 if poisoned else 0.01
         from caviar.engines.fused.stack import Stack
 
-        stack = Stack(others[0], 3)
+        stack = Stack(others, 3)
         for one in (
             others[0],
             training(optimizer__lr=rate, optimizer__weight_decay=1.0),

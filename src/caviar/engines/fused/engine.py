@@ -6,7 +6,7 @@ import errno
 import logging
 import time
 import traceback
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -223,17 +223,16 @@ class Fused:
         """Bring the group's stack to the size that its trials need, and fill its free lanes."""
         wanted = min(1 << (group.count - 1).bit_length(), self._most)
         stack = group.stack
-        if stack is None:
-            stack = Stack(group.waiting[0].training, wanted, self._device)
-        elif wanted > stack.lanes:
-            stack = self._resized(group, stack, wanted)
-        elif wanted < stack.lanes:
+        coming = [run.training for run in group.waiting[:wanted]]
+        group.small_for = group.small_for + 1 if stack and wanted < stack.lanes else 0
+        if stack is None or not group.runs:
+            if stack is None or wanted > stack.lanes or not all(map(stack.holds, coming)):
+                stack = Stack(coming, wanted, self._device)
+        elif wanted > stack.lanes or not all(map(stack.holds, coming)):
+            stack = self._resized(group, stack, max(wanted, stack.lanes), coming)
+        elif group.small_for > 2 and len(group.runs) <= wanted:
             # Not at once: refills may be on their way.
-            group.small_for += 1
-            if group.small_for > 2 and len(group.runs) <= wanted:
-                stack = self._resized(group, stack, wanted)
-        else:
-            group.small_for = 0
+            stack = self._resized(group, stack, wanted, coming)
         group.stack = stack
         while group.waiting and stack.free:
             run = group.waiting.pop(0)
@@ -247,12 +246,12 @@ class Fused:
                 run.saved = None
         return stack
 
-    def _resized(self, group: _Group, stack: Stack, lanes: int) -> Stack:
+    def _resized(
+        self, group: _Group, stack: Stack, lanes: int, coming: Sequence[Training]
+    ) -> Stack:
         group.small_for = 0
-        if not group.runs:
-            return Stack(group.waiting[0].training, lanes, self._device)
         before = stack.active
-        other = stack.resized(lanes)
+        other = stack.resized(lanes, coming)
         group.runs = {new: group.runs[lane] for new, lane in enumerate(before)}
         return other
 

@@ -50,21 +50,47 @@ def batch_norm(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:
         raise NotImplementedError("batch norm takes samples that are vectors")
     mean, var = state.buffers[f"{name}.running_mean"], state.buffers[f"{name}.running_var"]
     eps, momentum = _a_lane(state.values[f"{name}.eps"], x), state.values[f"{name}.momentum"]
+    weight, bias = (state.parameters.get(f"{name}.{own}") for own in ("weight", "bias"))
     x = x if x.dtype == torch.float64 else x.float()  # bf16 has too few digits for a variance
-    if state.training:
-        batch = x.shape[1]
-        centre = x.mean(1, keepdim=True)
-        centred = x - centre
-        spread = centred.square().mean(1, keepdim=True)
-        with torch.no_grad():
-            share = momentum[:, None]
-            mean.lerp_(centre.detach()[:, 0], share)
-            var.lerp_(spread.detach()[:, 0] * (batch / (batch - 1)), share)
-    else:
-        centred = x - mean[:, None]
-        spread = var[:, None]
-    normal = centred * torch.rsqrt(spread + eps)
+    if not state.training:
+        scale = torch.rsqrt(var[:, None] + eps)
+        if weight is None or bias is None:
+            return (x - mean[:, None]) * scale
+        scale = scale * weight[:, None]
+        return torch.addcmul(bias[:, None] - mean[:, None] * scale, x, scale)
+    normal, centre, spread = _Normalised.apply(x, eps)  # type: ignore[misc]
+    batch = x.shape[1]
+    with torch.no_grad():
+        share = momentum[:, None]
+        mean.lerp_(centre[:, 0], share)
+        var.lerp_(spread[:, 0] * (batch / (batch - 1)), share)
     return _affine(name, state, normal)
+
+
+class _Normalised(torch.autograd.Function):
+    """``x`` of shape ``(lanes, batch, features)`` with mean 0 and variance 1 over the batch.
+
+    Written by hand because autograd would go over the numbers three times as often; the gradient is
+    that of Ioffe and Szegedy (arXiv:1502.03167, section 3).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        centre = x.mean(1, keepdim=True)
+        normal = x - centre
+        spread = (normal * normal).mean(1, keepdim=True)
+        scale = torch.rsqrt(spread + eps)
+        normal.mul_(scale)
+        ctx.save_for_backward(normal, scale)
+        ctx.mark_non_differentiable(centre, spread)
+        return normal, centre, spread
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        normal, scale = ctx.saved_tensors
+        along = (gradient * normal).mean(1, keepdim=True)
+        centred = gradient - gradient.mean(1, keepdim=True)
+        return centred.addcmul_(normal, along, value=-1).mul_(scale), None
 
 
 def layer_norm(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:

@@ -20,11 +20,12 @@ def cross_entropy(
     Returns:
         Shape ``(lanes, batch)``.
     """
-    log_p = torch.log_softmax(logits, dim=2)
+    # Classes before samples: a sum over a few classes is then a sum of long rows.
+    log_p = torch.log_softmax(logits.transpose(1, 2).contiguous(), dim=1)
     if weights is not None:
-        log_p = log_p * weights[:, None]
-    loss = -log_p.gather(2, targets[:, :, None])[:, :, 0]
+        log_p = log_p * weights[:, :, None]
+    loss = -log_p.gather(1, targets[:, None])[:, 0]
     if smoothing is None:
         return loss
     share = smoothing[:, None]
-    return (1 - share) * loss - share / logits.shape[2] * log_p.sum(2)
+    return (1 - share) * loss - share / logits.shape[2] * log_p.sum(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +28,10 @@ class Plan:
         graph: the steps, as torch.fx traced them.
         template: a network of this kind, for what its layers are; its weights are not used.
         shapes: of each parameter and buffer, as this network has them.
-        padded: the same, as the stack has them: hidden units rounded up to a power of two.
+        padded: the same, as the stack has them: hidden units rounded up.
         values: the numbers of `layers.VALUES`, by ``layer.name``.
         counters: batch norm's ``num_batches_tracked``, and how often a step counts there.
+        dropouts: its dropout layers, and their units where a stack may have more.
     """
 
     key: Hashable
@@ -42,12 +43,7 @@ class Plan:
     buffers: tuple[str, ...]
     values: dict[str, float]
     counters: dict[str, int]
-    dropouts: tuple[str, ...]
-
-    @property
-    def widest(self) -> int:
-        """Most units of a layer."""
-        return max((shape[0] for shape in self.padded.values() if shape), default=1)
+    dropouts: dict[str, int | None]
 
     def forward(self, state: State, x: Tensor) -> Tensor:
         """What the network gives for ``x`` of shape ``(lanes, batch, …)``, in every lane."""
@@ -112,17 +108,24 @@ def _make(network: nn.Module, pad: bool) -> Plan:
     _check(network, graph, modules)
     called = [node.target for node in graph.nodes if node.op == "call_module"]
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    padded = _padded(graph, modules, shapes) if pad else shapes
+    chain = _chain(graph, modules) if pad else []
+    padded = _padded(chain, shapes, lambda units: -(-units // 8) * 8)
     counters = {
         name: called.count(name.rpartition(".")[0])
         for name in shapes
         if name.endswith("num_batches_tracked")
     }
-    dropouts = [name for name in called if isinstance(modules[name], nn.Dropout)]
-    if len(set(dropouts)) < len(dropouts):
-        raise NotFusibleError(f"{dropouts[0]}: a dropout layer that is used twice")
+    dropouts: dict[str, int | None] = {}
+    for name in called:
+        if isinstance(modules[name], nn.Dropout):
+            if name in dropouts:
+                raise NotFusibleError(f"the layer {name} is a Dropout that is used twice")
+            dropouts[name] = _units_before(chain, name)
     return Plan(
-        key=(tuple(padded.items()), _signature(network, shapes=False)),
+        key=(
+            tuple(_padded(chain, shapes, kind_of_width).items()),
+            _signature(network, shapes=False),
+        ),
         graph=graph,
         template=network,
         shapes=shapes,
@@ -131,7 +134,7 @@ def _make(network: nn.Module, pad: bool) -> Plan:
         buffers=tuple(n for n, _ in network.named_buffers() if n not in counters),
         values={},
         counters=counters,
-        dropouts=tuple(dropouts),
+        dropouts=dropouts,
     )
 
 
@@ -209,21 +212,35 @@ def _signature(network: nn.Module, shapes: bool = True) -> Hashable:
     )
 
 
-def _padded(graph: fx.Graph, modules: dict[str, nn.Module], shapes: Shapes) -> Shapes:
-    """The shapes with hidden units rounded up, where the network is a chain of paddable layers."""
-    chain = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
-    if not all(node.op == "call_module" and len(node.users) == 1 for node in chain):
-        return shapes
-    layers = [(node.target, modules[node.target]) for node in chain]
-    linears = [name for name, layer in layers if isinstance(layer, nn.Linear)]
-    if len({name for name, _ in layers}) < len(layers):
-        return shapes
+Chain = list[tuple[str, nn.Module]]
+
+
+def _chain(graph: fx.Graph, modules: dict[str, nn.Module]) -> Chain:
+    """The layers in order, where units that stay 0 may be added between them; else nothing."""
+    nodes = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
+    if not all(node.op == "call_module" and len(node.users) == 1 for node in nodes):
+        return []
+    layers = [(node.target, modules[node.target]) for node in nodes]
+    linears = [index for index, (_, layer) in enumerate(layers) if isinstance(layer, nn.Linear)]
+    if len({name for name, _ in layers}) < len(layers) or len(linears) < 2:
+        return []
+    for _, layer in layers[linears[0] + 1 : linears[-1]]:
+        if isinstance(layer, nn.LayerNorm | nn.Embedding | nn.Flatten):
+            return []  # a mean over units must not count those that are not there
+        if not isinstance(layer, PADDABLE) and float(layer(torch.zeros(1))) != 0.0:
+            return []  # a unit that is not there must give 0, or weights after it would learn
+    return layers
+
+
+def _padded(chain: Chain, shapes: Shapes, rounded: Callable[[int], int]) -> Shapes:
+    """The shapes with hidden units rounded up."""
     padded = dict(shapes)
-    units = 0  # of the layer before, rounded up; 0 before the first Linear and after the last
-    for name, layer in layers:
+    last = max((i for i, (_, layer) in enumerate(chain) if isinstance(layer, nn.Linear)), default=0)
+    units = 0  # of the layer before, rounded; 0 before the first Linear and after the last
+    for index, (name, layer) in enumerate(chain):
         if isinstance(layer, nn.Linear):
             into = units or layer.in_features
-            units = 0 if name == linears[-1] else rounded_up(layer.out_features)
+            units = 0 if index == last else rounded(layer.out_features)
             padded[f"{name}.weight"] = (units or layer.out_features, into)
             if layer.bias is not None:
                 padded[f"{name}.bias"] = (units or layer.out_features,)
@@ -231,16 +248,37 @@ def _padded(graph: fx.Graph, modules: dict[str, nn.Module], shapes: Shapes) -> S
             for own in ("weight", "bias", "running_mean", "running_var"):
                 if f"{name}.{own}" in padded:
                     padded[f"{name}.{own}"] = (units,)
-        elif units and isinstance(layer, nn.LayerNorm | nn.Embedding | nn.Flatten):
-            return shapes  # a mean over units must not count those that are not there
-        elif units and not isinstance(layer, PADDABLE) and float(layer(torch.zeros(1))) != 0.0:
-            return shapes  # a unit that is not there must give 0, or weights after it would learn
     return padded
 
 
-def rounded_up(units: int) -> int:
-    """The next power of two, at least 8."""
-    return max(8, 1 << (units - 1).bit_length())
+def _units_before(chain: Chain, dropout: str) -> int | None:
+    """The units that a dropout layer in a chain is given, where these are a Linear's."""
+    units = None
+    for name, layer in chain:
+        if name == dropout:
+            return units
+        units = layer.out_features if isinstance(layer, nn.Linear) else units
+    return None
+
+
+def kind_of_width(units: int) -> int:
+    """The next of 8, 32, 128, 512, …: networks up to the same one share a stack.
+
+    Units that are 0 cost time, but so does a stack with few lanes.
+    """
+    size = 8
+    while size < units:
+        size *= 4
+    return size
+
+
+def widest(plans: Iterable[Plan]) -> Shapes:
+    """The shapes that hold networks of all these plans."""
+    found: Shapes = {}
+    for plan in plans:
+        for name, shape in plan.padded.items():
+            found[name] = tuple(map(max, shape, found.get(name, shape)))
+    return found
 
 
 def _name(function: Callable[..., Any]) -> str:

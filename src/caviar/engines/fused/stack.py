@@ -45,7 +45,7 @@ class Stack:
     Nothing that one lane computes reaches another, so a lane whose numbers are NaN harms nobody.
 
     Args:
-        first: a training of that kind; it is not admitted by this.
+        trainings: those it is for, of one kind; they are not admitted by this.
         lanes: how many there is room for.
         device: where it computes.
 
@@ -53,7 +53,9 @@ class Stack:
         trainings: by lane; None where it is free.
     """
 
-    def __init__(self, first: Training, lanes: int, device: str = "cpu") -> None:
+    def __init__(self, trainings: Sequence[Training], lanes: int, device: str = "cpu") -> None:
+        first = trainings[0]
+        plans = [training.plan for training in trainings]
         self.key = first.key
         self.lanes = lanes
         self.device = device
@@ -61,13 +63,10 @@ class Stack:
         self._course = course = first.course
         self._optimizer = first.optimizer
         dtype = course.dtype
-        self._net = Stacked(first.plan, lanes, dtype, device)
-        self._best = Stacked(first.plan, lanes, dtype, device)
+        self._net = Stacked(plans, lanes, dtype, device)
+        self._best = Stacked(plans, lanes, dtype, device)
         self._gradients = torch.zeros_like(self._net.flat)
-        self._gradient_views = [
-            self._gradients[:, start : start + size].view(lanes, *shape)
-            for start, size, shape in self._net.places
-        ]
+        self._gradient_views = list(self._net.layout.views(self._gradients).values())
         self._leaves = list(self._net.parameters.values())
         self._slots = [torch.zeros_like(self._net.flat) for _ in self._optimizer.slots]
         everything = first.recipe.decay_all
@@ -84,7 +83,7 @@ class Stack:
         with torch.no_grad():
             logits = self._forward(probe, self._val_x[:2].expand(lanes, *self._val_x[:2].shape))
         self._units = probe.seen
-        self._widest = max(self._net.plan.widest, logits.shape[2], 1)
+        self._widest = max([shape[0] for shape in self._net.shapes.values() if shape])
         self.num_classes = logits.shape[2]
         self._metrics = Metrics(first.recipe.metrics, self.num_classes)
 
@@ -117,7 +116,7 @@ class Stack:
         assert self.trainings[lane] is None
         assert training.key == self.key
         self.trainings[lane] = training
-        self._net.put(lane, training.network, training.plan)
+        self._net.put(lane, training.plan, training.network.state_dict())
         for slot in self._slots:
             slot[lane] = 0
         self._set(lane, training)
@@ -127,27 +126,23 @@ class Stack:
         """Empty a lane; what it holds is overwritten when it is taken again."""
         self.trainings[lane] = None
         # Zeros are computed as fast as any number; NaN and subnormal ones may not be.
-        with torch.no_grad():
-            self._net.flat[lane] = 0
-            self._net.running[lane] = 0
+        self._net.clear(lane)
         for slot in self._slots:
             slot[lane] = 0
         self._flags()
 
-    def resized(self, lanes: int) -> Stack:
-        """The same trainings, as they stand, in a stack of ``lanes`` lanes."""
+    def holds(self, training: Training) -> bool:
+        """Whether its lanes are wide enough for a training of this kind."""
+        return self._net.holds(training.plan)
+
+    def resized(self, lanes: int, more: Sequence[Training] = ()) -> Stack:
+        """The same trainings, as they stand, in a stack of ``lanes`` lanes that has room for more."""
         active = self.active
-        first = self.trainings[active[0]]
-        assert first is not None
-        other = Stack(first, lanes, self.device)
-        for new, lane in enumerate(active):
-            training = self.trainings[lane]
-            assert training is not None
+        trainings = [training for training in self.trainings if training is not None]
+        other = Stack([*trainings, *more], lanes, self.device)
+        for new, (lane, training) in enumerate(zip(active, trainings, strict=True)):
             other.trainings[new] = training
-            self._net.move(lane, other._net, new)
-            self._best.move(lane, other._best, new)
-            for mine, its in zip(self._slots, other._slots, strict=True):
-                its[new] = mine[lane]
+            other._put(new, self._tensors(lane))
             other._set(new, training)
         return other
 
@@ -189,26 +184,36 @@ class Stack:
         """All that it takes to go on with a lane later, as plain values and tensors."""
         training = self.trainings[lane]
         assert training is not None
-        tensors = (self._net.flat, self._net.running, self._net.counted)
-        best = (self._best.flat, self._best.running, self._best.counted)
-        return {
-            "training": training.state(),
-            "net": [t[lane].detach().cpu().clone() for t in tensors],
-            "best": [t[lane].detach().cpu().clone() for t in best],
-            "slots": [slot[lane].cpu().clone() for slot in self._slots],
-        }
+        return {"training": training.state(), "tensors": self._tensors(lane)}
 
     def load(self, lane: int, saved: dict[str, Any]) -> None:
         """Go on from what `save` gave; the training is on the lane already."""
         training = self.trainings[lane]
         assert training is not None
+        self._put(lane, saved["tensors"])
         training.load_state(saved["training"])
-        with torch.no_grad():
-            for net, rows in ((self._net, saved["net"]), (self._best, saved["best"])):
-                for tensor, row in zip((net.flat, net.running, net.counted), rows, strict=True):
-                    tensor[lane] = row
-        for slot, row in zip(self._slots, saved["slots"], strict=True):
-            slot[lane] = row
+
+    def _tensors(self, lane: int) -> dict[str, dict[str, Tensor]]:
+        """All numbers of a lane, in the sizes of its plain network."""
+        training = self.trainings[lane]
+        assert training is not None
+        plan = training.plan
+        found = {"net": self._net.take(lane, plan), "best": self._best.take(lane, plan)}
+        for name, slot in zip(self._optimizer.slots, self._slots, strict=True):
+            own = self._net.layout.corners(slot[lane], plan)
+            found[name] = {key: tensor.to("cpu", copy=True) for key, tensor in own.items()}
+        return found
+
+    def _put(self, lane: int, tensors: dict[str, dict[str, Tensor]]) -> None:
+        training = self.trainings[lane]
+        assert training is not None
+        plan = training.plan
+        self._net.put(lane, plan, tensors["net"])
+        self._best.put(lane, plan, tensors["best"])
+        for name, slot in zip(self._optimizer.slots, self._slots, strict=True):
+            slot[lane] = 0
+            for key, tensor in self._net.layout.corners(slot[lane], plan).items():
+                tensor.copy_(tensors[name][key])
 
     def _set(self, lane: int, training: Training) -> None:
         recipe, course = training.recipe, training.course
@@ -254,23 +259,29 @@ class Stack:
             if training is not None:
                 seed = np.random.SeedSequence([training.recipe.seed % 2**32, training.epoch, 2])
                 self._generators[lane].manual_seed(int(seed.generate_state(1)[0]))
-        counts = {name: size * int(np.prod(shape)) for name, shape in self._units.items()}
-        at_once = min(steps, max(1, _DRAWN_AT_ONCE // sum(counts.values())))
-        words = -(-at_once * sum(counts.values()) // 4)  # four 16-bit numbers a word
-        drawn = torch.empty(self.lanes, words, dtype=torch.int64)
+        numbers = size * sum(int(np.prod(shape)) for shape in self._units.values())
+        at_once = min(steps, max(1, _DRAWN_AT_ONCE // numbers))
         while True:
+            drawn = {
+                name: torch.zeros(at_once, self.lanes, size, *shape, dtype=torch.int16)
+                for name, shape in self._units.items()
+            }
             for lane, training in enumerate(self.trainings):
                 if training is not None:
-                    drawn[lane].random_(-(2**63), None, generator=self._generators[lane])
-            numbers = drawn.view(torch.int16).to(self.device)
-            start = 0
-            for _ in range(at_once):
-                found = {}
-                for name, count in counts.items():
-                    shape = (self.lanes, size, *self._units[name])
-                    found[name] = numbers[:, start : start + count].view(shape)
-                    start += count
-                yield found
+                    self._draw(lane, training, at_once, drawn)
+            on_device = {name: tensor.to(self.device) for name, tensor in drawn.items()}
+            for step in range(at_once):
+                yield {name: tensor[step] for name, tensor in on_device.items()}
+
+    def _draw(self, lane: int, training: Training, steps: int, drawn: dict[str, Tensor]) -> None:
+        """Draw a lane's numbers, for the units that it has and no others."""
+        for name, tensor in drawn.items():
+            units = training.plan.dropouts[name]
+            place = tensor[:, lane] if units is None else tensor[:, lane, ..., :units]
+            # Four 16-bit numbers a word: a generator gives words no slower.
+            words = torch.empty(-(-place.numel() // 4), dtype=torch.int64)
+            words.random_(-(2**63), None, generator=self._generators[lane])
+            place.copy_(words.view(torch.int16)[: place.numel()].view(place.shape))
 
     def _step(self, rows: Tensor, columns: Tensor, bits: dict[str, Tensor]) -> Tensor:
         """One step of all lanes; the loss of each, before it."""

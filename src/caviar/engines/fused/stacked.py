@@ -2,24 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
 from caviar.engines.fused.layers import State
-from caviar.engines.fused.plan import Plan, plan_of
+from caviar.engines.fused.plan import Plan, Shapes, plan_of, widest
+from caviar.experiment import NotFusibleError
 
 ALIGNED = 16
 """Each tensor begins at a multiple of so many numbers: vector instructions want it."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where tensors lie in the row of a matrix ``(lanes, numbers)``.
+
+    Attributes:
+        places: name -> the first number, and the tensor's shape.
+        size: numbers in a row.
+    """
+
+    places: Mapping[str, tuple[int, tuple[int, ...]]]
+    size: int
+
+    @classmethod
+    def of(cls, names: Sequence[str], shapes: Shapes) -> Layout:
+        """One tensor after the other."""
+        places, start = {}, 0
+        for name in names:
+            places[name] = (start, shapes[name])
+            start += -(-prod(shapes[name]) // ALIGNED) * ALIGNED
+        return cls(places, start)
+
+    def views(self, matrix: Tensor) -> dict[str, Tensor]:
+        """The tensors of all lanes, each ``(lanes, …)``."""
+        return {
+            name: matrix[:, start : start + prod(shape)].view(len(matrix), *shape).detach()
+            for name, (start, shape) in self.places.items()
+        }
+
+    def corners(self, row: Tensor, plan: Plan) -> dict[str, Tensor]:
+        """The tensors in one lane's row, in the sizes that ``plan`` has of them; views too."""
+        return {
+            name: row.detach()[start : start + prod(shape)].view(shape)[
+                tuple(slice(size) for size in plan.shapes[name])
+            ]
+            for name, (start, shape) in self.places.items()
+        }
 
 
 class Stacked:
     """The parameters and buffers of ``lanes`` networks, a row a lane.
 
     Args:
-        plan: what the networks share.
+        plans: what networks it is for; their kind is the same, their widths may differ.
         lanes: how many there is room for; all are zero until `put`.
         dtype: of the parameters.
 
@@ -27,61 +67,75 @@ class Stacked:
         flat: all parameters, shape ``(lanes, numbers)``: those that weight decay may shrink first
             (two dimensions or more), up to ``decayed``.
         parameters: views into it, by name, with a first dimension of lanes; autograd's leaves.
-        places: where each of them begins in a row, its size and its shape.
         running: all buffers of floats, shape ``(lanes, numbers)``, and ``buffers``, its views.
         counted: batch norm's counters, shape ``(lanes, counters)``.
     """
 
     def __init__(
-        self, plan: Plan, lanes: int, dtype: torch.dtype = torch.float32, device: str = "cpu"
+        self,
+        plans: Sequence[Plan],
+        lanes: int,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
     ) -> None:
-        self.plan = plan
-        self.lanes = lanes
-        matrices = [name for name in plan.parameters if len(plan.padded[name]) > 1]
-        vectors = [name for name in plan.parameters if len(plan.padded[name]) <= 1]
-        self.flat, self.parameters = _views(plan, [*matrices, *vectors], lanes, dtype, device)
-        self.decayed = sum(_room(plan, name) for name in matrices)
-        self.running, self.buffers = _views(plan, plan.buffers, lanes, dtype, device)
-        self.counted = torch.zeros(lanes, len(plan.counters), dtype=torch.int64, device=device)
+        self.plan = plan = plans[0]
+        self.shapes = shapes = widest(plans)
+        matrices = [name for name in plan.parameters if len(shapes[name]) > 1]
+        vectors = [name for name in plan.parameters if len(shapes[name]) <= 1]
+        self.layout = Layout.of([*matrices, *vectors], shapes)
+        self.decayed = Layout.of(matrices, shapes).size
+        self.running_layout = Layout.of(plan.buffers, shapes)
+
+        def zeros(numbers: int, kind: torch.dtype = dtype) -> Tensor:
+            return torch.zeros(lanes, numbers, dtype=kind, device=device)
+
+        self.flat = zeros(self.layout.size)
+        self.parameters = self.layout.views(self.flat)
+        self.running = zeros(self.running_layout.size)
+        self.buffers = self.running_layout.views(self.running)
+        self.counted = zeros(len(plan.counters), torch.int64)
+        self._a_step = torch.tensor(list(plan.counters.values()), dtype=torch.int64, device=device)
         self.values = {
             name: torch.full((lanes,), value, dtype=dtype, device=device)
             for name, value in plan.values.items()
         }
-        self.places = [
-            (start, prod(shape), shape)
-            for _, (start, shape) in _places(plan, list(self.parameters))
-        ]
         for parameter in self.parameters.values():
             parameter.requires_grad_()
 
-    def put(self, lane: int, network: nn.Module, plan: Plan) -> None:
-        """Set a lane to the weights of ``network``, whose plan has the same key."""
-        with torch.no_grad():
-            self.flat[lane] = 0
-            self.running[lane] = 0
-            tensors = network.state_dict()
-            for name, tensor in tensors.items():
-                if name in plan.counters:
-                    self.counted[lane, list(plan.counters).index(name)] = tensor
-                else:
-                    whole = self.parameters.get(name, self.buffers.get(name))
-                    assert whole is not None
-                    _corner(whole[lane], plan.shapes[name]).copy_(tensor)
-            for name, value in plan.values.items():
-                self.values[name][lane] = value
+    def holds(self, plan: Plan) -> bool:
+        """Whether there is room for a network of this plan."""
+        return all(
+            size <= room
+            for name, shape in plan.shapes.items()
+            for size, room in zip(shape, self.shapes[name], strict=True)
+        )
+
+    def clear(self, lane: int) -> None:
+        """Set all numbers of a lane to 0."""
+        self.flat.detach()[lane] = 0
+        self.running[lane] = 0
+        self.counted[lane] = 0
+
+    def put(self, lane: int, plan: Plan, tensors: Mapping[str, Tensor]) -> None:
+        """Set a lane to a plain network's state dict; ``plan`` is that network's."""
+        self.clear(lane)
+        own = self._of(lane, plan)
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+        for name, value in plan.values.items():
+            self.values[name][lane] = value
 
     def take(self, lane: int, plan: Plan) -> dict[str, Tensor]:
-        """A copy of a lane's weights: the state dict of its plain network."""
-        return state_dict(plan, self.flat[lane], self.running[lane], self.counted[lane], self)
+        """A copy of a lane as the state dict of its plain network."""
+        own = self._of(lane, plan)
+        return {name: own[name].to("cpu", copy=True).contiguous() for name in plan.shapes}
 
-    def move(self, lane: int, to: Stacked, other: int) -> None:
-        """Copy a lane to lane ``other`` of another stack of the same plan."""
-        with torch.no_grad():
-            to.flat[other] = self.flat[lane]
-            to.running[other] = self.running[lane]
-            to.counted[other] = self.counted[lane]
-            for name, values in self.values.items():
-                to.values[name][other] = values[lane]
+    def _of(self, lane: int, plan: Plan) -> dict[str, Tensor]:
+        return {
+            **self.layout.corners(self.flat[lane], plan),
+            **self.running_layout.corners(self.running[lane], plan),
+            **dict(zip(plan.counters, self.counted[lane].unbind(), strict=True)),
+        }
 
     def state(self, training: bool, bits: dict[str, Tensor] | None = None) -> State:
         """What its layers compute with."""
@@ -90,23 +144,7 @@ class Stacked:
     def count_step(self) -> None:
         """Let batch norm's counters know that a training batch has gone by."""
         if self.plan.counters:
-            self.counted += torch.tensor(list(self.plan.counters.values()), device=self.flat.device)
-
-
-def state_dict(
-    plan: Plan, flat: Tensor, running: Tensor, counted: Tensor, stacked: Stacked
-) -> dict[str, Tensor]:
-    """The plain state dict in one lane's rows of `Stacked`."""
-    found: dict[str, Tensor] = {}
-    for row, views in ((flat, stacked.parameters), (running, stacked.buffers)):
-        for name, (start, shape) in _places(stacked.plan, list(views)):
-            whole = row[start : start + prod(shape)].view(shape)
-            found[name] = (
-                _corner(whole, plan.shapes[name]).detach().to("cpu", copy=True).contiguous()
-            )
-    for index, name in enumerate(plan.counters):
-        found[name] = counted[index].detach().to("cpu", copy=True)
-    return {name: found[name] for name in plan.shapes}
+            self.counted += self._a_step
 
 
 def stack(networks: Sequence[nn.Module], pad: bool = True) -> Stacked:
@@ -115,47 +153,18 @@ def stack(networks: Sequence[nn.Module], pad: bool = True) -> Stacked:
     Raises:
         NotFusibleError: a layer cannot be stacked, or the networks are not of one kind.
     """
-    from caviar.experiment import NotFusibleError
-
     plans = [plan_of(network, pad) for network in networks]
     for index, plan in enumerate(plans):
         if plan.key != plans[0].key:
             raise NotFusibleError(f"network {index} is not of the same kind as the first")
     dtype = next(iter(networks[0].parameters())).dtype
-    stacked = Stacked(plans[0], len(networks), dtype)
+    stacked = Stacked(plans, len(networks), dtype)
     for lane, (network, plan) in enumerate(zip(networks, plans, strict=True)):
-        stacked.put(lane, network, plan)
+        stacked.put(lane, plan, network.state_dict())
     return stacked
 
 
 def unstack(stacked: Stacked, lane: int, into: nn.Module) -> nn.Module:
     """Give ``into``, a plain network as the one that was stacked, the weights of a lane."""
-    into.load_state_dict(stacked.take(lane, plan_of(into, pad=False)))
+    into.load_state_dict(stacked.take(lane, plan_of(into)))
     return into
-
-
-def _views(
-    plan: Plan, names: Sequence[str], lanes: int, dtype: torch.dtype, device: str
-) -> tuple[Tensor, dict[str, Tensor]]:
-    total = sum(_room(plan, name) for name in names)
-    flat = torch.zeros(lanes, total, dtype=dtype, device=device)
-    views = {
-        name: flat[:, start : start + prod(shape)].view(lanes, *shape).detach()
-        for name, (start, shape) in _places(plan, names)
-    }
-    return flat, views
-
-
-def _places(plan: Plan, names: Sequence[str]) -> Iterator[tuple[str, tuple[int, tuple[int, ...]]]]:
-    start = 0
-    for name in names:
-        yield name, (start, plan.padded[name])
-        start += _room(plan, name)
-
-
-def _room(plan: Plan, name: str) -> int:
-    return -(-prod(plan.padded[name]) // ALIGNED) * ALIGNED
-
-
-def _corner(whole: Tensor, shape: tuple[int, ...]) -> Tensor:
-    return whole[tuple(slice(size) for size in shape)]
