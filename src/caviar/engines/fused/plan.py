@@ -25,8 +25,7 @@ class Plan:
 
     Attributes:
         key: what two networks must share to be lanes of one stack.
-        graph: the steps, as torch.fx traced them.
-        template: a network of this kind, for what its layers are; its weights are not used.
+        steps: what its layers do, in order.
         shapes: of each parameter and buffer, as this network has them.
         padded: the same, as the stack has them: hidden units rounded up.
         values: the numbers of `layers.VALUES`, by ``layer.name``.
@@ -35,8 +34,7 @@ class Plan:
     """
 
     key: Hashable
-    graph: fx.Graph
-    template: nn.Module
+    steps: tuple[Step, ...]
     shapes: Shapes
     padded: Shapes
     parameters: tuple[str, ...]
@@ -47,25 +45,42 @@ class Plan:
 
     def forward(self, state: State, x: Tensor) -> Tensor:
         """What the network gives for ``x`` of shape ``(lanes, batch, …)``, in every lane."""
-        modules = dict(self.template.named_modules())
-        found: dict[fx.Node, Any] = {}
-        for node in self.graph.nodes:
-            arguments = map_arg(node.args, lambda n: found[n])
-            if node.op == "placeholder":
-                found[node] = x
-            elif node.op == "call_module":
-                layer = modules[node.target]
-                found[node] = LAYERS[type(layer)](layer, node.target, state, arguments[0])
-            elif node.op == "call_function" and node.target is torch.flatten:
-                found[node] = arguments[0].flatten(2)
-            elif node.op == "call_function":
-                keywords = map_arg(node.kwargs, lambda n: found[n])
-                found[node] = node.target(*arguments, **keywords)
-            elif node.op == "call_method":
-                found[node] = arguments[0].flatten(2)
-            else:
-                return arguments[0]
-        raise AssertionError("a traced network ends in its output")
+        found = [x]
+        for step in self.steps:
+            found.append(step(state, found))
+        return found[-1]
+
+
+Step = Callable[[State, list[Tensor]], Tensor]
+
+
+def _steps(graph: fx.Graph, modules: dict[str, nn.Module]) -> tuple[Step, ...]:
+    """The graph's nodes in order, each a function of what those before it gave."""
+    nodes = [node for node in graph.nodes if node.op != "output"]
+    places = {node: index for index, node in enumerate(nodes)}
+    (result,) = next(node for node in graph.nodes if node.op == "output").args
+    steps = [_step(node, places, modules) for node in nodes[1:]]
+    if result is not nodes[-1]:
+        place = places[result]  # type: ignore[index]
+        steps.append(lambda state, found: found[place])
+    return tuple(steps)
+
+
+def _step(node: fx.Node, places: dict[fx.Node, int], modules: dict[str, nn.Module]) -> Step:
+    target: Any = node.target
+    place = places[node.args[0]] if isinstance(node.args[0], fx.Node) else -1
+    if node.op == "call_module":
+        layer = modules[target]
+        forward = LAYERS[type(layer)]
+        return lambda state, found: forward(layer, target, state, found[place])
+    if node.op == "call_method" or target is torch.flatten:
+        return lambda state, found: found[place].flatten(2)
+
+    def call(state: State, found: list[Tensor]) -> Tensor:
+        arguments = map_arg(node.args, lambda n: found[places[n]])
+        return target(*arguments, **map_arg(node.kwargs, lambda n: found[places[n]]))
+
+    return call
 
 
 _plans: dict[Hashable, Plan] = {}
@@ -126,8 +141,7 @@ def _make(network: nn.Module, pad: bool) -> Plan:
             tuple(_padded(chain, shapes, kind_of_width).items()),
             _signature(network, shapes=False),
         ),
-        graph=graph,
-        template=network,
+        steps=_steps(graph, modules),
         shapes=shapes,
         padded=padded,
         parameters=tuple(name for name, _ in network.named_parameters()),
