@@ -20,7 +20,7 @@ class Outputs:
     """What the networks gave for the validation part.
 
     Args:
-        probabilities: shape ``(lanes, samples, classes)``.
+        probabilities: shape ``(lanes, classes, samples)``: sums over a few classes are then fast.
         targets: shape ``(samples,)``, the same in every lane.
 
     Attributes:
@@ -32,11 +32,11 @@ class Outputs:
     def __init__(self, probabilities: Tensor, targets: Tensor) -> None:
         self.probabilities = probabilities
         self.targets = targets
-        self.num_classes = probabilities.shape[2]
+        self.num_classes = probabilities.shape[1]
 
     @cached_property
     def _likeliest(self) -> tuple[Tensor, Tensor]:
-        confidence, predicted = self.probabilities.max(dim=2)
+        confidence, predicted = self.probabilities.max(dim=1)
         return confidence, predicted
 
     @property
@@ -112,7 +112,7 @@ def auroc(outputs: Outputs) -> Tensor:
     place = torch.arange(most, device=members.device).expand(len(members), most)
     real = place < members[:, None]
     rows = of_class[(starts[:, None] + place.where(real, 0)).clamp(max=len(of_class) - 1)]
-    scores = outputs.probabilities.transpose(1, 2).contiguous()
+    scores = outputs.probabilities.contiguous()
     positives = scores.gather(2, rows.expand(len(scores), -1, -1))
     ordered = _sort(scores)
     below = torch.searchsorted(ordered, positives)
@@ -191,7 +191,7 @@ def _by_lane(settings: dict[str, Any], num_classes: int) -> Callable[[Outputs], 
     def compute(outputs: Outputs) -> Tensor:
         values = []
         for probabilities in outputs.probabilities:
-            metric.update(probabilities, outputs.targets)
+            metric.update(probabilities.T, outputs.targets)
             values.append(metric.compute())
             metric.reset()
         return torch.stack(values)

@@ -333,8 +333,8 @@ class Stack:
                 part, targets = x[start : start + at_once], y[start : start + at_once]
                 logits = self._forward(self._net.state(False), part.expand(lanes, *part.shape))
                 total += self._loss(logits, targets.expand(lanes, -1)).sum(1)
-                probabilities.append(logits.softmax(dim=2))
-            outputs = Outputs(torch.cat(probabilities, dim=1), y)
+                probabilities.append(logits.transpose(1, 2).contiguous().softmax(dim=1))
+            outputs = Outputs(torch.cat(probabilities, dim=2), y)
             values = {"loss": total / len(x), **self._metrics(outputs)}
         return {f"val/{name}": value.tolist() for name, value in values.items()}
 
