@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,12 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from caviar.errors import UsageError
+from caviar.errors import UsageError, usage_error
 from caviar.space.space import Space
 from caviar.sweep.journal import Journal
+from caviar.sweep.record import without_password
 from caviar.sweep.samplers import PlacedSampler
+from caviar.trials import Failed, Finished, Pruned
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.simplefilter("ignore", ExperimentalWarning)  # whoever names such a sampler knows
@@ -26,6 +28,9 @@ warnings.simplefilter("ignore", ExperimentalWarning)  # whoever names such a sam
 RETRY_OF = "retry_of"
 INTERRUPTED = "interrupted"
 NEVER_RAN = "never_ran"
+
+
+HowItEnded = Callable[[int], Finished | Pruned | Failed | None]
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,21 @@ class Asked:
     retry_of: tuple[int, ...] = ()
 
 
+def open_storage(storage: Journal | str) -> BaseStorage:
+    """Optuna's storage over an open journal, or at an URL.
+
+    Raises:
+        UsageError: nothing that Optuna knows answers there.
+    """
+    if isinstance(storage, Journal):
+        return JournalStorage(storage)
+    try:
+        return optuna.storages.get_storage(storage)
+    except Exception as error:  # whatever the database's driver raises
+        problem = str(error).splitlines()[0]
+        raise usage_error("hydra.sweeper.storage", without_password(storage), problem) from error
+
+
 class SweepStudy:
     """One study, asked and told by one controller.
 
@@ -52,10 +72,12 @@ class SweepStudy:
         name: the study's name in its storage.
         enqueue: points to try first, by hyperparameter as the run sees them; what a point does not
             name is sampled.
-        resume: go on with a study that is there; else it must not be there.
+        resume: go on with a study that is there, and ask this how a trial ended that was under way
+            when its last controller did; None for a new study, which must not be there.
 
     Attributes:
         finite: how many trials the sampler has in all, where that is finite.
+        orphans: trials that were cut short when the last controller was killed.
 
     Raises:
         UsageError: the storage has, or lacks, a study of this name.
@@ -70,18 +92,16 @@ class SweepStudy:
         name: str,
         pruner: BasePruner | None = None,
         enqueue: Sequence[Mapping[str, Any]] = (),
-        resume: bool = False,
+        resume: HowItEnded | None = None,
     ) -> None:
         self.space = space
         self._journal = storage if isinstance(storage, Journal) else None
-        opened: BaseStorage | str = (
-            JournalStorage(storage) if isinstance(storage, Journal) else storage
-        )
+        opened = open_storage(storage)
         pruner = pruner or NopPruner()
         try:
             self.study = (
                 optuna.load_study(study_name=name, storage=opened, sampler=sampler, pruner=pruner)
-                if resume
+                if resume is not None
                 else optuna.create_study(
                     study_name=name,
                     storage=opened,
@@ -101,12 +121,13 @@ class SweepStudy:
         self._sampler = sampler
         self._enqueue = list(enqueue)
         self._place = 0
+        self.orphans: list[int] = []
         self._retries: list[FrozenTrial] = []
         self._reported: dict[int, list[tuple[int, float]]] = {}
         self._ids: dict[int, int] = {}
-        if resume:
+        if resume is not None:
             with self.one_write():
-                self._take_up()
+                self._take_up(resume)
 
     @property
     def places(self) -> int:
@@ -229,15 +250,24 @@ class SweepStudy:
     def _write_value(self, number: int, value: float, step: int) -> None:
         self.study._storage.set_trial_intermediate_value(self._ids[number], step, value)
 
-    def _take_up(self) -> None:
+    def _take_up(self, how_it_ended: HowItEnded) -> None:
         """Tell trials that were under way when the last controller ended, and note what to retry."""
         storage = self.study._storage
         for trial in self.current():
-            if trial.state == TrialState.RUNNING:
-                whole = self._is_whole(trial)
-                mark = INTERRUPTED if whole else NEVER_RAN
+            if trial.state != TrialState.RUNNING:
+                continue
+            ended = how_it_ended(trial.number)
+            if isinstance(ended, Finished):
+                self.study.tell(trial.number, ended.values)
+            elif isinstance(ended, Pruned):
+                self.study.tell(trial.number, state=TrialState.PRUNED)
+            elif isinstance(ended, Failed):
+                self.study.tell(trial.number, state=TrialState.FAIL)
+            else:
+                mark = INTERRUPTED if self._is_whole(trial) else NEVER_RAN
                 storage.set_trial_user_attr(trial._trial_id, mark, True)
-                storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                self.study.tell(trial.number, state=TrialState.FAIL)
+                self.orphans.append(trial.number)
         current = self.current()
         self._place = len(current)
         self._retries = [t for t in current if INTERRUPTED in t.user_attrs]

@@ -28,6 +28,7 @@ from caviar.space.grid import combinations
 from caviar.space.space import Space
 from caviar.sweep import record
 from caviar.sweep.compose import Composer
+from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner
 from caviar.sweep.resume import check_same_space, folder_to_resume, recorded_settings
 from caviar.sweep.settings import Settings
@@ -98,24 +99,27 @@ def _run(
     recorded: Mapping[str, Any] | None,
     arguments: list[str],
 ) -> int:
-    from caviar.report.progress import Lines
-    from caviar.report.table import exit_status, print_summary
+    from caviar.reports.progress import Lines
+    from caviar.reports.table import exit_status, print_summary
     from caviar.sweep.jobs import JobMaker
-    from caviar.sweep.loop import Limits, Loop, give_up_in
+    from caviar.sweep.loop import Limits, Loop
+    from caviar.trials import Failed
 
-    study = _open_study(settings, space, folder, resume=recorded is not None)
+    folders = TrialFolders(folder / "trials")
+    study = _open_study(settings, space, folder, folders if recorded else None)
     n_trials = settings.n_trials or study.finite or DEFAULT_TRIALS
     if study.finite is not None and n_trials > study.finite:
         print(f"the grid has {study.finite} points: n_trials={n_trials} becomes {study.finite}")
         n_trials = study.finite
     described = recorded or record.describe(settings, space, n_trials, arguments)
     record.write(folder, {**described, "n_trials": n_trials})
-    trials = folder / "trials"
+    for number in study.orphans:
+        folders.give_up(Failed(number, "Interrupted: the sweep's process was killed"))
     loop = Loop(
         study,
         executor,
         n_trials,
-        JobMaker(composer, trials, settings.metric),
+        JobMaker(composer, folders, settings.metric),
         Lines(folder, n_trials, executor.lanes, settings),
         Limits(
             settings.retries,
@@ -124,19 +128,21 @@ def _run(
             settings.max_same_failures,
         ),
         owner,
-        give_up_in(trials),
+        folders,
     )
     outcome = loop.run()
     print_summary(folder, study.current(), space, settings, outcome)
     return exit_status(study.current(), outcome)
 
 
-def _open_study(settings: Settings, space: Space, folder: Path, resume: bool) -> SweepStudy:
+def _open_study(
+    settings: Settings, space: Space, folder: Path, resumed: TrialFolders | None
+) -> SweepStudy:
     from caviar.sweep.journal import Journal
     from caviar.sweep.study import SweepStudy
 
     sampler = dict(settings.sampler)
-    if resume and not str(sampler.get("_target_")).startswith("caviar."):
+    if resumed and not str(sampler.get("_target_")).startswith("caviar."):
         # Begun again with the same seed, Optuna's own would propose the same again.
         sampler["seed"] = secrets.randbelow(2**31)
     made = {}
@@ -160,7 +166,7 @@ def _open_study(settings: Settings, space: Space, folder: Path, resume: bool) ->
         folder.name,
         made["pruner"],
         settings.enqueue,
-        resume,
+        resumed.ended if resumed else None,
     )
 
 

@@ -91,14 +91,31 @@ _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "pruner": {
         "none": {},
-        "median": {"_target_": "optuna.pruners.MedianPruner", "n_warmup_steps": 1},
+        "median": {
+            "_target_": "optuna.pruners.MedianPruner",
+            "n_startup_trials": 5,
+            "n_warmup_steps": 1,
+            "interval_steps": 1,
+        },
         "asha": {
             "_target_": "optuna.pruners.SuccessiveHalvingPruner",
             "min_resource": 1,
             "reduction_factor": 4,
+            "min_early_stopping_rate": 0,
         },
-        "hyperband": {"_target_": "optuna.pruners.HyperbandPruner"},
-        "threshold": {"_target_": "optuna.pruners.ThresholdPruner", "lower": None, "upper": None},
+        "hyperband": {
+            "_target_": "optuna.pruners.HyperbandPruner",
+            "min_resource": 1,
+            "max_resource": "auto",
+            "reduction_factor": 3,
+        },
+        "threshold": {
+            "_target_": "optuna.pruners.ThresholdPruner",
+            "lower": None,
+            "upper": None,
+            "n_warmup_steps": 0,
+            "interval_steps": 1,
+        },
         "patient": {
             "_target_": "optuna.pruners.PatientPruner",
             "wrapped_pruner": None,
