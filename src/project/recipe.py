@@ -126,7 +126,7 @@ def _make(settings: Mapping[str, Any]) -> Any:
 
 
 def _network(settings: Mapping[str, Any], seed: int) -> nn.Module:
-    with seeded(seed):
+    with seeded(seed, gpu=False):
         return _make(settings)
 
 

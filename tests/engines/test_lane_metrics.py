@@ -45,7 +45,9 @@ def test_each_lane_has_the_value_that_torchmetrics_gives(
         logits = logits.round()
     probabilities = logits.softmax(2)
     targets = torch.randint(0, data.draw(st.integers(1, classes)), (samples,), generator=generator)
-    found = Metrics({"it": settings}, classes)(Outputs(probabilities.transpose(1, 2), targets))["it"]
+    found = Metrics({"it": settings}, classes)(Outputs(probabilities.transpose(1, 2), targets))[
+        "it"
+    ]
     metric = instantiate({**settings, "num_classes": classes, "validate_args": False})
     for lane in range(lanes):
         metric.update(probabilities[lane], targets)

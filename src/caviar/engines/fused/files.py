@@ -74,7 +74,7 @@ class RunFolder:
         result: what ``result.json`` is to say.
         config: the text of ``config.yaml``.
         files: what else goes in, name -> text.
-        error: what kept it from being written.
+        error: what first kept it from being written.
     """
 
     path: Path
@@ -94,14 +94,14 @@ class RunFolder:
             for name, text in self.files.items():
                 write_atomic(self.path / name, text)
         except OSError as error:
-            self.error = error
+            self.error = self.error or error
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write ``metrics.csv`` anew."""
         try:
             write_atomic(self.path / names.METRICS, to_csv(rows))
         except OSError as error:
-            self.error = error
+            self.error = self.error or error
 
     def log(self, message: str) -> None:
         """Add a line to ``log.txt``, with the time, or what is longer as it stands."""
@@ -109,7 +109,7 @@ class RunFolder:
             with (self.path / names.LOG).open("a") as file:
                 file.write(message)
         except OSError as error:
-            self.error = error
+            self.error = self.error or error
 
     def best(self, checkpoint: Mapping[str, Any]) -> None:
         """Write ``best.ckpt``."""
@@ -124,7 +124,7 @@ class RunFolder:
             torch.save(dict(content), data)
             write_atomic(folder / name, data.getvalue())
         except OSError as error:
-            self.error = error
+            self.error = self.error or error
 
     def drop_best(self) -> None:
         """Remove ``best.ckpt``, and say so in ``result.json``."""
