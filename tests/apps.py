@@ -68,6 +68,51 @@ class App:
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
+    def start(self, *overrides: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """Begin a sweep and return its process; its output goes to ``out.txt`` in the app's folder."""
+        return self._popen(["app.py", "-m", *overrides], env)
+
+    def start_resume(self, *words: str, name: str = "sweep") -> subprocess.Popen[str]:
+        """Begin ``caviar resume`` and return its process."""
+        return self._popen(["-m", "caviar.cli", "resume", str(self.folder / name), *words], None)
+
+    def _popen(self, words: list[str], env: dict[str, str] | None) -> subprocess.Popen[str]:
+        with (self.folder / "out.txt").open("a") as out:
+            return subprocess.Popen(
+                [sys.executable, *words],
+                cwd=self.folder,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+
+    def resume(self, *words: str, name: str = "sweep", timeout: float = 90) -> Done:
+        """Run ``caviar resume`` to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "caviar.cli", "resume", str(self.folder / name), *words],
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    @property
+    def out(self) -> str:
+        """What started processes have printed so far."""
+        return (self.folder / "out.txt").read_text()
+
+    def study(self, name: str = "sweep"):
+        """The study, read with Optuna's own journal backend."""
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        storage = JournalStorage(JournalFileBackend(str(self.folder / name / "study.journal")))
+        return optuna.load_study(study_name=name, storage=storage)
+
     def sweep(self, *overrides: str, **options) -> Done:
         """Run a sweep (``-m``)."""
         return self.run("-m", *overrides, **options)

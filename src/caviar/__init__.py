@@ -1,8 +1,9 @@
 """caviar: sweeps that are fast, honest and easy to read.
 
 What a task may use: `main` (the entry), `instantiate` (an allowlisted `hydra.utils.instantiate`),
-`report` and `record` (what the run tells), `run_dir` (where it may write), `UsageError`. What a notebook
-may use: `load` (a sweep as tables), `load_run`.
+`report` and `record` (what the run tells), `run_dir` (where it may write), `resume_from` (where an
+earlier try of it left checkpoints), `TrialPruned`, `TrialInterrupted`, `UsageError`.
+What a notebook may use: `load` (a sweep as tables) and `load_run`.
 """
 
 from importlib import import_module
@@ -12,12 +13,21 @@ if TYPE_CHECKING:
     from caviar.entry import main
     from caviar.errors import UsageError, usage_error
     from caviar.experiment import Experiment
-    from caviar.runs.active import record, report, run_dir
+    from caviar.runs.active import (
+        TrialInterrupted,
+        TrialPruned,
+        record,
+        report,
+        resume_from,
+        run_dir,
+    )
     from caviar.runs.load import load, load_run
     from caviar.security import instantiate
 
 _HOMES = {
     "Experiment": "caviar.experiment",
+    "TrialInterrupted": "caviar.runs.active",
+    "TrialPruned": "caviar.runs.active",
     "UsageError": "caviar.errors",
     "instantiate": "caviar.security",
     "load": "caviar.runs.load",
@@ -25,12 +35,15 @@ _HOMES = {
     "main": "caviar.entry",
     "record": "caviar.runs.active",
     "report": "caviar.runs.active",
+    "resume_from": "caviar.runs.active",
     "run_dir": "caviar.runs.active",
     "usage_error": "caviar.errors",
 }
 
 __all__ = [
     "Experiment",
+    "TrialInterrupted",
+    "TrialPruned",
     "UsageError",
     "instantiate",
     "load",
@@ -38,6 +51,7 @@ __all__ = [
     "main",
     "record",
     "report",
+    "resume_from",
     "run_dir",
     "usage_error",
 ]

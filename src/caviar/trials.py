@@ -31,6 +31,8 @@ class Job:
         params: the hyperparameters drawn, as the run sees them, for ``result.json``.
         folder: the run folder, absolute; the worker makes it.
         metric: the score's name, where it has one.
+        retry_of: the trial that this one repeats, because its sweep was interrupted.
+        resume_from: a folder of checkpoints to go on from: an earlier try's.
     """
 
     number: int
@@ -40,13 +42,18 @@ class Job:
     params: dict[str, Any]
     folder: str
     metric: str | None = None
+    retry_of: int | None = None
+    resume_from: str | None = None
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A worker has loaded the task, and can have so many jobs under way; told anew when that changes."""
+    """A worker has loaded the task, and can have so many jobs under way; told anew when that changes.
 
-    worker: str
+    An engine leaves ``worker`` empty, here and in Started: the worker fills in its own label.
+    """
+
+    worker: str = ""
     lanes: int = 1
 
 
@@ -55,7 +62,7 @@ class Started:
     """A worker has begun a trial."""
 
     number: int
-    worker: str
+    worker: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,7 @@ class Failed:
         error: one line, the exception's.
         traceback: all of it, empty where there is none (a killed worker).
         transient: whether another try may fare better (the worker was lost).
+        hopeless: no other trial would fare better either (the disk is full).
     """
 
     number: int
@@ -102,6 +110,7 @@ class Failed:
     traceback: str = ""
     seconds: float = 0.0
     transient: bool = False
+    hopeless: bool = False
 
 
 @dataclass(frozen=True)

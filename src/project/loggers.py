@@ -17,7 +17,8 @@ class MetricsCSV(Logger):
     """Writes ``metrics.csv``: ``epoch``, ``step`` (of the optimizer, from 0), a column a metric.
 
     What is logged several times in an epoch is one row. A row is appended as soon as it is known,
-    so a run can be watched; no file stays open.
+    so a run can be watched; no file stays open. Where the file is there already, because an earlier
+    try of the run was cut short, its rows up to the first new epoch stay.
 
     Args:
         folder: where the file goes; it is made if needed.
@@ -48,6 +49,9 @@ class MetricsCSV(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         values = dict(metrics)
         row = {"epoch": int(values.pop("epoch", 0)), "step": step, **values}
+        first = not self.rows
+        if first:
+            self.rows = self._earlier(row["epoch"])
         same = bool(self.rows) and self.rows[-1]["epoch"] == row["epoch"]
         if same:
             self.rows[-1].update(row)
@@ -55,12 +59,23 @@ class MetricsCSV(Logger):
             self.rows.append(row)
         fresh = [column for column in row if column not in self.columns]
         self.columns += fresh
-        if same or fresh:
+        if first or same or fresh:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomic(self.folder / METRICS, self._text(self.rows, header=True))
         else:
             with (self.folder / METRICS).open("a", newline="") as file:
                 file.write(self._text([row], header=False))
+
+    def _earlier(self, epoch: int) -> list[dict[str, Any]]:
+        """The rows before ``epoch`` that stand in the file already, and their columns."""
+        file = self.folder / METRICS
+        if not file.is_file():
+            return []
+        with file.open(newline="") as lines:
+            reader = csv.DictReader(lines)
+            rows = [{**row, "epoch": int(row["epoch"])} for row in reader if row["epoch"].isdigit()]
+            self.columns = list(reader.fieldnames or [])
+        return [row for row in rows if row["epoch"] < epoch]
 
     def _text(self, rows: list[dict[str, Any]], header: bool) -> str:
         text = io.StringIO()

@@ -95,6 +95,7 @@ def fit(config: DictConfig, experiment: caviar.Experiment) -> float:
     from project.callbacks.score import Score
     from project.data.base import InMemoryData
     from project.quiet import quiet
+    from project.resume import checkpoint_to_resume
     from project.seeding import seeded
 
     folder = Path(config.dir)
@@ -102,7 +103,12 @@ def fit(config: DictConfig, experiment: caviar.Experiment) -> float:
         experiment.data.parts.preprocessing.save(folder)
     score = Score(experiment.metric, experiment.direction)
     with quiet(), seeded(experiment.seed):
-        make_trainer(config, experiment, score).fit(experiment.module, datamodule=experiment.data)
+        make_trainer(config, experiment, score).fit(
+            experiment.module,
+            datamodule=experiment.data,
+            ckpt_path=checkpoint_to_resume(folder),
+            weights_only=True,
+        )
     if score.value is None:
         raise caviar.usage_error("metric", experiment.metric, "never logged: no validation ran")
     caviar.record(
@@ -136,6 +142,7 @@ def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score
     from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 
     from caviar.runs.config import resolved
+    from project.callbacks.epoch_seed import EpochSeed
 
     callbacks = _each(config.get("callbacks"))
     loggers = _each(config.get("logger"))
@@ -143,7 +150,7 @@ def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score
         logger.log_hyperparams(resolved(config))
     return Trainer(
         **experiment.trainer,
-        callbacks=[*callbacks, score],
+        callbacks=[EpochSeed(experiment.seed), *callbacks, score],
         logger=loggers,
         # Lightning would add its own of either kind where the config has none.
         enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),

@@ -64,7 +64,7 @@ def test_a_trial_that_exits_fails_and_its_worker_lives_on(tmp_path):
     assert len({r["value"] for r in app.results() if r["state"] == "COMPLETE"}) == 1
 
 
-def test_a_killed_worker_fails_its_trial_alone(tmp_path):
+def test_a_killed_worker_has_its_trial_tried_once_more_and_fails_it_alone(tmp_path):
     code = QUADRATIC.replace(
         "return",
         "import os, signal\n    if config.x > 0: os.kill(os.getpid(), signal.SIGKILL)\n    return",
@@ -72,10 +72,15 @@ def test_a_killed_worker_fails_its_trial_alone(tmp_path):
     app = make_app(tmp_path / "app", code + GUARD)
     done = app.sweep("hydra.sweeper.n_trials=8", "hydra.sweeper.sampler.seed=0")
     assert done.status == 3
-    killed = [line for line in done.out.splitlines() if "WorkerLost" in line and "SIGKILL" in line]
-    complete = [result for result in app.results() if result["state"] == "COMPLETE"]
+    killed = [result for result in app.results() if result["params"]["x"] > 0]
     assert killed
-    assert len(complete) + len(killed) == 8
+    for result in app.results():
+        assert result["state"] == ("FAIL" if result in killed else "COMPLETE")
+    for result in killed:
+        assert result["error"].startswith("WorkerLost: the worker on cpu:")
+        assert result["error"].endswith("ended with signal SIGKILL")
+        assert done.out.count(f"trial {result['number']} again: WorkerLost") == 1
+        assert done.out.count(f"trial {result['number']} FAILED: WorkerLost") == 1
 
 
 def test_a_task_that_no_worker_can_load_stops_the_sweep_and_says_why(tmp_path):

@@ -2,20 +2,60 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from caviar.errors import UsageError, usage_error
+
+Sweep = Annotated[str, typer.Argument(help="The sweep: its folder.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to ``app``."""
+    app.command(help="Go on with a sweep that was interrupted or killed.")(resume)
+    app.command(help="Ask a running sweep for no new trials; those under way end first.")(stop)
+    app.command(help="End a running sweep now; it can be resumed.")(cancel)
 
-    @app.command()
-    def resume(
-        sweep: Annotated[str, typer.Argument(help="Folder or name of the sweep.")],
-        n_trials: Annotated[
-            int | None, typer.Option(help="Trials in total, old ones included.")
-        ] = None,
-    ) -> None:
-        """Go on with a sweep that was interrupted or killed."""
-        raise NotImplementedError
+
+def resume(
+    sweep: Sweep,
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(help="n_trials=NUMBER: how many trials in total, old ones included."),
+    ] = None,
+) -> None:
+    """Example: caviar resume outputs/sweeps/first n_trials=64"""
+    from caviar.sweep import resume as resuming
+
+    n_trials = None
+    for setting in settings or []:
+        key, _, value = setting.partition("=")
+        if key != "n_trials":
+            raise usage_error("resume", key, "no such setting", ["n_trials"])
+        if not value.isdigit() or int(value) < 1:
+            raise usage_error("n_trials", value, "must be a whole number, 1 or more")
+        n_trials = int(value)
+    resuming.resume(_folder(sweep), n_trials)
+
+
+def stop(sweep: Sweep) -> None:
+    """Example: caviar stop outputs/sweeps/first"""
+    from caviar.sweep.owner import ask_to_stop
+
+    ask_to_stop(_folder(sweep), "stop")
+
+
+def cancel(sweep: Sweep) -> None:
+    """Example: caviar cancel outputs/sweeps/first"""
+    from caviar.sweep.owner import ask_to_stop
+
+    ask_to_stop(_folder(sweep), "cancel")
+
+
+def _folder(name: str) -> Path:
+    folder = Path(name)
+    if not folder.is_dir():
+        raise UsageError(f"{name}: no such folder")
+    return folder

@@ -32,6 +32,14 @@ class Inbox(Protocol):
         """Whether the controller wants this trial to end early."""
         ...
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether all trials are to leave a checkpoint and end, soon: they will be gone on with later.
+
+        Each then gives ``Failed`` with `caviar.runs.active.TrialInterrupted` as its error.
+        """
+        ...
+
 
 class Engine(Protocol):
     """Trains the trials of one worker, on ``lanes`` lanes.

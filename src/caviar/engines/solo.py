@@ -1,7 +1,8 @@
-"""The solo engine: one trial is one call of the task function, inside its run folder."""
+"""The solo engine: one trial at a time, each one call of the task function in its run folder."""
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import pickle
@@ -12,21 +13,32 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import env_override, setup_globals
 from omegaconf import DictConfig, open_dict, read_write
 
 from caviar.configs import update
+from caviar.engines.base import Inbox, Send
 from caviar.runs import folder as names
-from caviar.runs.active import ActiveRun, Listener, activate
+from caviar.runs.active import (
+    ActiveRun,
+    Listener,
+    TrialInterrupted,
+    TrialPruned,
+    activate,
+)
 from caviar.runs.config import resolved, to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result
-from caviar.trials import Failed, Finished, Job
+from caviar.trials import Failed, Finished, Job, Pruned, Reported, Started
 
 Task = Callable[[DictConfig], Any]
+_Ended = TypeVar("_Ended", Finished, Pruned, Failed)
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""A disk, or a person's share of it, is full: the next trial could write nothing either."""
 
 
 class Solo:
@@ -36,13 +48,22 @@ class Solo:
         task: the function that a trial calls: config -> score.
     """
 
+    lanes = 1
+
     def __init__(self, task: Task) -> None:
         setup_globals()  # Hydra's resolvers, which a worker process does not have yet
         self._task = task
         self._bases: dict[int, tuple[bytes, DictConfig]] = {}
 
-    def run(self, job: Job, listener: Listener) -> Finished | Failed:
+    def serve(self, inbox: Inbox, send: Send) -> None:
+        """Run jobs until the inbox is closed."""
+        while (job := inbox.take(None)) is not None:
+            send(Started(job.number))
+            send(self.run(job, _Listener(job.number, inbox, send)))
+
+    def run(self, job: Job, listener: Listener) -> Finished | Pruned | Failed:
         """Run one trial and leave its run folder behind, whatever happens in the task."""
+        start = perf_counter()
         folder = Path(job.folder)
         result = Result(
             state="RUNNING",
@@ -51,30 +72,39 @@ class Solo:
             params=job.params,
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
-        run = ActiveRun(folder, listener=listener)
-        start = perf_counter()
+        checkpoints = Path(job.resume_from) if job.resume_from else None
+        run = ActiveRun(folder, listener=listener, resume_from=checkpoints)
+        if job.retry_of is not None:
+            run.facts["retry_of"] = job.retry_of
+        last = _Last(listener)
+        run.listener = last
         try:
             folder.mkdir(parents=True, exist_ok=True)
             result.write(folder)
             with output_to(folder / names.LOG):
                 try:
                     values = self._call(job, run)
-                except BaseException:
-                    traceback.print_exc()
+                except BaseException as error:
+                    if not _is_pruned(error):
+                        traceback.print_exc()
                     raise
         except (Exception, SystemExit) as error:
             seconds = perf_counter() - start
-            line = " ".join(f"{type(error).__name__}: {error}".split())
-            result.state, result.error, result.seconds = "FAIL", line, round(seconds, 6)
+            result.seconds = round(seconds, 6)
             result.take(run.facts)
-            result.write(folder)
-            return Failed(job.number, line, traceback.format_exc(), seconds)
+            if _is_pruned(error):
+                result.state, result.value = "PRUNED", last.value
+                return _left(result, folder, Pruned(job.number, last.value, seconds, run.facts))
+            line = " ".join(f"{type(error).__name__}: {error}".split())
+            result.state, result.error = "FAIL", line
+            full = isinstance(error, OSError) and error.errno in _FULL
+            failed = Failed(job.number, line, traceback.format_exc(), seconds, hopeless=full)
+            return _left(result, folder, failed)
         seconds = perf_counter() - start
         result.state, result.seconds = "COMPLETE", round(seconds, 6)
         result.value = values[0] if len(values) == 1 else values
         result.take(run.facts)
-        result.write(folder)
-        return Finished(job.number, values, seconds, run.facts)
+        return _left(result, folder, Finished(job.number, values, seconds, run.facts))
 
     def _call(self, job: Job, run: ActiveRun) -> list[float]:
         config, hydra_config = self._configs(job)
@@ -106,6 +136,54 @@ class Solo:
             self._bases[job.base.id] = (pickle.dumps(whole), hydra_config)
         pickled, hydra_config = self._bases[job.base.id]
         return pickle.loads(pickled), hydra_config
+
+
+class _Listener:
+    """Sends a trial's intermediate values on, and ends it where the controller wants that."""
+
+    def __init__(self, number: int, inbox: Inbox, send: Send) -> None:
+        self._number = number
+        self._inbox = inbox
+        self._send = send
+
+    def reported(self, value: float, step: int) -> None:
+        self._send(Reported(self._number, value, step))
+        if self._inbox.pruned(self._number):
+            raise TrialPruned(f"pruned at step {step}")
+        if self._inbox.interrupted:
+            raise TrialInterrupted(f"the sweep was stopped at step {step}")
+
+
+class _Last:
+    """Keeps the last value that was reported: it is the score of a pruned trial."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.value: float | None = None
+
+    def reported(self, value: float, step: int) -> None:
+        self.value = value
+        self._listener.reported(value, step)
+
+
+def _is_pruned(error: BaseException) -> bool:
+    # Optuna's own exception means the same, and is not imported for it.
+    return type(error).__name__ == TrialPruned.__name__
+
+
+def _left(result: Result, folder: Path, event: _Ended) -> _Ended | Failed:
+    """Write ``result.json`` and give ``event``; or, where the disk is full, say so instead."""
+    try:
+        result.write(folder)
+    except OSError as error:
+        return Failed(
+            event.number,
+            f"{type(error).__name__}: {error}",
+            traceback.format_exc(),
+            event.seconds,
+            hopeless=error.errno in _FULL,
+        )
+    return event
 
 
 def numbers(returned: Any) -> list[float]:

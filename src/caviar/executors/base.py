@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from caviar.trials import Event, Job
+from caviar.trials import Event, Job, Reported
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,23 @@ class TaskSource:
 
 
 class Executor(Protocol):
-    """Runs jobs on ``lanes`` lanes. Every submitted job gives exactly one Finished or Failed.
+    """Runs jobs on ``lanes`` lanes.
+
+    Every submitted job gives exactly one Finished, Pruned or Failed.
 
     Attributes:
-        lanes: how many jobs may be under way at once; the caller never submits more.
+        log: where the output of loading the task goes; the sweep sets it.
+        judge: whether the trial that has just reported this is to end now; the loop sets it. Only an
+            executor that runs trials in the controller's own process asks; others are told: `prune`.
     """
 
-    lanes: int
+    log: Path
+    judge: Callable[[Reported], bool]
+
+    @property
+    def lanes(self) -> int:
+        """How many jobs may be under way at once. It changes as workers come up and go."""
+        ...
 
     def start(self, task: TaskSource) -> None:
         """Bring the workers up; returns at once, they come up on their own."""
@@ -44,8 +56,16 @@ class Executor(Protocol):
         """What has happened since the last call; waits up to ``timeout`` seconds for the first."""
         ...
 
-    def stop(self, number: int) -> None:
-        """End a trial now; its Failed event follows."""
+    def prune(self, number: int) -> None:
+        """End a trial at its next report; its Pruned event follows, unless it is done before that."""
+        ...
+
+    def interrupt(self) -> None:
+        """Ask every trial to leave a checkpoint and end at its next report."""
+        ...
+
+    def stop(self, number: int, why: str) -> None:
+        """End a trial now; a Failed event that says ``why`` follows."""
         ...
 
     def close(self) -> None:

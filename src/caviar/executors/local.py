@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, Pipe, wait
@@ -16,8 +17,8 @@ from typing import Any
 
 from caviar.executors.base import TaskSource
 from caviar.executors.slots import Slot, plan
-from caviar.executors.worker import Goodbye, Hello
-from caviar.trials import Broken, Event, Failed, Finished, Job, Ready
+from caviar.executors.worker import Goodbye, Hello, Interrupt, Prune
+from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Ready, Reported
 
 # The worker gets the controller's sys.path before its first import, so both find the same modules.
 _BOOT = (
@@ -26,14 +27,24 @@ _BOOT = (
 )
 
 
-@dataclass
+@dataclass(eq=False)
 class _Worker:
+    """A process and what it has been given.
+
+    Attributes:
+        lanes: how many jobs it can have under way; one until it says more.
+        jobs: those under way, by number, each with the time it was submitted.
+        doomed: trials that it was killed for, and why.
+        bases: configs that it has been sent.
+    """
+
     slot: Slot
     process: subprocess.Popen[bytes]
     connection: Connection
+    lanes: int = 1
     ready: bool = False
-    job: Job | None = None
-    began: float = 0.0
+    jobs: dict[int, float] = field(default_factory=dict)
+    doomed: dict[int, str] = field(default_factory=dict)
     bases: set[int] = field(default_factory=set)
 
 
@@ -45,6 +56,7 @@ class LocalExecutor:
         gpus_per_trial: GPUs a worker holds: 0, 1/n of one, or a whole number.
         threads: CPU threads a worker may use; None for an even share of the cores.
         devices: GPUs to use, by index or UUID; None for all that are visible.
+        engine: keyword arguments of `caviar.engines.make.make_engine`; the sweep sets them.
 
     Raises:
         UsageError: the slots do not fit the machine.
@@ -56,14 +68,20 @@ class LocalExecutor:
         gpus_per_trial: float = 1,
         threads: int | None = None,
         devices: list[str] | None = None,
+        engine: Mapping[str, Any] | None = None,
     ) -> None:
         self.slots = plan(workers, gpus_per_trial, threads, devices)
-        self.lanes = len(self.slots)
+        self.log = Path(os.devnull)
+        self.judge: Callable[[Reported], bool] = lambda report: False
+        self._engine = dict(engine or {})
         self._task: TaskSource | None = None
         self._workers: list[_Worker] = []
         self._events: list[Event] = []
-        # Where the output of loading the task goes; trials write to their own log.
-        self.log = Path(os.devnull)
+        self._stillborn = 0
+
+    @property
+    def lanes(self) -> int:
+        return sum(worker.lanes for worker in self._workers) or len(self.slots)
 
     def start(self, task: TaskSource) -> None:
         """Start all workers; they load the task while the controller goes on."""
@@ -71,48 +89,44 @@ class LocalExecutor:
         self._workers = [self._spawn(slot) for slot in self.slots]
 
     def submit(self, job: Job) -> None:
-        """Hand a job to a worker that has none."""
-        worker = next(worker for worker in self._workers if worker.job is None)
-        worker.job, worker.began = job, monotonic()
+        """Hand a job to the worker that has the most room for it."""
+        worker = min(self._workers, key=lambda w: (len(w.jobs) / w.lanes, not w.ready))
+        worker.jobs[job.number] = monotonic()
         if job.base.id in worker.bases:
             job = replace(job, base=replace(job.base, pickled=None))
         worker.bases.add(job.base.id)
-        with suppress(OSError):  # a worker that just died is met, with what it last said, in events
-            worker.connection.send(job)
+        self._send(worker, job)
 
     def events(self, timeout: float) -> list[Event]:
-        """What the workers said; a worker that died is replaced, and its trial told as lost."""
+        """What the workers said; a worker that died is replaced, and its trials told as lost."""
         if not self._events:
             by_end: dict[Any, _Worker] = {worker.connection: worker for worker in self._workers}
             for end in wait(list(by_end), timeout):
-                worker = by_end[end]
-                try:
-                    event = worker.connection.recv()
-                except (EOFError, OSError):
-                    self._lost(worker)
-                    continue
-                if isinstance(event, Ready):
-                    worker.ready = True
-                elif isinstance(event, Finished | Failed):
-                    worker.job = None
-                self._events.append(event)
+                self._receive(by_end[end])
         events, self._events = self._events, []
         return events
 
-    def stop(self, number: int) -> None:
-        """Kill the worker that has this trial, and all that the trial started; a new one follows."""
+    def prune(self, number: int) -> None:
+        for worker in self._having(number):
+            self._send(worker, Prune(number))
+
+    def interrupt(self) -> None:
         for worker in self._workers:
-            if worker.job is not None and worker.job.number == number:
-                _kill(worker.process)
+            self._send(worker, Interrupt())
+
+    def stop(self, number: int, why: str) -> None:
+        """Kill the worker that has this trial, and all that the trial started; a new one follows."""
+        for worker in self._having(number):
+            worker.doomed[number] = why
+            _kill(worker.process)
 
     def close(self) -> None:
         """Let idle workers end, kill busy ones, and wait until all are gone."""
         for worker in self._workers:
-            if worker.job is None:
-                with suppress(OSError):
-                    worker.connection.send(Goodbye())
-            else:
+            if worker.jobs:
                 _kill(worker.process)
+            else:
+                self._send(worker, Goodbye())
         deadline = monotonic() + 5
         for worker in self._workers:
             with suppress(subprocess.TimeoutExpired):
@@ -121,6 +135,33 @@ class LocalExecutor:
             worker.process.wait()
             worker.connection.close()
         self._workers = []
+
+    def _having(self, number: int) -> list[_Worker]:
+        return [worker for worker in self._workers if number in worker.jobs]
+
+    def _send(self, worker: _Worker, message: Any) -> None:
+        with suppress(OSError):  # a worker that just died is met, with what it last said, in events
+            worker.connection.send(message)
+
+    def _receive(self, worker: _Worker) -> None:
+        """Take in all that a worker has said so far."""
+        try:
+            self._take(worker, worker.connection.recv())
+            while worker.connection.poll():
+                self._take(worker, worker.connection.recv())
+        except (EOFError, OSError):
+            self._lost(worker)
+
+    def _take(self, worker: _Worker, event: Event) -> None:
+        if isinstance(event, Ready):
+            worker.ready, worker.lanes = True, event.lanes
+            self._stillborn = 0
+        elif isinstance(event, Finished | Pruned | Failed):
+            worker.jobs.pop(event.number, None)
+        if isinstance(event, Failed) and worker.slot.shared and "OutOfMemory" in event.error:
+            # The memory that was missing may have been a neighbour's.
+            event = replace(event, transient=True)
+        self._events.append(event)
 
     def _spawn(self, slot: Slot) -> _Worker:
         assert self._task is not None
@@ -135,8 +176,9 @@ class LocalExecutor:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        ours.send(Hello(slot.label, self._task))
-        return _Worker(slot, process, ours)
+        worker = _Worker(slot, process, ours)
+        self._send(worker, Hello(slot.label, self._task, self._engine))
+        return worker
 
     def _lost(self, worker: _Worker) -> None:
         _kill(worker.process)
@@ -145,14 +187,19 @@ class LocalExecutor:
         self._workers.remove(worker)
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         error = f"WorkerLost: the worker on {worker.slot.label} ended with {how}"
-        if worker.job is not None:
-            seconds = monotonic() - worker.began
-            self._events.append(Failed(worker.job.number, error, seconds=seconds, transient=True))
-        if worker.ready:
-            self._workers.append(self._spawn(worker.slot))
-        elif not any(isinstance(event, Broken) for event in self._events):
-            # It never got as far as a trial, and the next one would not either.
+        for number, began in worker.jobs.items():
+            why, seconds = worker.doomed.get(number), monotonic() - began
+            self._events.append(
+                Failed(number, why or error, seconds=seconds, transient=why is None)
+            )
+        self._stillborn += not worker.ready
+        if any(isinstance(event, Broken) for event in self._events):
+            return
+        if self._stillborn > 2 * len(self.slots):
+            # One after the other never got as far as a trial, and the next would not either.
             self._events.append(Broken(f"{error} while it loaded the task", f"see {self.log}"))
+            return
+        self._workers.append(self._spawn(worker.slot))
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

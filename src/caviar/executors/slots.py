@@ -15,10 +15,12 @@ class Slot:
     Attributes:
         label: what a person calls it (``cpu:0``, ``gpu:1``).
         env: environment variables that hold a process to it, set before torch is imported.
+        shared: whether other workers are on the same GPU.
     """
 
     label: str
     env: dict[str, str]
+    shared: bool = False
 
 
 def plan(
@@ -56,7 +58,10 @@ def plan(
     count = workers or len(shares) or max(cores // (threads or 1), 1)
     cpu_env = _thread_env(threads or max(cores // count, 1))
     if shares:
-        return [Slot(f"gpu:{share}", {**cpu_env, **_gpu_env(share)}) for share in shares[:count]]
+        shared = gpus_per_trial < 1
+        return [
+            Slot(f"gpu:{share}", {**cpu_env, **_gpu_env(share)}, shared) for share in shares[:count]
+        ]
     # A worker without a GPU share must not find one: trials would pile up on the first.
     hidden = {"CUDA_VISIBLE_DEVICES": ""}
     return [Slot(f"cpu:{index}", {**cpu_env, **hidden}) for index in range(count)]

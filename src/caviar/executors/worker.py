@@ -1,4 +1,4 @@
-"""A worker process: loads the task once, then runs trial after trial until its controller is gone."""
+"""A worker process: loads the task once, then lets its engine train until its controller is gone."""
 
 from __future__ import annotations
 
@@ -11,26 +11,39 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 from caviar.executors.base import TaskSource
-from caviar.trials import Broken, Event, Job, Ready, Reported, Started
+from caviar.trials import Broken, Event, Job, Ready, Started
 
 
 @dataclass(frozen=True)
 class Hello:
-    """The first message to a worker."""
+    """The first message to a worker: who it is, what it runs, and how."""
 
     label: str
     task: TaskSource
+    engine: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prune:
+    """End this trial at its next report."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Interrupt:
+    """Leave a checkpoint of every trial under way and end it."""
 
 
 @dataclass(frozen=True)
 class Goodbye:
-    """The last: end when the trial under way is done."""
+    """The last: end when the trials under way are done."""
 
 
 def main(descriptor: int) -> None:
@@ -40,20 +53,59 @@ def main(descriptor: int) -> None:
     Worker(Connection(descriptor)).serve()
 
 
+class MessageBox:
+    """What the controller has sent: an `engines.base.Inbox`."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._pruned: set[int] = set()
+        self.closed = False
+        self.interrupted = False
+
+    def put(self, message: Any) -> None:
+        """Take in a message; called by the listening thread."""
+        if isinstance(message, Job):
+            self._jobs.put(message)
+        elif isinstance(message, Prune):
+            self._pruned.add(message.number)
+        elif isinstance(message, Interrupt):
+            self.interrupted = True
+        elif isinstance(message, Goodbye):
+            self.closed = True
+            self._jobs.put(None)  # wakes an engine that waits
+
+    def take(self, timeout: float | None) -> Job | None:
+        if self.closed and self._jobs.empty():
+            return None
+        try:
+            job = self._jobs.get(timeout != 0, timeout or None)
+        except queue.Empty:
+            return None
+        if job is not None:
+            self._pruned.discard(job.number)
+        return job
+
+    def pruned(self, number: int) -> bool:
+        return number in self._pruned
+
+
 class Worker:
     """The worker's end of the connection."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._sending = threading.Lock()
+        self._hello: queue.SimpleQueue[Hello] = queue.SimpleQueue()
+        self._inbox = MessageBox()
+        self._label = ""
 
     def serve(self) -> None:
-        """Take jobs until told Goodbye, or until the controller is gone."""
+        """Let the engine run jobs until told Goodbye, or until the controller is gone."""
         threading.Thread(target=self._listen, daemon=True).start()
-        hello = self._inbox.get()
+        hello = self._hello.get()
+        self._label = hello.label
         # Imported here: while it loads, the listener already notices a controller that went away.
-        from caviar.engines.solo import Solo
+        from caviar.engines.make import make_engine
 
         logging.basicConfig(
             level=logging.INFO,
@@ -61,20 +113,20 @@ class Worker:
             format="[%(asctime)s][%(name)s][%(levelname)s] %(message)s",
         )
         try:
-            engine = Solo(load_task(hello.task))
+            engine = make_engine(load_task(hello.task), **hello.engine)
         except BaseException as error:
             self.send(Broken(f"{type(error).__name__}: {error}", traceback.format_exc()))
             return
-        self.send(Ready(hello.label))
-        while True:
-            job = self._inbox.get()
-            if isinstance(job, Goodbye):
-                return
-            self.send(Started(job.number, hello.label))
-            self.send(engine.run(job, _Listener(self, job)))
+        # A batch system signals every process of a job; what is under way is then not to be lost.
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            signal.signal(number, lambda *_: self._inbox.put(Interrupt()))
+        self.send(Ready(lanes=engine.lanes))
+        engine.serve(self._inbox, self.send)
 
     def send(self, event: Event) -> None:
         """Tell the controller something; end this process if it is gone."""
+        if isinstance(event, Ready | Started):
+            event = replace(event, worker=self._label)
         try:
             with self._sending:
                 self._connection.send(event)
@@ -89,20 +141,12 @@ class Worker:
                 # The controller was killed: nobody will ever read what this trial returns.
                 _end_process_group()
                 return
-            self._inbox.put(message)
+            if isinstance(message, Hello):
+                self._hello.put(message)
+            else:
+                self._inbox.put(message)
             if isinstance(message, Goodbye):
                 return
-
-
-class _Listener:
-    """Sends a trial's intermediate values on."""
-
-    def __init__(self, worker: Worker, job: Job) -> None:
-        self._worker = worker
-        self._number = job.number
-
-    def reported(self, value: float, step: int) -> None:
-        self._worker.send(Reported(self._number, value, step))
 
 
 def _end_process_group() -> None:
@@ -119,14 +163,15 @@ def load_task(source: TaskSource) -> Callable[[Any], Any]:
     Raises:
         AttributeError: the function is not at the top of the module.
     """
-
-    hydra_main = sys.modules["hydra.main"]
+    hydra_main = importlib.import_module(
+        "hydra.main"
+    )  # the module; the function of that name hides it
     noted: list[Callable[[Any], Any]] = []
 
     def note(*_: Any, task_function: Callable[[Any], Any], **__: Any) -> None:
         noted.append(task_function)
 
-    original = hydra_main._run_hydra  # type: ignore[attr-defined]
+    original = hydra_main._run_hydra
     hydra_main._run_hydra = note  # type: ignore[attr-defined]
     arguments, sys.argv = sys.argv, [source.path or source.module or ""]
     try:

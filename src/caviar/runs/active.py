@@ -7,10 +7,24 @@ from pathlib import Path
 from typing import Any, Protocol
 
 
+class TrialPruned(Exception):  # noqa: N818 - Optuna's word for its own
+    """Raised by `report` in a trial that the pruner ends early: let it pass."""
+
+
+class TrialInterrupted(Exception):  # noqa: N818
+    """Raised by `report` in a trial whose sweep must stop: leave a checkpoint and let it pass."""
+
+
 class Listener(Protocol):
     """Who hears a run's intermediate values: the worker's connection to its controller."""
 
-    def reported(self, value: float, step: int) -> None: ...
+    def reported(self, value: float, step: int) -> None:
+        """Pass a value on.
+
+        Raises:
+            TrialPruned, TrialInterrupted: the trial is to end.
+        """
+        ...
 
 
 @dataclass
@@ -21,11 +35,13 @@ class ActiveRun:
         dir: the run folder.
         facts: what the task recorded; it goes into ``result.json``.
         listener: who hears intermediate values, if anybody does.
+        resume_from: a folder of checkpoints that an earlier try of this trial left.
     """
 
     dir: Path
     facts: dict[str, Any] = field(default_factory=dict)
     listener: Listener | None = None
+    resume_from: Path | None = None
 
 
 _active: ActiveRun | None = None
@@ -58,7 +74,17 @@ def record(**facts: Any) -> None:
         _active.facts.update(facts)
 
 
+def resume_from() -> Path | None:
+    """The folder of checkpoints that an earlier try of this trial left, or None: begin afresh."""
+    return _active.resume_from if _active else None
+
+
 def report(value: float, step: int) -> None:
-    """Report an intermediate value of the objective after ``step``; outside a sweep, do nothing."""
+    """Report an intermediate value of the objective after ``step``; outside a sweep, do nothing.
+
+    Raises:
+        TrialPruned: the pruner ends this trial, which others have outdone.
+        TrialInterrupted: the sweep has to stop now, and will go on later.
+    """
     if _active and _active.listener:
         _active.listener.reported(float(value), int(step))

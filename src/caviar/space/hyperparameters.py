@@ -51,6 +51,10 @@ class Hyperparameter(Protocol):
         """What the study holds for a value that the run sees; the inverse of `from_study`."""
         ...
 
+    def holds(self, value: Any) -> bool:
+        """Whether the run may see this value."""
+        ...
+
     def spread(self, points: int) -> list[Any]:
         """At most ``points`` values, as the study holds them, evenly spread from end to end."""
         ...
@@ -122,6 +126,10 @@ class Interval:
         # 1 - x may round a hair past a bound that was itself rounded.
         return min(max(1 - value, 1 - self.high), 1 - self.low)
 
+    def holds(self, value: Any) -> bool:
+        number = isinstance(value, int if self.integer else int | float)
+        return number and not isinstance(value, bool) and self.low <= value <= self.high
+
     def spread(self, points: int) -> list[Any]:
         start, stop = self.scale.forward(self.low), self.scale.forward(self.high)
         positions = [start + (stop - start) * i / max(points - 1, 1) for i in range(points)]
@@ -191,6 +199,9 @@ class Range:
     def to_study(self, value: Any) -> Any:
         return value
 
+    def holds(self, value: Any) -> bool:
+        return value in self.values and not isinstance(value, bool)
+
     def spread(self, points: int) -> list[Any]:
         return [self.values[i] for i in _evenly(len(self.values), points)]
 
@@ -240,6 +251,9 @@ class Choice:
 
     def to_study(self, value: Any) -> Any:
         return _category(value)
+
+    def holds(self, value: Any) -> bool:
+        return any(_same(_category(option), _category(value)) for option in self.options)
 
     def spread(self, points: int) -> list[Any]:
         # Categories have no order to thin them out by: a grid holds them all.

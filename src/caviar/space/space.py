@@ -79,6 +79,20 @@ class Space:
                 values[hyperparameter.name] = hyperparameter.from_study(suggest(hyperparameter))
         return values
 
+    def check(self, point: Mapping[str, Any], key: str) -> None:
+        """Check values for some or all hyperparameters, by name.
+
+        Raises:
+            UsageError: a name that the space does not have, or a value that it cannot take; ``key``
+                says where the point stands.
+        """
+        known = {h.name: h for h in self.hyperparameters}
+        for name, value in point.items():
+            if name not in known:
+                raise usage_error(key, name, "not in the space", known)
+            if not known[name].holds(value):
+                raise usage_error(f"{key}.{name}", value, f"outside of {known[name]}")
+
     def exists(self, name: str, values: Mapping[str, Any]) -> bool:
         """Whether ``name`` exists, given the values of those drawn before it."""
         return all(

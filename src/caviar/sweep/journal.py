@@ -52,6 +52,11 @@ class Journal(JournalFileBackend):
             in_file = max(self._log_number_offset)
             yield from self._batched[max(number - in_file, 0) :]
 
+    @property
+    def batching(self) -> bool:
+        """Whether a `batch` is open."""
+        return self._batched is not None
+
     @contextmanager
     def batch(self) -> Iterator[None]:
         """Gather all that is appended inside, and write it with one lock and one fsync.

@@ -6,12 +6,20 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 from types import FrameType
 from typing import Any, Protocol
 
+from optuna.trial import TrialState
+
 from caviar.executors.base import Executor
+from caviar.sweep.folders import TrialFolders
+from caviar.sweep.owner import Owner
 from caviar.sweep.study import Asked, SweepStudy
-from caviar.trials import Broken, Event, Failed, Finished, Job
+from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Reported, Started
+
+GRACE_SECONDS = 20.0
+"""How long trials may take to leave a checkpoint when the machine is taken away (Slurm gives 30)."""
 
 
 class View(Protocol):
@@ -21,30 +29,47 @@ class View(Protocol):
 
     def happened(self, event: Event) -> None: ...
 
+    def say(self, text: str) -> None: ...
+
 
 @dataclass
 class Outcome:
-    """How a sweep went.
+    """How a sweep went, as far as the study does not tell.
 
     Attributes:
-        complete, failed: how many trials ended so.
-        interrupted: a person stopped it.
+        interrupted: a person or the machine stopped it.
         stopped: why it ended before all its trials, where it did.
     """
 
-    complete: int = 0
-    failed: int = 0
     interrupted: bool = False
     stopped: str | None = None
 
-    @property
-    def exit_status(self) -> int:
-        """0 all complete, 3 some failed, 4 all failed (or none could start), 130 interrupted."""
-        if self.interrupted:
-            return 130
-        if self.complete == 0:
-            return 4
-        return 3 if self.failed else 0
+
+@dataclass(frozen=True)
+class Limits:
+    """When a trial, or the sweep, is given up.
+
+    Attributes:
+        retries: how often a trial is tried again after an error that is not its own.
+        trial_timeout: seconds that a trial may take; None for any time.
+        heartbeat_timeout: seconds that a trial may be silent; None for any time.
+        max_same_failures: this many trials failing the same way from the start end the sweep.
+    """
+
+    retries: int = 1
+    trial_timeout: float | None = None
+    heartbeat_timeout: float | None = None
+    max_same_failures: int = 5
+
+
+@dataclass
+class _Running:
+    """A trial under way: when it was submitted, when it last gave a sign of life."""
+
+    asked: Asked
+    attempt: int
+    began: float
+    heard: float
 
 
 @dataclass
@@ -54,89 +79,202 @@ class Loop:
     Attributes:
         study: asked and told here alone.
         executor: started already.
-        n_trials: how many trials in total.
-        make_job: what a worker gets for a trial.
+        n_trials: how many trials in total, those of an earlier session included.
+        make_job: what a worker gets for a trial, at its first try (0), its second (1), …
         view: told of everything.
-        max_same_failures: this many trials failing the same way from the start end the sweep.
+        limits: when to give up.
+        owner: whose sweep this is; it also carries requests to stop.
+        folders: where workers write; asked when one is lost.
     """
 
     study: SweepStudy
     executor: Executor
     n_trials: int
-    make_job: Callable[[Asked], Job]
+    make_job: Callable[[Asked, int], Job]
     view: View
-    max_same_failures: int
+    limits: Limits
+    owner: Owner
+    folders: TrialFolders
     outcome: Outcome = field(default_factory=Outcome)
-    _running: dict[int, Asked] = field(default_factory=dict)
-    _asked: int = 0
-    _interrupts: int = 0
+    _running: dict[int, _Running] = field(default_factory=dict)
+    _again: list[tuple[Asked, int]] = field(default_factory=list)
+    _draining: bool = False
+    _stop_at: float | None = None
+    _stopping: bool = False
+    _requests: list[str] = field(default_factory=list)
     _errors: list[str] = field(default_factory=list)
+    _completed: int = 0
 
     def run(self) -> Outcome:
         """Ask, submit and tell until all trials have ended or somebody stops it."""
-        with self._interruptible():
-            while self._more() or self._running:
-                while self._more() and len(self._running) < self.executor.lanes:
-                    self._submit_next()
-                if self._interrupts > 1 or (self.outcome.stopped and not self._interrupts):
-                    self._stop_now()
-                for event in self.executor.events(timeout=0.2):
-                    self._handle(event)
-        self.outcome.interrupted = self._interrupts > 0
+        self.executor.judge = self._judge
+        with self._signals():
+            try:
+                while self._more() or self._running or self._again:
+                    self._submit()
+                    events = self.executor.events(timeout=0.2)
+                    with self.study.one_write():
+                        for event in events:
+                            self._handle(event)
+                    self._watch_clock()
+                    self._obey()
+            except OSError as error:
+                # Nothing can be told any more; what is running will be done again by a resume.
+                self.outcome.stopped = f"the sweep cannot write its journal: {error}"
+                self.executor.close()
         return self.outcome
 
     def _more(self) -> bool:
-        return self._asked < self.n_trials and not self._interrupts and not self.outcome.stopped
+        return self.study.places < self.n_trials and not self._draining and not self._stopping
 
-    def _submit_next(self) -> None:
-        asked = self.study.ask()
-        self._asked += 1
-        self._running[asked.number] = asked
-        self.view.asked(asked)
-        self.executor.submit(self.make_job(asked))
+    def _submit(self) -> None:
+        """Fill the free lanes. What is asked is on disk before any of it runs."""
+        free = self.executor.lanes - len(self._running)
+        if free <= 0 or self._stopping:
+            return
+        ready, self._again = self._again[:free], self._again[free:]
+        if self._more() and len(ready) < free:
+            with self.study.one_write():
+                while self._more() and len(ready) < free:
+                    asked = self.study.ask()
+                    self.view.asked(asked)
+                    ready.append((asked, 0))
+        for asked, attempt in ready:
+            now = monotonic()
+            self._running[asked.number] = _Running(asked, attempt, now, now)
+            self.executor.submit(self.make_job(asked, attempt))
 
     def _handle(self, event: Event) -> None:
-        if isinstance(event, Finished):
-            self._tell(event, event.values)
-        elif isinstance(event, Failed):
-            self._tell(event, None)
-        elif isinstance(event, Broken) and not self.outcome.stopped:
-            self.outcome.stopped = f"no worker can load the task: {event.error}\n{event.traceback}"
+        running = self._running.get(getattr(event, "number", -1))
+        if running is not None:
+            running.heard = monotonic()
+        if isinstance(event, Started) and running:
+            running.began = running.heard
+        elif isinstance(event, Reported) and running:
+            if self._judge(event):
+                self.executor.prune(event.number)
+        elif isinstance(event, Finished | Pruned | Failed) and running:
+            if isinstance(event, Failed) and event.transient:
+                event = self.folders.ended(event.number) or event  # lost after its last word
+            if isinstance(event, Failed) and self._try_again(event, running):
+                self.view.say(
+                    f"trial {event.number} again: {event.error} "
+                    f"(try {running.attempt + 2} of {self.limits.retries + 1})"
+                )
+                self._again.append((running.asked, running.attempt + 1))
+                del self._running[event.number]
+                return
+            self._tell(event)
+        elif isinstance(event, Broken):
+            self._stop(f"no worker can load the task: {event.error}\n{event.traceback}")
         self.view.happened(event)
 
-    def _tell(self, event: Finished | Failed, values: list[float] | None) -> None:
-        if self._running.pop(event.number, None) is None:
-            return
-        self.study.tell(event.number, values)
+    def _judge(self, report: Reported) -> bool:
+        """Note a report; whether the trial is to end now."""
+        self.study.report(report.number, report.value, report.step)
+        return self.study.should_prune(report.number)
+
+    def _try_again(self, event: Failed, running: _Running) -> bool:
+        stopping = self._stopping or self._stop_at is not None
+        return event.transient and running.attempt < self.limits.retries and not stopping
+
+    def _tell(self, event: Finished | Pruned | Failed) -> None:
+        del self._running[event.number]
         if isinstance(event, Finished):
-            self.outcome.complete += 1
-            return
-        self.outcome.failed += 1
+            self._completed += 1
+            self.study.tell(event.number, TrialState.COMPLETE, event.values)
+        elif isinstance(event, Pruned):
+            self.study.tell(event.number, TrialState.PRUNED)
+        else:
+            self._tell_failed(event)
+
+    def _tell_failed(self, event: Failed) -> None:
+        self.folders.give_up(event)
+        if self._stop_at is not None or event.hopeless:
+            self.study.tell_interrupted(event.number)
+        else:
+            self.study.tell(event.number, TrialState.FAIL)
+        if event.hopeless:
+            self._stop(event.error)
         self._errors.append(event.error)
-        alike = self.outcome.complete == 0 and len(set(self._errors)) == 1
-        if alike and len(self._errors) >= self.max_same_failures and self._more():
-            self.outcome.stopped = (
+        alike = self._completed == 0 and len(set(self._errors)) == 1
+        if alike and len(self._errors) >= self.limits.max_same_failures and self._more():
+            self._stop(
                 f"the first {len(self._errors)} trials all failed the same way:\n"
                 f"{event.traceback or event.error}"
             )
 
+    def _watch_clock(self) -> None:
+        """Stop trials that take too long or have fallen silent."""
+        now, limits = monotonic(), self.limits
+        for number, running in self._running.items():
+            if limits.trial_timeout and now - running.began > limits.trial_timeout:
+                self.executor.stop(number, f"Timeout: it took over {limits.trial_timeout:g} s")
+            elif limits.heartbeat_timeout and now - running.heard > limits.heartbeat_timeout:
+                self.executor.stop(number, f"Timeout: silent for {limits.heartbeat_timeout:g} s")
+
+    def _stop(self, why: str) -> None:
+        """Ask no more and end what is under way."""
+        if self.outcome.stopped is None:
+            self.outcome.stopped = why
+        self._stop_at = monotonic()
+
+    def _obey(self) -> None:
+        """Act on signals, on requests from other processes, and on a deadline that has passed."""
+        if not self.owner.still_owns():
+            self._stop(f"another process took this sweep over: {self.owner.describe()}")
+        requests, self._requests = [*self._requests, *self.owner.requests()], []
+        for request in requests:
+            self.outcome.interrupted = True
+            if request == "terminate":
+                self.view.say(f"terminated: trials have {GRACE_SECONDS:g} s to leave a checkpoint")
+                self._draining = True
+                self._stop_at = monotonic() + GRACE_SECONDS
+                self.executor.interrupt()
+            elif request == "cancel" or self._draining:
+                self._stop_at = monotonic()
+            else:
+                self._draining = True
+                if self._running:
+                    self.view.say(f"stopping after {len(self._running)} trials; Ctrl-C: now")
+        if self._stop_at is not None and monotonic() >= self._stop_at:
+            self._stop_now()
+
     def _stop_now(self) -> None:
-        """End what is under way; each trial that had to stop is told as failed."""
-        for number in list(self._running):
-            self.executor.stop(number)
+        self._stopping = True
         self.executor.close()
-        for number in list(self._running):
-            self._tell(Failed(number, "Interrupted: the sweep was stopped"), None)
+        with self.study.one_write():
+            for number in [*self._running, *(asked.number for asked, _ in self._again)]:
+                self._tell_cut_short(number)
+        self._running, self._again = {}, []
+
+    def _tell_cut_short(self, number: int) -> None:
+        ended = self.folders.ended(number)
+        if isinstance(ended, Finished):
+            self.study.tell(number, TrialState.COMPLETE, ended.values)
+        else:
+            self.folders.give_up(Failed(number, "Interrupted: the sweep was stopped"))
+            self.study.tell_interrupted(number)
 
     @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """The first Ctrl-C stops asking and lets trials end; the second ends them."""
+    def _signals(self) -> Iterator[None]:
+        """Note signals and act on them between two events.
+
+        The first Ctrl-C stops asking and lets trials end; the second ends them. SIGTERM, and SIGUSR2
+        from Slurm, mean that the machine is about to be taken away.
+        """
+        meanings = {
+            signal.SIGINT: "stop",
+            signal.SIGTERM: "terminate",
+            signal.SIGUSR2: "terminate",
+        }
 
         def note(signum: int, frame: FrameType | None) -> Any:
-            self._interrupts += 1
+            self._requests.append(meanings[signal.Signals(signum)])
 
-        before = signal.signal(signal.SIGINT, note)
+        before = {number: signal.signal(number, note) for number in meanings}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -77,6 +77,36 @@ class RandomSampler(PlacedSampler):
         return self._by_name[name].from_unit(bits.random())
 
 
+class SobolSampler(PlacedSampler):
+    """A scrambled Sobol sequence: evener than random, whatever the hyperparameters' kinds.
+
+    Every hyperparameter is a dimension, drawn at its quantile, so choices and integers are spread
+    as evenly as intervals (Sobol 1967; scrambling: Owen 1998, by `scipy.stats.qmc`).
+
+    Args:
+        seed: of the scrambling.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._points = np.empty((0, 0))
+
+    def bind(self, space: Space) -> None:
+        super().bind(space)
+        self._dimension = {name: index for index, name in enumerate(self._by_name)}
+
+    def propose(self, name: str) -> Any:
+        place = self.place % 2**20
+        if place >= len(self._points):
+            from scipy.stats.qmc import Sobol
+
+            # Whole powers of two: the sequence is balanced there, and a longer one begins alike.
+            power = max(place.bit_length(), 8)
+            sequence = Sobol(len(self._dimension), scramble=True, rng=self.seed)
+            self._points = sequence.random_base2(power)
+        return self._by_name[name].from_unit(float(self._points[place, self._dimension[name]]))
+
+
 class GridSampler(PlacedSampler):
     """Every combination once, in an order shuffled by the seed, so that a part of it is fair too.
 

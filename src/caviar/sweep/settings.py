@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from caviar.engines.make import ENGINES
 from caviar.errors import usage_error
 
 DIRECTIONS = ("minimize", "maximize")
-ENGINES = ("solo",)
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,15 @@ class Settings:
         when: under which choices a hyperparameter exists.
         sampler: ``_target_`` and arguments.
         executor: ``_target_`` and arguments.
-        engine: how a trial trains.
+        pruner: ``_target_`` and arguments; empty for none.
+        engine: how a trial trains: one of `caviar.engines.make.ENGINES`.
+        build: dotted name of the function config -> `caviar.Experiment`, for a fused engine.
+        fused: arguments of the fused engine.
+        enqueue: points to try first, each by hyperparameter.
         storage: None for a journal in the sweep's folder, else an URL that Optuna knows.
         check: dotted name of a function that gets every composed config before a worker starts, and
             raises UsageError.
-        max_same_failures: this many trials failing the same way from the start end the sweep.
+        retries, trial_timeout, heartbeat_timeout, max_same_failures: see `caviar.sweep.loop.Limits`.
 
     Raises:
         UsageError: a value that cannot work.
@@ -41,9 +45,16 @@ class Settings:
     when: Mapping[str, Any] = field(default_factory=dict)
     sampler: Mapping[str, Any] = field(default_factory=dict)
     executor: Mapping[str, Any] = field(default_factory=dict)
+    pruner: Mapping[str, Any] = field(default_factory=dict)
     engine: str = "solo"
+    build: str | None = None
+    fused: Mapping[str, Any] = field(default_factory=dict)
+    enqueue: Sequence[Mapping[str, Any]] = ()
     storage: str | None = None
     check: str | None = None
+    retries: int = 1
+    trial_timeout: float | None = None
+    heartbeat_timeout: float | None = None
     max_same_failures: int = 5
 
     def __post_init__(self) -> None:
@@ -54,6 +65,22 @@ class Settings:
                 raise usage_error("direction", direction, "no such direction", DIRECTIONS)
         if self.engine not in ENGINES:
             raise usage_error("engine", self.engine, "no such engine", ENGINES)
+        for key, least in (("retries", 0), ("max_same_failures", 1)):
+            value = getattr(self, key)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise usage_error(key, value, f"must be a whole number, {least} or more")
+        for key in ("trial_timeout", "heartbeat_timeout"):
+            seconds = getattr(self, key)
+            if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
+                raise usage_error(key, seconds, "must be a number of seconds above 0, or null")
+        if self.pruner and len(self.directions) > 1:
+            raise usage_error(
+                "pruner", self.pruner.get("_target_"), "several objectives cannot be pruned"
+            )
+        inline = str(self.executor.get("_target_")).endswith(".InlineExecutor")
+        for key in ("trial_timeout", "heartbeat_timeout"):
+            if inline and getattr(self, key):
+                raise usage_error(key, getattr(self, key), "executor=inline cannot stop a trial")
 
     @property
     def directions(self) -> list[str]:

@@ -2,28 +2,62 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
+from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from caviar.errors import UsageError, usage_error
 from caviar.space.space import Space
 from caviar.sweep.journal import Journal
+from caviar.sweep.record import without_password
 from caviar.sweep.samplers import PlacedSampler
+from caviar.trials import Failed, Finished, Pruned
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+warnings.simplefilter("ignore", ExperimentalWarning)  # whoever names such a sampler knows
+
+RETRY_OF = "retry_of"
+INTERRUPTED = "interrupted"
+NEVER_RAN = "never_ran"
+
+
+HowItEnded = Callable[[int], Finished | Pruned | Failed | None]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A trial that the study proposes: its number, and the values as the run sees them."""
+    """A trial to run: its number, and the values as the run sees them.
+
+    ``retry_of`` are the numbers of the trials that it repeats, the first first.
+    """
 
     number: int
     values: dict[str, Any]
+    retry_of: tuple[int, ...] = ()
+
+
+def open_storage(storage: Journal | str) -> BaseStorage:
+    """Optuna's storage over an open journal, or at an URL.
+
+    Raises:
+        UsageError: nothing that Optuna knows answers there.
+    """
+    if isinstance(storage, Journal):
+        return JournalStorage(storage)
+    try:
+        return optuna.storages.get_storage(storage)
+    except Exception as error:  # whatever the database's driver raises
+        problem = str(error).splitlines()[0]
+        raise usage_error("hydra.sweeper.storage", without_password(storage), problem) from error
 
 
 class SweepStudy:
@@ -32,9 +66,21 @@ class SweepStudy:
     Args:
         space: what is searched.
         sampler: Optuna's or caviar's; seeded by whoever made it.
+        pruner: Optuna's; None for none.
         directions: one an objective.
         storage: an open `Journal`, or an URL that Optuna knows.
         name: the study's name in its storage.
+        enqueue: points to try first, by hyperparameter as the run sees them; what a point does not
+            name is sampled.
+        resume: go on with a study that is there, and ask this how a trial ended that was under way
+            when its last controller did; None for a new study, which must not be there.
+
+    Attributes:
+        finite: how many trials the sampler has in all, where that is finite.
+        orphans: trials that were cut short when the last controller was killed.
+
+    Raises:
+        UsageError: the storage has, or lacks, a study of this name.
     """
 
     def __init__(
@@ -44,44 +90,192 @@ class SweepStudy:
         directions: list[str],
         storage: Journal | str,
         name: str,
+        pruner: BasePruner | None = None,
+        enqueue: Sequence[Mapping[str, Any]] = (),
+        resume: HowItEnded | None = None,
     ) -> None:
         self.space = space
         self._journal = storage if isinstance(storage, Journal) else None
-        opened: BaseStorage | str = (
-            JournalStorage(storage) if isinstance(storage, Journal) else storage
-        )
-        self.study = optuna.create_study(
-            study_name=name,
-            storage=opened,
-            sampler=sampler,
-            directions=directions,  # type: ignore[arg-type]
-        )
+        opened = open_storage(storage)
+        pruner = pruner or NopPruner()
+        try:
+            self.study = (
+                optuna.load_study(study_name=name, storage=opened, sampler=sampler, pruner=pruner)
+                if resume is not None
+                else optuna.create_study(
+                    study_name=name,
+                    storage=opened,
+                    sampler=sampler,
+                    pruner=pruner,
+                    directions=directions,  # type: ignore[arg-type]
+                )
+            )
+        except DuplicatedStudyError:
+            raise UsageError(
+                f"storage: there is a study {name!r} already; name={name}-2 ?"
+            ) from None
+        except KeyError:
+            raise UsageError(f"storage: there is no study {name!r}") from None
+        self._prunes = not isinstance(pruner, NopPruner)
         self.finite = sampler.bind(space) if isinstance(sampler, PlacedSampler) else None
         self._sampler = sampler
-        self._asked = 0
+        self._enqueue = list(enqueue)
+        self._place = 0
+        self.orphans: list[int] = []
+        self._retries: list[FrozenTrial] = []
+        self._reported: dict[int, list[tuple[int, float]]] = {}
         self._ids: dict[int, int] = {}
+        if resume is not None:
+            with self.one_write():
+                self._take_up(resume)
+
+    @property
+    def places(self) -> int:
+        """How many trials have been asked for, retries not counted, and those to retry left out."""
+        return self._place - len(self._retries)
 
     def ask(self) -> Asked:
-        """The next trial. Its place in the order of asking decides what a placed sampler proposes."""
-        if isinstance(self._sampler, PlacedSampler):
-            self._sampler.place = self._asked
-        self._asked += 1
-        storage = self.study._storage
-        with self._one_write():
-            # Not study.ask(): it looks through all trials for a waiting one, each time.
-            trial = optuna.Trial(self.study, storage.create_new_trial(self.study._study_id))
-            values = self.space.draw(lambda h: trial._suggest(h.study_name, h.distribution))
-        return Asked(trial.number, values)
+        """The next trial: one to retry, then the enqueued points, then what the sampler proposes.
 
-    def tell(self, number: int, values: list[float] | None) -> None:
-        """A trial has ended: with its scores, or, with None, failed."""
-        state = TrialState.FAIL if values is None else TrialState.COMPLETE
-        with self._one_write():
+        The place in the order of asking decides what a placed sampler proposes.
+        """
+        with self.one_write():
+            if self._retries:
+                return self._ask_again(self._retries.pop(0))
+            place, self._place = self._place, self._place + 1
+            point = self._enqueue[place] if place < len(self._enqueue) else {}
+            if isinstance(self._sampler, PlacedSampler):
+                self._sampler.place = place - len(self._enqueue)
+                if self._sampler.place < 0:
+                    self._sampler.place += (
+                        2**31
+                    )  # what a point leaves open, from a place of its own
+            return self._ask_new(point)
+
+    def report(self, number: int, value: float, step: int) -> None:
+        """Note a trial's intermediate value; the pruner sees it at once, others when it is told."""
+        if self._prunes:
+            with self.one_write():
+                self._write_value(number, value, step)
+        else:
+            self._reported.setdefault(number, []).append((step, value))
+
+    def should_prune(self, number: int) -> bool:
+        """Whether the pruner would end this trial now."""
+        if not self._prunes:
+            return False
+        trial = self.study._storage.get_trial(self._ids[number])
+        with self.one_write():
+            return self.study.pruner.prune(self.study, trial)
+
+    def tell(self, number: int, state: TrialState, values: list[float] | None = None) -> None:
+        """A trial has ended: COMPLETE with its scores, PRUNED, or FAIL."""
+        with self.one_write():
+            for step, value in self._reported.pop(number, []):
+                self._write_value(number, value, step)
             self.study.tell(number, values, state)
+        self._ids.pop(number, None)
+
+    def tell_interrupted(self, number: int) -> None:
+        """A trial had to stop through no fault of its own: FAIL, but a resumed sweep does it again."""
+        with self.one_write():
+            self.study._storage.set_trial_user_attr(self._ids[number], INTERRUPTED, True)
+            self.tell(number, TrialState.FAIL)
 
     def trials(self) -> list[FrozenTrial]:
         """All trials, in the order of asking."""
         return self.study.get_trials(deepcopy=False)
 
-    def _one_write(self) -> AbstractContextManager[None]:
-        return self._journal.batch() if self._journal else nullcontext()
+    def current(self) -> list[FrozenTrial]:
+        """All trials but those that a later one repeats, or that never ran."""
+        trials = self.trials()
+        repeated = {n for trial in trials for n in trial.user_attrs.get(RETRY_OF, [])}
+        return [t for t in trials if t.number not in repeated and NEVER_RAN not in t.user_attrs]
+
+    @contextmanager
+    def one_write(self) -> Iterator[None]:
+        """Gather what is written inside, so that it costs one lock and one fsync; may be nested."""
+        inside = self._journal is None or self._journal.batching
+        with nullcontext() if inside else self._journal.batch():  # type: ignore[union-attr]
+            yield
+
+    def _ask_new(self, point: Mapping[str, Any]) -> Asked:
+        storage, study_id = self.study._storage, self.study._study_id
+        if isinstance(self._sampler, PlacedSampler):
+            sampler, held, distributions = self._sampler, {}, {}
+
+            def propose(h: Any) -> Any:
+                distributions[h.study_name] = h.distribution
+                held[h.study_name] = (
+                    h.to_study(point[h.name]) if h.name in point else sampler.propose(h.study_name)
+                )
+                return held[h.study_name]
+
+            values = self.space.draw(propose)
+            # One entry for the whole trial, not one a value.
+            template = create_trial(
+                state=TrialState.RUNNING, params=held, distributions=distributions
+            )
+            return self._asked(storage.create_new_trial(study_id, template), values)
+        # Not study.ask(): it looks through all trials for a waiting one, each time.
+        self.study._thread_local.cached_all_trials = None
+        trial_id = storage.create_new_trial(study_id)
+        if point:
+            known = {h.name: h for h in self.space.hyperparameters}
+            fixed = {known[k].study_name: known[k].to_study(v) for k, v in point.items()}
+            storage.set_trial_system_attr(trial_id, "fixed_params", fixed)
+        trial = optuna.Trial(self.study, trial_id)
+        values = self.space.draw(lambda h: trial._suggest(h.study_name, h.distribution))
+        return self._asked(trial_id, values)
+
+    def _ask_again(self, trial: FrozenTrial) -> Asked:
+        before = (*trial.user_attrs.get(RETRY_OF, []), trial.number)
+        template = create_trial(
+            state=TrialState.RUNNING,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs={RETRY_OF: list(before)},
+        )
+        values = self.space.draw(lambda h: trial.params[h.study_name])
+        trial_id = self.study._storage.create_new_trial(self.study._study_id, template)
+        return self._asked(trial_id, values, before)
+
+    def _asked(
+        self, trial_id: int, values: dict[str, Any], retry_of: tuple[int, ...] = ()
+    ) -> Asked:
+        number = self.study._storage.get_trial_number_from_id(trial_id)
+        self._ids[number] = trial_id
+        return Asked(number, values, retry_of)
+
+    def _write_value(self, number: int, value: float, step: int) -> None:
+        self.study._storage.set_trial_intermediate_value(self._ids[number], step, value)
+
+    def _take_up(self, how_it_ended: HowItEnded) -> None:
+        """Tell trials that were under way when the last controller ended, and note what to retry."""
+        storage = self.study._storage
+        for trial in self.current():
+            if trial.state != TrialState.RUNNING:
+                continue
+            ended = how_it_ended(trial.number)
+            if isinstance(ended, Finished):
+                self.study.tell(trial.number, ended.values)
+            elif isinstance(ended, Pruned):
+                self.study.tell(trial.number, state=TrialState.PRUNED)
+            elif isinstance(ended, Failed):
+                self.study.tell(trial.number, state=TrialState.FAIL)
+            else:
+                mark = INTERRUPTED if self._is_whole(trial) else NEVER_RAN
+                storage.set_trial_user_attr(trial._trial_id, mark, True)
+                self.study.tell(trial.number, state=TrialState.FAIL)
+                self.orphans.append(trial.number)
+        current = self.current()
+        self._place = len(current)
+        self._retries = [t for t in current if INTERRUPTED in t.user_attrs]
+
+    def _is_whole(self, trial: FrozenTrial) -> bool:
+        """Whether all its values were written: it runs only after that."""
+        try:
+            self.space.draw(lambda h: trial.params[h.study_name])
+        except KeyError:
+            return False
+        return True

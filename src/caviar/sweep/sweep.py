@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import pickle
 import secrets
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
 from hydra.types import HydraContext, TaskFunction
@@ -24,18 +21,23 @@ from caviar.errors import UsageError, usage_error
 from caviar.executors.base import Executor, TaskSource
 from caviar.executors.inline import InlineExecutor
 from caviar.hydra_errors import one_line
-from caviar.runs.config import to_yaml
-from caviar.runs.files import write_atomic
 from caviar.runs.folder import make_folder
 from caviar.security import check_target, instantiate
-from caviar.space.grammar import as_override, read
+from caviar.space.grammar import read
 from caviar.space.grid import combinations
 from caviar.space.space import Space
+from caviar.sweep import record
 from caviar.sweep.compose import Composer
+from caviar.sweep.folders import TrialFolders
+from caviar.sweep.owner import Owner
+from caviar.sweep.resume import check_same_space, folder_to_resume, recorded_settings
 from caviar.sweep.settings import Settings
-from caviar.trials import Base, Job
+
+if TYPE_CHECKING:
+    from caviar.sweep.study import SweepStudy
 
 DEFAULT_TRIALS = 20
+JOURNAL = "study.journal"
 
 
 def run_sweep(
@@ -45,7 +47,7 @@ def run_sweep(
     context: HydraContext,
     task: TaskFunction,
 ) -> int:
-    """Run a whole sweep and return its exit status.
+    """Run a whole sweep, or the rest of one, and return its exit status.
 
     Args:
         settings: what stands under ``hydra.sweeper``.
@@ -57,22 +59,34 @@ def run_sweep(
     Raises:
         UsageError: something cannot work; nothing was started and nothing written.
     """
+    resumed = folder_to_resume()
+    recorded = record.read(resumed) if resumed else None
+    if recorded:
+        settings = recorded_settings(settings, recorded)
     settings = replace(settings, sampler=_seeded(settings.sampler))
     space, composer = read_space(settings, arguments, master, context)
     check_sampler(settings.sampler, space)
+    check_target(settings.pruner.get("_target_", "optuna.pruners.NopPruner"), import_it=False)
+    for index, point in enumerate(settings.enqueue):
+        space.check(point, f"enqueue.{index}")
+    if resumed and recorded:
+        check_same_space(space, recorded, resumed)
     executor = make_executor(settings, task)
-    folder = make_folder(Path(master.hydra.sweep.dir).absolute())
+    folder = resumed or make_folder(Path(master.hydra.sweep.dir).absolute())
     try:
-        if hasattr(executor, "log"):
-            executor.log = folder / "workers.txt"  # type: ignore[attr-defined]
-        executor.start(task_source(task))
-        # From here on the workers load torch, while the controller loads Optuna.
-        return _run(settings, space, composer, executor, folder, arguments)
+        owner = Owner(folder)
+        try:
+            executor.log = folder / "workers.txt"
+            executor.start(task_source(task))
+            # From here on the workers load torch, while the controller loads Optuna.
+            return _run(settings, space, composer, executor, folder, owner, recorded, arguments)
+        finally:
+            executor.close()
+            owner.release()
     except UsageError:
-        shutil.rmtree(folder)
+        if not resumed:
+            shutil.rmtree(folder)
         raise
-    finally:
-        executor.close()
 
 
 def _run(
@@ -81,42 +95,79 @@ def _run(
     composer: Composer,
     executor: Executor,
     folder: Path,
+    owner: Owner,
+    recorded: Mapping[str, Any] | None,
     arguments: list[str],
 ) -> int:
-    from caviar.report.progress import Lines
-    from caviar.report.table import print_summary
-    from caviar.sweep.journal import Journal
-    from caviar.sweep.loop import Loop
-    from caviar.sweep.study import SweepStudy
+    from caviar.reports.progress import Lines
+    from caviar.reports.table import exit_status, print_summary
+    from caviar.sweep.jobs import JobMaker
+    from caviar.sweep.loop import Limits, Loop
+    from caviar.trials import Failed
 
-    try:
-        sampler = instantiate(settings.sampler)
-    except InstantiationException as error:
-        raise UsageError(f"hydra.sweeper.sampler: {one_line(error)}") from error
-    study = SweepStudy(
-        space,
-        sampler,
-        settings.directions,
-        settings.storage or Journal(folder / "study.journal"),
-        folder.name,
-    )
+    folders = TrialFolders(folder / "trials")
+    study = _open_study(settings, space, folder, folders if recorded else None)
     n_trials = settings.n_trials or study.finite or DEFAULT_TRIALS
     if study.finite is not None and n_trials > study.finite:
         print(f"the grid has {study.finite} points: n_trials={n_trials} becomes {study.finite}")
         n_trials = study.finite
-    write_atomic(folder / "sweep.yaml", to_yaml(_describe(settings, space, n_trials, arguments)))
-    view = Lines(folder, n_trials, executor.lanes, settings)
+    described = recorded or record.describe(settings, space, n_trials, arguments)
+    record.write(folder, {**described, "n_trials": n_trials})
+    for number in study.orphans:
+        folders.give_up(Failed(number, "Interrupted: the sweep's process was killed"))
     loop = Loop(
         study,
         executor,
         n_trials,
-        JobMaker(composer, folder, settings.metric),
-        view,
-        settings.max_same_failures,
+        JobMaker(composer, folders, settings.metric),
+        Lines(folder, n_trials, executor.lanes, settings),
+        Limits(
+            settings.retries,
+            settings.trial_timeout,
+            settings.heartbeat_timeout,
+            settings.max_same_failures,
+        ),
+        owner,
+        folders,
     )
     outcome = loop.run()
-    print_summary(folder, study.trials(), space, settings, outcome)
-    return outcome.exit_status
+    print_summary(folder, study.current(), space, settings, outcome)
+    return exit_status(study.current(), outcome)
+
+
+def _open_study(
+    settings: Settings, space: Space, folder: Path, resumed: TrialFolders | None
+) -> SweepStudy:
+    from caviar.sweep.journal import Journal
+    from caviar.sweep.study import SweepStudy
+
+    sampler = dict(settings.sampler)
+    if resumed and not str(sampler.get("_target_")).startswith("caviar."):
+        # Begun again with the same seed, Optuna's own would propose the same again.
+        sampler["seed"] = secrets.randbelow(2**31)
+    made = {}
+    for part, config in (("sampler", sampler), ("pruner", settings.pruner)):
+        try:
+            made[part] = instantiate(config) if config else None
+        except InstantiationException as error:
+            raise UsageError(f"hydra.sweeper.{part}: {one_line(error)}") from error
+    storage: Journal | str
+    if settings.storage:
+        storage = settings.storage
+    else:
+        storage = Journal(folder / JOURNAL)
+        if storage.torn:
+            print(f"{folder / JOURNAL}: cut {storage.torn} bytes of a torn last line")
+    return SweepStudy(
+        space,
+        made["sampler"],
+        settings.directions,
+        storage,
+        folder.name,
+        made["pruner"],
+        settings.enqueue,
+        resumed.ended if resumed else None,
+    )
 
 
 def read_space(
@@ -175,7 +226,8 @@ def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
     target = settings.executor.get("_target_")
     if target == f"{InlineExecutor.__module__}.{InlineExecutor.__qualname__}":
         return InlineExecutor(inspect.unwrap(task))
-    return instantiate(settings.executor)
+    engine = {"name": settings.engine, "build": settings.build, "options": settings.fused}
+    return instantiate(settings.executor, engine=engine)
 
 
 def task_source(task: TaskFunction) -> TaskSource:
@@ -190,84 +242,7 @@ def task_source(task: TaskFunction) -> TaskSource:
     return TaskSource(task.__name__, None, str(Path(main.__file__ or "").absolute()))
 
 
-class JobMaker:
-    """Makes the job of each trial: which base config it starts from, and what it changes."""
-
-    def __init__(self, composer: Composer, folder: Path, metric: str | None) -> None:
-        self._composer = composer
-        self._trials = folder / "trials"
-        self._metric = metric
-        self._bases: dict[tuple[tuple[str, str], ...], Base] = {}
-
-    def __call__(self, asked: Any) -> Job:
-        groups, values = self._composer.split(asked.values)
-        key = tuple(groups.items())
-        if key not in self._bases:
-            config = self._composer.base(groups)
-            self._bases[key] = Base(len(self._bases), pickle.dumps(config))
-        fixed = self._composer.fixed
-        return Job(
-            number=asked.number,
-            base=self._bases[key],
-            values=values,
-            overrides=fixed + [as_override(name, value) for name, value in asked.values.items()],
-            params={name.lstrip("+"): value for name, value in asked.values.items()},
-            folder=str(self._trials / f"{asked.number:04}"),
-            metric=self._metric,
-        )
-
-
 def _seeded(sampler: Mapping[str, Any]) -> dict[str, Any]:
     """A sampler's settings with its seed drawn, where it was left open: ``sweep.yaml`` records it."""
     seed = secrets.randbelow(2**31) if "seed" in sampler and sampler["seed"] is None else None
     return {**sampler, "seed": seed} if seed is not None else dict(sampler)
-
-
-def _describe(
-    settings: Settings, space: Space, n_trials: int, arguments: list[str]
-) -> dict[str, Any]:
-    """What ``sweep.yaml`` holds: all that it takes to read the sweep, or to start it again."""
-    return {
-        "schema": 1,
-        "n_trials": n_trials,
-        "metric": settings.metric,
-        "direction": settings.directions
-        if len(settings.directions) > 1
-        else settings.directions[0],
-        "space": {h.name: str(h) for h in space.hyperparameters},
-        "when": {name: {p: list(v) for p, v in c.items()} for name, c in space.conditions.items()},
-        "sampler": dict(settings.sampler),
-        "engine": settings.engine,
-        "executor": dict(settings.executor),
-        "storage": settings.storage or "study.journal",
-        "command": [sys.executable, *sys.orig_argv[1:]],
-        "folder": str(Path.cwd()),
-        "overrides": arguments,
-        "versions": _versions(),
-        "git_commit": _git_commit(),
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": sys.version.split()[0]}
-    for package in ("caviar", "torch", "lightning", "hydra-core", "optuna", "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _git_commit() -> str | None:
-    """The commit of the folder that the sweep was started in, with ``-dirty`` where files differ."""
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip()

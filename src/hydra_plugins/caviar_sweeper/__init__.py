@@ -52,7 +52,12 @@ class CaviarSweeperConfig:
     _target_: str = "hydra_plugins.caviar_sweeper.CaviarSweeper"
     _recursive_: bool = False
     defaults: list[Any] = field(
-        default_factory=lambda: ["_self_", {"sampler": "random"}, {"executor": "local"}]
+        default_factory=lambda: [
+            "_self_",
+            {"sampler": "random"},
+            {"pruner": "none"},
+            {"executor": "local"},
+        ]
     )
     n_trials: int | None = None
     metric: str | None = None
@@ -60,10 +65,17 @@ class CaviarSweeperConfig:
     params: dict[str, Any] = field(default_factory=dict)
     when: dict[str, Any] = field(default_factory=dict)
     sampler: Any = MISSING
+    pruner: Any = field(default_factory=dict)
     engine: str = "solo"
+    build: str | None = None
+    fused: dict[str, Any] = field(default_factory=dict)
     executor: Any = MISSING
+    enqueue: list[Any] = field(default_factory=list)
     storage: str | None = None
     check: str | None = None
+    retries: int = 1
+    trial_timeout: float | None = None
+    heartbeat_timeout: float | None = None
     max_same_failures: int = 5
 
 
@@ -71,7 +83,45 @@ _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
     "sampler": {
         "random": {"_target_": "caviar.sweep.samplers.RandomSampler", "seed": None},
         "grid": {"_target_": "caviar.sweep.samplers.GridSampler", "seed": 0, "points": None},
+        "sobol": {"_target_": "caviar.sweep.samplers.SobolSampler", "seed": None},
         "tpe": {"_target_": "optuna.samplers.TPESampler", "seed": None, "constant_liar": True},
+        "gp": {"_target_": "optuna.samplers.GPSampler", "seed": None},
+        "cmaes": {"_target_": "optuna.samplers.CmaEsSampler", "seed": None},
+        "nsgaii": {"_target_": "optuna.samplers.NSGAIISampler", "seed": None},
+    },
+    "pruner": {
+        "none": {},
+        "median": {
+            "_target_": "optuna.pruners.MedianPruner",
+            "n_startup_trials": 5,
+            "n_warmup_steps": 1,
+            "interval_steps": 1,
+        },
+        "asha": {
+            "_target_": "optuna.pruners.SuccessiveHalvingPruner",
+            "min_resource": 1,
+            "reduction_factor": 4,
+            "min_early_stopping_rate": 0,
+        },
+        "hyperband": {
+            "_target_": "optuna.pruners.HyperbandPruner",
+            "min_resource": 1,
+            "max_resource": "auto",
+            "reduction_factor": 3,
+        },
+        "threshold": {
+            "_target_": "optuna.pruners.ThresholdPruner",
+            "lower": None,
+            "upper": None,
+            "n_warmup_steps": 0,
+            "interval_steps": 1,
+        },
+        "patient": {
+            "_target_": "optuna.pruners.PatientPruner",
+            "wrapped_pruner": None,
+            "patience": 3,
+            "min_delta": 0.0,
+        },
     },
     "executor": {
         "inline": {"_target_": "caviar.executors.inline.InlineExecutor"},

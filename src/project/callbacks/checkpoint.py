@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from caviar import TrialInterrupted
 from project.callbacks.score import better, monitored
 
 BEST = "best.ckpt"
@@ -17,8 +18,8 @@ class BestAndLast(Checkpoint):
     """Writes ``best.ckpt`` when the metric has improved, and ``last.ckpt`` to go on from.
 
     Both are Lightning checkpoints; the best has no optimizer state, which halves its cost. The last
-    is written when training ends and, for a training that may be killed, whenever ``every_seconds``
-    have gone by, so short runs pay for it once.
+    is written when training ends or its sweep is interrupted and, for a training that may be killed,
+    whenever ``every_seconds`` have gone by, so short runs pay for it once.
 
     Args:
         folder: where the files go; it is made if needed.
@@ -52,6 +53,12 @@ class BestAndLast(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write(trainer, LAST)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        if isinstance(exception, TrialInterrupted):
+            self._write(trainer, LAST)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}

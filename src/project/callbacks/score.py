@@ -30,7 +30,7 @@ def monitored(trainer: Trainer, metric: str) -> float:
 
 
 class Score(Callback):
-    """Reports the metric after every validation, and keeps all metrics of the best epoch.
+    """Reports the metric after every epoch with a validation; keeps all metrics of the best epoch.
 
     Attributes:
         value: the best value; None before the first validation.
@@ -44,6 +44,7 @@ class Score(Callback):
         self.value: float | None = None
         self.epoch: int | None = None
         self.metrics: dict[str, float] = {}
+        self._unreported: float | None = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking:
@@ -54,7 +55,14 @@ class Score(Callback):
             self.metrics = {
                 name: float(logged) for name, logged in trainer.callback_metrics.items()
             }
-        caviar.report(value, trainer.current_epoch)
+        self._unreported = value
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Not as soon as it is known: where the report ends the trial, the epoch is whole, and a
+        # checkpoint can be gone on from.
+        value, self._unreported = self._unreported, None
+        if value is not None:
+            caviar.report(value, trainer.current_epoch)
 
     def state_dict(self) -> dict[str, Any]:
         return {"value": self.value, "epoch": self.epoch, "metrics": self.metrics}

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from caviar.sweep.settings import Settings
 from caviar.sweep.study import Asked
-from caviar.trials import Event, Failed, Finished
+from caviar.trials import Event, Failed, Finished, Pruned
 
 TRACEBACK_LINES = 20
 
@@ -54,8 +54,16 @@ class Lines:
         """Write a line where a trial ended."""
         if isinstance(event, Finished):
             self._finished(event)
+        elif isinstance(event, Pruned):
+            self._done += 1
+            value = "nothing" if event.value is None else short(event.value)
+            self._write(f"{self._count()} trial {event.number} pruned at {self._metric}={value}")
         elif isinstance(event, Failed):
             self._failed(event)
+
+    def say(self, text: str) -> None:
+        """Write a line of the sweep's own."""
+        self._write(text)
 
     def _finished(self, event: Finished) -> None:
         self._done += 1

@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from caviar.report.progress import short
+from caviar.reports.progress import short
 from caviar.runs.folder import Result
 from caviar.space.space import Space
 from caviar.sweep.loop import Outcome
 from caviar.sweep.settings import Settings
+from caviar.sweep.study import INTERRUPTED
 
 ROWS = 10
 
@@ -31,7 +32,10 @@ def print_summary(
         say(f"stopped: {outcome.stopped}")
     if ranked:
         console.print(_table(ranked[:ROWS], space, settings))
-    say(f"{outcome.complete} complete, {outcome.failed} failed; in {folder}")
+    counts = count(trials)
+    say(", ".join(f"{n} {word}" for word, n in counts.items() if n) + f"; in {folder}")
+    if outcome.interrupted or outcome.stopped:
+        say(f"go on with it:   caviar resume {folder}")
     if not ranked:
         return
     best = folder / "trials" / f"{ranked[0].number:04}"
@@ -39,6 +43,28 @@ def print_summary(
     if checkpoint:
         say(f"best checkpoint: {best / checkpoint}")
     say(f"inspect it:      cat {best / 'result.json'}")
+
+
+def count(trials: list[FrozenTrial]) -> dict[str, int]:
+    """How many trials are complete, pruned, failed, or were stopped and can be gone on with."""
+    failed = [t for t in trials if t.state == TrialState.FAIL]
+    stopped = sum(INTERRUPTED in trial.user_attrs for trial in failed)
+    return {
+        "complete": sum(trial.state == TrialState.COMPLETE for trial in trials),
+        "pruned": sum(trial.state == TrialState.PRUNED for trial in trials),
+        "failed": len(failed) - stopped,
+        "stopped": stopped,
+    }
+
+
+def exit_status(trials: list[FrozenTrial], outcome: Outcome) -> int:
+    """0 all complete or pruned, 3 some failed, 4 all failed (or none could start), 130 interrupted."""
+    if outcome.interrupted:
+        return 130
+    counts = count(trials)
+    if not counts["complete"] + counts["pruned"]:
+        return 4
+    return 3 if counts["failed"] or outcome.stopped else 0
 
 
 def rank(trials: list[FrozenTrial], directions: list[str]) -> list[FrozenTrial]:
@@ -58,6 +84,12 @@ def rank(trials: list[FrozenTrial], directions: list[str]) -> list[FrozenTrial]:
     return sorted(complete, key=lambda trial: (losses(trial), trial.number))
 
 
+def short_names(names: list[str]) -> list[str]:
+    """Each name's last part, or all of it where another one ends alike: ``lr`` of ``optimizer.lr``."""
+    ends = [name.rpartition(".")[2] for name in names]
+    return [name if ends.count(end) > 1 else end for name, end in zip(names, ends, strict=True)]
+
+
 def _dominates(a: list[float], b: list[float]) -> bool:
     return all(x <= y for x, y in zip(a, b, strict=True)) and a != b
 
@@ -69,8 +101,8 @@ def _table(trials: list[FrozenTrial], space: Space, settings: Settings) -> Table
     for index in range(len(settings.directions)):
         name = settings.metric or "value"
         table.add_column(f"{name} {index}" if several else name, justify="right")
-    for hyperparameter in space.hyperparameters:
-        table.add_column(Text(hyperparameter.name.lstrip("+")), justify="right")
+    for name in short_names([h.name.lstrip("+") for h in space.hyperparameters]):
+        table.add_column(Text(name), justify="right")
     for trial in trials:
         cells: list[Any] = [str(trial.number), *(short(value) for value in trial.values)]
         for hyperparameter in space.hyperparameters:

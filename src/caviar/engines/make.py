@@ -1,0 +1,30 @@
+"""From an engine's name to the engine. A new engine is one more name here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from caviar.engines.base import Engine
+
+ENGINES = ("solo",)
+"""The names that ``hydra.sweeper.engine`` may have."""
+
+
+def make_engine(
+    task: Callable[[Any], Any],
+    name: str = "solo",
+    build: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Engine:
+    """Make an engine, in the process that will train.
+
+    Args:
+        task: the function that a solo trial calls.
+        name: one of `ENGINES`.
+        build: dotted name of the function config -> `Experiment`, which a fused engine asks for.
+        options: what ``hydra.sweeper.fused`` says.
+    """
+    from caviar.engines.solo import Solo
+
+    return Solo(task)

@@ -1,0 +1,53 @@
+"""What a worker gets for a trial."""
+
+from __future__ import annotations
+
+import pickle
+
+from caviar.space.grammar import as_override
+from caviar.sweep.compose import Composer
+from caviar.sweep.folders import TrialFolders
+from caviar.sweep.study import Asked
+from caviar.trials import Base, Job
+
+
+class JobMaker:
+    """Makes the job of each trial: which base config it starts from, and what it changes.
+
+    Args:
+        composer: gives the base configs.
+        folders: where run folders go.
+        metric: the score's name, where it has one.
+    """
+
+    def __init__(self, composer: Composer, folders: TrialFolders, metric: str | None) -> None:
+        self._composer = composer
+        self._folders = folders
+        self._metric = metric
+        self._bases: dict[tuple[tuple[str, str], ...], Base] = {}
+
+    def __call__(self, asked: Asked, attempt: int) -> Job:
+        """The job of a trial at its first try (``attempt`` 0), its second (1), …"""
+        groups, values = self._composer.split(asked.values)
+        key = tuple(groups.items())
+        if key not in self._bases:
+            config = self._composer.base(groups)
+            self._bases[key] = Base(len(self._bases), pickle.dumps(config))
+        fixed = self._composer.fixed
+        return Job(
+            number=asked.number,
+            base=self._bases[key],
+            values=values,
+            overrides=fixed + [as_override(name, value) for name, value in asked.values.items()],
+            params={name.lstrip("+"): value for name, value in asked.values.items()},
+            folder=str(self._folders.path(asked.number)),
+            metric=self._metric,
+            retry_of=asked.retry_of[-1] if asked.retry_of else None,
+            resume_from=self._checkpoints(asked, attempt),
+        )
+
+    def _checkpoints(self, asked: Asked, attempt: int) -> str | None:
+        """The checkpoints of the latest earlier try that left any."""
+        tries = [*asked.retry_of, *([asked.number] if attempt else [])]
+        found = (self._folders.checkpoints(number) for number in reversed(tries))
+        return next((str(folder) for folder in found if folder), None)

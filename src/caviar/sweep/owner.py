@@ -1,0 +1,148 @@
+"""Whose sweep it is: one controller at a time, and how other processes ask it to stop."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import socket
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic, time
+from typing import Any, TextIO
+
+from caviar.errors import UsageError, usage_error
+from caviar.runs.files import write_atomic
+
+LOCK = "owner.lock"
+OWNER = "owner.json"
+REQUEST = "request"
+REQUESTS = ("stop", "cancel")
+"""What can be asked: no new trials; or end at once."""
+
+BEAT_SECONDS = 10.0
+STALE_SECONDS = 60.0
+
+
+class Owner:
+    """Holds a sweep's folder for this process.
+
+    The lock is the operating system's and goes with the process, however it ends. Where a network
+    file system does not carry locks between hosts, a heartbeat in ``owner.json`` tells.
+
+    Args:
+        folder: the sweep's.
+
+    Raises:
+        UsageError: another process has it, named with its pid and host.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        lock = _lock(folder)
+        other = owner_of(folder)
+        elsewhere = other is not None and other["host"] != socket.gethostname()
+        if lock is None or (elsewhere and _alive(folder)):
+            raise UsageError(f"{folder}: {self.describe()} is running this sweep")
+        self._lock = lock
+        self._token = secrets.token_hex(8)
+        (folder / REQUEST).unlink(missing_ok=True)
+        mine = {"pid": os.getpid(), "host": socket.gethostname(), "token": self._token}
+        write_atomic(folder / OWNER, json.dumps(mine) + "\n")
+        self._beat = monotonic()
+
+    def still_owns(self) -> bool:
+        """Whether no other process has taken over; also gives a sign of life, now and then."""
+        if monotonic() - self._beat < BEAT_SECONDS:
+            return True
+        self._beat = monotonic()
+        owner = owner_of(self._folder)
+        if owner is not None and owner["token"] != self._token:
+            return False
+        os.utime(self._folder / OWNER)
+        return True
+
+    def requests(self) -> list[str]:
+        """What other processes have asked for since the last call."""
+        file = self._folder / REQUEST
+        if not file.exists():
+            return []
+        text = file.read_text().strip()
+        file.unlink()
+        return [text] if text in REQUESTS else []
+
+    def describe(self) -> str:
+        """Who has the sweep, for a message."""
+        owner = owner_of(self._folder)
+        return f"process {owner['pid']} on {owner['host']}" if owner else "another process"
+
+    def release(self) -> None:
+        """Let the sweep go: no lock and no owner stay behind."""
+        owner = owner_of(self._folder)
+        if owner and owner["token"] == self._token:
+            (self._folder / OWNER).unlink(missing_ok=True)
+            # Unlinked while it is held: who opens it later makes a new one.
+            (self._folder / LOCK).unlink(missing_ok=True)
+        self._lock.close()
+
+
+def owner_of(folder: Path) -> dict[str, Any] | None:
+    """What ``owner.json`` holds; None where nobody owns the sweep."""
+    try:
+        return json.loads((folder / OWNER).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a controller has this sweep in hand now."""
+    owner = owner_of(folder)
+    if owner is None:
+        return False
+    if owner["host"] != socket.gethostname():
+        return _alive(folder)
+    try:
+        with (folder / LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _lock(folder: Path) -> TextIO | None:
+    """The lock, held; None where another process holds it."""
+    while True:
+        lock = (folder / LOCK).open("a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            return None
+        # Its last holder may have removed the file between our opening and our locking it.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock.fileno()), (folder / LOCK).stat()):
+                return lock
+        lock.close()
+
+
+def ask_to_stop(folder: Path, request: str) -> None:
+    """Ask the controller of a sweep to ``stop`` (no new trials) or to ``cancel`` (end at once).
+
+    Raises:
+        UsageError: nobody is running it.
+    """
+    if request not in REQUESTS:
+        raise usage_error("request", request, "no such request", REQUESTS)
+    if not is_running(folder):
+        raise UsageError(f"{folder}: nobody is running this sweep")
+    write_atomic(folder / REQUEST, request)
+
+
+def _alive(folder: Path) -> bool:
+    try:
+        return time() - (folder / OWNER).stat().st_mtime < STALE_SECONDS
+    except OSError:
+        return False

@@ -1,0 +1,115 @@
+"""``sweep.yaml``: what it takes to read a sweep, to start it again, or to go on with it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from caviar.errors import UsageError
+from caviar.runs.config import to_yaml
+from caviar.runs.files import write_atomic
+from caviar.space.space import Space
+from caviar.sweep.settings import Settings
+
+SWEEP = "sweep.yaml"
+SCHEMA = 1
+
+
+def write(folder: Path, described: Mapping[str, Any]) -> None:
+    """Write ``sweep.yaml``."""
+    write_atomic(folder / SWEEP, to_yaml(dict(described)))
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Read ``sweep.yaml``.
+
+    Raises:
+        UsageError: there is none, it is no YAML, or a newer caviar wrote it.
+    """
+    path = folder / SWEEP
+    try:
+        found = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"{folder}: not a sweep's folder (it has no {SWEEP})") from None
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise UsageError(f"{path}: not readable as YAML ({problem})") from None
+    if not isinstance(found, dict) or found.get("schema", 0) > SCHEMA:
+        raise UsageError(f"{path}: not a schema that this caviar reads (it reads {SCHEMA})")
+    return found
+
+
+def describe(
+    settings: Settings, space: Space, n_trials: int, arguments: list[str]
+) -> dict[str, Any]:
+    """What ``sweep.yaml`` holds for a sweep that is about to start."""
+    directions = settings.directions
+    return {
+        "schema": SCHEMA,
+        "n_trials": n_trials,
+        "metric": settings.metric,
+        "direction": directions if len(directions) > 1 else directions[0],
+        **describe_space(space),
+        "enqueue": [dict(point) for point in settings.enqueue],
+        "sampler": dict(settings.sampler),
+        "pruner": dict(settings.pruner),
+        "engine": settings.engine,
+        "executor": dict(settings.executor),
+        "retries": settings.retries,
+        "trial_timeout": settings.trial_timeout,
+        "heartbeat_timeout": settings.heartbeat_timeout,
+        "storage": without_password(settings.storage) or "study.journal",
+        "command": [sys.executable, *sys.orig_argv[1:]],
+        "folder": str(Path.cwd()),
+        "overrides": arguments,
+        "versions": _versions(),
+        "git_commit": _git_commit(),
+    }
+
+
+def describe_space(space: Space) -> dict[str, Any]:
+    """A space in the grammar, as ``space`` and ``when``."""
+    return {
+        "space": {h.name: str(h) for h in space.hyperparameters},
+        "when": {name: {p: list(v) for p, v in c.items()} for name, c in space.conditions.items()},
+    }
+
+
+def without_password(url: str | None) -> str | None:
+    """A storage's URL, fit to be written down."""
+    if url is None or "@" not in url:
+        return url
+    from sqlalchemy.engine import make_url
+
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": sys.version.split()[0]}
+    for package in ("caviar", "torch", "lightning", "hydra-core", "optuna", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_commit() -> str | None:
+    """The commit of the folder that the sweep was started in, with ``-dirty`` where files differ."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()

@@ -1,0 +1,78 @@
+"""Going on with a sweep: its own command is started again, and told which folder to go on in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from caviar.errors import UsageError
+from caviar.space.space import Space
+from caviar.sweep import record
+from caviar.sweep.owner import is_running, owner_of
+from caviar.sweep.settings import Settings
+
+_FOLDER = "CAVIAR_RESUME"
+_TRIALS = "CAVIAR_RESUME_TRIALS"
+
+
+def resume(folder: Path, n_trials: int | None = None) -> None:
+    """Replace this process by the sweep's own command, which then goes on in ``folder``.
+
+    Args:
+        folder: the sweep's.
+        n_trials: how many trials there shall be in total; None for as many as were planned.
+
+    Raises:
+        UsageError: it is no sweep, somebody is running it, or its program is not there any more.
+    """
+    recorded = record.read(folder)
+    if is_running(folder):
+        owner = owner_of(folder) or {}
+        raise UsageError(
+            f"{folder}: process {owner.get('pid')} on {owner.get('host')} is running this sweep"
+        )
+    python, *arguments = recorded["command"]
+    python = python if shutil.which(python) else sys.executable
+    if not Path(recorded["folder"]).is_dir():
+        raise UsageError(f"{folder}: the folder it was started in is gone: {recorded['folder']}")
+    os.environ[_FOLDER] = str(folder.resolve())
+    if n_trials is not None:
+        os.environ[_TRIALS] = str(n_trials)
+    os.chdir(recorded["folder"])
+    os.execv(python, [python, *arguments])
+
+
+def folder_to_resume() -> Path | None:
+    """The folder that this process was told to go on in; told once."""
+    folder = os.environ.pop(_FOLDER, None)
+    return Path(folder) if folder else None
+
+
+def recorded_settings(settings: Settings, recorded: Mapping[str, Any]) -> Settings:
+    """``settings`` with all that decides which trials come next as it was when the sweep began."""
+    wanted = os.environ.pop(_TRIALS, None)
+    return replace(
+        settings,
+        n_trials=int(wanted) if wanted else recorded["n_trials"],
+        sampler=recorded["sampler"],
+        pruner=recorded.get("pruner") or {},
+        enqueue=recorded.get("enqueue") or (),
+    )
+
+
+def check_same_space(space: Space, recorded: Mapping[str, Any], folder: Path) -> None:
+    """Raise UsageError where the configs have changed so that another space is searched now."""
+    now = record.describe_space(space)
+    for part in ("space", "when"):
+        before = recorded.get(part) or {}
+        for name in [*before, *now[part]]:
+            if before.get(name) != now[part].get(name):
+                raise UsageError(
+                    f"{part}.{name}={now[part].get(name)}: it was {before.get(name)} when "
+                    f"{folder.name} began; a sweep has one space"
+                )

@@ -1,0 +1,351 @@
+"""What goes wrong from outside: each fault is made to happen, for real."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.apps import App, make_app
+from tests.waiting import gone, until
+
+# A trial says which process it is in, then waits for the file that lets it through. It reports all
+# the while, so it can be pruned or interrupted, and then leaves a checkpoint.
+GATED = """
+import hydra, os, time
+from pathlib import Path
+import caviar
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    folder = caviar.run_dir()
+    (folder / "pid").write_text(str(os.getpid()))
+    earlier = caviar.resume_from()
+    if earlier:
+        caviar.record(went_on_from=(earlier / "last.ckpt").read_text())
+    step, end = 0, time.monotonic() + 60
+    try:
+        while not Path("go").exists():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+            if Path("talk").exists():
+                caviar.report(config.x, step)
+            step += 1
+    except caviar.TrialInterrupted:
+        (folder / "checkpoints").mkdir()
+        (folder / "checkpoints" / "last.ckpt").write_text(f"of trial {folder.name}")
+        raise
+    with open("done.txt", "a") as file:
+        file.write(f"{config.x!r}\\n")
+    return config.x
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> App:
+    return make_app(tmp_path / "app", GATED)
+
+
+def pids(app: App) -> list[int]:
+    files = (app.folder / "sweep" / "trials").glob("*/pid")
+    return [int(text) for file in files if (text := file.read_text())]
+
+
+def under_way(app: App, process: subprocess.Popen, trials: int = 2) -> None:
+    def ready() -> bool:
+        assert process.poll() is None, app.out
+        return len(pids(app)) >= trials
+
+    until(ready, "trials are under way")
+
+
+def open_the_gate(app: App) -> None:
+    (app.folder / "go").touch()
+
+
+def check_whole(app: App, n_trials: int, done_twice: int = 0) -> None:
+    """Every trial that was planned is complete exactly once, and nothing is left behind."""
+    trials = app.study().trials
+    complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
+    assert len(complete) == n_trials
+    assert len({trial.params["x"] for trial in complete}) == n_trials
+    assert all(trial.state.is_finished() for trial in trials)
+    repeated = {n for trial in trials for n in trial.user_attrs.get("retry_of", [])}
+    assert {t.number for t in trials if t.state.name == "FAIL"} == repeated
+    done = (app.folder / "done.txt").read_text().split()
+    assert len(done) == n_trials + done_twice
+    for trial in trials:
+        result = json.loads(
+            (app.folder / f"sweep/trials/{trial.number:04}/result.json").read_text()
+        )
+        assert result["state"] == trial.state.name
+    left = {file.name for file in (app.folder / "sweep").iterdir()}
+    assert left <= {"study.journal", "sweep.yaml", "trials", "workers.txt", "report.html"}
+
+
+def test_the_first_ctrl_c_lets_trials_end_and_a_resume_does_the_rest(app: App):
+    process = app.start("hydra.sweeper.executor.workers=2", "hydra.sweeper.n_trials=5")
+    under_way(app, process)
+    process.send_signal(signal.SIGINT)
+    until(lambda: "stopping after 2 trials" in app.out, "it says what it waits for")
+    open_the_gate(app)
+    assert process.wait(60) == 130
+    assert f"go on with it:   caviar resume {app.folder / 'sweep'}" in app.out
+    assert len(app.study().trials) == 2
+    done = app.resume()
+    assert done.status == 0, done.out + done.err
+    check_whole(app, 5)
+
+
+def test_the_second_ctrl_c_ends_trials_at_once_and_a_resume_does_them_again(app: App):
+    process = app.start("hydra.sweeper.executor.workers=2", "hydra.sweeper.n_trials=4")
+    under_way(app, process)
+    for words in ("stopping after", "resume"):
+        process.send_signal(signal.SIGINT)
+        until(lambda words=words: words in app.out, words)
+    assert process.wait(60) == 130
+    for pid in pids(app):
+        until(lambda pid=pid: gone(pid), "the worker ends")
+    open_the_gate(app)
+    done = app.resume()
+    assert done.status == 0, done.out + done.err
+    check_whole(app, 4)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_terminated_sweep_leaves_checkpoints_and_goes_on_from_them(app: App, number):
+    (app.folder / "talk").touch()
+    process = app.start("hydra.sweeper.executor.workers=2", "hydra.sweeper.n_trials=3")
+    under_way(app, process)
+    process.send_signal(number)
+    assert process.wait(30) == 130, app.out
+    assert "TrialInterrupted" in app.results()[0]["error"]
+    open_the_gate(app)
+    done = app.resume()
+    assert done.status == 0, done.out + done.err
+    check_whole(app, 3)
+    went_on = [r["facts"].get("went_on_from") for r in app.results() if r["state"] == "COMPLETE"]
+    assert sorted(filter(None, went_on)) == ["of trial 0000", "of trial 0001"]
+
+
+def test_a_killed_controller_takes_its_workers_along_and_the_sweep_can_be_resumed(app: App):
+    process = app.start("hydra.sweeper.executor.workers=2", "hydra.sweeper.n_trials=4")
+    under_way(app, process)
+    process.kill()
+    process.wait()
+    for pid in pids(app):
+        until(lambda pid=pid: gone(pid), "the worker ends")
+    assert [trial.state.name for trial in app.study().trials] == ["RUNNING"] * 2
+    open_the_gate(app)
+    done = app.resume("n_trials=6")
+    assert done.status == 0, done.out + done.err
+    check_whole(app, 6)
+    assert app.settings()["n_trials"] == 6
+    retried = [r for r in app.results() if "retry_of" in r["facts"]]
+    assert sorted(r["facts"]["retry_of"] for r in retried) == [0, 1]
+    again = app.resume()
+    assert again.status == 0, again.out + again.err
+    check_whole(app, 6)  # finished trials are never run twice
+
+
+def test_a_resumed_sweep_tries_what_an_undisturbed_one_would_have_tried(app: App):
+    open_the_gate(app)
+    seed = "hydra.sweeper.sampler.seed=3"
+    app.sweep("hydra.sweeper.n_trials=3", seed)
+    app.resume("n_trials=8")
+    app.sweep("hydra.sweeper.n_trials=8", seed, "hydra.sweep.dir=whole")
+    assert [r["params"] for r in app.results()] == [r["params"] for r in app.results("whole")]
+
+
+def test_a_second_controller_is_refused_and_told_whose_the_sweep_is(app: App):
+    process = app.start("hydra.sweeper.executor.workers=1")
+    under_way(app, process, 1)
+    second = app.resume()
+    assert second.status == 2
+    assert f"process {process.pid} on {os.uname().nodename} is running this sweep" in second.err
+    assert second.err.count("\n") == 1
+    open_the_gate(app)
+    assert process.wait(60) == 0
+    check_whole(app, 4)
+
+
+@pytest.mark.parametrize(("request_", "done"), [("stop", 2), ("cancel", 0)])
+def test_another_process_can_ask_a_sweep_to_stop(app: App, request_, done):
+    process = app.start("hydra.sweeper.executor.workers=2")
+    under_way(app, process)
+    ask = [sys.executable, "-m", "caviar.cli", request_, str(app.folder / "sweep")]
+    subprocess.run(ask, check=True)
+    if request_ == "stop":
+        until(lambda: "stopping after" in app.out, "it has heard")
+        open_the_gate(app)
+    assert process.wait(60) == 130
+    complete = [t for t in app.study().trials if t.state.name == "COMPLETE"]
+    assert len(complete) == done
+
+
+def test_a_lost_worker_is_replaced_and_its_trial_goes_on_from_its_checkpoint(tmp_path: Path):
+    code = """
+import hydra, os, signal
+import caviar
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    earlier = caviar.resume_from()
+    if earlier:
+        caviar.record(went_on_from=(earlier / "last.ckpt").read_text(), pid=os.getpid())
+        return config.x
+    folder = caviar.run_dir() / "checkpoints"
+    folder.mkdir()
+    (folder / "last.ckpt").write_text(str(os.getpid()))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+main()
+"""
+    app = make_app(tmp_path / "app", code)
+    done = app.sweep("hydra.sweeper.n_trials=3", "hydra.sweeper.executor.workers=1")
+    assert done.status == 0, done.out
+    for result in app.results():
+        assert result["state"] == "COMPLETE"
+        assert result["facts"]["went_on_from"] != str(result["facts"]["pid"])
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [("trial_timeout", "it took over 1.5 s"), ("heartbeat_timeout", "silent for 1.5 s")],
+)
+def test_a_trial_past_its_deadline_or_silent_is_killed_with_all_it_started(
+    tmp_path: Path, limit, words
+):
+    code = """
+import hydra, subprocess, time
+import caviar
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    if config.x > 0:
+        child = subprocess.Popen(["sleep", "600"])
+        (caviar.run_dir() / "pid").write_text(str(child.pid))
+        child.wait()
+    return config.x
+
+if __name__ == "__main__":
+    main()
+"""
+    app = make_app(tmp_path / "app", code)
+    done = app.sweep(f"hydra.sweeper.{limit}=1.5", "hydra.sweeper.sampler.seed=0", timeout=90)
+    assert done.status == 3, done.out + done.err
+    hung = [result for result in app.results() if result["params"]["x"] > 0]
+    assert hung
+    assert {r["state"] for r in hung} == {"FAIL"}
+    assert all(r["error"] == f"Timeout: {words}" for r in hung)
+    assert "again" not in done.out  # its own fault: not tried once more
+    for pid in pids(app):
+        assert gone(pid)
+
+
+def test_a_torn_journal_line_is_cut_and_told_and_all_others_are_kept(app: App):
+    open_the_gate(app)
+    app.sweep()
+    journal = app.folder / "sweep" / "study.journal"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"op_code": 4, "worker_id": "1234-')
+    done = app.resume("n_trials=6")
+    assert done.status == 0, done.out + done.err
+    assert f"{journal}: cut 34 bytes of a torn last line" in done.out
+    assert journal.read_bytes().startswith(whole)
+    check_whole(app, 6)
+
+
+def test_a_resume_under_another_space_is_refused(app: App):
+    open_the_gate(app)
+    app.sweep()
+    config = app.folder / "conf" / "config.yaml"
+    config.write_text(config.read_text().replace("interval(-5, 5)", "interval(-5, 6)"))
+    before = (app.folder / "sweep" / "study.journal").read_bytes()
+    done = app.resume("n_trials=6")
+    assert done.status == 2
+    assert "space.x=interval(-5.0, 6.0): it was interval(-5.0, 5.0)" in done.err
+    assert (app.folder / "sweep" / "study.journal").read_bytes() == before
+
+
+def test_what_is_no_sweep_cannot_be_resumed(app: App):
+    for name, words in (("nothing", "no such folder"), ("conf", "not a sweep's folder")):
+        done = app.resume(name=name)
+        assert (done.status, done.err.count("\n")) == (2, 1)
+        assert words in done.err
+    open_the_gate(app)
+    app.sweep()
+    for word, words in (("n_trails=3", "did you mean n_trials"), ("n_trials=x", "whole number")):
+        done = app.resume(word)
+        assert (done.status, done.err.count("\n")) == (2, 1)
+        assert words in done.err
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A file system of its own with room for little: a real one, which only root can mount."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root can mount a small file system here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_stops_the_sweep_with_a_clear_error_and_loses_nothing(
+    tmp_path: Path, small_disk: Path
+):
+    app = make_app(tmp_path / "app")
+    (app.folder / "sweep").symlink_to(small_disk / "sweep")
+    where = f"hydra.sweep.dir={small_disk}/sweep"
+    done = app.sweep(where, "hydra.sweeper.n_trials=100")
+    assert "No space left on device" in done.out
+    assert "caviar resume" in done.out
+    assert done.status in (3, 4)
+    complete = [result for result in app.results() if result["state"] == "COMPLETE"]
+    assert 0 < len(complete) < 100
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    done = app.resume()
+    assert done.status == 0, done.out + done.err
+    trials = app.study().trials
+    assert sum(trial.state.name == "COMPLETE" for trial in trials) == 100
+    assert len({t.params["x"] for t in trials if t.state.name == "COMPLETE"}) == 100
+    kept = {result["number"]: result["value"] for result in app.results()}
+    assert all(kept[result["number"]] == result["value"] for result in complete)
+
+
+@pytest.mark.parametrize(("share", "state"), [(0.5, "COMPLETE"), (1, "FAIL")])
+def test_out_of_memory_is_tried_again_where_a_neighbour_may_have_taken_it(
+    tmp_path: Path, share, state
+):
+    code = """
+import hydra
+import caviar
+
+class OutOfMemoryError(RuntimeError):  # as torch.cuda's is called
+    pass
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    tried = caviar.run_dir() / "tried"
+    if not tried.exists():
+        tried.touch()
+        raise OutOfMemoryError("CUDA out of memory")
+    return config.x
+
+main()
+"""
+    app = make_app(tmp_path / "app", code)
+    done = app.sweep(
+        f"hydra.sweeper.executor.gpus_per_trial={share}",
+        "hydra.sweeper.n_trials=3",
+        env={"CUDA_VISIBLE_DEVICES": "0"},  # a GPU that nobody opens
+    )
+    assert {result["state"] for result in app.results()} == {state}, done.out
