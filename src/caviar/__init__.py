@@ -3,6 +3,7 @@
 What a task may use: `main` (the entry), `instantiate` (an allowlisted `hydra.utils.instantiate`),
 `report` and `record` (what the run tells), `run_dir` (where it may write), `resume_from` (where an
 earlier try of it left checkpoints), `TrialPruned`, `TrialInterrupted`, `UsageError`.
+What a notebook may use: `load` (a sweep as tables), `load_run`.
 """
 
 from importlib import import_module
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         resume_from,
         run_dir,
     )
+    from caviar.runs.load import load, load_run
     from caviar.security import instantiate
 
 _HOMES = {
@@ -31,6 +33,8 @@ _HOMES = {
     "TrialPruned": "caviar.runs.active",
     "UsageError": "caviar.errors",
     "instantiate": "caviar.security",
+    "load": "caviar.runs.load",
+    "load_run": "caviar.runs.load",
     "main": "caviar.entry",
     "record": "caviar.runs.active",
     "report": "caviar.runs.active",
@@ -48,6 +52,8 @@ __all__ = [
     "TrialPruned",
     "UsageError",
     "instantiate",
+    "load",
+    "load_run",
     "main",
     "record",
     "report",
