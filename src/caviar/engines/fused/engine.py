@@ -246,7 +246,9 @@ class Fused:
 
     def _fill(self, group: _Group) -> Stack:
         """Bring the group's stack to the size that its trials need, and fill its free lanes."""
-        wanted = min(1 << (group.count - 1).bit_length(), group.most, self._most)
+        # A lane that is free computes all the same; a few are left, not to resize at every arrival.
+        grain = max(1, group.count // 8)
+        wanted = min(-(-group.count // grain) * grain, group.most, self._most)
         stack = group.stack
         coming = [run.training for run in group.waiting[:wanted]]
         group.small_for = group.small_for + 1 if stack and wanted < stack.lanes else 0
