@@ -84,6 +84,19 @@ class Rows:
             found += [column for column in seen if column not in LAST]
         return [*dict.fromkeys(found), *LAST]
 
+    def varying(self, shown: list[Row]) -> list[str]:
+        """The columns that tell ``shown`` apart: how the runs went, and what differs among them.
+
+        Of each run's metrics there is the score alone; the others are there by name.
+        """
+        always = {"run", "state"} | {c for row in shown for c in row.facts if c[:5] == "value"}
+        never = {c for row in shown for c in row.metrics} | {"started", *LAST} - {"error"}
+
+        def varies(column: str) -> bool:
+            return len({_hashable(row.get(column)) for row in shown}) > 1
+
+        return [c for c in self.columns() if c in always or (c not in never and varies(c))]
+
 
 def all_runs(root: Path | None = None) -> Rows:
     """Every run under the outputs folder, those of sweeps included."""
@@ -286,6 +299,11 @@ def _plain(cells: dict[str, Any]) -> dict[str, Any]:
         else json.dumps(value, default=str)
         for key, value in cells.items()
     }
+
+
+def _hashable(value: Any) -> Any:
+    # NaN is not itself, True is 1 and 1 is 1.0; a column that has one of each varies.
+    return (type(value), value) if value == value else "nan"
 
 
 def _stamp(path: str | Path) -> list[int]:
