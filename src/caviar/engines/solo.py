@@ -58,8 +58,12 @@ class Solo:
     def serve(self, inbox: Inbox, send: Send) -> None:
         """Run jobs until the inbox is closed."""
         while (job := inbox.take(None)) is not None:
-            send(Started(job.number))
-            send(self.run(job, _Listener(job.number, inbox, send)))
+            self.serve_one(job, inbox, send)
+
+    def serve_one(self, job: Job, inbox: Inbox, send: Send) -> None:
+        """Run one job, and tell what comes of it."""
+        send(Started(job.number))
+        send(self.run(job, _Listener(job.number, inbox, send)))
 
     def run(self, job: Job, listener: Listener) -> Finished | Pruned | Failed:
         """Run one trial and leave its run folder behind, whatever happens in the task."""
