@@ -137,10 +137,11 @@ def add_configs(rows: Rows, root: Path | None = None) -> None:
         key = str(row.folder)
         try:
             stamp = _stamp(file)
-            entry = known.get(key)
+            entry: Any = known.get(key)
             if not _holds(entry, stamp, 1):
                 flat = dict(_flat(yaml.load(file.read_bytes(), Loader=_Loader)))
-                entry = known[key] = [stamp, [_plain(flat)]]
+                entry = [stamp, [_plain(flat)]]
+                known[key] = entry
                 changed = True
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
             if not isinstance(error, FileNotFoundError):
@@ -175,7 +176,7 @@ def _read(groups: Sequence[tuple[str | None, Path]], root: Path, whole: bool) ->
         try:
             # Before the file is read: if it is replaced in between, the next look reads it again.
             stamp = [*_stamp(f"{key}/{names.RESULT}"), *_stamp_if_any(f"{key}/{TAGS}")]
-            entry = known.get(key)
+            entry: Any = known.get(key)
             if not _holds(entry, stamp, 4):
                 changed = True
                 entry = [stamp, _cells(sweep, folder)]
