@@ -3,7 +3,7 @@
 What a task may use: `main` (the entry), `instantiate` (an allowlisted `hydra.utils.instantiate`),
 `report` and `record` (what the run tells), `run_dir` (where it may write), `resume_from` (where an
 earlier try of it left checkpoints), `TrialPruned`, `TrialInterrupted`, `UsageError`.
-What a notebook may use: `load` (a sweep as tables) and `load_run`.
+What a notebook may use: `load` (a sweep as tables), `load_run`.
 """
 
 from importlib import import_module
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from caviar.entry import main
     from caviar.errors import UsageError, usage_error
-    from caviar.experiment import Experiment
+    from caviar.experiment import EarlyStopping, Experiment, NotFusibleError, Recipe
     from caviar.runs.active import (
         TrialInterrupted,
         TrialPruned,
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from caviar.security import instantiate
 
 _HOMES = {
+    "EarlyStopping": "caviar.experiment",
     "Experiment": "caviar.experiment",
+    "NotFusibleError": "caviar.experiment",
+    "Recipe": "caviar.experiment",
     "TrialInterrupted": "caviar.runs.active",
     "TrialPruned": "caviar.runs.active",
     "UsageError": "caviar.errors",
@@ -41,7 +44,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "EarlyStopping",
     "Experiment",
+    "NotFusibleError",
+    "Recipe",
     "TrialInterrupted",
     "TrialPruned",
     "UsageError",

@@ -9,7 +9,14 @@ import typer
 
 from caviar.errors import UsageError
 
-COMMANDS = ["dashboard", "logs", "runs", "status", "sweeps"]
+COMMANDS = [
+    "dashboard",
+    "logs",
+    "runs",
+    "search",
+    "status",
+    "sweeps",
+]
 """Modules of `caviar.commands`; each has ``register(app)``, and imports what it needs when called."""
 
 

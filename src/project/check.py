@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from caviar import usage_error
+from caviar.runs.folder import check_name
 from project.choices import ACTIVATIONS, BATCH_NORM, DIRECTIONS, SHAPES
 
 Rule = tuple[Callable[[Any], bool], str]
@@ -56,27 +57,37 @@ def check(config: DictConfig) -> None:
 
     A setting that ``config`` does not have is not checked, so another model may have others.
     """
+    check_name(str(config.name))
     metrics = metric_names(config)
     if config.metric not in metrics:
         raise usage_error("metric", config.metric, "no such metric", metrics)
-    for key, choices in _NAMES.items():
-        value = OmegaConf.select(config, key)
-        if value is not None and value not in choices:
-            raise usage_error(key, value, "no such choice", choices)
-    for key, (holds, problem) in _NUMBERS.items():
-        value = OmegaConf.select(config, key)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise usage_error(key, value, "must be a number")
-        if not holds(value):
-            raise usage_error(key, value, problem)
+    check_numbers(lambda key: OmegaConf.select(config, key))
     for name, logger in (config.get("logger") or {}).items():
         package = _PACKAGES.get(str(logger and logger.get("_target_")).rpartition(".")[2])
         if package and find_spec(package) is None:
             raise usage_error("logger", name, f"needs: pip install {package}")
     if OmegaConf.select(config, "data.val_fraction") is not None:
         _check_data(config.data)
+
+
+def check_numbers(value_of: Callable[[str], Any]) -> None:
+    """Raise UsageError for a number out of its range, or a name that is none of its choices.
+
+    Args:
+        value_of: gives a setting by its dotted key; None where there is none.
+    """
+    for key, choices in _NAMES.items():
+        value = value_of(key)
+        if value is not None and value not in choices:
+            raise usage_error(key, value, "no such choice", choices)
+    for key, (holds, problem) in _NUMBERS.items():
+        value = value_of(key)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise usage_error(key, value, "must be a number")
+        if not holds(value):
+            raise usage_error(key, value, problem)
 
 
 def metric_names(config: DictConfig) -> list[str]:

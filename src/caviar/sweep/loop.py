@@ -155,7 +155,9 @@ class Loop:
                 self.executor.prune(event.number)
         elif isinstance(event, Finished | Pruned | Failed) and running:
             if isinstance(event, Failed) and event.transient:
-                event = self.folders.ended(event.number) or event  # lost after its last word
+                ended = self.folders.ended(event.number)
+                if isinstance(ended, Finished | Pruned):
+                    event = ended  # its worker was lost between writing that and telling it
             if isinstance(event, Failed) and self._try_again(event, running):
                 self.view.say(
                     f"trial {event.number} again: {event.error} "

@@ -117,7 +117,8 @@ class SweepStudy:
         except KeyError:
             raise UsageError(f"storage: there is no study {name!r}") from None
         self._prunes = not isinstance(pruner, NopPruner)
-        self.finite = sampler.bind(space) if isinstance(sampler, PlacedSampler) else None
+        bind = getattr(sampler, "bind", None)  # caviar's own samplers take in the space
+        self.finite: int | None = bind(space) if bind else None
         self._sampler = sampler
         self._enqueue = list(enqueue)
         self._place = 0
