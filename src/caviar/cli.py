@@ -9,7 +9,14 @@ import typer
 
 from caviar.errors import UsageError
 
-COMMANDS = ["sweeps", "search"]
+COMMANDS = [
+    "dashboard",
+    "logs",
+    "runs",
+    "search",
+    "status",
+    "sweeps",
+]
 """Modules of `caviar.commands`; each has ``register(app)``, and imports what it needs when called."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from caviar import usage_error
+from caviar.runs.folder import check_name
 from project.choices import ACTIVATIONS, BATCH_NORM, DIRECTIONS, SHAPES
 
 Rule = tuple[Callable[[Any], bool], str]
@@ -56,6 +57,7 @@ def check(config: DictConfig) -> None:
 
     A setting that ``config`` does not have is not checked, so another model may have others.
     """
+    check_name(str(config.name))
     metrics = metric_names(config)
     if config.metric not in metrics:
         raise usage_error("metric", config.metric, "no such metric", metrics)

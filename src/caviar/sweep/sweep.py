@@ -22,7 +22,7 @@ from caviar.executors.base import Executor, TaskSource
 from caviar.executors.inline import InlineExecutor
 from caviar.hydra_errors import one_line
 from caviar.runs.folder import make_folder
-from caviar.security import check_target, instantiate
+from caviar.security import allow, check_target, instantiate
 from caviar.space.grammar import read
 from caviar.space.grid import combinations
 from caviar.space.space import Space
@@ -59,6 +59,7 @@ def run_sweep(
     Raises:
         UsageError: something cannot work; nothing was started and nothing written.
     """
+    allow(master.get("allow"))
     resumed = folder_to_resume()
     recorded = record.read(resumed) if resumed else None
     if recorded:
@@ -196,6 +197,9 @@ def read_space(
             "hydra.sweeper.params={}: the space is empty; name a hyperparameter, "
             "as in 'optimizer.lr=tag(log, interval(1e-4, 1e-1))'"
         )
+    for name in (settings.check, settings.build):
+        if name:
+            check_target(name, import_it=False)  # a name to call, as a _target_ is
     check = get_method(settings.check) if settings.check else None
     for base in composer.check(space):
         if check is not None:

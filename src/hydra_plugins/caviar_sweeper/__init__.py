@@ -134,7 +134,7 @@ _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
         "local": {
             "_target_": "caviar.executors.local.LocalExecutor",
             "workers": None,
-            "gpus_per_trial": 1,
+            "gpus_per_trial": None,
             "threads": None,
             "devices": None,
         },
