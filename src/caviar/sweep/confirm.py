@@ -242,6 +242,9 @@ def test_once(sweep: FinishedSweep, plan: Plan, winner: str, folder: Path) -> Re
         f"seed={plan.seeds[0]}",
         "test=true",
         as_override("hydra.run.dir", str(folder)),
+        # Files of Hydra's own in it would make the run look for another folder.
+        "hydra.output_subdir=null",
+        "hydra/job_logging=stdout",
     ]
     done = subprocess.run(line, cwd=sweep.recorded["folder"], check=False)
     if done.returncode:
