@@ -9,7 +9,7 @@ import typer
 
 from caviar.errors import UsageError
 
-COMMANDS = ["sweeps"]
+COMMANDS = ["sweeps", "panda"]
 """Modules of `caviar.commands`; each has ``register(app)``, and imports what it needs when called."""
 
 
