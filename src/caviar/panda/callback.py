@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 import caviar
@@ -30,11 +31,11 @@ from caviar.panda.rng import rng_state
 from caviar.runs.active import active_run
 from caviar.runs.folder import CHECKPOINTS, METRICS
 
-SHARE = 0.004
-"""Of the time spent training, what looking at it may take."""
+SHARE = 0.002
+"""Of the time spent training, what looking at a step may take, and what telling of it may."""
 
-MOST_EPOCHS = 500
-"""Epochs that the checks look back on."""
+MOST_EPOCHS = 100
+"""Epochs that the checks look back on, beside the first."""
 
 MOST_ROLLBACKS = 5
 """Rollbacks of a policy, after which divergence is left to be the run's end."""
@@ -448,7 +449,9 @@ class Panda(Callback):
         train, val = (logged.get(name) for name in self.losses)
         self._vitals.train_loss = None if train is None else float(train)
         self._vitals.val_loss = None if val is None or not self._validated else float(val)
-        self._epochs = [*self._epochs[-MOST_EPOCHS:], self._vitals]
+        if len(self._epochs) > MOST_EPOCHS:
+            del self._epochs[1]
+        self._epochs.append(self._vitals)
         self._judge()
         self._spend(time.perf_counter() - began)
         if began >= self._next_status:
@@ -561,6 +564,7 @@ class Panda(Callback):
                 "module": words[2] if len(words) == 3 and words[1] == "-m" else None,
                 "script": str(Path(words[1]).absolute()) if len(words) == 2 else None,
                 "cwd": os.getcwd(),
+                "threads": torch.get_num_threads(),
                 "overhead": round(self.spent / (time.perf_counter() - self._begun + 1e-9), 5),
                 "when": now(),
             },

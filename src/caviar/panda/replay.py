@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from caviar.errors import UsageError, usage_error
 from caviar.panda.edits import in_force, read_edits
@@ -54,7 +56,11 @@ def replay(run: Path) -> tuple[Path, int, Compared]:
         "hydra/job_logging=stdout",
         f"panda.replay='{run.absolute()}'",
     ]
-    done = subprocess.run(command, cwd=status["cwd"], capture_output=True, text=True, check=False)
+    # A sum over several threads is rounded otherwise: as many as the run had.
+    env = {**os.environ, "OMP_NUM_THREADS": str(int(status["threads"]))}
+    done = subprocess.run(
+        command, cwd=status["cwd"], env=env, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
         raise RuntimeError(f"the replay failed: {''.join(last)} ({folder})")
@@ -95,7 +101,7 @@ def _rows(run: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
 
 
-def _app(status: dict[str, str | None]) -> list[str]:
+def _app(status: dict[str, Any]) -> list[str]:
     """The arguments of python that start the app; what a run's folder says is not trusted blindly."""
     module, script = status["module"], status["script"]
     if module:
