@@ -1,0 +1,221 @@
+"""From what a person calls a run or a sweep to its folder.
+
+A name is a path, a name under the outputs folder, or a word: ``latest``, ``-1`` (the same), ``-2`` (the
+one before), ``best`` (the best run of the latest sweep), ``7`` (trial 7 of the latest sweep),
+``SWEEP/7``, ``SWEEP/best``, ``latest/-1``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from caviar.errors import UsageError, nearest, usage_error
+from caviar.runs.folder import CONFIG, RESULT, Result
+
+SWEEP_FILE = "sweep.yaml"
+TRIALS = "trials"
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BACK = re.compile(r"-[1-9]\d*")
+
+
+def outputs_root() -> Path:
+    """Where runs and sweeps are kept: ``CAVIAR_OUTPUTS``, or ``outputs`` in the working directory."""
+    return Path(os.environ.get("CAVIAR_OUTPUTS") or "outputs").absolute()
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether ``folder`` is a sweep's."""
+    return (folder / SWEEP_FILE).is_file() or (folder / TRIALS).is_dir()
+
+
+def is_run(folder: Path) -> bool:
+    """Whether ``folder`` is a run's."""
+    return (folder / RESULT).is_file() or (folder / CONFIG).is_file()
+
+
+def sweep_folders(root: Path | None = None) -> list[Path]:
+    """The sweeps under the outputs folder, oldest first."""
+    return _by_age((root or outputs_root()) / "sweeps", is_sweep, SWEEP_FILE)
+
+
+def run_folders(root: Path | None = None) -> list[Path]:
+    """The single runs under the outputs folder, oldest first."""
+    return _by_age((root or outputs_root()) / "runs", is_run, CONFIG)
+
+
+def trial_folders(sweep: Path) -> list[Path]:
+    """Every folder under a sweep's ``trials``, by name, so by number."""
+    try:
+        with os.scandir(sweep / TRIALS) as entries:
+            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [sweep / TRIALS / name for name in sorted(names)]
+
+
+def find(name: str | Path) -> Path:
+    """The folder of the run or the sweep that ``name`` means.
+
+    Raises:
+        UsageError: there is none; it names the nearest that there is.
+    """
+    return _find(str(name), "name", "runs and sweeps", [*run_folders(), *sweep_folders()])
+
+
+def find_sweep(name: str | Path) -> Path:
+    """The folder of the sweep that ``name`` means.
+
+    Raises:
+        UsageError: there is none, or it is a run's.
+    """
+    folder = _find(str(name), "sweep", "sweeps", sweep_folders())
+    if not is_sweep(folder):
+        raise UsageError(f"sweep={name}: that is a run, not a sweep ({folder})")
+    return folder
+
+
+def find_run(name: str | Path) -> Path:
+    """The folder of the run that ``name`` means; a sweep's trials are runs too.
+
+    Raises:
+        UsageError: there is none, or it is a sweep's.
+    """
+    folder = _find(str(name), "run", "runs", run_folders())
+    if is_sweep(folder) and not is_run(folder):
+        raise UsageError(f"run={name}: that is a sweep; name one of its runs, as in {name}/best")
+    return folder
+
+
+def best_run(sweep: Path) -> Path:
+    """The folder of a sweep's best complete trial; of equals, the one with the lowest number.
+
+    Raises:
+        UsageError: no trial is complete, or there are several objectives.
+    """
+    direction = read_sweep_file(sweep).get("direction", "minimize")
+    if isinstance(direction, list) and len(direction) > 1:
+        raise UsageError(
+            f"run={sweep.name}/best: several objectives have no one best; name a trial"
+        )
+    sign = -1 if direction in ("maximize", ["maximize"]) else 1
+    best: tuple[float, Path] | None = None
+    for folder in trial_folders(sweep):
+        try:
+            result = Result.read(folder)
+        except UsageError:
+            continue
+        value = result.value
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if result.state != "COMPLETE" or not isinstance(value, int | float) or math.isnan(value):
+            continue
+        if best is None or sign * value < best[0]:
+            best = (sign * value, folder)
+    if best is None:
+        raise UsageError(f"run={sweep.name}/best: no trial of this sweep is complete")
+    return best[1]
+
+
+def read_sweep_file(sweep: Path) -> dict[str, Any]:
+    """What ``sweep.yaml`` holds; empty where there is none (yet).
+
+    Raises:
+        UsageError: it is not readable as a YAML mapping.
+    """
+    path = sweep / SWEEP_FILE
+    try:
+        data = yaml.load(path.read_text(), Loader=_Loader)
+    except FileNotFoundError:
+        return {}
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{path}: not readable ({' '.join(str(error).split())})") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: not readable (it holds no mapping)")
+    return data
+
+
+def inside(folder: Path, name: object) -> Path | None:
+    """``folder / name`` resolved, or None where that leads out of ``folder`` (``..``, a link)."""
+    if not isinstance(name, str | Path) or "\0" in str(name):
+        return None
+    path = (folder / name).resolve()
+    return path if path.is_relative_to(folder.resolve()) else None
+
+
+def _find(name: str, key: str, kind: str, folders: list[Path]) -> Path:
+    root = outputs_root()
+    if not name or "\0" in name:
+        raise usage_error(key, repr(name), "not a name")
+    if name == "latest" or _BACK.fullmatch(name):
+        back = 1 if name == "latest" else -int(name)
+        ordered = sorted(folders, key=_age)
+        if back > len(ordered):
+            raise UsageError(f"{key}={name}: there are {len(ordered)} {kind} in {root}")
+        return ordered[-back]
+    if name == "best":
+        return best_run(find_sweep("latest"))
+    for candidate in (
+        Path(name).absolute(),
+        root / name,
+        root / "runs" / name,
+        root / "sweeps" / name,
+    ):
+        if candidate.is_dir() and (is_sweep(candidate) or is_run(candidate)):
+            return candidate
+    head, slash, tail = name.rstrip("/").rpartition("/")
+    if slash and re.fullmatch(r"\d+|best|latest|-[1-9]\d*", tail):
+        return _trial(find_sweep(head), tail)
+    if name.isdecimal() and (sweeps := sweep_folders()):
+        return _trial(sweeps[-1], name)
+    if Path(name).is_dir():
+        raise UsageError(f"{key}={name}: that folder is neither a run's nor a sweep's")
+    choices = [folder.name for folder in folders]
+    if len(choices) <= 10:
+        raise usage_error(key, name, f"none of the {kind} in {root}", choices)
+    # All names would be too long a line: the nearest alone.
+    near = nearest(name, choices)
+    raise usage_error(
+        key, name, f"none of the {kind} in {root}" + (f"; did you mean {near}?" if near else "")
+    )
+
+
+def _trial(sweep: Path, which: str) -> Path:
+    if which == "best":
+        return best_run(sweep)
+    folders = trial_folders(sweep)
+    if which == "latest" or which.startswith("-"):
+        back = 1 if which == "latest" else -int(which)
+        if back <= len(folders):
+            return folders[-back]
+    else:
+        for folder in (sweep / TRIALS / f"{int(which):04}", sweep / TRIALS / which):
+            if folder.is_dir():
+                return folder
+    last = f", the last is {folders[-1].name}" if folders else ""
+    raise UsageError(f"run={sweep.name}/{which}: the sweep has {len(folders)} trials{last}")
+
+
+def _by_age(parent: Path, wanted: Any, file: str) -> list[Path]:
+    try:
+        with os.scandir(parent) as entries:
+            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted((parent / name for name in names if wanted(parent / name)), key=_age)
+
+
+def _age(folder: Path) -> tuple[int, str]:
+    # Both files are written once, at the start; a folder's own time moves with what is put into it.
+    for name in (SWEEP_FILE, CONFIG, "."):
+        try:
+            return ((folder / name).stat().st_mtime_ns, folder.name)
+        except OSError:
+            continue
+    return (0, folder.name)

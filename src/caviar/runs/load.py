@@ -1,0 +1,316 @@
+"""A sweep as pandas tables, read from its run folders alone: ``caviar.load("latest").trials``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from caviar.errors import UsageError
+from caviar.runs import folder as names
+from caviar.runs.find import find_run, find_sweep, inside, read_sweep_file, trial_folders
+from caviar.runs.folder import Result
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from caviar.space.space import Space
+
+log = logging.getLogger(__name__)
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+FACTS = ["state", "value", "best_epoch", "seconds", "started", "seed", "checkpoint", "error"]
+"""Columns of `Sweep.trials` before the hyperparameters; ``value`` is several for several objectives."""
+
+
+def load(path_or_name: str | Path) -> Sweep:
+    """Read a sweep: by path, by its name under the outputs folder, or ``latest``.
+
+    Raises:
+        UsageError: there is no such sweep, or it is a run (see `load_run`).
+    """
+    return Sweep(find_sweep(path_or_name))
+
+
+def load_run(path_or_name: str | Path) -> Run:
+    """Read one run: by path, by name, as ``best`` or ``SWEEP/7``.
+
+    Raises:
+        UsageError: there is no such run, or its ``result.json`` cannot be read.
+    """
+    folder = find_run(path_or_name)
+    return Run(folder, Result.read(folder))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, read from its folder.
+
+    Attributes:
+        folder: the run folder.
+        result: what ``result.json`` holds.
+    """
+
+    folder: Path
+    result: Result
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved config; empty where there is none or it is not readable, which is said."""
+        data = _read_yaml(self.folder / names.CONFIG)
+        return data if isinstance(data, dict) else {}
+
+    @cached_property
+    def overrides(self) -> list[str]:
+        """What this run changed, as Hydra overrides."""
+        data = _read_yaml(self.folder / names.OVERRIDES)
+        return [str(item) for item in data] if isinstance(data, list) else []
+
+    @cached_property
+    def metrics(self) -> DataFrame:
+        """Columns epoch, step, then one a metric; no rows where nothing was logged."""
+        table, problems = read_metrics([(None, self.folder)])
+        _say(problems)
+        return table.drop(columns="trial")
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The best checkpoint, or None where there is no such file inside the run folder."""
+        path = inside(self.folder, self.result.checkpoint)
+        return path if path is not None and path.is_file() else None
+
+    @property
+    def log(self) -> Path:
+        """The run's output, and its traceback where it failed."""
+        return self.folder / names.LOG
+
+
+class Sweep:
+    """One sweep, read from its folder; each table is read when it is first asked for.
+
+    Attributes:
+        folder: the sweep's folder.
+        settings: what ``sweep.yaml`` holds.
+        problems: a line for each file that could not be used, as far as files were read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: list[str] = []
+        try:
+            self.settings: dict[str, Any] = read_sweep_file(folder)
+        except UsageError as error:
+            self.settings = {}
+            self._skip([str(error)])
+
+    def __repr__(self) -> str:
+        return f"<Sweep {self.folder.name}: {len(self._results)} trials in {self.folder}>"
+
+    @property
+    def metric(self) -> str | None:
+        """The score's name, where it has one."""
+        found = self.settings.get("metric")
+        return None if found is None else str(found)
+
+    @property
+    def directions(self) -> list[str]:
+        """``minimize`` or ``maximize``, one an objective."""
+        found = self.settings.get("direction", "minimize")
+        return [str(item) for item in found] if isinstance(found, list) and found else [str(found)]
+
+    @cached_property
+    def space(self) -> Space:
+        """The space that was searched, as far as ``sweep.yaml`` can be read."""
+        from caviar.space.grammar import read
+        from caviar.space.space import Space
+
+        try:
+            found = read(self.settings.get("space") or {}, []).hyperparameters
+            conditions = {
+                child: {parent: tuple(allowed) for parent, allowed in parents.items()}
+                for child, parents in (self.settings.get("when") or {}).items()
+            }
+        except (UsageError, AttributeError, TypeError) as error:
+            self._skip([f"{self.folder / 'sweep.yaml'}: its space is not readable ({error})"])
+            return Space(())
+        return Space(tuple(found), conditions)
+
+    @property
+    def numbers(self) -> list[int]:
+        """The trials there are, by number."""
+        return sorted(self._results)
+
+    def run(self, number: int) -> Run:
+        """One trial's run.
+
+        Raises:
+            UsageError: the sweep has no such trial, or its ``result.json`` cannot be read.
+        """
+        if number not in self._results:
+            raise UsageError(f"run={self.folder.name}/{number}: no such trial that can be read")
+        return Run(*self._results[number])
+
+    @cached_property
+    def trials(self) -> DataFrame:
+        """A row a trial, by number: state, value, best_epoch, seconds, started, seed, checkpoint, error,
+        then a column a hyperparameter, as the run saw it; missing where it did not exist.
+
+        With several objectives ``value`` is ``value_0``, ``value_1``, …; ``seconds`` are the task's
+        alone; ``started`` is in UTC. A hyperparameter called like another column is ``params.NAME``.
+        """
+        import pandas as pd
+
+        columns = self._columns
+        rows = [self._row(result) for _, (_, result) in sorted(self._results.items())]
+        index = pd.Index(self.numbers, name="trial", dtype="int64")
+        table = pd.DataFrame(rows, index=index, columns=columns)
+        values = [name for name in columns if name == "value" or name in self._values]
+        for name in [*values, "seconds"]:
+            table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
+        for name in ("best_epoch", "seed"):
+            numbers = pd.to_numeric(table[name], errors="coerce")
+            table[name] = numbers.where(numbers % 1 == 0).astype("Int64")
+        table["started"] = pd.to_datetime(
+            table["started"], utc=True, errors="coerce", format="ISO8601"
+        )
+        return table
+
+    @cached_property
+    def metrics(self) -> DataFrame:
+        """All trials' metrics: columns trial, epoch, step, then one a metric."""
+        folders = [(number, folder) for number, (folder, _) in sorted(self._results.items())]
+        table, problems = read_metrics(folders)
+        self._skip(problems)
+        return table
+
+    def column(self, name: str) -> str:
+        """The column of `trials` that holds the hyperparameter ``name``."""
+        plain = name.lstrip("+")
+        return f"params.{plain}" if plain in self._fixed else plain
+
+    @cached_property
+    def _results(self) -> dict[int, tuple[Path, Result]]:
+        found: dict[int, tuple[Path, Result]] = {}
+        problems = []
+        for folder in trial_folders(self.folder):
+            try:
+                result = Result.read(folder)
+            except (UsageError, TypeError, AttributeError, OSError) as error:
+                problems.append(_one_line(folder, error))
+                continue
+            number = result.number
+            if not isinstance(number, int):
+                number = int(folder.name) if folder.name.isdecimal() else None
+            if number is None:
+                problems.append(f"{folder}: no trial number")
+            elif number in found:
+                problems.append(f"{folder}: trial {number} is in {found[number][0].name} already")
+            else:
+                found[number] = (folder, result)
+        self._skip(problems)
+        return found
+
+    @property
+    def _values(self) -> list[str]:
+        count = len(self.directions)
+        return ["value"] if count == 1 else [f"value_{index}" for index in range(count)]
+
+    @property
+    def _fixed(self) -> list[str]:
+        return [FACTS[0], *self._values, *FACTS[2:]]
+
+    @property
+    def _columns(self) -> list[str]:
+        searched = [self.column(str(name)) for name in _mapping(self.settings.get("space"))]
+        seen = (self.column(p) for _, r in self._results.values() for p in _mapping(r.params))
+        return list(dict.fromkeys([*self._fixed, *searched, *seen]))
+
+    def _row(self, result: Result) -> dict[str, Any]:
+        values = result.value if isinstance(result.value, list) else [result.value]
+        row: dict[str, Any] = {name: getattr(result, name) for name in FACTS if name != "value"}
+        row |= dict(zip(self._values, values, strict=False))
+        row |= {self.column(name): value for name, value in _mapping(result.params).items()}
+        return row
+
+    def _skip(self, problems: list[str]) -> None:
+        self.problems += problems
+        _say(problems)
+
+
+def read_metrics(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame, list[str]]:
+    """All rows of many ``metrics.csv`` files, and what could not be used.
+
+    Read by hand: pandas takes 1 ms a file, and believes a number that is only half written yet.
+    """
+    import pandas as pd
+
+    columns: dict[str, list[float]] = {"epoch": [], "step": []}
+    trials: list[int | None] = []
+    problems: list[str] = []
+    for number, folder in folders:
+        path = folder / names.METRICS
+        try:
+            # What follows the last newline is being written.
+            text = path.read_text().rpartition("\n")[0]
+            header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
+            table = [[_number(cell) for cell in row] for row in rows if row]
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+            problems.append(_one_line(path, error))
+            continue
+        if any(len(row) != len(header) for row in table) or len(set(header)) < len(header):
+            problems.append(f"{path}: its rows do not fit its header")
+            continue
+        before = len(trials)
+        trials += [number] * len(table)
+        for position, name in enumerate(header):
+            name = "trial." if name == "trial" else name
+            column = columns.setdefault(name, [])
+            column += [float("nan")] * (before - len(column))
+            column += [row[position] for row in table]
+    for column in columns.values():
+        column += [float("nan")] * (len(trials) - len(column))
+    found = pd.DataFrame({"trial": trials, **columns})
+    for name in ("trial", "epoch", "step"):
+        whole = found[name].notna().all() and (found[name] % 1 == 0).all()
+        found[name] = found[name].astype("int64" if whole else "float64")
+    return found, problems
+
+
+def _number(cell: str) -> float:
+    return float(cell) if cell else float("nan")
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(), Loader=_Loader)
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        _say([_one_line(path, error)])
+        return None
+
+
+def _one_line(path: Path, error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if text.startswith(str(path)) else f"{path}: not readable ({text})"
+
+
+def _say(problems: list[str]) -> None:
+    for problem in problems[:5]:
+        log.warning("skipped: %s", problem)
+    if len(problems) > 5:
+        log.warning("skipped: %d files more", len(problems) - 5)

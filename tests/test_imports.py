@@ -1,0 +1,62 @@
+"""The two rules of the layout: the machinery knows nothing of a project, and imports point down."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+SRC = Path(__file__).resolve().parents[1] / "src"
+
+FLOORS = [
+    {"errors", "configs", "trials", "experiment"},
+    {"hydra_errors", "security", "runs", "space"},
+    {"engines", "entry"},
+    {"executors"},
+    {"sweep", "reports", "panda"},
+    {"commands"},
+    {"cli"},
+]
+"""Rooms of `caviar`, lowest first. A room imports from its own floor and from those below it."""
+
+
+def imports(file: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def test_the_machinery_never_imports_a_project():
+    projects = {path.parent.name for path in SRC.glob("*/__init__.py")} - {"caviar"}
+    for package in ("caviar", "hydra_plugins"):
+        for file in (SRC / package).rglob("*.py"):
+            tops = {name.partition(".")[0] for name in imports(file)}
+            assert not tops & projects, file
+
+
+def test_imports_point_down():
+    floor = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+    rooms = {path.stem for path in (SRC / "caviar").iterdir() if not path.stem.startswith("_")}
+    assert rooms <= set(floor), "a new room has no floor yet"
+    for file in (SRC / "caviar").rglob("*.py"):
+        room = file.relative_to(SRC / "caviar").parts[0].removesuffix(".py")
+        if room == "__init__":
+            continue  # the package's face hands names on
+        for name in imports(file):
+            parts = name.split(".")
+            if parts[0] == "caviar" and len(parts) > 1 and parts[1] in floor:
+                assert floor[parts[1]] <= floor[room], f"{file} imports {name}"
+
+
+def test_a_sweeps_controller_and_the_command_need_no_torch():
+    code = (
+        "import sys; import project.train, hydra_plugins.caviar_sweeper, caviar.sweep.sweep, "
+        "caviar.sweep.loop, caviar.sweep.study, caviar.reports.table, caviar.cli; "
+        "caviar.cli.make_app(); "
+        "print([m for m in ('torch', 'lightning', 'pandas', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
