@@ -343,3 +343,10 @@ def test_a_config_put_together_is_the_one_that_omegaconf_resolves(
                     found = found[part]
                 assert found == value
     assert configs._bases[0].simple == {("model.width",), ("model.width", "seed")}
+
+
+def test_a_worker_takes_no_more_jobs_at_once_than_its_share(jobs: Jobs) -> None:
+    mine = jobs([{"model.depth": n % 3} for n in range(9)])
+    inbox = serve(mine, share=5)
+    assert max(event.lanes for event in inbox.of(Ready)) == 5
+    assert len(inbox.ends()) == 9

@@ -91,6 +91,7 @@ class Fused:
         lanes: trials in a stack at most, halved when memory runs out; None: as many as pay.
         auto: find out for each kind of trial whether lanes pay at all, and run it by solo if not.
         keep: how many trials, the best of this worker, keep their checkpoint; None for all.
+        share: jobs that it takes at once at most: more would leave other workers without.
 
     Attributes:
         lanes: how many jobs it takes: those on lanes, and some that wait for a lane to become free.
@@ -103,7 +104,9 @@ class Fused:
         lanes: int | None = None,
         keep: int | None = 16,
         auto: bool = False,
+        share: int | None = None,
     ) -> None:
+        self._share = share
         self._given = lanes
         self._most = lanes or MOST
         self._auto = auto
@@ -217,7 +220,8 @@ class Fused:
         sizes = sorted(
             (min(group.most, self._most) for group in self._groups.values()), reverse=True
         )
-        lanes = max(1, sum(sizes[:4]) + (sizes[0] // 2 if sizes else 0))
+        lanes = sum(sizes[:4]) + (sizes[0] // 2 if sizes else 0)
+        lanes = max(1, lanes if self._share is None else min(lanes, self._share))
         if lanes != self.lanes:
             self.lanes = lanes
             self._send(Ready(lanes=lanes))
