@@ -125,3 +125,13 @@ def test_compiled_lanes_are_the_same_up_to_rounding() -> None:
         weights.append(stack.last_weights(1))
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_mixed_precision_keeps_weights_and_statistics_in_float32(tmp_path: Path) -> None:
+    overrides = ("trainer.precision=bf16-mixed",)
+    found = on_a_lane(training(*overrides), strangers(7, *overrides))
+    wanted = by_solo(tmp_path / "solo", *overrides)
+    assert all(t.dtype == torch.float32 for t in found.weights.values() if t.is_floating_point())
+    last, its = (float(one.rows[-1]["val/loss"]) for one in (found, wanted))
+    assert last == pytest.approx(its, rel=0.05)
+    assert found.rows != on_a_lane(training(), []).rows

@@ -263,6 +263,8 @@ class Fused:
         self.busy_lane_ticks += len(ended)
         for one in ended:
             self._lane_ended_epoch(group, stack, one)
+        if not group.count:
+            group.stack = None  # its memory, and the data's, for other groups
 
     def _compiles(self, group: _Group, stack: Stack) -> bool:
         # Full stacks alone: each other size would have to be compiled anew.
