@@ -15,6 +15,10 @@ def register(app: typer.Typer) -> None:
     app.command(name="zoom", help="Write the next, narrower (or moved) space of a finished sweep.")(
         zoom_command
     )
+    app.command(
+        name="confirm",
+        help="Retrain a sweep's best trials over fresh seeds; then, once, look at the test part.",
+    )(confirm_command)
 
 
 def zoom_command(
@@ -42,3 +46,16 @@ def zoom_command(
     write_space(text, path, force)
     print(text, end="")
     typer.echo(f"written to {path}; search it with: space={name}", err=True)
+
+
+def confirm_command(
+    sweep: Sweep,
+    top: Annotated[int, typer.Option(help="How many of the best trials.")] = 5,
+    seeds: Annotated[int, typer.Option(help="How many fresh seeds each.")] = 10,
+    test: Annotated[bool, typer.Option(help="Evaluate the test part, if nobody has.")] = True,
+) -> None:
+    """Example: caviar confirm outputs/sweeps/first --top 5 --seeds 10"""
+    from caviar.sweep.confirming import confirm
+
+    folder = Path(sweep)
+    confirm(folder, top, seeds, test)

@@ -100,8 +100,8 @@ def _run(
     recorded: Mapping[str, Any] | None,
     arguments: list[str],
 ) -> int:
-    from caviar.reports.progress import Lines
     from caviar.reports.table import exit_status, print_summary
+    from caviar.reports.view import make_view
     from caviar.sweep.jobs import JobMaker
     from caviar.sweep.loop import Limits, Loop
     from caviar.trials import Failed
@@ -116,12 +116,14 @@ def _run(
     record.write(folder, {**described, "n_trials": n_trials})
     for number in study.orphans:
         folders.give_up(Failed(number, "Interrupted: the sweep's process was killed"))
+    earlier = study.current() if recorded else []
+    view = make_view(folder, settings, n_trials, executor.lanes, earlier)
     loop = Loop(
         study,
         executor,
         n_trials,
         JobMaker(composer, folders, settings.metric),
-        Lines(folder, n_trials, executor.lanes, settings),
+        view,
         Limits(
             settings.retries,
             settings.trial_timeout,
@@ -131,7 +133,10 @@ def _run(
         owner,
         folders,
     )
-    outcome = loop.run()
+    try:
+        outcome = loop.run()
+    finally:
+        view.close()
     print_summary(folder, study.current(), space, settings, outcome)
     return exit_status(study.current(), outcome)
 
