@@ -222,6 +222,7 @@ class Panda(Callback):
             self._state = "failed"
             self._record()
             self._tell()
+        self.teardown(trainer, pl_module, "fit")  # which Lightning leaves out here
 
     # ---- what a checkpoint holds of it
 
