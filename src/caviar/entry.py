@@ -28,6 +28,7 @@ from caviar.runs.active import ActiveRun, activate, active_run
 from caviar.runs.config import resolved, to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result, make_folder
+from caviar.security import allow
 
 Task = Callable[[DictConfig], Any]
 
@@ -49,6 +50,7 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
             if active_run():
                 return task(config)
             try:
+                allow(config.get("allow"))
                 return run_recorded(task, config)
             except UsageError as error:
                 # Not raised any further: Hydra would print it a second time.

@@ -35,6 +35,15 @@ BEST = "checkpoints/best.ckpt"
 def main(config: DictConfig) -> float:
     """Train as ``config`` says; the score is ``config.metric`` at its best epoch."""
     check(config)
+    if OmegaConf.select(config, "data.folds"):
+        from project.folds import over_folds
+
+        return over_folds(config, train_once)
+    return train_once(config)
+
+
+def train_once(config: DictConfig) -> float:
+    """Build, fit and, where ``config.test`` says so, test; the score."""
     experiment = build(config)
     score = fit(config, experiment)
     if config.test:

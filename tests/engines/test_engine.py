@@ -170,7 +170,7 @@ def test_other_architectures_make_stacks_of_their_own(jobs: Jobs) -> None:
 
 
 def test_widths_share_a_stack_and_keep_their_own_shapes(jobs: Jobs) -> None:
-    mine = jobs([{"model.width": 9 + n} for n in range(9)])
+    mine = jobs([{"model.width": 9 + n} for n in range(8)])
     engine = fused()
     serve(mine, engine)
     for n, job in enumerate(mine):

@@ -61,12 +61,12 @@ def holds(found: Zoom, space: Space, best: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("kind", ["quadratic", "ridge"])
 def test_the_optimum_is_inside_a_space_at_least_four_times_smaller(kind: str) -> None:
-    count, good = 20, 0
+    count, good = 12, 0
     for seed in np.random.SeedSequence().generate_state(count):
         space, best, trials = random_case(kind, np.random.default_rng(seed))
         found = zoom(space, trials)
         good += holds(found, space, best) and found.volume <= 0.25
-    assert good >= count - 3  # 95 of 100: three or fewer fail with a chance of 98 %
+    assert good >= count - 3  # at 95 of 100, more would fail once in 500 runs of this test
 
 
 def edge_case(best: float, h: Interval | Range, seed: int = 0) -> Zoom:

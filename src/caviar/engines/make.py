@@ -7,7 +7,7 @@ from typing import Any
 
 from caviar.engines.base import Engine
 
-ENGINES = ("solo", "fused")
+ENGINES = ("solo", "fused", "auto")
 """The names that ``hydra.sweeper.engine`` may have."""
 
 FUSED_OPTIONS = ("lanes", "keep")
@@ -25,16 +25,16 @@ def make_engine(
     Args:
         task: the function that a solo trial calls.
         name: one of `ENGINES`.
-        build: dotted name of the function config -> `Recipe`, which a fused engine asks for.
+        build: dotted name of the function config -> `Recipe`, which a fused engine asks for; without
+            one, ``auto`` is ``solo``.
         options: what ``hydra.sweeper.fused`` says.
     """
-    if name == "fused":
+    if name != "solo" and build is not None:
         from hydra.utils import get_method
 
         from caviar.engines.fused.engine import Fused
 
-        assert build is not None
-        return Fused(task, get_method(build), **(options or {}))
+        return Fused(task, get_method(build), auto=name == "auto", **(options or {}))
     from caviar.engines.solo import Solo
 
     return Solo(task)

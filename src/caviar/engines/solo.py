@@ -32,6 +32,7 @@ from caviar.runs.active import (
 from caviar.runs.config import resolved, to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result
+from caviar.security import allow
 from caviar.trials import Failed, Finished, Job, Pruned, Reported, Started
 
 Task = Callable[[DictConfig], Any]
@@ -137,6 +138,7 @@ class Solo:
             hydra_config = DictConfig({"hydra": whole.hydra})
             with read_write(whole), open_dict(whole):
                 del whole["hydra"]
+            allow(whole.get("allow"))
             self._bases[job.base.id] = (pickle.dumps(whole), hydra_config)
         pickled, hydra_config = self._bases[job.base.id]
         return pickle.loads(pickled), hydra_config

@@ -77,7 +77,7 @@ class Run:
     @cached_property
     def metrics(self) -> DataFrame:
         """Columns epoch, step, then one a metric; no rows where nothing was logged."""
-        table, problems = _metrics([(None, self.folder)])
+        table, problems = read_metrics([(None, self.folder)])
         _say(problems)
         return table.drop(columns="trial")
 
@@ -187,7 +187,7 @@ class Sweep:
     def metrics(self) -> DataFrame:
         """All trials' metrics: columns trial, epoch, step, then one a metric."""
         folders = [(number, folder) for number, (folder, _) in sorted(self._results.items())]
-        table, problems = _metrics(folders)
+        table, problems = read_metrics(folders)
         self._skip(problems)
         return table
 
@@ -245,7 +245,7 @@ class Sweep:
         _say(problems)
 
 
-def _metrics(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame, list[str]]:
+def read_metrics(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame, list[str]]:
     """All rows of many ``metrics.csv`` files, and what could not be used.
 
     Read by hand: pandas takes 1 ms a file, and believes a number that is only half written yet.

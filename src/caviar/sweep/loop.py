@@ -29,7 +29,13 @@ class View(Protocol):
 
     def happened(self, event: Event) -> None: ...
 
+    def again(self, number: int, text: str) -> None: ...
+
     def say(self, text: str) -> None: ...
+
+    def tick(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass
@@ -118,6 +124,7 @@ class Loop:
                             self._handle(event)
                     self._watch_clock()
                     self._obey()
+                    self.view.tick()
             except OSError as error:
                 # Nothing can be told any more; what is running will be done again by a resume.
                 self.outcome.stopped = f"the sweep cannot write its journal: {error}"
@@ -159,10 +166,8 @@ class Loop:
                 if isinstance(ended, Finished | Pruned):
                     event = ended  # its worker was lost between writing that and telling it
             if isinstance(event, Failed) and self._try_again(event, running):
-                self.view.say(
-                    f"trial {event.number} again: {event.error} "
-                    f"(try {running.attempt + 2} of {self.limits.retries + 1})"
-                )
+                tries = f"(try {running.attempt + 2} of {self.limits.retries + 1})"
+                self.view.again(event.number, f"{event.error} {tries}")
                 self._again.append((running.asked, running.attempt + 1))
                 del self._running[event.number]
                 return

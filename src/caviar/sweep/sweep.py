@@ -22,7 +22,7 @@ from caviar.executors.base import Executor, TaskSource
 from caviar.executors.inline import InlineExecutor
 from caviar.hydra_errors import one_line
 from caviar.runs.folder import make_folder
-from caviar.security import check_target, instantiate
+from caviar.security import allow, check_target, instantiate
 from caviar.space.grammar import read
 from caviar.space.grid import combinations
 from caviar.space.space import Space
@@ -59,6 +59,7 @@ def run_sweep(
     Raises:
         UsageError: something cannot work; nothing was started and nothing written.
     """
+    allow(master.get("allow"))
     resumed = folder_to_resume()
     recorded = record.read(resumed) if resumed else None
     if recorded:
@@ -99,8 +100,8 @@ def _run(
     recorded: Mapping[str, Any] | None,
     arguments: list[str],
 ) -> int:
-    from caviar.reports.progress import Lines
     from caviar.reports.table import exit_status, print_summary
+    from caviar.reports.view import make_view
     from caviar.sweep.jobs import JobMaker
     from caviar.sweep.loop import Limits, Loop
     from caviar.trials import Failed
@@ -115,12 +116,14 @@ def _run(
     record.write(folder, {**described, "n_trials": n_trials})
     for number in study.orphans:
         folders.give_up(Failed(number, "Interrupted: the sweep's process was killed"))
+    earlier = study.current() if recorded else []
+    view = make_view(folder, settings, n_trials, executor.lanes, earlier)
     loop = Loop(
         study,
         executor,
         n_trials,
         JobMaker(composer, folders, settings.metric),
-        Lines(folder, n_trials, executor.lanes, settings),
+        view,
         Limits(
             settings.retries,
             settings.trial_timeout,
@@ -130,7 +133,10 @@ def _run(
         owner,
         folders,
     )
-    outcome = loop.run()
+    try:
+        outcome = loop.run()
+    finally:
+        view.close()
     print_summary(folder, study.current(), space, settings, outcome)
     return exit_status(study.current(), outcome)
 
@@ -196,6 +202,9 @@ def read_space(
             "hydra.sweeper.params={}: the space is empty; name a hyperparameter, "
             "as in 'optimizer.lr=tag(log, interval(1e-4, 1e-1))'"
         )
+    for name in (settings.check, settings.build):
+        if name:
+            check_target(name, import_it=False)  # a name to call, as a _target_ is
     check = get_method(settings.check) if settings.check else None
     for base in composer.check(space):
         if check is not None:

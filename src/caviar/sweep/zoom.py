@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm, rankdata
 
 from caviar.errors import UsageError
 from caviar.space.grammar import as_override
@@ -125,14 +126,14 @@ def zoom(space: Space, trials: Sequence[Tried], beyond: bool = True, seed: int =
     coordinates = Coordinates(space)
     points = np.array([coordinates.point(trial.values) for trial in complete])
     failed = [coordinates.point(trial.values) for trial in trials if trial.loss is None]
-    smooth = tempered(losses)
     if failed:
-        # Where training broke down is no place to go: as bad as the worst.
         points = np.vstack([points, failed])
-        smooth = np.append(smooth, [smooth.max()] * len(failed))
     rng = np.random.default_rng(seed)
-    taken = _most_telling(smooth, rng)
-    surrogate = Surrogate(points[taken], smooth[taken], coordinates.groups)
+    taken = _most_telling(losses, len(failed), rng)
+    smooth, surrogate = min(
+        (_fitted(points, form(losses), taken, coordinates.groups) for form in (tempered, scored)),
+        key=lambda pair: _confusion(pair[1], losses, taken),
+    )
     error = surrogate.left_out() - smooth[taken]
     fit = 1 - float((error**2).mean() / smooth[taken].var())
     if fit < LEAST_FIT:
@@ -146,7 +147,8 @@ def zoom(space: Space, trials: Sequence[Tried], beyond: bool = True, seed: int =
     reader = _Reader(coordinates, surrogate, minima, best, lead, beyond, rng)
     lines = [reader.line(h) for h in space.hyperparameters]
     found = _prune(space, [line for line in lines if line is not None], best.values, fit)
-    if found.volume > 0.8 and not any(line.kind in {"moved", "fixed"} for line in found.lines):
+    changed = {"moved", "widened", "fixed"} & {line.kind for line in found.lines}
+    if found.volume > 0.8 and not changed:
         raise _thin(f"the best may still lie in {min(found.volume, 1):.0%} of the space")
     return found
 
@@ -163,6 +165,31 @@ def tempered(losses: Array) -> Array:
     knee = high + 3 * unit
     over = np.maximum(losses - knee, 0) / unit
     return np.where(losses > knee, knee + unit * np.log1p(over), losses)
+
+
+def scored(losses: Array) -> Array:
+    """The normal scores of the losses' ranks: it brings out small differences between good trials."""
+    return norm.ppf((rankdata(losses) - 0.5) / len(losses))
+
+
+def _fitted(
+    points: Array, smooth: Array, taken: NDArray[np.intp], groups: list[int]
+) -> tuple[Array, Surrogate]:
+    # Where training broke down is no place to go: as bad as the worst.
+    smooth = np.append(smooth, [smooth.max()] * (len(points) - len(smooth)))
+    return smooth, Surrogate(points[taken], smooth[taken], groups)
+
+
+def _confusion(surrogate: Surrogate, losses: Array, taken: NDArray[np.intp]) -> float:
+    """How badly the better half of the trials is ranked, each by the others: 0 (well) to 2."""
+    good = np.flatnonzero(taken < len(losses))
+    known = losses[taken[good]]
+    good = good[known <= np.median(losses)]
+    ranks = rankdata(surrogate.left_out()[good]), rankdata(losses[taken[good]])
+    spread = [float(np.std(rank)) for rank in ranks]
+    if min(spread) == 0:
+        return 1.0
+    return 1 - float(np.corrcoef(*ranks)[0, 1])
 
 
 class _Reader:
@@ -365,11 +392,12 @@ def _options(line: Line | None) -> list[Any]:
     return list(line.now.options if isinstance(line.now, Choice) else line.now.values)  # type: ignore
 
 
-def _most_telling(losses: Array, rng: np.random.Generator) -> NDArray[np.intp]:
+def _most_telling(losses: Array, failed: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Rows for the surrogate: all, or, of very many, the best half and others by chance."""
-    if len(losses) <= MOST:
-        return np.arange(len(losses))
-    order = np.argsort(losses)
+    count = len(losses) + failed
+    if count <= MOST:
+        return np.arange(count)
+    order = np.append(np.argsort(losses), np.arange(len(losses), count))
     rest = rng.choice(order[MOST // 2 :], MOST - MOST // 2, replace=False)
     return np.concatenate([order[: MOST // 2], rest])
 

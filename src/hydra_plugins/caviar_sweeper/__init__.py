@@ -62,8 +62,8 @@ class CaviarSweeperConfig:
     n_trials: int | None = None
     metric: str | None = None
     direction: Any = "minimize"
-    params: dict[str, Any] = field(default_factory=dict)
-    when: dict[str, Any] = field(default_factory=dict)
+    params: Any = field(default_factory=dict)  # null clears a space that a config has
+    when: Any = field(default_factory=dict)
     sampler: Any = MISSING
     pruner: Any = field(default_factory=dict)
     engine: str = "solo"
@@ -134,7 +134,7 @@ _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
         "local": {
             "_target_": "caviar.executors.local.LocalExecutor",
             "workers": None,
-            "gpus_per_trial": 1,
+            "gpus_per_trial": None,
             "threads": None,
             "devices": None,
         },

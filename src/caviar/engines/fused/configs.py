@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from caviar.configs import update
 from caviar.experiment import NotFusibleError
 from caviar.runs.config import resolved, to_yaml
+from caviar.security import allow
 from caviar.trials import Base, Job
 
 Plain = dict[str, Any]
@@ -61,6 +62,7 @@ class PlainConfigs:
             return
         self.pickled[base.id] = base.pickled
         whole = pickle.loads(base.pickled)
+        allow(whole.get("allow"))
         hydra = DictConfig({"hydra": whole.hydra})
         with read_write(whole), open_dict(whole):
             del whole["hydra"]

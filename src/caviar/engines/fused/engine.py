@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from caviar.engines.base import Inbox, Send
+from caviar.engines.fused.calibration import choose
 from caviar.engines.fused.configs import PlainConfigs
 from caviar.engines.fused.files import (
     BEST,
@@ -39,6 +40,9 @@ log = logging.getLogger(__name__)
 _SHOWN_EVERY = 1.0
 """Seconds between two writings of a running trial's metrics.csv."""
 
+MOST = 64
+"""Lanes of a stack, where nothing else is said or measured."""
+
 _LEFT_WAITING = 60.0
 """Seconds after which a group that others have outnumbered gets its tick."""
 
@@ -61,11 +65,12 @@ class _Run:
 
 @dataclass
 class _Group:
-    """Trials that may share a stack."""
+    """Trials that may share a stack of at most ``most`` lanes; 0: they go by solo."""
 
     stack: Stack | None = None
     waiting: list[_Run] = field(default_factory=list)
     runs: dict[int, _Run] = field(default_factory=dict)
+    most: int = MOST
     ticked: float = field(default_factory=time.monotonic)
     small_for: int = 0
 
@@ -83,7 +88,8 @@ class Fused:
     Args:
         task: the function that a solo trial calls.
         recipe: config, plain and resolved -> `Recipe`.
-        lanes: trials in a stack at most; halved when memory runs out.
+        lanes: trials in a stack at most, halved when memory runs out; None: as many as pay.
+        auto: find out for each kind of trial whether lanes pay at all, and run it by solo if not.
         keep: how many trials, the best of this worker, keep their checkpoint; None for all.
 
     Attributes:
@@ -94,10 +100,13 @@ class Fused:
         self,
         task: Task,
         recipe: Callable[[Mapping[str, Any]], Recipe],
-        lanes: int = 64,
+        lanes: int | None = None,
         keep: int | None = 16,
+        auto: bool = False,
     ) -> None:
-        self._most = lanes
+        self._given = lanes
+        self._most = lanes or MOST
+        self._auto = auto
         self._keep = keep
         self._recipe = recipe
         self._solo = Solo(task)
@@ -107,7 +116,8 @@ class Fused:
         self._best: BestFew | None = None
         self._reasons: set[str] = set()
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.lanes = self._room(1)
+        # Until a kind of trial is known to be fusible, one job at a time: nothing waits in vain.
+        self.lanes = 1
         self.lane_ticks = self.busy_lane_ticks = 0
 
     def serve(self, inbox: Inbox, send: Send) -> None:
@@ -129,11 +139,9 @@ class Fused:
                 self._writer.check()
         finally:
             self._writer.close()
-
-    def _room(self, groups: int) -> int:
-        # Half as many again as there are lanes: the next trials are here when lanes become free. More
-        # where there are several groups, so that each finds enough to fill its stack.
-        return self._most * min(groups, 4) + self._most // 2
+            if self.lane_ticks:
+                share = self.busy_lane_ticks / self.lane_ticks
+                log.info("%d lane-epochs, lanes busy %.1f %%", self.busy_lane_ticks, 100 * share)
 
     def _count(self) -> int:
         return sum(group.count for group in self._groups.values()) + len(self._alone)
@@ -176,20 +184,40 @@ class Fused:
             self._writer.do(folder.begin)
             self._fail(job, folder, error, began)
             return
+        group = self._group(training)
+        if not group.most:
+            self._alone.append(job)
+            return
         folder.files = recipe.files
         result.seed = recipe.seed
         self._best = self._best or BestFew(self._keep, recipe.direction)
         self._writer.do(folder.begin)
-        group = self._groups.get(training.key)
-        if group is None:
-            group = self._groups[training.key] = _Group()
-            self._announce()
         saved = _saved(job.resume_from)
         group.waiting.append(_Run(job, training, folder, began, saved))
         self._send(Started(job.number))
 
+    def _group(self, training: Training) -> _Group:
+        """The group that a training belongs to."""
+        group = self._groups.get(training.key)
+        if group is None:
+            most = self._most
+            if self._auto or self._given is None:
+                choice = choose(training, self._given, self._device)
+                most = choice.lanes if self._auto else choice.lanes or self._most
+            group = self._groups[training.key] = _Group(most=most)
+            self._announce()
+        return group
+
     def _announce(self) -> None:
-        lanes = self._room(len(self._groups))
+        """Tell how many jobs there is room for.
+
+        Half as many again as there are lanes: the next trials are here when lanes become free. More
+        where there are several groups, so that each finds enough to fill its stack.
+        """
+        sizes = sorted(
+            (min(group.most, self._most) for group in self._groups.values()), reverse=True
+        )
+        lanes = max(1, sum(sizes[:4]) + (sizes[0] // 2 if sizes else 0))
         if lanes != self.lanes:
             self.lanes = lanes
             self._send(Ready(lanes=lanes))
@@ -221,7 +249,9 @@ class Fused:
 
     def _fill(self, group: _Group) -> Stack:
         """Bring the group's stack to the size that its trials need, and fill its free lanes."""
-        wanted = min(1 << (group.count - 1).bit_length(), self._most)
+        # A lane that is free computes all the same; a few are left, not to resize at every arrival.
+        grain = max(1, group.count // 8)
+        wanted = min(-(-group.count // grain) * grain, group.most, self._most)
         stack = group.stack
         coming = [run.training for run in group.waiting[:wanted]]
         group.small_for = group.small_for + 1 if stack and wanted < stack.lanes else 0
@@ -374,6 +404,7 @@ class Fused:
 
     def _halve(self, group: _Group, error: BaseException) -> None:
         """Go on with half as many lanes; what was on them keeps its place."""
+        self._most = min(self._most, group.most)
         if self._most == 1:
             run = next(iter(group.runs.values()), None) or group.waiting.pop(0)
             group.runs.clear()

@@ -112,9 +112,9 @@ def dropout(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:
     if not state.training:
         return x
     p = _a_lane(state.values[f"{name}.p"], x)
-    # The bits are uniform on [-32768, 32767].
-    kept = state.bits[name] >= p * 65536 - 32768
-    return x * (kept / (1 - p))
+    # The bits are uniform on [-32768, 32767]; compared with their own kind, they are not widened.
+    limit = (p * 65536 - 32768).round().clamp(max=32767).to(torch.int16)
+    return x * ((state.bits[name] >= limit).to(x.dtype) * (1 / (1 - p)))
 
 
 def embedding(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:

@@ -276,14 +276,11 @@ def _units_before(chain: Chain, dropout: str) -> int | None:
 
 
 def kind_of_width(units: int) -> int:
-    """The next of 8, 32, 128, 512, …: networks up to the same one share a stack.
+    """The next power of two, at least 16: networks up to the same one share a stack.
 
     Units that are 0 cost time, but so does a stack with few lanes.
     """
-    size = 8
-    while size < units:
-        size *= 4
-    return size
+    return max(16, 1 << (units - 1).bit_length())
 
 
 def widest(plans: Iterable[Plan]) -> Shapes:
