@@ -87,7 +87,7 @@ def train(
     extra = options.pop("callbacks", [])
     seed_everything(3, verbose=False)
     module = module()
-    panda = Panda(str(folder), metric="val/loss", direction="minimize", **options)
+    panda = Panda(str(folder), metric="val/loss", direction="minimize", look_every=0, **options)
     trainer = Trainer(
         max_epochs=epochs,
         accelerator="cpu",
