@@ -7,7 +7,12 @@ from typing import Annotated
 
 import typer
 
-Sweep = Annotated[str, typer.Argument(help="The sweep: its folder.")]
+from caviar.commands.names import complete_sweep
+
+Sweep = Annotated[
+    str,
+    typer.Argument(help="The sweep: its folder, its name, latest.", autocompletion=complete_sweep),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -32,12 +37,13 @@ def zoom_command(
     ] = False,
 ) -> None:
     """Example: caviar zoom outputs/sweeps/first --name second"""
+    from caviar.runs.find import find_sweep
     from caviar.runs.folder import check_name
     from caviar.sweep.finished import open_sweep
     from caviar.sweep.zoom import zoom
     from caviar.sweep.zoomed_space import config_of, write_space
 
-    opened = open_sweep(sweep)
+    opened = open_sweep(find_sweep(sweep))
     name = name or f"zoom_{opened.folder.resolve().name}"
     check_name(name)
     found = zoom(opened.space, opened.tried())
@@ -55,7 +61,7 @@ def confirm_command(
     test: Annotated[bool, typer.Option(help="Evaluate the test part, if nobody has.")] = True,
 ) -> None:
     """Example: caviar confirm outputs/sweeps/first --top 5 --seeds 10"""
+    from caviar.runs.find import find_sweep
     from caviar.sweep.confirming import confirm
 
-    folder = Path(sweep)
-    confirm(folder, top, seeds, test)
+    confirm(find_sweep(sweep), top, seeds, test)
