@@ -12,6 +12,7 @@ from caviar.errors import UsageError
 COMMANDS = [
     "dashboard",
     "logs",
+    "panda",
     "runs",
     "search",
     "status",

@@ -154,6 +154,8 @@ def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score
     from project.callbacks.epoch_seed import EpochSeed
 
     callbacks = _each(config.get("callbacks"))
+    if config.get("panda"):
+        callbacks.insert(0, caviar.instantiate(config.panda, _convert_="all"))
     loggers = _each(config.get("logger"))
     for logger in loggers:
         logger.log_hyperparams(resolved(config))

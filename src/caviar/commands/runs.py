@@ -252,6 +252,7 @@ def best(
     from caviar.runs.compare import best_of, sign
     from caviar.runs.find import find_sweep, inside, read_sweep_file
     from caviar.runs.folder import Result
+    from caviar.runs.select import matching
 
     options_refused([sweep])
     one_format(ckpt=ckpt, path=path, json=as_json)
@@ -260,7 +261,7 @@ def best(
     if signed is None:
         raise UsageError(f"sweep={folder.name}: several objectives have no one best; see runs list")
     _, rows = _rows([str(folder)])
-    found = best_of(_where(rows, where), signed)
+    found = best_of(matching(rows, where), signed)
     if found is None:
         raise UsageError(
             f"sweep={folder.name}: no trial of it is complete"
@@ -406,82 +407,16 @@ def _rows(sweeps: list[str] | None) -> tuple[list[Path], Any]:
     return folders, rows
 
 
-def _where(rows: Any, where: str | None) -> list[Any]:
-    from caviar.runs.where import parse
-
-    if where is None:
-        return rows.rows
-    condition = _with_configs(rows, lambda: parse(where, rows.columns()))
-    return [row for row in rows.rows if condition(row.get)]
-
-
 def _choose(
     rows: Any, where: str | None, sort: str | None, columns: str | None, all_columns: bool
 ) -> tuple[list[Any], list[str]]:
     """The runs that are shown, in order, and the columns."""
-    from caviar.runs.where import resolve
+    from caviar.runs.select import columns_named, in_order, matching
 
-    shown = _sorted(_where(rows, where), rows, sort)
-    if columns is None:
-        return shown, rows.columns() if all_columns else rows.varying(shown)
-    names = [name.strip() for name in columns.split(",") if name.strip()]
-    if not names:
-        raise usage_error("columns", columns, "names no column")
-    chosen = _with_configs(rows, lambda: [resolve("columns", n, rows.columns()) for n in names])
-    return shown, list(dict.fromkeys(chosen))
-
-
-def _sorted(shown: list[Any], rows: Any, sort: str | None) -> list[Any]:
-    from caviar.runs.where import resolve
-
-    if sort is None:
-        # Newest first; of those that began in the same moment, the higher number.
-        def age(row: Any) -> tuple[str, int]:
-            return str(row.facts["started"] or ""), row.facts["number"] or 0
-
-        return sorted(shown, key=age, reverse=True)
-    if sort == "best":
-        return _best_first(shown)
-    down = sort.startswith("-")
-    name = sort[1:] if down else sort
-    column = _with_configs(rows, lambda: resolve("sort", name, rows.columns()))
-
-    def rank(row: Any) -> tuple[int, Any]:
-        value = row.get(column)
-        return (0, value) if isinstance(value, int | float) else (1, str(value))
-
-    known = [row for row in shown if row.get(column) == row.get(column) is not None]
-    lacking = [row for row in shown if not row.get(column) == row.get(column) is not None]
-    return sorted(known, key=rank, reverse=down) + lacking
-
-
-def _best_first(shown: list[Any]) -> list[Any]:
-    from caviar.runs.compare import scored, sign
-    from caviar.runs.find import read_sweep_file
-
-    signs: dict[Path, int | None] = {}
-    for row in shown:
-        folder = row.folder.parent.parent
-        if row.facts["sweep"] is not None and folder not in signs:
-            signs[folder] = sign(read_sweep_file(folder))
-    if None in signs.values():
-        raise usage_error("sort", "best", "a sweep has several objectives; name a column")
-    if len(set(signs.values())) > 1:
-        raise usage_error("sort", "best", "some sweeps minimize, others maximize; name a column")
-    signed = next(iter(signs.values()), 1) or 1
-    ranked = sorted(filter(scored, shown), key=lambda row: signed * row.facts["value"])
-    return ranked + [row for row in shown if not scored(row)]
-
-
-def _with_configs(rows: Any, look: Any) -> Any:
-    """Look a column up; where it is none so far, once more with every key of the configs."""
-    from caviar.runs.index import add_configs
-
-    try:
-        return look()
-    except UsageError:
-        add_configs(rows)
-        return look()
+    shown = in_order(matching(rows, where), rows, sort)
+    if columns is not None:
+        return shown, columns_named(rows, columns)
+    return shown, rows.columns() if all_columns else rows.varying(shown)
 
 
 def _show_sweep(folder: Path, form: str) -> None:

@@ -103,7 +103,10 @@ def shorten(columns: Sequence[str]) -> list[str]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split()) if any(c in text for c in "\t\n\r\v\f") else text
+    # What a run wrote is neither to break a row nor to steer a terminal.
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
 
 
 def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None) -> None:
@@ -125,10 +128,5 @@ def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: st
         )
     for row in rows:
         cells = [_one_line(short(value)) for value in row]
-        table.add_row(*(Text(_visible(cell), style=COLOURS.get(cell, "")) for cell in cells))
+        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in cells))
     Console().print(table)
-
-
-def _visible(text: str) -> str:
-    # What a run wrote is not to steer the terminal.
-    return "".join(c if c.isprintable() else "�" for c in text)

@@ -89,7 +89,8 @@ class Rows:
 
         Of each run's metrics there is the score alone; the others are there by name.
         """
-        always = {"run", "state"} | {c for row in shown for c in row.facts if c[:5] == "value"}
+        values = {c for row in shown for c in row.facts if c[:5] == "value"} or {"value"}
+        always = {"run", "state"} | values
         never = {c for row in shown for c in row.metrics} | {"started", *LAST} - {"error"}
 
         def varies(column: str) -> bool:
@@ -130,21 +131,25 @@ def add_configs(rows: Rows, root: Path | None = None) -> None:
     root = root or outputs_root()
     path = root / CONFIGS
     known = _remembered(path)
+    changed = False
     for row in rows.rows:
         file = row.folder / names.CONFIG
         key = str(row.folder)
         try:
             stamp = _stamp(file)
-            entry = known.get(key)
-            if not entry or entry[0] != stamp:
+            entry: Any = known.get(key)
+            if not _holds(entry, stamp, 1):
                 flat = dict(_flat(yaml.load(file.read_bytes(), Loader=_Loader)))
-                entry = known[key] = [stamp, _plain(flat)]
+                entry = [stamp, [_plain(flat)]]
+                known[key] = entry
+                changed = True
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
             if not isinstance(error, FileNotFoundError):
                 rows.problems.append(f"{file}: not readable ({' '.join(str(error).split())})")
             continue
-        row.config = entry[1]
-    _remember(path, known)
+        row.config = entry[1][0]
+    if changed:
+        _remember(path, known)
 
 
 def read_tags(folder: Path) -> list[str]:
@@ -171,8 +176,8 @@ def _read(groups: Sequence[tuple[str | None, Path]], root: Path, whole: bool) ->
         try:
             # Before the file is read: if it is replaced in between, the next look reads it again.
             stamp = [*_stamp(f"{key}/{names.RESULT}"), *_stamp_if_any(f"{key}/{TAGS}")]
-            entry = known.get(key)
-            if not entry or entry[0] != stamp:
+            entry: Any = known.get(key)
+            if not _holds(entry, stamp, 4):
                 changed = True
                 entry = [stamp, _cells(sweep, folder)]
             row = _row(entry[1], folder)
@@ -194,6 +199,14 @@ def _read(groups: Sequence[tuple[str | None, Path]], root: Path, whole: bool) ->
     if changed:
         _remember(root / INDEX, fresh)
     return Rows(rows, problems)
+
+
+def _holds(entry: Any, stamp: list[int], parts: int) -> bool:
+    """Whether an entry of the index is of these files, and of the shape that it is to have."""
+    if not isinstance(entry, list) or len(entry) != 2 or entry[0] != stamp:
+        return False
+    held = entry[1]
+    return isinstance(held, list) and len(held) == parts and all(isinstance(h, dict) for h in held)
 
 
 def _trials(sweep: Path) -> list[Path]:
@@ -321,9 +334,10 @@ def _stamp_if_any(path: str) -> list[int]:
 def _remembered(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_bytes())
-        return data["runs"] if data["schema"] == SCHEMA else {}
+        runs = data["runs"] if data["schema"] == SCHEMA else {}
     except (OSError, ValueError, LookupError, TypeError):
         return {}
+    return runs if isinstance(runs, dict) else {}
 
 
 def _remember(path: Path, runs: dict[str, Any]) -> None:

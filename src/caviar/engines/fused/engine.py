@@ -139,6 +139,9 @@ class Fused:
                 self._writer.check()
         finally:
             self._writer.close()
+            if self.lane_ticks:
+                share = self.busy_lane_ticks / self.lane_ticks
+                log.info("%d lane-epochs, lanes busy %.1f %%", self.busy_lane_ticks, 100 * share)
 
     def _count(self) -> int:
         return sum(group.count for group in self._groups.values()) + len(self._alone)
