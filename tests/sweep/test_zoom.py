@@ -29,7 +29,7 @@ def places(space: Space, values: list[dict]) -> np.ndarray:
     return np.array([[position(h, v[h.name]) for h in space.hyperparameters] for v in values])
 
 
-def random_case(kind: str, rng: np.random.Generator, noise: float = 0.02, count: int = 64):
+def random_case(kind: str, rng: np.random.Generator, noise: float = 0.01, count: int = 64):
     """Trials on a random quadratic or ridge over 2 to 4 hyperparameters, and its optimum.
 
     A ridge runs askew through the space, and is 10 to 100 times flatter along than across.
