@@ -116,15 +116,20 @@ class Loop:
         self.executor.judge = self._judge
         with self._signals():
             try:
+                events: list[Event] = []
                 while self._more() or self._running or self._again:
-                    self._submit()
-                    events = self.executor.events(timeout=0.2)
+                    # What is told and what is asked next are one write, on disk before any of it runs.
                     with self.study.one_write():
                         for event in events:
                             self._handle(event)
+                        ready = self._ready()
+                    self._submit(ready)
                     self._watch_clock()
                     self._obey()
                     self.view.tick()
+                    if self._stopping:
+                        break
+                    events = self.executor.events(timeout=0.2)
             except OSError as error:
                 # Nothing can be told any more; what is running will be done again by a resume.
                 self.outcome.stopped = f"the sweep cannot write its journal: {error}"
@@ -134,18 +139,20 @@ class Loop:
     def _more(self) -> bool:
         return self.study.places < self.n_trials and not self._draining and not self._stopping
 
-    def _submit(self) -> None:
-        """Fill the free lanes. What is asked is on disk before any of it runs."""
+    def _ready(self) -> list[tuple[Asked, int]]:
+        """What the free lanes get next: trials to try again, then new ones."""
         free = self.executor.lanes - len(self._running)
-        if free <= 0 or self._stopping:
-            return
+        ending = self._stop_at is not None and monotonic() >= self._stop_at
+        if free <= 0 or ending or self._requests:
+            return []
         ready, self._again = self._again[:free], self._again[free:]
-        if self._more() and len(ready) < free:
-            with self.study.one_write():
-                while self._more() and len(ready) < free:
-                    asked = self.study.ask()
-                    self.view.asked(asked)
-                    ready.append((asked, 0))
+        while self._more() and len(ready) < free:
+            asked = self.study.ask()
+            self.view.asked(asked)
+            ready.append((asked, 0))
+        return ready
+
+    def _submit(self, ready: list[tuple[Asked, int]]) -> None:
         for asked, attempt in ready:
             now = monotonic()
             self._running[asked.number] = _Running(asked, attempt, now, now)
