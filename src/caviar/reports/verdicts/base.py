@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -44,7 +45,7 @@ class Evidence:
     """The tables of one sweep, as verdicts read them.
 
     Attributes:
-        name: the sweep's name, as commands take it.
+        name: the sweep's folder, as commands take it.
         settings: what ``sweep.yaml`` holds.
         space: what was searched.
         directions: one an objective.
@@ -69,7 +70,7 @@ class Evidence:
         trials = sweep.trials.copy()
         trials["tested"] = [bool(sweep.run(n).result.facts.get("tested")) for n in trials.index]
         found = cls(
-            sweep.folder.name,
+            _as_argument(sweep.folder),
             sweep.settings,
             sweep.space,
             sweep.directions,
@@ -162,6 +163,12 @@ class Evidence:
                 int(n): group.to_numpy(float) for n, group in table.groupby(level="trial")
             }
         return cache[metric]
+
+
+def _as_argument(folder: Path) -> str:
+    """A folder as a command run from here takes it."""
+    here, whole = Path.cwd(), folder.resolve()
+    return shlex.quote(str(whole.relative_to(here) if whole.is_relative_to(here) else whole))
 
 
 def vars_of(evidence: Evidence) -> dict[str, Any]:
