@@ -7,11 +7,11 @@ from caviar.reports.verdicts.base import Evidence, Verdict, short
 NAME = "best near an edge"
 FEWEST = 10
 BEST = 0.1  # share of the range, on the hyperparameter's own scale
-REST = 0.25
+REST = 0.18
 
 
 def edge(evidence: Evidence) -> Verdict:
-    """Warn where the best is in the outer tenth, and most of the top trials in the same outer quarter."""
+    """Warn where the best is in the outer tenth, and most of the top trials close to it too."""
     if len(evidence.complete) < FEWEST or not evidence.numeric:
         return Verdict(
             NAME, "unknown", f"fewer than {FEWEST} complete trials of numbers to judge by."
