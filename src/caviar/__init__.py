@@ -3,6 +3,7 @@
 What a task may use: `main` (the entry), `instantiate` (an allowlisted `hydra.utils.instantiate`),
 `report` and `record` (what the run tells), `run_dir` (where it may write), `resume_from` (where an
 earlier try of it left checkpoints), `TrialPruned`, `TrialInterrupted`, `UsageError`.
+To look at what came of it: `load` (a sweep as pandas tables).
 """
 
 from importlib import import_module
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         resume_from,
         run_dir,
     )
+    from caviar.runs.load import load
     from caviar.security import instantiate
 
 _HOMES = {
@@ -28,6 +30,7 @@ _HOMES = {
     "TrialPruned": "caviar.runs.active",
     "UsageError": "caviar.errors",
     "instantiate": "caviar.security",
+    "load": "caviar.runs.load",
     "main": "caviar.entry",
     "record": "caviar.runs.active",
     "report": "caviar.runs.active",
@@ -42,6 +45,7 @@ __all__ = [
     "TrialPruned",
     "UsageError",
     "instantiate",
+    "load",
     "main",
     "record",
     "report",

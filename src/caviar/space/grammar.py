@@ -78,6 +78,16 @@ def as_override(name: str, value: Any) -> str:
     )
 
 
+def as_text(hyperparameter: Hyperparameter) -> str:
+    """The text that `read` reads back as this hyperparameter."""
+    if not isinstance(hyperparameter, Choice):
+        return str(hyperparameter)
+    options = [as_override("x", option).partition("=")[2] for option in hyperparameter.options]
+    # Hydra's choice(…) takes no null; its short form, a list with commas, does.
+    short = None in hyperparameter.options
+    return ",".join(options) if short else f"choice({', '.join(options)})"
+
+
 def _hyperparameter(override: Override) -> Hyperparameter:
     # A leading + stays with the name: it says that the config does not have the key yet.
     name = override.get_key_element()

@@ -90,7 +90,8 @@ class Interval:
 
     def __str__(self) -> str:
         text = f"interval({self.low}, {self.high})"
-        return text if self.scale is LINEAR else f"tag({self.scale.name}, {text})"
+        text = text if self.scale is LINEAR else f"tag({self.scale.name}, {text})"
+        return f"int({text})" if self.integer else text
 
     @property
     def study_name(self) -> str:
