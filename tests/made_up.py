@@ -1,8 +1,7 @@
-"""Made-up sweeps: run folders with the files that real ones have, and scores by a given function."""
+"""Made-up sweeps: folders as a real one leaves them, with values that a test chooses."""
 
-import csv
-import io
-import math
+from __future__ import annotations
+
 import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,196 +12,146 @@ from caviar.runs import folder as names
 from caviar.runs.config import to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result
-from caviar.runs.sweep_folder import SWEEP, trial_folder
 from caviar.space.grammar import as_override, read
 from caviar.space.space import Space
 
 SPACE = {
     "optimizer.lr": "tag(log, interval(1e-4, 1e-1))",
+    "optimizer.momentum": "tag(reverse_log, interval(0.5, 0.99))",
     "model.width": "int(tag(log, interval(16, 128)))",
-    "model.activation": "choice(relu, tanh)",
+    "model.activation": "choice(relu, gelu)",
 }
 
-BEGAN = datetime(2026, 1, 5, 12, tzinfo=UTC)
+BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
-
-def accuracy(params: Mapping[str, Any]) -> float:
-    """Best at lr 0.01; a wider model is a little better."""
-    away = math.log10(params["optimizer.lr"]) + 2
-    return 0.95 - 0.1 * away**2 + 0.0002 * params["model.width"]
-
-
-def every_state(number: int) -> str:
-    """Of ten trials, one failed, two are pruned, one is still running, the others are complete."""
-    return {3: "FAIL", 5: "PRUNED", 7: "PRUNED", 9: "RUNNING"}.get(number % 10, "COMPLETE")
-
-
-def all_complete(number: int) -> str:
-    """Every trial is complete."""
-    return "COMPLETE"
+Value = Callable[[dict[str, Any]], "float | list[float]"]
 
 
 def make_sweep(
     folder: Path,
-    n: int = 10,
+    value: Value = lambda params: params.get("optimizer.lr", 0.5),
+    n_trials: int = 8,
     *,
-    value: Callable[[Mapping[str, Any]], float | list[float]] = accuracy,
-    state: Callable[[int], str] = every_state,
     space: Mapping[str, str] = SPACE,
-    when: Mapping[str, Any] | None = None,
+    when: Mapping[str, Mapping[str, Any]] | None = None,
     direction: str | list[str] = "maximize",
     metric: str | None = "val/acc",
-    epochs: int = 4,
-    curve: Callable[[Mapping[str, Any], int], Mapping[str, float]] | None = None,
+    states: Mapping[int, str] | None = None,
+    epochs: int = 3,
+    checkpoints: bool = True,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
-    change: Callable[[int, Result], None] | None = None,
-    error: Callable[[int], str] = lambda _: "FloatingPointError: train/loss is nan at epoch 1",
-    checkpoints: bool = True,
 ) -> Path:
-    """Make a sweep's folder with ``n`` trials, drawn at random from a space.
+    """Write a sweep's folder and return it.
 
     Args:
-        folder: where to; its parents are made.
-        n: how many trials.
-        value: params -> the score of a complete trial.
-        state: number -> RUNNING, COMPLETE, PRUNED or FAIL.
-        space, when, direction, metric, settings: what ``sweep.yaml`` holds.
-        epochs: rows of ``metrics.csv`` of a complete trial; the others have half of them.
-        curve: params, epoch -> that row's metrics; where it is None, one that rises to the score.
-        seed: of the draws.
-        change: gets each trial's number and its Result before that is written, to change it.
-        error: number -> the last line of a failed trial's traceback.
-        checkpoints: whether complete trials leave a ``best.ckpt`` (empty).
+        folder: where; its parents are made.
+        value: a trial's value, or values, from its hyperparameters.
+        n_trials: how many trials.
+        states: number -> PRUNED, FAIL or RUNNING; every other trial is COMPLETE.
+        epochs: rows of each ``metrics.csv``; a pruned or running trial has one. 0 writes no such file.
+        settings: what ``sweep.yaml`` shall hold otherwise.
     """
-    folder.mkdir(parents=True)
-    hyperparameters = read(space, []).hyperparameters
-    searched = Space.build(hyperparameters, when or {}, lambda _: None)
+    reading = read(space, [])
+    searched = Space.build(reading.hyperparameters, when or {}, lambda _: None)
+    (folder / "trials").mkdir(parents=True)
     described = {
         "schema": 1,
-        "n_trials": n,
+        "n_trials": n_trials,
         "metric": metric,
         "direction": direction,
-        "space": dict(space),
-        "when": {k: dict(v) for k, v in (when or {}).items()},
-        "enqueue": [],
+        "space": {h.name: str(h) for h in searched.hyperparameters},
+        "when": {
+            name: {p: list(v) for p, v in c.items()} for name, c in searched.conditions.items()
+        },
         "sampler": {"_target_": "caviar.sweep.samplers.RandomSampler", "seed": seed},
-        "pruner": {},
         "engine": "solo",
         "executor": {"_target_": "caviar.executors.local.LocalExecutor", "workers": 2},
-        "retries": 1,
         "storage": "study.journal",
         "command": ["python", "-m", "project.train", "-m"],
         "folder": str(folder.parent),
         "overrides": [],
-        "versions": {"python": "3.11.7", "torch": "2.9.0"},
+        "versions": {"python": "3.11.7", "caviar": "0.1.0", "torch": "2.13.0+cpu"},
         "git_commit": "0" * 40,
         **(settings or {}),
     }
-    write_atomic(folder / SWEEP, to_yaml(described))
-    source = random.Random(seed)
-    for number in range(n):
-        params = {
-            name.lstrip("+"): drawn
-            for name, drawn in searched.draw(lambda h: h.from_unit(source.random())).items()
-        }
-        run = trial_folder(folder, number)
-        run.mkdir(parents=True)
-        _make_run(
-            run,
-            number,
-            params,
-            value,
-            state(number),
-            metric,
-            epochs,
-            curve,
-            change,
-            error,
-            checkpoints,
+    write_atomic(folder / "sweep.yaml", to_yaml(described))
+    random_numbers = random.Random(seed)
+    for number in range(n_trials):
+        params = searched.draw(lambda h: h.from_unit(random_numbers.random()))
+        params = {name.lstrip("+"): drawn for name, drawn in params.items()}
+        make_run(
+            folder / "trials" / f"{number:04}",
+            (states or {}).get(number, "COMPLETE"),
+            value=value(params),
+            params=params,
+            number=number,
+            metric=metric,
+            epochs=epochs,
+            checkpoint=checkpoints,
         )
     return folder
 
 
-def make_run(folder: Path, value: float = 0.9, params: Mapping[str, Any] | None = None) -> Path:
-    """Make the folder of a complete single run."""
+def make_run(
+    folder: Path,
+    state: str = "COMPLETE",
+    *,
+    value: float | list[float] = 0.5,
+    params: Mapping[str, Any] | None = None,
+    number: int | None = None,
+    metric: str | None = "val/acc",
+    epochs: int = 3,
+    checkpoint: bool = True,
+    error: str = "FloatingPointError: train/loss is nan at epoch 0",
+    config: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write one run's folder and return it."""
     folder.mkdir(parents=True)
-    _make_run(
-        folder, None, params or {}, lambda _: value, "COMPLETE", "val/acc", 3, None, None, str, True
-    )
-    return folder
-
-
-def config_of(params: Mapping[str, Any]) -> dict[str, Any]:
-    """A config with these values, by dotted key, and a few that never change."""
-    config: dict[str, Any] = {"seed": 0, "trainer": {"max_epochs": 4}, "model": {"depth": 2}}
-    for name, value in params.items():
+    params = dict(params or {})
+    ended = state in ("COMPLETE", "PRUNED", "FAIL")
+    has_value = state in ("COMPLETE", "PRUNED")
+    first = value[0] if isinstance(value, list) else value
+    resolved: dict[str, Any] = {"seed": 0, "trainer": {"max_epochs": epochs}, **(config or {})}
+    for name, drawn in params.items():
+        node = resolved
         *parents, last = name.split(".")
-        node = config
         for parent in parents:
-            if not isinstance(node.get(parent), dict):
-                node[parent] = {}  # a config group: what stands there is its content
-            node = node[parent]
-        node[last] = value
-    return config
-
-
-def _make_run(
-    run: Path,
-    number: int | None,
-    params: Mapping[str, Any],
-    value: Callable[[Mapping[str, Any]], float | list[float]],
-    state: str,
-    metric: str | None,
-    epochs: int,
-    curve: Callable[[Mapping[str, Any], int], Mapping[str, float]] | None,
-    change: Callable[[int, Result], None] | None,
-    error: Callable[[int], str],
-    checkpoints: bool,
-) -> None:
-    score = value(params)
-    first = score[0] if isinstance(score, list) else score
-    done = epochs if state == "COMPLETE" else epochs // 2
-    rows = []
-    for epoch in range(done):
-        share = (epoch + 1) / epochs
-        row = {"train/loss": 2.3 * (1 - share) + 0.1, metric or "score": first * share}
-        rows.append(
-            {"epoch": epoch, "step": 10 * epoch + 9, **(curve(params, epoch) if curve else row)}
-        )
-    result = Result(
+            node = node.setdefault(parent, {})
+        node[last] = drawn
+    write_atomic(folder / names.CONFIG, to_yaml(resolved))
+    write_atomic(
+        folder / names.OVERRIDES, to_yaml([as_override(name, v) for name, v in params.items()])
+    )
+    rows = epochs if state == "COMPLETE" else min(epochs, 1)
+    if epochs and state != "FAIL":
+        lines = [f"epoch,step,train/loss,{metric or 'value'}"]
+        for epoch in range(rows):
+            score = first * (epoch + 1) / rows
+            lines.append(f"{epoch},{(epoch + 1) * 10 - 1},{1 / (epoch + 1)!r},{score!r}")
+        write_atomic(folder / names.METRICS, "\n".join(lines) + "\n")
+    log = f"training {folder.name}\n"
+    if state == "FAIL":
+        log += f"Traceback (most recent call last):\n  ...\n{error}\n"
+    write_atomic(folder / names.LOG, log)
+    kept = checkpoint and state == "COMPLETE"
+    if kept:
+        (folder / names.CHECKPOINTS).mkdir()
+        write_atomic(folder / names.CHECKPOINTS / "best.ckpt", b"made up")
+    began = BEGAN + timedelta(seconds=10 * (number or 0))
+    Result(
         state=state,
         number=number,
+        value=value if has_value else None,
         metric=metric,
-        params=dict(params),
-        started=(BEGAN + timedelta(seconds=2 * (number or 0))).isoformat(timespec="milliseconds"),
-    )
-    if state != "RUNNING":
-        result.seconds = 1.5
-    if state == "COMPLETE":
-        result.value, result.best_epoch = score, max(epochs - 1, 0)
-        result.seed = 0
-        result.facts["metrics"] = {k: v for k, v in rows[-1].items() if "/" in k} if rows else {}
-        if checkpoints:
-            result.checkpoint = f"{names.CHECKPOINTS}/best.ckpt"
-            (run / names.CHECKPOINTS).mkdir()
-            (run / result.checkpoint).touch()
-    elif state == "PRUNED":
-        result.value = first * done / epochs
-    elif state == "FAIL":
-        result.error = error(number or 0)
-    if change:
-        change(number or 0, result)
-    log = f"trial {number}\n"
-    if state == "FAIL":
-        log += f"Traceback (most recent call last):\n  …\n{result.error}\n"
-    (run / names.LOG).write_text(log)
-    (run / names.CONFIG).write_text(to_yaml(config_of(params)))
-    (run / names.OVERRIDES).write_text(to_yaml([as_override(k, v) for k, v in params.items()]))
-    if rows:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        (run / names.METRICS).write_text(text.getvalue())
-    result.write(run)
+        best_epoch=rows - 1 if has_value and epochs else None,
+        seconds=round(1 + (number or 0) / 10, 3) if ended else None,
+        started=began.isoformat(timespec="milliseconds"),
+        params=params,
+        seed=0,
+        checkpoint=f"{names.CHECKPOINTS}/best.ckpt" if kept else None,
+        error=error if state == "FAIL" else None,
+        facts=dict(facts or {}),
+    ).write(folder)
+    return folder

@@ -3,7 +3,7 @@
 What a task may use: `main` (the entry), `instantiate` (an allowlisted `hydra.utils.instantiate`),
 `report` and `record` (what the run tells), `run_dir` (where it may write), `resume_from` (where an
 earlier try of it left checkpoints), `TrialPruned`, `TrialInterrupted`, `UsageError`.
-To look at what came of it: `load` (a sweep as pandas tables).
+What a notebook may use: `load` (a sweep as tables), `load_run`.
 """
 
 from importlib import import_module
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from caviar.entry import main
     from caviar.errors import UsageError, usage_error
-    from caviar.experiment import Experiment
+    from caviar.experiment import EarlyStopping, Experiment, NotFusibleError, Recipe
     from caviar.runs.active import (
         TrialInterrupted,
         TrialPruned,
@@ -21,16 +21,20 @@ if TYPE_CHECKING:
         resume_from,
         run_dir,
     )
-    from caviar.runs.load import load
+    from caviar.runs.load import load, load_run
     from caviar.security import instantiate
 
 _HOMES = {
+    "EarlyStopping": "caviar.experiment",
     "Experiment": "caviar.experiment",
+    "NotFusibleError": "caviar.experiment",
+    "Recipe": "caviar.experiment",
     "TrialInterrupted": "caviar.runs.active",
     "TrialPruned": "caviar.runs.active",
     "UsageError": "caviar.errors",
     "instantiate": "caviar.security",
     "load": "caviar.runs.load",
+    "load_run": "caviar.runs.load",
     "main": "caviar.entry",
     "record": "caviar.runs.active",
     "report": "caviar.runs.active",
@@ -40,12 +44,16 @@ _HOMES = {
 }
 
 __all__ = [
+    "EarlyStopping",
     "Experiment",
+    "NotFusibleError",
+    "Recipe",
     "TrialInterrupted",
     "TrialPruned",
     "UsageError",
     "instantiate",
     "load",
+    "load_run",
     "main",
     "record",
     "report",

@@ -9,7 +9,15 @@ import typer
 
 from caviar.errors import UsageError
 
-COMMANDS = ["sweeps"]
+COMMANDS = [
+    "dashboard",
+    "logs",
+    "panda",
+    "runs",
+    "search",
+    "status",
+    "sweeps",
+]
 """Modules of `caviar.commands`; each has ``register(app)``, and imports what it needs when called."""
 
 

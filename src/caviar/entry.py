@@ -28,6 +28,7 @@ from caviar.runs.active import ActiveRun, activate, active_run
 from caviar.runs.config import resolved, to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result, make_folder
+from caviar.security import allow
 
 Task = Callable[[DictConfig], Any]
 
@@ -49,6 +50,7 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
             if active_run():
                 return task(config)
             try:
+                allow(config.get("allow"))
                 return run_recorded(task, config)
             except UsageError as error:
                 # Not raised any further: Hydra would print it a second time.
@@ -62,6 +64,8 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
         def entry(config: DictConfig | None = None) -> Any:
             if config is not None:
                 return recorded(config)
+            if folder is not None:
+                _quote_options(folder)
             return _run_app(app, lambda: _config_keys(folder, config_name))
 
         return entry
@@ -115,6 +119,17 @@ def _claim(wanted: Path) -> Path:
     """Hydra has just made ``wanted``, or found it: an empty one is ours, a filled one somebody's."""
     names.check_name(wanted.name)
     return wanted if not any(wanted.iterdir()) else make_folder(wanted)
+
+
+def _quote_options(folder: Path) -> None:
+    """Let ``panda=true`` choose the option ``true`` of the config group ``panda``.
+
+    Hydra reads it as a boolean, which no group can be set to; in quotes it is the option's name.
+    """
+    for index, word in enumerate(sys.argv):
+        group, _, option = word.partition("=")
+        if option in ("true", "false") and (folder / group / f"{option}.yaml").is_file():
+            sys.argv[index] = f"{group}='{option}'"
 
 
 def _run_app(app: Callable[[], Any], keys: Callable[[], Iterable[str]]) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningDataModule, LightningModule
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
 
 
 @dataclass(frozen=True)
@@ -29,3 +31,70 @@ class Experiment:
     metric: str
     direction: str
     seed: int
+
+
+class NotFusibleError(Exception):
+    """Why a training cannot be a lane of a stack; it goes by the solo engine instead."""
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """When a training ends before its last epoch: see Lightning's callback of that name."""
+
+    metric: str
+    direction: str
+    patience: int
+    min_delta: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training as plain settings: what the fused engine puts on a lane, where solo runs a Trainer.
+
+    Attributes:
+        network: makes the network, initialised as ``seed`` says; it maps ``(batch, …)`` to logits
+            ``(batch, num_classes)``.
+        train, val: features ``(samples, …)`` and classes ``(samples,)``. Recipes over the same data
+            hold the same tensors, never changed in place.
+        batch_size: samples a training batch.
+        eval_batch_size: samples a batch of validation.
+        drop_last: leave out a last training batch that is not full.
+        order: ``(samples, seed, epoch)`` -> the order of the training samples in that epoch.
+        label_smoothing, class_weights: of the cross-entropy.
+        optimizer: ``_target_`` in `torch.optim` and its arguments.
+        decay_all: whether weight decay shrinks parameters of one dimension too.
+        schedule: ``(optimizer, steps, steps an epoch)`` -> Lightning's ``lr_scheduler`` settings.
+        metrics: name -> ``_target_`` and arguments of a torchmetrics metric on probabilities.
+        trainer: arguments of the Lightning Trainer.
+        metric, direction: what is the score, and what is better for it.
+        seed: of initialisation, shuffling and dropout.
+        nan_guard: fail at a loss that is not finite; else at a score that is NaN.
+        early_stopping: ends the training early.
+        checkpoint: whether the best weights are kept.
+        hyper_parameters: of the module, for its checkpoint; ``prefix`` is its name for the network.
+        files: what else goes into the run folder, name -> text.
+    """
+
+    network: Callable[[], nn.Module]
+    train: tuple[Tensor, Tensor]
+    val: tuple[Tensor, Tensor]
+    batch_size: int
+    eval_batch_size: int
+    drop_last: bool
+    order: Callable[[int, int, int], Tensor]
+    optimizer: Mapping[str, Any]
+    trainer: Mapping[str, Any]
+    metric: str
+    direction: str
+    seed: int
+    label_smoothing: float = 0.0
+    class_weights: Sequence[float] | None = None
+    decay_all: bool = False
+    schedule: Callable[[Optimizer, int, int], list[dict[str, Any]]] | None = None
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    nan_guard: bool = True
+    early_stopping: EarlyStopping | None = None
+    checkpoint: bool = True
+    hyper_parameters: Mapping[str, Any] = field(default_factory=dict)
+    prefix: str = "network."
+    files: Mapping[str, str] = field(default_factory=dict)

@@ -1,6 +1,8 @@
 """What a config may bring to life: ``_target_`` is checked against an allowlist before use."""
 
-from collections.abc import Iterator
+import re
+import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -19,6 +21,29 @@ ALLOWED = [
     "torchmetrics.",
     "optuna.",
 ]
+
+
+_PREFIX = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.")
+
+
+def allow(prefixes: Iterable[str] | None) -> None:
+    """Add prefixes to ALLOWED, for this process: what an app's config lists under ``allow``.
+
+    Never called with what a run folder or a checkpoint says.
+
+    Raises:
+        UsageError: a prefix that is no package's name with a dot at its end, or names Python itself.
+    """
+    for prefix in prefixes or ():
+        top = str(prefix).partition(".")[0]
+        if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+            raise usage_error(
+                "allow", prefix, "must be a package's name and a dot, as in mypackage."
+            )
+        if top in sys.stdlib_module_names:
+            raise usage_error("allow", prefix, "is Python's own: it can do anything")
+        if prefix not in ALLOWED:
+            ALLOWED.append(prefix)
 
 
 def instantiate(config: Any, *args: Any, **kwargs: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from caviar import usage_error
+from caviar.runs.folder import check_name
 from project.choices import ACTIVATIONS, BATCH_NORM, DIRECTIONS, SHAPES
 
 Rule = tuple[Callable[[Any], bool], str]
@@ -25,6 +26,7 @@ _NUMBERS: dict[str, Rule] = {
     "data.features": _POSITIVE,
     "data.noise": _NOT_NEGATIVE,
     "data.classes": (lambda value: value >= 2, "must be at least 2"),
+    "data.folds": (lambda value: value >= 2 and value % 1 == 0, "must be 2 or more, or null"),
     "data.overfit": (lambda value: value >= 2, "must be at least 2, or null"),
     "model.depth": _NOT_NEGATIVE,
     "model.width": _POSITIVE,
@@ -56,32 +58,53 @@ def check(config: DictConfig) -> None:
 
     A setting that ``config`` does not have is not checked, so another model may have others.
     """
+    check_name(str(config.name))
     metrics = metric_names(config)
     if config.metric not in metrics:
         raise usage_error("metric", config.metric, "no such metric", metrics)
+    check_numbers(lambda key: OmegaConf.select(config, key))
+    for name, logger in (config.get("logger") or {}).items():
+        package = _PACKAGES.get(str(logger and logger.get("_target_")).rpartition(".")[2])
+        if package and find_spec(package) is None:
+            raise usage_error("logger", name, f"needs: pip install {package}")
+    if OmegaConf.select(config, "data.folds") is not None:
+        _check_folds(config)
+    if OmegaConf.select(config, "data.val_fraction") is not None:
+        _check_data(config.data)
+
+
+def check_numbers(value_of: Callable[[str], Any]) -> None:
+    """Raise UsageError for a number out of its range, or a name that is none of its choices.
+
+    Args:
+        value_of: gives a setting by its dotted key; None where there is none.
+    """
     for key, choices in _NAMES.items():
-        value = OmegaConf.select(config, key)
+        value = value_of(key)
         if value is not None and value not in choices:
             raise usage_error(key, value, "no such choice", choices)
     for key, (holds, problem) in _NUMBERS.items():
-        value = OmegaConf.select(config, key)
+        value = value_of(key)
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise usage_error(key, value, "must be a number")
         if not holds(value):
             raise usage_error(key, value, problem)
-    for name, logger in (config.get("logger") or {}).items():
-        package = _PACKAGES.get(str(logger and logger.get("_target_")).rpartition(".")[2])
-        if package and find_spec(package) is None:
-            raise usage_error("logger", name, f"needs: pip install {package}")
-    if OmegaConf.select(config, "data.val_fraction") is not None:
-        _check_data(config.data)
 
 
 def metric_names(config: DictConfig) -> list[str]:
     """Every metric that a run of ``config`` logs, and so may be scored by."""
     return ["train/loss", "val/loss", *(f"val/{name}" for name in config.get("metrics") or {})]
+
+
+def _check_folds(config: DictConfig) -> None:
+    folds = config.data.folds
+    if config.data.get("overfit") is not None:
+        raise usage_error("data.folds", folds, "there is nothing to fold with data.overfit")
+    engine = OmegaConf.select(config, "hydra.sweeper.engine")
+    if engine not in (None, "solo"):
+        raise usage_error("engine", engine, "data.folds trains fold after fold: engine=solo")
 
 
 def _check_data(data: DictConfig) -> None:

@@ -124,6 +124,14 @@ class Classifier(LightningModule):
         )
         return [optimizer], schedulers
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # In the middle of an epoch: the part of its mean that is known.
+        if self._train_loss.count:
+            checkpoint["train_loss"] = [self._train_loss.total, self._train_loss.count]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._train_loss.total, self._train_loss.count = checkpoint.get("train_loss", (0.0, 0))
+
     def _evaluate(self, batch: Batch) -> None:
         x, targets = batch
         logits = self(x)

@@ -66,6 +66,11 @@ class MetricsCSV(Logger):
             with (self.folder / METRICS).open("a", newline="") as file:
                 file.write(self._text([row], header=False))
 
+    def rewind(self, epoch: int) -> None:
+        """Take back the rows from ``epoch`` on: training has returned to it."""
+        self.rows = [row for row in self.rows if row["epoch"] < epoch]
+        write_atomic(self.folder / METRICS, self._text(self.rows, header=True))
+
     def _earlier(self, epoch: int) -> list[dict[str, Any]]:
         """The rows before ``epoch`` that stand in the file already, and their columns."""
         file = self.folder / METRICS

@@ -15,11 +15,18 @@ def make_optimizer(module: nn.Module, config: Mapping[str, Any]) -> Optimizer:
     Beside the arguments of the torch class, a config may hold ``beta1`` and ``beta2``, which become
     ``betas`` (a sweep searches numbers, not pairs), and ``decay_all``: see `parameter_groups`.
     """
+    settings, decay_all = torch_settings(config)
+    return instantiate({**settings, "_partial_": True})(parameter_groups(module, decay_all))
+
+
+def torch_settings(config: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """``_target_`` and arguments of the torch class, and whether all parameters are decayed."""
     settings = dict(config)
+    settings.pop("_partial_", None)
     decay_all = settings.pop("decay_all", False)
     if "beta1" in settings:
         settings["betas"] = [settings.pop("beta1"), settings.pop("beta2")]
-    return instantiate({**settings, "_partial_": True})(parameter_groups(module, decay_all))
+    return settings, decay_all
 
 
 def parameter_groups(module: nn.Module, decay_all: bool = False) -> list[dict[str, Any]]:

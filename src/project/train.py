@@ -35,6 +35,15 @@ BEST = "checkpoints/best.ckpt"
 def main(config: DictConfig) -> float:
     """Train as ``config`` says; the score is ``config.metric`` at its best epoch."""
     check(config)
+    if OmegaConf.select(config, "data.folds"):
+        from project.folds import over_folds
+
+        return over_folds(config, train_once)
+    return train_once(config)
+
+
+def train_once(config: DictConfig) -> float:
+    """Build, fit and, where ``config.test`` says so, test; the score."""
     experiment = build(config)
     score = fit(config, experiment)
     if config.test:
@@ -145,6 +154,8 @@ def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score
     from project.callbacks.epoch_seed import EpochSeed
 
     callbacks = _each(config.get("callbacks"))
+    if config.get("panda"):
+        callbacks.insert(0, caviar.instantiate(config.panda, _convert_="all"))
     loggers = _each(config.get("logger"))
     for logger in loggers:
         logger.log_hyperparams(resolved(config))

@@ -117,14 +117,14 @@ class SamplerContract:
         journal = tmp_path / "resumed.journal"
         space = mixed_space(*self.names)
 
-        def opened(resume: bool, seed: int) -> SweepStudy:
+        def opened(resume, seed: int) -> SweepStudy:
             sampler = self.make(0 if self.placed else seed)
             return SweepStudy(
                 space, sampler, ["minimize"], Journal(journal), "study", resume=resume
             )
 
-        before = ask_and_tell(opened(False, 0), 8)
-        resumed = opened(True, 1)
+        before = ask_and_tell(opened(None, 0), 8)
+        resumed = opened(lambda number: None, 1)
         assert resumed.places == 8
         after = ask_and_tell(resumed, 8)
         assert [asked.number for asked in after] == list(range(8, 16))

@@ -1,140 +1,127 @@
-"""What a person calls a run or a sweep."""
+"""What a person may call a run or a sweep."""
 
 import os
-from pathlib import Path
 
 import pytest
 
-from caviar.errors import UsageError
-from caviar.runs.find import best_trial, find, find_run, find_sweep, inside, newest_first
+from caviar import UsageError
+from caviar.runs.find import find, find_run, find_sweep, inside
 from tests.made_up import make_run, make_sweep
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Outputs with, in this order of age, the sweep ``first``, the run ``alone``, the sweep ``second``."""
-    root = tmp_path / "outputs"
-    monkeypatch.setenv("CAVIAR_OUTPUTS", str(root))
+def outputs(tmp_path, monkeypatch):
+    """Two sweeps and a run; the run is the oldest, though it was written last."""
     monkeypatch.chdir(tmp_path)
-    ages = [
-        make_sweep(root / "sweeps" / "first", 4),
-        make_run(root / "runs" / "alone"),
-        make_sweep(root / "sweeps" / "second", 12),
-    ]
-    for age, folder in enumerate(ages):
-        for file in folder.glob("*.yaml"):
-            os.utime(file, (1e9 + age, 1e9 + age))
+    monkeypatch.delenv("CAVIAR_OUTPUTS", raising=False)
+    root = tmp_path / "outputs"
+    make_sweep(root / "sweeps" / "wide", n_trials=12)
+    make_sweep(root / "sweeps" / "narrow", n_trials=3, direction="minimize")
+    make_run(root / "runs" / "single")
+    for age, file in enumerate(
+        ["sweeps/narrow/sweep.yaml", "sweeps/wide/sweep.yaml", "runs/single/config.yaml"]
+    ):
+        os.utime(root / file, (1e9 - age, 1e9 - age))
     return root
 
 
-@pytest.mark.parametrize(
-    ("name", "folder"),
-    [
-        ("first", "sweeps/first"),
-        ("alone", "runs/alone"),
-        ("latest", "sweeps/second"),
-        ("-1", "sweeps/second"),
-        ("-2", "runs/alone"),
-        ("-3", "sweeps/first"),
-        ("first/2", "sweeps/first/trials/0002"),
-        ("first/0002", "sweeps/first/trials/0002"),
-        ("second/-1", "sweeps/second/trials/0011"),
-        ("second/latest", "sweeps/second/trials/0011"),
-        ("-2/0", "sweeps/first/trials/0000"),
-        ("latest/3", "sweeps/second/trials/0003"),
-        ("outputs/sweeps/first", "sweeps/first"),
-        ("outputs/sweeps/first/", "sweeps/first"),
-        ("outputs/sweeps/first/1", "sweeps/first/trials/0001"),
-        ("outputs/sweeps/first/trials/0001", "sweeps/first/trials/0001"),
-        ("first/trials/0001", None),
-    ],
-)
-def test_a_name_leads_to_its_folder(root: Path, name: str, folder: str | None):
-    if folder is None:
-        with pytest.raises(UsageError):
-            find(name)
-    else:
-        assert find(name) == root / folder
+def value(folder):
+    import json
+
+    return json.loads((folder / "result.json").read_text())["value"]
 
 
-def test_best_is_the_best_trial_of_the_newest_sweep(root: Path):
-    assert find("best") == find("latest/best") == find("second/best")
-    assert find("best").parent == root / "sweeps" / "second" / "trials"
-    assert find("first/best").parent == root / "sweeps" / "first" / "trials"
+def test_a_sweep_goes_by_path_by_name_and_by_age(outputs):
+    narrow, wide = outputs / "sweeps/narrow", outputs / "sweeps/wide"
+    for name in ("narrow", "sweeps/narrow", "outputs/sweeps/narrow", narrow, "latest", "-1"):
+        assert find_sweep(name) == narrow
+    assert find_sweep("-2") == wide
+    assert find("-3") == find_run("latest") == find("single") == outputs / "runs/single"
 
 
-@pytest.mark.parametrize(("direction", "number"), [("minimize", 3), ("maximize", 1)])
-def test_the_best_trial_depends_on_the_direction(tmp_path: Path, direction: str, number: int):
-    scores = iter([2.0, 5.0, 5.0, 1.0])
-    folder = make_sweep(
-        tmp_path / "a", 4, value=lambda p: next(scores), direction=direction,
-        state=lambda n: "COMPLETE",
-    )  # fmt: skip
-    assert best_trial(folder).name == f"{number:04}"
+def test_a_trial_goes_by_its_sweep_and_number(outputs):
+    trial = outputs / "sweeps/wide/trials/0007"
+    for name in (
+        "wide/7",
+        "wide/0007",
+        "-2/7",
+        "outputs/sweeps/wide/7",
+        f"{outputs}/sweeps/wide/7",
+    ):
+        assert find_run(name) == find(name) == trial
+    assert find_run("2") == outputs / "sweeps/narrow/trials/0002"
+    assert find_run("wide/-1") == find_run("wide/latest") == outputs / "sweeps/wide/trials/0011"
 
 
-def test_only_complete_trials_can_be_best(tmp_path: Path):
-    folder = make_sweep(tmp_path / "a", 3, state=lambda n: "PRUNED")
-    with pytest.raises(UsageError, match="no trial is complete"):
-        best_trial(folder)
+def test_best_follows_the_direction_of_the_sweep(outputs):
+    wide = [value(outputs / f"sweeps/wide/trials/{i:04}") for i in range(12)]
+    narrow = [value(outputs / f"sweeps/narrow/trials/{i:04}") for i in range(3)]
+    assert value(find_run("wide/best")) == max(wide)
+    assert find_run("best") == find_run("latest/best") == find_run("narrow/best")
+    assert value(find_run("best")) == min(narrow)
 
 
-def test_several_objectives_have_no_one_best(tmp_path: Path):
-    folder = make_sweep(
-        tmp_path / "a", 3, value=lambda p: [1.0, 2.0], direction=["minimize", "maximize"]
+def test_best_is_complete_and_a_number(tmp_path):
+    values = iter([float("inf"), float("nan"), 3.0, 9.0, 4.0])
+    sweep = make_sweep(
+        tmp_path / "s",
+        lambda params: next(values),
+        n_trials=5,
+        states={0: "PRUNED", 3: "PRUNED"},
     )
-    with pytest.raises(UsageError, match="2 objectives"):
-        best_trial(folder)
+    (sweep / "trials/0099").mkdir()
+    assert find_run(f"{sweep}/best").name == "0004"
 
 
-def test_where_a_sweep_is_wanted_runs_do_not_count(root: Path):
-    assert find_sweep("-2") == root / "sweeps" / "first"
-    with pytest.raises(UsageError, match="no sweep is called so"):
-        find_sweep("alone")
-    with pytest.raises(UsageError, match="a run, and not a sweep"):
-        find_sweep("first/1")
-
-
-def test_where_a_run_is_wanted_a_sweep_is_no_answer(root: Path):
-    assert find_run("alone") == root / "runs" / "alone"
-    with pytest.raises(UsageError, match="is a sweep; name a trial of it, as in latest/best"):
-        find_run("latest")
+def test_outputs_is_where_the_environment_says(outputs, tmp_path, monkeypatch):
+    make_sweep(tmp_path / "elsewhere/sweeps/other", n_trials=1)
+    monkeypatch.setenv("CAVIAR_OUTPUTS", str(tmp_path / "elsewhere"))
+    assert find_sweep("latest").name == "other"
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("call", "name", "said"),
     [
-        ("secnd", "did you mean second?"),
-        ("secnd/best", "did you mean second?"),
-        ("second/99", "no such trial; it has 12, up to 11"),
-        ("-4", "no such run or sweep; .* holds 3"),
-        ("-0", "no such"),
-        ("alone/1", "a run is|no sweep is called so"),
-        ("../../outputs/sweeps", "no run or sweep is called so"),
-        ("", "is called so"),
-        ("a\0b", "is called so"),
-        ("--jsn", "no such option"),
-        ("outputs", "not the folder of a run or sweep"),
-        ("x" * 5000, "is called so"),
+        (find_sweep, "wde", "did you mean wide?"),
+        (find, "sinlge", "did you mean single?"),
+        (find_sweep, "-3", "sweep=-3: there are 2 sweeps in"),
+        (find_sweep, "wide/7", "that is a run, not a sweep"),
+        (find_run, "wide", "name one of its runs, as in wide/best"),
+        (find_run, "wide/12", "the sweep has 12 trials, the last is 0011"),
+        (find_run, "wide/-13", "the sweep has 12 trials"),
+        (find, "", "name='': not a name"),
+        (find, "a\0b", "not a name"),
+        (find, "outputs/sweeps", "neither a run's nor a sweep's"),
+        (find, "../../etc", "none of the runs and sweeps"),
     ],
 )
-def test_a_name_that_leads_nowhere_is_told_in_one_line(root: Path, name: str, says: str):
-    with pytest.raises(UsageError, match=says) as told:
-        find(name)
-    assert "\n" not in str(told.value)
+def test_a_name_of_nothing_is_told_in_one_line(outputs, call, name, said):
+    with pytest.raises(UsageError) as caught:
+        call(name)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_without_outputs_there_is_nothing_to_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("CAVIAR_OUTPUTS", raising=False)
+def test_several_objectives_have_no_best(tmp_path):
+    sweep = make_sweep(
+        tmp_path / "s", lambda p: [1.0, 2.0], direction=["minimize", "maximize"], n_trials=2
+    )
+    with pytest.raises(UsageError, match="several objectives"):
+        find_run(f"{sweep}/best")
+
+
+def test_nothing_at_all_is_told_too(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert newest_first() == []
-    with pytest.raises(UsageError, match=r"outputs holds 0"):
-        find("latest")
+    with pytest.raises(UsageError, match="there are 0 sweeps in"):
+        find_sweep("latest")
+    with pytest.raises(UsageError, match="there are 0 sweeps in"):
+        find_run("best")
 
 
-def test_a_path_from_a_run_stays_inside(tmp_path: Path):
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "out").symlink_to(tmp_path)
-    assert inside(Path("a/b"), tmp_path / "in") == tmp_path / "in" / "a" / "b"
-    for path in ("../x", "/etc/passwd", "out/x", "a\0"):
-        assert inside(Path(path), tmp_path / "in") is None
+def test_a_path_from_a_file_stays_inside(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "link").symlink_to(tmp_path)
+    assert inside(folder, "a/b.ckpt") == folder / "a/b.ckpt"
+    for name in ("../x", "/etc/passwd", "link/x", "a/../../x", None, 3, "a\0b"):
+        assert inside(folder, name) is None

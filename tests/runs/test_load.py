@@ -1,208 +1,177 @@
-"""`caviar.load`: a sweep as tables, whatever lies in its folder."""
+"""A sweep read back from its folder, whatever state that is in."""
 
 import json
+import logging
 import math
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import caviar
-from caviar.space.grammar import as_text, read
-from caviar.space.hyperparameters import Choice, Interval, Range
-from caviar.space.scales import LINEAR, LOG, REVERSE_LOG
-from tests.made_up import make_sweep
+from caviar.runs.folder import Result
+from caviar.space.grammar import read
+from caviar.space.hyperparameters import Interval
+from tests.made_up import SPACE, make_run, make_sweep
+
+STATES = {1: "PRUNED", 2: "FAIL", 3: "RUNNING"}
 
 
-def result_of(sweep: Path, number: int) -> Path:
-    return sweep / "trials" / f"{number:04}" / "result.json"
-
-
-def test_a_sweep_reads_as_a_table_of_trials(tmp_path: Path):
-    sweep = caviar.load(make_sweep(tmp_path / "first", 10))
-    assert list(sweep.trials["state"]) == [
-        *["COMPLETE"] * 3,
-        "FAIL",
-        "COMPLETE",
-        "PRUNED",
-        "COMPLETE",
-        "PRUNED",
-        "COMPLETE",
-        "RUNNING",
+def test_trials_are_a_table_by_number(tmp_path):
+    sweep = caviar.load(make_sweep(tmp_path / "s", n_trials=5, states=STATES))
+    trials = sweep.trials
+    assert list(trials.columns) == [
+        *("state", "value", "best_epoch", "seconds", "started", "seed", "checkpoint", "error"),
+        *SPACE,
     ]
-    assert list(sweep.trials.columns) == [
-        "state",
-        "value",
-        "best_epoch",
-        "seconds",
-        "started",
-        "seed",
-        "checkpoint",
-        "error",
-        "retry_of",
-        "optimizer.lr",
-        "model.width",
-        "model.activation",
-    ]
-    assert sweep.trials.index.name == "trial"
-    assert sweep.trials["optimizer.lr"].between(1e-4, 1e-1).all()
-    assert sweep.trials["value"].isna().sum() == 2
-    assert (sweep.directions, sweep.metric) == (["maximize"], "val/acc")
-    assert not sweep.problems
+    assert list(trials.index) == [0, 1, 2, 3, 4]
+    assert list(trials.state) == ["COMPLETE", "PRUNED", "FAIL", "RUNNING", "COMPLETE"]
+    assert list(trials.value.isna()) == [False, False, True, True, False]
+    assert (trials.value == trials["optimizer.lr"])[[0, 1, 4]].all()
+    assert trials["model.width"].dtype == "int64"
+    assert trials.started.dt.tz is not None
+    assert trials.error[2].startswith("FloatingPointError")
 
 
-def test_metrics_of_all_trials_stand_in_one_table(tmp_path: Path):
-    metrics = caviar.load(make_sweep(tmp_path / "first", 10, epochs=4)).metrics
+def test_metrics_are_one_table(tmp_path):
+    sweep = caviar.load(make_sweep(tmp_path / "s", n_trials=5, states=STATES, epochs=4))
+    metrics = sweep.metrics
     assert list(metrics.columns) == ["trial", "epoch", "step", "train/loss", "val/acc"]
-    assert metrics.groupby("trial").size().to_dict() == {
-        **dict.fromkeys((0, 1, 2, 4, 6, 8), 4),
-        **dict.fromkeys((3, 5, 7, 9), 2),
-    }
+    assert metrics.groupby("trial").size().to_dict() == {0: 4, 1: 1, 3: 1, 4: 4}
+    last = metrics[metrics.epoch == 3].set_index("trial")["val/acc"]
+    assert (last == sweep.trials.value[[0, 4]]).all()
 
 
-def test_metrics_of_trials_with_other_columns_are_missing_not_shifted(tmp_path: Path):
-    folder = make_sweep(tmp_path / "first", 3, epochs=1)
-    for number, text in ((0, "epoch,step,a\n0,9,1.5\n"), (2, "step,b,epoch\n7,inf,3\n")):
-        (result_of(folder, number).parent / "metrics.csv").write_text(text)
-    metrics = caviar.load(folder).metrics.set_index("trial")
-    assert metrics.loc[0, ["epoch", "step", "a"]].tolist() == [0, 9, 1.5]
-    assert metrics.loc[2, ["epoch", "step", "b"]].tolist() == [3, 7, math.inf]
-    assert metrics["a"].isna().tolist() == [False, True, True]
+def test_without_metrics_the_table_is_empty_and_has_its_columns(tmp_path):
+    for folder in (make_sweep(tmp_path / "a", epochs=0), make_sweep(tmp_path / "b", n_trials=0)):
+        sweep = caviar.load(folder)
+        assert list(sweep.metrics.columns) == ["trial", "epoch", "step"]
+        assert sweep.metrics.empty
+        assert list(sweep.trials.columns[-4:]) == list(SPACE)
 
 
-def test_without_any_metrics_there_is_an_empty_table(tmp_path: Path):
-    sweep = caviar.load(make_sweep(tmp_path / "first", 2, epochs=0))
-    assert list(sweep.metrics.columns) == ["trial", "epoch", "step"]
-    assert sweep.metrics.empty
+def test_settings_and_space_come_back(tmp_path):
+    when = {"optimizer.momentum": {"model.activation": "relu"}}
+    sweep = caviar.load(make_sweep(tmp_path / "s", when=when))
+    written = {h.name: h for h in read(SPACE, []).hyperparameters}
+    assert {h.name: h for h in sweep.space.hyperparameters} == written
+    width = next(h for h in sweep.space.hyperparameters if h.name == "model.width")
+    assert isinstance(width, Interval)
+    assert width.integer
+    assert sweep.space.conditions == {"optimizer.momentum": {"model.activation": ("relu",)}}
+    assert (sweep.metric, sweep.directions) == ("val/acc", ["maximize"])
+    relu = sweep.trials["model.activation"] == "relu"
+    assert (sweep.trials["optimizer.momentum"].notna() == relu).all()
+    assert 0 < relu.sum() < len(relu)
 
 
-def test_a_sweep_that_has_not_begun_is_empty(tmp_path: Path):
-    sweep = caviar.load(make_sweep(tmp_path / "first", 0))
-    assert sweep.trials.empty
-    assert sweep.metrics.empty
-    assert "optimizer.lr" in sweep.trials.columns
-
-
-def test_several_objectives_have_a_column_each(tmp_path: Path):
+def test_several_objectives_have_a_column_each(tmp_path):
     sweep = caviar.load(
-        make_sweep(
-            tmp_path / "two", 2, direction=["minimize", "maximize"], value=lambda p: [1.0, 2.0]
-        )
+        make_sweep(tmp_path / "s", lambda p: [1.0, 2.0], direction=["minimize", "maximize"])
     )
-    assert sweep.trials[["value_0", "value_1"]].to_numpy().tolist() == [[1, 2], [1, 2]]
+    assert sweep.directions == ["minimize", "maximize"]
+    assert set(sweep.trials.value_0) == {1.0}
+    assert set(sweep.trials.value_1) == {2.0}
 
 
-def test_what_cannot_be_read_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    folder = make_sweep(tmp_path / "first", 8)
-    result_of(folder, 0).write_text('{"state": "COMPL')
-    result_of(folder, 1).write_text("[1, 2]")
-    result_of(folder, 2).unlink()
-    (folder / "trials" / "notes.txt").write_text("mine")
-    (folder / "trials" / ".hidden").mkdir()
-    metrics = folder / "trials" / "0004" / "metrics.csv"
-    metrics.write_text(metrics.read_text() + "1,2,3,4,5\n7,8,0.")
-    (folder / "trials" / "0006" / "metrics.csv").write_bytes(b"\xff\xfe\x00")
-    sweep = caviar.load(folder)
-    assert list(sweep.trials.index) == [3, 4, 5, 6, 7]
-    assert sweep.metrics.groupby("trial").size().to_dict() == {
-        0: 4, 1: 4, 2: 4, 3: 2, 4: 4, 5: 2, 7: 2,
-    }  # fmt: skip
-    for name in ("0000", "0001", "0002", "notes.txt", "0004/metrics.csv", "0006/metrics.csv"):
-        assert any(name in problem for problem in sweep.problems), name
-    assert len(sweep.problems) == 6
-    assert caplog.messages == sweep.problems
-
-
-def test_strange_values_do_no_harm(tmp_path: Path):
-    strange = ["nan", "inf", "-inf", "soon", [1, 2], None, {"a": 1}, True]
-    folder = make_sweep(tmp_path / "first", len(strange))
-    for number, value in enumerate(strange):
-        data = json.loads(result_of(folder, number).read_text())
-        data.update(value=value, seconds=value, best_epoch=value, seed=value, started=value)
-        result_of(folder, number).write_text(json.dumps(data))
-    trials = caviar.load(folder).trials
-    assert trials["value"].tolist()[1:3] == [math.inf, -math.inf]
-    assert trials["value"].isna().tolist()[3:7] == [True, False, True, True]
-
-
-def test_a_checkpoint_outside_of_the_sweep_is_not_believed(tmp_path: Path):
-    folder = make_sweep(tmp_path / "first", 2)
-    (tmp_path / "secret").touch()
-    data = json.loads(result_of(folder, 0).read_text())
-    result_of(folder, 0).write_text(json.dumps({**data, "checkpoint": "../../../secret"}))
-    sweep = caviar.load(folder)
-    assert sweep.run(0).checkpoint is None
-    assert sweep.trials["checkpoint"].isna().tolist() == [True, False]
-    assert sweep.run(1).checkpoint == folder / "trials/0001/checkpoints/best.ckpt"
-    assert any("secret" in problem for problem in sweep.problems)
-
-
-def test_a_run_hands_over_its_files(tmp_path: Path):
-    run = caviar.load(make_sweep(tmp_path / "first", 4)).run(3)
-    assert run.result.state == "FAIL"
+def test_a_run_gives_its_config_overrides_metrics_and_checkpoint(tmp_path):
+    folder = make_sweep(tmp_path / "s", n_trials=4, states=STATES)
+    run = caviar.load(folder).run(0)
     assert run.config["optimizer"]["lr"] == run.result.params["optimizer.lr"]
-    assert run.overrides[0].startswith("optimizer.lr=")
-    assert list(run.metrics.columns) == ["epoch", "step", "train/loss", "val/acc"]
-    assert "Traceback" in run.log.read_text()
+    assert f"model.activation={run.result.params['model.activation']}" in run.overrides
+    assert list(run.metrics.columns[:2]) == ["epoch", "step"]
+    assert run.checkpoint == folder / "trials/0000/checkpoints/best.ckpt"
+    assert run.log.read_text().startswith("training")
+    assert caviar.load(folder).run(2).checkpoint is None
+    assert caviar.load_run(f"{folder}/0").result == run.result
+    with pytest.raises(caviar.UsageError, match="run=s/9: no such trial"):
+        caviar.load(folder).run(9)
 
 
-def test_a_hyperparameter_may_be_called_like_another_column(tmp_path: Path):
-    space = {"value": "interval(0.0, 1.0)", "seed": "range(0, 5)"}
-    sweep = caviar.load(make_sweep(tmp_path / "first", 3, space=space, value=lambda p: 7.0))
-    assert (sweep.trials["value"] == 7).all()
-    assert sweep.trials[sweep.column("value")].between(0, 1).all()
-    assert sweep.trials[sweep.column("seed")].between(0, 4).all()
+def test_a_checkpoint_outside_its_run_is_none(tmp_path):
+    (tmp_path / "secret").write_text("x")
+    folder = make_run(tmp_path / "run")
+    for path in ("../secret", str(tmp_path / "secret"), "checkpoints/gone.ckpt"):
+        result = Result.read(folder)
+        result.checkpoint = path
+        result.write(folder)
+        assert caviar.load_run(folder).checkpoint is None
 
 
-def test_a_hyperparameter_that_did_not_exist_is_missing(tmp_path: Path):
-    space = {"model": "choice(mlp, linear)", "+model.width": "range(1, 5)"}
-    when = {"+model.width": {"model": ["mlp"]}}
-    sweep = caviar.load(make_sweep(tmp_path / "a", 20, space=space, when=when, value=lambda p: 1.0))
-    assert (sweep.trials["model.width"].notna() == (sweep.trials["model"] == "mlp")).all()
-    assert sweep.space.conditions == {"+model.width": {"model": ("mlp",)}}
+def test_what_cannot_be_read_is_skipped_and_named(tmp_path, caplog):
+    folder = make_sweep(tmp_path / "s", n_trials=14)
+    trials = folder / "trials"
+    (trials / "0001/result.json").write_text('{"state": "COMPL')
+    (trials / "0002/result.json").write_text("[1, 2]")
+    (trials / "0003/result.json").write_text('{"number": 3}')
+    (trials / "0004/result.json").write_bytes(b"\xff\xfe")
+    (trials / "0005/result.json").unlink()
+    (trials / "0006/result.json").write_text('{"schema": 99, "state": "COMPLETE"}')
+    (trials / "0007/metrics.csv").write_bytes(b"epoch,step\n\xff,1\n")
+    (trials / "0008/metrics.csv").write_text("epoch,step\n0,1\n0,1,2\n")
+    (trials / "0009/metrics.csv").write_text("epoch,step,val/acc\n0,1,high\n")
+    (trials / "0010/config.yaml").write_text("a: [")
+    (trials / "0011/metrics.csv").write_text("")
+    (trials / "copy").mkdir()
+    (trials / "copy/result.json").write_text((trials / "0000/result.json").read_text())
+    (trials / "notes.txt").write_text("mine")
+    with caplog.at_level(logging.WARNING):
+        sweep = caviar.load(folder)
+        assert list(sweep.trials.index) == [0, *range(7, 14)]
+        assert set(sweep.metrics.trial) == {0, 10, 12, 13}
+        assert sweep.run(10).config == {}
+    named = [f"{number:04}" for number in range(1, 10)] + ["copy"]
+    for name, problem in zip(sorted(named), sorted(sweep.problems), strict=True):
+        assert name in problem
+        assert "\n" not in problem
+    assert "0001" in caplog.text
 
 
-def test_no_such_sweep_is_one_line(tmp_path: Path):
-    with pytest.raises(caviar.UsageError, match="no sweep is called so"):
-        caviar.load(tmp_path / "nowhere")
+def test_a_number_that_is_still_being_written_is_not_believed(tmp_path):
+    folder = make_sweep(tmp_path / "s", n_trials=1, epochs=2)
+    path = folder / "trials/0000/metrics.csv"
+    path.write_text("epoch,step,val/acc\n0,9,0.5\n1,19,0.1")
+    assert list(caviar.load(folder).metrics["val/acc"]) == [0.5]
 
 
-words = st.text(st.characters(blacklist_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1)
-options = st.lists(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words
-    | st.lists(st.integers(), max_size=3),
-    min_size=2, max_size=5, unique_by=repr,
-)  # fmt: skip
-
-
-@given(options)
-def test_a_choice_is_read_back_as_it_was_written(options: list):
-    choice = Choice("x", tuple(options))
-    assert read({"x": as_text(choice)}, []).hyperparameters == [choice]
-
-
-@pytest.mark.parametrize(
-    "hyperparameter",
-    [
-        Interval("x", 1e-5, 0.1, LOG),
-        Interval("x", 16, 256, LOG, integer=True),
-        Interval("x", 0.9, 0.999, REVERSE_LOG),
-        Interval("x", -1, 3, LINEAR, integer=True),
-        Range("x", 0.1, 0.7, 0.1),
-        Range("x", 1, 9, 2),
-    ],
-    ids=str,
-)
-def test_numbers_are_read_back_as_they_were_written(hyperparameter):
-    assert read({"x": as_text(hyperparameter)}, []).hyperparameters == [hyperparameter]
-
-
-def test_loading_changes_no_file(tmp_path: Path):
-    folder = make_sweep(tmp_path / "first", 3)
-    before = sorted((p, p.stat().st_mtime_ns) for p in folder.rglob("*"))
+def test_nan_infinity_and_odd_values_are_read_as_what_they_are(tmp_path):
+    folder = make_sweep(tmp_path / "s", n_trials=5, epochs=1)
+    for number, value in enumerate([float("nan"), float("inf"), "high", [1, 2], 1]):
+        path = folder / f"trials/{number:04}"
+        result = Result.read(path)
+        result.value, result.best_epoch = value, value if number != 3 else 1.5  # type: ignore[assignment]
+        result.write(path)
+        (path / "metrics.csv").write_text("epoch,step,val/acc\n0,1,nan\n1,2,-inf\n2,,\n")
     sweep = caviar.load(folder)
-    assert isinstance(sweep.trials, pd.DataFrame)
-    assert len(sweep.metrics)
-    assert sorted((p, p.stat().st_mtime_ns) for p in folder.rglob("*")) == before
+    values = list(sweep.trials.value)
+    assert math.isnan(values[0])
+    assert values[1] == math.inf
+    assert math.isnan(values[2])
+    assert values[4] == 1
+    assert sweep.trials.best_epoch.isna().sum() == 4
+    assert list(sweep.metrics["val/acc"][:2].map(str)) == ["nan", "-inf"]
+
+
+def test_a_sweep_file_that_cannot_be_read_leaves_the_trials(tmp_path):
+    for text in ("space: [", "- 1\n", "space: {x: 'interval(2, 1)'}", "space: 3\nwhen: 4"):
+        folder = make_sweep(tmp_path / str(len(list(tmp_path.iterdir()))), n_trials=2)
+        (folder / "sweep.yaml").write_text(text)
+        sweep = caviar.load(folder)
+        assert len(sweep.trials) == 2
+        assert sweep.space.hyperparameters == ()
+        assert len(sweep.problems) == 1
+
+
+def test_a_hyperparameter_called_like_a_column_has_another_name(tmp_path):
+    space = {"seed": "choice(1, 2)", "+state": "choice(a, b)"}
+    sweep = caviar.load(make_sweep(tmp_path / "s", lambda p: 1.0, space=space, n_trials=3))
+    assert set(sweep.trials.state) == {"COMPLETE"}
+    assert set(sweep.trials["params.state"]) <= {"a", "b"}
+    assert sweep.column("+state") == "params.state"
+    assert sweep.column("lr") == "lr"
+
+
+def test_lists_and_null_are_values(tmp_path):
+    space = {"hidden": "choice([64, 32], [128])", "clip": "null,1.0"}
+    sweep = caviar.load(make_sweep(tmp_path / "s", lambda p: 1.0, space=space, n_trials=12))
+    assert {json.dumps(v) for v in sweep.trials.hidden} == {"[64, 32]", "[128]"}
+    assert {None if pd.isna(v) else v for v in sweep.trials["clip"]} == {None, 1.0}

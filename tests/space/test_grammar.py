@@ -89,3 +89,24 @@ SCALARS = (
 def test_an_override_reads_back_as_the_value_it_was_made_from(value):
     override = OverridesParser.create().parse_override(as_override("x", value))
     assert repr(override.value()) == repr(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "int(tag(log, interval(16, 256)))",
+        "int(interval(1, 8))",
+        "interval(-5, 5)",
+        "tag(reverse_log, interval(0.9, 0.999))",
+        "range(1, 4)",
+        "range(0.1, 1, 0.1)",
+        "choice('1', 1, 1.5, True, 'null', 'a b', '', [1, x], {a: 1})",
+        r"choice('it\'s', 'a,b', '中文')",
+        "null, 1, 'null'",
+    ],
+)
+def test_what_a_hyperparameter_prints_reads_back_as_itself(text):
+    (hyperparameter,) = read({"x": text}, []).hyperparameters
+    (again,) = read({"x": str(hyperparameter)}, []).hyperparameters
+    assert again == hyperparameter
+    assert repr(again) == repr(hyperparameter)

@@ -50,6 +50,6 @@ def test_a_check_of_the_apps_own_refuses_before_any_worker_starts(tmp_path):
         "from caviar import usage_error\n"
         "def check(config):\n    raise usage_error('y', config.y, 'too small', [1, 2])\n"
     )
-    done = app.sweep("hydra.sweeper.check=rules.check")
+    done = app.sweep("hydra.sweeper.check=rules.check", "+allow=[rules.]")
     assert (done.status, done.err) == (2, "error: y=0: too small (one of: 1, 2)\n")
     assert not (app.folder / "sweep").exists()

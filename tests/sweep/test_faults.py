@@ -319,3 +319,33 @@ def test_a_full_disk_stops_the_sweep_with_a_clear_error_and_loses_nothing(
     assert len({t.params["x"] for t in trials if t.state.name == "COMPLETE"}) == 100
     kept = {result["number"]: result["value"] for result in app.results()}
     assert all(kept[result["number"]] == result["value"] for result in complete)
+
+
+@pytest.mark.parametrize(("share", "state"), [(0.5, "COMPLETE"), (1, "FAIL")])
+def test_out_of_memory_is_tried_again_where_a_neighbour_may_have_taken_it(
+    tmp_path: Path, share, state
+):
+    code = """
+import hydra
+import caviar
+
+class OutOfMemoryError(RuntimeError):  # as torch.cuda's is called
+    pass
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    tried = caviar.run_dir() / "tried"
+    if not tried.exists():
+        tried.touch()
+        raise OutOfMemoryError("CUDA out of memory")
+    return config.x
+
+main()
+"""
+    app = make_app(tmp_path / "app", code)
+    done = app.sweep(
+        f"hydra.sweeper.executor.gpus_per_trial={share}",
+        "hydra.sweeper.n_trials=3",
+        env={"CUDA_VISIBLE_DEVICES": "0"},  # a GPU that nobody opens
+    )
+    assert {result["state"] for result in app.results()} == {state}, done.out

@@ -188,7 +188,7 @@ def test_config_groups_are_searched_and_conditions_hold(tmp_path):
     }
     config["hydra"]["sweeper"]["when"] = {"kind.extra": {"kind": "fancy"}}
     (app.folder / "conf/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    done = app.sweep("hydra.sweeper.n_trials=10")
+    done = app.sweep("hydra.sweeper.n_trials=10", "hydra.sweeper.sampler.seed=0")
     assert done.status == 0, done.out + done.err
     results = app.results()
     assert {result["params"]["kind"] for result in results} == {"plain", "fancy"}
@@ -206,7 +206,7 @@ def test_config_groups_are_searched_and_conditions_hold(tmp_path):
 def test_lists_and_null_can_be_options(tmp_path):
     code = QUADRATIC.replace("config.y", "(sum(config.y) if config.y else 0)") + GUARD
     app = make_app(tmp_path / "app", code)
-    done = app.sweep("y=[1,2],[3],null", "hydra.sweeper.n_trials=8")
+    done = app.sweep("y=[1,2],[3],null", "hydra.sweeper.n_trials=8", "hydra.sweeper.sampler.seed=0")
     assert done.status == 0, done.out
     assert {json.dumps(r["params"]["y"]) for r in app.results()} == {"[1, 2]", "[3]", "null"}
 

@@ -18,7 +18,7 @@ from caviar.sweep.study import SweepStudy
 from tests.contracts.samplers import ask_and_tell, mixed_space
 
 
-def open_study(path: Path, resume: bool = False) -> SweepStudy:
+def open_study(path: Path, resume=None) -> SweepStudy:
     return SweepStudy(
         mixed_space(), RandomSampler(0), ["minimize"], Journal(path), "study", resume=resume
     )
@@ -38,7 +38,7 @@ def test_a_journal_survives_any_cut(whole: bytes, tmp_path: Path, data):
     first = whole.index(b"\n") + 1  # with less there is no study yet
     cut = data.draw(st.integers(first, len(whole)))
     path.write_bytes(whole[:cut])
-    study = open_study(path, resume=True)
+    study = open_study(path, resume=lambda number: None)
     kept = path.read_bytes()
     complete_lines = whole[:cut].rpartition(b"\n")[0] + b"\n"
     assert kept.startswith(complete_lines)

@@ -229,5 +229,5 @@ def test_a_study_that_is_there_already_is_not_taken_for_a_new_one(tmp_path):
             ["minimize"],
             Journal(tmp_path / "other"),
             "study",
-            resume=True,
+            resume=lambda number: None,
         )

@@ -9,13 +9,15 @@ import typer
 
 from caviar.errors import UsageError, usage_error
 
-Sweep = Annotated[str, typer.Argument(help="The sweep: its folder.")]
+Sweep = Annotated[str, typer.Argument(help="The sweep (or the watched run): its folder.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to ``app``."""
-    app.command(help="Go on with a sweep that was interrupted or killed.")(resume)
-    app.command(help="Ask a running sweep for no new trials; those under way end first.")(stop)
+    app.command(help="Go on with a sweep that was interrupted or killed, or with a paused run.")(
+        resume
+    )
+    app.command(help="Ask a running sweep for no new trials, or a watched run to end now.")(stop)
     app.command(help="End a running sweep now; it can be resumed.")(cancel)
 
 
@@ -27,6 +29,11 @@ def resume(
     ] = None,
 ) -> None:
     """Example: caviar resume outputs/sweeps/first n_trials=64"""
+    from caviar.panda import steer
+
+    if not settings and (run := steer.watched(sweep)):
+        print(steer.request(run, "resume"))
+        return
     from caviar.sweep import resume as resuming
 
     n_trials = None
@@ -42,8 +49,12 @@ def resume(
 
 def stop(sweep: Sweep) -> None:
     """Example: caviar stop outputs/sweeps/first"""
+    from caviar.panda import steer
     from caviar.sweep.owner import ask_to_stop
 
+    if run := steer.watched(sweep):
+        print(steer.request(run, "stop"))
+        return
     ask_to_stop(_folder(sweep), "stop")
 
 

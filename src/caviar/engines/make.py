@@ -7,8 +7,11 @@ from typing import Any
 
 from caviar.engines.base import Engine
 
-ENGINES = ("solo",)
+ENGINES = ("solo", "fused", "auto")
 """The names that ``hydra.sweeper.engine`` may have."""
+
+FUSED_OPTIONS = ("lanes", "keep")
+"""What ``hydra.sweeper.fused`` may hold: arguments of `caviar.engines.fused.engine.Fused`."""
 
 
 def make_engine(
@@ -22,9 +25,16 @@ def make_engine(
     Args:
         task: the function that a solo trial calls.
         name: one of `ENGINES`.
-        build: dotted name of the function config -> `Experiment`, which a fused engine asks for.
+        build: dotted name of the function config -> `Recipe`, which a fused engine asks for; without
+            one, ``auto`` is ``solo``.
         options: what ``hydra.sweeper.fused`` says.
     """
+    if name != "solo" and build is not None:
+        from hydra.utils import get_method
+
+        from caviar.engines.fused.engine import Fused
+
+        return Fused(task, get_method(build), auto=name == "auto", **(options or {}))
     from caviar.engines.solo import Solo
 
     return Solo(task)

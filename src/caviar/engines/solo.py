@@ -32,6 +32,7 @@ from caviar.runs.active import (
 from caviar.runs.config import resolved, to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result
+from caviar.security import allow
 from caviar.trials import Failed, Finished, Job, Pruned, Reported, Started
 
 Task = Callable[[DictConfig], Any]
@@ -58,8 +59,12 @@ class Solo:
     def serve(self, inbox: Inbox, send: Send) -> None:
         """Run jobs until the inbox is closed."""
         while (job := inbox.take(None)) is not None:
-            send(Started(job.number))
-            send(self.run(job, _Listener(job.number, inbox, send)))
+            self.serve_one(job, inbox, send)
+
+    def serve_one(self, job: Job, inbox: Inbox, send: Send) -> None:
+        """Run one job, and tell what comes of it."""
+        send(Started(job.number))
+        send(self.run(job, _Listener(job.number, inbox, send)))
 
     def run(self, job: Job, listener: Listener) -> Finished | Pruned | Failed:
         """Run one trial and leave its run folder behind, whatever happens in the task."""
@@ -133,6 +138,7 @@ class Solo:
             hydra_config = DictConfig({"hydra": whole.hydra})
             with read_write(whole), open_dict(whole):
                 del whole["hydra"]
+            allow(whole.get("allow"))
             self._bases[job.base.id] = (pickle.dumps(whole), hydra_config)
         pickled, hydra_config = self._bases[job.base.id]
         return pickle.loads(pickled), hydra_config

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, Pipe, wait
@@ -53,7 +53,8 @@ class LocalExecutor:
 
     Args:
         workers: how many; None for as many as fit.
-        gpus_per_trial: GPUs a worker holds: 0, 1/n of one, or a whole number.
+        gpus_per_trial: GPUs a worker holds: 0, 1/n of one, or a whole number; None for one where
+            there are any.
         threads: CPU threads a worker may use; None for an even share of the cores.
         devices: GPUs to use, by index or UUID; None for all that are visible.
         engine: keyword arguments of `caviar.engines.make.make_engine`; the sweep sets them.
@@ -65,9 +66,9 @@ class LocalExecutor:
     def __init__(
         self,
         workers: int | None = None,
-        gpus_per_trial: float = 1,
+        gpus_per_trial: float | None = None,
         threads: int | None = None,
-        devices: list[str] | None = None,
+        devices: Sequence[object] | None = None,
         engine: Mapping[str, Any] | None = None,
     ) -> None:
         self.slots = plan(workers, gpus_per_trial, threads, devices)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caviar.errors import usage_error
@@ -25,9 +27,9 @@ class Slot:
 
 def plan(
     workers: int | None,
-    gpus_per_trial: float = 1,
+    gpus_per_trial: float | None = None,
     threads: int | None = None,
-    devices: list[str] | None = None,
+    devices: Sequence[object] | None = None,
 ) -> list[Slot]:
     """Share out the machine.
 
@@ -36,18 +38,23 @@ def plan(
 
     Args:
         workers: how many; None for as many as fit.
-        gpus_per_trial: 0 leaves GPUs alone; a fraction is 1/n; else a whole number.
+        gpus_per_trial: 0 leaves GPUs alone; a fraction is 1/n; else a whole number. None: one GPU
+            where there are any, else CPU threads.
         threads: CPU threads a worker; None for an even share of the cores.
         devices: GPUs by index or UUID; None for all that this process may see.
 
     Raises:
-        UsageError: more workers than fit, or a share that is neither 1/n nor whole.
+        UsageError: more workers than fit, a share that is neither 1/n nor whole, or GPUs that are
+            not there.
     """
     for name, value in (("workers", workers), ("threads", threads)):
         if value is not None and value < 1:
             raise usage_error(f"executor.{name}", value, "must be at least 1")
-    gpus = (visible_gpus() if devices is None else devices) if gpus_per_trial else []
-    shares = _gpu_shares([str(gpu) for gpu in gpus], gpus_per_trial) if gpus else []
+    gpus = [] if gpus_per_trial == 0 else _chosen(devices)
+    if gpus_per_trial and not gpus:
+        raise usage_error("executor.gpus_per_trial", gpus_per_trial, "no GPU is visible here", [0])
+    gpus_per_trial = 1 if gpus_per_trial is None else gpus_per_trial
+    shares = _gpu_shares(gpus, gpus_per_trial) if gpus else []
     if gpus and workers is not None and workers > len(shares):
         raise usage_error(
             "executor.workers",
@@ -70,11 +77,14 @@ def plan(
 def visible_gpus() -> list[str]:
     """The GPUs this process may use, by index or UUID, found without initialising CUDA.
 
-    ``CUDA_VISIBLE_DEVICES`` is respected; the empty list where there is no NVIDIA driver.
+    ``CUDA_VISIBLE_DEVICES`` is respected as CUDA reads it: what follows ``-1`` is hidden. A name
+    that stands there twice is one GPU. The empty list where there is no NVIDIA driver.
     """
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if listed is not None:
-        return [name.strip() for name in listed.split(",") if name.strip() not in ("", "-1")]
+        names = [name.strip() for name in listed.split(",")]
+        shown = itertools.takewhile(lambda name: name not in ("", "-1"), names)
+        return list(dict.fromkeys(shown))
     import pynvml
 
     try:
@@ -92,6 +102,18 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _chosen(devices: Sequence[object] | None) -> list[str]:
+    """The GPUs to use: all that are visible, or those named."""
+    visible = visible_gpus()
+    if devices is None:
+        return visible
+    chosen = list(dict.fromkeys(str(device) for device in devices))
+    for device in chosen:
+        if device not in visible:
+            raise usage_error("executor.devices", device, "no such GPU is visible", visible)
+    return chosen
 
 
 def _gpu_shares(gpus: list[str], per_trial: float) -> list[str]:

@@ -1,213 +1,221 @@
-"""From what a person calls a run or a sweep to its folder."""
+"""From what a person calls a run or a sweep to its folder.
+
+A name is a path, a name under the outputs folder, or a word: ``latest``, ``-1`` (the same), ``-2`` (the
+one before), ``best`` (the best run of the latest sweep), ``7`` (trial 7 of the latest sweep),
+``SWEEP/7``, ``SWEEP/best``, ``latest/-1``.
+"""
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import UsageError, nearest
-from caviar.runs.folder import CONFIG, RESULT
-from caviar.runs.sweep_folder import SWEEP, directions, read, trial_folders
+import yaml
 
-KINDS = {"runs": "run", "sweeps": "sweep"}
-"""The folders under outputs, and what is in each."""
+from caviar.errors import UsageError, nearest, usage_error
+from caviar.runs.folder import CONFIG, RESULT, Result
 
-HOW = "a path, a name under outputs, latest, -1, -2, SWEEP/7, SWEEP/best or best"
+SWEEP_FILE = "sweep.yaml"
+TRIALS = "trials"
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BACK = re.compile(r"-[1-9]\d*")
 
 
-def outputs() -> Path:
-    """Where runs and sweeps are kept: ``$CAVIAR_OUTPUTS``, else ``outputs`` in the working directory."""
+def outputs_root() -> Path:
+    """Where runs and sweeps are kept: ``CAVIAR_OUTPUTS``, or ``outputs`` in the working directory."""
     return Path(os.environ.get("CAVIAR_OUTPUTS") or "outputs").absolute()
 
 
-def find(name: str) -> Path:
-    """The folder of the run or sweep that a person calls ``name``.
-
-    A name is a path; or a name under outputs; or ``latest`` or ``-1`` (the newest of all single runs and
-    sweeps), ``-2`` (the one before); or ``SWEEP/7``, ``SWEEP/best``, ``SWEEP/latest``, ``SWEEP/-1`` (a
-    trial of a sweep); or ``best`` (the best trial of the newest sweep).
-
-    Raises:
-        UsageError: there is no such run or sweep.
-    """
-    return _find(name, ("run", "sweep"))
+def is_sweep(folder: Path) -> bool:
+    """Whether ``folder`` is a sweep's."""
+    return (folder / SWEEP_FILE).is_file() or (folder / TRIALS).is_dir()
 
 
-def find_sweep(name: str) -> Path:
-    """The folder of the sweep that a person calls ``name``; ``latest``, ``-1``, … count sweeps alone.
-
-    Raises:
-        UsageError: there is no such sweep, or it is a run.
-    """
-    folder = _find(name, ("sweep",))
-    if kind_of(folder) != "sweep":
-        raise UsageError(f"{name}: a run, and not a sweep")
-    return folder
+def is_run(folder: Path) -> bool:
+    """Whether ``folder`` is a run's."""
+    return (folder / RESULT).is_file() or (folder / CONFIG).is_file()
 
 
-def find_run(name: str) -> Path:
-    """The folder of the run that a person calls ``name``: a single run, or a trial of a sweep.
-
-    Raises:
-        UsageError: there is no such run, or it is a sweep.
-    """
-    folder = _find(name, ("run", "sweep"))
-    if kind_of(folder) != "run":
-        raise UsageError(
-            f"{name}: {folder.name} is a sweep; name a trial of it, as in {name}/best or {name}/0"
-        )
-    return folder
+def sweep_folders(root: Path | None = None) -> list[Path]:
+    """The sweeps under the outputs folder, oldest first."""
+    return _by_age((root or outputs_root()) / "sweeps", is_sweep, SWEEP_FILE)
 
 
-def kind_of(folder: Path) -> str | None:
-    """What is in a folder: ``sweep``, ``run``, or None."""
+def run_folders(root: Path | None = None) -> list[Path]:
+    """The single runs under the outputs folder, oldest first."""
+    return _by_age((root or outputs_root()) / "runs", is_run, CONFIG)
+
+
+def trial_folders(sweep: Path) -> list[Path]:
+    """Every folder under a sweep's ``trials``, by name, so by number."""
     try:
-        if (folder / SWEEP).is_file():
-            return "sweep"
-        if (folder / RESULT).is_file() or (folder / CONFIG).is_file():
-            return "run"
-    except OSError:
-        pass  # a name too long, a folder that may not be looked into
-    return None
+        with os.scandir(sweep / TRIALS) as entries:
+            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [sweep / TRIALS / name for name in sorted(names)]
 
 
-def newest_first(kinds: Iterable[str] = ("run", "sweep"), root: Path | None = None) -> list[Path]:
-    """The single runs and sweeps under outputs, by when they were started (or gone on with) last."""
-    found: list[tuple[float, str, Path]] = []
-    for folder, kind in KINDS.items():
-        place = (root or outputs()) / folder
-        if kind not in kinds or not place.is_dir():
-            continue
-        for path in place.iterdir():
-            began = _began(path)
-            if began is not None:
-                found.append((began, path.name, path))
-    return [path for _, _, path in sorted(found, reverse=True)]
-
-
-def best_trial(sweep: Path) -> Path:
-    """The run folder of a sweep's best complete trial; of equals, the first.
+def find(name: str | Path) -> Path:
+    """The folder of the run or the sweep that ``name`` means.
 
     Raises:
-        UsageError: no trial is complete yet, or there are several objectives and so no one best.
+        UsageError: there is none; it names the nearest that there is.
     """
-    wanted = directions(read(sweep))
-    if len(wanted) > 1:
+    return _find(str(name), "name", "runs and sweeps", [*run_folders(), *sweep_folders()])
+
+
+def find_sweep(name: str | Path) -> Path:
+    """The folder of the sweep that ``name`` means.
+
+    Raises:
+        UsageError: there is none, or it is a run's.
+    """
+    folder = _find(str(name), "sweep", "sweeps", sweep_folders())
+    if not is_sweep(folder):
+        raise UsageError(f"sweep={name}: that is a run, not a sweep ({folder})")
+    return folder
+
+
+def find_run(name: str | Path) -> Path:
+    """The folder of the run that ``name`` means; a sweep's trials are runs too.
+
+    Raises:
+        UsageError: there is none, or it is a sweep's.
+    """
+    folder = _find(str(name), "run", "runs", run_folders())
+    if is_sweep(folder) and not is_run(folder):
+        raise UsageError(f"run={name}: that is a sweep; name one of its runs, as in {name}/best")
+    return folder
+
+
+def best_run(sweep: Path) -> Path:
+    """The folder of a sweep's best complete trial; of equals, the one with the lowest number.
+
+    Raises:
+        UsageError: no trial is complete, or there are several objectives.
+    """
+    direction = read_sweep_file(sweep).get("direction", "minimize")
+    if isinstance(direction, list) and len(direction) > 1:
         raise UsageError(
-            f"{sweep}: {len(wanted)} objectives have no one best trial; name one by number"
+            f"run={sweep.name}/best: several objectives have no one best; name a trial"
         )
-    sign = -1 if wanted == ["maximize"] else 1
+    sign = -1 if direction in ("maximize", ["maximize"]) else 1
     best: tuple[float, Path] | None = None
-    for folder in trial_folders(sweep)[0].values():
-        value = _score(folder)
-        if value is not None and (best is None or sign * value < best[0]):
-            best = sign * value, folder
+    for folder in trial_folders(sweep):
+        try:
+            result = Result.read(folder)
+        except UsageError:
+            continue
+        value = result.value
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if result.state != "COMPLETE" or not isinstance(value, int | float) or math.isnan(value):
+            continue
+        if best is None or sign * value < best[0]:
+            best = (sign * value, folder)
     if best is None:
-        raise UsageError(f"{sweep}: no trial is complete yet, so none is best")
+        raise UsageError(f"run={sweep.name}/best: no trial of this sweep is complete")
     return best[1]
 
 
-def inside(path: Path, root: Path) -> Path | None:
-    """``path``, resolved; None where it leads out of ``root``: what a run wrote is not to be trusted."""
+def read_sweep_file(sweep: Path) -> dict[str, Any]:
+    """What ``sweep.yaml`` holds; empty where there is none (yet).
+
+    Raises:
+        UsageError: it is not readable as a YAML mapping.
+    """
+    path = sweep / SWEEP_FILE
     try:
-        resolved = (root / path).resolve()
-    except (OSError, RuntimeError, ValueError):
+        data = yaml.load(path.read_text(), Loader=_Loader)
+    except FileNotFoundError:
+        return {}
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{path}: not readable ({' '.join(str(error).split())})") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: not readable (it holds no mapping)")
+    return data
+
+
+def inside(folder: Path, name: object) -> Path | None:
+    """``folder / name`` resolved, or None where that leads out of ``folder`` (``..``, a link)."""
+    if not isinstance(name, str | Path) or "\0" in str(name):
         return None
-    return resolved if resolved.is_relative_to(root.resolve()) else None
+    path = (folder / name).resolve()
+    return path if path.is_relative_to(folder.resolve()) else None
 
 
-def _find(name: str, kinds: tuple[str, ...]) -> Path:
-    if name.startswith("-") and not re.match(r"-\d+(/|$)", name):
-        raise UsageError(f"{name}: no such option")
-    if "\0" in name or not name:
-        raise UsageError(f"{name!r}: no run or sweep is called so ({HOW})")
-    whole = _whole(name, kinds)
-    if whole is not None:
-        return whole
-    if name == "best":
-        return best_trial(_find("latest", ("sweep",)))
-    sweep_name, slash, trial = name.rstrip("/").rpartition("/")
-    if slash and re.fullmatch(r"best|latest|-?\d+", trial):
-        sweep = _find(sweep_name or "/", ("sweep",))
-        if kind_of(sweep) != "sweep":
-            raise UsageError(f"{name}: {sweep_name} is a run, and has no trials")
-        return _trial(sweep, trial)
-    raise _unknown(name, kinds)
-
-
-def _whole(name: str, kinds: tuple[str, ...]) -> Path | None:
-    """A name that is not one of a trial: a path, a name under outputs, or a place in time."""
-    if name == "latest" or re.fullmatch(r"-\d+", name):
+def _find(name: str, key: str, kind: str, folders: list[Path]) -> Path:
+    root = outputs_root()
+    if not name or "\0" in name:
+        raise usage_error(key, repr(name), "not a name")
+    if name == "latest" or _BACK.fullmatch(name):
         back = 1 if name == "latest" else -int(name)
-        known = newest_first(kinds)
-        if not 1 <= back <= len(known):
-            what = " or ".join(kinds)
-            raise UsageError(f"{name}: there is no such {what}; {outputs()} holds {len(known)}")
-        return known[back - 1]
-    path = Path(name).expanduser()
-    if kind_of(path):
-        return path.absolute()
-    for folder, kind in KINDS.items():
-        place = outputs() / folder
-        path = place / name
-        if kind in kinds and inside(path, place) and kind_of(path) == kind:
-            return path
-    return None
-
-
-def _trial(sweep: Path, trial: str) -> Path:
-    if trial == "best":
-        return best_trial(sweep)
-    folders = trial_folders(sweep)[0]
-    if not folders:
-        raise UsageError(f"{sweep}: no trial has been started yet")
-    if trial == "latest" or trial.startswith("-"):
-        back = 1 if trial == "latest" else -int(trial)
-        if 1 <= back <= len(folders):
-            return list(folders.values())[-back]
-    elif int(trial) in folders:
-        return folders[int(trial)]
-    raise UsageError(
-        f"{sweep.name}/{trial}: no such trial; it has {len(folders)}, up to {max(folders)}"
+        ordered = sorted(folders, key=_age)
+        if back > len(ordered):
+            raise UsageError(f"{key}={name}: there are {len(ordered)} {kind} in {root}")
+        return ordered[-back]
+    if name == "best":
+        return best_run(find_sweep("latest"))
+    for candidate in (
+        Path(name).absolute(),
+        root / name,
+        root / "runs" / name,
+        root / "sweeps" / name,
+    ):
+        if candidate.is_dir() and (is_sweep(candidate) or is_run(candidate)):
+            return candidate
+    head, slash, tail = name.rstrip("/").rpartition("/")
+    if slash and re.fullmatch(r"\d+|best|latest|-[1-9]\d*", tail):
+        return _trial(find_sweep(head), tail)
+    if name.isdecimal() and (sweeps := sweep_folders()):
+        return _trial(sweeps[-1], name)
+    if Path(name).is_dir():
+        raise UsageError(f"{key}={name}: that folder is neither a run's nor a sweep's")
+    choices = [folder.name for folder in folders]
+    if len(choices) <= 10:
+        raise usage_error(key, name, f"none of the {kind} in {root}", choices)
+    # All names would be too long a line: the nearest alone.
+    near = nearest(name, choices)
+    raise usage_error(
+        key, name, f"none of the {kind} in {root}" + (f"; did you mean {near}?" if near else "")
     )
 
 
-def _unknown(name: str, kinds: tuple[str, ...]) -> UsageError:
-    known = [path.name for path in newest_first(kinds)]
-    near = nearest(name, known)
-    what = " or ".join(kinds)
-    path = Path(name).expanduser()
-    if len(name) < 1000 and path.is_dir():
-        return UsageError(f"{name}: not the folder of a {what} (it has no {SWEEP} and no {RESULT})")
-    return UsageError(
-        f"{name}: no {what} is called so in {outputs()}"
-        + (f"; did you mean {near}?" if near else "")
-        + f" ({HOW})"
-    )
+def _trial(sweep: Path, which: str) -> Path:
+    if which == "best":
+        return best_run(sweep)
+    folders = trial_folders(sweep)
+    if which == "latest" or which.startswith("-"):
+        back = 1 if which == "latest" else -int(which)
+        if back <= len(folders):
+            return folders[-back]
+    else:
+        for folder in (sweep / TRIALS / f"{int(which):04}", sweep / TRIALS / which):
+            if folder.is_dir():
+                return folder
+    last = f", the last is {folders[-1].name}" if folders else ""
+    raise UsageError(f"run={sweep.name}/{which}: the sweep has {len(folders)} trials{last}")
 
 
-def _began(folder: Path) -> float | None:
-    # A sweep's settings are written when it starts or goes on, a run's config when it starts.
-    for name in (SWEEP, CONFIG, RESULT):
+def _by_age(parent: Path, wanted: Any, file: str) -> list[Path]:
+    try:
+        with os.scandir(parent) as entries:
+            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted((parent / name for name in names if wanted(parent / name)), key=_age)
+
+
+def _age(folder: Path) -> tuple[int, str]:
+    # Both files are written once, at the start; a folder's own time moves with what is put into it.
+    for name in (SWEEP_FILE, CONFIG, "."):
         try:
-            return (folder / name).stat().st_mtime
+            return ((folder / name).stat().st_mtime_ns, folder.name)
         except OSError:
             continue
-    return None
-
-
-def _score(folder: Path) -> float | None:
-    # Of the whole file two fields are wanted, of a thousand trials: read without any ceremony.
-    try:
-        result: Any = json.loads((folder / RESULT).read_bytes())
-        value = result["value"] if result["state"] == "COMPLETE" else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    return float(value) if math.isfinite(value) else None
+    return (0, folder.name)

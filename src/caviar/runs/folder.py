@@ -71,8 +71,6 @@ class Result:
             raise UsageError(f"{folder}: not a run folder (it has no {RESULT})") from None
         except ValueError as error:
             raise UsageError(f"{path}: not readable as JSON ({error})") from None
-        if not isinstance(data, dict) or not isinstance(data.get("state"), str):
-            raise UsageError(f"{path}: not what a run writes (it has no state)")
         if data.get("schema", 0) > SCHEMA:
             raise UsageError(f"{path}: schema {data['schema']}, but this caviar reads {SCHEMA}")
         known = cls.__dataclass_fields__

@@ -1,327 +1,316 @@
-"""``caviar.load``: a sweep as pandas tables, read from its run folders alone."""
+"""A sweep as pandas tables, read from its run folders alone: ``caviar.load("latest").trials``."""
 
 from __future__ import annotations
 
 import csv
+import io
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from caviar.errors import UsageError
 from caviar.runs import folder as names
-from caviar.runs import sweep_folder
-from caviar.runs.find import find_sweep, inside
+from caviar.runs.find import find_run, find_sweep, inside, read_sweep_file, trial_folders
 from caviar.runs.folder import Result
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pandas import DataFrame
 
     from caviar.space.space import Space
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
-FACTS = ("best_epoch", "seconds", "started", "seed", "checkpoint", "error", "retry_of")
-"""Columns of `Sweep.trials` between the score and the hyperparameters."""
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+FACTS = ["state", "value", "best_epoch", "seconds", "started", "seed", "checkpoint", "error"]
+"""Columns of `Sweep.trials` before the hyperparameters; ``value`` is several for several objectives."""
 
 
-def load(name: str | Path) -> Sweep:
-    """A sweep as tables: its trials, their metrics, and each run's config and checkpoint.
-
-    Works while the sweep is under way. What cannot be read is left out, logged as a warning, and
-    listed in `Sweep.problems`.
-
-    Args:
-        name: a folder, or what the ``caviar`` command takes: a name under outputs, ``latest``, ``-2``.
+def load(path_or_name: str | Path) -> Sweep:
+    """Read a sweep: by path, by its name under the outputs folder, or ``latest``.
 
     Raises:
-        UsageError: there is no such sweep.
+        UsageError: there is no such sweep, or it is a run (see `load_run`).
     """
-    return Sweep(find_sweep(str(name)))
+    return Sweep(find_sweep(path_or_name))
 
 
-@dataclass
+def load_run(path_or_name: str | Path) -> Run:
+    """Read one run: by path, by name, as ``best`` or ``SWEEP/7``.
+
+    Raises:
+        UsageError: there is no such run, or its ``result.json`` cannot be read.
+    """
+    folder = find_run(path_or_name)
+    return Run(folder, Result.read(folder))
+
+
+@dataclass(frozen=True)
 class Run:
-    """One run: its folder and what is in it, each file read when it is asked for.
+    """One run, read from its folder.
 
     Attributes:
         folder: the run folder.
-        within: the folder that its paths may not lead out of: its sweep's, or its own.
+        result: what ``result.json`` holds.
     """
 
     folder: Path
-    within: Path | None = None
-
-    @cached_property
-    def result(self) -> Result:
-        """``result.json``; raises UsageError where it cannot be read."""
-        return Result.read(self.folder)
+    result: Result
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The resolved config; empty where there is none."""
-        found = _yaml(self.folder / names.CONFIG)
-        return found if isinstance(found, dict) else {}
+        """The resolved config; empty where there is none or it is not readable, which is said."""
+        data = _read_yaml(self.folder / names.CONFIG)
+        return data if isinstance(data, dict) else {}
 
     @cached_property
     def overrides(self) -> list[str]:
-        """What the run changed, as Hydra overrides."""
-        found = _yaml(self.folder / names.OVERRIDES)
-        return [str(line) for line in found] if isinstance(found, list) else []
+        """What this run changed, as Hydra overrides."""
+        data = _read_yaml(self.folder / names.OVERRIDES)
+        return [str(item) for item in data] if isinstance(data, list) else []
 
     @cached_property
-    def metrics(self) -> pd.DataFrame:
-        """``metrics.csv``: epoch, step, then a column a metric; no rows where there is none."""
-        return _Metrics().read(None, self.folder, []).frame()
+    def metrics(self) -> DataFrame:
+        """Columns epoch, step, then one a metric; no rows where nothing was logged."""
+        table, problems = read_metrics([(None, self.folder)])
+        _say(problems)
+        return table.drop(columns="trial")
 
     @property
     def checkpoint(self) -> Path | None:
-        """The best checkpoint; None where the run left none, or where the path leads elsewhere."""
-        return checkpoint_of(self.result.checkpoint, self.folder, self.within or self.folder)
+        """The best checkpoint, or None where there is no such file inside the run folder."""
+        path = inside(self.folder, self.result.checkpoint)
+        return path if path is not None and path.is_file() else None
 
     @property
     def log(self) -> Path:
-        """What the run printed, and the traceback of one that failed."""
+        """The run's output, and its traceback where it failed."""
         return self.folder / names.LOG
 
 
-@dataclass
 class Sweep:
-    """A sweep, read from its folder.
+    """One sweep, read from its folder; each table is read when it is first asked for.
 
     Attributes:
         folder: the sweep's folder.
-        problems: what could not be read, a line each; complete once `trials` and `metrics` are read.
+        settings: what ``sweep.yaml`` holds.
+        problems: a line for each file that could not be used, as far as files were read.
     """
 
-    folder: Path
-    problems: list[str] = field(default_factory=list)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: list[str] = []
+        try:
+            self.settings: dict[str, Any] = read_sweep_file(folder)
+        except UsageError as error:
+            self.settings = {}
+            self._skip([str(error)])
 
-    @cached_property
-    def settings(self) -> dict[str, Any]:
-        """``sweep.yaml``: space, sampler, pruner, engine, executor, versions, git commit, …"""
-        return sweep_folder.read(self.folder)
-
-    @cached_property
-    def space(self) -> Space:
-        """What was searched; raises UsageError where ``sweep.yaml`` does not hold a space."""
-        from caviar.space import grammar
-        from caviar.space.space import Space
-
-        reading = grammar.read(self.settings.get("space") or {}, [])
-
-        def value_of(parent: str) -> Any:
-            raise UsageError(f"{self.folder}: when names {parent}, which is not in the space")
-
-        return Space.build(reading.hyperparameters, self.settings.get("when") or {}, value_of)
-
-    @property
-    def directions(self) -> list[str]:
-        """One direction an objective: ``minimize`` or ``maximize``."""
-        return sweep_folder.directions(self.settings)
+    def __repr__(self) -> str:
+        return f"<Sweep {self.folder.name}: {len(self._results)} trials in {self.folder}>"
 
     @property
     def metric(self) -> str | None:
         """The score's name, where it has one."""
-        return self.settings.get("metric")
+        found = self.settings.get("metric")
+        return None if found is None else str(found)
 
     @property
-    def values(self) -> list[str]:
-        """The columns of `trials` that hold the score: ``value``, or ``value_0``, ``value_1``, …"""
-        several = len(self.directions)
-        return ["value"] if several == 1 else [f"value_{index}" for index in range(several)]
-
-    def column(self, hyperparameter: str) -> str:
-        """The column of `trials` that holds a hyperparameter: its name, or ``params.NAME`` where the
-        table has another column of that name."""
-        name = hyperparameter.lstrip("+")
-        return f"params.{name}" if name in ("state", *self.values, *FACTS) else name
+    def directions(self) -> list[str]:
+        """``minimize`` or ``maximize``, one an objective."""
+        found = self.settings.get("direction", "minimize")
+        return [str(item) for item in found] if isinstance(found, list) and found else [str(found)]
 
     @cached_property
-    def trials(self) -> pd.DataFrame:
-        """A row a trial, by number: state, value (``value_0``, ``value_1``, … where there are several
-        objectives), best_epoch, seconds, started, seed, checkpoint, error, retry_of, then a column a
-        hyperparameter, with the value that the run saw, missing where it did not exist."""
-        import pandas as pd
+    def space(self) -> Space:
+        """The space that was searched, as far as ``sweep.yaml`` can be read."""
+        from caviar.space.grammar import read
+        from caviar.space.space import Space
 
-        searched = [name.lstrip("+") for name in self.settings.get("space") or {}]
-        rows = {number: self._row(result, number) for number, result in self.results.items()}
-        seen = dict.fromkeys(searched)
-        for result in self.results.values():
-            seen.update(dict.fromkeys(_mapping(result.params)))
-        columns = ["state", *self.values, *FACTS, *(self.column(name) for name in seen)]
-        index = pd.Index(list(rows), name="trial", dtype="int64")
-        data = {name: [row.get(name) for row in rows.values()] for name in columns}
-        frame = pd.DataFrame(data, index=index, columns=pd.Index(columns), dtype=object)
-        for name in (*self.values, "seconds"):
-            frame[name] = pd.to_numeric(frame[name], errors="coerce").astype("float64")
-        for name in ("best_epoch", "seed", "retry_of"):
-            numbers = pd.to_numeric(frame[name], errors="coerce").astype("float64")
-            frame[name] = numbers.where(numbers % 1 == 0).astype("Int64")
-        frame["started"] = pd.to_datetime(
-            frame["started"], errors="coerce", utc=True, format="ISO8601"
-        )
-        for name in seen:
-            frame[self.column(name)] = _numeric(frame[self.column(name)])
-        return frame
+        try:
+            found = read(self.settings.get("space") or {}, []).hyperparameters
+            conditions = {
+                child: {parent: tuple(allowed) for parent, allowed in parents.items()}
+                for child, parents in (self.settings.get("when") or {}).items()
+            }
+        except (UsageError, AttributeError, TypeError) as error:
+            self._skip([f"{self.folder / 'sweep.yaml'}: its space is not readable ({error})"])
+            return Space(())
+        return Space(tuple(found), conditions)
 
-    @cached_property
-    def metrics(self) -> pd.DataFrame:
-        """A row an epoch of a trial: trial, epoch, step, then a column a metric."""
-        reader = _Metrics()
-        for number, folder in self._folders.items():
-            reader.read(number, folder, self.problems)
-        return reader.frame()
+    @property
+    def numbers(self) -> list[int]:
+        """The trials there are, by number."""
+        return sorted(self._results)
 
     def run(self, number: int) -> Run:
-        """A trial's run.
+        """One trial's run.
 
         Raises:
-            UsageError: there is no such trial.
+            UsageError: the sweep has no such trial, or its ``result.json`` cannot be read.
         """
-        if number not in self._folders:
-            raise UsageError(f"{self.folder.name}/{number}: no such trial")
-        return Run(self._folders[number], within=self.folder)
+        if number not in self._results:
+            raise UsageError(f"run={self.folder.name}/{number}: no such trial that can be read")
+        return Run(*self._results[number])
 
     @cached_property
-    def _folders(self) -> dict[int, Path]:
-        found, foreign = sweep_folder.trial_folders(self.folder)
-        for path in foreign:
-            self._problem(f"{path}: not a trial's folder")
-        return found
+    def trials(self) -> DataFrame:
+        """A row a trial, by number: state, value, best_epoch, seconds, started, seed, checkpoint, error,
+        then a column a hyperparameter, as the run saw it; missing where it did not exist.
 
-    @cached_property
-    def results(self) -> dict[int, Result]:
-        """Every trial's ``result.json`` that can be read, by number."""
-        found = {}
-        for number, folder in self._folders.items():
-            try:
-                found[number] = Result.read(folder)
-            except (UsageError, OSError) as error:
-                self._problem(str(error))
-        return found
-
-    def _row(self, result: Result, number: int) -> dict[str, Any]:
-        if result.number not in (None, number):
-            self._problem(
-                f"{self._folders[number]}: its {names.RESULT} is of trial {result.number}"
-            )
-        scores = result.value if isinstance(result.value, list) else [result.value]
-        folder = self._folders[number]
-        checkpoint = checkpoint_of(result.checkpoint, folder, self.folder)
-        if result.checkpoint and checkpoint is None:
-            self._problem(f"{folder}: its checkpoint {result.checkpoint!r} is not in this sweep")
-        return {
-            "state": result.state,
-            **dict(zip(self.values, scores, strict=False)),
-            "best_epoch": result.best_epoch,
-            "seconds": result.seconds,
-            "started": result.started if isinstance(result.started, str) else None,
-            "seed": result.seed,
-            "checkpoint": str(checkpoint) if checkpoint else None,
-            "error": result.error,
-            "retry_of": _mapping(result.facts).get("retry_of"),
-            **{self.column(name): value for name, value in _mapping(result.params).items()},
-        }
-
-    def _problem(self, text: str) -> None:
-        _say(text, self.problems)
-
-
-def checkpoint_of(recorded: Any, folder: Path, within: Path) -> Path | None:
-    """Where a checkpoint is that a run in ``folder`` recorded; None where that leads out of ``within``."""
-    if not isinstance(recorded, str) or not recorded:
-        return None
-    found = inside(folder / recorded, within)
-    return found if found and found.exists() else None
-
-
-class _Metrics:
-    """Gathers ``metrics.csv`` files of any columns into one table."""
-
-    def __init__(self) -> None:
-        self._columns: dict[str, list[Any]] = {"epoch": [], "step": []}
-        self._trials: list[int | None] = []
-
-    def read(self, number: int | None, folder: Path, problems: list[str]) -> _Metrics:
-        """Add a run's rows; what cannot be read is left out and said."""
-        path = folder / names.METRICS
-        try:
-            text = path.read_text()
-        except FileNotFoundError:
-            return self
-        except (OSError, ValueError) as error:
-            _say(f"{path}: not readable ({error})", problems)
-            return self
-        # The last line of a run under way may be half a line: without its end it does not count.
-        whole, _, _ = text.rpartition("\n")
-        try:
-            header, *rows = csv.reader(whole.splitlines()) if whole else [[]]
-        except csv.Error as error:
-            _say(f"{path}: not readable as CSV ({error})", problems)
-            return self
-        good = [row for row in rows if len(row) == len(header)]
-        if len(good) < len(rows):
-            _say(f"{path}: left out {len(rows) - len(good)} torn lines", problems)
-        before = len(self._trials)
-        self._trials += [number] * len(good)
-        for name, cells in zip(header, zip(*good, strict=True), strict=False):
-            if name != "trial":
-                column = self._columns.setdefault(name, [])
-                column += [None] * (before - len(column))
-                column += [cell or None for cell in cells]
-        for column in self._columns.values():
-            column += [None] * (len(self._trials) - len(column))
-        return self
-
-    def frame(self) -> pd.DataFrame:
-        """All rows: trial (where there are several runs), epoch, step, then the metrics; as numbers."""
+        With several objectives ``value`` is ``value_0``, ``value_1``, …; ``seconds`` are the task's
+        alone; ``started`` is in UTC. A hyperparameter called like another column is ``params.NAME``.
+        """
         import pandas as pd
 
-        data = {name: pd.Series(cells, dtype=object) for name, cells in self._columns.items()}
-        frame = pd.DataFrame({name: _numbers(cells) for name, cells in data.items()})
-        if not self._trials or self._trials[0] is not None:
-            frame.insert(0, "trial", pd.Series(self._trials, dtype="int64"))
-        return frame
+        columns = self._columns
+        rows = [self._row(result) for _, (_, result) in sorted(self._results.items())]
+        index = pd.Index(self.numbers, name="trial", dtype="int64")
+        table = pd.DataFrame(rows, index=index, columns=columns)
+        values = [name for name in columns if name == "value" or name in self._values]
+        for name in [*values, "seconds"]:
+            table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
+        for name in ("best_epoch", "seed"):
+            numbers = pd.to_numeric(table[name], errors="coerce")
+            table[name] = numbers.where(numbers % 1 == 0).astype("Int64")
+        table["started"] = pd.to_datetime(
+            table["started"], utc=True, errors="coerce", format="ISO8601"
+        )
+        return table
+
+    @cached_property
+    def metrics(self) -> DataFrame:
+        """All trials' metrics: columns trial, epoch, step, then one a metric."""
+        folders = [(number, folder) for number, (folder, _) in sorted(self._results.items())]
+        table, problems = read_metrics(folders)
+        self._skip(problems)
+        return table
+
+    def column(self, name: str) -> str:
+        """The column of `trials` that holds the hyperparameter ``name``."""
+        plain = name.lstrip("+")
+        return f"params.{plain}" if plain in self._fixed else plain
+
+    @cached_property
+    def _results(self) -> dict[int, tuple[Path, Result]]:
+        found: dict[int, tuple[Path, Result]] = {}
+        problems = []
+        for folder in trial_folders(self.folder):
+            try:
+                result = Result.read(folder)
+            except (UsageError, TypeError, AttributeError, OSError) as error:
+                problems.append(_one_line(folder, error))
+                continue
+            number = result.number
+            if not isinstance(number, int):
+                number = int(folder.name) if folder.name.isdecimal() else None
+            if number is None:
+                problems.append(f"{folder}: no trial number")
+            elif number in found:
+                problems.append(f"{folder}: trial {number} is in {found[number][0].name} already")
+            else:
+                found[number] = (folder, result)
+        self._skip(problems)
+        return found
+
+    @property
+    def _values(self) -> list[str]:
+        count = len(self.directions)
+        return ["value"] if count == 1 else [f"value_{index}" for index in range(count)]
+
+    @property
+    def _fixed(self) -> list[str]:
+        return [FACTS[0], *self._values, *FACTS[2:]]
+
+    @property
+    def _columns(self) -> list[str]:
+        searched = [self.column(str(name)) for name in _mapping(self.settings.get("space"))]
+        seen = (self.column(p) for _, r in self._results.values() for p in _mapping(r.params))
+        return list(dict.fromkeys([*self._fixed, *searched, *seen]))
+
+    def _row(self, result: Result) -> dict[str, Any]:
+        values = result.value if isinstance(result.value, list) else [result.value]
+        row: dict[str, Any] = {name: getattr(result, name) for name in FACTS if name != "value"}
+        row |= dict(zip(self._values, values, strict=False))
+        row |= {self.column(name): value for name, value in _mapping(result.params).items()}
+        return row
+
+    def _skip(self, problems: list[str]) -> None:
+        self.problems += problems
+        _say(problems)
 
 
-def _numbers(cells: pd.Series) -> pd.Series:
+def read_metrics(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame, list[str]]:
+    """All rows of many ``metrics.csv`` files, and what could not be used.
+
+    Read by hand: pandas takes 1 ms a file, and believes a number that is only half written yet.
+    """
     import pandas as pd
 
-    return pd.to_numeric(cells, errors="coerce").astype("float64")
+    columns: dict[str, list[float]] = {"epoch": [], "step": []}
+    trials: list[int | None] = []
+    problems: list[str] = []
+    for number, folder in folders:
+        path = folder / names.METRICS
+        try:
+            # What follows the last newline is being written.
+            text = path.read_text().rpartition("\n")[0]
+            header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
+            table = [[_number(cell) for cell in row] for row in rows if row]
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+            problems.append(_one_line(path, error))
+            continue
+        if any(len(row) != len(header) for row in table) or len(set(header)) < len(header):
+            problems.append(f"{path}: its rows do not fit its header")
+            continue
+        before = len(trials)
+        trials += [number] * len(table)
+        for position, name in enumerate(header):
+            name = "trial." if name == "trial" else name
+            column = columns.setdefault(name, [])
+            column += [float("nan")] * (before - len(column))
+            column += [row[position] for row in table]
+    for column in columns.values():
+        column += [float("nan")] * (len(trials) - len(column))
+    found = pd.DataFrame({"trial": trials, **columns})
+    for name in ("trial", "epoch", "step"):
+        whole = found[name].notna().all() and (found[name] % 1 == 0).all()
+        found[name] = found[name].astype("int64" if whole else "float64")
+    return found, problems
 
 
-def _numeric(cells: pd.Series) -> pd.Series:
-    """A column as numbers where every cell is one; a column of booleans or of a mix stays as it is."""
-    import pandas as pd
-
-    present = cells.dropna()
-    kinds = {type(cell) for cell in present}
-    if not kinds or not kinds <= {int, float}:
-        return cells
-    if kinds == {int} and len(present) == len(cells):
-        return cells.astype("int64")
-    return pd.to_numeric(cells).astype("float64")
+def _number(cell: str) -> float:
+    return float(cell) if cell else float("nan")
 
 
-def _yaml(path: Path) -> Any:
-    import yaml
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
+
+def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return yaml.load(path.read_text(), Loader=_Loader)
     except FileNotFoundError:
         return None
-    except (yaml.YAMLError, ValueError) as error:
-        raise UsageError(f"{path}: not readable ({' '.join(str(error).split())})") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        _say([_one_line(path, error)])
+        return None
 
 
-def _mapping(found: Any) -> Mapping[str, Any]:
-    return found if isinstance(found, dict) else {}
+def _one_line(path: Path, error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if text.startswith(str(path)) else f"{path}: not readable ({text})"
 
 
-def _say(text: str, problems: list[str]) -> None:
-    if text not in problems:
-        problems.append(text)
-        _log.warning(text)
+def _say(problems: list[str]) -> None:
+    for problem in problems[:5]:
+        log.warning("skipped: %s", problem)
+    if len(problems) > 5:
+        log.warning("skipped: %d files more", len(problems) - 5)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -13,7 +11,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
     IntervalSweep,
     Override,
-    Quote,
     QuotedString,
     RangeSweep,
     Transformer,
@@ -22,6 +19,7 @@ from hydra.errors import HydraException
 
 from caviar.errors import usage_error
 from caviar.space.hyperparameters import Choice, Hyperparameter, Interval, Range
+from caviar.space.quoting import as_text
 from caviar.space.scales import LINEAR, SCALES
 
 
@@ -73,19 +71,7 @@ def read(
 
 def as_override(name: str, value: Any) -> str:
     """The override ``name=value`` that Hydra reads back as exactly this value."""
-    return (
-        f"{name}={_quoted(value) if isinstance(value, str) else Transformer.str(_protect(value))}"
-    )
-
-
-def as_text(hyperparameter: Hyperparameter) -> str:
-    """The text that `read` reads back as this hyperparameter."""
-    if not isinstance(hyperparameter, Choice):
-        return str(hyperparameter)
-    options = [as_override("x", option).partition("=")[2] for option in hyperparameter.options]
-    # Hydra's choice(…) takes no null; its short form, a list with commas, does.
-    short = None in hyperparameter.options
-    return ",".join(options) if short else f"choice({', '.join(options)})"
+    return f"{name}={as_text(value)}"
 
 
 def _hyperparameter(override: Override) -> Hyperparameter:
@@ -131,22 +117,3 @@ def _plain(value: Any) -> Any:
 def _as_text(value: Any) -> str:
     # In a params block a string is grammar; anything else is the plain value itself.
     return value if isinstance(value, str) else Transformer.str(value)
-
-
-def _protect(value: Any) -> Any:
-    if isinstance(value, str):
-        return QuotedString(value, Quote.single) if _quoted(value) != value else value
-    if isinstance(value, list):
-        return [_protect(item) for item in value]
-    if isinstance(value, dict):
-        return {_protect(key): _protect(item) for key, item in value.items()}
-    return value
-
-
-@lru_cache(maxsize=4096)
-def _quoted(text: str) -> str:
-    # Bare where that is plainly a word; `null`, `1e3` and the like would come back as another type.
-    word = re.fullmatch(r"[A-Za-z_][\w./-]*", text, re.ASCII)
-    if word and OverridesParser.create().parse_override(f"x={text}").value() == text:
-        return text
-    return QuotedString(text, Quote.single).with_quotes()

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from caviar.errors import usage_error
+from caviar.space.quoting import as_text
 from caviar.space.scales import LINEAR, LOG, REVERSE_LOG, Scale
 
 if TYPE_CHECKING:
@@ -227,7 +228,10 @@ class Choice:
             raise usage_error(self.name, self, f"the option {twice} stands there twice")
 
     def __str__(self) -> str:
-        return f"choice({', '.join(map(str, self.options))})"
+        if None in self.options:
+            # Hydra's choice(…) refuses null; its list of values does not.
+            return ",".join(map(as_text, self.options))
+        return f"choice({', '.join(map(as_text, self.options))})"
 
     @property
     def study_name(self) -> str:

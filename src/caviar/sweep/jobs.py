@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pickle
-from pathlib import Path
 
-from caviar.runs.folder import CHECKPOINTS
 from caviar.space.grammar import as_override
 from caviar.sweep.compose import Composer
+from caviar.sweep.folders import TrialFolders
 from caviar.sweep.study import Asked
 from caviar.trials import Base, Job
 
@@ -17,13 +16,13 @@ class JobMaker:
 
     Args:
         composer: gives the base configs.
-        trials: the folder that run folders go into.
+        folders: where run folders go.
         metric: the score's name, where it has one.
     """
 
-    def __init__(self, composer: Composer, trials: Path, metric: str | None) -> None:
+    def __init__(self, composer: Composer, folders: TrialFolders, metric: str | None) -> None:
         self._composer = composer
-        self._trials = trials
+        self._folders = folders
         self._metric = metric
         self._bases: dict[tuple[tuple[str, str], ...], Base] = {}
 
@@ -41,7 +40,7 @@ class JobMaker:
             values=values,
             overrides=fixed + [as_override(name, value) for name, value in asked.values.items()],
             params={name.lstrip("+"): value for name, value in asked.values.items()},
-            folder=str(self._folder(asked.number)),
+            folder=str(self._folders.path(asked.number)),
             metric=self._metric,
             retry_of=asked.retry_of[-1] if asked.retry_of else None,
             resume_from=self._checkpoints(asked, attempt),
@@ -50,11 +49,5 @@ class JobMaker:
     def _checkpoints(self, asked: Asked, attempt: int) -> str | None:
         """The checkpoints of the latest earlier try that left any."""
         tries = [*asked.retry_of, *([asked.number] if attempt else [])]
-        for number in reversed(tries):
-            folder = self._folder(number) / CHECKPOINTS
-            if folder.is_dir() and any(folder.iterdir()):
-                return str(folder)
-        return None
-
-    def _folder(self, number: int) -> Path:
-        return self._trials / f"{number:04}"
+        found = (self._folders.checkpoints(number) for number in reversed(tries))
+        return next((str(folder) for folder in found if folder), None)

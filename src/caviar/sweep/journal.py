@@ -28,6 +28,7 @@ class Journal(JournalFileBackend):
         self._path = path.resolve()
         self._path.touch()
         self._batched: list[dict[str, Any]] | None = None
+        self._lines_read = 0
         self._file_lock = JournalFileOpenLock(str(self._path))
         super().__init__(str(self._path), self._file_lock)
         with self._locked():
@@ -36,21 +37,27 @@ class Journal(JournalFileBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append entries: at once and whole, or, inside a `batch`, when it ends."""
         if self._batched is not None:
+            if not self._batched:
+                self._file_lock.acquire()
             self._batched += logs
             return
         with self._locked():
             self._write(logs)
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        """Entries from a number on, those of the batch under way included."""
-        number = log_number_from
-        for log in super().read_logs(log_number_from):
+        """Entries from a number on, those of the batch under way included.
+
+        Only the lines that nobody has read yet are read, however long the file is.
+        """
+        number = min(log_number_from, self._lines_read)
+        for log in super().read_logs(number):
             number += 1
-            yield log
+            self._lines_read = max(number, self._lines_read)
+            if number > log_number_from:
+                yield log
         if self._batched:
-            # While a batch is open the lock is held, so no stranger's line can come in between.
-            in_file = max(self._log_number_offset)
-            yield from self._batched[max(number - in_file, 0) :]
+            # The lock is held since the batch's first entry: no stranger's line can come in between.
+            yield from self._batched[max(log_number_from - number, 0) :]
 
     @property
     def batching(self) -> bool:
@@ -59,18 +66,19 @@ class Journal(JournalFileBackend):
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Gather all that is appended inside, and write it with one lock and one fsync.
+        """Gather all that is appended inside, and write it with one lock and one fsync, or none.
 
         Raises:
             OSError: it could not be written; the file is then as it was before the batch.
         """
-        with self._locked():
-            self._batched = []
-            try:
-                yield
-                self._write(self._batched)
-            finally:
-                self._batched = None
+        self._batched = []
+        try:
+            yield
+            self._write(self._batched)
+        finally:
+            locked, self._batched = bool(self._batched), None
+            if locked:
+                self._file_lock.release()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

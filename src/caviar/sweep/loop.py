@@ -6,7 +6,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic
 from types import FrameType
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 from optuna.trial import TrialState
 
 from caviar.executors.base import Executor
+from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner
 from caviar.sweep.study import Asked, SweepStudy
 from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Reported, Started
@@ -29,7 +29,13 @@ class View(Protocol):
 
     def happened(self, event: Event) -> None: ...
 
+    def again(self, number: int, text: str) -> None: ...
+
     def say(self, text: str) -> None: ...
+
+    def tick(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass
@@ -84,7 +90,7 @@ class Loop:
         view: told of everything.
         limits: when to give up.
         owner: whose sweep this is; it also carries requests to stop.
-        give_up: told of a trial whose worker could not finish its run folder.
+        folders: where workers write; asked when one is lost.
     """
 
     study: SweepStudy
@@ -94,7 +100,7 @@ class Loop:
     view: View
     limits: Limits
     owner: Owner
-    give_up: Callable[[int, Failed], None]
+    folders: TrialFolders
     outcome: Outcome = field(default_factory=Outcome)
     _running: dict[int, _Running] = field(default_factory=dict)
     _again: list[tuple[Asked, int]] = field(default_factory=list)
@@ -110,14 +116,20 @@ class Loop:
         self.executor.judge = self._judge
         with self._signals():
             try:
+                events: list[Event] = []
                 while self._more() or self._running or self._again:
-                    self._submit()
-                    events = self.executor.events(timeout=0.2)
+                    # What is told and what is asked next are one write, on disk before any of it runs.
                     with self.study.one_write():
                         for event in events:
                             self._handle(event)
+                        ready = self._ready()
+                    self._submit(ready)
                     self._watch_clock()
                     self._obey()
+                    self.view.tick()
+                    if self._stopping:
+                        break
+                    events = self.executor.events(timeout=0.2)
             except OSError as error:
                 # Nothing can be told any more; what is running will be done again by a resume.
                 self.outcome.stopped = f"the sweep cannot write its journal: {error}"
@@ -127,18 +139,20 @@ class Loop:
     def _more(self) -> bool:
         return self.study.places < self.n_trials and not self._draining and not self._stopping
 
-    def _submit(self) -> None:
-        """Fill the free lanes. What is asked is on disk before any of it runs."""
+    def _ready(self) -> list[tuple[Asked, int]]:
+        """What the free lanes get next: trials to try again, then new ones."""
         free = self.executor.lanes - len(self._running)
-        if free <= 0 or self._stopping:
-            return
+        ending = self._stop_at is not None and monotonic() >= self._stop_at
+        if free <= 0 or ending or self._requests:
+            return []
         ready, self._again = self._again[:free], self._again[free:]
-        if self._more() and len(ready) < free:
-            with self.study.one_write():
-                while self._more() and len(ready) < free:
-                    asked = self.study.ask()
-                    self.view.asked(asked)
-                    ready.append((asked, 0))
+        while self._more() and len(ready) < free:
+            asked = self.study.ask()
+            self.view.asked(asked)
+            ready.append((asked, 0))
+        return ready
+
+    def _submit(self, ready: list[tuple[Asked, int]]) -> None:
         for asked, attempt in ready:
             now = monotonic()
             self._running[asked.number] = _Running(asked, attempt, now, now)
@@ -154,11 +168,13 @@ class Loop:
             if self._judge(event):
                 self.executor.prune(event.number)
         elif isinstance(event, Finished | Pruned | Failed) and running:
+            if isinstance(event, Failed) and event.transient:
+                ended = self.folders.ended(event.number)
+                if isinstance(ended, Finished | Pruned):
+                    event = ended  # its worker was lost between writing that and telling it
             if isinstance(event, Failed) and self._try_again(event, running):
-                self.view.say(
-                    f"trial {event.number} again: {event.error} "
-                    f"(try {running.attempt + 2} of {self.limits.retries + 1})"
-                )
+                tries = f"(try {running.attempt + 2} of {self.limits.retries + 1})"
+                self.view.again(event.number, f"{event.error} {tries}")
                 self._again.append((running.asked, running.attempt + 1))
                 del self._running[event.number]
                 return
@@ -187,7 +203,7 @@ class Loop:
             self._tell_failed(event)
 
     def _tell_failed(self, event: Failed) -> None:
-        self.give_up(event.number, event)
+        self.folders.give_up(event)
         if self._stop_at is not None or event.hopeless:
             self.study.tell_interrupted(event.number)
         else:
@@ -243,9 +259,16 @@ class Loop:
         self.executor.close()
         with self.study.one_write():
             for number in [*self._running, *(asked.number for asked, _ in self._again)]:
-                self.give_up(number, Failed(number, "Interrupted: the sweep was stopped"))
-                self.study.tell_interrupted(number)
+                self._tell_cut_short(number)
         self._running, self._again = {}, []
+
+    def _tell_cut_short(self, number: int) -> None:
+        ended = self.folders.ended(number)
+        if isinstance(ended, Finished):
+            self.study.tell(number, TrialState.COMPLETE, ended.values)
+        else:
+            self.folders.give_up(Failed(number, "Interrupted: the sweep was stopped"))
+            self.study.tell_interrupted(number)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -269,25 +292,3 @@ class Loop:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def give_up_in(trials: Path) -> Callable[[int, Failed], None]:
-    """Finish the run folder, under ``trials``, of a run that could not do so itself."""
-    from caviar.errors import UsageError
-    from caviar.runs import folder as names
-    from caviar.runs.folder import Result
-
-    def give_up(number: int, event: Failed) -> None:
-        folder = trials / f"{number:04}"
-        try:
-            result = Result.read(folder)
-            if result.state != "RUNNING":
-                return
-            result.state, result.error, result.seconds = "FAIL", event.error, event.seconds
-            result.write(folder)
-            with (folder / names.LOG).open("a") as log:
-                log.write(f"{event.error}\n")
-        except (UsageError, OSError):
-            return  # it has none yet, or no room: the study knows that it failed
-
-    return give_up

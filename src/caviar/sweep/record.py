@@ -9,19 +9,40 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from caviar.errors import UsageError
 from caviar.runs.config import to_yaml
 from caviar.runs.files import write_atomic
-from caviar.runs.sweep_folder import SCHEMA, SWEEP, read
-from caviar.space.grammar import as_text
 from caviar.space.space import Space
 from caviar.sweep.settings import Settings
 
-__all__ = ["SCHEMA", "SWEEP", "describe", "describe_space", "read", "without_password", "write"]
+SWEEP = "sweep.yaml"
+SCHEMA = 1
 
 
 def write(folder: Path, described: Mapping[str, Any]) -> None:
     """Write ``sweep.yaml``."""
     write_atomic(folder / SWEEP, to_yaml(dict(described)))
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Read ``sweep.yaml``.
+
+    Raises:
+        UsageError: there is none, it is no YAML, or a newer caviar wrote it.
+    """
+    path = folder / SWEEP
+    try:
+        found = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"{folder}: not a sweep's folder (it has no {SWEEP})") from None
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise UsageError(f"{path}: not readable as YAML ({problem})") from None
+    if not isinstance(found, dict) or found.get("schema", 0) > SCHEMA:
+        raise UsageError(f"{path}: not a schema that this caviar reads (it reads {SCHEMA})")
+    return found
 
 
 def describe(
@@ -55,7 +76,7 @@ def describe(
 def describe_space(space: Space) -> dict[str, Any]:
     """A space in the grammar, as ``space`` and ``when``."""
     return {
-        "space": {h.name: as_text(h) for h in space.hyperparameters},
+        "space": {h.name: str(h) for h in space.hyperparameters},
         "when": {name: {p: list(v) for p, v in c.items()} for name, c in space.conditions.items()},
     }
 

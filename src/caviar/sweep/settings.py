@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from caviar.engines.make import ENGINES
+from caviar.engines.make import ENGINES, FUSED_OPTIONS
 from caviar.errors import usage_error
 
 DIRECTIONS = ("minimize", "maximize")
@@ -26,7 +26,7 @@ class Settings:
         executor: ``_target_`` and arguments.
         pruner: ``_target_`` and arguments; empty for none.
         engine: how a trial trains: one of `caviar.engines.make.ENGINES`.
-        build: dotted name of the function config -> `caviar.Experiment`, for a fused engine.
+        build: dotted name of the function config -> `caviar.Recipe`, for a fused engine.
         fused: arguments of the fused engine.
         enqueue: points to try first, each by hyperparameter.
         storage: None for a journal in the sweep's folder, else an URL that Optuna knows.
@@ -65,6 +65,7 @@ class Settings:
                 raise usage_error("direction", direction, "no such direction", DIRECTIONS)
         if self.engine not in ENGINES:
             raise usage_error("engine", self.engine, "no such engine", ENGINES)
+        self._check_fused()
         for key, least in (("retries", 0), ("max_same_failures", 1)):
             value = getattr(self, key)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -81,6 +82,21 @@ class Settings:
         for key in ("trial_timeout", "heartbeat_timeout"):
             if inline and getattr(self, key):
                 raise usage_error(key, getattr(self, key), "executor=inline cannot stop a trial")
+
+    def _check_fused(self) -> None:
+        for key in self.fused:
+            if key not in FUSED_OPTIONS:
+                raise usage_error("fused", key, "no such option", FUSED_OPTIONS)
+        for key, least in (("lanes", 1), ("keep", 0)):
+            value = self.fused.get(key)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if value is not None and not (whole and value >= least):
+                raise usage_error(f"fused.{key}", value, f"must be a whole number, {least} or more")
+        if self.engine == "fused" and self.build is None:
+            raise usage_error("engine", "fused", "needs hydra.sweeper.build, see caviar.Recipe")
+        inline = str(self.executor.get("_target_")).endswith(".InlineExecutor")
+        if self.engine == "fused" and inline:
+            raise usage_error("engine", "fused", "executor=inline runs one trial after the other")
 
     @property
     def directions(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from caviar.space.space import Space
 from caviar.sweep.journal import Journal
 from caviar.sweep.record import without_password
 from caviar.sweep.samplers import PlacedSampler
+from caviar.trials import Failed, Finished, Pruned
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.simplefilter("ignore", ExperimentalWarning)  # whoever names such a sampler knows
@@ -27,6 +28,9 @@ warnings.simplefilter("ignore", ExperimentalWarning)  # whoever names such a sam
 RETRY_OF = "retry_of"
 INTERRUPTED = "interrupted"
 NEVER_RAN = "never_ran"
+
+
+HowItEnded = Callable[[int], Finished | Pruned | Failed | None]
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,12 @@ class SweepStudy:
         name: the study's name in its storage.
         enqueue: points to try first, by hyperparameter as the run sees them; what a point does not
             name is sampled.
-        resume: go on with a study that is there; else it must not be there.
+        resume: go on with a study that is there, and ask this how a trial ended that was under way
+            when its last controller did; None for a new study, which must not be there.
 
     Attributes:
         finite: how many trials the sampler has in all, where that is finite.
-        orphans: trials that were under way when the last controller was killed.
+        orphans: trials that were cut short when the last controller was killed.
 
     Raises:
         UsageError: the storage has, or lacks, a study of this name.
@@ -87,7 +92,7 @@ class SweepStudy:
         name: str,
         pruner: BasePruner | None = None,
         enqueue: Sequence[Mapping[str, Any]] = (),
-        resume: bool = False,
+        resume: HowItEnded | None = None,
     ) -> None:
         self.space = space
         self._journal = storage if isinstance(storage, Journal) else None
@@ -96,7 +101,7 @@ class SweepStudy:
         try:
             self.study = (
                 optuna.load_study(study_name=name, storage=opened, sampler=sampler, pruner=pruner)
-                if resume
+                if resume is not None
                 else optuna.create_study(
                     study_name=name,
                     storage=opened,
@@ -112,7 +117,8 @@ class SweepStudy:
         except KeyError:
             raise UsageError(f"storage: there is no study {name!r}") from None
         self._prunes = not isinstance(pruner, NopPruner)
-        self.finite = sampler.bind(space) if isinstance(sampler, PlacedSampler) else None
+        bind = getattr(sampler, "bind", None)  # caviar's own samplers take in the space
+        self.finite: int | None = bind(space) if bind else None
         self._sampler = sampler
         self._enqueue = list(enqueue)
         self._place = 0
@@ -120,9 +126,9 @@ class SweepStudy:
         self._retries: list[FrozenTrial] = []
         self._reported: dict[int, list[tuple[int, float]]] = {}
         self._ids: dict[int, int] = {}
-        if resume:
+        if resume is not None:
             with self.one_write():
-                self._take_up()
+                self._take_up(resume)
 
     @property
     def places(self) -> int:
@@ -245,15 +251,23 @@ class SweepStudy:
     def _write_value(self, number: int, value: float, step: int) -> None:
         self.study._storage.set_trial_intermediate_value(self._ids[number], step, value)
 
-    def _take_up(self) -> None:
+    def _take_up(self, how_it_ended: HowItEnded) -> None:
         """Tell trials that were under way when the last controller ended, and note what to retry."""
         storage = self.study._storage
         for trial in self.current():
-            if trial.state == TrialState.RUNNING:
-                whole = self._is_whole(trial)
-                mark = INTERRUPTED if whole else NEVER_RAN
+            if trial.state != TrialState.RUNNING:
+                continue
+            ended = how_it_ended(trial.number)
+            if isinstance(ended, Finished):
+                self.study.tell(trial.number, ended.values)
+            elif isinstance(ended, Pruned):
+                self.study.tell(trial.number, state=TrialState.PRUNED)
+            elif isinstance(ended, Failed):
+                self.study.tell(trial.number, state=TrialState.FAIL)
+            else:
+                mark = INTERRUPTED if self._is_whole(trial) else NEVER_RAN
                 storage.set_trial_user_attr(trial._trial_id, mark, True)
-                storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                self.study.tell(trial.number, state=TrialState.FAIL)
                 self.orphans.append(trial.number)
         current = self.current()
         self._place = len(current)

@@ -22,12 +22,13 @@ from caviar.executors.base import Executor, TaskSource
 from caviar.executors.inline import InlineExecutor
 from caviar.hydra_errors import one_line
 from caviar.runs.folder import make_folder
-from caviar.security import check_target, instantiate
+from caviar.security import allow, check_target, instantiate
 from caviar.space.grammar import read
 from caviar.space.grid import combinations
 from caviar.space.space import Space
 from caviar.sweep import record
 from caviar.sweep.compose import Composer
+from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner
 from caviar.sweep.resume import check_same_space, folder_to_resume, recorded_settings
 from caviar.sweep.settings import Settings
@@ -58,6 +59,7 @@ def run_sweep(
     Raises:
         UsageError: something cannot work; nothing was started and nothing written.
     """
+    allow(master.get("allow"))
     resumed = folder_to_resume()
     recorded = record.read(resumed) if resumed else None
     if recorded:
@@ -98,29 +100,30 @@ def _run(
     recorded: Mapping[str, Any] | None,
     arguments: list[str],
 ) -> int:
-    from caviar.reports.progress import Lines
     from caviar.reports.table import exit_status, print_summary
+    from caviar.reports.view import make_view
     from caviar.sweep.jobs import JobMaker
-    from caviar.sweep.loop import Limits, Loop, give_up_in
+    from caviar.sweep.loop import Limits, Loop
     from caviar.trials import Failed
 
-    study = _open_study(settings, space, folder, resume=recorded is not None)
+    folders = TrialFolders(folder / "trials")
+    study = _open_study(settings, space, folder, folders if recorded else None)
     n_trials = settings.n_trials or study.finite or DEFAULT_TRIALS
     if study.finite is not None and n_trials > study.finite:
         print(f"the grid has {study.finite} points: n_trials={n_trials} becomes {study.finite}")
         n_trials = study.finite
     described = recorded or record.describe(settings, space, n_trials, arguments)
     record.write(folder, {**described, "n_trials": n_trials})
-    trials = folder / "trials"
-    give_up = give_up_in(trials)
     for number in study.orphans:
-        give_up(number, Failed(number, "Interrupted: the sweep's process was killed"))
+        folders.give_up(Failed(number, "Interrupted: the sweep's process was killed"))
+    earlier = study.current() if recorded else []
+    view = make_view(folder, settings, n_trials, executor.lanes, earlier)
     loop = Loop(
         study,
         executor,
         n_trials,
-        JobMaker(composer, trials, settings.metric),
-        Lines(folder, n_trials, executor.lanes, settings),
+        JobMaker(composer, folders, settings.metric),
+        view,
         Limits(
             settings.retries,
             settings.trial_timeout,
@@ -128,19 +131,24 @@ def _run(
             settings.max_same_failures,
         ),
         owner,
-        give_up,
+        folders,
     )
-    outcome = loop.run()
+    try:
+        outcome = loop.run()
+    finally:
+        view.close()
     print_summary(folder, study.current(), space, settings, outcome)
     return exit_status(study.current(), outcome)
 
 
-def _open_study(settings: Settings, space: Space, folder: Path, resume: bool) -> SweepStudy:
+def _open_study(
+    settings: Settings, space: Space, folder: Path, resumed: TrialFolders | None
+) -> SweepStudy:
     from caviar.sweep.journal import Journal
     from caviar.sweep.study import SweepStudy
 
     sampler = dict(settings.sampler)
-    if resume and not str(sampler.get("_target_")).startswith("caviar."):
+    if resumed and not str(sampler.get("_target_")).startswith("caviar."):
         # Begun again with the same seed, Optuna's own would propose the same again.
         sampler["seed"] = secrets.randbelow(2**31)
     made = {}
@@ -164,7 +172,7 @@ def _open_study(settings: Settings, space: Space, folder: Path, resume: bool) ->
         folder.name,
         made["pruner"],
         settings.enqueue,
-        resume,
+        resumed.ended if resumed else None,
     )
 
 
@@ -194,6 +202,9 @@ def read_space(
             "hydra.sweeper.params={}: the space is empty; name a hyperparameter, "
             "as in 'optimizer.lr=tag(log, interval(1e-4, 1e-1))'"
         )
+    for name in (settings.check, settings.build):
+        if name:
+            check_target(name, import_it=False)  # a name to call, as a _target_ is
     check = get_method(settings.check) if settings.check else None
     for base in composer.check(space):
         if check is not None:

@@ -62,8 +62,8 @@ class CaviarSweeperConfig:
     n_trials: int | None = None
     metric: str | None = None
     direction: Any = "minimize"
-    params: dict[str, Any] = field(default_factory=dict)
-    when: dict[str, Any] = field(default_factory=dict)
+    params: Any = field(default_factory=dict)  # null clears a space that a config has
+    when: Any = field(default_factory=dict)
     sampler: Any = MISSING
     pruner: Any = field(default_factory=dict)
     engine: str = "solo"
@@ -84,6 +84,12 @@ _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
         "random": {"_target_": "caviar.sweep.samplers.RandomSampler", "seed": None},
         "grid": {"_target_": "caviar.sweep.samplers.GridSampler", "seed": 0, "points": None},
         "sobol": {"_target_": "caviar.sweep.samplers.SobolSampler", "seed": None},
+        "coarse_to_fine": {
+            "_target_": "caviar.sweep.coarse_to_fine.CoarseToFineSampler",
+            "n_trials": "${..n_trials}",
+            "stages": 3,
+            "seed": None,
+        },
         "tpe": {"_target_": "optuna.samplers.TPESampler", "seed": None, "constant_liar": True},
         "gp": {"_target_": "optuna.samplers.GPSampler", "seed": None},
         "cmaes": {"_target_": "optuna.samplers.CmaEsSampler", "seed": None},
@@ -128,7 +134,7 @@ _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
         "local": {
             "_target_": "caviar.executors.local.LocalExecutor",
             "workers": None,
-            "gpus_per_trial": 1,
+            "gpus_per_trial": None,
             "threads": None,
             "devices": None,
         },

@@ -13,7 +13,7 @@ from torch import Tensor
 from caviar import UsageError
 from project.data.batches import Batches, epoch_order
 from project.data.preprocessing import Preprocessing
-from project.data.split import Split, stratified_split
+from project.data.split import Split, fold_split, stratified_split
 
 Part = tuple[Tensor, Tensor]
 
@@ -40,6 +40,9 @@ class InMemoryData(LightningDataModule):
         seed: seed of the shuffling.
         drop_last: leave out a last training batch that is not full. The shuffling makes it other
             samples every epoch; a last batch of one or two would upset batch norm.
+        folds: with ``fold``, validate on one of so many parts of all that is not the test part, in
+            place of ``val_fraction``; the test part is the same as without.
+        fold: which one, from 0.
         overfit: train and validate on the same first so many training samples. A network that
             cannot learn these has a bug.
     """
@@ -54,6 +57,8 @@ class InMemoryData(LightningDataModule):
         seed: int = 0,
         drop_last: bool = True,
         overfit: int | None = None,
+        folds: int | None = None,
+        fold: int | None = None,
     ) -> None:
         super().__init__()
         self.batch_size = batch_size
@@ -63,6 +68,8 @@ class InMemoryData(LightningDataModule):
         self.seed = seed
         self.drop_last = drop_last
         self.overfit = overfit
+        self.folds = folds
+        self.fold = fold
         self._parts: Parts | None = None
 
     def key(self) -> Hashable:
@@ -75,7 +82,13 @@ class InMemoryData(LightningDataModule):
 
     def split(self, labels: NDArray[np.int64]) -> Split:
         """The rows of each part, by `stratified_split`."""
-        return stratified_split(labels, *self.fractions, self.split_seed)
+        if not self.folds:
+            return stratified_split(labels, *self.fractions, self.split_seed)
+        if self.fold is None:
+            raise UsageError(
+                f"data.folds={self.folds}: one training is of one fold: say which, data.fold=0"
+            )
+        return fold_split(labels, *self.fractions, self.split_seed, self.folds, self.fold)
 
     def divide(
         self, x: NDArray[Any], labels: NDArray[np.int64], preprocessing: Preprocessing
@@ -90,7 +103,8 @@ class InMemoryData(LightningDataModule):
         The tensors are shared by all runs of the process, so nobody may change them in place.
         """
         if self._parts is None:
-            key = (type(self), self.fractions, self.split_seed, self.key())
+            split = (self.fractions, self.split_seed, self.folds, self.fold)
+            key = (type(self), split, self.key())
             parts = _remembered(key, self)
             if self.overfit:
                 few = tuple(tensor[: self.overfit] for tensor in parts.train)
@@ -166,7 +180,7 @@ _MOST_REMEMBERED = 4
 
 def _remembered(key: Hashable, data: InMemoryData) -> Parts:
     if key not in _memory:
-        while len(_memory) >= _MOST_REMEMBERED:
+        while len(_memory) >= max(_MOST_REMEMBERED, data.folds or 0):
             _memory.pop(next(iter(_memory)))
         _memory[key] = data.load()
     return _memory[key]

@@ -79,7 +79,12 @@ class Preprocessing:
         """Write it into ``folder`` as JSON."""
         from caviar.runs.files import write_atomic
 
-        write_atomic(folder / FILE, json.dumps(asdict(self)) + "\n")
+        name, text = self.as_file()
+        write_atomic(folder / name, text)
+
+    def as_file(self) -> tuple[str, str]:
+        """The file's name in the run folder, and what it holds."""
+        return FILE, json.dumps(asdict(self)) + "\n"
 
     @classmethod
     def read(cls, folder: Path) -> Preprocessing:

@@ -43,6 +43,44 @@ def stratified_split(
     return Split(*(rng.permutation(np.concatenate(part)) for part in parts))
 
 
+def fold_split(
+    labels: NDArray[np.int64],
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    folds: int,
+    fold: int,
+) -> Split:
+    """Split rows so that ``fold`` validates, each class in the same share of every fold.
+
+    The test part is that of `stratified_split`; the rest is dealt out to the folds.
+
+    Raises:
+        UsageError: no such fold, or a class has fewer samples than there are folds.
+    """
+    if folds < 2:
+        raise usage_error("data.folds", folds, "must be at least 2, or null")
+    if not 0 <= fold < folds:
+        raise usage_error("data.fold", fold, f"must be 0 to {folds - 1}")
+    whole = stratified_split(labels, val_fraction, test_fraction, seed)
+    rest = np.sort(np.concatenate([whole.train, whole.val]))
+    rng = np.random.default_rng([seed, folds])
+    fold_of = np.empty(len(labels), dtype=np.int64)
+    dealt = 0
+    for label in np.unique(labels):
+        rows = rng.permutation(rest[labels[rest] == label])
+        if len(rows) < folds:
+            raise UsageError(
+                f"data.folds={folds}: class {label} has {len(rows)} samples beside the test part"
+            )
+        # Where the last class ended the next one goes on, so that the folds are of one size.
+        fold_of[rows] = (np.arange(len(rows)) + dealt) % folds
+        dealt += len(rows)
+    order = rng.permutation(rest)
+    inside = fold_of[order] == fold
+    return Split(order[~inside], order[inside], whole.test)
+
+
 def check_fractions(val_fraction: float, test_fraction: float) -> None:
     """Raise UsageError unless both are shares and leave something to train on."""
     if not 0 < val_fraction < 1:

@@ -1,0 +1,320 @@
+"""Fused lanes beside solo, and beside hydra-optuna-sweeper 1.3.0: whole sweeps, steps, and their parts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from sweep import APPS, OUT, ROOT, machine, peer_python
+
+SPACE = [
+    "optimizer.lr=tag(log, interval(1e-4, 1e-1))",
+    "optimizer.beta1=interval(0.8, 0.99)",
+    "optimizer.weight_decay=tag(log, interval(1e-6, 1e-1))",
+    "model.loss.label_smoothing=interval(0, 0.2)",
+]
+NETWORK = ["model.hidden=[64,32]", "trainer.max_epochs=10", "trainer.accelerator=cpu"]
+WORKERS = 2
+
+
+def main() -> None:
+    """Run what the command line asks for, print the tables and write the JSON."""
+    parser = argparse.ArgumentParser(prog="scripts/bench fused", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer trials and rows")
+    parser.add_argument("--only", choices=["trials", "steps", "parts"], action="append")
+    options = parser.parse_args()
+    found: dict[str, Any] = {}
+    for name, measure in (("trials", trials), ("steps", steps), ("parts", parts)):
+        if name in (options.only or ("trials", "steps", "parts")):
+            found[name] = measure(options.quick)
+    print(f"\n{machine()}")
+    now = datetime.now(UTC)
+    path = OUT / f"fused-{now:%Y-%m-%d_%H-%M-%S}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = {"machine": machine(), "quick": options.quick, "load": os.getloadavg(), **found}
+    path.write_text(json.dumps(data, indent=1) + "\n")
+    print(f"written to {path.relative_to(ROOT)}")
+
+
+def trials(quick: bool) -> list[dict[str, Any]]:
+    """Whole sweeps, from the command to the last file; a side measured twice gives its marginal cost."""
+    small = (8, 24) if quick else (64, 256)
+    large = (256, 1024) if quick else (256, 1024, 10240)
+    rows = []
+    for side, counts in (("peer", small), ("solo", small), ("fused", large)):
+        for count in counts:
+            rows.append(sweep(side, count))
+            print(f"  {side} {count}: {rows[-1]['seconds']:.1f} s", file=sys.stderr)
+    for side in ("peer", "solo"):
+        few, many = (row for row in rows if row["side"] == side)
+        each = (many["seconds"] - few["seconds"]) / (many["trials"] - few["trials"])
+        for count in large:
+            if count > many["trials"]:
+                seconds = many["seconds"] + each * (count - many["trials"])
+                rows.append({**many, "trials": count, "seconds": seconds, "extrapolated": True})
+    print("| trials | side | seconds | trials an hour | x the peer | MiB, largest process |")
+    print("|---|---|---|---|---|---|")
+    for row in sorted(rows, key=lambda row: row["trials"]):
+        peer = [r for r in rows if r["side"] == "peer" and r["trials"] == row["trials"]]
+        times = f"{peer[0]['seconds'] / row['seconds']:.1f}" if peer else ""
+        mark = " (extrapolated)" if row.get("extrapolated") else ""
+        print(
+            f"| {row['trials']:,} | {row['side']}{mark} | {row['seconds']:.1f} "
+            f"| {row['trials'] / row['seconds'] * 3600:,.0f} | {times} | {row['mib']:.0f} |"
+        )
+    return rows
+
+
+def sweep(side: str, count: int) -> dict[str, Any]:
+    """Run one sweep in a fresh folder."""
+    folder = OUT / "work" / f"fused-{side}"
+    shutil.rmtree(folder, ignore_errors=True)
+    if side == "peer":
+        shutil.copytree(APPS, folder)
+        command = [peer_python(), "mlp.py", "-m"]
+        command += [f"hydra.sweeper.n_jobs={WORKERS}", f"hydra.launcher.n_jobs={WORKERS}"]
+    else:
+        folder.mkdir(parents=True)
+        command = [sys.executable, "-m", "project.train", "-m", f"engine={side}", "space=none"]
+        command += ["name=s", f"hydra.sweeper.executor.workers={WORKERS}", *NETWORK, *SPACE]
+    env = {**os.environ, "CAVIAR_OUTPUTS": str(folder)}
+    start = time.perf_counter()
+    with (folder / "out.txt").open("w") as out:
+        done = subprocess.run(
+            [*command, f"hydra.sweeper.n_trials={count}"],
+            cwd=folder,
+            env=env,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        raise SystemExit(f"{(folder / 'out.txt').read_text()[-3000:]}\n{side} failed")
+    mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return {"side": side, "trials": count, "seconds": seconds, "mib": mib}
+
+
+def steps(quick: bool) -> list[dict[str, Any]]:
+    """A step by solo's Trainer and on lanes, over widths and batch sizes; and what auto chooses."""
+    import torch
+
+    torch.set_num_threads(1)
+    peak = matmul_peak()
+    widths = (32, 128, 512) if quick else (32, 64, 128, 256, 512, 1024)
+    batches = (16, 256) if quick else (16, 32, 128, 256, 512)
+    rows = [step_row(["model.hidden=[64,32]"], 64, peak, "64-64-32-10")]
+    rows += [step_row([f"model.width={w}"], 64, peak, f"width {w}") for w in widths]
+    rows += [step_row([f"data.batch_size={b}"], b, peak, f"batch {b}") for b in batches]
+    print(f"\nmatmul peak of one thread: {peak / 1e9:.0f} GFLOP/s")
+    print(
+        "| network | solo, ms a step | a lane, ms a step | lanes | of peak | auto | of the better |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for row in rows:
+        print(
+            f"| {row['network']} | {row['solo'] * 1e3:.2f} | {row['lane'] * 1e3:.3f} "
+            f"| {row['lanes']} | {row['of_peak']:.0%} | {row['auto'] or 'solo'} "
+            f"| {row['of_better']:.2f} |"
+        )
+    return rows
+
+
+def step_row(overrides: list[str], batch: int, peak: float, name: str) -> dict[str, Any]:
+    """Measure one network: solo, lanes of several numbers, and the choice of ``auto``."""
+    from caviar.engines.fused.calibration import choose
+    from caviar.engines.fused.stack import Stack
+
+    epochs = 3
+    fewer, more = (solo_seconds(overrides, n * epochs) for n in (1, 2))
+    training = make_training(overrides)
+    solo = max(more - fewer, 1e-9) / (epochs * training.course.steps)
+    lane_steps = {}
+    for lanes in (4, 16, 64):
+        stack = Stack([training], lanes)
+        for _ in range(lanes):
+            stack.admit(training)
+        lane_steps[lanes] = min(stack.rehearse() for _ in range(3)) / lanes
+        if lane_steps[lanes] > 2 * solo:
+            break
+    lanes, lane = min(lane_steps.items(), key=lambda pair: pair[1])
+    chosen = choose(training, None, "cpu").lanes
+    by_auto = solo if not chosen else lane_steps.get(chosen, lane)
+    numbers = sum(p.numel() for p in training.network.parameters() if p.ndim > 1)
+    first = next(p.numel() for p in training.network.parameters() if p.ndim > 1)
+    # Forward and the weights' gradients for all layers, the inputs' gradients for all but the first.
+    flops = 2 * batch * (3 * numbers - first)
+    return {
+        "network": name,
+        "solo": solo,
+        "lane": lane,
+        "lanes": lanes,
+        "of_peak": flops / lane / peak,
+        "auto": chosen,
+        "of_better": min(solo, lane) / by_auto,
+    }
+
+
+def solo_seconds(overrides: list[str], epochs: int) -> float:
+    """How long solo's Trainer takes for some epochs, start included; validation only at the end."""
+    from caviar.runs.active import ActiveRun, activate
+    from project.train import build, fit
+
+    folder = OUT / "work" / "fused-step"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    config = composed(
+        [*overrides, f"trainer.max_epochs={epochs}", f"trainer.check_val_every_n_epoch={epochs}"],
+        folder,
+    )
+    times = []
+    for _ in range(2):
+        experiment = build(config)
+        start = time.perf_counter()
+        with activate(ActiveRun(folder)):
+            fit(config, experiment)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def composed(overrides: list[str], folder: Path) -> Any:
+    """The project's config."""
+    from hydra import compose, initialize_config_dir
+
+    from project.train import CONFIGS
+
+    settings = ["trainer.accelerator=cpu", f"dir='{folder}'", f"outputs='{folder}'", *overrides]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose("train", settings)
+
+
+def make_training(overrides: list[str]) -> Any:
+    """A training for lanes."""
+    from omegaconf import OmegaConf
+
+    from caviar.engines.fused.training import Training
+    from project.recipe import recipe
+
+    config = composed(overrides, OUT)
+    return Training(recipe(OmegaConf.to_container(config, resolve=True)))  # type: ignore[arg-type]
+
+
+def matmul_peak() -> float:
+    """The most floating-point operations a second that a square matmul reaches on this thread."""
+    import torch
+
+    a = torch.randn(768, 768)
+    times = []
+    for _ in range(20):
+        start = time.perf_counter()
+        a @ a
+        times.append(time.perf_counter() - start)
+    return 2 * 768**3 / min(times)
+
+
+def parts(quick: bool) -> dict[str, float]:
+    """Where one worker's time goes, its lanes filled from memory; files are written beside it."""
+    import pickle
+
+    import torch
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from caviar.engines.fused import configs, engine, files, stack
+    from caviar.trials import Base, Job
+    from project.recipe import recipe
+    from project.train import CONFIGS
+    from project.train import main as task
+
+    torch.set_num_threads(1)
+    count = 128 if quick else 512
+    folder = OUT / "work" / "fused-parts"
+    shutil.rmtree(folder, ignore_errors=True)
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", [*NETWORK, "outputs=none"], return_hydra_config=True)
+    OmegaConf.set_readonly(config.hydra, False)
+    config.hydra.runtime.output_dir, config.hydra.job.num, config.hydra.job.id = "none", 0, "0"
+    base = pickle.dumps(config)
+    jobs = [
+        Job(n, Base(0, None if n else base), {"optimizer.lr": 1e-3 * (1 + n / count), "seed": n},
+            [], {}, str(folder / f"{n:04}"), "val/acc")
+        for n in range(count)
+    ]  # fmt: skip
+    times: dict[str, float] = {}
+    watched: list[tuple[str, Any, str]] = [
+        ("steps", stack.Stack, "_step"),
+        ("metrics", stack.Stack, "_evaluate"),
+        ("configs", configs.PlainConfigs, "__call__"),
+        ("networks made", engine, "Training"),
+        ("files, beside", files.RunFolder, "begin"),
+        ("files, beside", files.RunFolder, "rows"),
+        ("files, beside", files.RunFolder, "end"),
+        ("files, beside", files.RunFolder, "log"),
+        ("files, beside", files.RunFolder, "checkpoint"),
+    ]
+    with timed(watched, times):
+        inbox = Jobs(jobs)
+        start = time.perf_counter()
+        engine.Fused(task, recipe).serve(inbox, lambda event: None)
+        times["all"] = time.perf_counter() - start
+    print(f"\none worker, {count} trials, ms a trial:")
+    for name, seconds in times.items():
+        print(f"  {name:14} {seconds / count * 1e3:7.2f}")
+    return times
+
+
+class Jobs:
+    """An inbox whose jobs are all there from the start."""
+
+    def __init__(self, jobs: list[Any]) -> None:
+        self.jobs = jobs
+        self.interrupted = False
+
+    @property
+    def closed(self) -> bool:
+        return not self.jobs
+
+    def take(self, timeout: float | None) -> Any:
+        return self.jobs.pop(0) if self.jobs else None
+
+    def pruned(self, number: int) -> bool:
+        return False
+
+
+@contextmanager
+def timed(watched: list[tuple[str, Any, str]], times: dict[str, float]) -> Iterator[None]:
+    """Add up the time that the named functions take."""
+    originals = [(owner, name, getattr(owner, name)) for _, owner, name in watched]
+
+    def watch(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed_one(*arguments: Any, **keywords: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return function(*arguments, **keywords)
+            finally:
+                times[part] = times.get(part, 0.0) + time.perf_counter() - start
+
+        return timed_one
+
+    for (part, owner, name), (_, _, function) in zip(watched, originals, strict=True):
+        setattr(owner, name, watch(part, function))
+    try:
+        yield
+    finally:
+        for owner, name, function in originals:
+            setattr(owner, name, function)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""caviar beside hydra-optuna-sweeper 1.3.0 with its joblib launcher: the same scripts, the same trials."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+APPS = Path(__file__).resolve().parent / "apps"
+OUT = ROOT / "outputs" / "bench"
+PEER_PACKAGES = [
+    "hydra-optuna-sweeper==1.3.0",
+    "hydra-joblib-launcher==1.2.0",
+    "hydra-core==1.3.8",  # left open, pip takes a pre-release of 1.4
+    "omegaconf==2.3.1",
+    "optuna==2.10.1",  # the last that it allows
+    "sqlalchemy<2",
+]
+TARGETS = {
+    "nothing": "at least 15x less time a trial",
+    "sleeping": "at least 1.7x the trials an hour, workers at least 95 % busy",
+    "digits": "at least 2x the trials an hour",
+}
+
+
+@dataclass
+class Measured:
+    """One sweep of one side.
+
+    Attributes:
+        seconds: wall time of the whole process, its start included.
+        busy: the share of workers x time, from the first trial's start to the last one's end, that
+            was spent inside the task; None where the task does nothing.
+    """
+
+    side: str
+    app: str
+    trials: int
+    workers: int
+    seconds: float
+    busy: float | None
+
+    @property
+    def trials_an_hour(self) -> float:
+        return self.trials / self.seconds * 3600
+
+
+def main() -> None:
+    """Run what the command line asks for, print the table and write the JSON."""
+    parser = argparse.ArgumentParser(prog="scripts/bench sweep", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer trials: about two minutes")
+    parser.add_argument("--only", choices=list(TARGETS), action="append", help="this row alone")
+    options = parser.parse_args()
+    rows = {
+        "nothing": [(30, 2), (120, 2)] if options.quick else [(200, 2), (2000, 2)],
+        "sleeping": [(40, 4)] if options.quick else [(200, 4)],
+        "digits": [(16, 2)] if options.quick else [(64, 2)],
+    }
+    peer = peer_python()
+    found: list[Measured] = []
+    for app in options.only or rows:
+        for trials, workers in rows[app]:
+            for side, python in (("caviar", sys.executable), ("peer", peer)):
+                found.append(measure(side, python, app, trials, workers))
+                print(f"  {app} {trials} {side}: {found[-1].seconds:.1f} s", file=sys.stderr)
+    print(table(found))
+    write(found, options.quick)
+
+
+def peer_python() -> str:
+    """Make the peer's own venv, once; return its Python. torch and lightning are this venv's."""
+    venv = OUT / "peer"
+    python = venv / "bin" / "python"
+    stamp = venv / "whole"
+    if not stamp.exists() or stamp.read_text().split() != PEER_PACKAGES:
+        print("installing hydra-optuna-sweeper into a venv of its own", file=sys.stderr)
+        shutil.rmtree(venv, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        # The same numpy as ours: the torch and scikit-learn that it borrows were built for that.
+        done = subprocess.run(
+            [*pip, *PEER_PACKAGES, f"numpy=={version('numpy')}"], capture_output=True, text=True
+        )
+        if done.returncode:
+            raise SystemExit(f"{done.stderr}\nthe peer cannot be installed")
+        site = subprocess.run(
+            [str(python), "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+        # Searched after the peer's own packages, so these come first and ours fill the gaps. The
+        # editable install in there is no path of its own: caviar's plugin is not seen.
+        Path(site, "zz_borrowed.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+        stamp.write_text("\n".join(PEER_PACKAGES))
+    return str(python)
+
+
+def measure(side: str, python: str, app: str, trials: int, workers: int) -> Measured:
+    """Run one sweep in a fresh folder."""
+    folder = OUT / "work" / f"{app}-{side}"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(APPS, folder)
+    log = folder / "log.txt"
+    lanes = (
+        [f"hydra.sweeper.executor.workers={workers}"]
+        if side == "caviar"
+        else [f"hydra.sweeper.n_jobs={workers}", f"hydra.launcher.n_jobs={workers}"]
+    )
+    command = [
+        *(python, f"{app}.py", "-m", "--config-name", side),
+        *(f"hydra.sweeper.n_trials={trials}", *lanes),
+    ]
+    start = time.perf_counter()
+    with (folder / "out.txt").open("w") as out:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, "BENCH_LOG": str(log)},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        tail = (folder / "out.txt").read_text()[-3000:]
+        raise SystemExit(f"{tail}\n{side} failed: {' '.join(command)} (in {folder})")
+    return Measured(side, app, trials, workers, seconds, busy(log, trials, workers))
+
+
+def busy(log: Path, trials: int, workers: int) -> float | None:
+    """The share of the workers' time that was spent inside the task."""
+    if not log.exists():
+        return None
+    spans = [tuple(map(float, line.split())) for line in log.read_text().splitlines()]
+    assert len(spans) == trials, f"{log}: {len(spans)} of {trials} trials"
+    begin, end = min(start for start, _ in spans), max(end for _, end in spans)
+    return sum(end - start for start, end in spans) / (workers * (end - begin))
+
+
+def table(found: list[Measured]) -> str:
+    """Markdown: a row a sweep, the two sides next to each other."""
+    lines = [
+        "| task | trials | workers | ms a trial, start included | trials an hour | workers busy |",
+        "|---|---|---|---|---|---|",
+    ]
+    ours = [m for m in found if m.side == "caviar"]
+    theirs = [m for m in found if m.side == "peer"]
+    notes = []
+    for mine, peer in zip(ours, theirs, strict=True):
+        ratio = peer.seconds / mine.seconds
+        for m, name in ((mine, "**caviar**"), (peer, "hydra-optuna-sweeper")):
+            share = "" if m.busy is None else f"{m.busy:.0%}"
+            lines.append(
+                f"| {m.app}: {name} | {m.trials} | {m.workers} | {m.seconds / m.trials * 1e3:.1f} "
+                f"| {m.trials_an_hour:,.0f} | {share} |"
+            )
+        notes.append(
+            f"{mine.app}, {mine.trials} trials: {ratio:.1f}x (target: {TARGETS[mine.app]})"
+        )
+    if len({m.trials for m in ours if m.app == "nothing"}) == 2:
+        notes.append(
+            f"nothing, each further trial: {marginal(ours):.1f} ms, {marginal(theirs):.1f} ms there: "
+            f"{marginal(theirs) / marginal(ours):.1f}x"
+        )
+    return "\n".join([*lines, "", *notes, "", machine()])
+
+
+def marginal(found: list[Measured]) -> float:
+    """Milliseconds that one more do-nothing trial takes, the start left out."""
+    few, many = sorted((m for m in found if m.app == "nothing"), key=lambda m: m.trials)
+    return (many.seconds - few.seconds) / (many.trials - few.trials) * 1e3
+
+
+def machine() -> str:
+    """The machine and the versions, in a line."""
+    names = (
+        [*Path("/proc/cpuinfo").read_text().splitlines()] if Path("/proc/cpuinfo").exists() else []
+    )
+    model = next((n.partition(":")[2].strip() for n in names if n.startswith("model name")), "")
+    return (
+        f"{os.cpu_count()} cores {model or platform.processor()}, {platform.system()}, "
+        f"Python {platform.python_version()}, torch {version('torch')}, optuna {version('optuna')}; "
+        "the peer: hydra-optuna-sweeper 1.3.0, optuna 2.10.1, hydra-joblib-launcher 1.2.0"
+    )
+
+
+def write(found: list[Measured], quick: bool) -> None:
+    """Write what was measured to ``outputs/bench``."""
+    now = datetime.now(UTC)
+    path = OUT / f"sweep-{now:%Y-%m-%d_%H-%M-%S}.json"
+    data = {
+        "time": now.isoformat(timespec="seconds"),
+        "machine": machine(),
+        "quick": quick,
+        "load_average": os.getloadavg(),
+        "sweeps": [{**asdict(m), "trials_an_hour": m.trials_an_hour} for m in found],
+    }
+    path.write_text(json.dumps(data, indent=1) + "\n")
+    print(f"\nwritten to {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""``caviar dashboard``: optuna-dashboard and TensorBoard for a sweep, on this machine alone."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from caviar.commands.names import NAMES, complete_sweep, options_refused
+from caviar.commands.tables import say
+from caviar.errors import UsageError
+
+HOST = "127.0.0.1"
+START_SECONDS = 60.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to ``app``."""
+    app.command("dashboard", context_settings=NAMES)(dashboard)
+
+
+def dashboard(
+    sweep: Annotated[
+        str, typer.Argument(help="A sweep; the latest by default.", autocompletion=complete_sweep)
+    ] = "latest",
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Of optuna-dashboard; a free one if not given."),
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="The study's URL, where it has a password.")
+    ] = None,
+) -> None:
+    """Start optuna-dashboard, and TensorBoard where it is installed, for a sweep; Ctrl-C ends both.
+
+    Both listen on 127.0.0.1 alone: from another machine, tunnel the port with ssh -L.
+
+    Examples:
+
+      caviar dashboard
+
+      caviar dashboard wide --port 8080
+    """
+    from caviar.runs.find import find_sweep
+
+    options_refused([sweep])
+    if find_spec("optuna_dashboard") is None:
+        raise UsageError("optuna-dashboard is not installed: pip install 'caviar[dashboard]'")
+    folder = find_sweep(sweep)
+    study = storage or _storage(folder)
+    if port is not None and not _is_free(port):
+        raise UsageError(f"port={port}: taken on {HOST}; leave --port out for a free one")
+    chosen = port or _free_port(8080)
+    commands = {
+        "optuna-dashboard": (
+            [sys.executable, "-c", "from optuna_dashboard._cli import main; main()", study],
+            chosen,
+        )
+    }
+    if find_spec("tensorboard") is None:
+        say("TensorBoard is not installed: pip install 'caviar[dashboard]'")
+    else:
+        commands["TensorBoard"] = (
+            [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)],
+            _free_port(6006, but=chosen),
+        )
+        if next(folder.rglob("events.out.tfevents.*"), None) is None:
+            say("TensorBoard has nothing to show: this sweep was run without logger=tensorboard")
+    raise typer.Exit(_serve(commands))
+
+
+def _serve(commands: dict[str, tuple[list[str], int]]) -> int:
+    """Run servers until one ends or a signal comes; end them all."""
+    asked: list[int] = []
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        asked.append(signum)
+
+    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    with TemporaryDirectory() as logs:
+        try:
+            return _watch(commands, running, Path(logs), asked)
+        finally:
+            for process in running.values():
+                _end(process)
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+
+def _watch(
+    commands: dict[str, tuple[list[str], int]],
+    running: dict[str, subprocess.Popen[bytes]],
+    logs: Path,
+    asked: list[int],
+) -> int:
+    for name, (command, port) in commands.items():
+        # A session of its own: Ctrl-C is for this process, which then ends them in order.
+        with (logs / name).open("wb") as log:
+            running[name] = subprocess.Popen(
+                [*command, "--host", HOST, "--port", str(port)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+    waiting = {name: port for name, (_, port) in commands.items()}
+    deadline = time.monotonic() + START_SECONDS
+    while not asked:
+        for name, process in running.items():
+            if process.poll() is not None:
+                tail = (logs / name).read_text(errors="replace").strip().splitlines()
+                say(f"{name} ended with status {process.returncode}: {tail[-1] if tail else ''}")
+                return 1
+        for name, port in list(waiting.items()):
+            if not _is_free(port):
+                print(f"{name}: http://{HOST}:{port}/", flush=True)
+                del waiting[name]
+        if waiting and time.monotonic() > deadline:
+            say(f"{', '.join(waiting)} did not answer within {START_SECONDS:g} s")
+            return 1
+        time.sleep(0.1)
+    return 0
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _storage(folder: Path) -> str:
+    """The study as optuna-dashboard names it: the journal's path, or an URL."""
+    from caviar.runs.find import inside, read_sweep_file
+
+    held = str(read_sweep_file(folder).get("storage") or "study.journal")
+    if "://" in held:
+        if ":***@" in held:
+            raise UsageError(
+                f"storage={held}: the password is not kept; give the URL with --storage"
+            )
+        return held
+    path = inside(folder, held)
+    if path is None or not path.is_file():
+        raise UsageError(f"sweep={folder.name}: it has no study {held}")
+    return str(path)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.settimeout(1)
+        return tried.connect_ex((HOST, port)) != 0
+
+
+def _free_port(wanted: int, but: int | None = None) -> int:
+    """The first port from ``wanted`` on that nobody listens on."""
+    for port in range(wanted, min(wanted + 200, 65536)):
+        if port != but:
+            with socket.socket() as tried, suppress(OSError):
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                tried.bind((HOST, port))
+                return port
+    raise UsageError(f"no free port on {HOST} from {wanted} to {wanted + 199}")

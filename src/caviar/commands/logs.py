@@ -1,0 +1,125 @@
+"""``caviar logs``: what a run wrote, also while it still writes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from caviar.commands.names import NAMES, complete_run, options_refused
+from caviar.commands.tables import say
+from caviar.errors import UsageError
+
+POLL_SECONDS = 0.1
+CHUNK = 1 << 16
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to ``app``."""
+    app.command("logs", context_settings=NAMES)(logs)
+
+
+def logs(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="TRIAL",
+            help="A trial or a run: SWEEP/7, 7 (of the latest sweep), a path, latest.",
+            autocompletion=complete_run,
+        ),
+    ],
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the run ends.")
+    ] = False,
+    lines: Annotated[
+        int | None, typer.Option("--lines", min=0, help="Only so many last lines.")
+    ] = None,
+) -> None:
+    """Print a run's output; its traceback too, where it failed.
+
+    Examples:
+
+      caviar logs 7
+
+      caviar logs latest/-1 -f
+
+      caviar logs wide/7 --lines 20
+    """
+    from caviar.runs.find import find_run
+    from caviar.runs.folder import LOG
+
+    options_refused([run])
+    folder = find_run(run)
+    path = folder / LOG
+    if not path.is_file() and not (follow and _under_way(folder)):
+        raise UsageError(f"run={run}: it has no {LOG} ({folder})")
+    try:
+        for piece in _pieces(path, folder, follow, lines):
+            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _pieces(path: Path, folder: Path, follow: bool, lines: int | None) -> Iterator[bytes]:
+    position = 0
+    if lines is not None and path.is_file():
+        position = _start_of_last(path, lines)
+    while True:
+        # Asked before the file is read: what a run wrote until it ended is then all there.
+        going = follow and _under_way(folder)
+        if path.is_file():
+            with path.open("rb") as file:
+                if file.seek(0, 2) < position:
+                    position = 0  # another try of the trial began the file anew
+                file.seek(position)
+                while piece := file.read(CHUNK):
+                    position += len(piece)
+                    yield piece
+        if not going:
+            break
+        time.sleep(POLL_SECONDS)
+    if follow:
+        say(f"{folder.name}: {_state(folder)}")
+
+
+def _under_way(folder: Path) -> bool:
+    """Whether the run may still write: it says RUNNING, and its sweep has a controller."""
+    from caviar.runs.find import TRIALS
+    from caviar.sweep.owner import is_running
+
+    if _state(folder) != "RUNNING":
+        return False
+    return folder.parent.name != TRIALS or is_running(folder.parent.parent)
+
+
+def _state(folder: Path) -> str:
+    from caviar.runs.folder import Result
+
+    try:
+        return Result.read(folder).state
+    except UsageError:
+        return "RUNNING"  # it is about to write its first result
+
+
+def _start_of_last(path: Path, lines: int) -> int:
+    """Where the last ``lines`` lines of a file begin; reads from its end."""
+    with path.open("rb") as file:
+        end = file.seek(0, 2)
+        if lines == 0:
+            return end
+        tail = b""
+        while end > 0:
+            start = max(end - CHUNK, 0)
+            file.seek(start)
+            tail = file.read(end - start) + tail
+            end = start
+            # The newline that ends the last line begins no other.
+            found = [i for i, byte in enumerate(tail[:-1]) if byte == 10]
+            if len(found) >= lines:
+                return start + found[-lines] + 1
+    return 0

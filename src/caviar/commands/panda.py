@@ -1,0 +1,76 @@
+"""``caviar watch | set | rollback | pause | replay``: one run, watched and edited while it trains."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Run = Annotated[str, typer.Argument(help="The run: its name, folder, or latest.")]
+Wait = Annotated[float, typer.Option(help="Seconds to wait for the run to say it is done.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to ``app``."""
+    app.command(help="Show a watched run live: its curves, what is wrong with it, its edits.")(
+        watch
+    )
+    app.command(name="set", help="Change a running training's hyperparameters.")(set_)
+    app.command(help="Return a running training to where it was before an edit.")(rollback)
+    app.command(help="Hold a running training before its next step; caviar resume goes on.")(pause)
+    app.command(help="Train a run again with its recorded edits, and compare the metrics.")(replay)
+
+
+def watch(
+    run: Run,
+    once: Annotated[bool, typer.Option("--once", help="Show it as it is now, and end.")] = False,
+) -> None:
+    """Example: caviar watch latest"""
+    from caviar.panda.watch import watch as show
+    from caviar.runs.find import find_run
+
+    show(find_run(run), once)
+
+
+def set_(
+    run: Run,
+    values: Annotated[list[str], typer.Argument(help="KEY=VALUE, such as optimizer.lr=3e-4.")],
+    at: Annotated[
+        int | None, typer.Option(help="Not at the next step, but when this epoch begins.")
+    ] = None,
+    wait: Wait = 30.0,
+) -> None:
+    """Example: caviar set latest optimizer.lr=3e-4 --at 10"""
+    from caviar.panda import steer
+
+    print(steer.edit(run, values, at, wait))
+
+
+def rollback(
+    run: Run,
+    to: Annotated[int | None, typer.Option(help="The edit's number; else the last one.")] = None,
+    wait: Wait = 30.0,
+) -> None:
+    """Example: caviar rollback latest --to 2"""
+    from caviar.panda import steer
+
+    print(steer.roll_back(run, to, wait))
+
+
+def pause(run: Run, wait: Wait = 30.0) -> None:
+    """Example: caviar pause latest"""
+    from caviar.panda import steer
+
+    print(steer.request(run, "pause", wait))
+
+
+def replay(run: Run) -> None:
+    """Example: caviar replay latest"""
+    from caviar.panda.replay import replay as again
+    from caviar.runs.find import find_run
+
+    folder, edits, compared = again(find_run(run))
+    if compared.difference:
+        print(f"{folder}: {edits} edits made again; {compared.difference}")
+        raise typer.Exit(1)
+    print(f"{folder}: {edits} edits made again; {compared.epochs} epochs identical, bit for bit")

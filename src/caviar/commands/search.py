@@ -1,0 +1,61 @@
+"""``caviar zoom | confirm``: what a finished sweep leads to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Sweep = Annotated[str, typer.Argument(help="The sweep: its folder.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to ``app``."""
+    app.command(name="zoom", help="Write the next, narrower (or moved) space of a finished sweep.")(
+        zoom_command
+    )
+    app.command(
+        name="confirm",
+        help="Retrain a sweep's best trials over fresh seeds; then, once, look at the test part.",
+    )(confirm_command)
+
+
+def zoom_command(
+    sweep: Sweep,
+    name: Annotated[str | None, typer.Option(help="The new space's name; zoom_SWEEP.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder of the space configs.")] = Path(
+        "configs/space"
+    ),
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a space of this name.")
+    ] = False,
+) -> None:
+    """Example: caviar zoom outputs/sweeps/first --name second"""
+    from caviar.runs.folder import check_name
+    from caviar.sweep.finished import open_sweep
+    from caviar.sweep.zoom import zoom
+    from caviar.sweep.zoomed_space import config_of, write_space
+
+    opened = open_sweep(sweep)
+    name = name or f"zoom_{opened.folder.resolve().name}"
+    check_name(name)
+    found = zoom(opened.space, opened.tried())
+    path = out / f"{name}.yaml"
+    text = config_of(found, opened, out)
+    write_space(text, path, force)
+    print(text, end="")
+    typer.echo(f"written to {path}; search it with: space={name}", err=True)
+
+
+def confirm_command(
+    sweep: Sweep,
+    top: Annotated[int, typer.Option(help="How many of the best trials.")] = 5,
+    seeds: Annotated[int, typer.Option(help="How many fresh seeds each.")] = 10,
+    test: Annotated[bool, typer.Option(help="Evaluate the test part, if nobody has.")] = True,
+) -> None:
+    """Example: caviar confirm outputs/sweeps/first --top 5 --seeds 10"""
+    from caviar.sweep.confirming import confirm
+
+    folder = Path(sweep)
+    confirm(folder, top, seeds, test)

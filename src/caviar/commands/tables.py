@@ -1,0 +1,132 @@
+"""How the commands print: a rich table on a terminal, tab-separated off it, or as asked for."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from caviar.errors import UsageError
+
+SCHEMA = 1
+"""Version of all ``--json`` output; it grows by one whenever a key changes its meaning."""
+
+COLOURS = {"COMPLETE": "green", "FAIL": "red", "PRUNED": "yellow", "RUNNING": "cyan"}
+
+
+def one_format(**asked: bool) -> str:
+    """The one format asked for, or ``terminal`` or ``tabs``, whichever stdout is.
+
+    Raises:
+        UsageError: more than one is asked for.
+    """
+    chosen = [name for name, wanted in asked.items() if wanted]
+    if len(chosen) > 1:
+        raise UsageError(f"--{chosen[0]} and --{chosen[1]} cannot be had together")
+    if chosen:
+        return chosen[0]
+    return "terminal" if sys.stdout.isatty() else "tabs"
+
+
+def print_rows(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str, title: str | None = None
+) -> None:
+    """Print a table.
+
+    Args:
+        columns: their names.
+        rows: a value a column.
+        form: ``terminal``, ``tabs``, ``csv`` or ``md``.
+        title: shown on a terminal alone.
+    """
+    if form == "terminal":
+        _print_rich(columns, rows, title)
+    elif form == "csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([exact(value) for value in row] for row in rows)
+        sys.stdout.write(text.getvalue())
+    elif form == "md":
+        lines = [columns, ["---"] * len(columns), *([short(v) for v in row] for row in rows)]
+        for line in lines:
+            cells = (_one_line(cell).replace("\\", "\\\\").replace("|", "\\|") for cell in line)
+            sys.stdout.write(f"| {' | '.join(cells)} |\n")
+    else:
+        for line in [columns, *rows]:
+            sys.stdout.write("\t".join(_one_line(exact(cell)) for cell in line) + "\n")
+
+
+def print_json(data: Mapping[str, Any]) -> None:
+    """Print one JSON object, strict: a NaN or an infinity is a string, as in ``result.json``."""
+    text = json.dumps({"schema": SCHEMA, **strict(dict(data))}, indent=1, ensure_ascii=False)
+    sys.stdout.write(text + "\n")
+
+
+def say(message: str) -> None:
+    """Tell a person something, on stderr."""
+    sys.stderr.write(message + "\n")
+
+
+def strict(value: Any) -> Any:
+    """A value as strict JSON can hold it."""
+    if isinstance(value, dict):
+        return {str(key): strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def exact(value: Any) -> str:
+    """A value for a program: every digit, nothing for None."""
+    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
+
+
+def short(value: Any) -> str:
+    """A value for a person: four significant digits of a float."""
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def shorten(columns: Sequence[str]) -> list[str]:
+    """Names without what stands before their last dot, where that leaves them different."""
+    last = [name.rpartition(".")[2] for name in columns]
+    return [
+        part if last.count(part) == 1 and part not in columns else name
+        for name, part in zip(columns, last, strict=True)
+    ]
+
+
+def _one_line(text: str) -> str:
+    # What a run wrote is neither to break a row nor to steer a terminal.
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
+
+
+def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, name in enumerate(shorten(columns)):
+        numbers = all(isinstance(row[index], int | float | None) for row in rows)
+        # A run's name is what the other commands take: it is never cut.
+        whole = columns[index] in ("run", "sweep", "state")
+        table.add_column(
+            Text(name),
+            justify="right" if numbers else "left",
+            no_wrap=whole or numbers,
+            overflow="ellipsis",
+        )
+    for row in rows:
+        cells = [_one_line(short(value)) for value in row]
+        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in cells))
+    Console().print(table)

@@ -1,0 +1,156 @@
+"""Solo or fused, and on how many lanes: measured with a few steps, and remembered on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from caviar.engines.fused.stack import Stack, seconds
+from caviar.engines.fused.training import Training
+from caviar.runs.files import write_atomic
+
+log = logging.getLogger(__name__)
+
+TRAINER_STEP = 0.4e-3
+"""Seconds that a Lightning Trainer adds to a step, at the least: 0.5 to 1.5 ms were measured."""
+
+_LANES = (4, 16, 64, 256)
+_WORTH = 0.9
+"""More lanes are taken where they bring a lane's step below this share of what it took."""
+
+_LARGE = 0.02
+"""A step of so many seconds on the CPU is spent computing: there is nothing for lanes to share."""
+
+_VERSION = 1
+"""Grows when what is measured changes: older measurements are then forgotten."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How trials of one kind are best trained on this machine.
+
+    Attributes:
+        lanes: of a stack; 0: by solo.
+        solo_step: seconds that solo takes for a step.
+        lane_step: seconds that a stack takes for a step, a lane's share.
+    """
+
+    lanes: int
+    solo_step: float
+    lane_step: float
+
+    def __str__(self) -> str:
+        how = f"fused on {self.lanes} lanes" if self.lanes else "solo"
+        times = f"{self.solo_step * 1e3:.3f} ms by solo, {self.lane_step * 1e3:.3f} ms on a lane"
+        return f"{how} (a step takes {times})"
+
+
+def choose(training: Training, most: int | None, device: str) -> Choice:
+    """Measure, or remember, how trainings like this one are best run.
+
+    Args:
+        most: lanes at most; None for as many as pay and fit.
+        device: where lanes compute.
+    """
+    file = cache_folder() / f"{_fingerprint(training, most, device)}.json"
+    with suppress(OSError, ValueError, TypeError):
+        return Choice(**json.loads(file.read_text()))
+    choice = _measure(training, most, device)
+    log.info("%s", choice)
+    with suppress(OSError):  # a home that cannot be written to costs a measurement each time
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, json.dumps(asdict(choice)) + "\n")
+    return choice
+
+
+def cache_folder() -> Path:
+    """Where measurements are kept: ``CAVIAR_CACHE``, else the user's folder for caches."""
+    own = os.environ.get("CAVIAR_CACHE")
+    if own:
+        return Path(own) / "calibration"
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "caviar" / "calibration"
+
+
+def _measure(training: Training, most: int | None, device: str) -> Choice:
+    solo = _solo_step(training, device) + TRAINER_STEP
+    if device == "cpu" and solo > _LARGE:
+        return Choice(0, solo, solo)
+    room = max(1, int(0.5 * _free_memory(device) / _bytes_a_lane(training)))
+    counts = [lanes for lanes in _LANES if lanes <= min(most or _LANES[-1], room)]
+    counts = counts or [min(most or 1, room)]
+    best, per_lane = 0, float("inf")
+    for lanes in counts:
+        stack = Stack([training], lanes, device)
+        for _ in range(lanes):
+            stack.admit(training)
+        step = stack.rehearse() / lanes
+        if best and step > _WORTH * per_lane:
+            break
+        best, per_lane = lanes, step
+        if per_lane > 1.5 * solo:
+            break
+    if most is not None and best == counts[-1]:
+        best = most
+    return Choice(best if per_lane < solo else 0, solo, per_lane)
+
+
+def _solo_step(training: Training, device: str) -> float:
+    """Seconds of a step of a plain loop over the plain network."""
+    recipe, course = training.recipe, training.course
+    network = recipe.network().to(device, course.dtype)
+    settings = dict(recipe.optimizer)
+    settings.pop("_target_")
+    optimizer = training.optimizer.target(network.parameters(), **settings)  # type: ignore[call-arg]
+    x, y = (part[: course.batch_size].to(device) for part in recipe.train)
+    x = x.to(course.dtype) if x.is_floating_point() else x
+
+    def step() -> None:
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=course.mixed):
+            loss = torch.nn.functional.cross_entropy(network(x).float(), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return seconds(step, device)
+
+
+def _bytes_a_lane(training: Training) -> int:
+    numbers = sum(parameter.numel() for parameter in training.network.parameters())
+    widths = sum(shape[0] for shape in training.plan.padded.values() if len(shape) > 1)
+    copies = 5 + 2 * len(training.optimizer.slots)  # weights, best, gradients, a snapshot of all
+    size = 8 if training.course.dtype == torch.float64 else 4
+    return size * (copies * numbers + 8 * training.course.batch_size * widths) + 1
+
+
+def _free_memory(device: str) -> float:
+    """Bytes that this process may hope for."""
+    if device == "cuda":
+        return float(torch.cuda.mem_get_info()[0])
+    workers = max(1, (os.cpu_count() or 1) // torch.get_num_threads())
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 1024 / workers
+    with suppress(OSError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2 / workers
+    return 2e9 / workers
+
+
+def _fingerprint(training: Training, most: int | None, device: str) -> str:
+    course, recipe = training.course, training.recipe
+    machine = torch.cuda.get_device_name() if device == "cuda" else platform.node()
+    what = (
+        _VERSION, most, device, machine, platform.machine(), os.cpu_count(),
+        torch.get_num_threads(), torch.__version__, training.plan.key, training.optimizer.target,
+        course.batch_size, course.dtype, course.mixed, tuple(recipe.train[0].shape[1:]),
+    )  # fmt: skip
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:24]

@@ -1,0 +1,86 @@
+"""The files by which a watched run and the people who watch it speak: all in RUN/panda."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import IO, Any
+
+from caviar.errors import UsageError
+
+FOLDER = "panda"
+STATUS = "status.json"
+"""What the run is doing now: its place, its settings, what is wrong with it."""
+
+HEALTH = "health.jsonl"
+"""A line whenever a check begins or ceases to find something."""
+
+ALIVE = "alive"
+"""Locked for as long as the process that trains lives: no pid to mistake, in a container too."""
+
+
+def hold(run: Path) -> IO[str]:
+    """Say that this process trains ``run``, until the file that is returned is closed.
+
+    Raises:
+        UsageError: another process trains it.
+    """
+    folder = run / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / ALIVE).open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise UsageError(f"{run}: another process is training it") from None
+    return file
+
+
+def alive(run: Path) -> bool:
+    """Whether a process is training ``run``."""
+    try:
+        with (run / FOLDER / ALIVE).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def read_status(run: Path) -> dict[str, Any]:
+    """What ``run`` last said of itself.
+
+    Raises:
+        UsageError: it was not trained with ``panda=true``.
+    """
+    try:
+        return json.loads((run / FOLDER / STATUS).read_text())
+    except FileNotFoundError:
+        raise UsageError(f"run={run}: not a watched run (train it with panda=true)") from None
+    except ValueError as error:
+        raise UsageError(f"{run / FOLDER / STATUS}: not readable as JSON ({error})") from None
+
+
+def write_status(run: Path, status: dict[str, Any]) -> None:
+    """Put ``status`` in place whole. Not synced to the disk: a machine that fell trains nothing."""
+    path = run / FOLDER / STATUS
+    partial = path.with_name(f".{STATUS}.partial")
+    partial.write_text(json.dumps(status) + "\n")
+    os.replace(partial, path)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """A file of one JSON object a line; a last line that is not whole is left out."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+
+def read_health(run: Path) -> list[dict[str, Any]]:
+    """Every change in what the checks found, oldest first."""
+    return read_lines(run / FOLDER / HEALTH)

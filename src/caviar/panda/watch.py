@@ -1,0 +1,130 @@
+"""A watched run in the terminal: live on one, plain lines off one."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from caviar.panda.curves import curve
+from caviar.panda.edits import Edit, in_force, read_edits
+from caviar.panda.files import alive, read_health, read_status
+from caviar.reports.progress import short
+from caviar.runs.folder import METRICS
+
+EVERY = 0.5
+"""Seconds between two looks."""
+
+
+def watch(run: Path, once: bool = False, console: Console | None = None) -> None:
+    """Show ``run`` until it ends, or as it is now.
+
+    Raises:
+        UsageError: it is not a watched run.
+    """
+    console = console or Console()
+    status = read_status(run)
+    if once:
+        console.print(_view(run, status))
+    elif console.is_terminal:
+        with Live(_view(run, status), console=console, refresh_per_second=4) as live:
+            while alive(run):
+                time.sleep(EVERY)
+                live.update(_view(run, read_status(run)))
+            live.update(_view(run, read_status(run)))
+    else:
+        _lines(run)
+
+
+def _lines(run: Path) -> None:
+    """A line an epoch, a finding and an edit; no control characters, so a log file reads well."""
+    rows_told = findings_told = edits_told = 0
+    state = None
+    while True:
+        living = alive(run)
+        status, rows = read_status(run), read_rows(run)
+        edits, health = read_edits(run), read_health(run)
+        for edit in edits[edits_told:]:
+            print(edit.in_words(), flush=True)
+            if edit.kind == "rollback":
+                rows_told = min(rows_told, len([r for r in rows if int(r["epoch"]) < edit.epoch]))
+        edits_told = len(edits)
+        for row in rows[rows_told:]:
+            print(_row(row, status), flush=True)
+        rows_told = len(rows)
+        for one in health[findings_told:]:
+            what = f"{one['sentence']}. {one['remedy']}" if one["begins"] else "over"
+            print(f"epoch {one['epoch']}: {one['check']}: {what}", flush=True)
+        findings_told = len(health)
+        now = status["state"] if living else _ended(status)
+        if now != state:
+            print(f"{run.name}: {now}", flush=True)
+            state = now
+        if not living:
+            return
+        time.sleep(EVERY)
+
+
+def read_rows(run: Path) -> list[dict[str, str]]:
+    """The whole rows of ``metrics.csv`` so far."""
+    try:
+        text = (run / METRICS).read_text()
+    except FileNotFoundError:
+        return []
+    return list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
+
+
+def _row(row: dict[str, str], status: dict[str, Any]) -> str:
+    names = [name for name in _shown(status) if row.get(name)]
+    return f"epoch {row['epoch']}: " + " ".join(f"{n}={short(float(row[n]))}" for n in names)
+
+
+def _shown(status: dict[str, Any]) -> list[str]:
+    names = [*status["losses"], status["metric"]]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _ended(status: dict[str, Any]) -> str:
+    return "was killed" if status["state"] in ("training", "paused") else status["state"]
+
+
+def _view(run: Path, status: dict[str, Any]) -> Group:
+    rows, edits = read_rows(run), read_edits(run)
+    kept = in_force(edits)
+    state = status["state"] if alive(run) else _ended(status)
+    vitals = status["vitals"] or {}
+    speed = vitals.get("steps_per_second")
+    head = (
+        f"{run.name}  {state}  epoch {status['epoch']} of {status['max_epochs']}, "
+        f"step {status['step']}" + (f", {speed:.0f} steps/s" if speed else "")
+    )
+    values = "  ".join(f"{k}={short(v)}" for k, v in status["settings"].items() if v is not None)
+    parts: list[Any] = [Text(head, style="bold"), Text(values, style="dim")]
+    for name in _shown(status):
+        points = [(int(r["epoch"]), float(r[name])) for r in rows if r.get(name)]
+        if points:
+            marks = {edit.epoch: edit.edit for edit in kept}
+            parts.append(Panel(Text(curve(points, marks)), title=Text(name), title_align="left"))
+    parts.append(_checks(status["findings"]))
+    parts += [Text(edit.in_words() + _undone(edit, kept)) for edit in edits]
+    return Group(*parts)
+
+
+def _undone(edit: Edit, kept: list[Edit]) -> str:
+    return "" if edit in kept or edit.kind == "rollback" else "  (undone)"
+
+
+def _checks(findings: list[dict[str, Any]]) -> Any:
+    if not findings:
+        return Text("checks: all well", style="green")
+    table = Table("check", "what", "what may help")
+    for one in findings:
+        table.add_row(*(Text(one[key]) for key in ("check", "sentence", "remedy")))
+    return table

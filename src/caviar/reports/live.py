@@ -1,0 +1,144 @@
+"""A sweep while it runs, on a terminal: one panel that is drawn anew."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from time import monotonic
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from caviar.reports.tally import Tally, duration, printable, short
+from caviar.sweep.study import Asked
+from caviar.trials import Event, Failed, Finished, Pruned, Ready
+
+DRAW_SECONDS = 0.1
+LAST_EVENTS = 4
+
+
+class LivePanel:
+    """Draws the panel, at most ten times a second, whatever the number of events.
+
+    Failures are written above it, where they stay; the panel itself goes when the sweep ends.
+
+    Args:
+        folder: the sweep's.
+        tally: counts; not yet told of anything that this sees.
+        console: where to; None for stdout.
+    """
+
+    def __init__(self, folder: Path, tally: Tally, console: Console | None = None) -> None:
+        self._folder = folder
+        self._tally = tally
+        self._events: deque[Text] = deque(maxlen=LAST_EVENTS)
+        self._workers: set[str] = set()
+        self._console = console or Console(highlight=False)
+        # Output of the app itself goes above the panel, as rich's consoles see to.
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._live.start()
+        self._drawn = 0.0
+
+    def asked(self, asked: Asked) -> None:
+        """Keep what the trial tries."""
+        self._tally.asked(asked)
+
+    def happened(self, event: Event) -> None:
+        """Take in an event; nothing is drawn before the next tick."""
+        self._tally.happened(event)
+        metric = self._tally.metric
+        if isinstance(event, Ready):
+            self._workers.add(event.worker)
+        elif isinstance(event, Finished):
+            scores = ", ".join(short(value) for value in event.values)
+            self._note(f"trial {event.number} complete: {metric}={scores}", "green")
+        elif isinstance(event, Pruned):
+            value = "nothing" if event.value is None else short(event.value)
+            self._note(f"trial {event.number} pruned at {metric}={value}", "yellow")
+        elif isinstance(event, Failed):
+            log = self._folder / "trials" / f"{event.number:04}" / "log.txt"
+            text = printable(f"trial {event.number} FAILED: {event.error}")
+            self._console.print(Text(text, "bold red"), Text(f"  see {log}", "red"), sep="\n")
+
+    def again(self, number: int, text: str) -> None:
+        """A trial is to be tried again."""
+        self._tally.forget(number)
+        self._note(f"trial {number} again: {text}", "yellow")
+
+    def say(self, text: str) -> None:
+        """Write a line of the sweep's own above the panel."""
+        self._console.print(Text(printable(text)))
+
+    def tick(self) -> None:
+        """Draw, unless that was done a moment ago; called often."""
+        if monotonic() - self._drawn >= DRAW_SECONDS:
+            self._drawn = monotonic()
+            self._live.update(self._panel(), refresh=True)
+
+    def close(self) -> None:
+        """Take the panel away and give the terminal back as it was."""
+        self._live.stop()
+
+    def _note(self, text: str, style: str) -> None:
+        self._events.append(Text(printable(text), style, overflow="ellipsis", no_wrap=True))
+
+    def _panel(self) -> Panel:
+        tally = self._tally
+        counts = Text.assemble(
+            (f"{tally.complete} complete", "green"),
+            ", ",
+            (f"{tally.pruned} pruned", "yellow"),
+            ", ",
+            (f"{tally.failed} failed", "bold red" if tally.failed else ""),
+            f", {len(tally.lanes)} running of {tally.n_trials}",
+        )
+        left = tally.seconds_left
+        ahead = [tally.best_in_words(), f"{duration(left)} left" if left is not None else ""]
+        bar = Table.grid(expand=True)  # by itself it ends no line
+        bar.add_row(ProgressBar(total=max(tally.n_trials, 1), completed=tally.ended))
+        outlook = ", ".join(filter(None, ahead))
+        return Panel(
+            Group(
+                *(bar, counts), *([Text(outlook)] if outlook else []), self._lanes(), *self._events
+            ),
+            title=Text(f"sweep {self._folder.name}"),
+            title_align="left",
+        )
+
+    def _lanes(self) -> Group:
+        """A row a trial under way; as many as the screen has room for."""
+        # Beside the rows: two borders, the bar, two lines of counts, a heading, the last events.
+        room = max(self._console.height - 8 - LAST_EVENTS, 2)
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", expand=False)
+        for name, side in (
+            ("worker", "left"),
+            ("trial", "right"),
+            ("epoch", "right"),
+            (self._tally.metric, "right"),
+            ("heard", "right"),
+        ):
+            table.add_column(Text(name), justify=side, no_wrap=True)  # type: ignore[arg-type]
+        wide = self._console.width >= 60
+        if wide:
+            table.add_column("tries", no_wrap=True, overflow="ellipsis", ratio=1)
+        lanes = list(self._tally.lanes.items())
+        shown = lanes if len(lanes) <= room else lanes[: room - 1]
+        for number, lane in shown:
+            table.add_row(
+                Text(lane.worker),
+                str(number),
+                "" if lane.step is None else str(lane.step),
+                "" if lane.value is None else short(lane.value),
+                duration(monotonic() - lane.heard),
+                *([Text(lane.tries)] if wide else []),
+            )
+        below = ""
+        if len(shown) < len(lanes):
+            below = f"and {len(lanes) - len(shown)} more"
+        elif not lanes:
+            below = "between two trials" if self._workers else "workers are loading"
+        return Group(table, Text(below, "dim")) if below else Group(table)

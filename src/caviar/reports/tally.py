@@ -1,0 +1,157 @@
+"""How a sweep stands: how many trials have ended and how, the best, and what each one tries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from time import monotonic
+
+from optuna.trial import FrozenTrial, TrialState
+
+from caviar.sweep.study import Asked
+from caviar.trials import Event, Failed, Finished, Pruned, Reported, Started
+
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f-\x9f]"
+)
+
+
+@dataclass
+class Lane:
+    """A trial under way.
+
+    Attributes:
+        worker: the label of its worker's slot.
+        heard: when it last gave a sign of life (`time.monotonic`).
+        step, value: what it last reported.
+        tries: its values, in words.
+    """
+
+    worker: str
+    heard: float
+    step: int | None = None
+    value: float | None = None
+    tries: str = ""
+
+
+@dataclass
+class Tally:
+    """Counts what happens in a sweep; each event costs the same, however many there were.
+
+    Attributes:
+        n_trials: how many trials there will be.
+        sign: 1 where less is better, -1 where more is; of the first objective.
+        metric: the score's name.
+        single: whether there is one objective, and so a best trial.
+        complete, pruned, failed: how many have ended so.
+        best: value and number of the best trial.
+        lanes: trials under way, by number.
+        began: when this session began.
+        earlier: how many had ended before it.
+    """
+
+    n_trials: int
+    directions: list[str]
+    metric: str
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    best: tuple[float, int] | None = None
+    lanes: dict[int, Lane] = field(default_factory=dict)
+    began: float = field(default_factory=monotonic)
+    earlier: int = 0
+    _tries: dict[int, str] = field(default_factory=dict)
+
+    def take_up(self, trials: Iterable[FrozenTrial]) -> None:
+        """Count the trials of an earlier session that are not to be done again."""
+        for trial in trials:
+            self.complete += trial.state == TrialState.COMPLETE
+            self.pruned += trial.state == TrialState.PRUNED
+            self.failed += trial.state == TrialState.FAIL and "interrupted" not in trial.user_attrs
+            if trial.state == TrialState.COMPLETE:
+                self._rank(trial.values[0], trial.number)
+        self.earlier = self.ended
+
+    @property
+    def ended(self) -> int:
+        """How many trials have ended."""
+        return self.complete + self.pruned + self.failed
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest will take at the pace of this session; None before there is a pace."""
+        here = self.ended - self.earlier
+        if not here:
+            return None
+        return (monotonic() - self.began) / here * (self.n_trials - self.ended)
+
+    def asked(self, asked: Asked) -> None:
+        """Keep what a trial tries."""
+        self._tries[asked.number] = " ".join(
+            f"{name.rpartition('.')[2]}={short(value)}" for name, value in asked.values.items()
+        )
+
+    def tries(self, number: int) -> str:
+        """What a trial tries, in words."""
+        return self._tries.get(number, "")
+
+    def happened(self, event: Event) -> None:
+        """Count an event."""
+        if isinstance(event, Started):
+            self.lanes[event.number] = Lane(
+                event.worker, monotonic(), tries=self.tries(event.number)
+            )
+        elif isinstance(event, Reported) and event.number in self.lanes:
+            lane = self.lanes[event.number]
+            lane.heard, lane.step, lane.value = monotonic(), event.step, event.value
+        elif isinstance(event, Finished):
+            self.complete += 1
+            self._rank(event.values[0], event.number)
+        elif isinstance(event, Pruned):
+            self.pruned += 1
+        elif isinstance(event, Failed):
+            self.failed += 1
+        if isinstance(event, Finished | Pruned | Failed):
+            self.forget(event.number)
+            self._tries.pop(event.number, None)
+
+    def forget(self, number: int) -> None:
+        """A trial is not under way any more: it has ended, or waits for another try."""
+        self.lanes.pop(number, None)
+
+    def in_words(self) -> str:
+        """``12 complete, 3 pruned, 1 failed, 2 running of 32``."""
+        return (
+            f"{self.complete} complete, {self.pruned} pruned, {self.failed} failed, "
+            f"{len(self.lanes)} running of {self.n_trials}"
+        )
+
+    def best_in_words(self) -> str:
+        """``best 0.9777 (trial 18)``; empty where there is none, or several objectives."""
+        return f"best {short(self.best[0])} (trial {self.best[1]})" if self.best else ""
+
+    def _rank(self, value: float, number: int) -> None:
+        if len(self.directions) > 1:
+            return
+        sign = -1 if self.directions[0] == "maximize" else 1
+        if self.best is None or sign * value < sign * self.best[0]:
+            self.best = (value, number)
+
+
+def short(value: object) -> str:
+    """A value for reading: four significant digits of a float, everything else as it is."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``3 min``, ``2 h 5 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def printable(text: str) -> str:
+    """``text`` without control characters, which could colour, move or clear a terminal."""
+    return _CONTROL.sub("", text)

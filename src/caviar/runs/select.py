@@ -1,0 +1,89 @@
+"""Which runs are shown, in which order, with which columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from caviar.errors import UsageError, usage_error
+from caviar.runs.compare import scored, sign
+from caviar.runs.find import read_sweep_file
+from caviar.runs.index import Row, Rows, add_configs
+from caviar.runs.where import parse, resolve
+
+Found = TypeVar("Found")
+
+
+def matching(rows: Rows, where: str | None) -> list[Row]:
+    """The runs of which a condition holds; all, where there is none.
+
+    Raises:
+        UsageError: the condition cannot be read, or names no column.
+    """
+    if where is None:
+        return rows.rows
+    condition = _with_configs(rows, lambda: parse(where, rows.columns()))
+    return [row for row in rows.rows if condition(row.get)]
+
+
+def in_order(shown: list[Row], rows: Rows, sort: str | None) -> list[Row]:
+    """Runs by a column (``-COLUMN``: descending), ``best`` first, or, with None, newest first.
+
+    A run that has no value there comes last, whichever the direction.
+
+    Raises:
+        UsageError: no such column; or ``best``, where the sweeps do not agree on what is better.
+    """
+    if sort is None:
+        return sorted(shown, key=_age, reverse=True)
+    if sort == "best":
+        return _best_first(shown)
+    column = _with_configs(rows, lambda: resolve("sort", sort.removeprefix("-"), rows.columns()))
+    values = [(row.get(column), row) for row in shown]
+    # NaN is not equal to itself, and has no place in an order.
+    known = [(value, row) for value, row in values if value is not None and value == value]
+    known.sort(key=lambda pair: _place(pair[0]), reverse=sort.startswith("-"))
+    return [row for _, row in known] + [row for v, row in values if v is None or v != v]
+
+
+def columns_named(rows: Rows, text: str) -> list[str]:
+    """The columns in ``run,value,lr``.
+
+    Raises:
+        UsageError: there is no such column, or none is named.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise usage_error("columns", text, "names no column")
+    found = _with_configs(rows, lambda: [resolve("columns", n, rows.columns()) for n in names])
+    return list(dict.fromkeys(found))
+
+
+def _age(row: Row) -> tuple[str, int]:
+    return str(row.facts["started"] or ""), row.facts["number"] or 0
+
+
+def _place(value: Any) -> tuple[int, Any]:
+    return (0, value) if isinstance(value, int | float) else (1, str(value))
+
+
+def _best_first(shown: list[Row]) -> list[Row]:
+    sweeps = {row.folder.parent.parent for row in shown if row.facts["sweep"] is not None}
+    signs: dict[Path, int | None] = {folder: sign(read_sweep_file(folder)) for folder in sweeps}
+    if None in signs.values():
+        raise usage_error("sort", "best", "a sweep has several objectives; name a column")
+    if len(set(signs.values())) > 1:
+        raise usage_error("sort", "best", "some sweeps minimize, others maximize; name a column")
+    signed = next(iter(signs.values()), 1) or 1
+    ranked = sorted(filter(scored, shown), key=lambda row: signed * row.facts["value"])
+    return ranked + [row for row in shown if not scored(row)]
+
+
+def _with_configs(rows: Rows, look: Callable[[], Found]) -> Found:
+    """Look a column up; where it is none so far, once more with every key of the configs."""
+    try:
+        return look()
+    except UsageError:
+        add_configs(rows)
+        return look()

@@ -1,0 +1,118 @@
+"""Coarse to fine in one sweep: random points, then random points in a narrower space, and so on."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from caviar.errors import UsageError, usage_error
+from caviar.space.hyperparameters import Hyperparameter
+from caviar.space.space import Space
+from caviar.sweep.zoom import Tried, Zoom, zoom
+
+
+class CoarseToFineSampler(BaseSampler):
+    """Shares the budget out to stages; each draws from the space that the trials so far zoom in to.
+
+    A stage begins with the trials that have ended by then: it waits for no lane. It never leaves the
+    sweep's own space (the command ``caviar zoom`` may). Where the trials are too few or say too
+    little to zoom, the stage draws from the space of the one before.
+
+    Args:
+        n_trials: the budget.
+        stages: how many parts it has, the first one included.
+        seed: not negative.
+    """
+
+    def __init__(self, n_trials: int | None, stages: int = 3, seed: int = 0) -> None:
+        if n_trials is None:
+            raise usage_error("n_trials", n_trials, "coarse to fine shares a budget: give a number")
+        if stages < 1 or stages > n_trials:
+            raise usage_error("sampler.stages", stages, f"must be 1 to n_trials={n_trials}")
+        self.n_trials = n_trials
+        self.stages = stages
+        self.seed = seed
+        self._stage = 0
+        self._zoom: Zoom | None = None
+
+    def bind(self, space: Space) -> None:
+        """Take in the space before the first trial."""
+        self._space = space
+        self._now: dict[str, Hyperparameter] = {h.study_name: h for h in space.hyperparameters}
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        stage = min(trial.number * self.stages // self.n_trials, self.stages - 1)
+        if stage > self._stage:
+            self._stage = stage
+            self._look_closer(study)
+        fixed = {line.name: line.value for line in self._lines() if line.now is None}
+        h = self._now[param_name]
+        if h.name in fixed:
+            return h.to_study(fixed[h.name])
+        bits = np.random.default_rng([self.seed, trial.number, zlib.crc32(param_name.encode())])
+        return h.from_unit(bits.random())
+
+    def _lines(self) -> list[Any]:
+        return self._zoom.lines if self._zoom else []
+
+    def _look_closer(self, study: Study) -> None:
+        if len(study.directions) > 1:
+            raise UsageError("sampler: coarse to fine needs one objective")
+        try:
+            self._zoom = zoom(self._space, tried(study, self._space), False, self.seed)
+        except UsageError:
+            return
+        for line in self._zoom.lines:
+            if line.now is not None:
+                self._now[line.now.study_name] = line.now
+
+
+def tried(study: Study, space: Space) -> list[Tried]:
+    """The trials of a study that have ended, with the values that the runs saw.
+
+    One that was pruned counts as its last value, and as no better than the median of the complete.
+    """
+    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+    ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    trials = study.get_trials(deepcopy=False, states=ended)
+    known = [
+        sign * t.value for t in trials if t.state == TrialState.COMPLETE and t.value is not None
+    ]
+    median = float(np.median(known)) if known else 0.0
+    found = []
+    for trial in trials:
+        values = {
+            h.name: h.from_study(trial.params[h.study_name])
+            for h in space.hyperparameters
+            if h.study_name in trial.params
+        }
+        loss = None if trial.value is None else sign * trial.value
+        if trial.state == TrialState.PRUNED:
+            loss = max(median if loss is None else loss, median)
+        elif trial.state == TrialState.FAIL:
+            loss = None
+        if len(values):
+            found.append(Tried(values, loss))
+    return found

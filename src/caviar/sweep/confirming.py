@@ -1,0 +1,114 @@
+"""``caviar confirm`` from its first step to its last: plan, train, compare, then the test part."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from caviar.errors import UsageError
+from caviar.runs.files import write_atomic
+from caviar.sweep import test_set
+from caviar.sweep.confirm import (
+    Plan,
+    compare,
+    in_words,
+    make_plan,
+    scores_of,
+    test_once,
+    testable,
+    train,
+)
+from caviar.sweep.finished import FinishedSweep, open_sweep
+from caviar.sweep.owner import is_running
+
+FILE = "confirm.json"
+"""In the sweep's folder: each confirm's plan, written before it trains, and what came of it."""
+
+
+def confirm(folder: Path, top: int, seeds: int, test: bool = True) -> None:
+    """Confirm the sweep in ``folder``, and print what came of it.
+
+    A confirm that was killed is gone on with, if it was asked for the same.
+
+    Raises:
+        UsageError: the sweep runs still, is too small, or the confirming sweep did not end.
+    """
+    sweep = open_sweep(folder)
+    if is_running(folder):
+        raise UsageError(f"{folder}: the sweep is still running; confirm it when it has ended")
+    log = _read(folder)
+    entry = _unfinished(log, top, seeds)
+    if entry is None:
+        used = [seed for old in log for seed in old["seeds"]]
+        plan = make_plan(sweep, top, seeds, used)
+        entry = {"sweep": _free(folder), "top": top, **asdict(plan), "result": None}
+        log.append(entry)
+        _write(folder, log)
+    plan = Plan(entry["candidates"], entry["seeds"])
+    trained = (folder.resolve().parent / entry["sweep"]).resolve()
+    status = _resume(trained) if trained.exists() else train(sweep, plan, trained)
+    if status not in (0, 3):
+        raise UsageError(f"confirm: the sweep {trained} ended with status {status}")
+    verdict = compare(scores_of(open_sweep(trained).results), sweep.sign)
+    entry["result"] = {
+        "winner": verdict.winner,
+        "estimates": {name: asdict(found) for name, found in verdict.estimates.items()},
+        "winner_over": {name: asdict(found) for name, found in verdict.over.items()},
+    }
+    _write(folder, log)
+    metric = sweep.recorded.get("metric") or "value"
+    print(f"{metric} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
+    print("\n".join(in_words(verdict)))
+    _test(sweep, plan, verdict.winner, trained, test)
+
+
+def _test(sweep: FinishedSweep, plan: Plan, winner: str, trained: Path, test: bool) -> None:
+    seen = test_set.looked_at(sweep)
+    if seen:
+        print(f"{seen}; it is not looked at again")
+    elif not test:
+        print("the test part was not looked at")
+    elif not testable(sweep):
+        print("the program has no setting `test`: the test part was not looked at")
+    else:
+        run = trained.with_name(f"{trained.name}-test")
+        test_set.claim(sweep, winner, run)
+        result = test_once(sweep, plan, winner, run)
+        found = result.facts.get("test") or {}
+        test_set.conclude(sweep, winner, run, found)
+        print(f"test part, looked at once, for trial {winner}: {json.dumps(found)}")
+
+
+def _resume(folder: Path) -> int:
+    if not (folder / "sweep.yaml").exists():
+        raise UsageError(f"{folder}: is in the way; it is no sweep that confirm began")
+    code = "from caviar.cli import main; main()"
+    line = [sys.executable, "-c", code, "resume", str(folder)]
+    return subprocess.run(line, check=False).returncode
+
+
+def _unfinished(log: list[dict[str, Any]], top: int, seeds: int) -> dict[str, Any] | None:
+    for entry in log[-1:]:
+        if entry["result"] is None and (entry["top"], len(entry["seeds"])) == (top, seeds):
+            return entry
+    return None
+
+
+def _free(folder: Path) -> str:
+    base, count = f"{folder.resolve().name}-confirm", 1
+    while (folder.resolve().parent / (base if count == 1 else f"{base}-{count}")).exists():
+        count += 1
+    return base if count == 1 else f"{base}-{count}"
+
+
+def _read(folder: Path) -> list[dict[str, Any]]:
+    path = folder / FILE
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def _write(folder: Path, log: list[dict[str, Any]]) -> None:
+    write_atomic(folder / FILE, json.dumps(log, indent=1) + "\n")

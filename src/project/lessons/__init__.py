@@ -1,0 +1,1 @@
+"""Each claim of the notes as a small experiment that can fail: ``python -m project.lessons all``."""

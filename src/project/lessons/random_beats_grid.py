@@ -1,0 +1,55 @@
+"""Random beats a grid of as many points when few hyperparameters matter (Bergstra & Bengio 2012)."""
+
+import numpy as np
+
+from caviar.space.hyperparameters import Interval
+from caviar.space.scales import LOG
+from caviar.sweep.intervals import t_interval
+from project.lessons.figure import lines
+from project.lessons.lanes import final_losses
+from project.lessons.verdict import Claim, Lesson
+
+REPEATS = 50
+SIDE = 5
+
+
+def run(repeats: int = REPEATS) -> Lesson:
+    """25 points of a learning rate, which matters, and Adam's ε, which does not: best loss of each.
+
+    Each repeat places the learning rate's four decades anew, so that no grid is lucky for ever.
+    """
+    rng = np.random.default_rng(1)
+    units, spaces = [], []
+    axis = (np.arange(SIDE) + 0.5) / SIDE  # the middles of the cells
+    for _ in range(repeats):
+        low = 10 ** rng.uniform(-5.5, -3.5)
+        spaces.append((Interval("lr", low, low * 1e4, LOG), Interval("eps", 1e-10, 1e-6, LOG)))
+        grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+        units.append(np.stack([grid, rng.random(grid.shape)]))
+    lr, eps = (
+        np.array(
+            [
+                [space[i].from_unit(u) for u in unit[..., i].ravel()]
+                for space, unit in zip(spaces, units, strict=True)
+            ]
+        )
+        for i in (0, 1)
+    )
+    losses = final_losses(4, 1, lr=lr.ravel(), eps=eps.ravel())
+    found = losses.reshape(repeats, 2, SIDE**2)  # repeat, grid or random, point
+    best = found.min(axis=2)
+    gain = t_interval(best[:, 0] - best[:, 1])
+    tries = np.arange(1, SIDE**2 + 1)
+    order = np.array([rng.permutation(SIDE**2) for _ in range(repeats)])
+    grid = np.take_along_axis(found[:, 0], order, 1)  # in an order by chance, as fair as the other
+    so_far = {"grid": grid, "random": found[:, 1]}
+    series = {k: np.minimum.accumulate(v, axis=1).mean(0).tolist() for k, v in so_far.items()}
+    figure = lines(
+        "Best validation loss so far", tries.tolist(), series, "points tried", "loss, nats"
+    )
+    claim = Claim(
+        "random search beats a grid of as many points when few hyperparameters matter",
+        {"grid's best loss less random's": gain},
+        f"nats, {repeats} repeats",
+    )
+    return Lesson([claim], figure)

@@ -1,0 +1,177 @@
+"""What the fused engine asks for: a training as plain settings, made in well under a millisecond.
+
+It describes the same training as `project.train.build` does; tests hold the two together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from hydra.utils import get_object
+from torch import nn
+from torch.optim import Optimizer
+
+import caviar
+from caviar.security import check_target
+from project.check import check_numbers
+from project.data.base import InMemoryData
+from project.data.batches import epoch_order
+from project.optimizers import torch_settings
+from project.schedulers import Length, Schedule
+from project.seeding import seeded
+
+_CALLBACKS = "project.callbacks."
+
+
+def recipe(config: Mapping[str, Any]) -> caviar.Recipe:
+    """The training that ``config``, plain and resolved, describes.
+
+    Raises:
+        NotFusibleError: something in it takes a Lightning Trainer.
+        UsageError: a setting that cannot work.
+    """
+    check_numbers(lambda key: _find(config, key))
+    _check_fusible(config)
+    callbacks = _callbacks(config)
+    data = _data(json.dumps(config["data"], default=str))
+    model = dict(config["model"])
+    loss = dict(model.pop("loss", None) or {})
+    if loss.get("class_weights") == "balanced":
+        loss["class_weights"] = data.balanced_weights()
+    network = {**model, "in_features": data.num_features, "num_classes": data.num_classes}
+    optimizer, decay_all = torch_settings(config["optimizer"])
+    stopping = callbacks.get("early_stopping.EarlyStopping")
+    return caviar.Recipe(
+        network=lambda: _network(network, config["seed"]),
+        train=data.parts.train,
+        val=data.parts.val,
+        batch_size=data.batch_size,
+        eval_batch_size=data.eval_batch_size,
+        drop_last=data.drop_last,
+        order=epoch_order,
+        optimizer=optimizer,
+        decay_all=decay_all,
+        schedule=_schedule(config),
+        trainer=config["trainer"],
+        metrics=config.get("metrics") or {},
+        metric=config["metric"],
+        direction=config["direction"],
+        seed=config["seed"],
+        nan_guard="nan_guard.NanGuard" in callbacks,
+        early_stopping=caviar.EarlyStopping(**stopping) if stopping else None,
+        checkpoint="checkpoint.BestAndLast" in callbacks,
+        hyper_parameters={
+            "network": network,
+            "optimizer": config["optimizer"],
+            "scheduler": config.get("scheduler"),
+            "metrics": config.get("metrics"),
+            **loss,
+            "metric": config["metric"],
+            "direction": config["direction"],
+        },
+        files=_files(data),
+        **loss,
+    )
+
+
+def _check_fusible(config: Mapping[str, Any]) -> None:
+    if config.get("test"):
+        raise caviar.NotFusibleError("test=true")
+    for name, settings in (config.get("logger") or {}).items():
+        if settings and settings.get("_target_") != "project.loggers.MetricsCSV":
+            raise caviar.NotFusibleError(f"logger.{name}")
+    unknown = set(config["model"].get("loss") or {}) - {"label_smoothing", "class_weights"}
+    if unknown:
+        raise caviar.NotFusibleError(f"model.loss.{min(unknown)}")
+
+
+def _callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings of each callback, by its class's place in `project.callbacks`."""
+    found = {}
+    for name, settings in (config.get("callbacks") or {}).items():
+        if not settings:
+            continue
+        kind = str(settings["_target_"]).removeprefix(_CALLBACKS)
+        found[kind] = {key: value for key, value in settings.items() if key != "_target_"}
+        if kind == "checkpoint.BestAndLast":
+            watched = settings["metric"], settings["direction"]
+            if watched != (config["metric"], config["direction"]):
+                raise caviar.NotFusibleError(f"callbacks.{name}.metric={settings['metric']}")
+        elif kind not in (
+            "nan_guard.NanGuard", "early_stopping.EarlyStopping", "progress_bar.progress_bar"
+        ):  # fmt: skip
+            raise caviar.NotFusibleError(f"callbacks.{name}")
+    stopping = found.get("early_stopping.EarlyStopping")
+    if stopping is not None:
+        stopping.setdefault("patience", 10)
+    return found
+
+
+@cache
+def _known(target: str) -> Callable[..., Any]:
+    check_target(target)
+    return get_object(target)
+
+
+def _make(settings: Mapping[str, Any]) -> Any:
+    """What `caviar.instantiate` makes of plain settings, in a hundredth of its time."""
+    if "_target_" in str([value for key, value in settings.items() if key != "_target_"]):
+        return caviar.instantiate(settings)
+    return _known(settings["_target_"])(
+        **{key: value for key, value in settings.items() if key != "_target_"}
+    )
+
+
+def _network(settings: Mapping[str, Any], seed: int) -> nn.Module:
+    with seeded(seed, gpu=False):
+        return _make(settings)
+
+
+def _schedule(config: Mapping[str, Any]) -> Callable[[Optimizer, int, int], list[Any]] | None:
+    settings = config.get("scheduler")
+    schedule: Schedule = _make(settings) if settings else Schedule()
+    if type(schedule) is Schedule and not schedule.warmup_epochs:
+        return None
+    return lambda optimizer, steps, epoch_steps: schedule.attach(
+        optimizer, Length(steps, epoch_steps), config["metric"], config["direction"]
+    )
+
+
+_datasets: dict[str, InMemoryData] = {}
+_MOST_DATASETS = 8
+
+
+def _data(settings: str) -> InMemoryData:
+    if settings not in _datasets:
+        data = caviar.instantiate(json.loads(settings))
+        if not isinstance(data, InMemoryData):
+            raise caviar.NotFusibleError(f"data._target_: {type(data).__name__} is not in memory")
+        data.setup()
+        while len(_datasets) >= _MOST_DATASETS:
+            _datasets.pop(next(iter(_datasets)))
+        _datasets[settings] = data
+    return _datasets[settings]
+
+
+_texts: dict[int, tuple[Any, dict[str, str]]] = {}
+
+
+def _files(data: InMemoryData) -> dict[str, str]:
+    preprocessing = data.parts.preprocessing
+    kept = _texts.get(id(preprocessing))
+    if kept is None or kept[0] is not preprocessing:
+        _texts.clear()
+        kept = _texts[id(preprocessing)] = (preprocessing, dict([preprocessing.as_file()]))
+    return kept[1]
+
+
+def _find(config: Mapping[str, Any], key: str) -> Any:
+    found: Any = config
+    for part in key.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return None
+        found = found[part]
+    return found

@@ -1,0 +1,363 @@
+"""``caviar runs …`` on made-up sweeps where the answer is known."""
+
+import csv
+import io
+import json
+import os
+
+import pandas as pd
+import pytest
+
+from caviar.runs.folder import Result
+from tests.made_up import make_run, make_sweep
+
+
+def table(done):
+    """What was printed, tab-separated, as dicts."""
+    assert done.status == 0, done.err
+    return list(csv.DictReader(io.StringIO(done.out), delimiter="\t"))
+
+
+def test_list_shows_what_varies_and_nothing_else(caviar, wide):
+    rows = table(caviar("runs", "list", "wide"))
+    assert [row["run"] for row in rows] == [f"wide/{n}" for n in range(7, -1, -1)]
+    columns = list(rows[0])
+    assert columns[:3] == ["run", "state", "value"]
+    assert {"optimizer.lr", "model.activation", "error"} <= set(columns)
+    assert not {"seed", "metric", "sweep", "folder", "started", "trainer.max_epochs"} & set(columns)
+    assert rows[5]["error"].startswith("FloatingPointError")
+    assert rows[5]["value"] == ""
+
+
+def test_all_columns_are_all(caviar, wide):
+    few, many = (
+        set(table(caviar("runs", "list", "wide", *more))[0]) for more in ((), ("--all-columns",))
+    )
+    assert few < many
+    assert {"seed", "metric", "sweep", "folder", "started", "checkpoint"} <= many
+
+
+def test_values_come_out_with_every_digit(caviar, wide):
+    for row in table(caviar("runs", "list", "wide", "--where", "state == 'COMPLETE'")):
+        result = Result.read(wide / f"trials/{int(row['run'][5:]):04}")
+        assert float(row["value"]) == result.value
+        assert float(row["optimizer.lr"]) == result.params["optimizer.lr"]
+
+
+@pytest.mark.parametrize("name", ["value", "lr", "optimizer.lr"])
+def test_sort_is_up_down_or_best_first_and_what_has_no_value_comes_last(caviar, wide, name):
+    def values(sort):
+        rows = table(caviar("runs", "list", "wide", "--sort", sort, "--columns", name))
+        return [float(cell) for row in rows for cell in row.values() if cell]
+
+    assert values(name) == sorted(values(name))
+    assert values(f"-{name}") == sorted(values(name), reverse=True)
+    best = table(caviar("runs", "list", "wide", "--sort", "best", "--limit", 1))[0]
+    assert float(best["value"]) == max(
+        values("value") if name == "value" else [0, float(best["value"])]
+    )
+    last = table(caviar("runs", "list", "wide", "--sort", "-value"))[-2:]
+    assert [row["value"] for row in last] == ["", ""]
+
+
+def test_limit_cuts_and_zero_does_not(caviar, wide):
+    assert len(table(caviar("runs", "list", "--limit", 3))) == 3
+    assert len(table(caviar("runs", "list", "--limit", 0))) == 8
+
+
+def test_where_reaches_hyperparameters_metrics_tags_and_the_config(caviar, wide, single):
+    everything = table(caviar("runs", "list", "--all-columns"))
+    assert len(everything) == 9
+    few = table(caviar("runs", "list", "--where", "lr < 1e-2 and state == 'COMPLETE'"))
+    expected = {
+        row["run"]
+        for row in everything
+        if row["optimizer.lr"] and float(row["optimizer.lr"]) < 1e-2 and row["state"] == "COMPLETE"
+    }
+    assert {row["run"] for row in few} == expected
+    assert expected
+    # A single run has no hyperparameters of a sweep: its lr is in its config alone.
+    asked = ("--where", "trainer.max_epochs == 3 and optimizer.lr == 0.5", "--columns", "run,lr")
+    assert table(caviar("runs", "list", *asked)) == [{"run": "single", "optimizer.lr": "0.5"}]
+    caviar("runs", "tag", "wide/4", "keep")
+    assert [r["run"] for r in table(caviar("runs", "list", "--where", "'keep' in tags"))] == [
+        "wide/4"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["list", "--where", "lrr < 1"], "where=lrr: no such column; did you mean lr?"),
+        (["list", "--where", "lr <"], "where=lr <: not readable"),
+        (["list", "--where", "__import__('os')"], "cannot stand there"),
+        (["list", "--columns", "run,stat"], "columns=stat: no such column; did you mean state?"),
+        (["list", "--columns", ","], "names no column"),
+        (["list", "--sort", "nothing"], "sort=nothing: no such column"),
+        (["list", "--json", "--csv"], "--json and --csv cannot be had together"),
+        (["list", "wied"], "sweep=wied: none of the sweeps"),
+        (["list", "--josn"], "--josn: no such option"),
+        (["show", "wide/99"], "the sweep has 8 trials, the last is 0007"),
+        (["best", "wide", "--where", "lr > 9"], "no trial of it is complete where lr > 9"),
+        (["tag", "wide/1", "a b"], "a name is made of"),
+        (["tag", "wide/1", "--remove", "x"], "the run has no such tag"),
+        (["export", "x.xlsx"], "no such format"),
+        (["export", "no/such/x.csv"], "there is no folder"),
+        (["rm", "wide/1"], "--yes removes without asking"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(caviar, wide, arguments, said):
+    done = caviar("runs", *arguments)
+    assert done.status == 2
+    assert said in done.err
+    assert done.err.count("\n") == 1
+    assert done.out == ""
+
+
+def test_json_has_a_schema_version_and_every_column(caviar, wide):
+    found = json.loads(caviar("runs", "list", "wide", "--json").out)
+    assert found["schema"] == 1
+    assert len(found["runs"]) == 8
+    assert set(found["runs"][0]) == set(found["columns"])
+    assert found["runs"][5]["value"] is None
+    assert isinstance(found["runs"][0]["model.width"], int)
+
+
+def test_json_is_strict_where_values_are_nan(caviar, outputs):
+    values = iter([float("nan"), float("inf"), 1.0])
+    make_sweep(outputs / "sweeps/odd", lambda p: next(values), n_trials=3)
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    done = caviar("runs", "list", "odd", "--json", "--sort", "best")
+    runs = json.loads(done.out, parse_constant=refuse)["runs"]
+    assert [run["value"] for run in runs] == ["inf", 1.0, "nan"]
+    assert caviar("runs", "best", "odd", "--path").out.endswith("0001\n")
+
+
+def test_csv_and_markdown_hold_odd_text(caviar, outputs):
+    make_run(outputs / "runs/odd", "FAIL", error='Error: a|b, "c"\n<script>\t中文')
+    make_run(outputs / "runs/plain")
+    rows = list(csv.DictReader(io.StringIO(caviar("runs", "list", "--csv").out)))
+    assert next(r for r in rows if r["run"] == "odd")["error"] == 'Error: a|b, "c"\n<script>\t中文'
+    lines = caviar("runs", "list", "--md").out.splitlines()
+    assert len(lines) == 4
+    assert {line.replace("\\|", "").count("|") for line in lines} == {lines[0].count("|")}
+    assert 'Error: a\\|b, "c" <script> 中文' in "\n".join(lines)
+    assert len(caviar("runs", "list").out.splitlines()) == 3
+
+
+def test_several_sweeps_are_compared_at_equal_cost(caviar, outputs):
+    # Trial i takes 1 + i/10 s; `late` finds its best with its last trial, `soon` with its first.
+    values = iter([1.0, 2.0, 3.0, 4.0, 3.0, 2.0])
+    make_sweep(outputs / "sweeps/late", lambda p: next(values), n_trials=4)
+    make_sweep(outputs / "sweeps/soon", lambda p: next(values), n_trials=2)
+    late, soon = table(caviar("runs", "list", "late", "soon", "--summary"))
+    assert (late["best"], late["best_run"], late["trials_to_best"]) == ("4.0", "late/3", "4")
+    assert (soon["best"], soon["best_run"], soon["trials_to_best"]) == ("3.0", "soon/0", "1")
+    assert float(late["seconds"]) == pytest.approx(1 + 1.1 + 1.2 + 1.3)
+    assert (late["best_at_2_trials"], soon["best_at_2_trials"]) == ("2.0", "3.0")
+    assert (late["best_at_2_s"], soon["best_at_2_s"]) == ("2.0", "3.0")
+    both = table(caviar("runs", "list", "late", "soon"))
+    assert len(both) == 6
+    found = json.loads(caviar("runs", "list", "late", "soon", "--json").out)
+    assert [line["sweep"] for line in found["sweeps"]] == ["late", "soon"]
+    assert len(found["runs"]) == 6
+
+
+def test_best_gives_one_path_and_nothing_else(caviar, wide):
+    best = max(
+        (Result.read(folder) for folder in (wide / "trials").iterdir()),
+        key=lambda result: result.value if result.state == "COMPLETE" else -1,
+    )
+    done = caviar("runs", "best", "--ckpt")
+    assert done.out == f"{wide}/trials/{best.number:04}/checkpoints/best.ckpt\n"
+    assert done.err == ""
+    assert caviar("runs", "best", "wide", "--path").out == f"{wide}/trials/{best.number:04}\n"
+    assert json.loads(caviar("runs", "best", "--json").out)["number"] == best.number
+
+
+def test_best_without_a_checkpoint_is_an_error_not_another_path(caviar, outputs):
+    sweep = make_sweep(outputs / "sweeps/bare", n_trials=2, checkpoints=False)
+    done = caviar("runs", "best", "--ckpt")
+    assert (done.status, done.out) == (2, "")
+    assert "it kept no checkpoint" in done.err
+    for folder in (sweep / "trials").iterdir():
+        result = Result.read(folder)
+        result.checkpoint = "../../sweep.yaml"
+        result.write(folder)
+    done = caviar("runs", "best", "--ckpt")
+    assert (done.status, done.out) == (2, "")
+
+
+def test_several_objectives_list_but_have_no_best(caviar, outputs):
+    make_sweep(
+        outputs / "sweeps/two",
+        lambda p: [p["optimizer.lr"], 1.0],
+        direction=["minimize", "maximize"],
+        n_trials=3,
+    )
+    rows = table(caviar("runs", "list", "two", "--sort", "value_0"))
+    assert [float(r["value_0"]) for r in rows] == sorted(float(r["value_0"]) for r in rows)
+    for arguments in (("best",), ("list", "--sort", "best")):
+        done = caviar("runs", *arguments)
+        assert (done.status, done.out) == (2, "")
+        assert "several objectives" in done.err
+
+
+def test_show_tells_all_of_a_run(caviar, wide):
+    held = json.loads(caviar("runs", "show", "wide/4", "--json").out)
+    result = Result.read(wide / "trials/0004")
+    assert held["schema"] == 1
+    assert held["params"] == result.params
+    assert held["config"]["trainer"] == {"max_epochs": 3}
+    assert held["code"] == {"git_commit": "0" * 40}
+    assert held["versions"]["torch"] == "2.13.0+cpu"
+    assert os.path.isfile(held["checkpoint"])
+    assert held["rerun"].startswith("python -m project.train optimizer.lr=")
+    text = caviar("runs", "show", "wide/4").out
+    assert f"params\toptimizer.lr\t{result.params['optimizer.lr']!r}\n" in text
+
+
+def test_show_of_a_sweep_counts_its_trials(caviar, wide):
+    held = json.loads(caviar("runs", "show", "latest", "--json").out)
+    assert (held["complete"], held["pruned"], held["fail"], held["running"]) == (5, 1, 1, 1)
+    assert held["settings"]["space"]["model.activation"] == "choice(relu, gelu)"
+
+
+def test_diff_shows_config_code_versions_and_metrics_that_differ(caviar, outputs):
+    for name, commit in (("old", "a" * 40), ("new", "b" * 40)):
+        make_sweep(
+            outputs / "sweeps" / name,
+            lambda p: 1.0,
+            n_trials=1,
+            epochs=3 if name == "old" else 4,
+            settings={"git_commit": commit, "versions": {"python": "3.11", "torch": name}},
+        )
+    for name, loss in (("old", 0.25), ("new", 0.5)):
+        folder = outputs / "sweeps" / name / "trials/0000"
+        result = Result.read(folder)
+        result.facts = {"metrics": {"val/loss": loss, "val/acc": 1.0}}
+        result.write(folder)
+    found = json.loads(caviar("runs", "diff", "old/0", "new/0", "--json").out)
+    assert found["runs"] == ["old/0", "new/0"]
+    assert found["differences"] == {
+        "result": {"best_epoch": [2, 3]},
+        "config": {"trainer.max_epochs": [3, 4]},
+        "code": {"git_commit": ["a" * 40, "b" * 40]},
+        "versions": {"torch": ["old", "new"]},
+        "metrics": {"val/loss": [0.25, 0.5]},
+    }
+    same = caviar("runs", "diff", "old/0", "old/0")
+    assert same.err == "nothing differs\n"
+    assert same.out.count("\n") == 1
+
+
+def test_export_writes_what_pandas_reads(caviar, wide):
+    asked = ("wide", "--where", "state == 'COMPLETE'")
+    tables = []
+    for kind, read in (("parquet", pd.read_parquet), ("csv", pd.read_csv)):
+        done = caviar("runs", "export", f"runs.{kind}", *asked)
+        assert (done.status, done.out) == (0, "")
+        tables.append(read(f"runs.{kind}").set_index("run").sort_index())
+    parquet, text = tables
+    pd.testing.assert_series_equal(parquet["value"], text["value"])
+    assert parquet["model.width"].dtype == "int64"
+    assert parquet["optimizer.lr"].max() == parquet["value"].max()
+    caviar("runs", "export", "runs.json", *asked)
+    with open("runs.json") as file:
+        held = json.load(file)
+    assert {row["run"] for row in held["rows"]} == set(parquet.index)
+    caviar("runs", "export", "curves.parquet", *asked, "--epochs")
+    curves = pd.read_parquet("curves.parquet")
+    assert list(curves.columns) == ["run", "epoch", "step", "train/loss", "val/acc"]
+    assert (curves.groupby("run").size() == 3).all()
+    assert set(curves["run"]) == set(parquet.index)
+
+
+def test_a_column_of_words_and_numbers_is_exported_as_words(caviar, outputs):
+    make_sweep(
+        outputs / "sweeps/mixed",
+        lambda p: 1.0,
+        n_trials=9,
+        space={"x": "choice(auto, 0.1)", "y": "choice([1, 2], [3])"},
+    )
+    assert caviar("runs", "export", "x.parquet").status == 0
+    held = pd.read_parquet("x.parquet")
+    assert set(held["x"]) == {"auto", "0.1"}
+    assert set(held["y"]) == {"[1, 2]", "[3]"}
+
+
+def test_tags_are_put_on_taken_off_and_survive_the_run(caviar, wide):
+    assert caviar("runs", "tag", "wide/3", "b", "a").out == "a\nb\n"
+    result = Result.read(wide / "trials/0003")
+    result.state = "COMPLETE"
+    result.write(wide / "trials/0003")
+    assert caviar("runs", "tag", "wide/3", "c", "--remove", "a").out == "b\nc\n"
+    assert caviar("runs", "tag", "wide/3").out == "b\nc\n"
+
+
+def test_rm_removes_that_and_nothing_else(caviar, wide, single):
+    assert caviar("runs", "rm", "wide/2", "single", "--yes").status == 0
+    assert not (wide / "trials/0002").exists()
+    assert not single.exists()
+    assert len(list((wide / "trials").iterdir())) == 7
+    assert caviar("runs", "rm", "wide", "--yes").status == 0
+    assert list((wide.parent).iterdir()) == []
+
+
+def test_rm_never_leaves_the_outputs_folder(caviar, wide, tmp_path):
+    elsewhere = make_sweep(tmp_path / "elsewhere", n_trials=1)
+    run = make_run(tmp_path / "run")
+    (wide.parent / "link").symlink_to(elsewhere)
+    (wide / "trials/0099").symlink_to(run)
+    for name in (
+        elsewhere,
+        run,
+        "link",
+        "link/0",
+        "wide/99",
+        wide / "../../../elsewhere",
+        tmp_path,
+    ):
+        done = caviar("runs", "rm", name, "--yes")
+        assert done.status == 2, name
+    assert elsewhere.is_dir()
+    assert (run / "result.json").is_file()
+    # A link inside a run is removed, what it leads to is not.
+    (wide / "trials/0001/data").symlink_to(run)
+    assert caviar("runs", "rm", "wide/1", "--yes").status == 0
+    assert (run / "result.json").is_file()
+
+
+def test_rm_of_several_removes_none_where_one_may_not_be(caviar, wide, tmp_path):
+    elsewhere = make_run(tmp_path / "run")
+    assert caviar("runs", "rm", "wide/1", elsewhere, "--yes").status == 2
+    assert (wide / "trials/0001").is_dir()
+
+
+def test_what_is_no_run_is_skipped_and_named(caviar, wide):
+    (wide / "trials/0004/result.json").write_text("{")
+    (wide / "trials/0005/result.json").unlink()
+    (wide / "trials/notes.txt").write_text("mine")
+    done = caviar("runs", "list", "wide")
+    assert len(table(done)) == 6
+    assert len(done.err.splitlines()) == 3
+    for name in ("0004", "0005", "notes.txt"):
+        assert name in done.err
+
+
+def test_no_runs_are_no_rows(caviar, outputs):
+    assert caviar("runs", "list").out == "run\tstate\tvalue\n"
+    assert json.loads(caviar("runs", "list", "--json").out)["runs"] == []
+    assert caviar("runs", "list", "--summary").status == 0
+    assert caviar("runs", "export", "x.parquet").status == 0
+
+
+def test_help_has_examples_for_every_command(caviar):
+    commands = [["runs", c] for c in ("list", "show", "diff", "best", "export", "tag", "rm")]
+    for command in [*commands, ["status"], ["logs"], ["dashboard"]]:
+        done = caviar(*command, "--help")
+        assert done.status == 0
+        assert done.out.count(f"caviar {' '.join(command)} ") > 1 or "caviar status" in done.out

@@ -1,0 +1,40 @@
+"""``caviar status``: which sweeps are under way."""
+
+import json
+
+from caviar.sweep.owner import Owner
+from tests.made_up import make_sweep
+
+
+def test_only_sweeps_under_way_are_shown(caviar, outputs, wide):
+    done = caviar("status")
+    assert (done.status, done.out) == (0, "")
+    assert done.err == "no sweep is under way; --all shows those that ended\n"
+    owner = Owner(wide)
+    try:
+        (line,) = json.loads(caviar("status", "--json").out)["sweeps"]
+    finally:
+        owner.release()
+    assert (line["sweep"], line["is"]) == ("wide", "under way")
+    assert (line["done"], line["of"], line["running"]) == (7, 8, 1)
+    assert (line["complete"], line["pruned"], line["failed"]) == (5, 1, 1)
+    assert line["left_s"] > 0
+
+
+def test_an_ended_sweep_is_told_from_an_interrupted_one(caviar, outputs, wide):
+    make_sweep(outputs / "sweeps/whole", n_trials=2)
+    (outputs / "sweeps/empty").mkdir()
+    (outputs / "sweeps/empty/sweep.yaml").write_text("n_trials: 5\n")
+    lines = json.loads(caviar("status", "--all", "--json").out)["sweeps"]
+    assert {line["sweep"]: line["is"] for line in lines} == {
+        "wide": "interrupted",
+        "whole": "ended",
+        "empty": "interrupted",
+    }
+    assert [line["running"] for line in lines] == [0, 0, 0]
+    assert len(caviar("status", "whole", "wide").out.splitlines()) == 3
+
+
+def test_nothing_at_all_is_no_error(caviar, outputs):
+    assert caviar("status", "--all").status == 0
+    assert json.loads(caviar("status", "--json").out) == {"schema": 1, "sweeps": []}

@@ -1,0 +1,110 @@
+"""A trial on a lane among strangers is the trial that solo runs."""
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from project.choices import ACTIVATIONS, BATCH_NORM
+from tests.engines.lanes import assert_same, by_solo, on_a_lane, strangers, training
+
+DOUBLE = "trainer.precision=64-true"
+
+CASES = {
+    **{f"optimizer={name}": (f"optimizer={name}", "optimizer.weight_decay=0.03")
+       for name in ("sgd", "adam", "adamw", "rmsprop")},
+    "nesterov": ("optimizer=sgd", "optimizer.nesterov=true"),
+    "decay_all": ("optimizer.decay_all=true", "optimizer.weight_decay=0.1"),
+    **{f"scheduler={name}": (f"scheduler={name}", "scheduler.warmup_epochs=0.7")
+       for name in ("none", "cosine", "exponential", "onecycle", "step")},
+    "scheduler=plateau": ("scheduler=plateau", "scheduler.patience=0", "scheduler.warmup_epochs=0.7"),
+    **{f"activation={name}": (f"model.activation={name}",) for name in ACTIVATIONS},
+    **{f"batch_norm={name}": (f"model.batch_norm={name}",) for name in BATCH_NORM},
+    "softmax regression": ("model.depth=0",),
+    "clipped by norm": ("trainer.gradient_clip_val=0.1",),
+    "clipped by value": ("trainer.gradient_clip_val=0.01", "+trainer.gradient_clip_algorithm=value"),
+    "label smoothing": ("model.loss.label_smoothing=0.2",),
+    "class weights": ("model.loss.class_weights=[1.0,2.0,0.5]",),
+    "balanced": ("model.loss.class_weights=balanced", "model.loss.label_smoothing=0.1"),
+    "a last batch that is not full": ("data.drop_last=false",),
+    "few batches": ("trainer.limit_train_batches=2", "trainer.limit_val_batches=1"),
+    "validated every other epoch": ("trainer.check_val_every_n_epoch=2",),
+    "stopped early": ("callbacks=early_stopping", "callbacks.early_stopping.patience=1"),
+    "minimised": ("metric=val/loss", "direction=minimize"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("overrides", CASES.values(), ids=CASES)
+def test_a_lane_among_strangers_is_the_trial_that_solo_runs(
+    overrides: tuple[str, ...], tmp_path: Path
+) -> None:
+    others = strangers(9, DOUBLE, *overrides)
+    found = on_a_lane(training(DOUBLE, *overrides), others)
+    assert_same(found, by_solo(tmp_path / "solo", DOUBLE, *overrides), 1e-12)
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_twenty_random_architectures_are_the_same_on_a_lane(number: int, tmp_path: Path) -> None:
+    draw = random.Random(number)
+    hidden = [draw.randint(3, 40) for _ in range(draw.randint(0, 3))]
+    overrides = (
+        f"model.hidden={hidden}",
+        f"model.activation={draw.choice(list(ACTIVATIONS))}",
+        f"model.batch_norm={draw.choice(BATCH_NORM)}",
+        f"data.batch_size={draw.choice([8, 16, 33])}",
+        f"optimizer={draw.choice(['sgd', 'adam', 'adamw', 'rmsprop'])}",
+    )
+    precision, within = (DOUBLE, 1e-12) if number % 2 else ("trainer.precision=32-true", 1e-4)
+    found = on_a_lane(training(precision, *overrides), strangers(7, precision, *overrides))
+    assert_same(found, by_solo(tmp_path / "solo", precision, *overrides), within)
+
+
+DROPPING = ("model.dropout=0.3",)
+
+
+@pytest.mark.parametrize("overrides", [(), DROPPING], ids=["plain", "dropout"])
+def test_a_trial_is_the_same_on_any_lane_admitted_at_any_tick(overrides: tuple[str, ...]) -> None:
+    first = on_a_lane(training(*overrides), strangers(9, *overrides), lane=0, lanes=8, tick=0)
+    later = on_a_lane(training(*overrides), strangers(90, *overrides), lane=5, lanes=64, tick=7)
+    for name, tensor in first.weights.items():
+        assert torch.equal(later.weights[name], tensor), name
+    assert first.rows == later.rows
+
+
+def test_dropout_is_the_same_in_distribution(tmp_path: Path) -> None:
+    losses: dict[str, list[float]] = {"solo": [], "lane": []}
+    for seed in range(6):
+        overrides = (*DROPPING, f"seed={seed}", "trainer.max_epochs=3", "data.samples=300")
+        solo = by_solo(tmp_path / f"{seed}", *overrides)
+        lane = on_a_lane(training(*overrides), [])
+        for kind, result in (("solo", solo), ("lane", lane)):
+            losses[kind].append(float(result.rows[-1]["train/loss"]))
+    solo, lane = (torch.tensor(losses[kind]) for kind in ("solo", "lane"))
+    assert (solo.mean() - lane.mean()).abs() < 3 * (solo - lane).std() / 6**0.5 + 1e-3
+    assert not torch.equal(solo, lane)
+
+
+def test_a_lane_that_is_no_number_any_more_fails_alone() -> None:
+    def trained(poisoned: bool):  # type: ignore[no-untyped-def]
+        others = [training(seed=1), training(seed=2)]
+        rate = 1e30 if poisoned else 0.01
+        from caviar.engines.fused.stack import Stack
+
+        stack = Stack(others, 3)
+        for one in (
+            others[0],
+            training(optimizer__lr=rate, optimizer__weight_decay=1.0),
+            others[1],
+        ):
+            stack.admit(one)
+        ended = [stack.tick() for _ in range(3)]
+        return ended, stack.last_weights(0), stack.last_weights(2)
+
+    ended, *weights = trained(poisoned=True)
+    _, *clean = trained(poisoned=False)
+    for mine, its in zip(weights, clean, strict=True):
+        assert all(torch.equal(mine[name], its[name]) for name in its)
+    errors = [type(one.error) for one in ended[-1]]
+    assert errors == [type(None), FloatingPointError, type(None)]
+    assert "is nan at epoch" in str(ended[-1][1].error)

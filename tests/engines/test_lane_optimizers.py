@@ -1,0 +1,106 @@
+"""Each lane's optimizer takes the steps that torch's own takes, whatever its neighbours' settings."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from caviar.engines.fused.optimizers import OPTIMIZERS, clip, optimizer_of
+from caviar.experiment import NotFusibleError
+
+rates = st.floats(1e-4, 0.5)
+shares = st.floats(0.0, 0.99)
+decays = st.floats(0.0, 0.3)
+
+SETTINGS = {
+    "torch.optim.SGD": st.fixed_dictionaries(
+        {"momentum": st.floats(0.1, 0.99), "nesterov": st.booleans(), "weight_decay": decays}
+    )
+    | st.fixed_dictionaries({"momentum": st.just(0.0), "weight_decay": decays}),
+    "torch.optim.Adam": st.fixed_dictionaries(
+        {"betas": st.tuples(shares, shares), "eps": st.floats(1e-8, 1e-2), "weight_decay": decays}
+    ),
+    "torch.optim.AdamW": st.fixed_dictionaries(
+        {"betas": st.tuples(shares, shares), "weight_decay": decays}
+    ),
+    "torch.optim.RMSprop": st.fixed_dictionaries(
+        {"alpha": shares, "momentum": shares, "weight_decay": decays}
+    ),
+}
+
+
+@pytest.mark.parametrize("target", SETTINGS)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_each_lane_steps_as_torch_does(target: str, data: st.DataObject) -> None:
+    optimizer = optimizer_of(target)
+    lanes = data.draw(st.lists(SETTINGS[target], min_size=1, max_size=3), "lanes")
+    lrs = [data.draw(rates, "lr") for _ in lanes]
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 99), "seed"))
+    start = torch.randn(len(lanes), 6, generator=generator, dtype=torch.float64)
+    gradients = torch.randn(5, len(lanes), 6, generator=generator, dtype=torch.float64)
+    found = start.clone()
+    states = [torch.zeros_like(start) for _ in optimizer.slots]
+    chosen = [optimizer.settings(lane) for lane in lanes]
+    constants = {
+        name: torch.tensor([[one[name]] for one in chosen], dtype=torch.float64)
+        for name in optimizer.constants
+    }
+    columns = [optimizer.steps(one, [lr] * 5, 0) for one, lr in zip(chosen, lrs, strict=True)]
+    for step in range(5):
+        at = [
+            torch.tensor([[lane[step, column]] for lane in columns])
+            for column in range(len(optimizer.columns))
+        ]
+        optimizer.step(found, gradients[step].clone(), states, constants, at, decayed=4)
+    for lane, (kwargs, lr) in enumerate(zip(lanes, lrs, strict=True)):
+        wanted = torch_steps(target, start[lane], gradients[:, lane], {**kwargs, "lr": lr})
+        torch.testing.assert_close(found[lane], wanted, rtol=1e-11, atol=1e-12)
+
+
+def torch_steps(
+    target: str, start: torch.Tensor, gradients: torch.Tensor, kwargs: dict[str, Any]
+) -> torch.Tensor:
+    decayed, other = nn.Parameter(start[:4].clone()), nn.Parameter(start[4:].clone())
+    kwargs = {**kwargs, "foreach": False}
+    own = getattr(torch.optim, target.rpartition(".")[2])(
+        [{"params": [decayed]}, {"params": [other], "weight_decay": 0.0}], **kwargs
+    )
+    for gradient in gradients:
+        decayed.grad, other.grad = gradient[:4].clone(), gradient[4:].clone()
+        own.step()
+    return torch.cat([decayed.detach(), other.detach()])
+
+
+@given(most=st.lists(st.floats(1e-3, 10) | st.just(float("inf")), min_size=3, max_size=3))
+def test_each_lane_is_clipped_by_its_own_limit(most: list[float]) -> None:
+    gradients = torch.randn(3, 5, dtype=torch.float64)
+    by_norm, by_value = gradients.clone(), gradients.clone()
+    limits = torch.tensor(most, dtype=torch.float64)[:, None]
+    clip(by_norm, limits, None)
+    clip(by_value, None, limits)
+    for lane, limit in enumerate(most):
+        one = nn.Parameter(torch.zeros(5, dtype=torch.float64))
+        one.grad = gradients[lane].clone()
+        nn.utils.clip_grad_norm_([one], limit)
+        torch.testing.assert_close(by_norm[lane], one.grad)
+        one.grad = gradients[lane].clone()
+        nn.utils.clip_grad_value_([one], limit)
+        torch.testing.assert_close(by_value[lane], one.grad)
+
+
+def test_an_optimizer_that_lanes_do_not_know_is_named() -> None:
+    with pytest.raises(NotFusibleError, match=r"optimizer._target_=torch.optim.LBFGS"):
+        optimizer_of("torch.optim.LBFGS")
+
+
+@pytest.mark.parametrize(
+    ("target", "setting"),
+    [("SGD", "dampening"), ("Adam", "amsgrad"), ("RMSprop", "centered"), ("AdamW", "unheard_of")],
+)
+def test_a_setting_that_lanes_do_not_know_is_named(target: str, setting: str) -> None:
+    with pytest.raises(NotFusibleError, match=f"optimizer.{setting}=1"):
+        OPTIMIZERS[f"torch.optim.{target}"].settings({setting: 1})

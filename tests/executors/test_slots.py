@@ -1,0 +1,201 @@
+"""Slots: what each worker process sees of a machine whose GPUs are made up.
+
+No GPU is needed: a stub of the driver's Python module lists devices, and what counts is which of them
+the environment of each real worker names, before torch could have been imported.
+"""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from caviar.errors import UsageError
+from caviar.executors.slots import plan, usable_cores, visible_gpus
+from tests.apps import App, make_app
+
+DRIVER = """
+import os
+
+class NVMLError(Exception):
+    pass
+
+def nvmlInit():
+    if "FAKE_GPUS" not in os.environ:
+        raise NVMLError("driver not loaded")
+
+def nvmlDeviceGetCount():
+    return int(os.environ["FAKE_GPUS"])
+
+def nvmlShutdown():
+    pass
+"""
+
+# Every trial waits until all workers have one, so that each worker's share is seen.
+CODE = """
+import hydra, os, sys, time
+from pathlib import Path
+SEEN = {
+    "devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
+    "order": os.environ.get("CUDA_DEVICE_ORDER"),
+    "threads": os.environ.get("OMP_NUM_THREADS"),
+    "torch": "torch" in sys.modules,
+    "pid": os.getpid(),
+}
+import caviar
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    caviar.record(**SEEN)
+    (Path("here") / str(os.getpid())).touch()
+    end = time.monotonic() + 60
+    while len(list(Path("here").iterdir())) < config.workers and time.monotonic() < end:
+        time.sleep(0.01)
+    return 1.0
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> App:
+    app = make_app(tmp_path / "app", CODE)
+    (app.folder / "here").mkdir()
+    (app.folder / "driver").mkdir()
+    (app.folder / "driver" / "pynvml.py").write_text(DRIVER)
+    return app
+
+
+def seen(app: App, workers: int, *overrides: str, **env: str) -> list[dict]:
+    """What each of so many workers saw."""
+    done = app.sweep(
+        f"+workers={workers}",
+        f"hydra.sweeper.n_trials={workers}",
+        *(f"hydra.sweeper.executor.{override}" for override in overrides),
+        env={"PYTHONPATH": str(app.folder / "driver"), **env},
+        timeout=120,
+    )
+    assert done.status == 0, done.out + done.err
+    assert f"on {workers} lanes" in done.out
+    facts = [result["facts"] for result in app.results()]
+    assert len({fact["pid"] for fact in facts}) == workers
+    assert not any(fact["torch"] for fact in facts)
+    return facts
+
+
+def test_each_worker_has_a_gpu_of_its_own(app: App):
+    facts = seen(app, 3, FAKE_GPUS="3")
+    assert sorted(fact["devices"] for fact in facts) == ["0", "1", "2"]
+    assert {fact["order"] for fact in facts} == {"PCI_BUS_ID"}  # as the driver counts
+
+
+def test_a_gpu_is_shared_by_no_more_workers_than_its_shares(app: App):
+    facts = seen(app, 4, "gpus_per_trial=0.5", FAKE_GPUS="2")
+    assert Counter(fact["devices"] for fact in facts) == {"0": 2, "1": 2}
+
+
+def test_a_trial_may_hold_several_gpus(app: App):
+    facts = seen(app, 2, "gpus_per_trial=2", FAKE_GPUS="5")
+    assert sorted(fact["devices"] for fact in facts) == ["0,1", "2,3"]
+
+
+def test_what_the_environment_hides_stays_hidden(app: App):
+    facts = seen(app, 2, CUDA_VISIBLE_DEVICES="5,GPU-8932f937", FAKE_GPUS="8")
+    assert sorted(fact["devices"] for fact in facts) == ["5", "GPU-8932f937"]
+
+
+def test_without_a_driver_workers_share_the_cores_and_see_no_gpu(app: App):
+    facts = seen(app, 2, "workers=2")
+    assert {fact["devices"] for fact in facts} == {""}
+    assert {fact["threads"] for fact in facts} == {str(max(usable_cores() // 2, 1))}
+
+
+def test_gpus_can_be_left_alone_and_threads_be_said(app: App):
+    facts = seen(app, 2, "gpus_per_trial=0", "workers=2", "threads=1", FAKE_GPUS="4")
+    assert {(fact["devices"], fact["threads"]) for fact in facts} == {("", "1")}
+
+
+@pytest.mark.parametrize(
+    ("listed", "names"),
+    [
+        ("0,1", ["0", "1"]),
+        (" 2 , 0 ", ["2", "0"]),
+        ("", []),
+        ("-1", []),
+        ("0,-1,1", ["0"]),
+        ("1,1,0", ["1", "0"]),
+        ("GPU-8932f937-d72c,MIG-GPU-8932/1/0", ["GPU-8932f937-d72c", "MIG-GPU-8932/1/0"]),
+    ],
+)
+def test_the_list_of_visible_devices_is_read_as_cuda_reads_it(monkeypatch, listed, names):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    assert visible_gpus() == names
+
+
+@pytest.mark.parametrize("share", [1, 0.5, 0.25, 1 / 3, 2, 3])
+@pytest.mark.parametrize("gpus", range(1, 6))
+def test_no_gpu_is_ever_shared_beyond_its_declared_share(monkeypatch, gpus, share):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus))))
+    if share > gpus:
+        with pytest.raises(UsageError, match=f"there are only {gpus} GPUs"):
+            plan(None, share)
+        return
+    slots = plan(None, share)
+    held = Counter(d for s in slots for d in s.env["CUDA_VISIBLE_DEVICES"].split(","))
+    assert max(held.values()) <= round(1 / min(share, 1))
+    assert {slot.shared for slot in slots} == {share < 1}
+    for workers in range(1, len(slots) + 1):
+        assert len(plan(workers, share)) == workers
+    with pytest.raises(UsageError, match=f"only {len(slots)} fit"):
+        plan(len(slots) + 1, share)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["gpus_per_trial=0.3"], "gpus_per_trial=0.3: a fraction must be 1/n"),
+        (["gpus_per_trial=1.5"], "gpus_per_trial=1.5: must be 0, 1/n or a whole number"),
+        (["gpus_per_trial=-1"], "gpus_per_trial=-1: must be 0, 1/n or a whole number"),
+        (["gpus_per_trial=3"], "gpus_per_trial=3: there are only 2 GPUs"),
+        (["workers=3"], "workers=3: only 2 fit on 2 GPUs"),
+        (["devices=[7]"], "devices=7: no such GPU is visible (one of: 0, 1)"),
+        (["threads=0"], "threads=0: must be at least 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_starts(app: App, overrides, words):
+    done = app.sweep(
+        *(f"hydra.sweeper.executor.{override}" for override in overrides),
+        env={"CUDA_VISIBLE_DEVICES": "0,1"},
+    )
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert words in done.err
+    assert not (app.folder / "sweep").exists()
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_is_told(app: App):
+    done = app.sweep("hydra.sweeper.executor.gpus_per_trial=1", env={"CUDA_VISIBLE_DEVICES": ""})
+    assert done.status == 2
+    assert "gpus_per_trial=1: no GPU is visible here" in done.err
+
+
+@pytest.mark.gpu
+def test_two_trials_share_one_real_gpu_and_give_its_memory_back(tmp_path: Path):
+    import torch
+
+    code = CODE.replace(
+        "return 1.0",
+        "import torch; held = torch.ones(2**26, device='cuda'); return float(held[0])",
+    )
+    app = make_app(tmp_path / "app", code)
+    (app.folder / "here").mkdir()
+    free, _ = torch.cuda.mem_get_info()
+    done = app.sweep(
+        "+workers=2", "hydra.sweeper.n_trials=2", "hydra.sweeper.executor.gpus_per_trial=0.5"
+    )
+    assert done.status == 0, done.out
+    facts = [result["facts"] for result in app.results()]
+    assert len({fact["pid"] for fact in facts}) == 2
+    assert len({fact["devices"] for fact in facts}) == 1
+    assert torch.cuda.mem_get_info()[0] >= free - 2**20
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") is None or facts[0]["devices"]

@@ -1,0 +1,244 @@
+"""The live panel, in a real pseudo-terminal; and plain lines everywhere else."""
+
+import fcntl
+import io
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from rich.console import Console
+
+from caviar.reports.live import LivePanel
+from caviar.reports.progress import Lines
+from caviar.reports.tally import Tally, duration, printable
+from caviar.sweep.study import Asked
+from caviar.trials import Failed, Finished, Pruned, Ready, Reported, Started
+from tests.apps import App, make_app
+
+CODE = """
+import hydra, time
+from pathlib import Path
+import caviar
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    end = time.monotonic() + 60
+    step = 0
+    while not Path("go").exists() and time.monotonic() < end:
+        caviar.report(config.x, step)
+        step += 1
+        time.sleep(0.05)
+    if config.x > 0:
+        raise ValueError("\\x1b[2J\\x07 no \\x1b]0;title\\x07good")
+    return config.x
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+class Terminal:
+    """A sweep in a pseudo-terminal of its own, and all that it has written there."""
+
+    def __init__(self, app: App, columns: int = 80, rows: int = 24) -> None:
+        self.shown = ""
+        self._end, theirs = pty.openpty()
+        self.resize(columns, rows)
+        self.process = subprocess.Popen(
+            [sys.executable, "app.py", "-m", "hydra.sweeper.sampler.seed=0"],
+            cwd=app.folder,
+            env={**os.environ, "TERM": "xterm-256color"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self._end, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def read_until(self, happened, what: str) -> str:
+        """Read until ``happened(text since now)``; gives that text without styles."""
+        end, since = monotonic() + 60, ""
+        while not happened(plain(since)):
+            assert monotonic() < end, f"waited in vain for {what}:\n{plain(since)[-2000:]}"
+            if select.select([self._end], [], [], 0.2)[0]:
+                try:
+                    since += os.read(self._end, 65536).decode(errors="replace")
+                except OSError:  # the other end is closed
+                    assert happened(plain(since)), f"{what}:\n{plain(since)[-2000:]}"
+            self.shown, since = self.shown, since
+        self.shown += since
+        return plain(since)
+
+    def rest(self) -> str:
+        """All that is written until the process ends, with its control sequences."""
+        text = ""
+        while True:
+            try:
+                read = os.read(self._end, 65536)
+            except OSError:
+                break
+            if not read:
+                break
+            text += read.decode(errors="replace")
+        self.process.wait(60)
+        os.close(self._end)
+        self.shown += text
+        return text
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> App:
+    return make_app(tmp_path / "app", CODE)
+
+
+@pytest.fixture
+def terminal(app: App) -> Iterator[Terminal]:
+    terminal = Terminal(app)
+    yield terminal
+    if terminal.process.poll() is None:
+        terminal.process.kill()
+        terminal.process.wait()
+
+
+def test_a_terminal_shows_one_panel_that_is_drawn_anew_and_goes_at_the_end(
+    app: App, terminal: Terminal
+):
+    shown = terminal.read_until(
+        lambda text: all(re.search(rf"cpu:{n} +\d+ +[1-9]\d* +-?\d", text) for n in (0, 1)),
+        "both lanes with an epoch",
+    )
+    assert "sweep sweep" in shown
+    assert "running of 4" in shown
+    assert "heard" in shown
+    terminal.resize(50, 15)
+    os.kill(terminal.process.pid, signal.SIGWINCH)
+    terminal.read_until(lambda text: re.search("╭[^╯]{10,700}╰─{48}╯", text), "a narrow panel")
+    (app.folder / "go").touch()
+    rest = terminal.rest()
+    assert terminal.process.returncode == 3
+    text = plain(rest)
+    failed = [result for result in app.results() if result["state"] == "FAIL"]
+    for result in failed:
+        assert f"trial {result['number']} FAILED: ValueError:  no good" in text
+    assert "best trials" in text
+    assert rest.rstrip().endswith("result.json") or "caviar runs" in rest
+    # What a trial says cannot clear the screen or set the title.
+    assert "\x1b[2J" not in terminal.shown
+    assert "\x1b]0" not in terminal.shown
+    assert "\x07" not in terminal.shown
+    # The cursor, hidden while the panel stood, is there again.
+    assert terminal.shown.rindex("\x1b[?25h") > terminal.shown.rindex("\x1b[?25l")
+
+
+def test_ctrl_c_on_the_terminal_gives_it_back_as_it_was(terminal: Terminal):
+    terminal.read_until(lambda text: "cpu:0" in text, "a lane")
+    os.kill(terminal.process.pid, signal.SIGINT)
+    terminal.read_until(lambda text: "stopping after" in text, "what it waits for")
+    os.kill(terminal.process.pid, signal.SIGINT)
+    rest = terminal.rest()
+    assert terminal.process.returncode == 130
+    assert "caviar resume" in plain(rest)
+    assert terminal.shown.rindex("\x1b[?25h") > terminal.shown.rindex("\x1b[?25l")
+
+
+def test_off_a_terminal_there_are_no_control_characters(app: App):
+    (app.folder / "go").touch()
+    done = app.sweep("hydra.sweeper.sampler.seed=0", env={"TERM": "xterm-256color"})
+    assert done.status == 3
+    assert "FAILED: ValueError:  no good" in done.out
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", done.out + done.err)
+
+
+def panel(lanes: int, width: int = 80, height: int = 24) -> str:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=width, height=height, color_system=None)
+    tally = Tally(1000, ["minimize"], "val/loss")
+    view = LivePanel(Path("sweeps/a"), tally, console)
+    view.happened(Ready("cpu:0"))
+    for number in range(lanes):
+        view.asked(Asked(number, {"optimizer.lr": 0.001}))
+        view.happened(Started(number, f"gpu:{number % 8}"))
+        view.happened(Reported(number, 0.5, 3))
+    out.truncate(0)
+    out.seek(0)
+    view.tick()
+    text = out.getvalue()
+    view.close()
+    return plain(text)
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 24), (120, 50), (80, 10)])
+@pytest.mark.parametrize("lanes", [0, 1, 64, 500])
+def test_the_panel_fits_its_screen_whatever_the_number_of_lanes(lanes, width, height):
+    lines = panel(lanes, width, height).splitlines()
+    assert len(lines) <= max(height, 12)
+    assert all(len(line) <= width for line in lines)
+    if lanes > 50 and height < 60:
+        assert any(re.search(r"and \d+ more", line) for line in lines)
+
+
+def test_states_stand_in_words_and_not_in_colour_alone():
+    text = panel(2)
+    for word in ("complete", "pruned", "failed", "running"):
+        assert word in text
+
+
+def test_drawing_does_not_cost_more_with_more_events():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, height=24)
+    view = LivePanel(Path("a"), Tally(10**6, ["minimize"], "loss"), console)
+    view.tick()
+    drawn = out.getvalue().count("running of")
+    for number in range(5000):
+        view.asked(Asked(number, {"x": 1.0}))
+        view.happened(Started(number, "cpu:0"))
+        view.happened(Finished(number, [1.0], 0.1))
+    assert out.getvalue().count("running of") == drawn, "an event draws nothing"
+    view.close()
+
+
+def test_lines_sum_up_once_a_minute(monkeypatch):
+    out, now = io.StringIO(), [0.0]
+    monkeypatch.setattr("caviar.reports.progress.monotonic", lambda: now[0])
+    tally = Tally(10, ["maximize"], "val/acc")
+    view = Lines(Path("a"), tally, 2, out)
+    view.happened(Started(0, "cpu:0"))
+    view.happened(Finished(0, [0.5], 1.0))
+    view.happened(Started(1, "cpu:0"))
+    view.happened(Pruned(1, 0.25, 1.0))
+    view.happened(Failed(2, "ValueError: bad", "Traceback\n" * 30 + "ValueError: bad"))
+    for second in range(125):
+        now[0] = float(second)
+        view.tick()
+    lines = out.getvalue().splitlines()
+    summary = "1 complete, 1 pruned, 1 failed, 0 running of 10; best 0.5 (trial 0)"
+    assert lines.count(summary) == 2
+    assert lines.count("    Traceback") == 19
+    assert "[2/10] trial 1 pruned at val/acc=0.25" in lines
+
+
+def test_control_characters_are_taken_out_and_words_of_any_language_stay():
+    assert printable("a\x1b[31mb\x1b[0m\rc\x00\x9b中文\té\nö") == "abc中文\té\nö"
+    assert printable("\x1b]8;;http://x\x1b\\link") == "link"
+
+
+def test_durations_read_well():
+    texts = [duration(s) for s in (0.4, 42, 89, 91, 600, 3600, 7500)]
+    assert texts == ["0 s", "42 s", "89 s", "2 min", "10 min", "1 h 0 min", "2 h 5 min"]

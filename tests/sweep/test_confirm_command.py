@@ -1,0 +1,188 @@
+"""``caviar confirm`` from outside: fresh seeds, one look at the test part, and kills in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.apps import GUARD, make_app
+from tests.waiting import until
+
+NOISY = """
+import random, pathlib, time
+import caviar
+
+HERE = pathlib.Path(__file__).parent
+
+@caviar.main(config_path="conf", config_name="config")
+def main(config):
+    if config.test:
+        with (HERE / "looks.txt").open("a") as file:
+            file.write("looked\\n")
+        caviar.record(tested=True, test={"score": 0.25})
+        while (HERE / "hang").exists():
+            time.sleep(0.05)
+    with (HERE / "trained.txt").open("a") as file:
+        file.write(f"{config.candidate if 'candidate' in config else None} {config.seed}\\n")
+    while (HERE / "slow").exists():
+        time.sleep(0.05)
+    caviar.record(seed=config.seed)
+    noise = random.Random(config.seed).gauss(0, 0.1)
+    return (config.x - 1) ** 2 + config.opt.size + noise
+"""
+
+CONFIG = """
+defaults:
+  - _self_
+  - opt: plain
+  - override hydra/sweeper: caviar
+hydra:
+  run:
+    dir: runs/one
+  sweep:
+    dir: sweep
+  sweeper:
+    n_trials: 12
+    sampler:
+      seed: 0
+    executor:
+      workers: 1
+    params:
+      x: interval(-5, 5)
+      opt: choice(plain, rich)
+      opt.extra: choice(1, 2)
+    when:
+      opt.extra: {opt: rich}
+x: 4.0
+seed: 7
+test: false
+"""
+
+
+@pytest.fixture
+def app(tmp_path):
+    made = make_app(tmp_path / "app", NOISY + GUARD, CONFIG)
+    (made.folder / "conf" / "opt").mkdir()
+    (made.folder / "conf" / "opt" / "plain.yaml").write_text("size: 1\n")
+    (made.folder / "conf" / "opt" / "rich.yaml").write_text("size: 0\nextra: 1\n")
+    assert made.sweep().status == 0
+    (made.folder / "trained.txt").unlink()
+    return made
+
+
+LINE = [sys.executable, "-c", "from caviar.cli import main; main()", "confirm", "sweep"]
+
+
+def confirm(app, *words):
+    line = [*LINE, *words]
+    return subprocess.run(line, cwd=app.folder, capture_output=True, text=True, timeout=120)
+
+
+def lines(app, name):
+    path = app.folder / name
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_the_best_are_trained_anew_and_the_test_part_is_looked_at_once(app):
+    done = confirm(app, "--top", "3", "--seeds", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    ranked = sorted(app.results(), key=lambda result: result["value"])[:3]
+    results = app.results("sweep-confirm")
+    assert len(results) == 12
+    assert {r["params"]["seed"] for r in results} == {8, 9, 10}
+    for trial in ranked:
+        mine = [r for r in results if r["params"]["candidate"] == str(trial["number"])]
+        assert len(mine) == 3
+        for result in mine:
+            params = {k: v for k, v in result["params"].items() if k not in {"seed", "candidate"}}
+            assert params == trial["params"]
+    default = [r for r in results if r["params"]["candidate"] == "default"]
+    assert all(set(r["params"]) == {"candidate", "seed"} for r in default)
+    assert all(r["value"] == pytest.approx(10, abs=1) for r in default)
+    assert "over 3 fresh seeds, mean and 95 % interval" in done.stdout
+    assert "is better than the default config" in done.stdout
+    assert lines(app, "looks.txt") == ["looked"]
+    record = json.loads((app.folder / "sweep" / "test_set.json").read_text())
+    assert record["result"] == {"score": 0.25}
+
+    again = confirm(app, "--top", "2", "--seeds", "2")
+    assert again.returncode == 0, again.stderr
+    assert "the test part was already looked at, on 20" in again.stdout
+    assert '{"score": 0.25}; it is not looked at again' in again.stdout
+    assert lines(app, "looks.txt") == ["looked"]
+    seeds = {r["params"]["seed"] for r in app.results("sweep-confirm-2")}
+    assert seeds == {11, 12}
+
+
+def test_a_kill_in_the_middle_is_gone_on_with_and_trains_nothing_twice(app):
+    (app.folder / "slow").touch()
+    process = subprocess.Popen(
+        [*LINE, "--top", "2", "--seeds", "2"],
+        cwd=app.folder,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+    )
+    until(lambda: len(lines(app, "trained.txt")) >= 1, "a trial that trains")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=30)
+    assert lines(app, "looks.txt") == []
+    (app.folder / "slow").unlink()
+    done = confirm(app, "--top", "2", "--seeds", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    complete = [r for r in app.results("sweep-confirm") if r["state"] == "COMPLETE"]
+    assert len(complete) == 6
+    assert not (app.folder / "sweep-confirm-2").exists()
+    assert lines(app, "looks.txt") == ["looked"]
+
+
+def test_a_look_that_was_killed_was_a_look(app):
+    (app.folder / "hang").touch()
+    process = subprocess.Popen(
+        [*LINE, "--top", "1", "--seeds", "2"],
+        cwd=app.folder,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+    )
+    until(lambda: lines(app, "looks.txt") == ["looked"], "a look at the test part")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=30)
+    (app.folder / "hang").unlink()
+    done = confirm(app, "--top", "1", "--seeds", "2")
+    assert done.returncode == 0, done.stderr
+    assert "already looked at" in done.stdout
+    assert "it did not end" in done.stdout
+    assert lines(app, "looks.txt") == ["looked"]
+
+
+def test_a_sweep_that_tested_its_own_trials_has_looked(app):
+    path = app.folder / "sweep" / "trials" / "0003" / "result.json"
+    result = json.loads(path.read_text())
+    result["facts"]["tested"] = True
+    path.write_text(json.dumps(result))
+    done = confirm(app, "--top", "1", "--seeds", "2")
+    assert "was already looked at, in trials [3] of the sweep itself" in done.stdout
+    assert lines(app, "looks.txt") == []
+
+
+def test_what_cannot_be_confirmed_is_told_in_one_line(app):
+    for words, told in (
+        (["--top", "0"], "--top=0: must be at least 1"),
+        (["--top", "13"], "--top=13: 12 trials are complete"),
+        (["--seeds", "1"], "--seeds=1: an interval needs at least 2"),
+    ):
+        done = confirm(app, *words)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert told in done.stderr
+    assert lines(app, "trained.txt") == []
+    assert not (app.folder / "sweep" / "confirm.json").exists()
+
+
+def test_without_a_look_the_look_is_still_to_be_had(app):
+    done = confirm(app, "--top", "1", "--seeds", "2", "--no-test")
+    assert "the test part was not looked at" in done.stdout
+    assert not (app.folder / "sweep" / "test_set.json").exists()
