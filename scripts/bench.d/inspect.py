@@ -20,13 +20,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "outputs" / "bench"
 CAVIAR = Path(sysconfig.get_path("scripts")) / "caviar"
-PEER = ["mlflow-skinny==3.4.0", "sqlalchemy>=2,<3", "alembic", "pandas", "numpy"]
+PEER = ["mlflow-skinny==3.17.2", "sqlalchemy>=2,<2.1", "alembic", "pandas<3", "numpy"]
 WHERE = "value > 0.05 and state == 'COMPLETE'"
 
 PEER_LOG = """
 import json, sys
 import mlflow
-from mlflow.entities import Metric, Param, RunStatus
+from mlflow.entities import Metric, Param
 client = mlflow.MlflowClient()
 experiment = client.create_experiment("bench")
 for line in sys.stdin:
@@ -151,16 +151,16 @@ def peer(outputs: Path, runs: int, times: int) -> list[Measured]:
         print(f"logging {runs} runs to MLflow", file=sys.stderr)
         store.unlink(missing_ok=True)
         began = time.perf_counter()
-        subprocess.run(
+        done = subprocess.run(
             [python, "-c", PEER_LOG],
             input="\n".join(_as_logged(outputs)),
             text=True,
-            check=True,
             env={**os.environ, **env},
             cwd=OUT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            capture_output=True,
         )
+        if done.returncode:
+            raise SystemExit(f"{done.stderr[-2000:]}\nMLflow did not log; --no-peer does without")
         print(f"that took {time.perf_counter() - began:.0f} s", file=sys.stderr)
         store.with_suffix(".whole").touch()
     names = {"all": "list all", "best": "best 10", "where": "filter"}

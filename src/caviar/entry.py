@@ -25,6 +25,7 @@ from caviar.errors import UsageError
 from caviar.hydra_errors import explain
 from caviar.runs import folder as names
 from caviar.runs.active import ActiveRun, activate, active_run
+from caviar.runs.code import git_commit, versions
 from caviar.runs.config import resolved, to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result, make_folder
@@ -87,6 +88,7 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
     log.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
     logging.getLogger().addHandler(log)
     result = Result(state="RUNNING", started=datetime.now(UTC).isoformat(timespec="seconds"))
+    result.facts = {"git_commit": git_commit(), "versions": versions()}
     result.write(folder)
     start = perf_counter()
     discarded = False

@@ -4,12 +4,24 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
 
 from caviar.runs.folder import Result
+from tests.apps import GUARD, QUADRATIC, make_app
 from tests.made_up import make_run, make_sweep
+
+APP = (
+    (QUADRATIC + GUARD)
+    .replace("import hydra\n", "import caviar\n")
+    .replace(
+        '@hydra.main(config_path="conf", config_name="config", version_base="1.3")',
+        '@caviar.main(config_path="conf", config_name="config")',
+    )
+)
 
 
 def table(done):
@@ -361,3 +373,27 @@ def test_help_has_examples_for_every_command(caviar):
         done = caviar(*command, "--help")
         assert done.status == 0
         assert done.out.count(f"caviar {' '.join(command)} ") > 1 or "caviar status" in done.out
+
+
+def test_single_runs_say_what_they_were_run_with(caviar, outputs, tmp_path):
+    app = make_app(tmp_path / "app", APP)
+    commits = []
+    for x in (1, 2):
+        git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run([*git, "init", "-q"], cwd=app.folder, check=True)
+        (app.folder / "notes").write_text(str(x))
+        subprocess.run([*git, "add", "conf", "app.py", "notes"], cwd=app.folder, check=True)
+        subprocess.run([*git, "commit", "-q", "-m", "x"], cwd=app.folder, check=True)
+        # As in `configs/train.yaml`: Hydra itself leaves nothing in the run folder.
+        bare = ("hydra.output_subdir=null", "hydra/job_logging=stdout")
+        assert app.run(f"x={x}", f"hydra.run.dir={outputs}/runs/r{x}", *bare).status == 0
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=app.folder, check=True, capture_output=True, text=True
+        )
+        commits.append(found.stdout.strip())
+    found = json.loads(caviar("runs", "diff", "r1", "r2", "--json").out)["differences"]
+    assert found["code"] == {"git_commit": commits}
+    assert found["config"] == {"x": [1, 2]}
+    assert "versions" not in found
+    held = json.loads(caviar("runs", "show", "r1", "--json").out)
+    assert held["versions"]["python"] == sys.version.split()[0]

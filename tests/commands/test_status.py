@@ -38,3 +38,13 @@ def test_an_ended_sweep_is_told_from_an_interrupted_one(caviar, outputs, wide):
 def test_nothing_at_all_is_no_error(caviar, outputs):
     assert caviar("status", "--all").status == 0
     assert json.loads(caviar("status", "--json").out) == {"schema": 1, "sweeps": []}
+
+
+def test_what_steers_a_sweep_takes_its_name(caviar, wide):
+    for name in ("wide", "latest", "-1"):
+        for command in ("stop", "cancel"):
+            done = caviar(command, name)
+            assert done.status == 2
+            assert done.err == f"error: {wide}: nobody is running this sweep\n"
+    assert "did you mean wide?" in caviar("cancel", "wied").err
+    assert "--nosuch: no such option" in caviar("cancel", "--nosuch").err

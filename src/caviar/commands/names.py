@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from caviar.errors import UsageError
@@ -17,6 +18,19 @@ def options_refused(names: Iterable[str]) -> None:
     for name in names:
         if name.startswith("-") and not re.match(r"-\d", name):
             raise UsageError(f"{name}: no such option (--help lists them)")
+
+
+def sweep_folder(name: str) -> Path:
+    """The folder of a sweep; what lies at a path is taken as it is, for whoever reads it to judge.
+
+    Raises:
+        UsageError: there is neither such a folder nor a sweep of that name.
+    """
+    from caviar.runs.find import find_sweep
+
+    options_refused([name])
+    folder = Path(name)
+    return folder if folder.is_dir() else find_sweep(name)
 
 
 def complete_sweep(incomplete: str) -> list[str]:

@@ -18,7 +18,7 @@ TERMINAL_LIMIT = 50
 Sweeps = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[SWEEP]...", help="Sweeps; none for all runs.", autocompletion=complete_sweep
+        metavar="SWEEP", help="Sweeps; none for all runs.", autocompletion=complete_sweep
     ),
 ]
 OneRun = Annotated[
@@ -355,7 +355,7 @@ def tag(
 def rm(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME...", help="Runs or sweeps.", autocompletion=complete_run),
+        typer.Argument(metavar="NAME", help="Runs or sweeps.", autocompletion=complete_run),
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed off a terminal.")] = False,
 ) -> None:

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-Sweep = Annotated[str, typer.Argument(help="The sweep: its folder.")]
+from caviar.commands.names import sweep_folder
+
+Sweep = Annotated[str, typer.Argument(help="The sweep: its folder, its name, latest.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +39,7 @@ def zoom_command(
     from caviar.sweep.zoom import zoom
     from caviar.sweep.zoomed_space import config_of, write_space
 
-    opened = open_sweep(sweep)
+    opened = open_sweep(sweep_folder(sweep))
     name = name or f"zoom_{opened.folder.resolve().name}"
     check_name(name)
     found = zoom(opened.space, opened.tried())
@@ -57,5 +59,5 @@ def confirm_command(
     """Example: caviar confirm outputs/sweeps/first --top 5 --seeds 10"""
     from caviar.sweep.confirming import confirm
 
-    folder = Path(sweep)
+    folder = sweep_folder(sweep)
     confirm(folder, top, seeds, test)

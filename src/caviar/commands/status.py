@@ -23,7 +23,7 @@ def status(
     sweeps: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SWEEP]...",
+            metavar="SWEEP",
             help="Sweeps; none for those under way.",
             autocompletion=complete_sweep,
         ),

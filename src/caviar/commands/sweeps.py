@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from caviar.errors import UsageError, usage_error
+from caviar.commands.names import NAMES, complete_sweep, sweep_folder
+from caviar.errors import usage_error
 
-Sweep = Annotated[str, typer.Argument(help="The sweep (or the watched run): its folder.")]
+Sweep = Annotated[
+    str,
+    typer.Argument(
+        help="The sweep (or the watched run): its folder, its name, latest.",
+        autocompletion=complete_sweep,
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to ``app``."""
-    app.command(help="Go on with a sweep that was interrupted or killed, or with a paused run.")(
-        resume
-    )
-    app.command(help="Ask a running sweep for no new trials, or a watched run to end now.")(stop)
-    app.command(help="End a running sweep now; it can be resumed.")(cancel)
+    for command, words in (
+        (resume, "Go on with a sweep that was interrupted or killed, or with a paused run."),
+        (stop, "Ask a running sweep for no new trials, or a watched run to end now."),
+        (cancel, "End a running sweep now; it can be resumed."),
+    ):
+        app.command(help=words, context_settings=NAMES)(command)
 
 
 def resume(
@@ -28,7 +35,7 @@ def resume(
         typer.Argument(help="n_trials=NUMBER: how many trials in total, old ones included."),
     ] = None,
 ) -> None:
-    """Example: caviar resume outputs/sweeps/first n_trials=64"""
+    """Example: caviar resume latest n_trials=64"""
     from caviar.panda import steer
 
     if not settings and (run := steer.watched(sweep)):
@@ -44,7 +51,7 @@ def resume(
         if not value.isdigit() or int(value) < 1:
             raise usage_error("n_trials", value, "must be a whole number, 1 or more")
         n_trials = int(value)
-    resuming.resume(_folder(sweep), n_trials)
+    resuming.resume(sweep_folder(sweep), n_trials)
 
 
 def stop(sweep: Sweep) -> None:
@@ -55,18 +62,11 @@ def stop(sweep: Sweep) -> None:
     if run := steer.watched(sweep):
         print(steer.request(run, "stop"))
         return
-    ask_to_stop(_folder(sweep), "stop")
+    ask_to_stop(sweep_folder(sweep), "stop")
 
 
 def cancel(sweep: Sweep) -> None:
     """Example: caviar cancel outputs/sweeps/first"""
     from caviar.sweep.owner import ask_to_stop
 
-    ask_to_stop(_folder(sweep), "cancel")
-
-
-def _folder(name: str) -> Path:
-    folder = Path(name)
-    if not folder.is_dir():
-        raise UsageError(f"{name}: no such folder")
-    return folder
+    ask_to_stop(sweep_folder(sweep), "cancel")

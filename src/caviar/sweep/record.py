@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from caviar.errors import UsageError
+from caviar.runs.code import git_commit, versions
 from caviar.runs.config import to_yaml
 from caviar.runs.files import write_atomic
 from caviar.space.space import Space
@@ -68,8 +67,8 @@ def describe(
         "command": [sys.executable, *sys.orig_argv[1:]],
         "folder": str(Path.cwd()),
         "overrides": arguments,
-        "versions": _versions(),
-        "git_commit": _git_commit(),
+        "versions": versions(),
+        "git_commit": git_commit(),
     }
 
 
@@ -88,28 +87,3 @@ def without_password(url: str | None) -> str | None:
     from sqlalchemy.engine import make_url
 
     return make_url(url).render_as_string(hide_password=True)
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": sys.version.split()[0]}
-    for package in ("caviar", "torch", "lightning", "hydra-core", "optuna", "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _git_commit() -> str | None:
-    """The commit of the folder that the sweep was started in, with ``-dirty`` where files differ."""
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip()
