@@ -115,6 +115,15 @@ def runs_of(sweeps: Iterable[Path], root: Path | None = None) -> Rows:
     return _read(groups, root, whole=False)
 
 
+def by_sweep(sweeps: Iterable[Path], rows: Iterable[Row]) -> list[tuple[Path, list[Row]]]:
+    """Each sweep's folder with the rows of its trials."""
+    # As text: a path's parents cost more than all the rest of a listing.
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(os.path.dirname(os.path.dirname(row.folder)), []).append(row)
+    return [(sweep, found.get(str(sweep), [])) for sweep in sweeps]
+
+
 def one_run(folder: Path) -> Row:
     """The row of a single run folder.
 

@@ -24,7 +24,9 @@ def matching(rows: Rows, where: str | None) -> list[Row]:
     if where is None:
         return rows.rows
     condition = _with_configs(rows, lambda: parse(where, rows.columns()))
-    return [row for row in rows.rows if condition(row.get)]
+    found = [row for row in rows.rows if condition(row.get)]
+    condition.check()
+    return found
 
 
 def in_order(shown: list[Row], rows: Rows, sort: str | None) -> list[Row]:
