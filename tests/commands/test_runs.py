@@ -397,3 +397,12 @@ def test_single_runs_say_what_they_were_run_with(caviar, outputs, tmp_path):
     assert "versions" not in found
     held = json.loads(caviar("runs", "show", "r1", "--json").out)
     assert held["versions"]["python"] == sys.version.split()[0]
+
+
+def test_a_slip_in_a_column_is_told_before_any_config_is_parsed(caviar, outputs, wide):
+    done = caviar("runs", "list", "--where", "sate == 'FAIL'")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "did you mean state?" in done.err
+    assert not (outputs / ".index-configs.json").exists()
+    assert caviar("runs", "list", "--where", "trainer.max_epochs == 3").status == 0
+    assert (outputs / ".index-configs.json").exists()

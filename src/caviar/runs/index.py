@@ -161,6 +161,14 @@ def add_configs(rows: Rows, root: Path | None = None) -> None:
         _remember(path, known)
 
 
+def config_mentions(folder: Path, key: str) -> bool:
+    """Whether a run's config can have a key that ends so: whether the letters are in its text."""
+    try:
+        return key.encode() in (folder / names.CONFIG).read_bytes()
+    except OSError:
+        return False
+
+
 def read_tags(folder: Path) -> list[str]:
     """A run's tags, sorted."""
     try:

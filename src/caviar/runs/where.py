@@ -27,6 +27,14 @@ _ORDERED: dict[type, Callable[[Any, Any], bool]] = {
 }
 
 
+class UnknownColumnError(UsageError):
+    """No column is called ``name``."""
+
+    def __init__(self, text: str, name: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+
 class Parsed:
     """A condition that was read; call it with a run's ``get``."""
 
@@ -93,7 +101,8 @@ def resolve(key: str, name: str, columns: Iterable[str]) -> str:
     hint = f"; did you mean {near}?" if near else ""
     if not hint and key == "where":
         hint = f"; a word stands in quotes: '{name}'"
-    raise UsageError(f"{key}={name}: no such column{hint} (--all-columns shows what there is)")
+    text = f"{key}={name}: no such column{hint} (--all-columns shows what there is)"
+    raise UnknownColumnError(text, name)
 
 
 class _Reader:
