@@ -120,3 +120,11 @@ def test_a_sweep_refuses_forbidden_parts_before_anything_starts(tmp_path: Path, 
     assert "os.system: not allowed" in done.err
     assert done.err.count("\n") == 1
     assert not (app.folder / "sweep").exists()
+
+
+@pytest.mark.parametrize(
+    "target", ["security.allow", "runs.files.write_atomic", "executors.worker.load_task"]
+)
+def test_the_functions_of_caviar_itself_are_no_targets(target):
+    with pytest.raises(UsageError, match="only classes are"):
+        instantiate({"_target_": f"caviar.{target}", "_args_": [[]]})

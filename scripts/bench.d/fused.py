@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.append(str(Path(__file__).resolve().parent))  # last: its inspect.py is not Python's
 from sweep import APPS, OUT, ROOT, machine, peer_python
 
 SPACE = [

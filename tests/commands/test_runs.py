@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from caviar.runs.folder import Result
+from caviar.sweep.owner import Owner
 from tests.apps import GUARD, QUADRATIC, make_app
 from tests.made_up import make_run, make_sweep
 
@@ -406,3 +407,41 @@ def test_a_slip_in_a_column_is_told_before_any_config_is_parsed(caviar, outputs,
     assert not (outputs / ".index-configs.json").exists()
     assert caviar("runs", "list", "--where", "trainer.max_epochs == 3").status == 0
     assert (outputs / ".index-configs.json").exists()
+
+
+def test_a_pruned_trial_is_never_the_best(caviar, outputs):
+    values = iter([0.5, 0.9, 0.7])
+    make_sweep(outputs / "sweeps/s", lambda p: next(values), n_trials=3, states={1: "PRUNED"})
+    assert json.loads(caviar("runs", "best", "--json").out)["value"] == 0.7
+    (first, *_) = table(caviar("runs", "list", "s", "--sort", "best"))
+    assert first["value"] == "0.7"
+    assert table(caviar("runs", "list", "s", "--summary"))[0]["best"] == "0.7"
+
+
+def test_a_checkpoint_that_is_gone_is_an_error(caviar, wide):
+    for path in wide.glob("trials/*/checkpoints/best.ckpt"):
+        path.unlink()
+    done = caviar("runs", "best", "--ckpt")
+    assert (done.status, done.out) == (2, "")
+    assert "its checkpoint checkpoints/best.ckpt is not there" in done.err
+
+
+def test_rm_leaves_a_link_and_what_it_leads_to_alone(caviar, wide):
+    (wide.parent / "alias").symlink_to(wide)
+    done = caviar("runs", "rm", "alias", "--yes")
+    assert done.status == 2
+    assert "it is left alone" in done.err
+    assert (wide.parent / "alias").is_symlink()
+    assert (wide / "trials/0000").is_dir()
+
+
+def test_rm_of_a_sweep_under_way_is_refused(caviar, wide):
+    owner = Owner(wide)
+    try:
+        for name in ("wide", "wide/1"):
+            done = caviar("runs", "rm", name, "--yes")
+            assert done.status == 2
+            assert "its sweep is under way; caviar cancel wide ends it" in done.err
+    finally:
+        owner.release()
+    assert (wide / "trials/0001").is_dir()

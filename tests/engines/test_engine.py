@@ -156,7 +156,8 @@ def test_every_job_starts_reports_each_epoch_and_ends_once_on_lanes_refilled(job
     for number, one in enumerate(values):
         steps = [report.step for report in inbox.of(Reported) if report.number == number]
         assert steps == list(range(one["trainer.max_epochs"]))
-    assert engine.busy_lane_ticks / engine.lane_ticks > 0.8
+    # The very last trials leave some lanes free for a few ticks, before the stack shrinks.
+    assert engine.busy_lane_ticks / engine.lane_ticks >= 0.9
 
 
 def test_other_architectures_make_stacks_of_their_own(jobs: Jobs) -> None:
@@ -343,3 +344,10 @@ def test_a_config_put_together_is_the_one_that_omegaconf_resolves(
                     found = found[part]
                 assert found == value
     assert configs._bases[0].simple == {("model.width",), ("model.width", "seed")}
+
+
+def test_a_worker_takes_no_more_jobs_at_once_than_its_share(jobs: Jobs) -> None:
+    mine = jobs([{"model.depth": n % 3} for n in range(9)])
+    inbox = serve(mine, share=5)
+    assert max(event.lanes for event in inbox.of(Ready)) == 5
+    assert len(inbox.ends()) == 9

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from caviar.engines.fused.compiling import can_compile
+from caviar.engines.fused.stack import Stack
 from project.choices import ACTIVATIONS, BATCH_NORM
 from tests.engines.lanes import assert_same, by_solo, on_a_lane, strangers, training
 
@@ -89,8 +91,6 @@ def test_a_lane_that_is_no_number_any_more_fails_alone() -> None:
     def trained(poisoned: bool):  # type: ignore[no-untyped-def]
         others = [training(seed=1), training(seed=2)]
         rate = 1e30 if poisoned else 0.01
-        from caviar.engines.fused.stack import Stack
-
         stack = Stack(others, 3)
         for one in (
             others[0],
@@ -108,3 +108,30 @@ def test_a_lane_that_is_no_number_any_more_fails_alone() -> None:
     errors = [type(one.error) for one in ended[-1]]
     assert errors == [type(None), FloatingPointError, type(None)]
     assert "is nan at epoch" in str(ended[-1][1].error)
+
+
+@pytest.mark.skipif(not can_compile("cpu"), reason="no C++ compiler")
+@pytest.mark.filterwarnings("ignore")  # torch's own, from its compiler
+def test_compiled_lanes_are_the_same_up_to_rounding() -> None:
+    weights = []
+    for compiled in (False, True):
+        trainings = [training("model.depth=1", "model.dropout=0.2", seed=n) for n in range(3)]
+        stack = Stack(trainings, 3)
+        for one in trainings:
+            stack.admit(one)
+        stack.compiled = compiled
+        stack.tick()
+        assert stack.compiled is compiled
+        weights.append(stack.last_weights(1))
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_mixed_precision_keeps_weights_and_statistics_in_float32(tmp_path: Path) -> None:
+    overrides = ("trainer.precision=bf16-mixed",)
+    found = on_a_lane(training(*overrides), strangers(7, *overrides))
+    wanted = by_solo(tmp_path / "solo", *overrides)
+    assert all(t.dtype == torch.float32 for t in found.weights.values() if t.is_floating_point())
+    last, its = (float(one.rows[-1]["val/loss"]) for one in (found, wanted))
+    assert last == pytest.approx(its, rel=0.05)
+    assert found.rows != on_a_lane(training(), []).rows

@@ -9,6 +9,7 @@ from caviar.errors import UsageError
 from caviar.space.grammar import read
 from caviar.space.grid import combinations
 from caviar.space.space import Space
+from caviar.sweep.coarse_to_fine import CoarseToFineSampler
 from caviar.sweep.journal import Journal
 from caviar.sweep.samplers import GridSampler, RandomSampler, SobolSampler
 from caviar.sweep.study import SweepStudy
@@ -35,6 +36,11 @@ class TestGrid(SamplerContract):
 
     def make(self, seed):
         return GridSampler(points=3, seed=seed)
+
+
+class TestCoarseToFine(SamplerContract):
+    def make(self, seed):
+        return CoarseToFineSampler(n_trials=16, stages=2, seed=seed)
 
 
 class TestTPE(SamplerContract):

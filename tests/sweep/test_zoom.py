@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from caviar import UsageError
+from caviar.space.grammar import as_override, read
 from caviar.space.hyperparameters import Choice, Interval, Range
 from caviar.space.scales import LOG, REVERSE_LOG
 from caviar.space.space import Space
@@ -28,7 +29,7 @@ def places(space: Space, values: list[dict]) -> np.ndarray:
     return np.array([[position(h, v[h.name]) for h in space.hyperparameters] for v in values])
 
 
-def random_case(kind: str, rng: np.random.Generator, noise: float = 0.02, count: int = 64):
+def random_case(kind: str, rng: np.random.Generator, noise: float = 0.01, count: int = 64):
     """Trials on a random quadratic or ridge over 2 to 4 hyperparameters, and its optimum.
 
     A ridge runs askew through the space, and is 10 to 100 times flatter along than across.
@@ -67,6 +68,24 @@ def test_the_optimum_is_inside_a_space_at_least_four_times_smaller(kind: str) ->
         found = zoom(space, trials)
         good += holds(found, space, best) and found.volume <= 0.25
     assert good >= count - 3  # at 95 of 100, more would fail once in 500 runs of this test
+
+
+def test_each_line_reads_back_as_the_hyperparameter_it_is_of() -> None:
+    space, _, trials = random_case("quadratic", np.random.default_rng(2), count=64)
+    wide = Space(
+        (*NUMBERS[:3], NUMBERS[3], Range("depth", 1, 5), Choice("odd", ("a b", "null", 1)))
+    )
+    rng = np.random.default_rng(0)
+    values = draws(wide, 64, rng)
+    losses = [np.log10(v["lr"] / 1e-3) ** 2 + v["depth"] + (v["odd"] == 1) for v in values]
+    tried = [Tried(v, float(x)) for v, x in zip(values, losses, strict=True)]
+    for found in (zoom(space, trials), zoom(wide, tried)):
+        for line in found.lines:
+            reading = read({line.name: line.text}, [])
+            if line.now is None:
+                assert reading.fixed == [as_override(line.name, line.value)]
+            else:
+                assert reading.hyperparameters == [line.now]
 
 
 def edge_case(best: float, h: Interval | Range, seed: int = 0) -> Zoom:

@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
-from caviar.commands.names import sweep_folder
+from caviar.commands.names import complete_sweep, sweep_folder
 
-Sweep = Annotated[str, typer.Argument(help="The sweep: its folder, its name, latest.")]
+Sweep = Annotated[
+    str,
+    typer.Argument(help="The sweep: its folder, its name, latest.", autocompletion=complete_sweep),
+]
 
 
 def register(app: typer.Typer) -> None:

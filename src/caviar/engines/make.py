@@ -10,7 +10,7 @@ from caviar.engines.base import Engine
 ENGINES = ("solo", "fused", "auto")
 """The names that ``hydra.sweeper.engine`` may have."""
 
-FUSED_OPTIONS = ("lanes", "keep")
+FUSED_OPTIONS = ("lanes", "keep", "compile")
 """What ``hydra.sweeper.fused`` may hold: arguments of `caviar.engines.fused.engine.Fused`."""
 
 
@@ -19,6 +19,8 @@ def make_engine(
     name: str = "solo",
     build: str | None = None,
     options: Mapping[str, Any] | None = None,
+    trials: int | None = None,
+    workers: int = 1,
 ) -> Engine:
     """Make an engine, in the process that will train.
 
@@ -28,13 +30,15 @@ def make_engine(
         build: dotted name of the function config -> `Recipe`, which a fused engine asks for; without
             one, ``auto`` is ``solo``.
         options: what ``hydra.sweeper.fused`` says.
+        trials: of the whole sweep, where that is known, and ``workers``, among which they are shared.
     """
     if name != "solo" and build is not None:
         from hydra.utils import get_method
 
         from caviar.engines.fused.engine import Fused
 
-        return Fused(task, get_method(build), auto=name == "auto", **(options or {}))
+        share = None if trials is None else -(-trials // workers)
+        return Fused(task, get_method(build), auto=name == "auto", share=share, **(options or {}))
     from caviar.engines.solo import Solo
 
     return Solo(task)

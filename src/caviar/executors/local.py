@@ -178,7 +178,9 @@ class LocalExecutor:
                 start_new_session=True,
             )
         worker = _Worker(slot, process, ours)
-        self._send(worker, Hello(slot.label, self._task, self._engine))
+        self._send(
+            worker, Hello(slot.label, self._task, {**self._engine, "workers": len(self.slots)})
+        )
         return worker
 
     def _lost(self, worker: _Worker) -> None:

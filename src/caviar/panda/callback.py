@@ -34,7 +34,7 @@ from caviar.runs.folder import CHECKPOINTS, METRICS
 SHARE = 0.002
 """Of the time spent training, what looking at a step may take, and what telling of it may."""
 
-MOST_EPOCHS = 100
+MOST_EPOCHS = 40
 """Epochs that the checks look back on, beside the first."""
 
 MOST_ROLLBACKS = 5
@@ -53,6 +53,7 @@ class Panda(Callback):
         auto: policies of `caviar.panda.policies` that may act on their own.
         replay: a run folder, whose recorded edits are made again at the steps they were made at.
         train_loss, val_loss: what the module logs the mean losses as.
+        look_every: seconds between two looks for requests; steps that take longer each look.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Panda(Callback):
         replay: str | None = None,
         train_loss: str = "train/loss",
         val_loss: str = "val/loss",
+        look_every: float = 0.02,
     ) -> None:
         run = active_run()
         if run is not None and run.listener is not None:
@@ -75,6 +77,7 @@ class Panda(Callback):
         self.auto = list(auto) if replay is None else []
         self.replay = None if replay is None else Path(replay)
         self.losses = train_loss, val_loss
+        self.look_every = look_every
         self.edits: list[Edit] = []
         self.spent = 0.0
         """Seconds that watching has taken, edits and pauses apart."""
@@ -92,7 +95,7 @@ class Panda(Callback):
         self._last_edit_epoch = -1
         self._probe: Probe | None = None
         self._vitals = Vitals(-1)
-        self._next_probe = 0.0
+        self._next_probe = self._next_look = 0.0
         self._next_status = 0.0
         self._held: IO[str] | None = None
         self._back_to: Path | None = None
@@ -148,8 +151,15 @@ class Panda(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epoch_ended(trainer)
         self._vitals_begin()
+        self.on_train_batch_start = self._before_batch
 
-    def on_train_batch_start(
+    # Lightning calls what is callable, and calling a hook that does nothing costs it 2 us a step.
+    # The two below are set for the steps that need them.
+    on_before_zero_grad = on_before_backward = on_after_backward = None  # type: ignore[assignment]
+    on_train_batch_start: Any = None
+    on_before_optimizer_step: Any = None
+
+    def _before_batch(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if self._back_to is not None:
@@ -168,8 +178,11 @@ class Panda(Callback):
             self._probe_began = time.perf_counter()
             self._probe = Probe(pl_module)
             self._probe_began -= time.perf_counter()
+            self.on_before_optimizer_step = self._gradients_are_there
+        if not self._scheduled:
+            self.on_train_batch_start = None
 
-    def on_before_optimizer_step(
+    def _gradients_are_there(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Any
     ) -> None:
         if self._probe is not None:
@@ -183,15 +196,21 @@ class Panda(Callback):
         if self._probe is not None:
             began = time.perf_counter()
             self._probe.finish(self._vitals)
-            self._probe = None
+            self._probe = self.on_before_optimizer_step = None
             # Twice: the hooks in the forward pass are not in what was timed.
             cost = 2 * (time.perf_counter() - began - self._probe_began)
             self._spend(cost)
             self._next_probe = time.perf_counter() + cost / SHARE
-        if self._due or self._inbox.changed():
+        now = time.perf_counter()
+        if self._due or (now >= self._next_look and self._inbox.changed()):
             # Before the next batch is fetched: a rollback has to fetch it with the same numbers.
             self._fetch_rng = rng_state()
             self._due = True
+            self.on_train_batch_start = self._before_batch
+        elif now >= self._next_look:
+            self._next_look = now + self.look_every
+            if now >= self._next_probe:
+                self.on_train_batch_start = self._before_batch
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._validating = time.perf_counter()
@@ -222,6 +241,7 @@ class Panda(Callback):
             self._state = "failed"
             self._record()
             self._tell()
+        self.teardown(trainer, pl_module, "fit")  # which Lightning leaves out here
 
     # ---- what a checkpoint holds of it
 
@@ -410,7 +430,8 @@ class Panda(Callback):
         self._epochs = [one for one in self._epochs if one.epoch < epoch]
         self._findings = {}
         self._vitals_begin()
-        self._probe = None
+        self._probe = self.on_before_optimizer_step = None
+        self.on_train_batch_start = self._before_batch
         self._due = True  # what else was asked in the meantime
         self._fetch_rng = state["rewind"]["fetch_rng"]
         last = max(edit.edit for edit in self.edits if edit.kind == "rollback")
@@ -474,9 +495,10 @@ class Panda(Callback):
 
     def _first_batch(self, trainer: Trainer) -> None:
         """An epoch begins: what was asked for it, and what policies want of the one before."""
-        self._due = True
-        for request in [r for r in self._later.values() if r["at"] <= trainer.current_epoch]:
-            del self._later[request["id"]]
+        come = [r["id"] for r in self._later.values() if r["at"] <= trainer.current_epoch]
+        for id in come:
+            del self._later[id]
+        self._due = self._due or bool(come) or self._inbox.changed()
         if self._after_rollback:
             changes, who, why = self._after_rollback
             self._after_rollback = None

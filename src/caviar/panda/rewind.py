@@ -175,7 +175,8 @@ def _all_metrics(module: LightningModule, results: Any) -> dict[str, Metric]:
     found = {
         f"module {name}": part for name, part in module.named_modules() if isinstance(part, Metric)
     }
-    return found | {f"logged {key}": part for key, part in results.items()}
+    # A metric that is logged as an object is the module's, and only referred to here.
+    return found | {f"logged {key}": part for key, part in results.items() if part.is_tensor}
 
 
 def _metrics(module: LightningModule, results: Any) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def print_summary(
     checkpoint = Result.read(best).checkpoint
     if checkpoint:
         say(f"best checkpoint: {best / checkpoint}")
-    say(f"inspect it:      cat {best / 'result.json'}")
+    say(f"inspect it:      caviar runs show {folder}/{ranked[0].number}")
 
 
 def count(trials: list[FrozenTrial]) -> dict[str, int]:

@@ -53,12 +53,19 @@ class TrialFolders:
         """Write the end of a run that could not do so itself."""
         folder = self.path(event.number)
         try:
-            result = Result.read(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            result = self._read(folder) or Result(state="RUNNING", number=event.number)
             if result.state != "RUNNING":
                 return
             result.state, result.error, result.seconds = "FAIL", event.error, event.seconds
             result.write(folder)
             with (folder / LOG).open("a") as log:
                 log.write(f"{event.error}\n")
-        except (UsageError, OSError):
-            return  # it has none yet, or the disk no room: the study knows that it failed
+        except OSError:
+            return  # the disk has no room: the study knows that it failed
+
+    def _read(self, folder: Path) -> Result | None:
+        try:
+            return Result.read(folder)
+        except UsageError:
+            return None  # its worker was lost before it wrote a word

@@ -235,7 +235,12 @@ def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
     target = settings.executor.get("_target_")
     if target == f"{InlineExecutor.__module__}.{InlineExecutor.__qualname__}":
         return InlineExecutor(inspect.unwrap(task))
-    engine = {"name": settings.engine, "build": settings.build, "options": settings.fused}
+    engine = {
+        "name": settings.engine,
+        "build": settings.build,
+        "options": settings.fused,
+        "trials": settings.n_trials,
+    }
     return instantiate(settings.executor, engine=engine)
 
 

@@ -26,7 +26,7 @@ def config_of(found: Zoom, sweep: FinishedSweep, spaces: Path) -> str:
         "# @package hydra.sweeper",
         f"# Zoomed in on the best of sweep {sweep.folder.name}, "
         f"{datetime.now(UTC).date().isoformat()}: {len(sweep.ranked)} complete trials, "
-        f"best {recorded.get('metric') or 'value'}={best.value} (trial {best.number}).",
+        f"best {recorded.get('metric') or 'value'}={best.value:.4g} (trial {best.number}).",
         f"# {found.fit:.0%} of the score's variance is foretold for a trial left out; "
         f"the new space has {_share(found.volume)} of the old one's volume.",
         LINEAGE + " -> ".join([*_ancestors(recorded, spaces), sweep.folder.name]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -11,12 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from caviar.engines.fused.compiling import compiled
 from caviar.engines.fused.layers import State
 from caviar.engines.fused.loss import cross_entropy
 from caviar.engines.fused.metrics import Metrics, Outputs
 from caviar.engines.fused.optimizers import clip
+from caviar.engines.fused.plan import Plan
 from caviar.engines.fused.stacked import Stacked
 from caviar.engines.fused.training import Training
+
+log = logging.getLogger(__name__)
 
 _DRAWN_AT_ONCE = 1 << 20
 """Random numbers for dropout, a lane: a few steps' worth, so that memory stays small."""
@@ -52,6 +57,7 @@ class Stack:
 
     Attributes:
         trainings: by lane; None where it is free.
+        compiled: whether steps go by a compiled graph; may be set at any time. It changes rounding.
     """
 
     def __init__(self, trainings: Sequence[Training], lanes: int, device: str = "cpu") -> None:
@@ -60,6 +66,7 @@ class Stack:
         self.key = first.key
         self.lanes = lanes
         self.device = device
+        self.compiled = False
         self.trainings: list[Training | None] = [None] * lanes
         self._course = course = first.course
         self._optimizer = first.optimizer
@@ -312,24 +319,34 @@ class Stack:
         return losses
 
     def _backward(self, rows: Tensor, bits: dict[str, Tensor]) -> tuple[Sequence[Tensor], Tensor]:
-        x, y = self._x[rows], self._y[rows]
         if bits and rows.shape[1] < self._course.batch_size:
             bits = {name: drawn[:, : rows.shape[1]] for name, drawn in bits.items()}
-        logits = self._forward(self._net.state(True, bits), x)
-        losses = self._loss(logits, y).mean(1)
+        arguments = (
+            self._net.plan,
+            self._net.state(True, bits),
+            *(self._x, self._y, rows),
+            *self._loss_settings(),
+            self._course.mixed,
+        )
+        if self.compiled:
+            try:
+                losses = compiled(_losses)(*arguments)
+            except RuntimeError as error:  # torch._dynamo and torch._inductor raise kinds of it
+                if isinstance(error, torch.OutOfMemoryError):
+                    raise
+                log.warning("not compiled, so step by step: %s", str(error).partition("\n")[0])
+                self.compiled = False
+        if not self.compiled:
+            losses = _losses(*arguments)
         # The lanes' losses have no parameter in common: the gradient of the sum is each lane's own.
         return torch.autograd.grad(losses.sum(), self._leaves), losses.detach()
 
     def _forward(self, state: State, x: Tensor) -> Tensor:
-        if not self._course.mixed:
-            return self._net.plan.forward(state, x)
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
-            return self._net.plan.forward(state, x).float()
+        return _forward(self._net.plan, state, x, self._course.mixed)
 
-    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(
-            logits,
-            targets,
+    def _loss_settings(self) -> tuple[Tensor | None, Tensor | None]:
+        """Label smoothing and class weights, each None where no lane has any."""
+        return (
             self._smoothing if self._smooths else None,
             self._weights if self._weighs else None,
         )
@@ -343,7 +360,8 @@ class Stack:
             for start in range(0, len(x), at_once):
                 part, targets = x[start : start + at_once], y[start : start + at_once]
                 logits = self._forward(self._net.state(False), part.expand(lanes, *part.shape))
-                total += self._loss(logits, targets.expand(lanes, -1)).sum(1)
+                losses = cross_entropy(logits, targets.expand(lanes, -1), *self._loss_settings())
+                total += losses.sum(1)
                 probabilities.append(logits.transpose(1, 2).contiguous().softmax(dim=1))
             outputs = Outputs(torch.cat(probabilities, dim=2), y)
             values = {"loss": total / len(x), **self._metrics(outputs)}
@@ -379,6 +397,28 @@ class Stack:
                 (self._net.counted, self._best.counted),
             ):
                 best[index] = mine[index]
+
+
+def _forward(plan: Plan, state: State, x: Tensor, mixed: bool) -> Tensor:
+    if not mixed:
+        return plan.forward(state, x)
+    with torch.autocast(x.device.type, torch.bfloat16):
+        return plan.forward(state, x).float()
+
+
+def _losses(
+    plan: Plan,
+    state: State,
+    x: Tensor,
+    y: Tensor,
+    rows: Tensor,
+    smoothing: Tensor | None,
+    weights: Tensor | None,
+    mixed: bool,
+) -> Tensor:
+    """The mean loss of each lane on its rows, shape ``(lanes,)``."""
+    logits = _forward(plan, state, x[rows], mixed)
+    return cross_entropy(logits, y[rows], smoothing, weights).mean(1)
 
 
 def seconds(step: Callable[[], Any], device: str) -> float:

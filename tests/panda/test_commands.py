@@ -1,0 +1,225 @@
+"""A real training, in a process of its own, steered from outside."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from caviar.panda.edits import in_force, read_edits
+from caviar.panda.files import alive, read_status
+from caviar.panda.replay import compare
+from caviar.runs.folder import Result
+from tests.waiting import until
+
+ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
+SMALL = ("data=synthetic", "data.samples=200", "data.noise=0.9", "model.width=8")
+DROPOUT = "model.dropout=0.2"
+
+
+@dataclass
+class Done:
+    status: int
+    out: str
+    err: str
+
+
+@dataclass
+class Training:
+    """A training under way, and the commands that steer it."""
+
+    folder: Path
+    process: subprocess.Popen[str]
+
+    def caviar(self, command: str, *words: str) -> Done:
+        line = [sys.executable, "-W", "error", "-m", "caviar.cli", command, str(self.folder)]
+        done = subprocess.run(
+            [*line, *words], capture_output=True, text=True, env=ENV, check=False, timeout=120
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def must(self, command: str, *words: str) -> str:
+        done = self.caviar(command, *words)
+        assert (done.status, done.err) == (0, "")
+        return done.out
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return read_status(self.folder)
+
+    @property
+    def epochs(self) -> int:
+        try:
+            with (self.folder / "metrics.csv").open() as file:
+                return len(list(csv.DictReader(file)))
+        except FileNotFoundError:
+            return 0
+
+    def files(self) -> dict[str, bytes]:
+        return {str(p): p.read_bytes() for p in sorted(self.folder.rglob("*")) if p.is_file()}
+
+
+def begin(root: Path, *overrides: str) -> Training:
+    words = ["-m", "project.train", "panda=true", "name=cub", *SMALL, *overrides]
+    process = subprocess.Popen(
+        [sys.executable, *words],
+        cwd=root,
+        env=ENV,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    training = Training(root / "outputs" / "runs" / "cub", process)
+    until(lambda: training.epochs >= 2 or process.poll() is not None, "two epochs")
+    assert process.poll() is None, process.stdout and process.stdout.read()
+    return training
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Iterator[Training]:
+    """A training without an end, and with dropout."""
+    begun = begin(tmp_path, DROPOUT, "trainer.max_epochs=100000")
+    yield begun
+    begun.process.kill()
+    begun.process.communicate()
+
+
+BAD = {
+    ("set", "lr=1"): "did you mean optimizer.lr?",
+    ("set", "optimizer.lr=fast"): "optimizer.lr=fast: must be a number",
+    ("set", "optimizer.lr=-1"): "optimizer.lr=-1: must be above 0",
+    ("set", "optimizer.lr=.nan"): "optimizer.lr=nan: must be above 0",
+    ("set", "optimizer.lr"): "write it as KEY=VALUE",
+    ("set", "optimizer.momentum=0.5"): "this optimizer has no such setting",
+    ("set", "optimizer.lr=1e-3", "model.dropout=1"): "must be at least 0 and below 1",
+    ("set", "trainer.max_epochs=1"): "is under way already",
+    ("set", "trainer.max_epochs=2.5"): "must be a whole number",
+    ("set", "optimizer.lr=1e-3", "--at", "0"): "must be an epoch to come",
+    ("rollback",): "there is no edit to undo",
+    ("rollback", "--to", "3"): "no such edit",
+}
+
+
+def test_a_run_is_edited_paused_rolled_back_stopped_and_replayed_bit_for_bit(
+    training: Training,
+) -> None:
+    assert "optimizer.lr 0.003 -> 0.03" in training.must("set", "optimizer.lr=3e-2")
+    assert "paused at epoch" in training.must("pause")
+    training.must("set", "model.dropout=0.4", "model.loss.label_smoothing=0.1")
+    assert "back to before edit 2" in training.must("rollback")
+    paused = training.status
+    assert (paused["state"], paused["settings"]["model.dropout"]) == ("paused", 0.2)
+    assert paused["settings"]["optimizer.lr"] == 0.03
+    here = paused["epoch"]
+    assert f"epoch {here + 3}" in training.must("set", "optimizer.beta1=0.8", "--at", str(here + 3))
+    assert "training at epoch" in training.must("resume")
+    until(lambda: len(read_edits(training.folder)) == 4, "the edit that waits for its epoch")
+    shown = training.must("watch", "--once")
+    assert "^4" in shown
+    assert "edit 2: model.dropout 0.2 -> 0.4" in shown
+    assert "stopped at epoch" in training.must("stop")
+    assert training.process.wait(60) == 0
+
+    edits = read_edits(training.folder)
+    assert [edit.kind for edit in edits] == ["set", "set", "rollback", "set", "stop"]
+    assert [edit.edit for edit in in_force(edits)] == [1, 4, 5]
+    assert edits[3].at == (here + 3, 0)
+    assert edits[0].changes == {"optimizer.lr": {"old": 0.003, "new": 0.03}}
+    assert all("@" in edit.who and edit.when for edit in edits)
+    facts = Result.read(training.folder).facts
+    assert facts["edits"] == 5
+    assert len(facts["edits_in_force"]) == 3
+
+    before = training.files()
+    for words in (("set", "optimizer.lr=1e-3"), ("rollback",), ("pause",), ("stop",)):
+        done = training.caviar(*words)
+        assert (done.status, done.out) == (2, "")
+        assert "it is not training any more (it ended)" in done.err
+        assert done.err.count("\n") == 1
+    assert training.files() == before
+
+    replayed = training.must("replay")
+    assert "3 edits made again" in replayed
+    assert "identical, bit for bit" in replayed
+    again = training.folder.with_name("cub-replay")
+    assert (again / "metrics.csv").read_bytes() == before[str(training.folder / "metrics.csv")]
+    assert Result.read(again).value == Result.read(training.folder).value
+    assert Result.read(again).facts["replay_of"] == str(training.folder)
+    assert training.files() == before
+
+
+def test_a_malformed_edit_is_one_line_and_changes_nothing(training: Training) -> None:
+    training.must("pause")
+    before = training.files()
+    for words, told in BAD.items():
+        done = training.caviar(*words)
+        assert (done.status, done.out) == (2, "")
+        assert told in done.err
+        assert done.err.count("\n") == 1
+    assert training.files() == before
+
+
+def test_a_killed_run_is_known_as_such_and_replayed_as_far_as_it_came(training: Training) -> None:
+    training.must("set", "optimizer.lr=3e-2")
+    came = training.epochs
+    until(lambda: training.epochs > came + 3, "epochs after the edit")
+    training.process.send_signal(signal.SIGKILL)
+    training.process.wait()
+    assert not alive(training.folder)
+    before = training.files()
+    assert "it was killed" in training.caviar("set", "optimizer.lr=1").err
+    assert training.files() == before
+    assert [edit.kind for edit in read_edits(training.folder)] == ["set"]
+    json.loads((training.folder / "result.json").read_text())
+    assert training.must("watch").endswith("cub: was killed\n")
+    assert "identical, bit for bit" in training.must("replay")
+
+
+def test_a_request_that_the_run_never_came_to_is_taken_back(training: Training) -> None:
+    os.kill(training.process.pid, signal.SIGSTOP)
+    line = [sys.executable, "-m", "caviar.cli", "set", str(training.folder), "optimizer.lr=1"]
+    asking = subprocess.Popen(line, env=ENV, text=True, stderr=subprocess.PIPE)
+    asked = training.folder / "panda" / "asked"
+    until(lambda: list(asked.glob("*.json")), "the request")
+    training.process.kill()
+    training.process.wait()
+    _, err = asking.communicate(timeout=60)
+    assert asking.returncode == 2
+    assert "it ended before it came to this" in err
+    assert list(asked.iterdir()) == []
+
+
+def test_fewer_epochs_end_a_run_and_a_schedule_is_not_stretched(tmp_path: Path) -> None:
+    training = begin(tmp_path, "scheduler=cosine", "trainer.max_epochs=5000")
+    try:
+        training.must("pause")
+        wanted = training.status["epoch"] + 5
+        told = training.must("set", f"trainer.max_epochs={wanted}")
+        assert "the schedule (LambdaLR) keeps the length it began with" in told
+        training.must("resume")
+        assert training.process.wait(60) == 0
+        assert training.epochs == wanted
+    finally:
+        training.process.kill()
+        training.process.communicate()
+    assert compare(training.folder, training.folder).difference is None
+
+
+def test_a_run_that_is_not_watched_is_told_so(tmp_path: Path) -> None:
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    Result(state="COMPLETE").write(folder)
+    training = Training(folder, None)  # type: ignore[arg-type]
+    for words in (("set", "optimizer.lr=1"), ("watch",), ("rollback",), ("pause",), ("replay",)):
+        done = training.caviar(*words)
+        assert (done.status, done.out) == (2, "")
+        assert "not a watched run (train it with panda=true)" in done.err
