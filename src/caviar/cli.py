@@ -13,6 +13,7 @@ COMMANDS = [
     "dashboard",
     "logs",
     "panda",
+    "report",
     "runs",
     "search",
     "status",

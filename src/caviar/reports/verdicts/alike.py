@@ -1,0 +1,29 @@
+"""Can the top trials be told apart, or is their order luck?"""
+
+from caviar.reports.verdicts.base import Evidence, Verdict, short
+from caviar.reports.verdicts.noise import retrain_noise
+
+NAME = "top trials alike"
+
+
+def alike(evidence: Evidence) -> Verdict:
+    """Warn where others are within two standard deviations of a difference of the best trial."""
+    found = retrain_noise(evidence)
+    if found is None or len(evidence.complete) < 3:
+        text = "the noise of retraining is not known: no seeds repeated, no curves of 8 epochs."
+        key = f"caviar confirm {evidence.name}" if len(evidence.complete) > 1 else None
+        return Verdict(NAME, "unknown", text, key)
+    noise, source = found
+    margin = 2 * 2**0.5 * noise
+    losses = evidence.complete["loss"]
+    count = int((losses.iloc[1:] - losses.iloc[0] <= margin).sum())
+    told = f"{short(margin)} of the best (twice the noise of a difference, by {source})"
+    if not count:
+        return Verdict(NAME, "pass", f"no other trial is within {told}.")
+    return Verdict(
+        NAME,
+        "warn",
+        f"{count} other trial{'s are' if count > 1 else ' is'} within {told}: "
+        "their order may be luck.",
+        f"caviar confirm {evidence.name}",
+    )

@@ -1,0 +1,181 @@
+"""A verdict, and the evidence that every verdict is drawn from."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from caviar.space.hyperparameters import Choice, Hyperparameter
+from caviar.space.space import Space
+from caviar.sweep.coordinates import position
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from caviar.runs.load import Sweep
+
+Curve = np.ndarray
+"""A metric after each epoch, shape ``(epochs,)``, without the epochs that did not log it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One conclusion.
+
+    Attributes:
+        name: what was looked at, a few words.
+        status: ``warn`` where something should be done, ``unknown`` where the sweep does not tell.
+        sentence: what was found, with its numbers.
+        next: the command to run next, or None.
+    """
+
+    name: str
+    status: Literal["pass", "warn", "unknown"]
+    sentence: str
+    next: str | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The tables of one sweep, as verdicts read them.
+
+    Attributes:
+        name: the sweep's folder, as commands take it.
+        settings: what ``sweep.yaml`` holds.
+        space: what was searched.
+        directions: one an objective.
+        metric: the score's name.
+        trials: as `caviar.runs.load.Sweep.trials`, and where it is known a column ``tested``.
+        metrics: as `caviar.runs.load.Sweep.metrics`.
+        config: the best trial's config.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    space: Space
+    directions: list[str]
+    metric: str | None
+    trials: pd.DataFrame
+    metrics: pd.DataFrame
+    config: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, sweep: Sweep) -> Evidence:
+        """Read what verdicts need from a loaded sweep."""
+        trials = sweep.trials.copy()
+        trials["tested"] = [bool(sweep.run(n).result.facts.get("tested")) for n in trials.index]
+        found = cls(
+            _as_argument(sweep.folder),
+            sweep.settings,
+            sweep.space,
+            sweep.directions,
+            sweep.metric,
+            trials,
+            sweep.metrics,
+        )
+        numbers = list(found.complete.index[:1])
+        config = sweep.run(numbers[0]).config if numbers else {}
+        return cls(**{**vars_of(found), "config": config})
+
+    @cached_property
+    def sign(self) -> float:
+        """Times a score, it gives a loss."""
+        return -1.0 if self.directions == ["maximize"] else 1.0
+
+    @cached_property
+    def complete(self) -> pd.DataFrame:
+        """Complete trials with a finite score, the best first, with a column ``loss``; none where
+        there are several objectives."""
+        table = self.trials
+        if len(self.directions) != 1 or "value" not in table:
+            return table.iloc[:0].assign(loss=[])
+        table = table[(table["state"] == "COMPLETE") & np.isfinite(table["value"].astype(float))]
+        table = table.assign(loss=self.sign * table["value"].astype(float))
+        return table.sort_values("loss", kind="stable")
+
+    @cached_property
+    def top(self) -> pd.DataFrame:
+        """The best tenth of the complete trials, at least 5 where there are so many."""
+        return self.complete.head(max(5, round(len(self.complete) / 10)))
+
+    @cached_property
+    def numeric(self) -> list[Hyperparameter]:
+        """Hyperparameters that have an order."""
+        return [h for h in self.space.hyperparameters if not isinstance(h, Choice)]
+
+    def column(self, h: Hyperparameter) -> str:
+        """The column of a hyperparameter in `trials`."""
+        plain = h.name.lstrip("+")
+        return f"params.{plain}" if f"params.{plain}" in self.trials else plain
+
+    def positions(self, table: pd.DataFrame, h: Hyperparameter) -> np.ndarray:
+        """Where trials lie on the hyperparameter's own scale, 0 to 1; those without it are left out."""
+        if self.column(h) not in table:
+            return np.array([])
+        return np.array([position(h, value) for value in table[self.column(h)].dropna()])
+
+    def curve(self, number: int, metric: str) -> Curve:
+        """A trial's metric after each epoch; empty where it was not logged."""
+        return self._curves(metric).get(number, np.array([]))
+
+    def twin(self, metric: str | None) -> str | None:
+        """The training metric beside a validation metric: ``train/acc`` beside ``val/acc``."""
+        found = metric.replace("val", "train") if metric else None
+        return found if found and found != metric and found in self.metrics else None
+
+    def rerun(self, *overrides: str) -> str | None:
+        """The command that started the sweep, with other overrides; None where it is not known."""
+        command = [str(part) for part in self.settings.get("command") or []]
+        if not command:
+            return None
+        keys = {override.partition("=")[0] for override in overrides}
+        kept = [part for part in command[1:] if part.partition("=")[0] not in keys | {"name"}]
+        return shlex.join(["python", *kept, *overrides])
+
+    def config_value(self, key: str) -> Any:
+        """What the best trial's config has under a dotted key; None where it has no such key."""
+        node: Any = self.config
+        for part in key.split("."):
+            if not isinstance(node, dict) or part not in node:
+                return None
+            node = node[part]
+        return node
+
+    def has(self, key: str) -> bool:
+        """Whether the best trial's config has a dotted key."""
+        parent, _, last = key.rpartition(".")
+        node = self.config_value(parent) if parent else self.config
+        return isinstance(node, dict) and last in node
+
+    def _curves(self, metric: str) -> dict[int, Curve]:
+        if metric not in self.metrics:
+            return {}
+        cache = self.__dict__.setdefault("_curve_cache", {})
+        if metric not in cache:
+            table = self.metrics[["trial", "epoch", metric]].dropna()
+            table = table.groupby(["trial", "epoch"], sort=True)[metric].last()
+            cache[metric] = {
+                int(n): group.to_numpy(float) for n, group in table.groupby(level="trial")
+            }
+        return cache[metric]
+
+
+def _as_argument(folder: Path) -> str:
+    """A folder as a command run from here takes it."""
+    here, whole = Path.cwd(), folder.resolve()
+    return shlex.quote(str(whole.relative_to(here) if whole.is_relative_to(here) else whole))
+
+
+def vars_of(evidence: Evidence) -> dict[str, Any]:
+    """The fields that an Evidence was made with."""
+    return {name: getattr(evidence, name) for name in Evidence.__dataclass_fields__}
+
+
+def short(value: float) -> str:
+    """Three significant digits."""
+    return f"{value:.3g}"

@@ -1,0 +1,235 @@
+"""Each verdict on made-up studies where the right answer is known: pass, warn and unknown."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from caviar.reports.verdicts.base import Evidence
+from caviar.reports.verdicts.registry import VERDICTS, judge
+from caviar.space.hyperparameters import Choice, Interval, Range
+from caviar.space.scales import LOG, REVERSE_LOG
+from caviar.space.space import Space
+
+LR = Interval("optimizer.lr", 1e-4, 1e-1, LOG)
+BETA = Interval("optimizer.momentum", 0.5, 0.99, REVERSE_LOG)
+DROPOUT = Interval("model.dropout", 0.0, 0.5)
+COMMAND = ["/usr/bin/python3", "-m", "project.train", "-m", "name=first"]
+CONFIG = {
+    "trainer": {"max_epochs": 20, "gradient_clip_val": None},
+    "scheduler": {"warmup_epochs": 0},
+    "model": {"dropout": 0.1},
+    "data": {"batch_size": 32},
+    "test": True,
+}
+
+
+def made_up(score, n=60, space=(LR, BETA), curve=None, metric="val/loss", error=None, **columns):
+    """A study of ``n`` random trials: ``score`` of the places in [0, 1) of their values, and curves."""
+    rng = np.random.default_rng(1)
+    places = rng.random((n, len(space)))
+    trials = pd.DataFrame(
+        {h.name: [h.from_study(h.from_unit(u)) for u in places[:, i]] for i, h in enumerate(space)}
+    )
+    trials["value"] = [float(score(*row)) for row in places]
+    trials["error"] = [error(*row) if error else None for row in places]
+    trials["state"] = ["FAIL" if isinstance(e, str) else "COMPLETE" for e in trials["error"]]
+    for name, value in {"seed": 0, "best_epoch": pd.NA, **columns}.items():
+        trials[name] = value
+    trials.index.name = "trial"
+    logged = pd.DataFrame({"trial": [], "epoch": []})
+    if curve:
+        tables = [
+            pd.DataFrame(curve(value, rng)).assign(trial=n).rename_axis("epoch").reset_index()
+            for n, value in trials["value"].items()
+        ]
+        logged = pd.concat(tables) if tables else logged
+    settings = {"command": COMMAND}
+    return Evidence(
+        "first", settings, Space(tuple(space)), ["minimize"], metric, trials, logged, CONFIG
+    )
+
+
+def verdict(name, evidence):
+    found = next(v for v in VERDICTS if v.__name__ == name)(evidence)
+    assert found.sentence
+    return found
+
+
+def bowl(*places):
+    return sum((place - 0.5) ** 2 for place in places)
+
+
+def falling(end, noise=0.0, metric="val/loss", epochs=20, train=None):
+    def curve(value, rng):
+        val = end + np.exp(-np.arange(epochs) / 3) + noise * rng.normal(size=epochs)
+        return {metric: val, "train/loss": val if train is None else train(np.arange(epochs), val)}
+
+    return curve
+
+
+def test_a_best_at_the_upper_end_is_told_with_the_end_to_expand_beyond():
+    found = verdict("edge", made_up(lambda lr, beta: 1 - lr))
+    assert found.status == "warn"
+    assert "expand above 0.1" in found.sentence
+    assert found.next == "caviar zoom first"
+
+
+def test_the_end_of_a_reverse_log_hyperparameter_is_judged_on_its_own_scale():
+    # Linear in x, 0.95 would be near the end of [0.5, 0.99]; on reverse_log it is not.
+    inside = verdict("edge", made_up(lambda lr, beta: bowl(lr, beta)))
+    assert inside.status == "pass"
+    beyond = verdict("edge", made_up(lambda lr, beta: 1 - beta))
+    assert "optimizer.momentum" in beyond.sentence
+    assert "expand above 0.99" in beyond.sentence
+
+
+def test_no_room_is_asked_for_below_zero():
+    assert verdict("edge", made_up(lambda d, lr: d, space=(DROPOUT, LR))).status == "pass"
+
+
+def test_few_trials_tell_nothing_of_edges_and_regions():
+    few = made_up(bowl, n=6)
+    assert {verdict(name, few).status for name in ("edge", "region", "matters")} == {"unknown"}
+
+
+def test_a_small_good_region_is_told_and_a_flat_study_has_none():
+    found = verdict("region", made_up(bowl, n=200, space=(LR,)))
+    assert (found.status, found.next) == ("warn", "caviar zoom first")
+    flat = made_up(lambda lr: np.sin(1e4 * lr), n=200, space=(LR,))
+    assert verdict("region", flat).status == "pass"
+
+
+def test_a_hyperparameter_that_does_nothing_is_to_be_fixed_at_the_best_trials_value():
+    study = made_up(lambda lr, beta: (lr - 0.4) ** 2, n=100)
+    found = verdict("matters", study)
+    assert found.status == "warn"
+    assert "optimizer.momentum" in found.sentence
+    assert "optimizer.lr (" not in found.sentence
+    best = study.complete.iloc[0]["optimizer.momentum"]
+    assert f"optimizer.momentum={best}" in found.next
+    assert verdict("matters", made_up(bowl, n=200)).status == "pass"
+    assert verdict("matters", made_up(lambda a, b: np.sin(1e5 * a), n=60)).status == "unknown"
+
+
+def test_diverged_trials_show_the_cliff():
+    lost = "FloatingPointError: val/loss is nan at epoch 0"
+    study = made_up(bowl, error=lambda lr, beta: lost if lr > 2 / 3 else None)
+    found = verdict("diverged", study)
+    assert found.status == "warn"
+    failed = study.trials["state"] == "FAIL"
+    cliff = study.trials.loc[failed, "optimizer.lr"].min()
+    assert (
+        f"{failed.sum()} of the {failed.sum()} with optimizer.lr at {cliff:.3g} or more"
+        in found.sentence
+    )
+    assert "scheduler.warmup_epochs=1" in found.next
+    other = made_up(bowl, error=lambda lr, beta: "KeyError: 'x'" if lr > 0.5 else None)
+    assert verdict("diverged", other).status == "pass"
+    assert verdict("diverged", made_up(bowl, n=3)).status == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("epoch", "longer", "shorter"), [(18, "warn", "pass"), (9, "pass", "pass"), (0, "pass", "warn")]
+)
+def test_the_place_of_the_best_epoch_says_whether_to_train_longer(epoch, longer, shorter):
+    study = made_up(bowl, best_epoch=epoch, curve=falling(0.1))
+    assert verdict("longer", study).status == longer
+    assert verdict("shorter", study).status == shorter
+    if longer == "warn":
+        assert verdict("longer", study).next == "python -m project.train -m trainer.max_epochs=40"
+
+
+def test_without_curves_nothing_that_reads_them_judges():
+    blind = made_up(bowl)
+    names = ("longer", "shorter", "rising", "gap", "late", "alike")
+    assert [verdict(name, blind).status for name in names] == ["unknown"] * len(names)
+
+
+def test_a_training_loss_that_turns_up_is_told():
+    up = falling(0.1, train=lambda epoch, val: val + 0.05 * np.maximum(epoch - 8, 0))
+    assert verdict("rising", made_up(bowl, curve=up)).status == "warn"
+    assert verdict("rising", made_up(bowl, curve=falling(0.1))).status == "pass"
+
+
+def test_a_gap_is_a_validation_loss_over_twice_the_training_loss():
+    apart = falling(1.0, train=lambda epoch, val: 0.2 * val)
+    assert verdict("gap", made_up(bowl, curve=apart)).status == "warn"
+    assert verdict("gap", made_up(bowl, curve=falling(1.0))).status == "pass"
+
+
+def test_late_variance_is_measured_against_what_training_gained():
+    assert verdict("late", made_up(bowl, curve=falling(0.1, noise=0.2))).status == "warn"
+    assert verdict("late", made_up(bowl, curve=falling(0.1, noise=0.001))).status == "pass"
+
+
+def test_top_trials_within_the_noise_of_late_epochs_are_alike():
+    found = verdict("alike", made_up(bowl, curve=falling(0.1, noise=0.1)))
+    assert (found.status, found.next) == ("warn", "caviar confirm first")
+    assert "late epochs" in found.sentence
+    assert verdict("alike", made_up(bowl, curve=falling(0.1, noise=1e-7))).status == "pass"
+
+
+def test_repeated_seeds_are_believed_before_late_epochs():
+    study = made_up(lambda lr, beta: lr, n=12, curve=falling(0.1, noise=1e-7))
+    for first in range(0, 12, 2):
+        study.trials.loc[first + 1, ["optimizer.lr", "optimizer.momentum"]] = study.trials.loc[
+            first, ["optimizer.lr", "optimizer.momentum"]
+        ]
+        study.trials.loc[first + 1, "seed"] = 1
+        study.trials.loc[first + 1, "value"] = study.trials.loc[first, "value"] + 1.0
+    found = verdict("alike", study)
+    assert found.status == "warn"
+    assert "repeated seeds" in found.sentence
+
+
+def test_a_batch_size_searched_for_quality_is_told_and_for_speed_is_not():
+    space = (LR, Choice("data.batch_size", (32, 64)))
+    found = verdict("batch_size", made_up(bowl, space=space))
+    assert found.status == "warn"
+    assert found.next.endswith("data.batch_size=32")
+    assert verdict("batch_size", made_up(bowl, space=space, metric="seconds")).status == "pass"
+    assert verdict("batch_size", made_up(bowl, space=space, metric=None)).status == "unknown"
+    assert verdict("batch_size", made_up(bowl)).status == "pass"
+
+
+def test_a_searched_length_is_to_be_fixed_at_its_longest():
+    found = verdict("steps", made_up(bowl, space=(LR, Range("trainer.max_epochs", 5, 31, 5))))
+    assert found.status == "warn"
+    assert found.next.endswith("trainer.max_epochs=30")
+    assert verdict("steps", made_up(bowl)).status == "pass"
+    assert verdict("steps", made_up(bowl, space=())).status == "unknown"
+
+
+def test_ten_trials_a_hyperparameter_are_asked_for_but_no_more_than_a_grid_has():
+    found = verdict("budget", made_up(bowl, n=12))
+    assert (found.status, found.next) == ("warn", "caviar resume first n_trials=20")
+    assert verdict("budget", made_up(bowl, n=20)).status == "pass"
+    assert (
+        verdict("budget", made_up(lambda a: a, n=3, space=(Choice("a", (1, 2, 3)),))).status
+        == "pass"
+    )
+    assert verdict("budget", made_up(bowl, n=0)).status == "unknown"
+
+
+def test_a_look_at_the_test_set_is_told():
+    found = verdict("tested", made_up(bowl, tested=True))
+    assert found.status == "warn"
+    assert "60 of 60" in found.sentence
+    assert found.next.endswith("test=false")
+    assert verdict("tested", made_up(bowl, tested=False)).status == "pass"
+    assert verdict("tested", made_up(bowl)).status == "unknown"
+
+
+def test_no_study_is_too_odd_to_be_judged_and_warnings_come_first():
+    odd = [
+        made_up(bowl, n=0),
+        made_up(bowl, n=1),
+        made_up(bowl, error=lambda *_: "KeyError: 'x'"),
+        made_up(lambda *_: float("nan")),
+        made_up(lambda *_: float("inf"), curve=falling(float("nan"))),
+        made_up(bowl, space=()),
+    ]
+    for study in odd:
+        assert len(judge(study)) == len(VERDICTS)
+    order = [v.status for v in judge(made_up(bowl, n=12, tested=True))]
+    assert order == sorted(order, key=["warn", "unknown", "pass"].index)
