@@ -78,6 +78,8 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe:
 
 
 def _check_fusible(config: Mapping[str, Any]) -> None:
+    if (config.get("data") or {}).get("folds") is not None:
+        raise caviar.NotFusibleError("data.folds")  # a trial is then several trainings
     if config.get("test"):
         raise caviar.NotFusibleError("test=true")
     for name, settings in (config.get("logger") or {}).items():

@@ -400,6 +400,15 @@ def test_single_runs_say_what_they_were_run_with(caviar, outputs, tmp_path):
     assert held["versions"]["python"] == sys.version.split()[0]
 
 
+def test_a_slip_in_a_column_is_told_before_any_config_is_parsed(caviar, outputs, wide):
+    done = caviar("runs", "list", "--where", "sate == 'FAIL'")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "did you mean state?" in done.err
+    assert not (outputs / ".index-configs.json").exists()
+    assert caviar("runs", "list", "--where", "trainer.max_epochs == 3").status == 0
+    assert (outputs / ".index-configs.json").exists()
+
+
 def test_a_pruned_trial_is_never_the_best(caviar, outputs):
     values = iter([0.5, 0.9, 0.7])
     make_sweep(outputs / "sweeps/s", lambda p: next(values), n_trials=3, states={1: "PRUNED"})

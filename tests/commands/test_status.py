@@ -48,3 +48,15 @@ def test_what_steers_a_sweep_takes_its_name(caviar, wide):
             assert done.err == f"error: {wide}: nobody is running this sweep\n"
     assert "did you mean wide?" in caviar("cancel", "wied").err
     assert "--nosuch: no such option" in caviar("cancel", "--nosuch").err
+
+
+def test_many_sweeps_are_read_by_way_of_one_index(caviar, outputs, monkeypatch):
+    from caviar.runs import index
+
+    for number in range(5):
+        make_sweep(outputs / f"sweeps/s{number}", n_trials=1)
+    read = []
+    remembered = index._remembered
+    monkeypatch.setattr(index, "_remembered", lambda path: read.append(path) or remembered(path))
+    assert len(json.loads(caviar("status", "--all", "--json").out)["sweeps"]) == 5
+    assert len(read) == 1

@@ -57,7 +57,9 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "app.py", "-m", "hydra.sweeper.sampler.seed=0"],
             cwd=app.folder,
-            env={**os.environ, "TERM": "xterm-256color"},
+            # Where these are set, as in a parallel test run, they hide the terminal's own size.
+            env={k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
+            | {"TERM": "xterm-256color"},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,

@@ -127,3 +127,23 @@ def test_comparisons_of_numbers_are_pythons(a, b, sign):
     )
     expected = eval(compile(ast.parse(f"a {sign} b", mode="eval"), "", "eval"), {"a": a, "b": b})
     assert condition({"x": a, "y": b}.get) is expected
+
+
+def test_a_comparison_that_can_be_in_no_run_is_told():
+    for text in ("state < 3", "lr > 'a'", "lr < 1 and 2 <= state"):
+        condition = parse(text, RUN)
+        assert condition(RUN.get) is False
+        with pytest.raises(UsageError, match="in no run can that be") as caught:
+            condition.check()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_column_of_words_and_numbers_may_be_compared():
+    condition = parse("clip < 1", RUN)
+    assert [condition({"clip": value}.get) for value in ("auto", 0.5, None)] == [False, True, False]
+    condition.check()
+
+
+def test_a_word_without_quotes_is_told_what_it_lacks():
+    with pytest.raises(UsageError, match="a word stands in quotes: 'QUICK'"):
+        parse("state == QUICK", RUN)

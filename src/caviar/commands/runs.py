@@ -89,6 +89,7 @@ def list_(
       caviar runs list latest --columns run,value,lr --csv > runs.csv
     """
     from caviar.runs.compare import summarise
+    from caviar.runs.index import by_sweep
 
     form = one_format(json=as_json, csv=as_csv, md=as_md)
     folders, rows = _rows(sweeps)
@@ -96,7 +97,7 @@ def list_(
         from caviar.runs.find import sweep_folders
 
         folders = sweep_folders()
-    groups = [(f, [r for r in rows.rows if r.folder.parent.parent == f]) for f in folders]
+    groups = by_sweep(folders, rows.rows)
     summaries = summarise(groups) if summary or (len(folders) > 1 and form != "csv") else []
     if summary:
         if form == "json":

@@ -48,6 +48,7 @@ def status(
       caviar status latest --json
     """
     from caviar.runs.find import find_sweep, sweep_folders
+    from caviar.runs.index import by_sweep, runs_of
     from caviar.sweep.owner import is_running
 
     options_refused(sweeps or [])
@@ -56,7 +57,7 @@ def status(
         folders = list(dict.fromkeys(find_sweep(name) for name in sweeps))
     else:
         folders = [f for f in sweep_folders() if everything or is_running(f)]
-    found = [_state_of(folder) for folder in folders]
+    found = [_state_of(*group) for group in by_sweep(folders, runs_of(folders).rows)]
     if form == "json":
         print_json({"sweeps": found})
     elif found:
@@ -65,11 +66,10 @@ def status(
         say("no sweep is under way; --all shows those that ended")
 
 
-def _state_of(folder: Path) -> dict[str, Any]:
+def _state_of(folder: Path, rows: list[Any]) -> dict[str, Any]:
     from caviar.errors import UsageError
     from caviar.runs.compare import ENDED, best_of, sign
     from caviar.runs.find import read_sweep_file
-    from caviar.runs.index import runs_of
     from caviar.sweep.owner import is_running, owner_of
 
     try:
@@ -77,7 +77,6 @@ def _state_of(folder: Path) -> dict[str, Any]:
     except UsageError as error:
         say(f"skipped: {error}")
         settings = {}
-    rows = runs_of([folder]).rows
     counts = {s: sum(r.facts["state"] == s for r in rows) for s in (*ENDED, "RUNNING")}
     done = sum(counts[state] for state in ENDED)
     total = settings.get("n_trials")

@@ -115,6 +115,15 @@ def runs_of(sweeps: Iterable[Path], root: Path | None = None) -> Rows:
     return _read(groups, root, whole=False)
 
 
+def by_sweep(sweeps: Iterable[Path], rows: Iterable[Row]) -> list[tuple[Path, list[Row]]]:
+    """Each sweep's folder with the rows of its trials."""
+    # As text: a path's parents cost more than all the rest of a listing.
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(os.path.dirname(os.path.dirname(row.folder)), []).append(row)
+    return [(sweep, found.get(str(sweep), [])) for sweep in sweeps]
+
+
 def one_run(folder: Path) -> Row:
     """The row of a single run folder.
 
@@ -150,6 +159,14 @@ def add_configs(rows: Rows, root: Path | None = None) -> None:
         row.config = entry[1][0]
     if changed:
         _remember(path, known)
+
+
+def config_mentions(folder: Path, key: str) -> bool:
+    """Whether a run's config can have a key that ends so: whether the letters are in its text."""
+    try:
+        return key.encode() in (folder / names.CONFIG).read_bytes()
+    except OSError:
+        return False
 
 
 def read_tags(folder: Path) -> list[str]:

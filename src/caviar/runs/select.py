@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from caviar.errors import UsageError, usage_error
+from caviar.errors import usage_error
 from caviar.runs.compare import scored, sign
 from caviar.runs.find import read_sweep_file
-from caviar.runs.index import Row, Rows, add_configs
-from caviar.runs.where import parse, resolve
+from caviar.runs.index import Row, Rows, add_configs, config_mentions
+from caviar.runs.where import UnknownColumnError, parse, resolve
 
 Found = TypeVar("Found")
 
@@ -24,7 +24,9 @@ def matching(rows: Rows, where: str | None) -> list[Row]:
     if where is None:
         return rows.rows
     condition = _with_configs(rows, lambda: parse(where, rows.columns()))
-    return [row for row in rows.rows if condition(row.get)]
+    found = [row for row in rows.rows if condition(row.get)]
+    condition.check()
+    return found
 
 
 def in_order(shown: list[Row], rows: Rows, sort: str | None) -> list[Row]:
@@ -84,6 +86,10 @@ def _with_configs(rows: Rows, look: Callable[[], Found]) -> Found:
     """Look a column up; where it is none so far, once more with every key of the configs."""
     try:
         return look()
-    except UsageError:
-        add_configs(rows)
-        return look()
+    except UnknownColumnError as error:
+        # Ten thousand configs take a while to parse, and a moment to search for a slip's letters.
+        key = error.name.rpartition(".")[2]
+        if not any(config_mentions(row.folder, key) for row in rows.rows):
+            raise
+    add_configs(rows)
+    return look()

@@ -27,11 +27,40 @@ _ORDERED: dict[type, Callable[[Any, Any], bool]] = {
 }
 
 
-def parse(text: str, columns: Iterable[str]) -> Condition:
+class UnknownColumnError(UsageError):
+    """No column is called ``name``."""
+
+    def __init__(self, text: str, name: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+
+class Parsed:
+    """A condition that was read; call it with a run's ``get``."""
+
+    def __init__(self, text: str, holds: Condition, compared: dict[str, Any]) -> None:
+        self._text = text
+        self._holds = holds
+        self._compared = compared
+
+    def __call__(self, get: Get) -> bool:
+        return self._holds(get)
+
+    def check(self) -> None:
+        """Raise UsageError where a comparison met values, but in no run any that can be compared."""
+        for part, clash in self._compared.items():
+            if clash is not None:
+                a, b = clash
+                raise usage_error(
+                    "where", self._text, f"{part} compares {a!r} with {b!r}; in no run can that be"
+                )
+
+
+def parse(text: str, columns: Iterable[str]) -> Parsed:
     """Read a condition.
 
     A run without a column fails every comparison of it but ``== None``; so does one that holds a word
-    where a number is compared.
+    where a number is compared, as in a column that has both.
 
     Args:
         text: the condition.
@@ -46,7 +75,8 @@ def parse(text: str, columns: Iterable[str]) -> Condition:
         reason = error.msg if isinstance(error, SyntaxError) else str(error) or "too deep"
         raise usage_error("where", text, f"not readable ({reason})") from None
     try:
-        return _Reader(text, list(columns)).condition(tree)
+        reader = _Reader(text, list(columns))
+        return Parsed(text, reader.condition(tree), reader.compared)
     except RecursionError:
         raise usage_error("where", text, "too deep") from None
 
@@ -69,7 +99,10 @@ def resolve(key: str, name: str, columns: Iterable[str]) -> str:
 
     near = nearest(name, [*columns, *(c.rpartition(".")[2] for c in columns)])
     hint = f"; did you mean {near}?" if near else ""
-    raise UsageError(f"{key}={name}: no such column{hint} (--all-columns shows what there is)")
+    if not hint and key == "where":
+        hint = f"; a word stands in quotes: '{name}'"
+    text = f"{key}={name}: no such column{hint} (--all-columns shows what there is)"
+    raise UnknownColumnError(text, name)
 
 
 class _Reader:
@@ -78,6 +111,8 @@ class _Reader:
     def __init__(self, text: str, columns: list[str]) -> None:
         self._text = text
         self._columns = columns
+        # For each comparison by order that was made: None where it could be, else the values.
+        self.compared: dict[str, Any] = {}
 
     def condition(self, node: ast.expr) -> Condition:
         if isinstance(node, ast.BoolOp):
@@ -106,8 +141,7 @@ class _Reader:
 
     def _test(self, op: ast.cmpop, node: ast.expr) -> Callable[[Any, Any], bool]:
         if type(op) in _ORDERED:
-            ordered = _ORDERED[type(op)]
-            return lambda a, b: _comparable(a, b) and ordered(a, b)
+            return self._ordered(_ORDERED[type(op)], node)
         if isinstance(op, ast.Eq | ast.Is):
             return _equal
         if isinstance(op, ast.NotEq | ast.IsNot):
@@ -117,6 +151,21 @@ class _Reader:
         if isinstance(op, ast.NotIn):
             return lambda a, b: not _contains(a, b)
         raise self._refuse(node)
+
+    def _ordered(
+        self, ordered: Callable[[Any, Any], bool], node: ast.expr
+    ) -> Callable[[Any, Any], bool]:
+        part = ast.get_source_segment(self._text.strip(), node) or self._text
+
+        def test(a: Any, b: Any) -> bool:
+            if _comparable(a, b):
+                self.compared[part] = None
+                return ordered(a, b)
+            if a is not None and b is not None:
+                self.compared.setdefault(part, (a, b))
+            return False
+
+        return test
 
     def _term(self, node: ast.expr) -> Term:
         name = self._name(node)
