@@ -9,7 +9,7 @@ from tests.apps import make_app
 
 def test_the_end_of_a_sweep_and_the_command_say_the_same_warnings(tmp_path):
     app = make_app(tmp_path / "app")
-    done = app.sweep("hydra.sweeper.n_trials=4", "hydra.sweeper.executor.workers=1", timeout=300)
+    done = app.sweep("hydra.sweeper.n_trials=4", "hydra.sweeper.metric=score", timeout=300)
     assert done.status == 0, done.err
     warning = "4 complete trials for 1 hyperparameters"
     assert f"warning: {warning}" in done.out

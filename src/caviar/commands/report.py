@@ -1,39 +1,68 @@
-"""``caviar report``: what a sweep means, in sentences."""
+"""``caviar report``: a sweep, or several side by side, as one HTML file."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from caviar.commands.names import NAMES, complete_sweep, options_refused
+from caviar.commands.tables import say
+from caviar.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command of this file to ``app``."""
-    app.command(
-        name="report",
-        help="Say what sweeps mean: each conclusion with its numbers and the command to run next.",
-        context_settings=NAMES,
-    )(report)
+    """Add the commands of this file to ``app``."""
+    app.command("report", context_settings=NAMES)(report)
 
 
 def report(
     sweeps: Annotated[
         list[str] | None,
-        typer.Argument(help="Sweeps, by path, by name, or latest.", autocompletion=complete_sweep),
+        typer.Argument(
+            metavar="SWEEP", help="Sweeps; none for the latest.", autocompletion=complete_sweep
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The file; report.html in the sweep's folder, or here for several.",
+        ),
     ] = None,
 ) -> None:
-    """Example: caviar report latest"""
-    from caviar.reports.verdicts.base import Evidence
-    from caviar.reports.verdicts.registry import judge
-    from caviar.runs.load import load
+    """Say what a sweep means, and write report.html: that, with figures and every trial.
 
-    options_refused(sweeps or [])
-    for name in sweeps or ["latest"]:
-        sweep = load(name)
-        typer.echo(f"{sweep.folder.name}: {len(sweep.numbers)} trials")
-        for verdict in judge(Evidence.of(sweep)):
-            typer.echo(f"  {verdict.status:8} {verdict.name}: {verdict.sentence}")
-            if verdict.next:
-                typer.echo(f"           next: {verdict.next}")
+    One file without a request to anywhere: open it from disk, or send it. Several sweeps are
+    compared on the same axes.
+
+    Examples:
+
+      caviar report
+
+      caviar report wide narrow -o compared.html
+    """
+    from caviar.reports.html import FILE, write_report
+    from caviar.reports.tally import printable
+    from caviar.runs.find import find_sweep
+    from caviar.runs.load import Sweep
+
+    names = sweeps or ["latest"]
+    options_refused(names)
+    folders = list(dict.fromkeys(find_sweep(name) for name in names))
+    path = out or (folders[0] / FILE if len(folders) == 1 else Path(FILE))
+    if path.is_dir():
+        raise UsageError(f"output={path}: that is a folder; name a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"output={path}: there is no folder {path.parent}")
+    shown = write_report([Sweep(folder) for folder in folders], path)
+    for sweep in shown:
+        lines = [f"{sweep['name']}: {len(sweep['trials'])} trials"]
+        for verdict in sweep["verdicts"]:
+            lines.append(f"  {verdict['status']:8} {verdict['name']}: {verdict['sentence']}")
+            if verdict["next"]:
+                lines.append(f"           next: {verdict['next']}")
+        print(printable("\n".join(lines)))
+    say(f"report: {path}")

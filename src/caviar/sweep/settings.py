@@ -33,6 +33,7 @@ class Settings:
         check: dotted name of a function that gets every composed config before a worker starts, and
             raises UsageError.
         retries, trial_timeout, heartbeat_timeout, max_same_failures: see `caviar.sweep.loop.Limits`.
+        report: whether ``report.html`` is written at the end, which takes a second or two.
 
     Raises:
         UsageError: a value that cannot work.
@@ -56,6 +57,7 @@ class Settings:
     trial_timeout: float | None = None
     heartbeat_timeout: float | None = None
     max_same_failures: int = 5
+    report: bool = False
 
     def __post_init__(self) -> None:
         if self.n_trials is not None and self.n_trials < 1:

@@ -100,6 +100,7 @@ def _run(
     recorded: Mapping[str, Any] | None,
     arguments: list[str],
 ) -> int:
+    from caviar.reports.at_end import report_at_end
     from caviar.reports.table import exit_status, print_summary
     from caviar.reports.view import make_view
     from caviar.sweep.jobs import JobMaker
@@ -138,6 +139,8 @@ def _run(
     finally:
         view.close()
     print_summary(folder, study.current(), space, settings, outcome)
+    if settings.report and not outcome.interrupted:
+        report_at_end(folder)
     return exit_status(study.current(), outcome)
 
 

@@ -77,6 +77,7 @@ class CaviarSweeperConfig:
     trial_timeout: float | None = None
     heartbeat_timeout: float | None = None
     max_same_failures: int = 5
+    report: bool = False
 
 
 _CHOICES: dict[str, dict[str, dict[str, Any]]] = {

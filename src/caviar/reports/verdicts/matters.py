@@ -5,7 +5,7 @@ import numpy as np
 from caviar.reports.verdicts.base import Evidence, Verdict
 from caviar.space.hyperparameters import Choice, Hyperparameter
 
-NAME = "every hyperparameter matters"
+NAME = "hyperparameters that matter"
 EACH = 10
 FEWEST = 30
 SHUFFLES = 200

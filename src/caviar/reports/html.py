@@ -1,0 +1,79 @@
+"""The report: one file that opens offline, from file://, with plotly inside and no request to anywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from caviar.reports.data import clean, sweep_data
+from caviar.runs.files import write_atomic
+
+if TYPE_CHECKING:
+    from caviar.runs.load import Sweep
+
+FILE = "report.html"
+SCRIPTS = ["base.js", "sections.js", "table.js", "start.js"]
+_WORDS = {"warn": "Look at", "pass": "Fine", "unknown": "Not known"}
+
+
+def write_report(sweeps: Sequence[Sweep], path: Path) -> list[dict[str, Any]]:
+    """Write the report on one sweep or several to ``path``; returns what it shows of each."""
+    shown = [sweep_data(sweep) for sweep in sweeps]
+    write_atomic(path, page(shown))
+    return shown
+
+
+def page(sweeps: Sequence[dict[str, Any]]) -> str:
+    """The page that shows ``sweeps``, each as `sweep_data` gives it."""
+    part = files("caviar.reports") / "page"
+    parts = {
+        "title": escape(" · ".join(sweep["name"] for sweep in sweeps)),
+        "css": (part / "page.css").read_text(encoding="utf-8"),
+        "verdicts": "".join(_verdicts(sweep["verdicts"]) for sweep in sweeps),
+        "data": in_script(sweeps),
+        "plotly": (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8"),
+        "js": "\n".join((part / name).read_text(encoding="utf-8") for name in SCRIPTS),
+    }
+    text = (part / "page.html").read_text(encoding="utf-8")
+    # Split, not replaced: a run's text may hold the mark of another part.
+    pieces = text.split("{{")
+    filled = [pieces[0]]
+    for piece in pieces[1:]:
+        name, _, rest = piece.partition("}}")
+        filled += [parts[name], rest]
+    return "".join(filled)
+
+
+def in_script(value: Any) -> str:
+    """``value`` as JSON that cannot end the script element it stands in."""
+    text = json.dumps(clean(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate becomes ?
+
+
+def _verdicts(verdicts: Sequence[dict[str, Any]]) -> str:
+    warnings = [verdict for verdict in verdicts if verdict["status"] == "warn"]
+    rest = [verdict for verdict in verdicts if verdict["status"] != "warn"]
+    fine = sum(verdict["status"] == "pass" for verdict in rest)
+    shown = _list(warnings) if warnings else "<p>Nothing to warn of.</p>"
+    return (
+        f'<div class="of">{shown}<details><summary>{fine} fine, {len(rest) - fine} not known'
+        f"</summary>{_list(rest)}</details></div>"
+    )
+
+
+def _list(verdicts: Sequence[dict[str, Any]]) -> str:
+    lines = []
+    for verdict in verdicts:
+        command = verdict["next"]
+        told = f'<code class="next">{escape(command)}</code>' if command else ""
+        lines.append(
+            f'<li class="{verdict["status"]}"><b>{_WORDS[verdict["status"]]}: '
+            f"{escape(verdict['name'])}</b>{escape(verdict['sentence'])}{told}</li>"
+        )
+    return f'<ul class="verdicts">{"".join(lines)}</ul>'

@@ -1,0 +1,72 @@
+"""``caviar report``, as a process, and the report that a sweep ends with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from caviar.reports.at_end import report_at_end
+from tests.made_up import make_sweep
+
+
+def report(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "caviar.cli", "report", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_the_latest_sweep_is_reported_on_and_its_verdicts_are_told(tmp_path: Path):
+    folder = make_sweep(tmp_path / "outputs/sweeps/made", epochs=6)
+    done = report(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == f"report: {folder / 'report.html'}\n"
+    assert done.stdout.startswith("made: 8 trials\n  warn ")
+    assert "8 complete trials for 4 hyperparameters" in done.stdout
+    text = (folder / "report.html").read_text()
+    assert text.startswith("<!doctype html>")
+    assert text.rstrip().endswith("</html>")
+
+
+def test_several_sweeps_go_into_one_file(tmp_path: Path):
+    for name in ("wide", "narrow"):
+        make_sweep(tmp_path / "outputs/sweeps" / name)
+    done = report(tmp_path, "wide", "narrow", "-o", "both.html")
+    assert done.stderr == "report: both.html\n"
+    assert "<title>wide · narrow</title>" in (tmp_path / "both.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["widr"], "sweep=widr: none of the sweeps"),
+        (["wide", "-o", "no/such/report.html"], "output=no/such/report.html: there is no folder"),
+        (["wide", "-o", "outputs"], "output=outputs: that is a folder"),
+        (["--colour"], "--colour: no such option"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(tmp_path: Path, words: list[str], message: str):
+    make_sweep(tmp_path / "outputs/sweeps/wide", n_trials=1)
+    done = report(tmp_path, *words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_sweep_ends_with_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder = make_sweep(tmp_path / "made", epochs=6)
+    report_at_end(folder)
+    said = capsys.readouterr().out
+    assert said == f"report:          {folder / 'report.html'}\n"
+
+
+def test_a_report_that_fails_is_one_line_and_no_exception(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = make_sweep(tmp_path / "made")
+    (folder / "report.html").mkdir()
+    report_at_end(folder)
+    said = capsys.readouterr().out
+    assert said.startswith("no report: ")
+    assert said.count("\n") == 1

@@ -1,0 +1,335 @@
+"""The report's page in a real browser: no request, no console error, every section filled and usable."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import caviar
+from caviar.reports.data import sweep_data
+from caviar.reports.html import in_script, page, write_report
+from tests.made_up import make_sweep
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+SECTIONS = ["facts", "history", "curves", "parallel", "slices", "importance", "contour", "trials"]
+SECTIONS += ["failures", "timeline", "duplicates"]
+NASTY = "<script>alert(1)</script> \"quoted\" 'single' 中文 </script><b>bold</b> {{plotly}}"
+DEADLINE = 60_000
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium on this machine")
+    arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+    with sync_api.sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            str(tmp_path_factory.mktemp("profile")),
+            executable_path=chromium,
+            args=[*arguments, "--disable-background-networking"],
+            viewport={"width": 1200, "height": 900},
+        )
+        yield context
+        context.close()
+
+
+class Opened:
+    """A report in the browser, and what went wrong or out while it was open."""
+
+    def __init__(self, browser: Any, path: Path) -> None:
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        self.page = browser.new_page()
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on(
+            "console",
+            lambda said: self.errors.append(said.text) if said.type != "log" else None,
+        )
+        self.page.on("dialog", lambda dialog: self.errors.append("a script of a run was run"))
+        self.page.goto(path.as_uri())
+        self.ready()
+        self.path = path
+
+    def ready(self) -> None:
+        self.page.wait_for_selector("body[data-ready=true]", timeout=DEADLINE)
+
+    def draw_all(self) -> None:
+        self.page.evaluate("drawAll()")
+
+    def column(self, number: int) -> list[str]:
+        return self.page.locator(f"#trials tbody td:nth-child({number})").all_inner_texts()
+
+    def close(self) -> None:
+        outside = [url for url in self.requests if url != self.path.as_uri()]
+        self.page.close()
+        assert not outside
+        assert not self.errors
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def value(params: dict[str, Any]) -> float:
+        return 0.9 - 0.05 * (math.log10(params["optimizer.lr"]) + 2.5) ** 2
+
+    states = {3: "FAIL", 4: "PRUNED", 5: "RUNNING"}
+    folder = tmp_path_factory.mktemp("sweeps")
+    return make_sweep(folder / "made", value, 24, states=states, epochs=5)
+
+
+@pytest.fixture(scope="module")
+def one_page(browser: Any, sweep: Path) -> Iterator[Opened]:
+    write_report([caviar.load(sweep)], sweep / "report.html")
+    found = Opened(browser, sweep / "report.html")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def opened(one_page: Opened) -> Iterator[Opened]:
+    """The page as it is when it was just opened; loading it anew takes 2 s."""
+    one_page.page.set_viewport_size({"width": 1200, "height": 900})
+    one_page.page.evaluate(
+        "document.getElementById('trial').close(); scrollTo(0, 0);"
+        "order = { column: null, down: false }; setTheme('light', true)"
+    )
+    one_page.ready()
+    yield one_page
+    assert not one_page.errors
+
+
+def test_every_section_is_filled_from_trials_of_every_state(opened: Opened) -> None:
+    opened.draw_all()
+    for section in SECTIONS:
+        assert opened.page.inner_text(f"#{section} .body").strip(), section
+    for section in ("history", "curves", "parallel", "importance", "contour", "timeline"):
+        assert opened.page.locator(f"#{section} svg.main-svg").count(), section
+    assert opened.page.locator("#slices .plot svg.main-svg").count() >= 4
+    assert set(opened.column(2)) == {"COMPLETE", "FAIL", "PRUNED", "RUNNING"}
+    assert "21 complete trials for 4 hyper" in opened.page.inner_text("#verdicts")
+
+
+def test_a_figure_is_drawn_once_it_is_scrolled_to(opened: Opened) -> None:
+    assert opened.page.locator("#timeline svg.main-svg").count() == 0
+    opened.page.locator("#timeline").scroll_into_view_if_needed()
+    opened.page.wait_for_selector("#timeline svg.main-svg", timeout=DEADLINE)
+
+
+def test_a_reverse_log_axis_has_the_true_values_as_ticks(opened: Opened) -> None:
+    opened.draw_all()
+    plot = opened.page.locator("[aria-label='slice of optimizer.momentum']")
+    assert {"0.9", "0.97", "0.99"} <= set(plot.locator(".xtick").all_text_contents())
+
+
+def test_a_failed_trial_is_a_red_cross_on_each_slice(opened: Opened) -> None:
+    for plot in opened.page.locator("#slices .plot").all():
+        opened.page.evaluate("drawAll()")
+        failed = plot.evaluate("node => node.data.find((trace) => trace.name === 'failed')")
+        assert failed["marker"]["symbol"] == "x"
+        assert failed["customdata"] == [3]
+
+
+def test_the_table_sorts_both_ways_and_blanks_last(opened: Opened) -> None:
+    head = opened.page.locator("#trials th", has_text="val/acc")
+    for way in ("ascending", "descending"):
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == way
+        texts = opened.column(3)
+        values = [float(text) for text in texts if text]
+        assert values == sorted(values, reverse=way == "descending")
+        assert texts[-2:] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("state=FAIL", lambda t: t["state"] == "FAIL"),
+        ("lr<1e-2", lambda t: t["optimizer.lr"] < 1e-2),
+        ("relu trial>=10", lambda t: t["model.activation"] == "relu" and t.name >= 10),
+        ("nothing-like-it", lambda t: False),
+    ],
+)
+def test_the_search_finds_words_and_compares(
+    opened: Opened, sweep: Path, text: str, wanted: Any
+) -> None:
+    opened.page.fill("#search", text)
+    table = caviar.load(sweep).trials
+    assert [int(n) for n in opened.column(1)] == [n for n, row in table.iterrows() if wanted(row)]
+
+
+def test_a_trial_opens_by_keyboard_with_its_details_and_closes_with_escape(opened: Opened) -> None:
+    button = opened.page.get_by_role("button", name="open trial 3", exact=True)
+    button.focus()
+    opened.page.keyboard.press("Enter")
+    shown = opened.page.inner_text("#trial")
+    assert "Traceback (most recent call last)" in shown
+    assert "python -m project.train optimizer.lr=" in shown
+    assert "max_epochs: 5" in shown
+    opened.page.keyboard.press("Escape")
+    assert not opened.page.locator("#trial").is_visible()
+    opened.page.get_by_role("button", name="open trial 1", exact=True).click()
+    assert "best.ckpt" in opened.page.inner_text("#trial")
+
+
+def test_a_click_on_a_point_opens_its_trial(opened: Opened) -> None:
+    opened.draw_all()
+    point = opened.page.locator("#history .scatterlayer .trace").first.locator(".point").first
+    point.scroll_into_view_if_needed()
+    box = point.bounding_box()
+    opened.page.mouse.move(box["x"] + 3, box["y"] + 3)
+    opened.page.wait_for_selector("#history .hovertext", timeout=DEADLINE)
+    assert "optimizer.lr" in opened.page.locator("#history .hovertext").text_content()
+    opened.page.mouse.down()
+    opened.page.mouse.up()
+    opened.page.wait_for_selector("#trial[open]", timeout=DEADLINE)
+
+
+def test_the_theme_switches_and_the_figures_with_it(opened: Opened) -> None:
+    background = "getComputedStyle(document.body).backgroundColor"
+    ink = "document.querySelector('#history .plot').layout.font.color"
+    opened.draw_all()
+    before = opened.page.evaluate(background), opened.page.evaluate(ink)
+    opened.page.click("#theme")
+    opened.ready()
+    opened.draw_all()
+    after = opened.page.evaluate(background), opened.page.evaluate(ink)
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+    assert opened.page.inner_text("#theme") == "Light"
+
+
+def test_a_phone_needs_no_sideways_scrolling(opened: Opened) -> None:
+    opened.page.set_viewport_size({"width": 380, "height": 800})
+    opened.page.evaluate("fill()")
+    opened.ready()
+    opened.draw_all()
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 380
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(opened: Opened, theme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    if theme == "dark":
+        opened.page.click("#theme")
+        opened.ready()
+    opened.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    opened.draw_all()
+    found = axe.Axe().run(opened.page).response["violations"]
+    serious = [f for f in found if f["impact"] in ("serious", "critical")]
+    assert not serious, [(f["id"], f["nodes"][0]["html"][:200]) for f in serious]
+
+
+def test_what_a_run_says_is_shown_as_text(browser: Any, tmp_path: Path) -> None:
+    space = {"x": "choice('<b>fat</b>', '中文')", "lr": "tag(log, interval(1e-4, 1))"}
+    folder = make_sweep(
+        tmp_path / "made", lambda p: p["lr"], 12, space=space, metric="<img src=x onerror=alert(1)>"
+    )
+    for number in range(3):
+        path = folder / "trials" / f"{number:04}" / "result.json"
+        held = json.loads(path.read_text())
+        held |= {"state": "FAIL", "value": None, "error": NASTY}
+        path.write_text(json.dumps(held))
+        path.with_name("log.txt").write_text(NASTY)
+        path.with_name("config.yaml").write_text(
+            NASTY + "\n\udcff".encode("utf-8", "replace").decode()
+        )
+    write_report([caviar.load(folder)], tmp_path / "report.html")
+    opened = Opened(browser, tmp_path / "report.html")
+    opened.draw_all()
+    assert NASTY in opened.page.inner_text("#failures")
+    opened.page.get_by_role("button", name="open trial 1", exact=True).click()
+    assert opened.page.inner_text("#trial").count(NASTY) == 3
+    ticks = opened.page.locator("[aria-label='slice of x'] .xtick").all_text_contents()
+    assert ticks == ["<b>fat</b>", "中文"]
+    assert opened.page.locator("main img, main b:has-text('fat'), #trial b").count() == 0
+    opened.close()
+
+
+STRANGE: dict[str, dict[str, Any]] = {
+    "empty": {"n_trials": 0},
+    "one trial": {"n_trials": 1},
+    "all failed": {"states": dict.fromkeys(range(8), "FAIL")},
+    "nan": {"value": lambda p: math.nan},
+    "infinity": {"value": lambda p: math.inf if p["optimizer.lr"] > 1e-2 else 0.5},
+    "two objectives": {"value": lambda p: [0.1, 0.2], "direction": ["minimize", "maximize"]},
+    "no space": {"space": {}},
+    "all equal": {"value": lambda p: 0.5, "n_trials": 12},
+}
+
+
+@pytest.fixture(scope="module")
+def strange(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    """All strange sweeps in one page: each can be picked."""
+    folder = tmp_path_factory.mktemp("strange")
+    for name, more in STRANGE.items():
+        more = {"value": lambda p: p.get("optimizer.lr", 0.5), **more}
+        make_sweep(folder / name, **more)
+    sweeps = [caviar.load(folder / name) for name in STRANGE]
+    write_report(sweeps, folder / "report.html")
+    opened = Opened(browser, folder / "report.html")
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_strange_sweep_has_every_section_too(strange: Opened, name: str) -> None:
+    strange.page.select_option("#sweep", label=name)
+    strange.ready()
+    strange.draw_all()
+    for section in SECTIONS:
+        text = strange.page.inner_text(f"#{section} .body").strip()
+        assert text, section
+        assert "not drawn" not in text
+    assert not strange.errors
+
+
+def test_several_sweeps_are_compared_and_each_can_be_picked(
+    browser: Any, sweep: Path, tmp_path: Path
+) -> None:
+    other = make_sweep(tmp_path / "other", n_trials=6)
+    write_report([caviar.load(sweep), caviar.load(other)], tmp_path / "report.html")
+    opened = Opened(browser, tmp_path / "report.html")
+    opened.draw_all()
+    assert opened.page.locator("#compare .plot svg.main-svg").count() >= 2
+    names = opened.page.locator("#compare .plot").first.evaluate("n => n.data.map((t) => t.name)")
+    assert names == ["made", "other"]
+    opened.page.select_option("#sweep", label="other")
+    opened.ready()
+    assert len(opened.column(1)) == 6
+    assert opened.page.locator("#verdicts .of:visible").count() == 1
+    opened.close()
+
+
+def test_no_text_ends_the_script_element_it_stands_in() -> None:
+    text = in_script({"a": "</script><!--\u2028", "b": math.nan})
+    assert "<" not in text
+    assert json.loads(text) == {"a": "</script><!--\u2028", "b": "nan"}
+
+
+def test_a_thousand_trials_of_fifty_epochs_fit_the_budget(
+    browser: Any, sweep: Path, tmp_path: Path
+) -> None:
+    held = sweep_data(caviar.load(sweep))
+    first = held["trials"]
+    held["trials"] = [{**first[n % len(first)], "number": n} for n in range(1000)]
+    curve = {"y": [round(math.sin(epoch), 5) for epoch in range(50)], "x": None}
+    held["curves"] = {
+        name: {str(n): curve for n in range(1000)} for name in ("val/acc", "val/loss", "train/loss")
+    }
+    path = tmp_path / "report.html"
+    path.write_text(page([held]), encoding="utf-8")
+    assert path.stat().st_size <= 8e6
+    began = time.monotonic()
+    opened = Opened(browser, path)
+    # 3 s on a quiet machine of two cores; here others may run beside it.
+    assert time.monotonic() - began < 15
+    opened.close()
