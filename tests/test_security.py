@@ -54,8 +54,9 @@ def test_a_target_among_the_arguments_of_an_allowed_one_is_refused(tmp_path: Pat
     bad = {"_target_": "os.system", "_args_": ["true"]}
     with pytest.raises(UsageError, match=r"_target_=os\.system"):
         instantiate({"_target_": "torch.nn.Linear", "in_features": 1, "out_features": bad})
-    with pytest.raises(UsageError, match=r"_target_=os\.system"):
-        instantiate({"_target_": "torch.nn.Linear"}, in_features=1, out_features=bad)
+    for hidden in (bad, OmegaConf.create(bad), [OmegaConf.create({"a": bad})]):
+        with pytest.raises(UsageError, match=r"_target_=os\.system"):
+            instantiate({"_target_": "torch.nn.Linear"}, in_features=1, out_features=hidden)
 
 
 def test_an_interpolation_does_not_hide_a_target():
@@ -123,8 +124,21 @@ def test_a_sweep_refuses_forbidden_parts_before_anything_starts(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    "target", ["security.allow", "runs.files.write_atomic", "executors.worker.load_task"]
+    "target",
+    [
+        "caviar.security.allow",
+        "caviar.runs.files.write_atomic",
+        "caviar.executors.worker.load_task",
+        "lightning.pytorch.core.saving._load_from_checkpoint",
+        "lightning.pytorch.LightningModule.load_from_checkpoint",
+        "project.classifier.Classifier.load_from_checkpoint",
+        "optuna.load_study",
+    ],
 )
-def test_the_functions_of_caviar_itself_are_no_targets(target):
+def test_of_a_library_only_classes_are_targets(target):
     with pytest.raises(UsageError, match="only classes are"):
-        instantiate({"_target_": f"caviar.{target}", "_args_": [[]]})
+        instantiate({"_target_": target, "_args_": [[]]})
+
+
+def test_a_function_of_the_project_is_a_target():
+    check_target("project.callbacks.progress_bar.progress_bar")

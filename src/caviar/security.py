@@ -12,16 +12,18 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from caviar.errors import UsageError, usage_error
 
-ALLOWED = [
-    "project.",
+CLASSES_ONLY = (
     "caviar.",
     "torch.nn.",
     "torch.optim.",
     "lightning.pytorch.",
     "torchmetrics.",
     "optuna.",
-]
+)
+"""Prefixes under which only classes may be a target: a function of caviar writes files and widens the
+list below, one of Lightning reads a pickle (``load_from_checkpoint``), and configs name classes."""
 
+ALLOWED = ["project.", *CLASSES_ONLY]
 
 _PREFIX = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.")
 
@@ -66,8 +68,6 @@ def instantiate(config: Any, *args: Any, **kwargs: Any) -> Any:
 
 def check_targets(config: Any) -> None:
     """Raise UsageError unless every ``_target_`` in ``config``, at any depth, is allowed."""
-    if isinstance(config, DictConfig | ListConfig):
-        config = OmegaConf.to_container(config, resolve=True)
     for target in _targets(config):
         check_target(target)
 
@@ -90,12 +90,14 @@ def check_target(target: Any, import_it: bool = True) -> None:
     home = getattr(found, "__module__", None)
     if not isinstance(home, str) or not _allowed(f"{home}."):
         raise _refused(target)
-    if home.startswith("caviar.") and not isinstance(found, type):
-        # caviar's own functions write files, run scripts and widen this list; configs name its classes.
-        raise usage_error("_target_", target, "not allowed: of caviar, only classes are")
+    if f"{home}.".startswith(CLASSES_ONLY) and not isinstance(found, type):
+        package = target.partition(".")[0]
+        raise usage_error("_target_", target, f"not allowed: of {package}, only classes are")
 
 
 def _targets(node: Any) -> Iterator[Any]:
+    if isinstance(node, DictConfig | ListConfig):
+        node = OmegaConf.to_container(node, resolve=True)
     if isinstance(node, dict):
         if "_target_" in node:
             yield node["_target_"]

@@ -4,12 +4,19 @@ import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from caviar import UsageError
 from caviar.runs.folder import CONFIG, Result
 from project.classifier import Classifier
 from project.data.preprocessing import Preprocessing
+
+_UNREADABLE = (
+    *(RuntimeError, KeyError, TypeError, ValueError, AttributeError, EOFError),
+    *(pickle.UnpicklingError, InstantiationException),
+)
+"""What Lightning, torch and Hydra raise at a checkpoint that is damaged, or that asks for too much."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ def _module(folder: Path, result: Result) -> Classifier:
         module = Classifier.load_from_checkpoint(path, map_location="cpu", weights_only=True)
     except UsageError:
         raise
-    except (RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except _UNREADABLE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UsageError(f"run={folder}: {result.checkpoint} is not readable ({reason})") from None
     return module.eval()

@@ -161,16 +161,40 @@ def test_no_gpu_is_ever_shared_beyond_its_declared_share(monkeypatch, gpus, shar
         (["workers=3"], "workers=3: only 2 fit on 2 GPUs"),
         (["devices=[7]"], "devices=7: no such GPU is visible (one of: 0, 1)"),
         (["threads=0"], "threads=0: must be at least 1"),
+        (["+worker=2"], "executor.worker=2: no such setting; did you mean workers?"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_starts(app: App, overrides, words):
     done = app.sweep(
-        *(f"hydra.sweeper.executor.{override}" for override in overrides),
+        *(
+            f"{'+' * override.startswith('+')}hydra.sweeper.executor.{override.lstrip('+')}"
+            for override in overrides
+        ),
         env={"CUDA_VISIBLE_DEVICES": "0,1"},
     )
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert words in done.err
     assert not (app.folder / "sweep").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("threads", 1.5, "must be a whole number"),
+        ("workers", "two", "must be a whole number"),
+        ("workers", True, "must be a whole number"),
+        ("gpus_per_trial", "half", "must be 0, 1/n or a whole number"),
+        ("gpus_per_trial", float("inf"), "must be 0, 1/n or a whole number"),
+        ("gpus_per_trial", float("nan"), "must be 0, 1/n or a whole number"),
+        ("gpus_per_trial", 1e-9, "must be at least 1/1000"),
+        ("devices", 0, r"must be a list, as in \[0,1\]"),
+        ("devices", "0,1", r"must be a list, as in \[0,1\]"),
+    ],
+)
+def test_a_setting_of_another_kind_is_refused(monkeypatch, name, value, words):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with pytest.raises(UsageError, match=rf"executor\.{name}={value}: {words}"):
+        plan(**{"workers": None, name: value})
 
 
 def test_a_gpu_that_is_asked_for_and_not_there_is_told(app: App):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from typing import Any
 
 import pytest
 
+from caviar.errors import UsageError
 from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import alive, read_status
-from caviar.panda.replay import compare
+from caviar.panda.replay import compare, replay
 from caviar.runs.folder import Result
 from tests.waiting import until
 
@@ -78,7 +80,12 @@ def begin(root: Path, *overrides: str) -> Training:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    training = Training(root / "outputs" / "runs" / "cub", process)
+    return Training(root / "outputs" / "runs" / "cub", process)
+
+
+def under_way(training: Training) -> Training:
+    """Wait until it trains."""
+    process = training.process
     until(lambda: training.epochs >= 2 or process.poll() is not None, "two epochs")
     assert process.poll() is None, process.stdout and process.stdout.read()
     return training
@@ -87,7 +94,7 @@ def begin(root: Path, *overrides: str) -> Training:
 @pytest.fixture
 def training(tmp_path: Path) -> Iterator[Training]:
     """A training without an end, and with dropout."""
-    begun = begin(tmp_path, DROPOUT, "trainer.max_epochs=100000")
+    begun = under_way(begin(tmp_path, DROPOUT, "trainer.max_epochs=100000"))
     yield begun
     begun.process.kill()
     begun.process.communicate()
@@ -199,7 +206,7 @@ def test_a_request_that_the_run_never_came_to_is_taken_back(training: Training) 
 
 
 def test_fewer_epochs_end_a_run_and_a_schedule_is_not_stretched(tmp_path: Path) -> None:
-    training = begin(tmp_path, "scheduler=cosine", "trainer.max_epochs=5000")
+    training = under_way(begin(tmp_path, "scheduler=cosine", "trainer.max_epochs=5000"))
     try:
         training.must("pause")
         wanted = training.status["epoch"] + 5
@@ -223,3 +230,33 @@ def test_a_run_that_is_not_watched_is_told_so(tmp_path: Path) -> None:
         done = training.caviar(*words)
         assert (done.status, done.out) == (2, "")
         assert "not a watched run (train it with panda=true)" in done.err
+
+
+def test_a_replay_does_what_the_run_did_and_nothing_that_its_folder_slips_in(
+    tmp_path: Path,
+) -> None:
+    training = begin(tmp_path, "trainer.max_epochs=3")
+    training.process.communicate(timeout=60)
+    assert training.process.returncode == 0
+    run = training.folder
+    config = (run / "config.yaml").read_text()
+    bare = config.replace("allow: []\n", "")
+    for text, told in {
+        "hydra: {callbacks: {a: {_target_: os.system}}}": "it has a hydra node",
+        "defaults: [_self_]": "it has a defaults node",
+        "allow: [pandas.]": "allow=pandas.: the run's config asks for it; --allow pandas. trusts",
+        "allow: [": "not readable as YAML",
+        "allow: ${name}": "allow=${name}: the run's config asks for it",
+    }.items():
+        (run / "config.yaml").write_text(f"{bare}{text}\n")
+        with pytest.raises(UsageError, match=re.escape(told)):
+            replay(run)
+    (run / "config.yaml").write_text(config)
+
+    witness = tmp_path / "witness"
+    (run / "project").mkdir()
+    (run / "project" / "__init__.py").write_text(f"open({str(witness)!r}, 'w')\n")
+    status = run / "panda" / "status.json"
+    status.write_text(json.dumps({**training.status, "cwd": str(run)}))
+    assert "identical, bit for bit" in training.must("replay", "--allow", "mypackage.")
+    assert not witness.exists()

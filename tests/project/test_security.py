@@ -1,6 +1,7 @@
 """What a run's config, its checkpoint or its folder may not make us do."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,8 +60,46 @@ def test_a_checkpoint_that_names_another_class_to_instantiate_does_not_get_it(tr
     # CVE-2024-5452's neighbour: Lightning calls the function that `_instantiator` names.
     run = train(*short)
     bad_checkpoint(run.best, lambda h: h.update({"_instantiator": "os.system"}))
-    with pytest.raises((UsageError, TypeError, ValueError)):
+    with pytest.raises(UsageError, match=r"not readable \(The instantiator 'os\.system'"):
         open_run(run.folder)
+
+
+class Touch:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        "project.classifier.Classifier.load_from_checkpoint",
+        "lightning.pytorch.LightningModule.load_from_checkpoint",
+        "lightning.pytorch.core.saving._load_from_checkpoint",
+    ],
+)
+def test_a_checkpoint_cannot_have_a_second_one_unpickled(train, short, tmp_path, loader):
+    run = train(*short)
+    witness, second = tmp_path / "witness", run.folder / "second.ckpt"
+    torch.save({"state_dict": {}, "more": Touch(witness)}, second)
+    network = {"_target_": loader, "checkpoint_path": str(second), "weights_only": False}
+    bad_checkpoint(run.best, lambda h: h.update({"network": network}))
+    with pytest.raises(UsageError, match="only classes are"):
+        open_run(run.folder)
+    assert not witness.exists()
+
+
+def test_a_checkpoint_that_asks_for_nonsense_is_told_in_one_line(train, short):
+    run = train(*short)
+    network = {"_target_": "torch.nn.Linear", "no_such": 1, "num_classes": 2}
+    bad_checkpoint(run.best, lambda h: h.update({"network": network}))
+    with pytest.raises(UsageError, match="not readable") as told:
+        open_run(run.folder)
+    assert "\n" not in str(told.value)
 
 
 def test_a_checkpoint_with_a_pickled_object_is_refused(train, short):

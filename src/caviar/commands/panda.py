@@ -9,6 +9,11 @@ import typer
 Run = Annotated[str, typer.Argument(help="The run: its name, folder, or latest.")]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the run to say it is done.")]
 
+Trusted = Annotated[
+    list[str] | None,
+    typer.Option(help="A prefix that the run's config may allow for _target_, as in mypackage."),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to ``app``."""
@@ -64,12 +69,12 @@ def pause(run: Run, wait: Wait = 30.0) -> None:
     print(steer.request(run, "pause", wait))
 
 
-def replay(run: Run) -> None:
+def replay(run: Run, allow: Trusted = None) -> None:
     """Example: caviar replay latest"""
     from caviar.panda.replay import replay as again
     from caviar.runs.find import find_run
 
-    folder, edits, compared = again(find_run(run))
+    folder, edits, compared = again(find_run(run), allow or ())
     if compared.difference:
         print(f"{folder}: {edits} edits made again; {compared.difference}")
         raise typer.Exit(1)

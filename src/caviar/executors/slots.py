@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caviar.errors import usage_error
+
+_SHARE = "must be 0, 1/n or a whole number"
+_TENANTS = 1000  # more processes than this no GPU can hold
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,9 @@ def plan(
         UsageError: more workers than fit, a share that is neither 1/n nor whole, or GPUs that are
             not there.
     """
-    for name, value in (("workers", workers), ("threads", threads)):
-        if value is not None and value < 1:
-            raise usage_error(f"executor.{name}", value, "must be at least 1")
+    _check_numbers(workers, gpus_per_trial, threads)
+    if devices is not None and (isinstance(devices, str) or not isinstance(devices, Sequence)):
+        raise usage_error("executor.devices", devices, "must be a list, as in [0,1]")
     gpus = [] if gpus_per_trial == 0 else _chosen(devices)
     if gpus_per_trial and not gpus:
         raise usage_error("executor.gpus_per_trial", gpus_per_trial, "no GPU is visible here", [0])
@@ -104,6 +108,22 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _check_numbers(workers: object, gpus_per_trial: object, threads: object) -> None:
+    for name, value in (("workers", workers), ("threads", threads)):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise usage_error(f"executor.{name}", value, "must be a whole number")
+        if value < 1:
+            raise usage_error(f"executor.{name}", value, "must be at least 1")
+    if gpus_per_trial is not None and (
+        isinstance(gpus_per_trial, bool)
+        or not isinstance(gpus_per_trial, int | float)
+        or not math.isfinite(gpus_per_trial)
+    ):
+        raise usage_error("executor.gpus_per_trial", gpus_per_trial, _SHARE)
+
+
 def _chosen(devices: Sequence[object] | None) -> list[str]:
     """The GPUs to use: all that are visible, or those named."""
     visible = visible_gpus()
@@ -119,13 +139,17 @@ def _chosen(devices: Sequence[object] | None) -> list[str]:
 def _gpu_shares(gpus: list[str], per_trial: float) -> list[str]:
     if 0 < per_trial < 1:
         tenants = round(1 / per_trial)
+        if tenants > _TENANTS:
+            raise usage_error(
+                "executor.gpus_per_trial", per_trial, f"must be at least 1/{_TENANTS}"
+            )
         if abs(1 / per_trial - tenants) > 1e-6 * tenants:
             raise usage_error("executor.gpus_per_trial", per_trial, "a fraction must be 1/n")
         # Round robin, so that with fewer workers than shares every GPU has some.
         return [gpu for _ in range(tenants) for gpu in gpus]
     whole = int(per_trial)
     if whole != per_trial or whole < 1:
-        raise usage_error("executor.gpus_per_trial", per_trial, "must be 0, 1/n or a whole number")
+        raise usage_error("executor.gpus_per_trial", per_trial, _SHARE)
     if whole > len(gpus):
         raise usage_error("executor.gpus_per_trial", whole, f"there are only {len(gpus)} GPUs")
     return [

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import get_method
+from hydra.utils import get_method, get_object
 from omegaconf import DictConfig, OmegaConf
 
 from caviar.configs import keys_of
@@ -244,6 +244,13 @@ def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
         "options": settings.fused,
         "trials": settings.n_trials,
     }
+    check_target(target)
+    known = [
+        name for name in inspect.signature(get_object(str(target))).parameters if name != "engine"
+    ]
+    for key, value in settings.executor.items():
+        if not str(key).startswith("_") and key not in known:
+            raise usage_error(f"executor.{key}", value, "no such setting", known, like=str(key))
     return instantiate(settings.executor, engine=engine)
 
 
