@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from caviar.errors import UsageError, usage_error
 from caviar.space.hyperparameters import Hyperparameter
 from caviar.space.space import Space
+from caviar.sweep.samplers import IndependentSampler
 from caviar.sweep.zoom import Tried, Zoom, zoom
 
 
-class CoarseToFineSampler(BaseSampler):
+class CoarseToFineSampler(IndependentSampler):
     """Shares the budget out to stages; each draws from the space that the trials so far zoom in to.
 
     A stage begins with the trials that have ended by then: it waits for no lane. It never leaves the
@@ -45,16 +45,6 @@ class CoarseToFineSampler(BaseSampler):
         """Take in the space before the first trial."""
         self._space = space
         self._now: dict[str, Hyperparameter] = {h.study_name: h for h in space.hyperparameters}
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return {}
 
     def sample_independent(
         self,

@@ -20,7 +20,21 @@ from caviar.space.grid import combinations
 from caviar.space.space import Space
 
 
-class PlacedSampler(BaseSampler):
+class IndependentSampler(BaseSampler):
+    """A sampler that draws each hyperparameter by itself: in Optuna's words, never relatively."""
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return {}
+
+
+class PlacedSampler(IndependentSampler):
     """A sampler that proposes by place: the how-manieth trial this is, counting no retries.
 
     Attributes:
@@ -37,16 +51,6 @@ class PlacedSampler(BaseSampler):
     @abstractmethod
     def propose(self, name: str) -> Any:
         """The study's value for the hyperparameter that the study calls ``name``, at `place`."""
-
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return {}
 
     def sample_independent(
         self,
