@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,11 @@ def log_line(name: str, message: str) -> str:
     return f"[{time}][{name}][INFO] {message}\n"
 
 
+@cache
+def _lightning() -> str:
+    return version("lightning")  # reads the package's metadata: a millisecond
+
+
 def lightning_checkpoint(
     weights: Mapping[str, Tensor],
     prefix: str,
@@ -176,7 +182,7 @@ def lightning_checkpoint(
     return {
         "epoch": epoch,
         "global_step": step,
-        "pytorch-lightning_version": version("lightning"),
+        "pytorch-lightning_version": _lightning(),
         "state_dict": {f"{prefix}{name}": tensor for name, tensor in weights.items()},
         "loops": {},
         "hparams_name": "kwargs",
