@@ -260,13 +260,12 @@ def parts(quick: bool) -> dict[str, float]:
         ("files, beside", files.RunFolder, "begin"),
         ("files, beside", files.RunFolder, "rows"),
         ("files, beside", files.RunFolder, "end"),
-        ("files, beside", files.RunFolder, "log"),
         ("files, beside", files.RunFolder, "checkpoint"),
     ]
     with timed(watched, times):
         inbox = Jobs(jobs)
         start = time.perf_counter()
-        engine.Fused(task, recipe).serve(inbox, lambda event: None)
+        engine.Fused(task, recipe).serve(inbox, lambda *events: None)
         times["all"] = time.perf_counter() - start
     print(f"\none worker, {count} trials, ms a trial:")
     for name, seconds in times.items():

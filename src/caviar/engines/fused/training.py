@@ -241,7 +241,7 @@ class Training:
         """What it takes, beside its lane's tensors, to go on with it later."""
         return {
             "epoch": self.epoch,
-            "rows": self.rows,
+            "rows": list(self.rows),
             "score": self.score,
             "best_epoch": self.best_epoch,
             "best_metrics": self.best_metrics,
