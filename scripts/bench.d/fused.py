@@ -151,8 +151,8 @@ def step_row(overrides: list[str], batch: int, peak: float, name: str) -> dict[s
     lanes, lane = min(lane_steps.items(), key=lambda pair: pair[1])
     chosen = choose(training, None, "cpu").lanes
     by_auto = solo if not chosen else lane_steps.get(chosen, lane)
-    numbers = sum(p.numel() for p in training.network.parameters() if p.ndim > 1)
-    first = next(p.numel() for p in training.network.parameters() if p.ndim > 1)
+    numbers = sum(p.numel() for p in training.weights.values() if p.ndim > 1)
+    first = next(p.numel() for p in training.weights.values() if p.ndim > 1)
     # Forward and the weights' gradients for all layers, the inputs' gradients for all but the first.
     flops = 2 * batch * (3 * numbers - first)
     return {
