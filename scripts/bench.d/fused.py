@@ -142,8 +142,8 @@ def step_row(overrides: list[str], batch: int, peak: float, name: str) -> dict[s
     chosen = choose(training, None, "cpu")
     lane = min(by_torch, by_loop)
     by_auto = solo if not chosen.lanes else by_loop if chosen.native else by_torch
-    numbers = sum(p.numel() for p in training.network.parameters() if p.ndim > 1)
-    first = next(p.numel() for p in training.network.parameters() if p.ndim > 1)
+    numbers = sum(p.numel() for p in training.weights.values() if p.ndim > 1)
+    first = next(p.numel() for p in training.weights.values() if p.ndim > 1)
     # Forward and the weights' gradients for all layers, the inputs' gradients for all but the first.
     flops = 2 * batch * (3 * numbers - first)
     return {
@@ -268,13 +268,12 @@ def parts(quick: bool) -> dict[str, float]:
         ("files, beside", files.RunFolder, "begin"),
         ("files, beside", files.RunFolder, "rows"),
         ("files, beside", files.RunFolder, "end"),
-        ("files, beside", files.RunFolder, "log"),
         ("files, beside", files.RunFolder, "checkpoint"),
     ]
     with timed(watched, times):
         inbox = Jobs(jobs)
         start = time.process_time()
-        engine.Fused(task, recipe).serve(inbox, lambda event: None)
+        engine.Fused(task, recipe).serve(inbox, lambda *events: None)
         times["all"] = time.process_time() - start
     compiled = compiling()
     print(f"\none worker, {count} trials, ms of the processor's time a trial:")

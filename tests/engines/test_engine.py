@@ -43,9 +43,10 @@ class Memory:
     def pruned(self, number: int) -> bool:
         return number in self.unwanted
 
-    def send(self, event: Event) -> None:
-        self.sent.append(event)
-        self.when(event)
+    def send(self, *events: Event) -> None:
+        for event in events:
+            self.sent.append(event)
+            self.when(event)
 
     def of(self, kind: type) -> list[Any]:
         return [event for event in self.sent if isinstance(event, kind)]
@@ -157,7 +158,7 @@ def test_every_job_starts_reports_each_epoch_and_ends_once_on_lanes_refilled(job
         steps = [report.step for report in inbox.of(Reported) if report.number == number]
         assert steps == list(range(one["trainer.max_epochs"]))
     # The very last trials leave some lanes free for a few ticks, before the stack shrinks.
-    assert engine.busy_lane_ticks / engine.lane_ticks >= 0.9
+    assert engine.occupancy.busy / engine.occupancy.lanes >= 0.9
 
 
 def test_other_architectures_make_stacks_of_their_own(jobs: Jobs) -> None:
