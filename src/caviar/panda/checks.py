@@ -160,14 +160,15 @@ def _regularise(remedies: Remedies) -> str:
 @check("underfitting")
 def underfitting(history: History, remedies: Remedies) -> tuple[str, str] | None:
     """After many epochs the training loss is hardly below its start, and hardly falls."""
-    losses = history.losses("train_loss")
-    start = _start(history)
-    if len(losses) < PATIENCE or losses[-1] < 0.7 * start:
+    losses, start, half = history.losses("train_loss"), _start(history), PATIENCE // 2
+    if len(losses) < PATIENCE:
         return None
-    if losses[-1] < 0.95 * losses[-PATIENCE // 2 - 1] or losses[-1] > 1.2 * start:
+    before, now = median(losses[-PATIENCE:-half]), median(losses[-half:])
+    if not 0.7 * start <= now <= 1.2 * start or now < 0.95 * before:
         return None
     return (
-        f"after {len(losses)} epochs the training loss is {losses[-1]:.4g}, from {start:.4g}",
+        f"after {history.epochs[-1].epoch + 1} epochs the training loss is {now:.4g}, "
+        f"from {start:.4g}",
         _fit(history, remedies),
     )
 
@@ -210,12 +211,14 @@ def gradient_exploding(history: History, remedies: Remedies) -> tuple[str, str] 
 @check("gradient_vanishing")
 def gradient_vanishing(history: History, remedies: Remedies) -> tuple[str, str] | None:
     """The gradient is next to nothing, or fades a thousandfold between the last layer and the first."""
-    last, losses = history.epochs[-1], history.losses("train_loss")
-    if last.grad_norm is None or (losses and losses[-1] < FITTED * _start(history)):
+    losses, looks = history.losses("train_loss"), history.looks("gradients")
+    if len(looks) < 2 or not history.epochs[-1].gradients:
         return None
-    first, final = _ends(last.gradients)
-    if last.grad_norm < 1e-6:
-        sentence = f"the gradient's norm is {last.grad_norm:.3g}"
+    if losses and losses[-1] < FITTED * _start(history):
+        return None
+    first, final = max(map(_ends, looks[-2:]), key=lambda ends: ends[0][1])
+    if max(max(look.values()) for look in looks[-2:]) < 1e-6:
+        sentence = f"no layer's gradient has a norm above {max(looks[-1].values()):.3g}"
     elif first[1] < 1e-3 * final[1]:
         sentence = (
             f"the gradient fades from {final[1]:.2g} at {final[0]} to {first[1]:.2g} at {first[0]}"
@@ -227,6 +230,7 @@ def gradient_vanishing(history: History, remedies: Remedies) -> tuple[str, str] 
 
 
 def _ends(gradients: dict[str, float]) -> tuple[tuple[str, float], tuple[str, float]]:
+    """The first and the last layer, with their gradients' norms."""
     layers = list(gradients.items())
     return (layers[0], layers[-1]) if layers else (("", 0.0), ("", 0.0))
 
