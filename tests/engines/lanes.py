@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -43,8 +44,13 @@ def composed(folder: Path, *overrides: str) -> DictConfig:
         return compose("train", overrides=[f"dir='{folder}'", f"outputs='{folder}'", *overrides])
 
 
-def by_solo(folder: Path, *overrides: str) -> Result:
-    folder.mkdir(parents=True)
+@cache
+def by_solo(*overrides: str) -> Result:
+    with TemporaryDirectory() as folder:
+        return _by_solo(Path(folder), *overrides)
+
+
+def _by_solo(folder: Path, *overrides: str) -> Result:
     config = composed(folder, *TINY, *overrides)
     experiment = build(config)
     with activate(ActiveRun(folder)) as run:
@@ -78,10 +84,17 @@ def training(*overrides: str, **values: Any) -> Training:
 
 
 def on_a_lane(
-    one: Training, strangers: list[Training], lane: int = 3, lanes: int = 8, tick: int = 0
+    one: Training,
+    strangers: list[Training],
+    lane: int = 3,
+    lanes: int = 8,
+    tick: int = 0,
+    native: bool = False,
 ) -> Result:
     """Train ``one`` on a lane, admitted at a tick, while strangers come and go on the others."""
     stack = Stack([one, *strangers], lanes)
+    if native:
+        assert stack.go_native() is None
     waiting = list(strangers)
     done: Result | None = None
     while done is None:

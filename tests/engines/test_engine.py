@@ -243,22 +243,24 @@ def test_a_folder_that_cannot_be_written_fails_its_trial_alone(jobs: Jobs, tmp_p
     assert "FileExistsError" in ends[1].error
 
 
+@pytest.mark.parametrize(("what", "compile", "every"), [("_step", False, 8), ("_steps", None, 2)])
 def test_out_of_memory_halves_the_lanes_and_loses_no_trial(
-    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    what: str, compile: bool | None, every: int, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = rates(8, **{"trainer.max_epochs": 3})
-    undisturbed = serve(jobs(values, to="undisturbed"), lanes=8).ends()
-    step = Stack._step
+    undisturbed = serve(jobs(values, to="undisturbed"), lanes=8, compile=compile).ends()
+    step = getattr(Stack, what)
     calls = []
 
     def hungry(self: Stack, *arguments: Any) -> Any:
         calls.append(self.lanes)
-        if self.lanes > 2 and len(calls) % 8 == 0:
+        done = step(self, *arguments)
+        if self.lanes > 2 and len(calls) % every == 0:
             raise torch.OutOfMemoryError("the device is full")
-        return step(self, *arguments)
+        return done
 
-    monkeypatch.setattr(Stack, "_step", hungry)
-    engine = fused(lanes=8)
+    monkeypatch.setattr(Stack, what, hungry)
+    engine = fused(lanes=8, compile=compile)
     inbox = serve(jobs(values), engine)
     assert engine._most == 2
     assert inbox.of(Ready)[-1].lanes < 8
@@ -273,7 +275,7 @@ def test_what_does_not_fit_on_one_lane_fails(jobs: Jobs, monkeypatch: pytest.Mon
     def full(*_: Any) -> Any:
         raise torch.OutOfMemoryError("the device is full")
 
-    monkeypatch.setattr(Stack, "_step", full)
+    monkeypatch.setattr(Stack, "_steps", full)
     ends = serve(jobs(rates(3))).ends()
     assert len(ends) == 3
     assert all("OutOfMemoryError" in end.error for end in ends.values())  # type: ignore[union-attr]

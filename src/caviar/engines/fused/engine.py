@@ -75,6 +75,7 @@ class _Group:
     waiting: list[_Run] = field(default_factory=list)
     runs: dict[int, _Run] = field(default_factory=dict)
     most: int = MOST
+    native: bool = False
     seconds: float = 0.0
     ticked: float = field(default_factory=time.monotonic)
     small_for: int = 0
@@ -96,9 +97,10 @@ class Fused:
         lanes: trials in a stack at most, halved when memory runs out; None: as many as pay.
         auto: find out for each kind of trial whether lanes pay at all, and run it by solo if not.
         keep: how many trials, the best of this worker, keep their checkpoint; None for all.
-        compile: compile the steps of full stacks: at once, never, or (None) once a stack has taken
-            longer than compiling would. It saves about a quarter of the time on a CPU, takes 10 to
-            60 seconds for a kind of trial, and changes results by rounding.
+        compile: on a CPU, train the lanes by the loop in C++ (see `native`), which takes a third of
+            the time. Where that does not know the network, and on a GPU, compile the steps of full
+            stacks by torch: at once, or (None) once a stack has taken longer than the 10 to 60
+            seconds that it takes. False: neither. Either changes results by rounding.
         share: jobs that it takes at once at most: more would leave other workers without.
 
     Attributes:
@@ -213,11 +215,12 @@ class Fused:
         """The group that a training belongs to."""
         group = self._groups.get(training.key)
         if group is None:
-            most = self._most
+            most, native = self._most, self._compile is not False
             if self._auto or self._given is None:
-                choice = choose(training, self._given, self._device)
+                choice = choose(training, self._given, self._device, native)
                 most = choice.lanes if self._auto else choice.lanes or self._most
-            group = self._groups[training.key] = _Group(most=most)
+                native = choice.native
+            group = self._groups[training.key] = _Group(most=most, native=native)
             self._announce()
         return group
 
@@ -268,7 +271,7 @@ class Fused:
 
     def _compiles(self, group: _Group, stack: Stack) -> bool:
         # Full stacks alone: each other size would have to be compiled anew.
-        if self._compile is False or stack.lanes < min(group.most, self._most):
+        if stack.native or self._compile is False or stack.lanes < min(group.most, self._most):
             return False
         paid_off = bool(self._compile) or group.seconds > _COMPILED_AFTER
         return paid_off and can_compile(self._device)
@@ -284,6 +287,9 @@ class Fused:
         if stack is None or not group.runs:
             if stack is None or wanted > stack.lanes or not all(map(stack.holds, coming)):
                 stack = Stack(coming, wanted, self._device)
+                if group.native and (why := stack.go_native()):
+                    log.info("by torch, not by the loop in C++: %s", why)
+                    group.native = False
         elif wanted > stack.lanes or not all(map(stack.holds, coming)):
             stack = self._resized(group, stack, max(wanted, stack.lanes), coming)
         elif group.small_for > 2 and len(group.runs) <= wanted:
