@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 POINTS = 200_000
 """Numbers of learning curves that a page holds, of all metrics together: about 1.6 MB."""
-LOG_TAIL = 3000
+FEW = 12
+"""Values of a range that are each a tick of its axis."""
+LOG_TAIL = 8000
 """Characters of the log of a failed trial; of the others, and of all where there are many, fewer."""
 
 
@@ -78,7 +80,8 @@ def _described(h: Any) -> dict[str, Any]:
     if isinstance(h, Interval):
         return {**found, "scale": h.scale.name, "low": h.low, "high": h.high}
     assert isinstance(h, Range)
-    return {**found, "low": h.values[0], "high": h.values[-1]}
+    few = {"values": list(h.values)} if len(h.values) <= FEW else {}
+    return {**found, **few, "low": h.values[0], "high": h.values[-1]}
 
 
 def _label(value: Any) -> str:
@@ -102,7 +105,7 @@ def _trial(sweep: Sweep, run: Run, count: int, lines: dict[str, int]) -> dict[st
         name: _label(value) if isinstance(space.get(name), Choice) else value
         for name, value in result.params.items()
     }
-    kept = LOG_TAIL if result.state == "FAIL" else LOG_TAIL // 3
+    kept = LOG_TAIL if result.state == "FAIL" else LOG_TAIL // 8
     checkpoint = run.checkpoint
     folder, edits = from_here(run.folder), _edits(run.folder)
     config = _text(run.folder / names.CONFIG)

@@ -22,6 +22,7 @@ function plain(text) {
 function isNumber(value) { return typeof value === "number" && Number.isFinite(value); }
 function short(value) {
   if (!isNumber(value)) return value === null || value === undefined ? "" : String(value);
+  if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(3).replace(/\.?0+e/, "e");
   return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
 }
 function scoreOf(trial) { return trial.values[0]; }
@@ -69,6 +70,7 @@ function ends(h) { return h.scale === "choice" ? [-0.5, h.options.length - 0.5] 
 function ticks(h) {
   if (h.scale === "choice") return h.options.map((option, i) => [i, option]);
   const [low, high] = ends(h);
+  if (h.values) return h.values.map((value) => [value, String(value)]);
   if (h.scale === "linear") return null;
   const found = [];
   const fine = high - low < 1.2 ? [1, 2, 3, 5, 7] : high - low < 3 ? [1, 3] : [1];
@@ -77,14 +79,15 @@ function ticks(h) {
       const size = digit * 10 ** (h.scale === "log" ? decade : -decade);
       const value = h.scale === "log" ? Number(size.toPrecision(4)) : Number((1 - size).toPrecision(12));
       const at = onScale(h, value);
-      if (at !== null && at >= low - 1e-9 && at <= high + 1e-9) found.push([at, String(value)]);
+      if (at !== null && at >= low - 1e-9 && at <= high + 1e-9) found.push([at, value < 1e-3 ? short(value) : String(value)]);
     }
   }
   return found.length > 1 ? found : [[low, short(h.low)], [high, short(h.high)]];
 }
+function stepOf(h) { return h.values && h.values.length > 1 ? h.values[1] - h.values[0] : 1; }
 function axisOf(h) {
   const [low, high] = ends(h);
-  const pad = (high - low) * 0.04;
+  const pad = h.values ? stepOf(h) / 2 : (high - low) * 0.04;
   const axis = { title: { text: plain(h.name) }, range: [low - pad, high + pad], zeroline: false };
   const marks = ticks(h);
   if (marks) { axis.tickvals = marks.map((m) => m[0]); axis.ticktext = marks.map((m) => plain(m[1])); }

@@ -1,6 +1,7 @@
 "use strict";
 // Learning curves of every trial that logged the metric, running ones included.
-const BEST = 5;
+const BEST_COLOURS = ["#1f77b4", "#2ca02c", "#e8871e", "#17a2b8", "#9467bd"];
+const BEST = BEST_COLOURS.length;
 
 function curves(sweep, metric) {
   const metrics = Object.keys(sweep.curves);
@@ -36,7 +37,7 @@ function curvesFigure(sweep, metric, log) {
     if (!curve) continue;
     const x = xOf(curve), place = best.indexOf(trial.number), at = x.indexOf(trial.best_epoch);
     if (place >= 0) {
-      top[place] = { x, y: curve.y, customdata: x.map(() => trial.number), name: `trial ${trial.number}`, mode: x.length > 1 ? "lines" : "markers", line: { width: place ? 1.6 : 3 },
+      top[place] = { x, y: curve.y, customdata: x.map(() => trial.number), name: `trial ${trial.number}`, mode: x.length > 1 ? "lines" : "markers", line: { width: place ? 1.6 : 3, color: BEST_COLOURS[place] },
         hovertemplate: "trial %{customdata}, epoch %{x}: %{y:.4g}<extra></extra>" };
     } else {
       const rest = groups[trial.state] || groups.COMPLETE;
@@ -51,11 +52,12 @@ function curvesFigure(sweep, metric, log) {
     }
   }
   const all = [...Object.values(groups), dot, ...top.filter(Boolean), star, diamond].filter((trace) => trace.x.length);
-  const shown = log ? all.flatMap((t) => t.y).filter((y) => y > 0).map(Math.log10) : all.flatMap((t) => t.y);
+  const ys = all.flatMap((t) => t.y), kept = top.filter(Boolean).flatMap((t) => [Math.min(...t.y), Math.max(...t.y)]);
+  const { range, cut } = log ? { range: spanOf(ys.filter((y) => y > 0).map(Math.log10)), cut: 0 } : robustSpan(ys, kept);
   return {
     traces: all,
     layout: { showlegend: true, xaxis: { title: { text: "epoch" }, range: spanOf(all.flatMap((t) => t.x), 0.02), zeroline: false },
-      yaxis: { title: { text: plain(metric) }, type: log ? "log" : "linear", range: spanOf(shown), zeroline: false } },
+      yaxis: { title: { text: plain(metric) }, type: log ? "log" : "linear", range, zeroline: false }, annotations: cutNote(cut) },
     outline: (trial) => held[trial.number] ? lineAlong(xOf(held[trial.number]), held[trial.number].y) : [],
   };
 }

@@ -18,10 +18,14 @@ function figure(parent, label, height, build) {
   return node;
 }
 function forget(node) {
-  if (figures.get(node)?.drawn) Plotly.purge(node);
+  if (figures.get(node)?.drawn) purge(node);
   near.unobserve(node);
   queue.delete(node);
   figures.delete(node);
+}
+function purge(node) {
+  Plotly.purge(node);
+  node.emit = () => {}; // plotly puts off what it does on a move of the pointer, and may do it after this
 }
 function drawSoon() {
   if (due || !queue.size || !document.body.dataset.ready) return;
@@ -94,6 +98,17 @@ function spanOf(values, share = 0.05) {
   const pad = (high - low) * share || Math.abs(high) * share || 1;
   return [low - pad, high + pad];
 }
+// Where a few values lie far off, the axis shows the bulk and whatever is named in `must`; a double click shows all.
+function robustSpan(values, must = []) {
+  const sorted = values.filter(isNumber).sort((a, b) => a - b), at = (share) => sorted[Math.round(share * (sorted.length - 1))];
+  if (sorted.length < 20) return { range: spanOf(values), cut: 0 };
+  const low = Math.min(at(0.02), ...must), high = Math.max(at(0.9), ...must), room = 3 * (high - low);
+  const range = spanOf([sorted[0] < low - room ? low : sorted[0], sorted.at(-1) > high + room ? high : sorted.at(-1)]);
+  return { range, cut: sorted.filter((value) => value < range[0] || value > range[1]).length };
+}
+function cutNote(cut) {
+  return cut ? [{ text: `${cut} points lie beyond the axis: a double click shows all`, x: 1, y: 1, xref: "paper", yref: "paper", xanchor: "right", yanchor: "top", showarrow: false, font: { size: 11, color: themed().soft }, bgcolor: themed().veil }] : [];
+}
 function themed() {
   const style = getComputedStyle(document.documentElement);
   const names = ["ink", "soft", "line", "grid", "card", "veil", "accent", "fail", "warn", "muted", "pin", "edit"];
@@ -102,7 +117,7 @@ function themed() {
 function redraw(nodes = figures.keys()) {
   for (const node of [...nodes]) {
     const held = figures.get(node);
-    if (held.drawn) Plotly.purge(node);
+    if (held.drawn) purge(node);
     held.drawn = null;
     near.unobserve(node);
     near.observe(node);

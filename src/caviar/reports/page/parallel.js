@@ -34,8 +34,8 @@ function parallelFigure(sweep) {
   const names = [...shortNames(dims.map((h) => h.name)), sweep.metric];
   return {
     traces: groups.reverse(),
-    layout: { annotations: notes, shapes, margin: { l: 12, r: 12, t: 12, b: 44 }, dragmode: false, yaxis: { visible: false, range: [-0.05, 1.05], fixedrange: true },
-      xaxis: { tickvals: across, ticktext: names.map(plain), showgrid: false, zeroline: false, range: [-0.15, dims.length + 0.45], fixedrange: true } },
+    layout: { annotations: notes, shapes, margin: { l: 44, r: 12, t: 12, b: 44 }, dragmode: false, yaxis: { visible: false, range: [-0.05, 1.05], fixedrange: true },
+      xaxis: { tickvals: across, ticktext: names.map(plain), showgrid: false, zeroline: false, showline: false, tickangle: 0, range: [-0.15, dims.length + 0.45], fixedrange: true } },
     outline: (trial) => trial.state === "COMPLETE" && isNumber(scoreOf(trial)) ? lineAlong(across, along(trial)) : [],
   };
 }

@@ -8,7 +8,7 @@ function facts(sweep) {
     [`best ${sweep.metric}`, best ? short(scoreOf(best)) : "none"],
     ["best trial", best ? `${best.number}${best.edits.length ? " (edited)" : ""}` : "none"],
     ["complete", count("COMPLETE")], ["pruned", count("PRUNED")], ["failed", count("FAIL")], ["running", count("RUNNING")],
-    ["of training, summed", duration(seconds)], ["sampler", sweep.sampler || "unknown"],
+    ["of training, summed", duration(seconds)], ["sampler", (sweep.sampler || "unknown").replace(/Sampler$/, "")],
   ];
   const node = body("facts");
   node.append(el("div", { class: "facts" }, ...pairs.map(([name, value]) => el("div", {}, el("strong", {}, String(value)), name))));
@@ -60,34 +60,40 @@ function points(trials, x, y, more) {
     text: trials.map((t) => t.state === "FAIL" ? plain(`trial ${t.number} failed: ${t.error || ""}`.slice(0, 200)) : named(t)), ...more };
 }
 function symbols(trials) { return trials.some((t) => t.edits.length) ? trials.map((t) => t.edits.length ? "diamond" : "circle") : "circle"; }
+// The axis of the scores, and where on it a trial stands: one that failed has no score, and stands at the worse end.
+function scoreAxis(sweep) {
+  const scored = sweep.trials.filter((t) => ["COMPLETE", "PRUNED"].includes(t.state)).map(scoreOf);
+  const { range, cut } = robustSpan(scored, complete(sweep).length ? [scoreOf(ranked(sweep)[0])] : []);
+  const [low, high] = range, pad = (high - low) * 0.04, worse = sign(sweep) > 0 ? high - pad : low + pad;
+  return { y: (t) => t.state === "FAIL" ? worse : scoreOf(t), axis: { title: { text: plain(sweep.metric) }, range, zeroline: false }, notes: cutNote(cut) };
+}
 function history_(sweep) {
   const done = complete(sweep);
   if (!done.length) return nothing("history", "No trial is complete.");
   figure(body("history"), "values by trial", 340, () => {
-    const theme = themed(), line = soFar(sweep), worst = scoreOf(ranked(sweep).at(-1)), of = (state) => sweep.trials.filter((t) => t.state === state);
-    const pruned = of("PRUNED").filter((t) => isNumber(scoreOf(t))), failed = of("FAIL"), y = (t) => t.state === "FAIL" ? worst : scoreOf(t);
-    const traces = [points(done, (t) => t.number, y, { name: "complete", marker: { size: 7, color: theme.accent, opacity: 0.75, symbol: symbols(done) } })];
-    if (pruned.length) traces.push(points(pruned, (t) => t.number, y, { name: "pruned", marker: { size: 6, color: theme.muted, symbol: "circle-open" } }));
-    if (failed.length) traces.push(points(failed, (t) => t.number, y, { name: "failed", marker: { size: 9, color: theme.fail, symbol: "x" } }));
+    const theme = themed(), line = soFar(sweep), of = (state) => sweep.trials.filter((t) => t.state === state), { y, axis, notes } = scoreAxis(sweep);
+    const pruned = of("PRUNED").filter((t) => isNumber(scoreOf(t))), failed = of("FAIL"), x = (t) => t.number;
+    const traces = [points(done, x, y, { name: "complete", marker: { size: 7, color: theme.accent, opacity: 0.75, symbol: symbols(done) } })];
+    if (pruned.length) traces.push(points(pruned, x, y, { name: "pruned", marker: { size: 6, color: theme.muted, symbol: "circle-open" } }));
+    if (failed.length) traces.push(points(failed, x, y, { name: "failed", marker: { size: 9, color: theme.fail, symbol: "x" } }));
     if (sweep.directions.length === 1) traces.push({ x: line.trials.map((n) => n - 1), y: line.values, mode: "lines", name: "best so far", line: { shape: "hv", color: theme.warn, width: 2 }, hoverinfo: "skip" });
-    const ends = [...done, ...pruned];
-    return { traces, outline: (t) => ["COMPLETE", "PRUNED", "FAIL"].includes(t.state) ? ringAt(t.number, y(t)) : [], layout: { showlegend: true,
-      xaxis: { title: { text: "trial" }, range: spanOf(sweep.trials.map((t) => t.number), 0.03), zeroline: false }, yaxis: { title: { text: plain(sweep.metric) }, range: spanOf(ends.map(scoreOf), 0.06), zeroline: false } } };
+    return { traces, outline: (t) => t.state === "RUNNING" ? [] : ringAt(t.number, y(t)),
+      layout: { showlegend: true, xaxis: { title: { text: "trial" }, range: spanOf(sweep.trials.map(x), 0.03), zeroline: false }, yaxis: axis, annotations: notes } };
   });
 }
 function slices(sweep) {
   if (!sweep.space.length || !sweep.trials.length) return nothing("slices", "No trial, or no space on record.");
-  const node = el("div", { class: "grid" }), done = complete(sweep), worst = done.length ? scoreOf(ranked(sweep).at(-1)) : 0;
+  const node = el("div", { class: "grid" }), done = complete(sweep);
   body("slices").append(node);
   for (const h of sweep.space) {
     figure(node, `slice of ${h.name}`, 300, () => {
-      const theme = themed(), failed = sweep.trials.filter((t) => t.state === "FAIL" && h.name in t.params);
-      const jitter = (t) => h.scale === "choice" ? ((t.number * 0.618) % 1 - 0.5) * 0.4 : 0;
-      const at = (t) => { const x = onScale(h, t.params[h.name]); return x === null ? null : x + jitter(t); }, y = (t) => t.state === "FAIL" ? worst : scoreOf(t);
+      const failed = sweep.trials.filter((t) => t.state === "FAIL" && h.name in t.params), { y, axis, notes } = scoreAxis(sweep);
+      const jitter = (t) => h.scale === "choice" || h.values ? ((t.number * 0.618) % 1 - 0.5) * 0.4 * stepOf(h) : 0;
+      const at = (t) => { const x = onScale(h, t.params[h.name]); return x === null ? null : x + jitter(t); };
       return {
         traces: [points(done, at, y, { name: "complete", marker: { size: 7, opacity: 0.8, symbol: symbols(done), color: done.map((t) => t.number), colorscale: "Viridis" } }),
-          points(failed, at, y, { name: "failed", marker: { size: 9, symbol: "x", color: theme.fail } })],
-        layout: { xaxis: axisOf(h), yaxis: { title: { text: plain(sweep.metric) }, range: spanOf(done.map(scoreOf), 0.06), zeroline: false } },
+          points(failed, at, y, { name: "failed", marker: { size: 9, symbol: "x", color: themed().fail } })],
+        layout: { xaxis: axisOf(h), yaxis: axis, annotations: notes },
         outline: (t) => ["COMPLETE", "FAIL"].includes(t.state) ? ringAt(at(t), y(t)) : [],
       };
     });
@@ -125,7 +131,7 @@ function contour(sweep) {
       traces: [{ type: "contour", x: steps.map((u) => al + u * (ah - al)), y: steps.map((v) => bl + v * (bh - bl)), z, colorscale: "Viridis", reversescale: sign(sweep) > 0, hoverinfo: "skip",
         contours: { coloring: "heatmap" }, line: { width: 0.5 }, colorbar: { thickness: 12, title: { text: plain(sweep.metric), side: "right" } } },
       points(done, (t) => at(t)[0], (t) => at(t)[1], { marker: { size: 6, color: "#fff", line: { color: "#000", width: 1 } } })],
-      layout: { xaxis: axisOf(a), yaxis: axisOf(b) },
+      layout: { xaxis: { ...axisOf(a), range: [al, ah] }, yaxis: { ...axisOf(b), range: [bl, bh] } },
       outline: (t) => t.state === "COMPLETE" ? ringAt(...at(t)) : [],
     };
   });
@@ -157,7 +163,7 @@ function timeline(sweep) {
   }
   figure(body("timeline"), "when each trial ran", Math.min(700, 170 + 22 * free.length), () => {
     const theme = themed(), colours = { COMPLETE: theme.accent, PRUNED: theme.muted, FAIL: theme.fail, RUNNING: theme.warn };
-    const traces = Object.entries(by).map(([state, line]) => ({ ...line, mode: "lines+markers", name: state.toLowerCase(), marker: { size: 4 }, line: { width: 8, color: colours[state] }, hovertemplate: "trial %{customdata}: %{x:.1f} s<extra></extra>" }));
+    const traces = Object.entries(by).map(([state, line]) => ({ ...line, mode: "lines+markers", name: state === "FAIL" ? "failed" : state.toLowerCase(), marker: { size: 4 }, line: { width: 8, color: colours[state] }, hovertemplate: "trial %{customdata}: %{x:.1f} s<extra></extra>" }));
     return { traces, outline: (t) => place.has(t.number) ? lineAlong(...place.get(t.number)) : [], layout: { showlegend: true,
       xaxis: { title: { text: "seconds since the first trial began" }, range: spanOf(Object.values(by).flatMap((line) => line.x), 0.02), zeroline: false },
       yaxis: { title: { text: "trials at once" }, dtick: Math.ceil(free.length / 20), range: [-0.7, free.length - 0.3], zeroline: false } } };

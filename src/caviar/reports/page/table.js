@@ -33,7 +33,8 @@ function trials(sweep) {
   if (!sweep.trials.length) return nothing("trials", "The sweep has no trial.");
   const search = el("input", { type: "search", id: "search", placeholder: "relu lr<1e-3 state=FAIL", size: 30 });
   const told = el("span", { class: "soft", role: "status" });
-  const rows = el("tbody", {}), heads = columns.map(([name]) => el("th", { scope: "col", "aria-sort": "none" }, el("button", { type: "button", title: name }, name)));
+  const rows = el("tbody", {}), called = shortNames(columns.map(([name]) => name));
+  const heads = columns.map(([name], i) => el("th", { scope: "col", "aria-sort": "none" }, el("button", { type: "button", title: name }, called[i])));
   const fill = () => {
     const keeps = matcher(search.value, columns);
     let shown = sweep.trials.filter(keeps);
