@@ -127,13 +127,15 @@ class Worker:
         self.send(Ready(lanes=engine.lanes))
         engine.serve(self._inbox, self.send)
 
-    def send(self, event: Event) -> None:
+    def send(self, *events: Event) -> None:
         """Tell the controller something; end this process if it is gone."""
-        if isinstance(event, Ready | Started):
-            event = replace(event, worker=self._label)
+        told = tuple(
+            replace(event, worker=self._label) if isinstance(event, Ready | Started) else event
+            for event in events
+        )
         try:
             with self._sending:
-                self._connection.send(event)
+                self._connection.send(told)
         except (BrokenPipeError, ConnectionResetError):
             _end_process_group()
 

@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 
-def write_atomic(path: Path, content: str | bytes, *, sync: bool = True) -> None:
+def write_atomic(path: Path, content: str | bytes, durable: bool = True) -> None:
     """Write ``content`` beside ``path``, fsync it, and move it in, so no reader sees half a file.
 
-    ``sync=False`` leaves out the fsync, which takes as long as all the rest: for what may be lost if
-    the machine loses its power, and is safe in every other case.
+    Args:
+        durable: whether it is to outlast a power cut; what is soon written anew need not.
 
     Raises:
         OSError: the disk is full or the folder is gone; ``path`` is then as it was.
@@ -19,7 +19,7 @@ def write_atomic(path: Path, content: str | bytes, *, sync: bool = True) -> None
         with partial.open("wb") as file:
             file.write(data)
             file.flush()
-            if sync:
+            if durable:
                 os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:
