@@ -15,7 +15,6 @@ from caviar.runs.files import write_atomic
 if TYPE_CHECKING:
     from caviar.runs.load import Sweep
 
-FILE = "report.html"
 SCRIPTS = ["base.js", "sections.js", "table.js", "start.js"]
 _WORDS = {"warn": "Look at", "pass": "Fine", "unknown": "Not known"}
 
