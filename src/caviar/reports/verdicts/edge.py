@@ -1,8 +1,7 @@
 """Does the best lie at an end of the space? Then a better one may lie beyond it."""
 
-import numpy as np
-
 from caviar.reports.verdicts.base import Evidence, Verdict, short
+from caviar.reports.verdicts.places import FALSE_ALARMS, Places, at_least, too_few, top_places
 
 NAME = "best near an edge"
 FEWEST = 10
@@ -11,25 +10,26 @@ REST = 0.18
 
 
 def edge(evidence: Evidence) -> Verdict:
-    """Warn where the best is in the outer tenth, and most of the top trials close to it too."""
-    if len(evidence.complete) < FEWEST or not evidence.numeric:
-        return Verdict(
-            NAME, "unknown", f"fewer than {FEWEST} complete trials of numbers to judge by."
-        )
+    """Warn where the best is in the outer tenth, and more top trials near it than chance would put."""
+    if unknown := too_few(evidence, NAME, FEWEST):
+        return unknown
     found = []
-    for h in evidence.numeric:
-        places = evidence.positions(evidence.top, h)
-        best = evidence.positions(evidence.complete.head(1), h)
-        if len(best) == 0 or len(places) < 3:
-            continue
-        value = evidence.complete[evidence.column(h)].iloc[0]
-        zero = float(h.from_study(h.spread(2)[0])) in (0, 1)
-        if best[0] < BEST and np.median(places) < REST and not zero:
-            found.append(f"{h.name}={short(value)} (expand below {short(_end(h, 0))})")
-        if best[0] > 1 - BEST and np.median(places) > 1 - REST:
-            found.append(f"{h.name}={short(value)} (expand above {short(_end(h, -1))})")
+    for places in top_places(evidence, least=3):
+        value = short(evidence.complete[evidence.column(places.h)].iloc[0])
+        low, high = (float(places.h.from_study(place)) for place in places.h.spread(2))
+        allowed = FALSE_ALARMS / (2 * len(evidence.numeric))
+        # Below 0 or 1 there is often nothing to expand to.
+        if low not in (0, 1) and _chance(places, True) <= allowed:
+            found.append(f"{places.h.name}={value} (expand below {short(low)})")
+        if _chance(places, False) <= allowed:
+            found.append(f"{places.h.name}={value} (expand above {short(high)})")
     if not found:
-        return Verdict(NAME, "pass", "no edge of the space holds the best trials.")
+        return Verdict(
+            NAME,
+            "pass",
+            f"no end of the space holds the best trial and more of its {len(evidence.top) - 1} "
+            "followers than chance would put there.",
+        )
     return Verdict(
         NAME,
         "warn",
@@ -38,5 +38,12 @@ def edge(evidence: Evidence) -> Verdict:
     )
 
 
-def _end(h, index: int) -> float:
-    return float(h.from_study(h.spread(2)[index]))
+def _chance(places: Places, low: bool) -> float:
+    """How likely the best trial and so many others would lie so near to an end if nothing mattered."""
+    from_end = places.top if low else 1 - places.top
+    best = places.best if low else 1 - places.best
+    if best >= BEST:
+        return 1.0
+    others = int((from_end < REST).sum()) - 1
+    share = places.share(REST, low)
+    return places.share(BEST, low) * at_least(others, len(places.top) - 1, share)
