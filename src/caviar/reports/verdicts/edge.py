@@ -1,7 +1,9 @@
 """Does the best lie at an end of the space? Then a better one may lie beyond it."""
 
+import numpy as np
+
 from caviar.reports.verdicts.base import Evidence, Verdict, short
-from caviar.reports.verdicts.places import FALSE_ALARMS, Places, at_least, too_few, top_places
+from caviar.reports.verdicts.places import FALSE_ALARMS, Places, as_near, too_few, top_places
 
 NAME = "best near an edge"
 FEWEST = 10
@@ -10,7 +12,7 @@ REST = 0.18
 
 
 def edge(evidence: Evidence) -> Verdict:
-    """Warn where the best is in the outer tenth, and more top trials near it than chance would put."""
+    """Warn where the best is in the outer tenth, and the top trials nearer to it than by chance."""
     if unknown := too_few(evidence, NAME, FEWEST):
         return unknown
     found = []
@@ -27,8 +29,8 @@ def edge(evidence: Evidence) -> Verdict:
         return Verdict(
             NAME,
             "pass",
-            f"no end of the space holds the best trial and more of its {len(evidence.top) - 1} "
-            "followers than chance would put there.",
+            "no end of the space holds the best trial and most of its "
+            f"{len(evidence.top) - 1} followers, more than chance would put there.",
         )
     return Verdict(
         NAME,
@@ -39,11 +41,9 @@ def edge(evidence: Evidence) -> Verdict:
 
 
 def _chance(places: Places, low: bool) -> float:
-    """How likely the best trial and so many others would lie so near to an end if nothing mattered."""
-    from_end = places.top if low else 1 - places.top
-    best = places.best if low else 1 - places.best
-    if best >= BEST:
+    """How likely the top trials would lie so near to an end if nothing mattered; 1 where they do not."""
+    best, top = places.from_end(low)
+    if best >= BEST or np.median(top) >= REST:
         return 1.0
-    others = int((from_end < REST).sum()) - 1
-    share = places.share(REST, low)
-    return places.share(BEST, low) * at_least(others, len(places.top) - 1, share)
+    outer = max(BEST, 1 / places.cells)
+    return outer * as_near(float(top.sum() - best), len(top) - 1, places.cells)

@@ -1,10 +1,9 @@
-"""Where the best trials lie on each hyperparameter's own scale, and how far chance alone would put them there."""
+"""Where the best trials lie on each hyperparameter's own scale, and whether chance would put them there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from caviar.space.hyperparameters import Hyperparameter
 
 FALSE_ALARMS = 0.05
 """Of studies in which nothing matters, the share that may be warned of, all hyperparameters together."""
+CELLS = 50
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,14 @@ class Places:
     tried: np.ndarray
     values: np.ndarray
 
-    def share(self, width: float, low: bool) -> float:
-        """The share of the space within ``width`` of an end; where few values were tried, of those."""
-        places = self.tried if low else 1 - self.tried
-        distinct = np.unique(places.round(9))
-        return max(width, float((distinct < width).mean())) if len(distinct) <= 20 else width
-
     @property
-    def step(self) -> float:
-        """The width of one value's cell; 0 where the values are continuous."""
-        distinct = np.unique(self.tried.round(9))
-        return 1 / len(distinct) if len(distinct) <= 20 else 0.0
+    def cells(self) -> int:
+        """How many values were tried; many stand for a continuum."""
+        return min(len(np.unique(self.tried.round(9))), CELLS)
+
+    def from_end(self, low: bool) -> tuple[float, np.ndarray]:
+        """How far the best and all top trials are from the lower or the upper end."""
+        return (self.best, self.top) if low else (1 - self.best, 1 - self.top)
 
 
 def top_places(evidence: Evidence, least: int) -> Iterator[Places]:
@@ -67,9 +64,15 @@ def too_few(evidence: Evidence, name: str, fewest: int) -> Verdict | None:
     return Verdict(name, "unknown", f"{told}; {fewest} trials of numbers are needed to tell.")
 
 
-def at_least(count: int, of: int, share: float) -> float:
-    """The chance that ``count`` or more of ``of`` independent draws fall where a ``share`` of all do."""
-    return sum(comb(of, i) * share**i * (1 - share) ** (of - i) for i in range(count, of + 1))
+def as_near(total: float, of: int, cells: int) -> float:
+    """The chance that ``of`` draws from ``cells`` even places of [0, 1] sum up to ``total`` or less."""
+    if of == 0:
+        return 1.0
+    one = np.full(cells, 1 / cells)
+    chances = np.ones(1)
+    for _ in range(of):
+        chances = np.convolve(chances, one)
+    return float(chances[: int(total * (cells - 1) + 1.5)].sum())
 
 
 def within(width: float, of: int) -> float:

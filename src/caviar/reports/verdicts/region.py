@@ -22,7 +22,7 @@ def region(evidence: Evidence) -> Verdict:
         if span == 0 or places.top.min() < END or places.top.max() > 1 - END:
             continue
         width = float(np.ptp(places.top)) / span
-        chance = within(width + places.step, len(places.top))
+        chance = within(width + 1 / places.cells, len(places.top))
         if width < SMALL and chance <= FALSE_ALARMS / len(evidence.numeric):
             low, high = short(places.values.min()), short(places.values.max())
             found.append(f"{places.h.name} {low} to {high} ({width:.0%} of what was tried)")
