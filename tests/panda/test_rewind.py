@@ -145,8 +145,8 @@ def test_a_rollback_goes_on_as_if_the_edit_had_never_been(
     tmp_path: Path, plain: Any, edited: int, back: int
 ) -> None:
     module, rows, panda = train(tmp_path, {edited: SET, back: BACK})
-    assert [edit.kind for edit in panda.edits] == ["set", "rollback"]
-    assert panda.edits[0].step == edited + 1
+    assert [edit.kind for edit in panda.editor.edits] == ["set", "rollback"]
+    assert panda.editor.edits[0].step == edited + 1
     assert equal(module, plain[0])
     # The last row of each epoch; a logger that cannot take rows back has the undone ones as well.
     means = [{row["epoch"]: row[n] for row in rows if row[n]} for n in ("train/loss", "train/mean")]
@@ -163,7 +163,7 @@ def test_an_edit_without_a_rollback_does_something(tmp_path: Path, plain: Any) -
 def test_a_rollback_of_a_rollback_brings_the_edit_back(tmp_path: Path) -> None:
     edited, _, _ = train(tmp_path / "a", {8: SET})
     module, _, panda = train(tmp_path / "b", {8: SET, 14: BACK, 16: {"kind": "rollback", "to": 2}})
-    assert [edit.kind for edit in panda.edits] == ["set", "rollback", "rollback"]
+    assert [edit.kind for edit in panda.editor.edits] == ["set", "rollback", "rollback"]
     assert equal(module, edited)
 
 
@@ -171,7 +171,7 @@ def test_a_replay_makes_the_edits_again(tmp_path: Path) -> None:
     asks = {3: SET, 9: {"kind": "set", "changes": {"model.dropout": 0.5}}, 12: BACK}
     asks[14] = {"kind": "set", "changes": {"optimizer.lr": 0.01, "trainer.gradient_clip_val": 0.1}}
     module, _, panda = train(tmp_path / "a", asks)
-    assert len(panda.edits) == 4
+    assert len(panda.editor.edits) == 4
     again, _, _ = train(tmp_path / "b", replay=str(tmp_path / "a"))
     assert equal(again, module)
     assert not (tmp_path / "b" / "edits.jsonl").exists()
@@ -181,7 +181,7 @@ def test_edits_wait_for_whole_optimizer_steps(tmp_path: Path) -> None:
     options: dict[str, Any] = {"trainer": {"accumulate_grad_batches": 3}}
     plain, _, _ = train(tmp_path / "a", **options)
     module, _, panda = train(tmp_path / "b", {3: SET, 7: BACK}, **options)
-    assert panda.edits[0].batch % 3 == 0
+    assert panda.editor.edits[0].batch % 3 == 0
     assert equal(module, plain)
 
 
@@ -213,7 +213,7 @@ def test_what_this_training_does_not_have_is_refused_and_changes_nothing(
         9: {"kind": "rollback", "to": 7},
     }
     module, _, panda = train(tmp_path, asks)
-    assert panda.edits == []
+    assert panda.editor.edits == []
     assert equal(module, plain[0])
     assert not (tmp_path / "edits.jsonl").exists()
 
@@ -249,12 +249,12 @@ def test_the_policy_rolls_a_divergence_back_and_halves_the_learning_rate(
         auto=["rollback_on_divergence"],
         callbacks=callbacks,
     )
-    kinds = [edit.kind for edit in panda.edits]
+    kinds = [edit.kind for edit in panda.editor.edits]
     assert kinds[:2] == ["rollback", "set"]
-    assert all(edit.who == "policy rollback_on_divergence" for edit in panda.edits)
-    assert panda.edits[1].changes["optimizer.lr"]["new"] == 0.025
+    assert all(edit.who == "policy rollback_on_divergence" for edit in panda.editor.edits)
+    assert panda.editor.edits[1].changes["optimizer.lr"]["new"] == 0.025
     assert all(torch.isfinite(p).all() for p in module.parameters())
-    assert read_edits(tmp_path / "a") == panda.edits
+    assert read_edits(tmp_path / "a") == panda.editor.edits
     again, _, _ = train(tmp_path / "b", module=Exploding, epochs=8, replay=str(tmp_path / "a"))
     assert equal(again, module)
 
@@ -274,11 +274,14 @@ class Still(Regression):
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         self.log("val/loss", torch.tensor(1.0))
 
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9)
+
 
 def test_the_policy_halves_the_learning_rate_on_a_plateau_and_gives_it_time(tmp_path: Path) -> None:
     _, _, panda = train(tmp_path, module=Still, epochs=24, auto=["halve_lr_on_plateau"])
-    assert [edit.changes["optimizer.lr"]["new"] for edit in panda.edits] == [0.025, 0.0125]
-    assert panda.edits[0].epoch + 8 < panda.edits[1].epoch
+    assert [edit.changes["optimizer.lr"]["new"] for edit in panda.editor.edits] == [0.025, 0.0125]
+    assert panda.editor.edits[0].epoch + 8 < panda.editor.edits[1].epoch
     names = [one["check"] for one in read_health(tmp_path)]
     assert "plateau" in names
     assert "gradient_vanishing" in names
@@ -286,7 +289,7 @@ def test_the_policy_halves_the_learning_rate_on_a_plateau_and_gives_it_time(tmp_
 
 def test_policies_are_off_by_default_and_known_by_name(tmp_path: Path) -> None:
     _, _, panda = train(tmp_path / "a", module=Still, epochs=12)
-    assert panda.edits == []
+    assert panda.editor.edits == []
     with pytest.raises(UsageError, match="did you mean halve_lr_on_plateau"):
         Panda(str(tmp_path), auto=["halve_lr"])
 

@@ -44,15 +44,16 @@ def report(
 
       caviar report wide narrow -o compared.html
     """
-    from caviar.reports.html import FILE, write_report
+    from caviar.reports.html import write_report
     from caviar.reports.tally import printable
     from caviar.runs.find import find_sweep
+    from caviar.runs.folder import REPORT
     from caviar.runs.load import Sweep
 
     names = sweeps or ["latest"]
     options_refused(names)
     folders = list(dict.fromkeys(find_sweep(name) for name in names))
-    path = out or (folders[0] / FILE if len(folders) == 1 else Path(FILE))
+    path = out or (folders[0] / REPORT if len(folders) == 1 else Path(REPORT))
     if path.is_dir():
         raise UsageError(f"output={path}: that is a folder; name a file")
     if not path.parent.is_dir():

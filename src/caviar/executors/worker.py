@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
@@ -120,6 +121,9 @@ class Worker:
         # A batch system signals every process of a job; what is under way is then not to be lost.
         for number in (signal.SIGTERM, signal.SIGUSR2):
             signal.signal(number, lambda *_: self._inbox.put(Interrupt()))
+        # What is loaded now stays: a collection need not look through all of torch again and again,
+        # nor the interpreter when it ends.
+        gc.freeze()
         self.send(Ready(lanes=engine.lanes))
         engine.serve(self._inbox, self.send)
 

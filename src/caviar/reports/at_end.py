@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from caviar.reports.html import FILE
+from caviar.runs.folder import REPORT
 
 TIMEOUT = 300
 """Seconds; 1,000 trials of 50 epochs take 5."""
@@ -25,4 +25,4 @@ def report_at_end(folder: Path) -> None:
         last = said.splitlines()[-1] if said else f"exit status {done.returncode}"
         print(f"no report: {last}; try again with: caviar report {folder}")
         return
-    print(f"report:          {folder / FILE}", flush=True)
+    print(f"report:          {folder / REPORT}", flush=True)

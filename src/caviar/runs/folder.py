@@ -19,6 +19,9 @@ RESULT = "result.json"
 LOG = "log.txt"
 CHECKPOINTS = "checkpoints"
 
+REPORT = "report.html"
+"""The report's name in a sweep's folder."""
+
 SCHEMA = 1
 """Version of ``result.json``; it grows by one whenever a field changes its meaning."""
 
@@ -56,7 +59,9 @@ class Result:
 
     def write(self, folder: Path) -> None:
         """Write ``result.json`` whole. A NaN or infinite number stands as a string, for strict JSON."""
-        write_atomic(folder / RESULT, json_text(vars(self)) + "\n")
+        # Of a run that a power cut ends, nobody needs to know that it had begun.
+        durable = self.state != "RUNNING"
+        write_atomic(folder / RESULT, json_text(vars(self)) + "\n", durable)
 
     @classmethod
     def read(cls, folder: Path) -> Result:

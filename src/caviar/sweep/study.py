@@ -13,6 +13,7 @@ from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage
+from optuna.study._tell import _tell_with_warning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from caviar.errors import UsageError, usage_error
@@ -174,7 +175,8 @@ class SweepStudy:
         with self.one_write():
             for step, value in self._reported.pop(number, []):
                 self._write_value(number, value, step)
-            self.study.tell(number, values, state)
+            # Not study.tell(): it returns a deep copy of the trial, which takes as long as the rest.
+            _tell_with_warning(self.study, number, values, state)
         self._ids.pop(number, None)
 
     def tell_interrupted(self, number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import secrets
 import shutil
@@ -134,6 +135,7 @@ def _run(
         owner,
         folders,
     )
+    gc.freeze()  # all is loaded: no collection, and no exit, need look through it
     try:
         outcome = loop.run()
     finally:

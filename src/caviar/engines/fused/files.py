@@ -137,11 +137,6 @@ def log_line(name: str, message: str) -> str:
     return f"[{time}][{name}][INFO] {message}\n"
 
 
-@cache
-def _lightning() -> str:
-    return version("lightning")  # reads the package's metadata: a millisecond
-
-
 def lightning_checkpoint(
     weights: Mapping[str, Tensor],
     prefix: str,
