@@ -154,3 +154,8 @@ def lightning_checkpoint(
         "hparams_name": "kwargs",
         "hyper_parameters": dict(hyper_parameters),
     }
+
+
+@cache
+def _lightning() -> str:
+    return version("lightning")
