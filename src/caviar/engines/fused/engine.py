@@ -20,15 +20,17 @@ from caviar.engines.fused.compiling import can_compile
 from caviar.engines.fused.configs import PlainConfigs
 from caviar.engines.fused.endings import Endings, Over
 from caviar.engines.fused.files import LANE, RunFolder
+from caviar.engines.fused.folds import Folded, FoldFolder
 from caviar.engines.fused.groups import Group, Run
 from caviar.engines.fused.occupancy import Occupancy
 from caviar.engines.fused.stack import Ended, Stack
 from caviar.engines.fused.training import Training
 from caviar.engines.fused.writer import Writer
 from caviar.engines.solo import Solo, Task
-from caviar.experiment import NotFusibleError, Recipe
+from caviar.experiment import Folds, NotFusibleError, Recipe
 from caviar.runs.active import TrialInterrupted
 from caviar.runs.folder import Result
+from caviar.runs.folds import fold_folder
 from caviar.trials import Job, Ready, Reported, Started
 
 log = logging.getLogger(__name__)
@@ -60,7 +62,7 @@ class Fused:
 
     Args:
         task: the function that a solo trial calls.
-        recipe: config, plain and resolved -> `Recipe`.
+        recipe: config, plain and resolved -> `Recipe`, or `Folds` of several.
         lanes: trials in a stack at most, halved when memory runs out; None: as many as pay.
         auto: find out for each kind of trial whether lanes pay at all, and run it by solo if not.
         keep: how many trials, the best of this worker, keep their checkpoint; None for all.
@@ -80,7 +82,7 @@ class Fused:
     def __init__(
         self,
         task: Task,
-        recipe: Callable[[Mapping[str, Any]], Recipe],
+        recipe: Callable[[Mapping[str, Any]], Recipe | Folds],
         lanes: int | None = None,
         keep: int | None = 16,
         compile: bool | None = None,
@@ -154,21 +156,59 @@ class Fused:
         try:
             config, folder.config = self._configs(job)
             recipe = self._recipe(config)
-            training = Training(recipe)
+            recipes = recipe.recipes if isinstance(recipe, Folds) else [recipe]
+            trainings = [Training(each) for each in recipes]
         except NotFusibleError:
             raise
         except Exception as error:
             self._send(Started(job.number))
             self._endings.fail(job, folder, error, began)
             return
-        group = self._group(training)
-        if not group.most:
+        if not all(self._group(training).most for training in trainings):
             self._alone.append(job)
             return
-        folder.files, folder.result.seed = recipe.files, recipe.seed
+        folder.result.seed = recipes[0].seed
+        if isinstance(recipe, Folds):
+            self._begin_folds(job, folder, trainings, began)
+            return
+        folder.files = recipes[0].files
         self._writer.do(job.number, folder.begin, after=_SHOWN_AFTER)
-        group.waiting.append(Run(job, training, folder, began, _saved(job)))
+        saved = _saved(job, Path(job.resume_from, LANE) if job.resume_from else None)
+        self._group(trainings[0]).waiting.append(Run(job, trainings[0], folder, began, saved))
         self._send(Started(job.number))
+
+    def _begin_folds(
+        self, job: Job, folder: RunFolder, trainings: Sequence[Training], began: float
+    ) -> None:
+        recipe = trainings[0].recipe
+        places = [
+            FoldFolder(fold_folder(folder.path, fold), folder.result, files=training.recipe.files)
+            for fold, training in enumerate(trainings)
+        ]
+        trial = Folded(job, folder, began, places, recipe.metric, recipe.direction, recipe.seed)
+        self._writer.do(job.number, folder.begin)
+        self._send(Started(job.number))
+        trial.go_on()
+        for fold, (training, place) in enumerate(zip(trainings, places, strict=True)):
+            if fold in trial.done:
+                continue
+            saved = _saved(job, trial.lane_file(fold))
+            run = Run(job, training, place, began, saved, trial, fold)
+            self._group(training).waiting.append(run)
+        if trial.over:
+            self._endings.finish_folds(trial)
+
+    def _fail(self, run: Run, error: BaseException) -> None:
+        """End a trial by an error; if it is one of its folds that failed, all of it."""
+        if run.trial is None:
+            self._endings.fail(run.job, run.folder, error, run.began, run.training.rows)
+            return
+        self._withdraw(run.trial)
+        self._endings.fail(run.job, run.trial.folder, error, run.began)
+
+    def _withdraw(self, trial: Folded) -> None:
+        for group in self._groups.values():
+            group.withdraw(trial)
 
     def _group(self, training: Training) -> Group:
         """The group that a training belongs to."""
@@ -222,8 +262,12 @@ class Fused:
 
     def _advance(self, group: Group) -> None:
         """Fill the group's lanes, and train them an epoch."""
-        unwanted = [n for n, run in group.runs.items() if self._inbox.pruned(run.job.number)]
-        self._endings.finish(group, [Over(lane, pruned=True) for lane in unwanted])
+        pruned = [(n, run) for n, run in group.runs.items() if self._inbox.pruned(run.job.number)]
+        for trial in {run.trial for _, run in pruned if run.trial}:
+            self._withdraw(trial)
+            self._endings.prune_folds(trial)
+        over = [Over(lane, pruned=True) for lane, run in pruned if not run.trial]
+        self._endings.finish(group, over)
         if not group.count:
             return
         try:
@@ -262,10 +306,10 @@ class Fused:
             training = run.training
             if one.error is not None:
                 group.release(one.lane)
-                self._endings.fail(run.job, run.folder, one.error, run.began, training.rows)
+                self._fail(run, one.error)
                 continue
             row, metric = training.rows[-1], training.recipe.metric
-            if metric in row:
+            if metric in row and run.trial is None:
                 reports.append(Reported(run.job.number, row[metric], row["epoch"]))
             if one.over:
                 over.append(Over(one.lane))
@@ -301,7 +345,7 @@ class Fused:
             run = next(iter(group.runs.values()), None) or group.waiting.pop(0)
             group.runs.clear()
             group.stack = None
-            self._endings.fail(run.job, run.folder, error, run.began, run.training.rows)
+            self._fail(run, error)
             return
         self._most //= 2
         log.warning("out of memory: %d lanes from now on (%s)", self._most, error)
@@ -317,10 +361,11 @@ class Fused:
             for run in group.waiting:
                 if run.saved is not None:
                     self._keep_lane(run, run.saved)
+        for group in self._groups.values():
+            while group.waiting:
+                run = group.waiting.pop(0)
                 step = run.training.epoch - 1
-                error = TrialInterrupted(f"the sweep was stopped at step {step}")
-                self._endings.fail(run.job, run.folder, error, run.began, run.training.rows)
-            group.waiting = []
+                self._fail(run, TrialInterrupted(f"the sweep was stopped at step {step}"))
         for job in self._alone:
             error = TrialInterrupted("the sweep was stopped")
             self._endings.fail(job, _folder(job), error, perf_counter())
@@ -340,10 +385,9 @@ def _folder(job: Job) -> RunFolder:
     return RunFolder(Path(job.folder), result, overrides=job.overrides)
 
 
-def _saved(job: Job) -> dict[str, Any] | None:
+def _saved(job: Job, path: Path | None) -> dict[str, Any] | None:
     """What an earlier try of a trial left, where it was on a lane."""
-    path = Path(job.resume_from or "", LANE)
-    if job.resume_from is None or not path.is_file():
+    if path is None or not path.is_file():
         return None
     try:
         return torch.load(path, weights_only=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from caviar.engines.fused.files import RunFolder
+from caviar.engines.fused.folds import Folded
 from caviar.engines.fused.stack import Stack
 from caviar.engines.fused.training import Training
 from caviar.trials import Job
@@ -25,6 +26,7 @@ class Run:
     Attributes:
         began: when the job was taken, by `time.perf_counter`.
         saved: where it goes on from, if it has been on a lane before.
+        trial: where the job is of several folds, all of it; this is its ``fold``.
         shown: when its metrics.csv was last written, and ``kept``, its lane, by `time.monotonic`.
     """
 
@@ -33,6 +35,8 @@ class Run:
     folder: RunFolder
     began: float
     saved: dict[str, Any] | None = None
+    trial: Folded | None = None
+    fold: int = 0
     shown: float = field(default_factory=time.monotonic)
     kept: float = field(default_factory=time.monotonic)
 
@@ -98,6 +102,13 @@ class Group:
         assert self.stack is not None
         self.stack.release(lane)
         del self.runs[lane]
+
+    def withdraw(self, trial: Folded) -> None:
+        """Let go of all folds of a trial."""
+        self.waiting = [run for run in self.waiting if run.trial is not trial]
+        for lane, run in list(self.runs.items()):
+            if run.trial is trial:
+                self.release(lane)
 
     def park(self) -> None:
         """Take all trials off their lanes, as they were when the epoch under way began."""
