@@ -180,9 +180,7 @@ class LocalExecutor:
             )
         worker = _Worker(slot, process, ours)
         self._events.append(Starting(slot.label))
-        self._send(
-            worker, Hello(slot.label, self._task, {**self._engine, "workers": len(self.slots)})
-        )
+        self._send(worker, Hello(slot.label, self._task, len(self.slots), self._engine))
         return worker
 
     def _lost(self, worker: _Worker) -> None:

@@ -36,6 +36,12 @@ def read_described(path: Path, schema: int, kind: str) -> dict[str, Any]:
     return found
 
 
+def unreadable(path: Path, error: Exception) -> str:
+    """One line for a file that cannot be read, naming it once."""
+    text = " ".join(str(error).split())
+    return text if str(path) in text else f"{path}: not readable ({text})"
+
+
 def write_atomic(path: Path, content: str | bytes, durable: bool = True) -> None:
     """Write ``content`` beside ``path``, fsync it, and move it in, so no reader sees half a file.
 
