@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -34,11 +35,12 @@ def main() -> None:
     """Run what the command line asks for, print the tables and write the JSON."""
     parser = argparse.ArgumentParser(prog="scripts/bench fused", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer trials and rows")
-    parser.add_argument("--only", choices=["trials", "steps", "parts"], action="append")
+    parser.add_argument("--only", choices=["trials", "steps", "parts", "asha"], action="append")
     options = parser.parse_args()
     found: dict[str, Any] = {}
-    for name, measure in (("trials", trials), ("steps", steps), ("parts", parts)):
-        if name in (options.only or ("trials", "steps", "parts")):
+    measures = {"trials": trials, "steps": steps, "parts": parts, "asha": asha}
+    for name, measure in measures.items():
+        if name in (options.only or measures):
             found[name] = measure(options.quick)
     print(f"\n{machine()}")
     now = datetime.now(UTC)
@@ -78,7 +80,27 @@ def trials(quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def sweep(side: str, count: int) -> dict[str, Any]:
+def asha(quick: bool) -> dict[str, Any]:
+    """Trials of 200 epochs that ASHA prunes: how busy the lanes are while there are trials to come."""
+    count = 512 if quick else 4096
+    row = sweep("fused", count, "pruner=asha", "trainer.max_epochs=200")
+    folder = OUT / "work/fused-fused/sweeps/s"
+    found = re.findall(
+        r"(\d+) of (\d+) lane-ticks busy, (\d+) of (\d+) until",
+        (folder / "workers.txt").read_text(),
+    )
+    busy, lanes, busy_before, lanes_before = (
+        sum(map(int, column)) for column in zip(*found, strict=True)
+    )
+    row |= {"lane_ticks": lanes, "busy": busy / lanes, "busy_before": busy_before / lanes_before}
+    print(
+        f"\n{count:,} trials of up to 200 epochs with ASHA: {row['seconds']:.0f} s, {busy:,} epochs"
+    )
+    print(f"lanes busy until the last trials: {row['busy_before']:.1%}; in all: {row['busy']:.1%}")
+    return row
+
+
+def sweep(side: str, count: int, *overrides: str) -> dict[str, Any]:
     """Run one sweep in a fresh folder."""
     folder = OUT / "work" / f"fused-{side}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -89,7 +111,13 @@ def sweep(side: str, count: int) -> dict[str, Any]:
     else:
         folder.mkdir(parents=True)
         command = [sys.executable, "-m", "project.train", "-m", f"engine={side}", "space=none"]
-        command += ["name=s", f"hydra.sweeper.executor.workers={WORKERS}", *NETWORK, *SPACE]
+        command += [
+            "name=s",
+            f"hydra.sweeper.executor.workers={WORKERS}",
+            *NETWORK,
+            *SPACE,
+            *overrides,
+        ]
     env = {**os.environ, "CAVIAR_OUTPUTS": str(folder)}
     start = time.perf_counter()
     with (folder / "out.txt").open("w") as out:
@@ -268,7 +296,6 @@ def parts(quick: bool) -> dict[str, float]:
         ("files, beside", files.RunFolder, "begin"),
         ("files, beside", files.RunFolder, "rows"),
         ("files, beside", files.RunFolder, "end"),
-        ("files, beside", files.RunFolder, "checkpoint"),
     ]
     with timed(watched, times):
         inbox = Jobs(jobs)

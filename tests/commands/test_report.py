@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from caviar.reports.at_end import report_at_end
+from caviar.reports.at_end import Reporting
 from tests.made_up import make_sweep
 
 
@@ -56,7 +56,7 @@ def test_bad_input_is_one_line_and_status_2(tmp_path: Path, words: list[str], me
 
 def test_a_sweep_ends_with_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     folder = make_sweep(tmp_path / "made", epochs=6)
-    report_at_end(folder)
+    Reporting(folder).tell()
     said = capsys.readouterr().out
     assert said == f"report:          {folder / 'report.html'}\n"
 
@@ -66,7 +66,7 @@ def test_a_report_that_fails_is_one_line_and_no_exception(
 ):
     folder = make_sweep(tmp_path / "made")
     (folder / "report.html").mkdir()
-    report_at_end(folder)
+    Reporting(folder).tell()
     said = capsys.readouterr().out
     assert said.startswith("no report: ")
     assert said.count("\n") == 1

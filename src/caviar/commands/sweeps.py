@@ -38,6 +38,12 @@ def resume(
         list[str] | None,
         typer.Argument(help="n_trials=NUMBER: how many trials in total, old ones included."),
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Run the recorded command whatever it is: it may be anybody's program."
+        ),
+    ] = False,
     allow: Trusted = None,
 ) -> None:
     """Example: caviar resume latest n_trials=64"""
@@ -56,7 +62,7 @@ def resume(
         if not value.isdigit() or int(value) < 1:
             raise usage_error("n_trials", value, "must be a whole number, 1 or more")
         n_trials = int(value)
-    resuming.resume(sweep_folder(sweep), n_trials)
+    resuming.resume(sweep_folder(sweep), n_trials, trust)
 
 
 def stop(sweep: Sweep) -> None:

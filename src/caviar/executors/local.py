@@ -18,7 +18,7 @@ from typing import Any
 from caviar.executors.base import TaskSource
 from caviar.executors.slots import Slot, plan
 from caviar.executors.worker import Goodbye, Hello, Interrupt, Prune
-from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Ready, Reported
+from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Ready, Reported, Starting
 
 # The worker gets the controller's sys.path before its first import, so both find the same modules.
 _BOOT = (
@@ -179,9 +179,8 @@ class LocalExecutor:
                 start_new_session=True,
             )
         worker = _Worker(slot, process, ours)
-        self._send(
-            worker, Hello(slot.label, self._task, {**self._engine, "workers": len(self.slots)})
-        )
+        self._events.append(Starting(slot.label))
+        self._send(worker, Hello(slot.label, self._task, len(self.slots), self._engine))
         return worker
 
     def _lost(self, worker: _Worker) -> None:

@@ -23,10 +23,17 @@ from caviar.trials import Broken, Event, Job, Ready, Started
 
 @dataclass(frozen=True)
 class Hello:
-    """The first message to a worker: who it is, what it runs, and how."""
+    """The first message to a worker: who it is, what it runs, and how.
+
+    Attributes:
+        workers: how many share the sweep's trials, itself included: an engine with many lanes leaves
+            the others theirs.
+        engine: keyword arguments of `caviar.engines.make.make_engine`.
+    """
 
     label: str
     task: TaskSource
+    workers: int
     engine: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -114,7 +121,7 @@ class Worker:
             format="[%(asctime)s][%(name)s][%(levelname)s] %(message)s",
         )
         try:
-            engine = make_engine(load_task(hello.task), **hello.engine)
+            engine = make_engine(load_task(hello.task), workers=hello.workers, **hello.engine)
         except BaseException as error:
             self.send(Broken(f"{type(error).__name__}: {error}", traceback.format_exc()))
             return

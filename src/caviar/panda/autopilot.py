@@ -17,6 +17,9 @@ from caviar.panda.policies import POLICIES, rollback_on_divergence
 MOST_ROLLBACKS = 5
 """Rollbacks of a policy, after which divergence is left to be the run's end."""
 
+PROBATION = 3
+"""Epochs after an edit in which its state is none to return to."""
+
 SAVING = 0.02
 """Of the time spent training, what saving states to return to may take."""
 
@@ -41,11 +44,17 @@ class Autopilot:
         self._then: tuple[dict[str, Any], str, str] | None = None
 
     def returned(self, batch: int) -> None:
-        """After a return: make the edit for which it was made."""
+        """After a return: make the edit for which it was made.
+
+        Where the return has undone an edit that had raised a value by more than that: none.
+        """
         if self._then is not None:
-            changes, who, why = self._then
+            wanted, who, why = self._then
             self._then = None
-            self._editor.set(batch, changes, who, why)
+            present = settings.values(self._trainer)
+            changes = {key: value for key, value in wanted.items() if value < present[key]}
+            if changes:
+                self._editor.set(batch, changes, who, why)
 
     def epoch_begins(self) -> Path | None:
         """Do what the policies want of the epoch before; a state comes back where that is to return."""
@@ -81,11 +90,16 @@ class Autopilot:
         return self._editor.states.path(self._good)
 
     def _save_if_good(self) -> None:
-        """Save a state to return to, if no earlier epoch had a lower training loss."""
+        """Save a state to return to, if no earlier epoch had a lower training loss.
+
+        Not soon after an edit: that it makes the loss diverge takes a few epochs to show.
+        """
         epochs, losses = self._health.history.epochs, self._health.history.losses("train_loss")
         lowest = not epochs or (epochs[-1].train_loss == min(losses, default=None))
+        last = self._editor.last_epoch
+        proven = last < 0 or self._trainer.current_epoch - last > PROBATION
         began = time.perf_counter()
-        if not lowest or began < self._next_save:
+        if not (lowest and proven) or began < self._next_save:
             return
         self._editor.save_state()
         self._good = self._editor.number

@@ -22,7 +22,7 @@ FITTED = 0.02
 """A training loss below this share of its start is as good as nothing: it need not fall further."""
 
 
-ANNEALED = 0.1
+ANNEALED = 0.3
 """Below this share of the learning rate that a schedule began with, little is meant to happen."""
 
 

@@ -99,6 +99,8 @@ class Rewind:
         _settle(trainer.fit_loop)
         for progress in (loop.batch_progress.current, loop.batch_progress.total):
             progress.reset_on_restart()
+        # Set as soon as a batch is fetched: a state from before an epoch's last batch says so too.
+        loop.batch_progress.is_last_batch = False
         loop._batches_that_stepped = state["stepped"]
         self.fetch_rng = state["fetch_rng"]
         self._fast_forward(state)

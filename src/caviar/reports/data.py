@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from caviar.panda.edits import EDITS, in_force, read_edits
 from caviar.reports.importance import shares
 from caviar.reports.look import Look
 from caviar.reports.tally import printable
@@ -13,6 +16,7 @@ from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import judge
 from caviar.runs import folder as names
 from caviar.runs.compare import rerun_command
+from caviar.runs.find import from_here
 from caviar.space.hyperparameters import Choice, Interval, Range
 
 if TYPE_CHECKING:
@@ -20,7 +24,9 @@ if TYPE_CHECKING:
 
 POINTS = 200_000
 """Numbers of learning curves that a page holds, of all metrics together: about 1.6 MB."""
-LOG_TAIL = 3000
+FEW = 12
+"""Values of a range that are each a tick of its axis."""
+LOG_TAIL = 8000
 """Characters of the log of a failed trial; of the others, and of all where there are many, fewer."""
 
 
@@ -31,7 +37,8 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
     lines: dict[str, int] = {}
     return {
         "name": sweep.folder.name,
-        "folder": str(sweep.folder),
+        "folder": from_here(sweep.folder),
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "metric": sweep.metric or "value",
         "directions": sweep.directions,
         "n_trials": sweep.settings.get("n_trials"),
@@ -73,7 +80,8 @@ def _described(h: Any) -> dict[str, Any]:
     if isinstance(h, Interval):
         return {**found, "scale": h.scale.name, "low": h.low, "high": h.high}
     assert isinstance(h, Range)
-    return {**found, "low": h.values[0], "high": h.values[-1]}
+    few = {"values": list(h.values)} if len(h.values) <= FEW else {}
+    return {**found, **few, "low": h.values[0], "high": h.values[-1]}
 
 
 def _label(value: Any) -> str:
@@ -97,8 +105,9 @@ def _trial(sweep: Sweep, run: Run, count: int, lines: dict[str, int]) -> dict[st
         name: _label(value) if isinstance(space.get(name), Choice) else value
         for name, value in result.params.items()
     }
-    kept = LOG_TAIL if result.state == "FAIL" else LOG_TAIL // 3
+    kept = LOG_TAIL if result.state == "FAIL" else LOG_TAIL // 8
     checkpoint = run.checkpoint
+    folder, edits = from_here(run.folder), _edits(run.folder)
     config = _text(run.folder / names.CONFIG)
     return {
         "number": result.number if result.number is not None else int(run.folder.name),
@@ -110,13 +119,28 @@ def _trial(sweep: Sweep, run: Run, count: int, lines: dict[str, int]) -> dict[st
         "seed": result.seed,
         "error": result.error,
         "params": params,
-        "checkpoint": str(checkpoint) if checkpoint else None,
-        "folder": str(run.folder),
+        "edits": edits,
+        "checkpoint": from_here(checkpoint) if checkpoint else None,
+        "folder": folder,
         # Configs differ in few lines: each line is stored once.
         "config": [lines.setdefault(line, len(lines)) for line in config.splitlines()],
         "log": _tail(run.log, min(kept, max(300, 1_000_000 // max(count, 1)))),
-        "rerun": rerun_command(sweep.settings, run.overrides),
+        # Its overrides alone would not give an edited run again.
+        "rerun": f"caviar replay {shlex.quote(folder)}"
+        if edits
+        else rerun_command(sweep.settings, run.overrides),
     }
+
+
+def _edits(run: Path) -> list[dict[str, Any]]:
+    """What was done to a run while it trained and led to where it is now."""
+    if not (run / EDITS).is_file():
+        return []
+    try:
+        edits = in_force(read_edits(run))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        return [{"epoch": 0, "text": f"{EDITS} is not readable: {error}"}]
+    return [{"epoch": edit.epoch, "text": edit.in_words()} for edit in edits]
 
 
 def _tail(path: Path, characters: int) -> str:

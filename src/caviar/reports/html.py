@@ -15,7 +15,18 @@ from caviar.runs.files import write_atomic
 if TYPE_CHECKING:
     from caviar.runs.load import Sweep
 
-SCRIPTS = ["base.js", "sections.js", "table.js", "start.js"]
+SCRIPTS = [
+    "base.js",
+    "figures.js",
+    "pinned.js",
+    "sections.js",
+    "curves.js",
+    "parallel.js",
+    "table.js",
+    "trial.js",
+    "start.js",
+]
+"""In the order in which they stand in the page; the last one starts it."""
 _WORDS = {"warn": "Look at", "pass": "Fine", "unknown": "Not known"}
 
 

@@ -101,7 +101,7 @@ def _run(
     recorded: Mapping[str, Any] | None,
     arguments: list[str],
 ) -> int:
-    from caviar.reports.at_end import report_at_end
+    from caviar.reports.at_end import Reporting
     from caviar.reports.table import exit_status, print_summary
     from caviar.reports.view import make_view
     from caviar.sweep.jobs import JobMaker
@@ -140,9 +140,10 @@ def _run(
         outcome = loop.run()
     finally:
         view.close()
+    reporting = Reporting(folder) if settings.report and not outcome.interrupted else None
     print_summary(folder, study.current(), space, settings, outcome)
-    if settings.report and not outcome.interrupted:
-        report_at_end(folder)
+    if reporting:
+        reporting.tell()
     return exit_status(study.current(), outcome)
 
 
@@ -239,6 +240,8 @@ def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
     """
     target = settings.executor.get("_target_")
     if target == f"{InlineExecutor.__module__}.{InlineExecutor.__qualname__}":
+        if settings.engine == "auto" and settings.build:
+            print("executor=inline runs one trial after the other: engine=auto is engine=solo")
         return InlineExecutor(inspect.unwrap(task))
     engine = {
         "name": settings.engine,
