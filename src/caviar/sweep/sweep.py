@@ -139,8 +139,9 @@ def _run(
     finally:
         view.close()
     print_summary(folder, study.current(), space, settings, outcome)
-    if settings.report and not outcome.interrupted:
-        report_at_end(folder)
+    # Reading all run folders takes a second or more: worth it where trainings took longer.
+    if (settings.report or settings.metric) and not outcome.interrupted:
+        report_at_end(folder, settings.report)
     return exit_status(study.current(), outcome)
 
 
