@@ -9,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -117,15 +118,13 @@ def steps(quick: bool) -> list[dict[str, Any]]:
     rows = [step_row(["model.hidden=[64,32]"], 64, peak, "64-64-32-10")]
     rows += [step_row([f"model.width={w}"], 64, peak, f"width {w}") for w in widths]
     rows += [step_row([f"data.batch_size={b}"], b, peak, f"batch {b}") for b in batches]
-    print(f"\nmatmul peak of one thread: {peak / 1e9:.0f} GFLOP/s")
-    print(
-        "| network | solo, ms a step | a lane, ms a step | lanes | of peak | auto | of the better |"
-    )
+    print(f"\nms a step, on one thread, whose matmul peak is {peak / 1e9:.0f} GFLOP/s")
+    print("| network | solo | a lane, torch | a lane, C++ | of peak | auto | of the best |")
     print("|---|---|---|---|---|---|---|")
     for row in rows:
         print(
-            f"| {row['network']} | {row['solo'] * 1e3:.2f} | {row['lane'] * 1e3:.3f} "
-            f"| {row['lanes']} | {row['of_peak']:.0%} | {row['auto'] or 'solo'} "
+            f"| {row['network']} | {row['solo'] * 1e3:.3f} | {row['torch'] * 1e3:.3f} "
+            f"| {row['loop'] * 1e3:.3f} | {row['of_peak']:.0%} | {row['auto']} "
             f"| {row['of_better']:.2f} |"
         )
     return rows
@@ -134,36 +133,45 @@ def steps(quick: bool) -> list[dict[str, Any]]:
 def step_row(overrides: list[str], batch: int, peak: float, name: str) -> dict[str, Any]:
     """Measure one network: solo, lanes of several numbers, and the choice of ``auto``."""
     from caviar.engines.fused.calibration import choose
-    from caviar.engines.fused.stack import Stack
 
     epochs = 3
     fewer, more = (solo_seconds(overrides, n * epochs) for n in (1, 2))
     training = make_training(overrides)
     solo = max(more - fewer, 1e-9) / (epochs * training.course.steps)
-    lane_steps = {}
-    for lanes in (4, 16, 64):
-        stack = Stack([training], lanes)
-        for _ in range(lanes):
-            stack.admit(training)
-        lane_steps[lanes] = min(stack.rehearse() for _ in range(3)) / lanes
-        if lane_steps[lanes] > 2 * solo:
-            break
-    lanes, lane = min(lane_steps.items(), key=lambda pair: pair[1])
-    chosen = choose(training, None, "cpu").lanes
-    by_auto = solo if not chosen else lane_steps.get(chosen, lane)
-    numbers = sum(p.numel() for p in training.network.parameters() if p.ndim > 1)
-    first = next(p.numel() for p in training.network.parameters() if p.ndim > 1)
+    by_torch, by_loop = lane_seconds(training, solo, False), lane_seconds(training, solo, True)
+    chosen = choose(training, None, "cpu")
+    lane = min(by_torch, by_loop)
+    by_auto = solo if not chosen.lanes else by_loop if chosen.native else by_torch
+    numbers = sum(p.numel() for p in training.weights.values() if p.ndim > 1)
+    first = next(p.numel() for p in training.weights.values() if p.ndim > 1)
     # Forward and the weights' gradients for all layers, the inputs' gradients for all but the first.
     flops = 2 * batch * (3 * numbers - first)
     return {
         "network": name,
         "solo": solo,
-        "lane": lane,
-        "lanes": lanes,
+        "torch": by_torch,
+        "loop": by_loop,
         "of_peak": flops / lane / peak,
-        "auto": chosen,
+        "auto": "solo" if not chosen.lanes else "C++" if chosen.native else "torch",
         "of_better": min(solo, lane) / by_auto,
     }
+
+
+def lane_seconds(training: Any, solo: float, native: bool) -> float:
+    """A step's seconds a lane, on as many lanes as make it the fastest."""
+    from caviar.engines.fused.stack import Stack
+
+    found = float("inf")
+    for lanes in (4, 32) if native else (4, 16, 64):
+        stack = Stack([training], lanes)
+        if native and (why := stack.go_native()):
+            raise SystemExit(f"no loop in C++: {why}")
+        for _ in range(lanes):
+            stack.admit(training)
+        found = min(found, min(stack.rehearse() for _ in range(3)) / lanes)
+        if found > 2 * solo:
+            break
+    return found
 
 
 def solo_seconds(overrides: list[str], epochs: int) -> float:
@@ -216,7 +224,7 @@ def matmul_peak() -> float:
 
     a = torch.randn(768, 768)
     times = []
-    for _ in range(20):
+    for _ in range(100):
         start = time.perf_counter()
         a @ a
         times.append(time.perf_counter() - start)
@@ -224,7 +232,7 @@ def matmul_peak() -> float:
 
 
 def parts(quick: bool) -> dict[str, float]:
-    """Where one worker's time goes, its lanes filled from memory; files are written beside it."""
+    """What one worker's processor time goes into, its lanes filled from memory."""
     import pickle
 
     import torch
@@ -253,25 +261,36 @@ def parts(quick: bool) -> dict[str, float]:
     ]  # fmt: skip
     times: dict[str, float] = {}
     watched: list[tuple[str, Any, str]] = [
-        ("steps", stack.Stack, "_step"),
+        ("steps", stack.Stack, "_steps"),
         ("metrics", stack.Stack, "_evaluate"),
         ("configs", configs.PlainConfigs, "__call__"),
         ("networks made", engine, "Training"),
         ("files, beside", files.RunFolder, "begin"),
         ("files, beside", files.RunFolder, "rows"),
         ("files, beside", files.RunFolder, "end"),
-        ("files, beside", files.RunFolder, "log"),
         ("files, beside", files.RunFolder, "checkpoint"),
     ]
     with timed(watched, times):
         inbox = Jobs(jobs)
-        start = time.perf_counter()
-        engine.Fused(task, recipe).serve(inbox, lambda event: None)
-        times["all"] = time.perf_counter() - start
-    print(f"\none worker, {count} trials, ms a trial:")
+        start = time.process_time()
+        engine.Fused(task, recipe).serve(inbox, lambda *events: None)
+        times["all"] = time.process_time() - start
+    compiled = compiling()
+    print(f"\none worker, {count} trials, ms of the processor's time a trial:")
     for name, seconds in times.items():
         print(f"  {name:14} {seconds / count * 1e3:7.2f}")
-    return times
+    print(f"compiling the loop in C++, once on a machine: {compiled:.1f} s")
+    return {**times, "compiling": compiled}
+
+
+def compiling() -> float:
+    """Seconds that compiling the loop in C++ takes, once on a machine."""
+    from caviar.engines.fused.native import build
+
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        build(Path(folder))
+        return time.perf_counter() - start
 
 
 class Jobs:
@@ -294,16 +313,16 @@ class Jobs:
 
 @contextmanager
 def timed(watched: list[tuple[str, Any, str]], times: dict[str, float]) -> Iterator[None]:
-    """Add up the time that the named functions take."""
+    """Add up the processor's time that the named functions take."""
     originals = [(owner, name, getattr(owner, name)) for _, owner, name in watched]
 
     def watch(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def timed_one(*arguments: Any, **keywords: Any) -> Any:
-            start = time.perf_counter()
+            start = time.thread_time()
             try:
                 return function(*arguments, **keywords)
             finally:
-                times[part] = times.get(part, 0.0) + time.perf_counter() - start
+                times[part] = times.get(part, 0.0) + time.thread_time() - start
 
         return timed_one
 

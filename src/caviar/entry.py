@@ -24,7 +24,7 @@ from caviar.configs import keys_of
 from caviar.errors import UsageError
 from caviar.hydra_errors import explain
 from caviar.runs import folder as names
-from caviar.runs.active import ActiveRun, activate, active_run
+from caviar.runs.active import GO_ON, ActiveRun, activate, active_run
 from caviar.runs.code import git_commit, versions
 from caviar.runs.config import resolved, to_yaml
 from caviar.runs.files import write_atomic
@@ -75,30 +75,40 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
 
 
 def run_recorded(task: Task, config: DictConfig) -> Any:
-    """Call ``task`` inside a run folder of its own, at Hydra's output directory."""
+    """Call ``task`` inside a run folder of its own, at Hydra's output directory.
+
+    A process that was told to go on in that folder keeps what stands in it.
+    """
     hydra_config = HydraConfig.get()
-    folder = _claim(Path(hydra_config.runtime.output_dir))
+    wanted = Path(hydra_config.runtime.output_dir)
+    going_on = os.environ.pop(GO_ON, None) == str(wanted)
+    folder = wanted if going_on else _claim(wanted)
     with read_write(hydra_config), open_dict(hydra_config):  # type: ignore[arg-type]
         hydra_config.runtime.output_dir = str(folder)
-    write_atomic(folder / names.CONFIG, to_yaml(resolved(config)))
-    write_atomic(
-        folder / names.OVERRIDES, to_yaml(OmegaConf.to_container(hydra_config.overrides.task))
-    )
+    if not going_on:
+        write_atomic(folder / names.CONFIG, to_yaml(resolved(config)))
+        overrides = OmegaConf.to_container(hydra_config.overrides.task)
+        write_atomic(folder / names.OVERRIDES, to_yaml(overrides))
     log = logging.FileHandler(folder / names.LOG)
     log.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
     logging.getLogger().addHandler(log)
     result = Result(state="RUNNING", started=datetime.now(UTC).isoformat(timespec="seconds"))
-    result.facts = {"git_commit": git_commit(), "versions": versions()}
+    if going_on:
+        earlier = Result.read(folder)
+        result.started, result.facts = earlier.started, {**earlier.facts, "resumed": True}
+    result.facts |= {"git_commit": git_commit(), "versions": versions()}
     result.write(folder)
     start = perf_counter()
     discarded = False
+    checkpoints = folder / names.CHECKPOINTS if going_on else None
     try:
-        with activate(ActiveRun(folder)) as run:
+        with activate(ActiveRun(folder, resume_from=checkpoints)) as run:
             value = task(config)
         result.state, result.value = "COMPLETE", value
         return value
-    except UsageError:
-        discarded = True
+    except UsageError as error:
+        discarded = not going_on
+        result.state, result.error = "FAIL", str(error)
         raise
     except BaseException as error:
         result.state, result.error = "FAIL", f"{type(error).__name__}: {error}"

@@ -46,6 +46,8 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe:
     stopping = callbacks.get("early_stopping.EarlyStopping")
     return caviar.Recipe(
         network=lambda: _network(network, config["seed"]),
+        architecture=json.dumps(network, default=str),
+        redraw=lambda made: _redraw(made, config["seed"]),
         train=data.parts.train,
         val=data.parts.val,
         batch_size=data.batch_size,
@@ -130,6 +132,13 @@ def _make(settings: Mapping[str, Any]) -> Any:
 def _network(settings: Mapping[str, Any], seed: int) -> nn.Module:
     with seeded(seed, gpu=False):
         return _make(settings)
+
+
+def _redraw(network: nn.Module, seed: int) -> None:
+    with seeded(seed, gpu=False):
+        for layer in network.modules():
+            if isinstance(reset := getattr(layer, "reset_parameters", None), Callable):
+                reset()
 
 
 def _schedule(config: Mapping[str, Any]) -> Callable[[Optimizer, int, int], list[Any]] | None:

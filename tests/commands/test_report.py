@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from caviar.reports.at_end import report_at_end
+from caviar.reports.at_end import Reporting
 from tests.made_up import make_run, make_sweep
 
 
@@ -60,7 +60,7 @@ def test_a_sweep_ends_with_its_warnings_and_its_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], page: bool
 ):
     folder = make_sweep(tmp_path / "made", epochs=6)
-    report_at_end(folder, page)
+    Reporting(folder, page).tell()
     said = capsys.readouterr().out
     assert "warning: 8 complete trials for 4 hyperparameters" in said
     assert f"    next: caviar resume {folder} n_trials=40\n" in said
@@ -92,7 +92,7 @@ def test_a_report_that_fails_is_one_line_and_no_exception(
 ):
     folder = make_sweep(tmp_path / "made")
     (folder / "report.html").mkdir()
-    report_at_end(folder)
+    Reporting(folder, page=True).tell()
     said = capsys.readouterr().out
     assert said.startswith("no report: ")
     assert said.count("\n") == 1

@@ -5,14 +5,33 @@ from pathlib import Path
 import pytest
 import torch
 
+from caviar.engines.fused.native import compiler
+
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the loop in C++ is compiled to, once for all tests."""
+    return tmp_path_factory.mktemp("native")
+
+
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the test's own."""
-    monkeypatch.setenv("CAVIAR_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+def cache(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own, but for what is compiled."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "native").symlink_to(library)
+    monkeypatch.setenv("CAVIAR_CACHE", str(cache))
+    return cache
+
+
+@pytest.fixture(params=["torch", "native"])
+def native(request: pytest.FixtureRequest) -> bool:
+    """Whether lanes are trained by the loop in C++: what a lane comes to must be the same."""
+    if request.param == "native" and compiler() is None:
+        pytest.skip("no C++ compiler")
+    return request.param == "native"

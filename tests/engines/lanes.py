@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -13,10 +14,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from caviar.engines.fused.files import to_csv
 from caviar.engines.fused.stack import Stack
 from caviar.engines.fused.training import Training
 from caviar.runs.active import ActiveRun, activate
+from caviar.runs.text import CsvText
 from project.recipe import recipe
 from project.train import CONFIGS, build, fit
 
@@ -43,8 +44,13 @@ def composed(folder: Path, *overrides: str) -> DictConfig:
         return compose("train", overrides=[f"dir='{folder}'", f"outputs='{folder}'", *overrides])
 
 
-def by_solo(folder: Path, *overrides: str) -> Result:
-    folder.mkdir(parents=True)
+@cache
+def by_solo(*overrides: str) -> Result:
+    with TemporaryDirectory() as folder:
+        return _by_solo(Path(folder), *overrides)
+
+
+def _by_solo(folder: Path, *overrides: str) -> Result:
     config = composed(folder, *TINY, *overrides)
     experiment = build(config)
     with activate(ActiveRun(folder)) as run:
@@ -78,10 +84,17 @@ def training(*overrides: str, **values: Any) -> Training:
 
 
 def on_a_lane(
-    one: Training, strangers: list[Training], lane: int = 3, lanes: int = 8, tick: int = 0
+    one: Training,
+    strangers: list[Training],
+    lane: int = 3,
+    lanes: int = 8,
+    tick: int = 0,
+    native: bool = False,
 ) -> Result:
     """Train ``one`` on a lane, admitted at a tick, while strangers come and go on the others."""
     stack = Stack([one, *strangers], lanes)
+    if native:
+        assert stack.go_native() is None
     waiting = list(strangers)
     done: Result | None = None
     while done is None:
@@ -95,7 +108,7 @@ def on_a_lane(
             if ended.training is one and ended.over:
                 done = Result(
                     weights=stack.last_weights(lane),
-                    rows=list(csv.DictReader(to_csv(one.rows).splitlines())),
+                    rows=list(csv.DictReader(CsvText().of(one.rows).splitlines())),
                     score=one.score,
                     best_epoch=one.best_epoch,
                     best=stack.best_weights(lane),

@@ -43,9 +43,10 @@ class Memory:
     def pruned(self, number: int) -> bool:
         return number in self.unwanted
 
-    def send(self, event: Event) -> None:
-        self.sent.append(event)
-        self.when(event)
+    def send(self, *events: Event) -> None:
+        for event in events:
+            self.sent.append(event)
+            self.when(event)
 
     def of(self, kind: type) -> list[Any]:
         return [event for event in self.sent if isinstance(event, kind)]
@@ -157,7 +158,7 @@ def test_every_job_starts_reports_each_epoch_and_ends_once_on_lanes_refilled(job
         steps = [report.step for report in inbox.of(Reported) if report.number == number]
         assert steps == list(range(one["trainer.max_epochs"]))
     # The very last trials leave some lanes free for a few ticks, before the stack shrinks.
-    assert engine.busy_lane_ticks / engine.lane_ticks >= 0.9
+    assert engine.occupancy.busy / engine.occupancy.lanes >= 0.9
 
 
 def test_other_architectures_make_stacks_of_their_own(jobs: Jobs) -> None:
@@ -243,22 +244,24 @@ def test_a_folder_that_cannot_be_written_fails_its_trial_alone(jobs: Jobs, tmp_p
     assert "FileExistsError" in ends[1].error
 
 
+@pytest.mark.parametrize(("what", "compile", "every"), [("_step", False, 8), ("_steps", None, 2)])
 def test_out_of_memory_halves_the_lanes_and_loses_no_trial(
-    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    what: str, compile: bool | None, every: int, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = rates(8, **{"trainer.max_epochs": 3})
-    undisturbed = serve(jobs(values, to="undisturbed"), lanes=8).ends()
-    step = Stack._step
+    undisturbed = serve(jobs(values, to="undisturbed"), lanes=8, compile=compile).ends()
+    step = getattr(Stack, what)
     calls = []
 
     def hungry(self: Stack, *arguments: Any) -> Any:
         calls.append(self.lanes)
-        if self.lanes > 2 and len(calls) % 8 == 0:
+        done = step(self, *arguments)
+        if self.lanes > 2 and len(calls) % every == 0:
             raise torch.OutOfMemoryError("the device is full")
-        return step(self, *arguments)
+        return done
 
-    monkeypatch.setattr(Stack, "_step", hungry)
-    engine = fused(lanes=8)
+    monkeypatch.setattr(Stack, what, hungry)
+    engine = fused(lanes=8, compile=compile)
     inbox = serve(jobs(values), engine)
     assert engine._most == 2
     assert inbox.of(Ready)[-1].lanes < 8
@@ -273,7 +276,7 @@ def test_what_does_not_fit_on_one_lane_fails(jobs: Jobs, monkeypatch: pytest.Mon
     def full(*_: Any) -> Any:
         raise torch.OutOfMemoryError("the device is full")
 
-    monkeypatch.setattr(Stack, "_step", full)
+    monkeypatch.setattr(Stack, "_steps", full)
     ends = serve(jobs(rates(3))).ends()
     assert len(ends) == 3
     assert all("OutOfMemoryError" in end.error for end in ends.values())  # type: ignore[union-attr]

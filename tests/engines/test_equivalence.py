@@ -1,7 +1,6 @@
 """A trial on a lane among strangers is the trial that solo runs."""
 
 import random
-from pathlib import Path
 
 import pytest
 import torch
@@ -39,15 +38,15 @@ CASES = {
 
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES)
 def test_a_lane_among_strangers_is_the_trial_that_solo_runs(
-    overrides: tuple[str, ...], tmp_path: Path
+    overrides: tuple[str, ...], native: bool
 ) -> None:
     others = strangers(9, DOUBLE, *overrides)
-    found = on_a_lane(training(DOUBLE, *overrides), others)
-    assert_same(found, by_solo(tmp_path / "solo", DOUBLE, *overrides), 1e-12)
+    found = on_a_lane(training(DOUBLE, *overrides), others, native=native)
+    assert_same(found, by_solo(DOUBLE, *overrides), 1e-12)
 
 
 @pytest.mark.parametrize("number", range(20))
-def test_twenty_random_architectures_are_the_same_on_a_lane(number: int, tmp_path: Path) -> None:
+def test_twenty_random_architectures_are_the_same_on_a_lane(number: int, native: bool) -> None:
     draw = random.Random(number)
     hidden = [draw.randint(3, 40) for _ in range(draw.randint(0, 3))]
     overrides = (
@@ -58,28 +57,33 @@ def test_twenty_random_architectures_are_the_same_on_a_lane(number: int, tmp_pat
         f"optimizer={draw.choice(['sgd', 'adam', 'adamw', 'rmsprop'])}",
     )
     precision, within = (DOUBLE, 1e-12) if number % 2 else ("trainer.precision=32-true", 1e-4)
-    found = on_a_lane(training(precision, *overrides), strangers(7, precision, *overrides))
-    assert_same(found, by_solo(tmp_path / "solo", precision, *overrides), within)
+    others = strangers(7, precision, *overrides)
+    found = on_a_lane(training(precision, *overrides), others, native=native)
+    assert_same(found, by_solo(precision, *overrides), within)
 
 
 DROPPING = ("model.dropout=0.3",)
 
 
 @pytest.mark.parametrize("overrides", [(), DROPPING], ids=["plain", "dropout"])
-def test_a_trial_is_the_same_on_any_lane_admitted_at_any_tick(overrides: tuple[str, ...]) -> None:
-    first = on_a_lane(training(*overrides), strangers(9, *overrides), lane=0, lanes=8, tick=0)
-    later = on_a_lane(training(*overrides), strangers(90, *overrides), lane=5, lanes=64, tick=7)
+def test_a_trial_is_the_same_on_any_lane_admitted_at_any_tick(
+    overrides: tuple[str, ...], native: bool
+) -> None:
+    first, later = (
+        on_a_lane(training(*overrides), strangers(count, *overrides), lane, lanes, tick, native)
+        for count, lane, lanes, tick in ((9, 0, 8, 0), (90, 5, 64, 7))
+    )
     for name, tensor in first.weights.items():
         assert torch.equal(later.weights[name], tensor), name
     assert first.rows == later.rows
 
 
-def test_dropout_is_the_same_in_distribution(tmp_path: Path) -> None:
+def test_dropout_is_the_same_in_distribution(native: bool) -> None:
     losses: dict[str, list[float]] = {"solo": [], "lane": []}
     for seed in range(6):
         overrides = (*DROPPING, f"seed={seed}", "trainer.max_epochs=3", "data.samples=300")
-        solo = by_solo(tmp_path / f"{seed}", *overrides)
-        lane = on_a_lane(training(*overrides), [])
+        solo = by_solo(*overrides)
+        lane = on_a_lane(training(*overrides), [], native=native)
         for kind, result in (("solo", solo), ("lane", lane)):
             losses[kind].append(float(result.rows[-1]["train/loss"]))
     solo, lane = (torch.tensor(losses[kind]) for kind in ("solo", "lane"))
@@ -87,11 +91,21 @@ def test_dropout_is_the_same_in_distribution(tmp_path: Path) -> None:
     assert not torch.equal(solo, lane)
 
 
-def test_a_lane_that_is_no_number_any_more_fails_alone() -> None:
+def test_dropout_drops_the_same_units_in_torch_and_in_the_loop() -> None:
+    overrides = (*DROPPING, DOUBLE)
+    by_torch, by_loop = (
+        on_a_lane(training(*overrides), strangers(9, *overrides), native=native)
+        for native in (False, True)
+    )
+    assert_same(by_loop, by_torch, 1e-12)
+
+
+def test_a_lane_that_is_no_number_any_more_fails_alone(native: bool) -> None:
     def trained(poisoned: bool):  # type: ignore[no-untyped-def]
         others = [training(seed=1), training(seed=2)]
         rate = 1e30 if poisoned else 0.01
         stack = Stack(others, 3)
+        assert not native or stack.go_native() is None
         for one in (
             others[0],
             training(optimizer__lr=rate, optimizer__weight_decay=1.0),
@@ -127,10 +141,10 @@ def test_compiled_lanes_are_the_same_up_to_rounding() -> None:
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-4, atol=1e-5)
 
 
-def test_mixed_precision_keeps_weights_and_statistics_in_float32(tmp_path: Path) -> None:
+def test_mixed_precision_keeps_weights_and_statistics_in_float32() -> None:
     overrides = ("trainer.precision=bf16-mixed",)
     found = on_a_lane(training(*overrides), strangers(7, *overrides))
-    wanted = by_solo(tmp_path / "solo", *overrides)
+    wanted = by_solo(*overrides)
     assert all(t.dtype == torch.float32 for t in found.weights.values() if t.is_floating_point())
     last, its = (float(one.rows[-1]["val/loss"]) for one in (found, wanted))
     assert last == pytest.approx(its, rel=0.05)

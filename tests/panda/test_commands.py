@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
@@ -10,12 +11,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from caviar import cli
 from caviar.errors import UsageError
 from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import alive, read_status
@@ -54,17 +58,39 @@ class Training:
         assert (done.status, done.err) == (0, "")
         return done.out
 
+    def asking(self, command: str, *words: str) -> subprocess.Popen[str]:
+        """A command that is still at it."""
+        line = [sys.executable, "-m", "caviar.cli", command, str(self.folder), *words]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(line, env=ENV, text=True, stdout=pipe, stderr=pipe)
+
+    def refused(self, command: str, *words: str) -> str:
+        """What a command, here in this process, says of what it will not do: one line."""
+        err = io.StringIO()
+        with (
+            pytest.raises(SystemExit, match="2"),
+            redirect_stderr(err),
+            mock.patch.object(sys, "argv", ["caviar", command, str(self.folder), *words]),
+        ):
+            cli.main()
+        assert err.getvalue().count("\n") == 1
+        return err.getvalue()
+
     @property
     def status(self) -> dict[str, Any]:
         return read_status(self.folder)
 
     @property
-    def epochs(self) -> int:
+    def rows(self) -> list[dict[str, str]]:
         try:
-            with (self.folder / "metrics.csv").open() as file:
-                return len(list(csv.DictReader(file)))
+            text = (self.folder / "metrics.csv").read_text()
         except FileNotFoundError:
-            return 0
+            return []
+        return list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
+
+    @property
+    def epochs(self) -> int:
+        return len(self.rows)
 
     def files(self) -> dict[str, bytes]:
         return {str(p): p.read_bytes() for p in sorted(self.folder.rglob("*")) if p.is_file()}
@@ -107,10 +133,13 @@ BAD = {
     ("set", "optimizer.lr=.nan"): "optimizer.lr=nan: must be above 0",
     ("set", "optimizer.lr"): "write it as KEY=VALUE",
     ("set", "optimizer.momentum=0.5"): "this optimizer has no such setting",
-    ("set", "optimizer.lr=1e-3", "model.dropout=1"): "must be at least 0 and below 1",
+    ("set", "model.dropout=0.1"): "the network has no dropout layer",
+    ("set", "optimizer.lr=1e-3", "optimizer.beta1=1"): "must be at least 0 and below 1",
+    ("set", "trainer.gradient_clip_val=0"): "trainer.gradient_clip_val=0: must be above 0",
     ("set", "trainer.max_epochs=1"): "is under way already",
     ("set", "trainer.max_epochs=2.5"): "must be a whole number",
     ("set", "optimizer.lr=1e-3", "--at", "0"): "must be an epoch to come",
+    ("set", "optimizer.lr=1e-3", "--at", "5000"): "must be an epoch to come",
     ("rollback",): "there is no edit to undo",
     ("rollback", "--to", "3"): "no such edit",
 }
@@ -133,29 +162,35 @@ def test_a_run_is_edited_paused_rolled_back_stopped_and_replayed_bit_for_bit(
     shown = training.must("watch", "--once")
     assert "^4" in shown
     assert "edit 2: model.dropout 0.2 -> 0.4" in shown
+    assert "back to before edit 4" in training.must("rollback", "--to", "4")
+    both = [training.asking("set", f"{key}=0.7") for key in ("optimizer.beta1", "model.dropout")]
+    assert [one.communicate(timeout=60)[1] for one in both] == ["", ""]
     assert "stopped at epoch" in training.must("stop")
     assert training.process.wait(60) == 0
 
     edits = read_edits(training.folder)
-    assert [edit.kind for edit in edits] == ["set", "set", "rollback", "set", "stop"]
-    assert [edit.edit for edit in in_force(edits)] == [1, 4, 5]
+    kinds = ["set", "set", "rollback", "set", "rollback", "set", "set", "stop"]
+    assert [edit.kind for edit in edits] == kinds
+    assert [edit.edit for edit in in_force(edits)] == [1, 6, 7, 8]
     assert edits[3].at == (here + 3, 0)
     assert edits[0].changes == {"optimizer.lr": {"old": 0.003, "new": 0.03}}
+    at_once = edits[5].changes | edits[6].changes
+    assert at_once == {
+        "optimizer.beta1": {"old": 0.9, "new": 0.7},
+        "model.dropout": {"old": 0.2, "new": 0.7},
+    }
     assert all("@" in edit.who and edit.when for edit in edits)
     facts = Result.read(training.folder).facts
-    assert facts["edits"] == 5
-    assert len(facts["edits_in_force"]) == 3
+    assert facts["edits"] == 8
+    assert len(facts["edits_in_force"]) == 4
 
     before = training.files()
-    for words in (("set", "optimizer.lr=1e-3"), ("rollback",), ("pause",), ("stop",)):
-        done = training.caviar(*words)
-        assert (done.status, done.out) == (2, "")
-        assert "it is not training any more (it ended)" in done.err
-        assert done.err.count("\n") == 1
+    for words in (("set", "optimizer.lr=1e-3"), ("rollback",), ("pause",), ("stop",), ("resume",)):
+        assert "it is not training any more (it ended)" in training.refused(*words)
     assert training.files() == before
 
     replayed = training.must("replay")
-    assert "3 edits made again" in replayed
+    assert "4 edits made again" in replayed
     assert "identical, bit for bit" in replayed
     again = training.folder.with_name("cub-replay")
     assert (again / "metrics.csv").read_bytes() == before[str(training.folder / "metrics.csv")]
@@ -164,51 +199,15 @@ def test_a_run_is_edited_paused_rolled_back_stopped_and_replayed_bit_for_bit(
     assert training.files() == before
 
 
-def test_a_malformed_edit_is_one_line_and_changes_nothing(training: Training) -> None:
-    training.must("pause")
-    before = training.files()
-    for words, told in BAD.items():
-        done = training.caviar(*words)
-        assert (done.status, done.out) == (2, "")
-        assert told in done.err
-        assert done.err.count("\n") == 1
-    assert training.files() == before
-
-
-def test_a_killed_run_is_known_as_such_and_replayed_as_far_as_it_came(training: Training) -> None:
-    training.must("set", "optimizer.lr=3e-2")
-    came = training.epochs
-    until(lambda: training.epochs > came + 3, "epochs after the edit")
-    training.process.send_signal(signal.SIGKILL)
-    training.process.wait()
-    assert not alive(training.folder)
-    before = training.files()
-    assert "it was killed" in training.caviar("set", "optimizer.lr=1").err
-    assert training.files() == before
-    assert [edit.kind for edit in read_edits(training.folder)] == ["set"]
-    json.loads((training.folder / "result.json").read_text())
-    assert training.must("watch").endswith("cub: was killed\n")
-    assert "identical, bit for bit" in training.must("replay")
-
-
-def test_a_request_that_the_run_never_came_to_is_taken_back(training: Training) -> None:
-    os.kill(training.process.pid, signal.SIGSTOP)
-    line = [sys.executable, "-m", "caviar.cli", "set", str(training.folder), "optimizer.lr=1"]
-    asking = subprocess.Popen(line, env=ENV, text=True, stderr=subprocess.PIPE)
-    asked = training.folder / "panda" / "asked"
-    until(lambda: list(asked.glob("*.json")), "the request")
-    training.process.kill()
-    training.process.wait()
-    _, err = asking.communicate(timeout=60)
-    assert asking.returncode == 2
-    assert "it ended before it came to this" in err
-    assert list(asked.iterdir()) == []
-
-
-def test_fewer_epochs_end_a_run_and_a_schedule_is_not_stretched(tmp_path: Path) -> None:
+def test_what_cannot_be_done_is_one_line_and_changes_nothing(tmp_path: Path) -> None:
     training = under_way(begin(tmp_path, "scheduler=cosine", "trainer.max_epochs=5000"))
     try:
         training.must("pause")
+        before = training.files()
+        for words, told in BAD.items():
+            assert told in training.refused(*words)
+        assert training.files() == before
+        # Fewer epochs end it, and its schedule is not stretched.
         wanted = training.status["epoch"] + 5
         told = training.must("set", f"trainer.max_epochs={wanted}")
         assert "the schedule (LambdaLR) keeps the length it began with" in told
@@ -221,15 +220,73 @@ def test_fewer_epochs_end_a_run_and_a_schedule_is_not_stretched(tmp_path: Path) 
     assert compare(training.folder, training.folder).difference is None
 
 
+@pytest.mark.parametrize("checkpoints", [True, False], ids=["last.ckpt", "no checkpoint yet"])
+def test_a_killed_run_goes_on_is_rolled_back_and_replayed_bit_for_bit(
+    tmp_path: Path, checkpoints: bool
+) -> None:
+    every = f"callbacks.checkpoint.every_seconds={0 if checkpoints else 1000}"
+    training = under_way(begin(tmp_path, DROPOUT, "trainer.max_epochs=100000", every))
+    going_on = None
+    try:
+        training.must("set", "optimizer.lr=3e-2")
+        training.must("set", "model.dropout=0.5")
+        came = training.epochs
+        until(lambda: training.epochs > came + 3, "epochs after the edit")
+        training.process.send_signal(signal.SIGKILL)
+        training.process.wait()
+        assert not alive(training.folder)
+        before = training.files()
+        assert "it was killed" in training.refused("set", "optimizer.lr=1")
+        assert training.files() == before
+        json.loads((training.folder / "result.json").read_text())
+        if not checkpoints:
+            assert training.must("watch").endswith("cub: was killed\n")
+            assert "2 edits made again" in training.must("replay")
+
+        went = training.rows
+        going_on = training.asking("resume")
+        until(lambda: going_on.poll() is not None or training.epochs > len(went) + 3, "new epochs")
+        assert going_on.poll() is None, going_on.communicate()
+        assert training.rows[: len(went)] == went
+        assert "back to before edit 2" in training.must("rollback")
+        training.must("set", "optimizer.weight_decay=0.1")
+        came = training.epochs
+        until(lambda: training.epochs > came + 3, "epochs after the rollback")
+        training.must("stop")
+        assert going_on.wait(60) == 0
+    finally:
+        for process in (training.process, going_on):
+            if process:
+                process.kill()
+                process.communicate()
+    edits = read_edits(training.folder)
+    assert [edit.kind for edit in edits] == ["set", "set", "rollback", "set", "stop"]
+    result = Result.read(training.folder)
+    assert (result.state, result.facts["resumed"]) == ("COMPLETE", True)
+    assert "3 edits made again" in (told := training.must("replay"))
+    assert "identical, bit for bit" in told
+
+
+def test_a_request_that_the_run_never_came_to_is_taken_back(training: Training) -> None:
+    os.kill(training.process.pid, signal.SIGSTOP)
+    asking = training.asking("set", "optimizer.lr=1")
+    asked = training.folder / "panda" / "asked"
+    until(lambda: list(asked.glob("*.json")), "the request")
+    training.process.kill()
+    training.process.wait()
+    _, err = asking.communicate(timeout=60)
+    assert asking.returncode == 2
+    assert "it ended before it came to this" in err
+    assert list(asked.iterdir()) == []
+
+
 def test_a_run_that_is_not_watched_is_told_so(tmp_path: Path) -> None:
     folder = tmp_path / "plain"
     folder.mkdir()
     Result(state="COMPLETE").write(folder)
     training = Training(folder, None)  # type: ignore[arg-type]
     for words in (("set", "optimizer.lr=1"), ("watch",), ("rollback",), ("pause",), ("replay",)):
-        done = training.caviar(*words)
-        assert (done.status, done.out) == (2, "")
-        assert "not a watched run (train it with panda=true)" in done.err
+        assert "not a watched run (train it with panda=true)" in training.refused(*words)
 
 
 def test_a_replay_does_what_the_run_did_and_nothing_that_its_folder_slips_in(

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 import caviar
-from caviar.panda.edits import Edit, write_edits
+from caviar.panda.edits import write_edits
 from caviar.reports.html import in_script, write_report
+from caviar.runs.edits import Edit
 from tests.made_up import make_sweep
 from tests.reports.browser import DEADLINE, SECTIONS, Opened
 

@@ -58,13 +58,14 @@ def report(
       caviar report --no-page --json
     """
     from caviar.reports.data import verdicts
-    from caviar.reports.html import FILE, write_report
+    from caviar.reports.html import write_report
     from caviar.runs.find import from_here
+    from caviar.runs.folder import REPORT
 
     names = sweeps or ["latest"]
     options_refused(names)
     found = list({held.folder: held for held in map(_find, names)}.values())
-    path = out or (found[0].folder / FILE if len(found) == 1 else Path(FILE))
+    path = out or (found[0].folder / REPORT if len(found) == 1 else Path(REPORT))
     if path.is_dir():
         raise UsageError(f"output={path}: that is a folder; name a file")
     if not path.parent.is_dir():

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from caviar.commands.names import NAMES, complete_sweep, sweep_folder
+from caviar.commands.panda import Trusted
 from caviar.errors import usage_error
 
 Sweep = Annotated[
@@ -21,7 +22,7 @@ Sweep = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to ``app``."""
     for command, words in (
-        (resume, "Go on with a sweep that was interrupted or killed, or with a paused run."),
+        (resume, "Go on with a sweep or a watched run that was killed, or with a paused run."),
         (stop, "Ask a running sweep for no new trials, or a watched run to end now."),
         (cancel, "End a running sweep now; it can be resumed."),
     ):
@@ -34,12 +35,19 @@ def resume(
         list[str] | None,
         typer.Argument(help="n_trials=NUMBER: how many trials in total, old ones included."),
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Run the recorded command whatever it is: it may be anybody's program."
+        ),
+    ] = False,
+    allow: Trusted = None,
 ) -> None:
     """Example: caviar resume latest n_trials=64"""
     from caviar.panda import steer
 
     if not settings and (run := steer.watched(sweep)):
-        print(steer.request(run, "resume"))
+        steer.resume(run, allow or ())
         return
     from caviar.sweep import resume as resuming
 
@@ -51,7 +59,7 @@ def resume(
         if not value.isdigit() or int(value) < 1:
             raise usage_error("n_trials", value, "must be a whole number, 1 or more")
         n_trials = int(value)
-    resuming.resume(sweep_folder(sweep), n_trials)
+    resuming.resume(sweep_folder(sweep), n_trials, trust)
 
 
 def stop(sweep: Sweep) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from caviar.trials import Event, Job
 
-Send = Callable[[Event], None]
-"""Tells the controller something."""
+
+class Send(Protocol):
+    """Tells the controller what has happened: several events, in their order, by one message."""
+
+    def __call__(self, *events: Event) -> None: ...
 
 
 class Inbox(Protocol):

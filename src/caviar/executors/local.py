@@ -18,7 +18,7 @@ from typing import Any
 from caviar.executors.base import TaskSource
 from caviar.executors.slots import Slot, plan
 from caviar.executors.worker import Goodbye, Hello, Interrupt, Prune
-from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Ready, Reported
+from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Ready, Reported, Starting
 
 # The worker gets the controller's sys.path before its first import, so both find the same modules.
 _BOOT = (
@@ -147,22 +147,23 @@ class LocalExecutor:
     def _receive(self, worker: _Worker) -> None:
         """Take in all that a worker has said so far."""
         try:
-            self._take(worker, worker.connection.recv())
+            self._take(worker, *worker.connection.recv())
             while worker.connection.poll():
-                self._take(worker, worker.connection.recv())
+                self._take(worker, *worker.connection.recv())
         except (EOFError, OSError):
             self._lost(worker)
 
-    def _take(self, worker: _Worker, event: Event) -> None:
-        if isinstance(event, Ready):
-            worker.ready, worker.lanes = True, event.lanes
-            self._stillborn = 0
-        elif isinstance(event, Finished | Pruned | Failed):
-            worker.jobs.pop(event.number, None)
-        if isinstance(event, Failed) and worker.slot.shared and "OutOfMemory" in event.error:
-            # The memory that was missing may have been a neighbour's.
-            event = replace(event, transient=True)
-        self._events.append(event)
+    def _take(self, worker: _Worker, *events: Event) -> None:
+        for event in events:
+            if isinstance(event, Ready):
+                worker.ready, worker.lanes = True, event.lanes
+                self._stillborn = 0
+            elif isinstance(event, Finished | Pruned | Failed):
+                worker.jobs.pop(event.number, None)
+            if isinstance(event, Failed) and worker.slot.shared and "OutOfMemory" in event.error:
+                # The memory that was missing may have been a neighbour's.
+                event = replace(event, transient=True)
+            self._events.append(event)
 
     def _spawn(self, slot: Slot) -> _Worker:
         assert self._task is not None
@@ -178,6 +179,7 @@ class LocalExecutor:
                 start_new_session=True,
             )
         worker = _Worker(slot, process, ours)
+        self._events.append(Starting(slot.label))
         self._send(
             worker, Hello(slot.label, self._task, {**self._engine, "workers": len(self.slots)})
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
@@ -120,16 +121,21 @@ class Worker:
         # A batch system signals every process of a job; what is under way is then not to be lost.
         for number in (signal.SIGTERM, signal.SIGUSR2):
             signal.signal(number, lambda *_: self._inbox.put(Interrupt()))
+        # What is loaded now stays: a collection need not look through all of torch again and again,
+        # nor the interpreter when it ends.
+        gc.freeze()
         self.send(Ready(lanes=engine.lanes))
         engine.serve(self._inbox, self.send)
 
-    def send(self, event: Event) -> None:
+    def send(self, *events: Event) -> None:
         """Tell the controller something; end this process if it is gone."""
-        if isinstance(event, Ready | Started):
-            event = replace(event, worker=self._label)
+        told = tuple(
+            replace(event, worker=self._label) if isinstance(event, Ready | Started) else event
+            for event in events
+        )
         try:
             with self._sending:
-                self._connection.send(event)
+                self._connection.send(told)
         except (BrokenPipeError, ConnectionResetError):
             _end_process_group()
 

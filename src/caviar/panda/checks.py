@@ -1,55 +1,41 @@
 """Health checks: what may be wrong with a training, told from what its epochs showed.
 
-To add one, write a function here from the epochs so far to a sentence with numbers and a remedy, or
-None, and decorate it with ``@check("its name")``.
+To add one, write a function here from the history so far to a sentence with numbers and a remedy, or
+None, and decorate it with ``@check("its name")``. A check looks at several epochs, or at several looks:
+a single one may be chance, and who is warned for nothing reads no warning.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
+
+from caviar.panda.remedies import Remedies
+from caviar.panda.vitals import History
 
 PATIENCE = 8
 """Epochs over which a loss is looked at."""
 
+FITTED = 0.02
+"""A training loss below this share of its start is as good as nothing: it need not fall further."""
 
-@dataclass
-class Vitals:
-    """What one epoch showed.
 
-    Attributes:
-        epoch: from 0.
-        train_loss, val_loss: means over the epoch, None where not logged.
-        steps_per_second: of training, without validation.
-        grad_norm: the gradient's norm over all parameters before clipping, at the last look.
-        update_ratio: layer -> norm of one step's update over the norm of its weights.
-        dead: layer -> share of units whose output was 0 for a whole batch.
-        drift: batch norm -> largest distance of a batch's mean from the running mean, in running
-            standard deviations; median over units.
-    """
-
-    epoch: int
-    train_loss: float | None = None
-    val_loss: float | None = None
-    steps_per_second: float | None = None
-    grad_norm: float | None = None
-    update_ratio: dict[str, float] = field(default_factory=dict)
-    dead: dict[str, float] = field(default_factory=dict)
-    drift: dict[str, float] = field(default_factory=dict)
+ANNEALED = 0.3
+"""Below this share of the learning rate that a schedule began with, little is meant to happen."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found: its name, a sentence with numbers, and what may help."""
+    """What a check found: its name, a sentence with numbers, and what may help, for a shell."""
 
     check: str
     sentence: str
     remedy: str
 
 
-Check = Callable[[list[Vitals]], tuple[str, str] | None]
+Check = Callable[[History, Remedies], tuple[str, str] | None]
 
 CHECKS: dict[str, Check] = {}
 
@@ -64,189 +50,283 @@ def check(name: str) -> Callable[[Check], Check]:
     return add
 
 
-def examine(epochs: list[Vitals]) -> list[Finding]:
+def examine(history: History, remedies: Remedies) -> list[Finding]:
     """What all checks find in the epochs so far, the last of which has just ended."""
     found = []
     for name, function in CHECKS.items():
-        told = function(epochs)
+        told = function(history, remedies)
         if told:
             found.append(Finding(name, *told))
     return found
 
 
 @check("not_finite")
-def not_finite(epochs: list[Vitals]) -> tuple[str, str] | None:
+def not_finite(history: History, remedies: Remedies) -> tuple[str, str] | None:
     """A loss is NaN or infinite."""
-    last = epochs[-1]
+    last = history.epochs[-1]
     for name, loss in (("training", last.train_loss), ("validation", last.val_loss)):
         if loss is not None and not math.isfinite(loss):
-            return (
-                f"the {name} loss is {loss} at epoch {last.epoch}",
-                "roll back, and lower optimizer.lr or set trainer.gradient_clip_val=1",
-            )
+            return f"the {name} loss is {loss} at epoch {last.epoch}", broken(remedies)
     return None
 
 
+def broken(remedies: Remedies) -> str:
+    """What helps a training whose weights are no numbers any more."""
+    changes = {"trainer.gradient_clip_val": 1.0}
+    if lr := remedies.settings.get("optimizer.lr"):
+        changes = {"optimizer.lr": lr / 3, **changes}
+    return remedies.undo(otherwise=remedies.begin_again(changes))
+
+
 @check("diverging")
-def diverging(epochs: list[Vitals]) -> tuple[str, str] | None:
-    """The training loss is far above its lowest, and has risen for two epochs."""
-    losses = _losses(epochs, "train_loss")
-    if len(losses) < 3 or not losses[-1] > losses[-2] > losses[-3]:
+def diverging(history: History, remedies: Remedies) -> tuple[str, str] | None:
+    """The training loss has given back much of what was gained, and keeps rising."""
+    losses = history.losses("train_loss")
+    if len(losses) < 3:
         return None
-    lowest = min(losses)
-    if losses[-1] < 1.5 * lowest + 1e-3:
+    start, lowest, last = _start(history), min(losses), losses[-1]
+    rising = losses[-1] > losses[-2] > losses[-3] and last > lowest + 0.2 * (start - lowest)
+    lost = min(losses[-2:]) > max(start, losses[0])
+    if last < 1.5 * lowest or not (rising or lost):
         return None
+    times = f"{last / lowest:.1f} times" if lowest > 0 else "above"
     return (
-        f"the training loss rose to {losses[-1]:.4g}, {losses[-1] / max(lowest, 1e-12):.1f} times "
-        f"its lowest ({lowest:.4g})",
-        "roll back, or lower optimizer.lr to a third",
+        f"the training loss rose to {last:.4g}, {times} its lowest ({lowest:.4g})",
+        remedies.undo(otherwise=remedies.scale_lr(1 / 3, "a third of what it is")),
     )
 
 
 @check("plateau")
-def plateau(epochs: list[Vitals]) -> tuple[str, str] | None:
-    """The loss that decides has gained less than 0.5 % over the last epochs."""
-    losses = _losses(epochs, "val_loss") or _losses(epochs, "train_loss")
-    if len(losses) <= PATIENCE:
+def plateau(history: History, remedies: Remedies) -> tuple[str, str] | None:
+    """Over the last epochs neither loss has become better by 1 %, and there is some left to gain."""
+    train, val = history.losses("train_loss"), history.losses("val_loss")
+    name, losses = ("validation", val) if val else ("training", train)
+    if len(losses) <= PATIENCE or history.epochs[-1].annealed < ANNEALED:
+        return None
+    if train and train[-1] < FITTED * _start(history):
         return None
     before, since = min(losses[:-PATIENCE]), min(losses[-PATIENCE:])
-    gain = (before - since) / abs(before) if before else 0.0
-    if gain >= 0.005:
+    half = PATIENCE // 2
+    if before - since >= 0.01 * abs(before) > 0:
         return None
+    if len(train) > PATIENCE:
+        earlier, later = median(train[-PATIENCE:-half]), median(train[-half:])
+        if earlier - later >= 0.01 * abs(earlier) > 0:
+            return None
     return (
-        f"the best loss of the last {PATIENCE} epochs, {since:.4g}, is {100 * gain:.2f} % better "
-        f"than the best before, {before:.4g}",
-        "halve optimizer.lr; if that does not help, stop",
+        f"the best {name} loss of the last {PATIENCE} epochs is {since:.4g}, "
+        f"of those before {before:.4g}",
+        remedies.scale_lr(1 / 2, f"half of it; if that does not help: caviar stop {remedies.run}"),
     )
 
 
 @check("overfitting")
-def overfitting(epochs: list[Vitals]) -> tuple[str, str] | None:
-    """The validation loss rises while the training loss falls."""
-    val, train = _losses(epochs, "val_loss"), _losses(epochs, "train_loss")
-    if len(val) <= 4 or len(train) <= 4:
+def overfitting(history: History, remedies: Remedies) -> tuple[str, str] | None:
+    """The validation loss has risen and stays up, while the training loss falls.
+
+    It has risen when its median over five epochs is a fifth above its lowest such median, and a
+    twentieth of the loss at the start: what is next to nothing may double.
+    """
+    val, train = history.losses("val_loss"), history.losses("train_loss")
+    if len(val) < 10 or len(train) < 10:
         return None
-    lowest = min(val)
-    if val[-1] < 1.1 * lowest or train[-1] >= train[-4] or val[-1] <= val[-4]:
+    medians = [median(val[i : i + 5]) for i in range(len(val) - 4)]
+    lowest, now = min(medians), medians[-1]
+    risen = now - lowest > max(0.2 * abs(lowest), 0.05 * abs(_start(history)))
+    if not risen or median(train[-5:]) >= median(train[-10:-5]):
         return None
     return (
-        f"the validation loss is {val[-1]:.4g}, {100 * (val[-1] / lowest - 1):.0f} % above its "
-        f"lowest, while the training loss fell to {train[-1]:.4g}",
-        "raise model.dropout or optimizer.weight_decay, or stop: the best checkpoint is kept",
+        f"over five epochs the validation loss is {now:.4g}, {100 * (now / lowest - 1):.0f} % above "
+        f"its lowest ({lowest:.4g}), while the training loss fell to {train[-1]:.4g}",
+        _regularise(remedies),
     )
+
+
+def _regularise(remedies: Remedies) -> str:
+    best = "the best checkpoint is kept"
+    dropout = remedies.settings.get("model.dropout")
+    if dropout is not None:
+        more = min(0.9, dropout + 0.2)
+        return remedies.set("model.dropout", more, f"or caviar stop {remedies.run}: {best}")
+    decay = remedies.settings.get("optimizer.weight_decay")
+    if decay is not None:
+        more = 10 * decay or 1e-3
+        return remedies.set(
+            "optimizer.weight_decay", more, f"or caviar stop {remedies.run}: {best}"
+        )
+    return remedies.stop(best)
 
 
 @check("underfitting")
-def underfitting(epochs: list[Vitals]) -> tuple[str, str] | None:
-    """After many epochs the training loss is hardly below where it began."""
-    losses = _losses(epochs, "train_loss")
-    if len(losses) < PATIENCE or losses[-1] < 0.7 * losses[0] or losses[-1] < 0.05:
+def underfitting(history: History, remedies: Remedies) -> tuple[str, str] | None:
+    """After many epochs the training loss is hardly below its start, and hardly falls."""
+    losses, start, half = history.losses("train_loss"), _start(history), PATIENCE // 2
+    if len(losses) < PATIENCE:
+        return None
+    before, now = median(losses[-PATIENCE:-half]), median(losses[-half:])
+    if not 0.7 * start <= now <= 1.2 * start or now < 0.95 * before:
         return None
     return (
-        f"after {len(losses)} epochs the training loss is {losses[-1]:.4g}, from {losses[0]:.4g}",
-        "another optimizer.lr (3 times up or down), less regularisation, or a larger network",
+        f"after {history.epochs[-1].epoch + 1} epochs the training loss is {now:.4g}, "
+        f"from {start:.4g}",
+        _fit(history, remedies),
     )
+
+
+def _fit(history: History, remedies: Remedies) -> str:
+    looks = history.looks("update_ratio")
+    ratio = median(looks[-1].values()) if looks else None
+    if ratio is not None and ratio > 1e-2:
+        return remedies.scale_lr(1 / 3, f"a step changes the weights by {ratio:.2g} of their norm")
+    if remedies.settings.get("model.dropout"):
+        return remedies.set("model.dropout", 0, "less regularisation; else a larger network")
+    return remedies.scale_lr(3, "three times what it is; if that does not help: a larger network")
 
 
 @check("gradient_exploding")
-def gradient_exploding(epochs: list[Vitals]) -> tuple[str, str] | None:
-    """The gradient is not finite, or 30 times its usual norm."""
-    norms = _fresh(epochs, "grad_norm")
-    if not norms:
+def gradient_exploding(history: History, remedies: Remedies) -> tuple[str, str] | None:
+    """The gradient is not finite, 30 times its usual norm, or grows a thousandfold between layers."""
+    last = history.epochs[-1]
+    if last.grad_norm is None:
         return None
-    usual = median(norms[:-1]) if len(norms) > 3 else None
-    if math.isfinite(norms[-1]) and (usual is None or norms[-1] < 30 * usual):
+    norms = [n for one in history.epochs[:-1] if (n := one.grad_norm) and math.isfinite(n)]
+    usual = median(norms) if len(norms) >= 3 else None
+    first, final = _ends(last.gradients)
+    if not math.isfinite(last.grad_norm) or (usual and last.grad_norm >= 30 * usual):
+        usually = f" (usually {usual:.3g})" if usual else ""
+        sentence = f"the gradient's norm is {last.grad_norm:.3g}{usually}"
+    elif first[1] > 1000 * final[1] > 0:
+        sentence = (
+            f"the gradient grows from {final[1]:.2g} at {final[0]} to {first[1]:.2g} at {first[0]}"
+        )
+    else:
         return None
-    usually = "" if usual is None else f" (usually {usual:.3g})"
-    return (
-        f"the gradient's norm is {norms[-1]:.3g}{usually}",
-        "trainer.gradient_clip_val=1, or a lower optimizer.lr",
-    )
+    clip = remedies.settings.get("trainer.gradient_clip_val")
+    if clip or not math.isfinite(last.grad_norm):
+        return sentence, remedies.undo(otherwise=remedies.scale_lr(1 / 3, "a third of what it is"))
+    value = 2 * usual if usual else 1.0
+    return sentence, remedies.set("trainer.gradient_clip_val", value, "or a lower optimizer.lr")
 
 
 @check("gradient_vanishing")
-def gradient_vanishing(epochs: list[Vitals]) -> tuple[str, str] | None:
-    """The gradient is next to nothing, while the loss is not."""
-    norms, losses = _fresh(epochs, "grad_norm"), _losses(epochs, "train_loss")
-    if not norms or not norms[-1] < 1e-6 or (losses and losses[-1] < 1e-3):
+def gradient_vanishing(history: History, remedies: Remedies) -> tuple[str, str] | None:
+    """The gradient is next to nothing, or fades a thousandfold between the last layer and the first."""
+    losses, looks = history.losses("train_loss"), history.looks("gradients")
+    if len(looks) < 2 or not history.epochs[-1].gradients:
         return None
-    return (
-        f"the gradient's norm is {norms[-1]:.3g}",
-        "batch norm, another activation (relu, gelu), or a smaller depth",
-    )
+    if losses and losses[-1] < FITTED * _start(history):
+        return None
+    first, final = max(map(_ends, looks[-2:]), key=lambda ends: ends[0][1])
+    if max(max(look.values()) for look in looks[-2:]) < 1e-6:
+        sentence = f"no layer's gradient has a norm above {max(looks[-1].values()):.3g}"
+    elif first[1] < 1e-3 * final[1]:
+        sentence = (
+            f"the gradient fades from {final[1]:.2g} at {final[0]} to {first[1]:.2g} at {first[0]}"
+        )
+    else:
+        return None
+    why = "then begin again with batch norm, relu or gelu, or fewer layers"
+    return sentence, remedies.stop(why)
+
+
+def _ends(gradients: dict[str, float]) -> tuple[tuple[str, float], tuple[str, float]]:
+    """The first and the last layer, with their gradients' norms."""
+    layers = list(gradients.items())
+    return (layers[0], layers[-1]) if layers else (("", 0.0), ("", 0.0))
 
 
 @check("dead_units")
-def dead_units(epochs: list[Vitals]) -> tuple[str, str] | None:
+def dead_units(history: History, remedies: Remedies) -> tuple[str, str] | None:
     """In some layer, half of the units are 0 for every sample of a batch."""
-    dead = epochs[-1].dead
-    layer = max(dead, key=dead.__getitem__, default=None)
-    if layer is None or dead[layer] < 0.5:
+    layer, share = _most(history, "dead")
+    if share < 0.5:
         return None
     return (
-        f"{100 * dead[layer]:.0f} % of the units of {layer} are 0 for a whole batch",
-        "a lower optimizer.lr, batch norm, or model.activation=leaky_relu",
+        f"{100 * share:.0f} % of the units of {layer} are 0 for a whole batch",
+        remedies.scale_lr(1 / 3, "so that no more die; the next run: batch norm or leaky_relu"),
     )
 
 
 @check("update_ratio")
-def update_ratio(epochs: list[Vitals]) -> tuple[str, str] | None:
+def update_ratio(history: History, remedies: Remedies) -> tuple[str, str] | None:
     """A step changes a layer's weights by far more or less than a thousandth of them.
 
     About 1e-3 is usual (A. Karpathy, CS231n notes, "Ratio of weights:updates").
     """
-    ratios = epochs[-1].update_ratio
-    if not ratios:
-        return None
-    high, low = max(ratios, key=ratios.__getitem__), min(ratios, key=ratios.__getitem__)
-    if ratios[high] > 0.1:
+    layer, high = _most(history, "update_ratio")
+    if high > 0.1:
         return (
-            f"one step changes {high} by {ratios[high]:.2g} of its norm (usual: about 0.001)",
-            "lower optimizer.lr",
+            f"one step changes {layer} by {high:.2g} of its norm (usual: about 0.001)",
+            remedies.scale_lr(0.01 / high, "for a hundredth of the norm"),
         )
-    if len(epochs) > 1 and ratios[low] < 1e-6:
+    layer, low = _most(history, "update_ratio", largest=False)
+    if low < 1e-6 and history.epochs[-1].annealed >= ANNEALED:
         return (
-            f"one step changes {low} by {ratios[low]:.2g} of its norm (usual: about 0.001)",
-            "raise optimizer.lr, or look for a gradient that does not arrive there",
+            f"one step changes {layer} by {low:.2g} of its norm (usual: about 0.001)",
+            remedies.scale_lr(10, "if the gradient arrives there at all"),
         )
     return None
 
 
 @check("batch_norm_drift")
-def batch_norm_drift(epochs: list[Vitals]) -> tuple[str, str] | None:
-    """A batch norm's running statistics, which evaluation uses, are not those of its batches."""
-    drift = epochs[-1].drift
-    layer = max(drift, key=drift.__getitem__, default=None)
-    if layer is None or epochs[-1].epoch < 2 or drift[layer] < 1.0:
+def batch_norm_drift(history: History, remedies: Remedies) -> tuple[str, str] | None:
+    """A batch norm's running statistics, which evaluation uses, are not those of its batches.
+
+    They begin as 0 and 1; by the usual momentum of 0.1 the beginning is forgotten in 50 steps.
+    """
+    if history.epochs[-1].steps < 50:
         return None
-    return (
-        f"batches at {layer} lie {drift[layer]:.1f} standard deviations off its running mean",
-        "a larger data.batch_size, a lower optimizer.lr, or a higher model.batch_norm_momentum",
-    )
+    remedy = remedies.scale_lr(1 / 3, "the next run: a larger batch, or batch norm's momentum")
+    layer, shift = _most(history, "shift")
+    if shift >= 1.0:
+        return (
+            f"batches at {layer} lie {shift:.1f} standard deviations off its running mean",
+            remedy,
+        )
+    for largest in (True, False):
+        layer, spread = _most(history, "spread", largest)
+        if (spread >= 2.0) if largest else (spread <= 0.5):
+            return f"batches at {layer} spread {spread:.2g} times as wide as it remembers", remedy
+    return None
 
 
 @check("throughput")
-def throughput(epochs: list[Vitals]) -> tuple[str, str] | None:
-    """Steps are at least twice as slow as they used to be."""
-    speeds = [v.steps_per_second for v in epochs if v.steps_per_second]
-    if len(speeds) < 5:
+def throughput(history: History, remedies: Remedies) -> tuple[str, str] | None:
+    """For three epochs and three seconds, steps have been less than half as fast as they used to be."""
+    epochs = [one for one in history.epochs if one.steps_per_second and one.seconds]
+    slow: list[float] = []
+    seconds = 0.0
+    while epochs and (len(slow) < 3 or seconds < 3.0):
+        one = epochs.pop()
+        slow.append(one.steps_per_second or 0.0)
+        seconds += one.seconds or 0.0
+    if len(epochs) < 4:
         return None
-    usual, now = median(speeds[-50:-1]), median(speeds[-2:])
-    if now > usual / 2:
+    usual, now = median(one.steps_per_second or 0.0 for one in epochs), max(slow)
+    if now >= usual / 2:
         return None
     return (
-        f"{now:.0f} steps a second, where {usual:.0f} were usual",
-        "see what else runs on this machine (nvidia-smi, top), and whether the data's disk is slow",
+        f"{median(slow):.0f} steps a second, where {usual:.0f} were usual",
+        "top  # what else runs here? (a GPU: nvidia-smi; slow data: iostat)",
     )
 
 
-def _losses(epochs: list[Vitals], name: str) -> list[float]:
-    values = [getattr(one, name) for one in epochs]
-    return [value for value in values if value is not None and math.isfinite(value)]
+def _start(history: History) -> float:
+    """The loss at the start; where the first step's is not known, the first epoch's."""
+    if history.start is not None and math.isfinite(history.start):
+        return history.start
+    return next(iter(history.losses("train_loss")), 0.0)
 
 
-def _fresh(epochs: list[Vitals], name: str) -> list[float]:
-    """The values that epochs had; none if the last epoch has none of its own."""
-    if getattr(epochs[-1], name) is None:
-        return []
-    return [value for one in epochs if (value := getattr(one, name)) is not None]
+def _most(history: History, name: str, largest: bool = True) -> tuple[str, float]:
+    """The layer with the largest (or smallest) value, the milder of the last two looks.
+
+    Where there were no two looks, or none at this epoch: a value that no check minds.
+    """
+    pick, milder = (max, min) if largest else (min, max)
+    looks = history.looks(name)
+    if len(looks) < 2 or not getattr(history.epochs[-1], name):
+        return "", 0.0 if largest else math.inf
+    both = {k: milder(v, looks[-2].get(k, v)) for k, v in looks[-1].items()}
+    layer = pick(both, key=both.__getitem__)
+    return layer, both[layer]

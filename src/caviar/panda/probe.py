@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from torch.linalg import vector_norm
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from caviar.panda.checks import Vitals
+from caviar.panda.vitals import Vitals
 
-_SILENT = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Mish)
+_SILENT = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Mish)
 """Activations whose units may fall silent."""
 
 
@@ -20,8 +21,10 @@ class Probe:
 
     def __init__(self, module: LightningModule) -> None:
         self._dead: dict[str, Tensor] = {}
-        self._drift: dict[str, Tensor] = {}
+        self._shift: dict[str, Tensor] = {}
+        self._spread: dict[str, Tensor] = {}
         self._norm: Tensor | None = None
+        self._gradients: dict[str, Tensor] = {}
         self._weights = {
             name: value
             for name, value in module.named_parameters()
@@ -33,42 +36,63 @@ class Probe:
             if isinstance(part, _SILENT):
                 self._hooks.append(part.register_forward_hook(self._look_at_units(name)))
             elif isinstance(part, _BatchNorm) and part.running_mean is not None:
-                self._hooks.append(part.register_forward_pre_hook(self._look_at_shift(name)))
+                self._hooks.append(part.register_forward_pre_hook(self._look_at_batch(name)))
 
+    @torch.no_grad()
     def gradients(self, module: LightningModule) -> None:
-        """Take the gradient's norm, before it is clipped."""
-        gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        """Take the gradient's norms, before it is clipped."""
+        gradients = {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
         if gradients:
-            self._norm = nn.utils.get_total_norm(gradients)
+            norms = {name: vector_norm(gradient) for name, gradient in gradients.items()}
+            self._norm = vector_norm(torch.stack([norm.float() for norm in norms.values()]))
+            self._gradients = {name: norms[name] for name in self._weights if name in norms}
 
     @torch.no_grad()
     def finish(self, vitals: Vitals) -> None:
         """Put what was seen into ``vitals``, and leave the module as it was."""
-        for hook in self._hooks:
-            hook.remove()
+        self.remove()
         if self._norm is not None:
             vitals.grad_norm = float(self._norm)
-        if self._weights:
-            pairs = list(zip(self._weights.values(), self._before, strict=True))
-            by = torch.stack([(now - was).norm() for now, was in pairs])
-            of = torch.stack([was.norm() for _, was in pairs])
-            ratios = (by / of.clamp_min(1e-12)).tolist()
-            vitals.update_ratio = dict(zip(self._weights, ratios, strict=True))
-        vitals.dead = {name: float(share) for name, share in self._dead.items()}
-        vitals.drift = {name: float(shift) for name, shift in self._drift.items()}
+        vitals.gradients = _floats(self._gradients)
+        ratios = {
+            name: vector_norm(value - was) / vector_norm(was).clamp_min(1e-12)
+            for (name, value), was in zip(self._weights.items(), self._before, strict=True)
+        }
+        vitals.update_ratio = _floats(ratios)
+        vitals.dead = _floats(self._dead)
+        vitals.shift, vitals.spread = _floats(self._shift), _floats(self._spread)
+
+    def remove(self) -> None:
+        """Leave the module as it was."""
+        for hook in self._hooks:
+            hook.remove()
 
     def _look_at_units(self, name: str) -> Any:
         @torch.no_grad()
         def look(part: nn.Module, inputs: Any, output: Tensor) -> None:
-            self._dead[name] = (output.flatten(1).abs().amax(0) == 0).float().mean()
+            # A unit is a channel of an image, and the last dimension of everything else.
+            units = output.transpose(1, -1) if output.ndim > 3 else output
+            self._dead[name] = (units.flatten(0, -2).abs().amax(0) == 0).float().mean()
 
         return look
 
-    def _look_at_shift(self, name: str) -> Any:
+    def _look_at_batch(self, name: str) -> Any:
         @torch.no_grad()
         def look(part: Any, inputs: tuple[Tensor, ...]) -> None:
+            if not part.training:
+                return
             x = inputs[0].transpose(0, 1).flatten(1)
-            off = (x.mean(1) - part.running_mean).abs() / (part.running_var + part.eps).sqrt()
-            self._drift[name] = off.median()
+            variance, mean = torch.var_mean(x, 1)
+            running = part.running_var + part.eps
+            self._shift[name] = ((mean - part.running_mean).abs() / running.sqrt()).median()
+            self._spread[name] = ((variance + part.eps) / running).sqrt().median()
 
         return look
+
+
+def _floats(values: dict[str, Tensor]) -> dict[str, float]:
+    """All of them in one transfer from the device."""
+    if not values:
+        return {}
+    stacked = torch.stack([value.float() for value in values.values()])
+    return dict(zip(values, stacked.tolist(), strict=True))

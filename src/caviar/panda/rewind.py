@@ -29,14 +29,20 @@ class Rewind:
     """Saves the state of a training before a batch, and goes back to one.
 
     Args:
-        restored: called with what `state` told when a state has been restored.
+        restored: called with the path when Lightning has restored its part of a checkpoint; it is to
+            call `restore`.
         failed: called when a loss is not finite; gives the checkpoint to go back to, or None.
+
+    Attributes:
+        fetch_rng: the random numbers' state before the batch at hand was fetched; None for an epoch's
+            first, where it follows from the epoch's own.
+        taking: what a checkpoint that is being saved is to hold; its owner puts it there.
     """
 
     def __init__(
         self,
         trainer: Trainer,
-        restored: Callable[[], None],
+        restored: Callable[[Path], None],
         failed: Callable[[FloatingPointError], Path | None],
     ) -> None:
         self._trainer = trainer
@@ -45,6 +51,8 @@ class Rewind:
         self._loop = trainer.fit_loop.epoch_loop
         self._run_epoch = self._loop.run
         self._set_up_data = trainer.fit_loop.setup_data
+        self.fetch_rng: dict[str, Any] | None = None
+        self.taking: dict[str, Any] | None = None
         self._set_up_rng: dict[str, Any] = {}
         self._epoch: dict[str, Any] = {}
         self._loop.run = self._run  # type: ignore[method-assign]
@@ -56,30 +64,29 @@ class Rewind:
         del self._trainer.fit_loop.setup_data
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint; the callback that owns this puts `state` into it."""
+        """Write a checkpoint, which holds `taking` as well."""
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.partial")
-        self._trainer.save_checkpoint(partial)
+        self.taking = self._state()
+        try:
+            self._trainer.save_checkpoint(partial)
+        finally:
+            self.taking = None
         partial.replace(path)
 
-    def state(self, fetch_rng: dict[str, Any] | None) -> dict[str, Any]:
-        """What Lightning's checkpoint lacks.
-
-        Args:
-            fetch_rng: the random numbers' state before this batch was fetched; None for an epoch's
-                first, where it follows from the epoch's own.
-        """
+    def _state(self) -> dict[str, Any]:
+        """What Lightning's checkpoint lacks."""
         module = self._trainer.lightning_module
         return {
             "epoch": self._epoch,
-            "fetch_rng": fetch_rng,
+            "fetch_rng": self.fetch_rng,
             "stepped": self._loop._batches_that_stepped,
             "evaluating": [name for name, part in module.named_modules() if not part.training],
             "metrics": _metrics(module, self._loop._results),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put back what `state` told; Lightning has restored its own part of the checkpoint."""
+        """Put back what was in `taking`; Lightning has restored its own part of the checkpoint."""
         trainer, loop = self._trainer, self._loop
         module = trainer.lightning_module
         trainer.training = True
@@ -92,7 +99,10 @@ class Rewind:
         _settle(trainer.fit_loop)
         for progress in (loop.batch_progress.current, loop.batch_progress.total):
             progress.reset_on_restart()
+        # Set as soon as a batch is fetched: a state from before an epoch's last batch says so too.
+        loop.batch_progress.is_last_batch = False
         loop._batches_that_stepped = state["stepped"]
+        self.fetch_rng = state["fetch_rng"]
         self._fast_forward(state)
         _put_metrics(module, loop._results, state["metrics"])
 
@@ -144,7 +154,7 @@ class Rewind:
                     raise
                 path = found
             self._trainer._checkpoint_connector.restore(path, weights_only=True)
-            self._restored()
+            self._restored(path)
             go_on, data_fetcher = self._rest_of_epoch, fit_loop._data_fetcher
 
     def _rest_of_epoch(self, data_fetcher: Any) -> None:

@@ -83,6 +83,14 @@ def values(trainer: Any) -> dict[str, Any]:
     return found
 
 
+def annealed(trainer: Any) -> float:
+    """The learning rate over its base: what the schedule has made of it."""
+    for group in _groups(trainer):
+        base = group.get("initial_lr", group["lr"])
+        return float(group["lr"] / base) if base else 1.0
+    return 1.0
+
+
 def _tail(key: str) -> str:
     tails = {name.rpartition(".")[2]: name for name in SETTINGS}
     return tails.get(key.rpartition(".")[2], key)

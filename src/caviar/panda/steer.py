@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from caviar.errors import UsageError, usage_error
 from caviar.panda import settings
+from caviar.panda.again import go_on
 from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import FOLDER, STATUS, alive, read_status
 from caviar.panda.inbox import answer_to, ask
@@ -47,6 +49,23 @@ def request(name: str | Path, kind: str, wait: float = WAIT, **what: Any) -> str
     """
     run, _ = running(str(name))
     return _answer(run, ask(run, kind, waits=True, **what), wait)
+
+
+def resume(run: Path, trusted: Sequence[str] = ()) -> None:
+    """Go on with a paused run, or start one that was killed again where it was.
+
+    Args:
+        run: the run folder.
+        trusted: what the config of a killed run may add to `caviar.security.ALLOWED`.
+
+    Raises:
+        UsageError: it ended.
+        SystemExit: the training that was started again failed.
+    """
+    if alive(run):
+        print(request(run, "resume"))
+    elif status := go_on(run, trusted):
+        raise SystemExit(status)
 
 
 def edit(name: str, assignments: list[str], at: int | None = None, wait: float = WAIT) -> str:

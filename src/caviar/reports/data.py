@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caviar.panda.edits import EDITS, in_force, read_edits
+from caviar.errors import UsageError
 from caviar.reports.importance import shares
 from caviar.reports.look import Look
 from caviar.reports.one_run import OneRun
@@ -17,6 +17,7 @@ from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import judge
 from caviar.runs import folder as names
 from caviar.runs.compare import rerun_command
+from caviar.runs.edits import in_force, read_edits
 from caviar.runs.find import from_here
 from caviar.space.hyperparameters import Choice, Interval, Range
 
@@ -144,12 +145,10 @@ def _trial(
 
 def _edits(run: Path) -> list[dict[str, Any]]:
     """What was done to a run while it trained and led to where it is now."""
-    if not (run / EDITS).is_file():
-        return []
     try:
         edits = in_force(read_edits(run))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        return [{"epoch": 0, "text": f"{EDITS} is not readable: {error}"}]
+    except (UsageError, KeyError) as error:
+        return [{"epoch": 0, "text": str(error)}]
     return [{"epoch": edit.epoch, "text": edit.in_words()} for edit in edits]
 
 

@@ -15,7 +15,6 @@ from caviar.runs.files import write_atomic
 if TYPE_CHECKING:
     from caviar.runs.load import Sweep
 
-FILE = "report.html"
 SCRIPTS = [
     "base.js",
     "figures.js",

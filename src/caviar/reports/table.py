@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def print_summary(
     """Print how the sweep went: a table of the best trials and the way on from there."""
     console = Console(soft_wrap=not os.isatty(1))
     ranked = rank(trials, settings.directions)
+    quoted = shlex.quote(str(folder))
     say = lambda text: console.print(text, markup=False, highlight=False)  # noqa: E731
     if outcome.stopped:
         say(f"stopped: {outcome.stopped}")
@@ -35,15 +37,16 @@ def print_summary(
     counts = count(trials)
     say(", ".join(f"{n} {word}" for word, n in counts.items() if n) + f"; in {folder}")
     if outcome.interrupted or outcome.stopped:
-        say(f"go on with it:   caviar resume {folder}")
+        say(f"go on with it:   caviar resume {quoted}")
     if not ranked:
         return
     best = folder / "trials" / f"{ranked[0].number:04}"
     checkpoint = Result.read(best).checkpoint
     if checkpoint:
         say(f"best checkpoint: {best / checkpoint}")
-    say(f"inspect it:      caviar runs show {folder}/{ranked[0].number}")
-    say(f"what it means:   caviar report {folder}")
+    trial = shlex.quote(f"{folder}/{ranked[0].number}")
+    say(f"inspect it:      caviar runs show {trial}")
+    say(f"what it means:   caviar report {quoted}")
 
 
 def count(trials: list[FrozenTrial]) -> dict[str, int]:

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+GO_ON = "CAVIAR_GO_ON"
+"""The environment variable that names the run folder which a process is to go on in."""
+
 
 class TrialPruned(Exception):  # noqa: N818 - Optuna's word for its own
     """Raised by `report` in a trial that the pruner ends early: let it pass."""

@@ -4,8 +4,17 @@ import os
 from pathlib import Path
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
+def unreadable(path: Path, error: Exception) -> str:
+    """One line for a file that cannot be read, naming it once."""
+    text = " ".join(str(error).split())
+    return text if str(path) in text else f"{path}: not readable ({text})"
+
+
+def write_atomic(path: Path, content: str | bytes, durable: bool = True) -> None:
     """Write ``content`` beside ``path``, fsync it, and move it in, so no reader sees half a file.
+
+    Args:
+        durable: whether it is to outlast a power cut; what is soon written anew need not.
 
     Raises:
         OSError: the disk is full or the folder is gone; ``path`` is then as it was.
@@ -16,7 +25,8 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         with partial.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)

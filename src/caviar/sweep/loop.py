@@ -117,7 +117,7 @@ class Loop:
         with self._signals():
             try:
                 events: list[Event] = []
-                while self._more() or self._running or self._again:
+                while True:
                     # What is told and what is asked next are one write, on disk before any of it runs.
                     with self.study.one_write():
                         for event in events:
@@ -127,7 +127,8 @@ class Loop:
                     self._watch_clock()
                     self._obey()
                     self.view.tick()
-                    if self._stopping:
+                    done = not (self._more() or self._running or self._again)
+                    if done or self._stopping:
                         break
                     events = self.executor.events(timeout=0.2)
             except OSError as error:

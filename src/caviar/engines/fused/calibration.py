@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from caviar.engines.fused.cache import cache_folder
+from caviar.engines.fused.native import compiler
 from caviar.engines.fused.stack import Stack, seconds
 from caviar.engines.fused.training import Training
 from caviar.runs.files import write_atomic
@@ -29,7 +31,10 @@ _WORTH = 0.9
 _LARGE = 0.02
 """A step of so many seconds on the CPU is spent computing: there is nothing for lanes to share."""
 
-_VERSION = 1
+NATIVE_LANES = 32
+"""Lanes of a stack that the loop in C++ trains: more bring it nothing, but share its validation."""
+
+_VERSION = 2
 """Grows when what is measured changes: older measurements are then forgotten."""
 
 
@@ -41,29 +46,34 @@ class Choice:
         lanes: of a stack; 0: by solo.
         solo_step: seconds that solo takes for a step.
         lane_step: seconds that a stack takes for a step, a lane's share.
+        native: the lanes are trained by the loop in C++.
     """
 
     lanes: int
     solo_step: float
     lane_step: float
+    native: bool = False
 
     def __str__(self) -> str:
         how = f"fused on {self.lanes} lanes" if self.lanes else "solo"
+        how += ", in C++" if self.native else ""
         times = f"{self.solo_step * 1e3:.3f} ms by solo, {self.lane_step * 1e3:.3f} ms on a lane"
         return f"{how} (a step takes {times})"
 
 
-def choose(training: Training, most: int | None, device: str) -> Choice:
+def choose(training: Training, most: int | None, device: str, native: bool = True) -> Choice:
     """Measure, or remember, how trainings like this one are best run.
 
     Args:
         most: lanes at most; None for as many as pay and fit.
         device: where lanes compute.
+        native: the loop in C++ may be taken.
     """
-    file = cache_folder() / f"{_fingerprint(training, most, device)}.json"
+    name = _fingerprint(training, most, device, native)
+    file = cache_folder() / "calibration" / f"{name}.json"
     with suppress(OSError, ValueError, TypeError):
         return Choice(**json.loads(file.read_text()))
-    choice = _measure(training, most, device)
+    choice = _measure(training, most, device, native)
     log.info("%s", choice)
     with suppress(OSError):  # a home that cannot be written to costs a measurement each time
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -71,20 +81,36 @@ def choose(training: Training, most: int | None, device: str) -> Choice:
     return choice
 
 
-def cache_folder() -> Path:
-    """Where measurements are kept: ``CAVIAR_CACHE``, else the user's folder for caches."""
-    own = os.environ.get("CAVIAR_CACHE")
-    if own:
-        return Path(own) / "calibration"
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "caviar" / "calibration"
-
-
-def _measure(training: Training, most: int | None, device: str) -> Choice:
+def _measure(training: Training, most: int | None, device: str, native: bool) -> Choice:
     solo = _solo_step(training, device) + TRAINER_STEP
+    room = max(1, int(0.5 * _free_memory(device) / _bytes_a_lane(training)))
+    by_loop = _native_step(training, device) if native else None
+    by_torch = _by_torch(training, most, device, solo, room, by_loop)
+    if by_loop is None or by_torch.lane_step < by_loop:
+        return by_torch
+    lanes = min(most or NATIVE_LANES, room)
+    return Choice(lanes if by_loop < solo else 0, solo, by_loop, native=by_loop < solo)
+
+
+def _native_step(training: Training, device: str) -> float | None:
+    """Seconds of a step of a lane by the loop in C++; None where it does not know such networks."""
+    lanes = 2
+    stack = Stack([training], lanes, device)
+    why = stack.go_native()
+    if why is not None:
+        log.info("not by the loop in C++: %s", why)
+        return None
+    for _ in range(lanes):
+        stack.admit(training)
+    return stack.rehearse() / lanes
+
+
+def _by_torch(
+    training: Training, most: int | None, device: str, solo: float, room: int, than: float | None
+) -> Choice:
+    """The best of stacks of several sizes whose steps torch computes; ``than``: a lane's step elsewhere."""
     if device == "cpu" and solo > _LARGE:
         return Choice(0, solo, solo)
-    room = max(1, int(0.5 * _free_memory(device) / _bytes_a_lane(training)))
     counts = [lanes for lanes in _LANES if lanes <= min(most or _LANES[-1], room)]
     counts = counts or [min(most or 1, room)]
     best, per_lane = 0, float("inf")
@@ -96,7 +122,7 @@ def _measure(training: Training, most: int | None, device: str) -> Choice:
         if best and step > _WORTH * per_lane:
             break
         best, per_lane = lanes, step
-        if per_lane > 1.5 * solo:
+        if per_lane > 1.5 * min(solo, than or solo):
             break
     if most is not None and best == counts[-1]:
         best = most
@@ -124,7 +150,7 @@ def _solo_step(training: Training, device: str) -> float:
 
 
 def _bytes_a_lane(training: Training) -> int:
-    numbers = sum(parameter.numel() for parameter in training.network.parameters())
+    numbers = sum(training.weights[name].numel() for name in training.plan.parameters)
     widths = sum(shape[0] for shape in training.plan.padded.values() if len(shape) > 1)
     copies = 5 + 2 * len(training.optimizer.slots)  # weights, best, gradients, a snapshot of all
     size = 8 if training.course.dtype == torch.float64 else 4
@@ -145,11 +171,11 @@ def _free_memory(device: str) -> float:
     return 2e9 / workers
 
 
-def _fingerprint(training: Training, most: int | None, device: str) -> str:
+def _fingerprint(training: Training, most: int | None, device: str, native: bool) -> str:
     course, recipe = training.course, training.recipe
     machine = torch.cuda.get_device_name() if device == "cuda" else platform.node()
     what = (
-        _VERSION, most, device, machine, platform.machine(), os.cpu_count(),
+        _VERSION, most, device, native and compiler(), machine, platform.machine(), os.cpu_count(),
         torch.get_num_threads(), torch.__version__, training.plan.key, training.optimizer.target,
         course.batch_size, course.dtype, course.mixed, tuple(recipe.train[0].shape[1:]),
     )  # fmt: skip

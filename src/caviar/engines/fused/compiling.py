@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import torch
 
+from caviar.engines.fused.native import compiler
+
 
 def can_compile(device: str) -> bool:
     """Whether torch finds what it needs: a C++ compiler for the CPU, its own Triton for a GPU."""
     if device != "cpu":
         return True
-    return any(shutil.which(name) for name in (os.environ.get("CXX"), "g++", "clang++") if name)
+    return compiler() is not None
 
 
 @cache

@@ -31,6 +31,7 @@ class Plan:
         values: the numbers of `layers.VALUES`, by ``layer.name``.
         counters: batch norm's ``num_batches_tracked``, and how often a step counts there.
         dropouts: its dropout layers, and their units where a stack may have more.
+        layers: its layers by name, where it is a chain of them and nothing else; else none.
     """
 
     key: Hashable
@@ -42,6 +43,7 @@ class Plan:
     values: dict[str, float]
     counters: dict[str, int]
     dropouts: dict[str, int | None]
+    layers: tuple[tuple[str, nn.Module], ...]
 
     def forward(self, state: State, x: Tensor) -> Tensor:
         """What the network gives for ``x`` of shape ``(lanes, batch, …)``, in every lane."""
@@ -123,7 +125,8 @@ def _make(network: nn.Module, pad: bool) -> Plan:
     _check(network, graph, modules)
     called = [node.target for node in graph.nodes if node.op == "call_module"]
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    chain = _chain(graph, modules) if pad else []
+    layers = _layers(graph, modules)
+    chain = layers if pad and _paddable(layers) else []
     padded = _padded(chain, shapes, lambda units: -(-units // 8) * 8)
     counters = {
         name: called.count(name.rpartition(".")[0])
@@ -149,6 +152,7 @@ def _make(network: nn.Module, pad: bool) -> Plan:
         values={},
         counters=counters,
         dropouts=dropouts,
+        layers=tuple(layers),
     )
 
 
@@ -229,21 +233,26 @@ def _signature(network: nn.Module, shapes: bool = True) -> Hashable:
 Chain = list[tuple[str, nn.Module]]
 
 
-def _chain(graph: fx.Graph, modules: dict[str, nn.Module]) -> Chain:
-    """The layers in order, where units that stay 0 may be added between them; else nothing."""
+def _layers(graph: fx.Graph, modules: dict[str, nn.Module]) -> Chain:
+    """The layers in order, where each takes what the one before it gave; else nothing."""
     nodes = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
     if not all(node.op == "call_module" and len(node.users) == 1 for node in nodes):
         return []
     layers = [(node.target, modules[node.target]) for node in nodes]
+    return layers if len({name for name, _ in layers}) == len(layers) else []
+
+
+def _paddable(layers: Chain) -> bool:
+    """Whether units that stay 0 may be added between the layers."""
     linears = [index for index, (_, layer) in enumerate(layers) if isinstance(layer, nn.Linear)]
-    if len({name for name, _ in layers}) < len(layers) or len(linears) < 2:
-        return []
+    if len(linears) < 2:
+        return False
     for _, layer in layers[linears[0] + 1 : linears[-1]]:
         if isinstance(layer, nn.LayerNorm | nn.Embedding | nn.Flatten):
-            return []  # a mean over units must not count those that are not there
+            return False  # a mean over units must not count those that are not there
         if not isinstance(layer, PADDABLE) and float(layer(torch.zeros(1))) != 0.0:
-            return []  # a unit that is not there must give 0, or weights after it would learn
-    return layers
+            return False  # a unit that is not there must give 0, or weights after it would learn
+    return True
 
 
 def _padded(chain: Chain, shapes: Shapes, rounded: Callable[[int], int]) -> Shapes:

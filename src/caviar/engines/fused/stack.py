@@ -16,6 +16,7 @@ from caviar.engines.fused.compiling import compiled
 from caviar.engines.fused.layers import State
 from caviar.engines.fused.loss import cross_entropy
 from caviar.engines.fused.metrics import Metrics, Outputs
+from caviar.engines.fused.native import Native, why_not
 from caviar.engines.fused.optimizers import clip
 from caviar.engines.fused.plan import Plan
 from caviar.engines.fused.stacked import Stacked
@@ -58,6 +59,7 @@ class Stack:
     Attributes:
         trainings: by lane; None where it is free.
         compiled: whether steps go by a compiled graph; may be set at any time. It changes rounding.
+        native: the loop in C++ that trains the lanes instead, see `go_native`.
     """
 
     def __init__(self, trainings: Sequence[Training], lanes: int, device: str = "cpu") -> None:
@@ -67,6 +69,7 @@ class Stack:
         self.lanes = lanes
         self.device = device
         self.compiled = False
+        self.native: Native | None = None
         self.trainings: list[Training | None] = [None] * lanes
         self._course = course = first.course
         self._optimizer = first.optimizer
@@ -81,8 +84,9 @@ class Stack:
         self._decayed = self._net.flat.shape[1] if everything else self._net.decayed
 
         self._x, self._y = (part.to(device) for part in first.recipe.train)
-        val_x, self._val_y = (part[: course.eval_samples].to(device) for part in first.recipe.val)
-        self._val_x = val_x
+        self._val_x, self._val_y = (
+            part[: course.eval_samples].to(device) for part in first.recipe.val
+        )
         if dtype == torch.float64 and self._x.is_floating_point():
             self._x, self._val_x = self._x.double(), self._val_x.double()
         self._order = torch.zeros(lanes, course.samples, dtype=torch.int64)
@@ -118,13 +122,31 @@ class Stack:
         """The lanes that have none."""
         return [lane for lane, training in enumerate(self.trainings) if training is None]
 
+    def go_native(self) -> str | None:
+        """Train by the loop in C++ from now on, which changes rounding; or say why it cannot."""
+        why = why_not(self._net, self._course, self._optimizer, self._x)
+        if why is not None:
+            return why
+        try:
+            self.native = Native(
+                self._net, self._course, self._optimizer, (self._x, self._y),
+                (self._val_x, self._val_y), self._slots, self._constants, self._norm, self._value,
+                self._smoothing, self._weights,
+            )  # fmt: skip
+        except OSError as error:
+            return str(error)
+        for lane, training in enumerate(self.trainings):
+            if training is not None:
+                self._set(lane, training)
+        return None
+
     def admit(self, training: Training, lane: int | None = None) -> int:
         """Put a training on a lane, the first free one unless it is said which."""
         lane = self.free[0] if lane is None else lane
         assert self.trainings[lane] is None
         assert training.key == self.key
         self.trainings[lane] = training
-        self._net.put(lane, training.plan, training.network.state_dict())
+        self._net.put(lane, training.plan, training.weights)
         for slot in self._slots:
             slot[lane] = 0
         self._set(lane, training)
@@ -148,6 +170,8 @@ class Stack:
         active = self.active
         trainings = [training for training in self.trainings if training is not None]
         other = Stack([*trainings, *more], lanes, self.device)
+        if self.native is not None:
+            other.go_native()
         for new, (lane, training) in enumerate(zip(active, trainings, strict=True)):
             other.trainings[new] = training
             other._put(new, self._tensors(lane))
@@ -159,12 +183,12 @@ class Stack:
         self._snapshot = [tensor.detach().clone() for tensor in self._changing]
         columns = self._prepare()
         losses = torch.zeros(self.lanes, dtype=self._course.dtype, device=self.device)
-        bits: Iterator[dict[str, Tensor]] = self._bits()
-        size = self._course.batch_size
+        size, done = self._course.batch_size, 0
         order = self._order.to(self.device)
-        for step in range(self._course.steps):
-            rows = order[:, step * size : (step + 1) * size]
-            losses += self._step(rows, columns[step], next(bits))
+        for bits, steps in self._bits():
+            rows = order[:, done * size : (done + steps) * size]
+            self._steps(rows, columns[done : done + steps], bits, losses)
+            done += steps
         ended = self._end_epoch((losses / self._course.steps).tolist())
         self._snapshot = []
         return ended
@@ -172,9 +196,10 @@ class Stack:
     def rehearse(self) -> float:
         """Seconds that a step takes at best, from a few; what they do to the lanes is undone."""
         before = [tensor.detach().clone() for tensor in self._changing]
-        columns, bits = self._prepare()[0], next(self._bits())
+        columns, (bits, _) = self._prepare()[:1], next(self._bits())
         rows = self._order[:, : self._course.batch_size].to(self.device)
-        found = seconds(lambda: self._step(rows, columns, bits), self.device)
+        losses = torch.zeros(self.lanes, dtype=self._course.dtype, device=self.device)
+        found = seconds(lambda: self._steps(rows, columns, bits, losses), self.device)
         self._snapshot = before
         self.rewind()
         return found
@@ -244,6 +269,8 @@ class Stack:
         self._smoothing[lane] = recipe.label_smoothing
         weights = recipe.class_weights
         self._weights[lane] = 1.0 if weights is None else torch.tensor(weights)
+        if self.native is not None:
+            self.native.admit(lane, training.plan.shapes)
         self._flags()
 
     def _flags(self) -> None:
@@ -267,19 +294,22 @@ class Stack:
             columns[:, :, lane, 0] = self._optimizer.steps(training.settings, rates, done)
         return torch.from_numpy(columns).to(self.device, course.dtype)
 
-    def _bits(self) -> Iterator[dict[str, Tensor]]:
-        """For each step, the random numbers of its dropout layers, drawn lane by lane."""
-        size, steps = self._course.batch_size, self._course.steps
+    def _bits(self) -> Iterator[tuple[dict[str, Tensor], int]]:
+        """The epoch's steps, some at a time: random numbers of the dropout layers, and how many steps.
+
+        A layer's numbers are of shape ``(steps, lanes, batch, …)``, drawn lane by lane.
+        """
+        size, left = self._course.batch_size, self._course.steps
         if not self._units:
-            while True:
-                yield {}
+            yield {}, left
+            return
         for lane, training in enumerate(self.trainings):
             if training is not None:
                 seed = np.random.SeedSequence([training.recipe.seed % 2**32, training.epoch, 2])
                 self._generators[lane].manual_seed(int(seed.generate_state(1)[0]))
         numbers = size * sum(int(np.prod(shape)) for shape in self._units.values())
-        at_once = min(steps, max(1, _DRAWN_AT_ONCE // numbers))
-        while True:
+        at_once = min(left, max(1, _DRAWN_AT_ONCE // numbers))
+        while left:
             drawn = {
                 name: torch.zeros(at_once, self.lanes, size, *shape, dtype=torch.int16)
                 for name, shape in self._units.items()
@@ -288,8 +318,8 @@ class Stack:
                 if training is not None:
                     self._draw(lane, training, at_once, drawn)
             on_device = {name: tensor.to(self.device) for name, tensor in drawn.items()}
-            for step in range(at_once):
-                yield {name: tensor[step] for name, tensor in on_device.items()}
+            yield on_device, min(at_once, left)
+            left -= min(at_once, left)
 
     def _draw(self, lane: int, training: Training, steps: int, drawn: dict[str, Tensor]) -> None:
         """Draw a lane's numbers, for the units that it has and no others."""
@@ -300,6 +330,20 @@ class Stack:
             words = torch.empty(-(-place.numel() // 4), dtype=torch.int64)
             words.random_(-(2**63), None, generator=self._generators[lane])
             place.copy_(words.view(torch.int16)[: place.numel()].view(place.shape))
+
+    def _steps(
+        self, order: Tensor, columns: Tensor, bits: dict[str, Tensor], losses: Tensor
+    ) -> None:
+        """Some steps of all lanes; the loss of each, before the step, is added to ``losses``."""
+        if self.native is not None:
+            self.native.steps(self.active, order, columns, bits, self._decayed, losses)
+            self._net.count_steps(len(columns))
+            return
+        size = self._course.batch_size
+        for step, column in enumerate(columns):
+            rows = order[:, step * size : (step + 1) * size]
+            own = {name: drawn[step, :, : rows.shape[1]] for name, drawn in bits.items()}
+            losses += self._step(rows, column, own)
 
     def _step(self, rows: Tensor, columns: Tensor, bits: dict[str, Tensor]) -> Tensor:
         """One step of all lanes; the loss of each, before it."""
@@ -315,12 +359,10 @@ class Stack:
             columns.unbind(0),
             self._decayed,
         )
-        self._net.count_step()
+        self._net.count_steps(1)
         return losses
 
     def _backward(self, rows: Tensor, bits: dict[str, Tensor]) -> tuple[Sequence[Tensor], Tensor]:
-        if bits and rows.shape[1] < self._course.batch_size:
-            bits = {name: drawn[:, : rows.shape[1]] for name, drawn in bits.items()}
         arguments = (
             self._net.plan,
             self._net.state(True, bits),
@@ -352,9 +394,19 @@ class Stack:
         )
 
     def _evaluate(self) -> dict[str, list[float]]:
+        outputs, total = self._outputs()
+        values = {"loss": total / len(self._val_x), **self._metrics(outputs)}
+        return {f"val/{name}": value.tolist() for name, value in values.items()}
+
+    def _outputs(self) -> tuple[Outputs, Tensor]:
+        """What the lanes say of the validation part, and their losses, summed over it."""
         lanes, x, y = self.lanes, self._val_x, self._val_y
-        at_once = max(1, _EVALUATED_AT_ONCE // (lanes * self._widest))
         total = torch.zeros(lanes, dtype=self._course.dtype, device=self.device)
+        if self.native is not None:
+            found = torch.zeros(lanes, self.num_classes, len(x), dtype=self._course.dtype)
+            self.native.evaluate(self.active, found, total)
+            return Outputs(found, y), total
+        at_once = max(1, _EVALUATED_AT_ONCE // (lanes * self._widest))
         probabilities = []
         with torch.no_grad():
             for start in range(0, len(x), at_once):
@@ -363,9 +415,7 @@ class Stack:
                 losses = cross_entropy(logits, targets.expand(lanes, -1), *self._loss_settings())
                 total += losses.sum(1)
                 probabilities.append(logits.transpose(1, 2).contiguous().softmax(dim=1))
-            outputs = Outputs(torch.cat(probabilities, dim=2), y)
-            values = {"loss": total / len(x), **self._metrics(outputs)}
-        return {f"val/{name}": value.tolist() for name, value in values.items()}
+        return Outputs(torch.cat(probabilities, dim=2), y), total
 
     def _end_epoch(self, losses: list[float]) -> list[Ended]:
         active = [t for t in self.trainings if t is not None]

@@ -141,10 +141,10 @@ class Stacked:
         """What its layers compute with."""
         return State(self.parameters, self.buffers, self.values, bits or {}, training)
 
-    def count_step(self) -> None:
-        """Let batch norm's counters know that a training batch has gone by."""
+    def count_steps(self, steps: int) -> None:
+        """Let batch norm's counters know that training batches have gone by."""
         if self.plan.counters:
-            self.counted += self._a_step
+            self.counted += steps * self._a_step
 
 
 def stack(networks: Sequence[nn.Module], pad: bool = True) -> Stacked:

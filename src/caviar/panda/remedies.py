@@ -1,0 +1,58 @@
+"""What may help: lines for a shell, with the run's own name and numbers in them."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Remedies:
+    """Writes commands for one run.
+
+    Attributes:
+        run: what the commands call it.
+        settings: what may be edited in it, with the present values.
+        edited: whether there is an edit to undo.
+        command: the words that started it; none where it takes no overrides.
+    """
+
+    run: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    edited: bool = False
+    command: tuple[str, ...] = ()
+
+    def set(self, key: str, value: float, why: str = "") -> str:
+        """Edit ``key``: ``caviar set cub optimizer.lr=0.0015``."""
+        return _line(["caviar", "set", self.run, f"{key}={value:.3g}"], why)
+
+    def scale_lr(self, factor: float, why: str = "") -> str:
+        """Multiply the learning rate; where it cannot be edited, stop."""
+        lr = self.settings.get("optimizer.lr")
+        if not lr:
+            return self.stop("begin again with another learning rate")
+        return self.set("optimizer.lr", factor * lr, why)
+
+    def undo(self, otherwise: str) -> str:
+        """Undo the last edit, or else what ``otherwise`` says."""
+        if not self.edited:
+            return otherwise
+        return _line(["caviar", "rollback", self.run], f"or {otherwise.partition('  #')[0]}")
+
+    def stop(self, why: str) -> str:
+        """End the run: nothing that may be edited would help."""
+        return _line(["caviar", "stop", self.run], why)
+
+    def begin_again(self, changes: dict[str, float], why: str = "") -> str:
+        """Start a new run as this one was started, with ``changes``."""
+        words = [f"{key}={value:.3g}" for key, value in changes.items()]
+        if not self.command:
+            return f"# begin again with {' '.join(words)}{why and f': {why}'}"
+        keys = tuple(f"{key}=" for key in changes)
+        kept = [word for word in self.command if not word.startswith(keys)]
+        return _line([*kept, *words], why)
+
+
+def _line(words: list[str], why: str) -> str:
+    return shlex.join(words) + (f"  # {why}" if why else "")

@@ -1,0 +1,99 @@
+"""Doing what people ask of a run, at the step where it stands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lightning.pytorch import Trainer
+
+from caviar.errors import UsageError
+from caviar.panda.editing import Editor
+from caviar.panda.inbox import Inbox, Request
+
+
+class Service:
+    """Serves the requests of one run.
+
+    Args:
+        inbox: where they lie.
+        trainer, editor: of the run.
+        replaying: a replay makes another run's edits, and takes none of its own.
+        tell: writes the run's status, when it changes.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        trainer: Trainer,
+        editor: Editor,
+        replaying: bool,
+        tell: Callable[[], None],
+    ) -> None:
+        self.inbox = inbox
+        self.paused = False
+        self._trainer = trainer
+        self._editor = editor
+        self._replaying = replaying
+        self._tell = tell
+        self._later: dict[str, Request] = {}
+
+    def has_come(self) -> bool:
+        """Whether there is something to do as an epoch begins."""
+        epoch = self._trainer.current_epoch
+        come = [id for id, request in self._later.items() if request["at"] <= epoch]
+        for id in come:
+            del self._later[id]
+        return bool(come) or self.inbox.changed()
+
+    def serve(self, batch: int) -> Path | None:
+        """Do all that is asked; while paused, wait for more. A state to return to comes back."""
+        trainer = self._trainer
+        while True:
+            for request in self.inbox.collect():
+                if request["id"] in self._later:
+                    continue
+                try:
+                    if path := self._do(request, batch):
+                        return path
+                except UsageError as error:
+                    self.inbox.answer(request, str(error), done=False)
+            if not self.paused or trainer.should_stop or trainer.received_sigterm:
+                return None
+            while not self.inbox.changed() and not trainer.received_sigterm:
+                time.sleep(0.05)
+
+    def close(self) -> None:
+        """The training is over: refuse the rest."""
+        for request in self.inbox.collect():
+            self.inbox.answer(request, "the training ended before this was reached", done=False)
+
+    def _do(self, request: Request, batch: int) -> Path | None:
+        kind, editor = request["kind"], self._editor
+        if any(edit.request == request["id"] for edit in editor.edits):
+            self.inbox.answer(request, "done already")  # killed between doing it and saying so
+        elif kind in ("pause", "resume"):
+            self.paused = kind == "pause"
+            self._tell()
+            state = "paused" if self.paused else "training"
+            place = f"epoch {self._trainer.current_epoch}, step {self._trainer.global_step}"
+            self.inbox.answer(request, f"{state} at {place}")
+        elif self._replaying:
+            raise UsageError("this run replays another's edits, and takes none of its own")
+        elif kind == "set" and (request.get("at") or 0) > self._trainer.current_epoch:
+            # The file stays until its epoch comes: a run that is killed and resumed finds it again.
+            self._later[request["id"]] = request
+        elif kind == "set":
+            edit = editor.set(batch, request["changes"], request=request)
+            self.inbox.answer(request, edit.in_words())
+        elif kind == "rollback":
+            edit = editor.roll_back(batch, request.get("to"), request=request)
+            self.inbox.answer(request, edit.in_words())
+            assert edit.to is not None
+            return editor.states.path(edit.to)
+        elif kind == "stop":
+            edit = editor.stop(batch, request)
+            self.paused = False
+            self.inbox.answer(request, edit.in_words())
+        return None
