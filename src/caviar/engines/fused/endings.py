@@ -17,7 +17,7 @@ from caviar.engines.fused.groups import Group, Run
 from caviar.engines.fused.writer import Writer
 from caviar.runs.folder import Result
 from caviar.runs.folds import facts_of, mean_score
-from caviar.trials import Event, Failed, Finished, Job, Pruned
+from caviar.trials import Event, Failed, Finished, Job, Pruned, Started
 
 
 @dataclass(frozen=True)
@@ -74,22 +74,25 @@ class Endings:
 
     def finish_folds(self, trial: Folded) -> None:
         """End a trial all of whose folds have ended."""
-        job, folds = trial.job, trial.so_far
+        job, folds, recipe = trial.job, trial.so_far, trial.recipes[0]
         if not trial.complete:
-            error = ValueError(f"metric={trial.metric}: never logged, no validation ran")
-            self.fail(job, trial.folder, error, trial.began)
+            error = ValueError(f"metric={recipe.metric}: never logged, no validation ran")
+            self.fail_job(job, trial.folder, error, trial.began)
             return
+        if trial.began is None:  # an earlier try had done all of them
+            trial.began = perf_counter()
+            self._send(Started(job.number))
         score = mean_score(folds)
-        if not self._among_best([(score, trial)], trial.direction)[0]:
+        if not self._among_best([(score, trial)], recipe.direction)[0]:
             self._writer.do(job.number, trial.drop_best)
             folds = [{**fold, "checkpoint": None} for fold in folds]
         seconds = perf_counter() - trial.began
         facts: dict[str, Any] = {} if job.retry_of is None else {"retry_of": job.retry_of}
-        facts |= {"metric": trial.metric, "seed": trial.seed, **facts_of(folds)}
+        facts |= {"metric": recipe.metric, "seed": recipe.seed, **facts_of(folds)}
         result = replace(trial.folder.result, seconds=round(seconds, 6), facts={})
         result.state, result.value = "COMPLETE", score
         result.take(facts)
-        at = f"{trial.metric}={score:.4f} over {len(folds)} folds: {trial.folder.path}"
+        at = f"{recipe.metric}={score:.4f} over {len(folds)} folds: {trial.folder.path}"
         event = Finished(job.number, [score], seconds, facts)
         log = log_line("caviar.engines.fused", at)
         self._end(job.number, trial.folder, result, event, (), log, folds=trial)
@@ -98,6 +101,7 @@ class Endings:
         """End a trial whose folds are not wanted any more."""
         job, folds = trial.job, trial.so_far
         last = mean_score(folds) if folds else None
+        assert trial.began is not None
         seconds = perf_counter() - trial.began
         facts: dict[str, Any] = {} if job.retry_of is None else {"retry_of": job.retry_of}
         result = replace(trial.folder.result, seconds=round(seconds, 6), facts={})
@@ -138,29 +142,42 @@ class Endings:
         if trial.over:
             self.finish_folds(trial)
 
-    def fail(
+    def fail(self, run: Run, error: BaseException | str) -> None:
+        """End a trial, off its lane already, by an error."""
+        self.fail_job(run.job, run.folder, error, run.began, run.training.rows)
+
+    def fail_job(
         self,
         job: Job,
         folder: RunFolder,
-        error: BaseException,
-        began: float,
+        error: BaseException | str,
+        began: float | None = None,
         rows: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """End a trial by an error."""
-        seconds = perf_counter() - began
-        line = " ".join(f"{type(error).__name__}: {error}".split())
-        trace = "".join(traceback.format_exception(error))
+        """End a trial by an error, one that never had a lane too.
+
+        Args:
+            error: what happened, or, where nothing did, the line that says why it ends.
+        """
+        if began is None:
+            self._send(Started(job.number))
+        seconds = 0.0 if began is None else perf_counter() - began
+        line, trace = str(error), ""
+        if isinstance(error, BaseException):
+            line = " ".join(f"{type(error).__name__}: {error}".split())
+            trace = "".join(traceback.format_exception(error))
         result = replace(folder.result, state="FAIL", error=line, seconds=round(seconds, 6))
         event = Failed(job.number, line, trace, seconds)
-        self._end(job.number, folder, result, event, rows, log=trace)
+        self._end(job.number, folder, result, event, rows, log=trace or f"{line}\n")
 
     def _finish(self, run: Run, pruned: bool, checkpoint: Mapping[str, Any] | None) -> None:
         training, job, metric = run.training, run.job, run.training.recipe.metric
         score = training.score
         if score is None and not pruned:
             error = ValueError(f"metric={metric}: never logged, no validation ran")
-            self.fail(job, run.folder, error, run.began, training.rows)
+            self.fail(run, error)
             return
+        assert run.began is not None
         seconds = perf_counter() - run.began
         facts: dict[str, Any] = {} if job.retry_of is None else {"retry_of": job.retry_of}
         result = replace(run.folder.result, seconds=round(seconds, 6), facts={})

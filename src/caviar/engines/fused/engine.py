@@ -20,7 +20,7 @@ from caviar.engines.fused.compiling import can_compile
 from caviar.engines.fused.configs import PlainConfigs
 from caviar.engines.fused.endings import Endings, Over
 from caviar.engines.fused.files import LANE, RunFolder
-from caviar.engines.fused.folds import Folded, FoldFolder
+from caviar.engines.fused.folds import Folded
 from caviar.engines.fused.groups import Group, Run
 from caviar.engines.fused.occupancy import Occupancy
 from caviar.engines.fused.stack import Ended, Stack
@@ -30,7 +30,6 @@ from caviar.engines.solo import Solo, Task
 from caviar.experiment import Folds, NotFusibleError, Recipe
 from caviar.runs.active import TrialInterrupted
 from caviar.runs.folder import Result
-from caviar.runs.folds import fold_folder
 from caviar.trials import Job, Ready, Reported, Started
 
 log = logging.getLogger(__name__)
@@ -151,7 +150,6 @@ class Fused:
                 self._alone.append(job)
 
     def _begin(self, job: Job) -> None:
-        began = perf_counter()
         folder = _folder(job)
         try:
             config, folder.config = self._configs(job)
@@ -161,50 +159,37 @@ class Fused:
         except NotFusibleError:
             raise
         except Exception as error:
-            self._send(Started(job.number))
-            self._endings.fail(job, folder, error, began)
+            self._endings.fail_job(job, folder, error)
             return
         if not all(self._group(training).most for training in trainings):
             self._alone.append(job)
             return
         folder.result.seed = recipes[0].seed
         if isinstance(recipe, Folds):
-            self._begin_folds(job, folder, trainings, began)
+            self._begin_folds(Folded(job, folder, recipes), trainings)
             return
         folder.files = recipes[0].files
-        self._writer.do(job.number, folder.begin, after=_SHOWN_AFTER)
         saved = _saved(job, Path(job.resume_from, LANE) if job.resume_from else None)
-        self._group(trainings[0]).waiting.append(Run(job, trainings[0], folder, began, saved))
-        self._send(Started(job.number))
+        self._group(trainings[0]).waiting.append(Run(job, trainings[0], folder, saved=saved))
 
-    def _begin_folds(
-        self, job: Job, folder: RunFolder, trainings: Sequence[Training], began: float
-    ) -> None:
-        recipe = trainings[0].recipe
-        places = [
-            FoldFolder(fold_folder(folder.path, fold), folder.result, files=training.recipe.files)
-            for fold, training in enumerate(trainings)
-        ]
-        trial = Folded(job, folder, began, places, recipe.metric, recipe.direction, recipe.seed)
-        self._writer.do(job.number, folder.begin)
-        self._send(Started(job.number))
+    def _begin_folds(self, trial: Folded, trainings: Sequence[Training]) -> None:
         trial.go_on()
-        for fold, (training, place) in enumerate(zip(trainings, places, strict=True)):
-            if fold in trial.done:
-                continue
-            saved = _saved(job, trial.lane_file(fold))
-            run = Run(job, training, place, began, saved, trial, fold)
-            self._group(training).waiting.append(run)
+        for fold, training in enumerate(trainings):
+            if fold not in trial.done:
+                saved = _saved(trial.job, trial.lane_file(fold))
+                run = Run(trial.job, training, trial.places[fold], saved=saved)
+                run.trial, run.fold = trial, fold
+                self._group(training).waiting.append(run)
         if trial.over:
             self._endings.finish_folds(trial)
 
-    def _fail(self, run: Run, error: BaseException) -> None:
-        """End a trial by an error; if it is one of its folds that failed, all of it."""
+    def _fail(self, run: Run, error: BaseException | str) -> None:
+        """End a trial, off its lane already, by an error; if one of its folds failed, all of it."""
         if run.trial is None:
-            self._endings.fail(run.job, run.folder, error, run.began, run.training.rows)
-            return
-        self._withdraw(run.trial)
-        self._endings.fail(run.job, run.trial.folder, error, run.began)
+            self._endings.fail(run, error)
+        else:
+            self._withdraw(run.trial)
+            self._endings.fail_job(run.job, run.trial.folder, error, run.trial.began)
 
     def _withdraw(self, trial: Folded) -> None:
         for group in self._groups.values():
@@ -262,19 +247,13 @@ class Fused:
 
     def _advance(self, group: Group) -> None:
         """Fill the group's lanes, and train them an epoch."""
-        pruned = [(n, run) for n, run in group.runs.items() if self._inbox.pruned(run.job.number)]
-        for trial in {run.trial for _, run in pruned if run.trial}:
-            self._withdraw(trial)
-            self._endings.prune_folds(trial)
-        over = [Over(lane, pruned=True) for lane, run in pruned if not run.trial]
-        self._endings.finish(group, over)
+        self._obey(group)
         if not group.count:
             return
         try:
-            waiting = len(group.waiting)
-            stack = group.fill(self._most)
-            if len(group.waiting) < waiting:
-                self.occupancy.admitted()
+            self._started(group.fill(self._most))
+            stack = group.stack
+            assert stack is not None
             self._look_ahead(group, stack)
             stack.compiled = self._compiles(group, stack)
             began = perf_counter()
@@ -290,6 +269,37 @@ class Fused:
         self._epoch_ended(group, ended)
         if not group.count:
             group.stack = None  # its memory, and the data's, for other groups
+
+    def _obey(self, group: Group) -> None:
+        """End what the controller does not want any more."""
+        pruned = [(n, run) for n, run in group.runs.items() if self._inbox.pruned(run.job.number)]
+        for trial in {run.trial for _, run in pruned if run.trial}:
+            self._withdraw(trial)
+            self._endings.prune_folds(trial)
+        over = [Over(lane, pruned=True) for lane, run in pruned if not run.trial]
+        self._endings.finish(group, over)
+        for run in group.all:
+            why = self._inbox.stopped(run.job.number)
+            if why is not None:
+                group.drop(run)
+                self._fail(run, why)
+
+    def _started(self, runs: Sequence[Run]) -> None:
+        """Tell of trials that got a lane, those that had none before."""
+        if runs:
+            self.occupancy.admitted()
+        new = [run for run in runs if run.began is None]
+        for run in new:
+            run.began = perf_counter()
+            run.shown = run.kept = time.monotonic()
+        trials = [run.trial or run for run in new]
+        begun = [one for one in dict.fromkeys(trials) if isinstance(one, Run) or one.began is None]
+        for one in begun:
+            one.began = perf_counter()
+            one.folder.result.started = _now()
+            self._writer.do(one.job.number, one.folder.begin, after=_SHOWN_AFTER)
+        if begun:
+            self._send(*[Started(one.job.number) for one in begun])
 
     def _compiles(self, group: Group, stack: Stack) -> bool:
         # Full stacks alone: each other size would have to be compiled anew.
@@ -368,7 +378,7 @@ class Fused:
                 self._fail(run, TrialInterrupted(f"the sweep was stopped at step {step}"))
         for job in self._alone:
             error = TrialInterrupted("the sweep was stopped")
-            self._endings.fail(job, _folder(job), error, perf_counter())
+            self._endings.fail_job(job, _folder(job), error)
         self._alone = []
 
 
@@ -378,11 +388,15 @@ def _folder(job: Job) -> RunFolder:
         number=job.number,
         metric=job.metric,
         params=job.params,
-        started=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        started=_now(),
     )
     if job.retry_of is not None:
         result.facts["retry_of"] = job.retry_of
     return RunFolder(Path(job.folder), result, overrides=job.overrides)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _saved(job: Job, path: Path | None) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from caviar.engines.fused.files import BEST, LANE, RunFolder
+from caviar.experiment import Recipe
 from caviar.runs import folder as names
 from caviar.runs.folds import Facts, fold_folder, mean_score, read_fold, write_fold
 from caviar.trials import Job, Reported
@@ -52,20 +53,23 @@ class Folded:
 
     Attributes:
         folder: the trial's own; ``places``: those of its folds.
-        began: when the job was taken, by `time.perf_counter`.
-        metric, direction, seed: as each fold's recipe has them.
+        began: when one of its folds first got a lane, by `time.perf_counter`; None before that.
         done: by fold, what those that have ended came to.
     """
 
     job: Job
     folder: RunFolder
-    began: float
-    places: list[FoldFolder]
-    metric: str
-    direction: str
-    seed: int
+    recipes: Sequence[Recipe]
+    began: float | None = None
+    places: list[FoldFolder] = field(init=False)
     done: dict[int, Facts] = field(default_factory=dict)
     _reported: int = 0
+
+    def __post_init__(self) -> None:
+        self.places = [
+            FoldFolder(fold_folder(self.folder.path, fold), self.folder.result, files=recipe.files)
+            for fold, recipe in enumerate(self.recipes)
+        ]
 
     @property
     def over(self) -> bool:
