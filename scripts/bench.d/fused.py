@@ -330,6 +330,9 @@ class Jobs:
     def pruned(self, number: int) -> bool:
         return False
 
+    def stopped(self, number: int) -> None:
+        return None
+
 
 @contextmanager
 def timed(watched: list[tuple[str, Any, str]], times: dict[str, float]) -> Iterator[None]:

@@ -46,6 +46,14 @@ class Prune:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """Let this trial fail now, without the others that are under way."""
+
+    number: int
+    why: str
+
+
+@dataclass(frozen=True)
 class Interrupt:
     """Leave a checkpoint of every trial under way and end it."""
 
@@ -71,6 +79,7 @@ class MessageBox:
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._pruned: set[int] = set()
+        self._stopped: dict[int, str] = {}
         self.closed = False
         self.interrupted = False
 
@@ -80,6 +89,8 @@ class MessageBox:
             self._jobs.put(message)
         elif isinstance(message, Prune):
             self._pruned.add(message.number)
+        elif isinstance(message, Stop):
+            self._stopped[message.number] = message.why
         elif isinstance(message, Interrupt):
             self.interrupted = True
         elif isinstance(message, Goodbye):
@@ -99,6 +110,9 @@ class MessageBox:
 
     def pruned(self, number: int) -> bool:
         return number in self._pruned
+
+    def stopped(self, number: int) -> str | None:
+        return self._stopped.get(number)
 
 
 class Worker:
