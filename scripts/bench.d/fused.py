@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -18,15 +19,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parent))  # last: its inspect.py is not Python's
-from sweep import APPS, OUT, ROOT, machine, peer_python
+from sweep import APPS, NETWORK, OUT, ROOT, SPACE, machine, peer_python
 
-SPACE = [
-    "optimizer.lr=tag(log, interval(1e-4, 1e-1))",
-    "optimizer.beta1=interval(0.8, 0.99)",
-    "optimizer.weight_decay=tag(log, interval(1e-6, 1e-1))",
-    "model.loss.label_smoothing=interval(0, 0.2)",
-]
-NETWORK = ["model.hidden=[64,32]", "trainer.max_epochs=10", "trainer.accelerator=cpu"]
 WORKERS = 2
 
 
@@ -34,11 +28,12 @@ def main() -> None:
     """Run what the command line asks for, print the tables and write the JSON."""
     parser = argparse.ArgumentParser(prog="scripts/bench fused", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer trials and rows")
-    parser.add_argument("--only", choices=["trials", "steps", "parts"], action="append")
+    parser.add_argument("--only", choices=["trials", "steps", "parts", "asha"], action="append")
     options = parser.parse_args()
     found: dict[str, Any] = {}
-    for name, measure in (("trials", trials), ("steps", steps), ("parts", parts)):
-        if name in (options.only or ("trials", "steps", "parts")):
+    measures = {"trials": trials, "steps": steps, "parts": parts, "asha": asha}
+    for name, measure in measures.items():
+        if name in (options.only or measures):
             found[name] = measure(options.quick)
     print(f"\n{machine()}")
     now = datetime.now(UTC)
@@ -78,18 +73,44 @@ def trials(quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def sweep(side: str, count: int) -> dict[str, Any]:
+def asha(quick: bool) -> dict[str, Any]:
+    """Trials of 200 epochs that ASHA prunes: how busy the lanes are while there are trials to come."""
+    count = 512 if quick else 4096
+    row = sweep("fused", count, "pruner=asha", "trainer.max_epochs=200")
+    folder = OUT / "work/fused-fused/sweeps/s"
+    found = re.findall(
+        r"(\d+) of (\d+) lane-ticks busy, (\d+) of (\d+) until",
+        (folder / "workers.txt").read_text(),
+    )
+    busy, lanes, busy_before, lanes_before = (
+        sum(map(int, column)) for column in zip(*found, strict=True)
+    )
+    row |= {"lane_ticks": lanes, "busy": busy / lanes, "busy_before": busy_before / lanes_before}
+    print(
+        f"\n{count:,} trials of up to 200 epochs with ASHA: {row['seconds']:.0f} s, {busy:,} epochs"
+    )
+    print(f"lanes busy until the last trials: {row['busy_before']:.1%}; in all: {row['busy']:.1%}")
+    return row
+
+
+def sweep(side: str, count: int, *overrides: str) -> dict[str, Any]:
     """Run one sweep in a fresh folder."""
     folder = OUT / "work" / f"fused-{side}"
     shutil.rmtree(folder, ignore_errors=True)
     if side == "peer":
         shutil.copytree(APPS, folder)
-        command = [peer_python(), "mlp.py", "-m"]
+        command = [peer_python(), "digits.py", "-m", "--config-name=peer_mlp"]
         command += [f"hydra.sweeper.n_jobs={WORKERS}", f"hydra.launcher.n_jobs={WORKERS}"]
     else:
         folder.mkdir(parents=True)
         command = [sys.executable, "-m", "project.train", "-m", f"engine={side}", "space=none"]
-        command += ["name=s", f"hydra.sweeper.executor.workers={WORKERS}", *NETWORK, *SPACE]
+        command += [
+            "name=s",
+            f"hydra.sweeper.executor.workers={WORKERS}",
+            *NETWORK,
+            *SPACE,
+            *overrides,
+        ]
     env = {**os.environ, "CAVIAR_OUTPUTS": str(folder)}
     start = time.perf_counter()
     with (folder / "out.txt").open("w") as out:
@@ -268,7 +289,6 @@ def parts(quick: bool) -> dict[str, float]:
         ("files, beside", files.RunFolder, "begin"),
         ("files, beside", files.RunFolder, "rows"),
         ("files, beside", files.RunFolder, "end"),
-        ("files, beside", files.RunFolder, "checkpoint"),
     ]
     with timed(watched, times):
         inbox = Jobs(jobs)
@@ -309,6 +329,9 @@ class Jobs:
 
     def pruned(self, number: int) -> bool:
         return False
+
+    def stopped(self, number: int) -> None:
+        return None
 
 
 @contextmanager

@@ -22,7 +22,10 @@ Sweep = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to ``app``."""
     for command, words in (
-        (resume, "Go on with a sweep or a watched run that was killed, or with a paused run."),
+        (
+            resume,
+            "Go on with a sweep or a run that was interrupted or killed, or with a paused run.",
+        ),
         (stop, "Ask a running sweep for no new trials, or a watched run to end now."),
         (cancel, "End a running sweep now; it can be resumed."),
     ):
@@ -46,7 +49,7 @@ def resume(
     """Example: caviar resume latest n_trials=64"""
     from caviar.panda import steer
 
-    if not settings and (run := steer.watched(sweep)):
+    if not settings and (run := steer.single(sweep)):
         steer.resume(run, allow or ())
         return
     from caviar.sweep import resume as resuming

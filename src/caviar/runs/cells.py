@@ -14,6 +14,7 @@ import yaml
 from caviar.runs import folder as names
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.folder import Result
+from caviar.runs.program import PROGRAM
 from caviar.runs.tags import read_tags
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -54,7 +55,7 @@ def cells_of(sweep: str | None, folder: Path) -> list[dict[str, Any]]:
     overrides = {k: v for k, v in _overrides(folder).items() if k not in params}
     metrics: dict[str, Any] = {}
     for name, fact in dict(result.facts).items():
-        if name in facts:
+        if name in facts or name == PROGRAM:
             continue  # as `edits`, which a run that is under way has not recorded yet
         if name == "metrics" and isinstance(fact, dict):
             metrics |= fact

@@ -16,8 +16,6 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
-from caviar.runs.config import to_yaml
-
 
 def json_text(value: Any, pad: str = "") -> str:
     """``value`` as ``json.dumps(value, indent=1)`` has it.
@@ -98,7 +96,7 @@ def yaml_text(value: Any) -> str:
             return "".join(_yaml_lines(value, ""))
     except _NotSimpleError:
         pass
-    return to_yaml(value)
+    return _library_yaml(value)
 
 
 def _yaml_lines(value: Any, pad: str) -> list[str]:
@@ -140,14 +138,21 @@ def _yaml_scalar(value: Any) -> str:
 
 @lru_cache(1024)
 def _plain_key(key: str) -> bool:
-    return len(key) < 30 and to_yaml({key: 0}) == f"{key}: 0\n"
+    return len(key) < 30 and _library_yaml({key: 0}) == f"{key}: 0\n"
 
 
 @lru_cache(1024)
 def _yaml_string(value: str) -> str:
     if len(value) >= 40:
         raise _NotSimpleError  # it may be folded, which depends on where it stands
-    text = to_yaml([value]).removeprefix("- ").removesuffix("\n")
-    if "\n" in text or to_yaml({"key": value}) != f"key: {text}\n":
+    text = _library_yaml([value]).removeprefix("- ").removesuffix("\n")
+    if "\n" in text or _library_yaml({"key": value}) != f"key: {text}\n":
         raise _NotSimpleError
     return text
+
+
+def _library_yaml(value: Any) -> str:
+    # Not imported at the top: it brings omegaconf, and whoever only reads run folders needs none.
+    from caviar.runs.config import to_yaml
+
+    return to_yaml(value)

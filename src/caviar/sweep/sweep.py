@@ -242,6 +242,8 @@ def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
     """
     target = settings.executor.get("_target_")
     if target == f"{InlineExecutor.__module__}.{InlineExecutor.__qualname__}":
+        if settings.engine == "auto" and settings.build:
+            print("executor=inline runs one trial after the other: engine=auto is engine=solo")
         return InlineExecutor(inspect.unwrap(task))
     engine = {
         "name": settings.engine,

@@ -28,6 +28,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
     from caviar.runs.folder import Result
     from caviar.runs.index import one_run
     from caviar.runs.load import Run
+    from caviar.runs.program import PROGRAM, command_of
 
     options_refused([run])
     form = one_format(json=as_json)
@@ -41,6 +42,8 @@ def show(run: OneRun, as_json: Json = False) -> None:
     again = None
     if row.facts["sweep"] is not None:
         again = rerun_command(read_sweep_file(folder.parent.parent), read.overrides)
+    elif isinstance(started := read.result.facts.get(PROGRAM), dict):
+        again = command_of(started, read.overrides)
     files = {
         "folder": str(folder),
         "checkpoint": str(checkpoint) if checkpoint and checkpoint.is_file() else None,
