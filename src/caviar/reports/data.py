@@ -39,6 +39,7 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
     lines: dict[str, int] = {}
     return {
         "name": sweep.folder.name,
+        "single_run": isinstance(sweep, OneRun),
         "folder": from_here(sweep.folder),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "metric": sweep.metric or "value",
