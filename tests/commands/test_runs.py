@@ -4,12 +4,15 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
+import typer
 
+from caviar import cli
 from caviar.runs.folder import Result
 from caviar.sweep.owner import Owner
 from tests.apps import GUARD, QUADRATIC, make_app
@@ -369,11 +372,26 @@ def test_no_runs_are_no_rows(caviar, outputs):
 
 
 def test_help_has_examples_for_every_command(caviar):
-    commands = [["runs", c] for c in ("list", "show", "diff", "best", "export", "tag", "rm")]
-    for command in [*commands, ["status"], ["logs"], ["dashboard"]]:
+    runs = typer.main.get_command(cli.make_app()).commands["runs"].commands  # type: ignore[attr-defined]
+    others = typer.main.get_command(cli.make_app()).commands  # type: ignore[attr-defined]
+    commands = [["runs", name] for name in runs] + [[name] for name in others if name != "runs"]
+    assert len(commands) > 20
+    for command in commands:
         done = caviar(*command, "--help")
         assert done.status == 0
-        assert done.out.count(f"caviar {' '.join(command)} ") > 1 or "caviar status" in done.out
+        # Once as the usage, and once or more as an example.
+        assert len(re.findall(rf"caviar {' '.join(command)}\b", done.out)) > 1, command
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["runs", "show"], ["nosuch"], ["runs", "list", "--limit", "x"], ["watch", "--nosuch", "cub"]],
+)
+def test_words_that_are_no_command_are_one_line_too(caviar, words):
+    done = caviar(*words)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith("error: ")
+    assert done.err.endswith(" --help tells more)\n")
 
 
 def test_single_runs_say_what_they_were_run_with(caviar, outputs, tmp_path):

@@ -74,7 +74,8 @@ class Rows:
         return [*dict.fromkeys(found), *LAST]
 
     def varying(self, shown: list[Row]) -> list[str]:
-        """The columns that tell ``shown`` apart: how the runs went, and what differs among them.
+        """The columns that tell ``shown`` apart: how the runs went, what differs among them, and then
+        what is of less interest where a terminal is narrow.
 
         Of each run's metrics there is the score alone; the others are there by name.
         """
@@ -87,7 +88,9 @@ class Rows:
         def varies(column: str) -> bool:
             return len({_hashable(row.get(column)) for row in shown}) > 1
 
-        return [c for c in self.columns() if c in always or (c not in never and varies(c))]
+        found = [c for c in self.columns() if c in always or (c not in never and varies(c))]
+        searched = {c for row in shown for c in (*row.params, *row.overrides)}
+        return sorted(found, key=lambda c: 0 if c in always else 1 if c in searched else 2)
 
 
 def by_sweep(sweeps: Iterable[Path], rows: Iterable[Row]) -> list[tuple[Path, list[Row]]]:

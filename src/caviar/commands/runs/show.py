@@ -114,4 +114,4 @@ def _print_long(title: str, lines: list[tuple[str, str, Any]]) -> None:
     for part, key, value in lines:
         shown.append((part if part != before else "", key, value if value is None else str(value)))
         before = part
-    print_rows(["part", "key", "value"], shown, "terminal", title)
+    print_rows(["part", "key", "value"], shown, "terminal", title, narrow="fold")
