@@ -19,15 +19,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parent))  # last: its inspect.py is not Python's
-from sweep import APPS, OUT, ROOT, machine, peer_python
+from sweep import APPS, NETWORK, OUT, ROOT, SPACE, machine, peer_python
 
-SPACE = [
-    "optimizer.lr=tag(log, interval(1e-4, 1e-1))",
-    "optimizer.beta1=interval(0.8, 0.99)",
-    "optimizer.weight_decay=tag(log, interval(1e-6, 1e-1))",
-    "model.loss.label_smoothing=interval(0, 0.2)",
-]
-NETWORK = ["model.hidden=[64,32]", "trainer.max_epochs=10", "trainer.accelerator=cpu"]
 WORKERS = 2
 
 
@@ -106,7 +99,7 @@ def sweep(side: str, count: int, *overrides: str) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     if side == "peer":
         shutil.copytree(APPS, folder)
-        command = [peer_python(), "mlp.py", "-m"]
+        command = [peer_python(), "digits.py", "-m", "--config-name=peer_mlp"]
         command += [f"hydra.sweeper.n_jobs={WORKERS}", f"hydra.launcher.n_jobs={WORKERS}"]
     else:
         folder.mkdir(parents=True)
@@ -336,6 +329,9 @@ class Jobs:
 
     def pruned(self, number: int) -> bool:
         return False
+
+    def stopped(self, number: int) -> None:
+        return None
 
 
 @contextmanager

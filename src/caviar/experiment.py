@@ -38,6 +38,17 @@ class NotFusibleError(Exception):
 
 
 @dataclass(frozen=True)
+class Folds:
+    """A trial that is several trainings, and whose score is their mean: k-fold cross-validation.
+
+    Attributes:
+        recipes: one a fold, in order; all with the same metric, direction and seed.
+    """
+
+    recipes: Sequence[Recipe]
+
+
+@dataclass(frozen=True)
 class EarlyStopping:
     """When a training ends before its last epoch: see Lightning's callback of that name."""
 

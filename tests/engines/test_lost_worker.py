@@ -11,7 +11,10 @@ from typing import Any
 import torch
 
 from caviar.engines.fused.files import LANE
-from caviar.trials import Finished, Job
+from caviar.executors.base import TaskSource
+from caviar.executors.local import LocalExecutor
+from caviar.trials import Failed, Finished, Job, Reported
+from tests.contracts.executors import events_until
 from tests.engines.test_engine import Jobs, fused, jobs, rates, result, serve  # noqa: F401
 from tests.waiting import until
 
@@ -90,3 +93,31 @@ def test_a_checkpoint_that_cannot_be_read_lets_its_trial_begin_afresh(
     (checkpoints / LANE).write_bytes(b"PK\x03\x04 no more than this")
     (end,) = serve([Job(**{**vars(job), "resume_from": str(checkpoints)})]).ends().values()
     assert isinstance(end, Finished)
+
+
+def test_a_trial_past_its_deadline_leaves_its_lane_and_its_neighbour_ends_well(
+    jobs: Jobs,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    options = {"lanes": 2, "keep": 0}
+    executor = LocalExecutor(
+        1, 0, 1, engine={"name": "fused", "build": "project.recipe.recipe", "options": options}
+    )
+    executor.log = tmp_path / "workers.txt"
+    executor.start(TaskSource("main", "project.train", None))
+    endless, neighbour = jobs([{"trainer.max_epochs": n} for n in (10**6, 500)])
+    try:
+        executor.submit(endless)
+        events_until(executor, lambda event: isinstance(event, Reported))
+        executor.submit(neighbour)
+        events_until(executor, lambda event: getattr(event, "number", 0) == neighbour.number)
+        executor.stop(endless.number, "Timeout: enough")
+        executor.stop(endless.number, "Timeout: enough")
+        events = events_until(executor, lambda event: isinstance(event, Finished))
+    finally:
+        executor.close()
+    assert events[-1].number == neighbour.number  # type: ignore[union-attr]
+    (failed,) = (event for event in events if isinstance(event, Failed))
+    assert (failed.error, failed.transient) == ("Timeout: enough", False)
+    assert result(endless.folder)["error"] == "Timeout: enough"
+    assert (Path(endless.folder) / "metrics.csv").exists()

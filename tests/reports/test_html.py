@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 import caviar
+from caviar.panda.edits import write_edits
 from caviar.reports.html import in_script, write_report
+from caviar.runs.edits import Edit
 from tests.made_up import make_sweep
 from tests.reports.browser import DEADLINE, SECTIONS, Opened
 
@@ -136,6 +138,44 @@ def test_what_a_run_says_is_shown_as_text(browser: Any, tmp_path: Path) -> None:
     ticks = opened.page.locator("[aria-label='slice of x'] .xtick").all_text_contents()
     assert ticks == ["<b>fat</b>", "中文"]
     assert opened.page.locator("main img, main b:has-text('fat'), #trial b").count() == 0
+    opened.close()
+
+
+def test_a_run_with_edits_is_never_shown_as_if_its_config_alone_had_made_it(
+    browser: Any, tmp_path: Path
+) -> None:
+    folder = make_sweep(tmp_path / "made", n_trials=12, epochs=5)
+    halved = {"optimizer.lr": {"old": 0.1, "new": 0.05}}
+    dropped = {"model.dropout": {"old": 0, "new": 0.9}}
+    edits = [
+        Edit(1, "set", "ada@here", "2026-01-02", 2, 0, 20, halved),
+        Edit(2, "set", "ada@here", "2026-01-02", 3, 0, 30, dropped),
+        Edit(3, "rollback", "ada@here", "2026-01-02", 4, 0, 40, to=2),
+    ]
+    run = folder / "trials" / "0006"
+    write_edits(run, edits)
+    write_report([caviar.load(folder)], tmp_path / "report.html")
+    opened = Opened(browser, tmp_path / "report.html")
+    opened.draw_all()
+    marks = opened.page.locator("#curves .plot").evaluate(
+        "n => n.data.filter((t) => t.name === 'edits').map((t) => [t.customdata, t.x, t.text])"
+    )
+    # What was rolled back did not lead to where the run is.
+    assert marks == [[[6], [2], [edits[0].in_words().replace(">", "&gt;")]]]
+    held = "n => n.data[0].customdata.map((number, i) => [number, n.data[0].text[i]])"
+    hovers = dict(opened.page.locator("#history .plot").evaluate(held))
+    assert [n for n, text in hovers.items() if "edited while it trained" in text] == [6]
+    assert opened.page.locator("#trials th", has_text="edits").count() == 1
+    opened.page.fill("#search", "edits>=1")
+    assert opened.column(1) == ["6"]
+    opened.page.locator("#trials tbody td").nth(1).click()
+    assert "edited while it trained: 1" in opened.page.inner_text("#pinned")
+    opened.page.get_by_role("button", name="Details").click()
+    shown = opened.page.inner_text("#trial")
+    assert "its config alone does not give it\n" + edits[0].in_words() in shown
+    assert "model.dropout 0 -> 0.9" not in shown
+    assert f"caviar replay {run}" in shown
+    assert "python -m project.train" not in shown
     opened.close()
 
 

@@ -1,29 +1,32 @@
-"""The report at the end of a sweep: written by a process of its own, so that it cannot harm the sweep."""
+"""What a sweep means, told at its end: by a process of its own, so that it cannot harm the sweep."""
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-from caviar.runs.folder import REPORT
-
 TIMEOUT = 300
 """Seconds; 1,000 trials of 50 epochs take 5."""
+WARNINGS = 3
 
 
 class Reporting:
-    """The writing of a sweep's ``report.html``, which begins at once and goes on beside this process.
+    """The judging of a sweep, and the writing of its report: it goes on beside this process.
 
     Args:
         folder: the sweep's.
+        page: whether ``report.html`` is written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, page: bool) -> None:
         self._folder = folder
+        self._page = page
+        command = [sys.executable, "-m", "caviar.cli", "report", str(folder), "--json"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "caviar.cli", "report", str(folder)],
+            [*command, "--page" if page else "--no-page"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -31,9 +34,10 @@ class Reporting:
         )
 
     def tell(self) -> None:
-        """Wait for it, and print the report's path, or why there is none."""
+        """Wait for it; print the most important warnings and the report's path, or why there is none."""
+        again = f"caviar report {shlex.quote(str(self._folder))}"
         try:
-            _, said = self._process.communicate(timeout=TIMEOUT)
+            found, said = self._process.communicate(timeout=TIMEOUT)
         except subprocess.TimeoutExpired as error:
             self._process.kill()
             self._process.communicate()
@@ -42,7 +46,16 @@ class Reporting:
         if self._process.returncode:
             lines = said.strip().splitlines()
             last = lines[-1] if lines else f"exit status {self._process.returncode}"
-            again = f"caviar report {shlex.quote(str(self._folder))}"
             print(f"no report: {last}; try again with: {again}")
             return
-        print(f"report:          {self._folder / REPORT}", flush=True)
+        told = json.loads(found)
+        warned = [v for v in told["sweeps"][0]["verdicts"] if v["status"] == "warn"]
+        for verdict in warned[:WARNINGS]:
+            print(f"warning: {verdict['sentence']}")
+            if verdict["next"]:
+                print(f"    next: {verdict['next']}")
+        if len(warned) > WARNINGS:
+            print(f"    and {len(warned) - WARNINGS} more in the report: {again}")
+        if self._page:
+            print(f"report:          {told['report']}")
+        sys.stdout.flush()

@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caviar.panda.edits import EDITS, in_force, read_edits
+from caviar.errors import UsageError
 from caviar.reports.importance import shares
 from caviar.reports.look import Look
+from caviar.reports.one_run import OneRun
 from caviar.reports.tally import printable
 from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import judge
 from caviar.runs import folder as names
 from caviar.runs.compare import rerun_command
+from caviar.runs.edits import in_force, read_edits
 from caviar.runs.find import from_here
 from caviar.space.hyperparameters import Choice, Interval, Range
 
@@ -33,7 +35,7 @@ LOG_TAIL = 8000
 def sweep_data(sweep: Sweep) -> dict[str, Any]:
     """Everything that the page shows of one sweep."""
     look = Look(sweep)
-    runs = [sweep.run(number) for number in sweep.numbers]
+    runs = {number: sweep.run(number) for number in sweep.numbers}
     lines: dict[str, int] = {}
     return {
         "name": sweep.folder.name,
@@ -46,13 +48,20 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
         "git_commit": sweep.settings.get("git_commit"),
         "versions": sweep.settings.get("versions") or {},
         "space": [_described(h) for h in sweep.space.hyperparameters],
-        "verdicts": [vars(verdict) for verdict in judge(Evidence.of(sweep))],
+        "verdicts": verdicts(sweep),
         "importance": _importance(look),
-        "trials": [_trial(sweep, run, len(runs), lines) for run in runs],
+        "trials": [_trial(sweep, n, run, len(runs), lines) for n, run in runs.items()],
         "lines": list(lines),
         "curves": _curves(look),
         "problems": sweep.problems[:20],
     }
+
+
+def verdicts(sweep: Sweep) -> list[dict[str, Any]]:
+    """What the sweep means; a single run has nothing to be judged against."""
+    if isinstance(sweep, OneRun):
+        return []
+    return [vars(verdict) for verdict in judge(Evidence.of(sweep))]
 
 
 def clean(value: Any) -> Any:
@@ -98,7 +107,9 @@ def _importance(look: Look) -> list[dict[str, Any]]:
     ]
 
 
-def _trial(sweep: Sweep, run: Run, count: int, lines: dict[str, int]) -> dict[str, Any]:
+def _trial(
+    sweep: Sweep, number: int, run: Run, count: int, lines: dict[str, int]
+) -> dict[str, Any]:
     result = run.result
     space = {h.name.lstrip("+"): h for h in sweep.space.hyperparameters}
     params = {
@@ -110,7 +121,7 @@ def _trial(sweep: Sweep, run: Run, count: int, lines: dict[str, int]) -> dict[st
     folder, edits = from_here(run.folder), _edits(run.folder)
     config = _text(run.folder / names.CONFIG)
     return {
-        "number": result.number if result.number is not None else int(run.folder.name),
+        "number": number,
         "state": result.state,
         "values": result.value if isinstance(result.value, list) else [result.value],
         "best_epoch": result.best_epoch,
@@ -134,12 +145,10 @@ def _trial(sweep: Sweep, run: Run, count: int, lines: dict[str, int]) -> dict[st
 
 def _edits(run: Path) -> list[dict[str, Any]]:
     """What was done to a run while it trained and led to where it is now."""
-    if not (run / EDITS).is_file():
-        return []
     try:
         edits = in_force(read_edits(run))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        return [{"epoch": 0, "text": f"{EDITS} is not readable: {error}"}]
+    except (UsageError, KeyError) as error:
+        return [{"epoch": 0, "text": str(error)}]
     return [{"epoch": edit.epoch, "text": edit.in_words()} for edit in edits]
 
 

@@ -20,7 +20,6 @@ from caviar.sweep.settings import Settings
 from caviar.sweep.study import INTERRUPTED
 
 ROWS = 10
-WARNINGS = 3
 
 
 def print_summary(
@@ -47,26 +46,7 @@ def print_summary(
         say(f"best checkpoint: {best / checkpoint}")
     trial = shlex.quote(f"{folder}/{ranked[0].number}")
     say(f"inspect it:      caviar runs show {trial}")
-    # Reading all run folders takes a second or more: worth it where trainings took longer.
-    for line in _warnings(folder) if settings.metric else []:
-        say(line)
     say(f"what it means:   caviar report {quoted}")
-
-
-def _warnings(folder: Path) -> list[str]:
-    """The most important warnings; that they cannot be had is no reason for a sweep to fail."""
-    from caviar.reports.verdicts.base import Evidence
-    from caviar.reports.verdicts.registry import judge
-    from caviar.runs.load import load
-
-    try:
-        warned = [v for v in judge(Evidence.of(load(folder))) if v.status == "warn"]
-    except Exception as error:
-        return [f"no verdicts: {type(error).__name__}: {error}"]
-    told = [
-        f"{v.sentence}" + (f"\n    next: {v.next}" if v.next else "") for v in warned[:WARNINGS]
-    ]
-    return [f"warning: {text}" for text in told]
 
 
 def count(trials: list[FrozenTrial]) -> dict[str, int]:

@@ -1,7 +1,39 @@
 """Whole files or none: what a reader of a run folder may rely on."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from caviar.errors import UsageError
+
+
+def read_described(path: Path, schema: int, kind: str) -> dict[str, Any]:
+    """Read a JSON or YAML file that says what the folder around it is.
+
+    Args:
+        path: the file; its suffix tells which of the two it is.
+        schema: the newest schema that can be read.
+        kind: what a folder with such a file is called.
+
+    Raises:
+        UsageError: there is none, it cannot be parsed, or a newer caviar wrote it.
+    """
+    parse = json.loads if path.suffix == ".json" else yaml.safe_load
+    try:
+        found = parse(path.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"{path.parent}: not a {kind} (it has no {path.name})") from None
+    except (ValueError, yaml.YAMLError) as error:
+        language, problem = path.suffix[1:].upper(), " ".join(str(error).split())
+        raise UsageError(f"{path}: not readable as {language} ({problem})") from None
+    if not isinstance(found, dict):
+        raise UsageError(f"{path}: not what a {kind} has there")
+    if found.get("schema", 0) > schema:
+        raise UsageError(f"{path}: schema {found['schema']}, but this caviar reads {schema}")
+    return found
 
 
 def unreadable(path: Path, error: Exception) -> str:

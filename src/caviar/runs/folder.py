@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import UsageError, usage_error
-from caviar.runs.files import write_atomic
+from caviar.errors import usage_error
+from caviar.runs.files import read_described, write_atomic
 from caviar.runs.text import json_text
 
 CONFIG = "config.yaml"
@@ -70,15 +69,7 @@ class Result:
         Raises:
             UsageError: there is none, it is not JSON, or a newer caviar wrote it.
         """
-        path = folder / RESULT
-        try:
-            data = json.loads(path.read_text())
-        except FileNotFoundError:
-            raise UsageError(f"{folder}: not a run folder (it has no {RESULT})") from None
-        except ValueError as error:
-            raise UsageError(f"{path}: not readable as JSON ({error})") from None
-        if data.get("schema", 0) > SCHEMA:
-            raise UsageError(f"{path}: schema {data['schema']}, but this caviar reads {SCHEMA}")
+        data = read_described(folder / RESULT, SCHEMA, "run folder")
         known = cls.__dataclass_fields__
         return cls(**{key: _loose(value) for key, value in data.items() if key in known})
 

@@ -140,7 +140,9 @@ def _run(
         outcome = loop.run()
     finally:
         view.close()
-    reporting = Reporting(folder) if settings.report and not outcome.interrupted else None
+    # Reading all run folders takes a second or more: worth it where trainings took longer.
+    told = (settings.report or settings.metric) and not outcome.interrupted
+    reporting = Reporting(folder, settings.report) if told else None
     print_summary(folder, study.current(), space, settings, outcome)
     if reporting:
         reporting.tell()

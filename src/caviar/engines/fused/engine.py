@@ -20,13 +20,14 @@ from caviar.engines.fused.compiling import can_compile
 from caviar.engines.fused.configs import PlainConfigs
 from caviar.engines.fused.endings import Endings, Over
 from caviar.engines.fused.files import LANE, RunFolder
+from caviar.engines.fused.folds import Folded
 from caviar.engines.fused.groups import Group, Run
 from caviar.engines.fused.occupancy import Occupancy
 from caviar.engines.fused.stack import Ended, Stack
 from caviar.engines.fused.training import Training
 from caviar.engines.fused.writer import Writer
 from caviar.engines.solo import Solo, Task
-from caviar.experiment import NotFusibleError, Recipe
+from caviar.experiment import Folds, NotFusibleError, Recipe
 from caviar.runs.active import TrialInterrupted
 from caviar.runs.folder import Result
 from caviar.trials import Job, Ready, Reported, Started
@@ -60,7 +61,7 @@ class Fused:
 
     Args:
         task: the function that a solo trial calls.
-        recipe: config, plain and resolved -> `Recipe`.
+        recipe: config, plain and resolved -> `Recipe`, or `Folds` of several.
         lanes: trials in a stack at most, halved when memory runs out; None: as many as pay.
         auto: find out for each kind of trial whether lanes pay at all, and run it by solo if not.
         keep: how many trials, the best of this worker, keep their checkpoint; None for all.
@@ -80,7 +81,7 @@ class Fused:
     def __init__(
         self,
         task: Task,
-        recipe: Callable[[Mapping[str, Any]], Recipe],
+        recipe: Callable[[Mapping[str, Any]], Recipe | Folds],
         lanes: int | None = None,
         keep: int | None = 16,
         compile: bool | None = None,
@@ -149,26 +150,50 @@ class Fused:
                 self._alone.append(job)
 
     def _begin(self, job: Job) -> None:
-        began = perf_counter()
         folder = _folder(job)
         try:
             config, folder.config = self._configs(job)
             recipe = self._recipe(config)
-            training = Training(recipe)
+            recipes = recipe.recipes if isinstance(recipe, Folds) else [recipe]
+            trainings = [Training(each) for each in recipes]
         except NotFusibleError:
             raise
         except Exception as error:
-            self._send(Started(job.number))
-            self._endings.fail(job, folder, error, began)
+            self._endings.fail_job(job, folder, error)
             return
-        group = self._group(training)
-        if not group.most:
+        if not all(self._group(training).most for training in trainings):
             self._alone.append(job)
             return
-        folder.files, folder.result.seed = recipe.files, recipe.seed
-        self._writer.do(job.number, folder.begin, after=_SHOWN_AFTER)
-        group.waiting.append(Run(job, training, folder, began, _saved(job)))
-        self._send(Started(job.number))
+        folder.result.seed = recipes[0].seed
+        if isinstance(recipe, Folds):
+            self._begin_folds(Folded(job, folder, recipes), trainings)
+            return
+        folder.files = recipes[0].files
+        saved = _saved(job, Path(job.resume_from, LANE) if job.resume_from else None)
+        self._group(trainings[0]).waiting.append(Run(job, trainings[0], folder, saved=saved))
+
+    def _begin_folds(self, trial: Folded, trainings: Sequence[Training]) -> None:
+        trial.go_on()
+        for fold, training in enumerate(trainings):
+            if fold not in trial.done:
+                saved = _saved(trial.job, trial.lane_file(fold))
+                run = Run(trial.job, training, trial.places[fold], saved=saved)
+                run.trial, run.fold = trial, fold
+                self._group(training).waiting.append(run)
+        if trial.over:
+            self._endings.finish_folds(trial)
+
+    def _fail(self, run: Run, error: BaseException | str) -> None:
+        """End a trial, off its lane already, by an error; if one of its folds failed, all of it."""
+        if run.trial is None:
+            self._endings.fail(run, error)
+        else:
+            self._withdraw(run.trial)
+            self._endings.fail_job(run.job, run.trial.folder, error, run.trial.began)
+
+    def _withdraw(self, trial: Folded) -> None:
+        for group in self._groups.values():
+            group.withdraw(trial)
 
     def _group(self, training: Training) -> Group:
         """The group that a training belongs to."""
@@ -222,15 +247,13 @@ class Fused:
 
     def _advance(self, group: Group) -> None:
         """Fill the group's lanes, and train them an epoch."""
-        unwanted = [n for n, run in group.runs.items() if self._inbox.pruned(run.job.number)]
-        self._endings.finish(group, [Over(lane, pruned=True) for lane in unwanted])
+        self._obey(group)
         if not group.count:
             return
         try:
-            waiting = len(group.waiting)
-            stack = group.fill(self._most)
-            if len(group.waiting) < waiting:
-                self.occupancy.admitted()
+            self._started(group.fill(self._most))
+            stack = group.stack
+            assert stack is not None
             self._look_ahead(group, stack)
             stack.compiled = self._compiles(group, stack)
             began = perf_counter()
@@ -247,6 +270,37 @@ class Fused:
         if not group.count:
             group.stack = None  # its memory, and the data's, for other groups
 
+    def _obey(self, group: Group) -> None:
+        """End what the controller does not want any more."""
+        pruned = [(n, run) for n, run in group.runs.items() if self._inbox.pruned(run.job.number)]
+        for trial in {run.trial for _, run in pruned if run.trial}:
+            self._withdraw(trial)
+            self._endings.prune_folds(trial)
+        over = [Over(lane, pruned=True) for lane, run in pruned if not run.trial]
+        self._endings.finish(group, over)
+        for run in group.all:
+            why = self._inbox.stopped(run.job.number)
+            if why is not None:
+                group.drop(run)
+                self._fail(run, why)
+
+    def _started(self, runs: Sequence[Run]) -> None:
+        """Tell of trials that got a lane, those that had none before."""
+        if runs:
+            self.occupancy.admitted()
+        new = [run for run in runs if run.began is None]
+        for run in new:
+            run.began = perf_counter()
+            run.shown = run.kept = time.monotonic()
+        trials = [run.trial or run for run in new]
+        begun = [one for one in dict.fromkeys(trials) if isinstance(one, Run) or one.began is None]
+        for one in begun:
+            one.began = perf_counter()
+            one.folder.result.started = _now()
+            self._writer.do(one.job.number, one.folder.begin, after=_SHOWN_AFTER)
+        if begun:
+            self._send(*[Started(one.job.number) for one in begun])
+
     def _compiles(self, group: Group, stack: Stack) -> bool:
         # Full stacks alone: each other size would have to be compiled anew.
         if stack.native or self._compile is False or stack.lanes < min(group.most, self._most):
@@ -262,10 +316,10 @@ class Fused:
             training = run.training
             if one.error is not None:
                 group.release(one.lane)
-                self._endings.fail(run.job, run.folder, one.error, run.began, training.rows)
+                self._fail(run, one.error)
                 continue
             row, metric = training.rows[-1], training.recipe.metric
-            if metric in row:
+            if metric in row and run.trial is None:
                 reports.append(Reported(run.job.number, row[metric], row["epoch"]))
             if one.over:
                 over.append(Over(one.lane))
@@ -301,7 +355,7 @@ class Fused:
             run = next(iter(group.runs.values()), None) or group.waiting.pop(0)
             group.runs.clear()
             group.stack = None
-            self._endings.fail(run.job, run.folder, error, run.began, run.training.rows)
+            self._fail(run, error)
             return
         self._most //= 2
         log.warning("out of memory: %d lanes from now on (%s)", self._most, error)
@@ -317,13 +371,14 @@ class Fused:
             for run in group.waiting:
                 if run.saved is not None:
                     self._keep_lane(run, run.saved)
+        for group in self._groups.values():
+            while group.waiting:
+                run = group.waiting.pop(0)
                 step = run.training.epoch - 1
-                error = TrialInterrupted(f"the sweep was stopped at step {step}")
-                self._endings.fail(run.job, run.folder, error, run.began, run.training.rows)
-            group.waiting = []
+                self._fail(run, TrialInterrupted(f"the sweep was stopped at step {step}"))
         for job in self._alone:
             error = TrialInterrupted("the sweep was stopped")
-            self._endings.fail(job, _folder(job), error, perf_counter())
+            self._endings.fail_job(job, _folder(job), error)
         self._alone = []
 
 
@@ -333,17 +388,20 @@ def _folder(job: Job) -> RunFolder:
         number=job.number,
         metric=job.metric,
         params=job.params,
-        started=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        started=_now(),
     )
     if job.retry_of is not None:
         result.facts["retry_of"] = job.retry_of
     return RunFolder(Path(job.folder), result, overrides=job.overrides)
 
 
-def _saved(job: Job) -> dict[str, Any] | None:
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _saved(job: Job, path: Path | None) -> dict[str, Any] | None:
     """What an earlier try of a trial left, where it was on a lane."""
-    path = Path(job.resume_from or "", LANE)
-    if job.resume_from is None or not path.is_file():
+    if path is None or not path.is_file():
         return None
     try:
         return torch.load(path, weights_only=True)

@@ -121,6 +121,9 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomic(self.path / names.CONFIG, self.config)
         write_atomic(self.path / names.OVERRIDES, yaml_text(list(self.overrides)))
+        self._write_files()
+
+    def _write_files(self) -> None:
         for name, text in self.files.items():
             write_atomic(self.path / name, text)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from caviar.engines.fused.files import RunFolder
+from caviar.engines.fused.folds import Folded
 from caviar.engines.fused.stack import Stack
 from caviar.engines.fused.training import Training
 from caviar.trials import Job
@@ -23,16 +24,19 @@ class Run:
     """A job under way on a lane, or waiting for one.
 
     Attributes:
-        began: when the job was taken, by `time.perf_counter`.
+        began: when it first got a lane, by `time.perf_counter`; None before that.
         saved: where it goes on from, if it has been on a lane before.
+        trial: where the job is of several folds, all of it; this is its ``fold``.
         shown: when its metrics.csv was last written, and ``kept``, its lane, by `time.monotonic`.
     """
 
     job: Job
     training: Training
     folder: RunFolder
-    began: float
+    began: float | None = None
     saved: dict[str, Any] | None = None
+    trial: Folded | None = None
+    fold: int = 0
     shown: float = field(default_factory=time.monotonic)
     kept: float = field(default_factory=time.monotonic)
 
@@ -68,11 +72,14 @@ class Group:
     def all(self) -> list[Run]:
         return [*self.runs.values(), *self.waiting]
 
-    def fill(self, most: int) -> Stack:
+    def fill(self, most: int) -> list[Run]:
         """Bring the stack to the size that the trials need, and put those that wait on free lanes.
 
         Args:
             most: lanes that there is memory for.
+
+        Returns:
+            Those that got a lane.
         """
         # A lane that is free computes all the same; a few are left, not to resize at every arrival.
         grain = max(1, self.count // 8)
@@ -89,15 +96,30 @@ class Group:
             stack = self._resized(stack, wanted, coming)
         self.stack = stack
         free = stack.free
-        while self.waiting and free:
-            self._admit(stack, free.pop(0), self.waiting.pop(0))
-        return stack
+        admitted, self.waiting = self.waiting[: len(free)], self.waiting[len(free) :]
+        for lane, run in zip(free, admitted, strict=False):
+            self._admit(stack, lane, run)
+        return admitted
 
     def release(self, lane: int) -> None:
         """Empty a lane."""
         assert self.stack is not None
         self.stack.release(lane)
         del self.runs[lane]
+
+    def withdraw(self, trial: Folded) -> None:
+        """Let go of all folds of a trial."""
+        self.waiting = [run for run in self.waiting if run.trial is not trial]
+        for lane, run in list(self.runs.items()):
+            if run.trial is trial:
+                self.release(lane)
+
+    def drop(self, run: Run) -> None:
+        """Take a trial out, off its lane if it has one."""
+        if run in self.waiting:
+            self.waiting.remove(run)
+        else:
+            self.release(next(lane for lane, one in self.runs.items() if one is run))
 
     def park(self) -> None:
         """Take all trials off their lanes, as they were when the epoch under way began."""
