@@ -365,10 +365,17 @@ def test_what_is_no_run_is_skipped_and_named(caviar, wide):
 
 
 def test_no_runs_are_no_rows(caviar, outputs):
-    assert caviar("runs", "list").out == "run\tstate\tvalue\n"
+    done = caviar("runs", "list")
+    assert (done.out, done.err) == ("run\tstate\tvalue\n", f"no runs in {outputs}\n")
     assert json.loads(caviar("runs", "list", "--json").out)["runs"] == []
     assert caviar("runs", "list", "--summary").status == 0
     assert caviar("runs", "export", "x.parquet").status == 0
+
+
+def test_a_condition_that_no_run_meets_is_told_not_shown_as_an_empty_disk(caviar, wide):
+    done = caviar("runs", "list", "--where", "lr > 9")
+    assert (done.status, len(table(done))) == (0, 0)
+    assert done.err == "none of 8 runs: --where lr > 9\n"
 
 
 def test_help_has_examples_for_every_command(caviar):

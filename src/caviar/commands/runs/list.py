@@ -60,6 +60,7 @@ def list_(
       caviar runs list latest --columns run,value,lr --csv > runs.csv
     """
     from caviar.runs.compare import summarise
+    from caviar.runs.find import outputs_root
     from caviar.runs.rows import by_sweep
 
     form = one_format(json=as_json, csv=as_csv, md=as_md)
@@ -96,5 +97,8 @@ def list_(
         names = list(summaries[0])
         print_rows(names, [[line.get(n) for n in names] for line in summaries], form, narrow="turn")
     print_rows(chosen, cells, form)
+    if not total:
+        found = f"none of {len(rows.rows)} runs: --where {where}"
+        say(found if rows.rows else f"no runs in {outputs_root()}")
     if len(shown) < total and limit is None:
         say(f"{total - len(shown)} runs more; --limit 0 lists all")
