@@ -181,5 +181,9 @@ def test_names_are_completed_by_the_shell(folder):
         return run(folder, env=env).stdout.split()
 
     assert completed("runs", "best", "w") == ["wide"]
+    assert completed("resume", "w") == ["wide"]
+    make_run(folder / "outputs/runs/cub")
+    assert completed("watch", "c") == completed("resume", "c") == ["cub"]
+    shutil.rmtree(folder / "outputs/runs/cub")
     assert completed("runs", "show", "wide/1") == ["wide/1", *(f"wide/1{i}" for i in range(10))]
     assert "--where" in completed("runs", "list", "--w")
