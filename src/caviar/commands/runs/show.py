@@ -27,7 +27,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
     from caviar.runs.find import find, inside, is_run, read_sweep_file
     from caviar.runs.folder import Result
     from caviar.runs.index import one_run
-    from caviar.runs.load import Run
+    from caviar.runs.run import Run
     from caviar.runs.program import PROGRAM, command_of
 
     options_refused([run])
