@@ -6,7 +6,12 @@ from typing import Annotated
 
 import typer
 
-Run = Annotated[str, typer.Argument(help="The run: its name, folder, or latest.")]
+from caviar.commands.names import complete_single
+
+Run = Annotated[
+    str,
+    typer.Argument(help="The run: its name, folder, or latest.", autocompletion=complete_single),
+]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the run to say it is done.")]
 
 Trusted = Annotated[
