@@ -92,7 +92,7 @@ class App:
         """Run ``caviar resume`` to its end."""
         done = subprocess.run(
             [sys.executable, "-m", "caviar.cli", "resume", str(self.folder / name), *words],
-            cwd="/",
+            cwd=self.folder,
             capture_output=True,
             text=True,
             timeout=timeout,

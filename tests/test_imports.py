@@ -54,9 +54,10 @@ def test_imports_point_down():
 def test_a_sweeps_controller_and_the_command_need_no_torch():
     code = (
         "import sys; import project.train, hydra_plugins.caviar_sweeper, caviar.sweep.sweep, "
-        "caviar.sweep.loop, caviar.sweep.study, caviar.reports.table, caviar.cli; "
+        "caviar.sweep.loop, caviar.sweep.study, caviar.reports.table, "
+        "caviar.reports.at_end, caviar.reports.view, caviar.cli; "
         "caviar.cli.make_app(); "
-        "print([m for m in ('torch', 'lightning', 'pandas', 'sklearn') if m in sys.modules])"
+        "print([m for m in ('torch', 'lightning', 'pandas', 'scipy', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

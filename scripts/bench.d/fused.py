@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,15 +19,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parent))  # last: its inspect.py is not Python's
-from sweep import APPS, OUT, ROOT, machine, peer_python
+from sweep import APPS, NETWORK, OUT, ROOT, SPACE, machine, peer_python
 
-SPACE = [
-    "optimizer.lr=tag(log, interval(1e-4, 1e-1))",
-    "optimizer.beta1=interval(0.8, 0.99)",
-    "optimizer.weight_decay=tag(log, interval(1e-6, 1e-1))",
-    "model.loss.label_smoothing=interval(0, 0.2)",
-]
-NETWORK = ["model.hidden=[64,32]", "trainer.max_epochs=10", "trainer.accelerator=cpu"]
 WORKERS = 2
 
 
@@ -33,11 +28,12 @@ def main() -> None:
     """Run what the command line asks for, print the tables and write the JSON."""
     parser = argparse.ArgumentParser(prog="scripts/bench fused", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer trials and rows")
-    parser.add_argument("--only", choices=["trials", "steps", "parts"], action="append")
+    parser.add_argument("--only", choices=["trials", "steps", "parts", "asha"], action="append")
     options = parser.parse_args()
     found: dict[str, Any] = {}
-    for name, measure in (("trials", trials), ("steps", steps), ("parts", parts)):
-        if name in (options.only or ("trials", "steps", "parts")):
+    measures = {"trials": trials, "steps": steps, "parts": parts, "asha": asha}
+    for name, measure in measures.items():
+        if name in (options.only or measures):
             found[name] = measure(options.quick)
     print(f"\n{machine()}")
     now = datetime.now(UTC)
@@ -77,18 +73,44 @@ def trials(quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def sweep(side: str, count: int) -> dict[str, Any]:
+def asha(quick: bool) -> dict[str, Any]:
+    """Trials of 200 epochs that ASHA prunes: how busy the lanes are while there are trials to come."""
+    count = 512 if quick else 4096
+    row = sweep("fused", count, "pruner=asha", "trainer.max_epochs=200")
+    folder = OUT / "work/fused-fused/sweeps/s"
+    found = re.findall(
+        r"(\d+) of (\d+) lane-ticks busy, (\d+) of (\d+) until",
+        (folder / "workers.txt").read_text(),
+    )
+    busy, lanes, busy_before, lanes_before = (
+        sum(map(int, column)) for column in zip(*found, strict=True)
+    )
+    row |= {"lane_ticks": lanes, "busy": busy / lanes, "busy_before": busy_before / lanes_before}
+    print(
+        f"\n{count:,} trials of up to 200 epochs with ASHA: {row['seconds']:.0f} s, {busy:,} epochs"
+    )
+    print(f"lanes busy until the last trials: {row['busy_before']:.1%}; in all: {row['busy']:.1%}")
+    return row
+
+
+def sweep(side: str, count: int, *overrides: str) -> dict[str, Any]:
     """Run one sweep in a fresh folder."""
     folder = OUT / "work" / f"fused-{side}"
     shutil.rmtree(folder, ignore_errors=True)
     if side == "peer":
         shutil.copytree(APPS, folder)
-        command = [peer_python(), "mlp.py", "-m"]
+        command = [peer_python(), "digits.py", "-m", "--config-name=peer_mlp"]
         command += [f"hydra.sweeper.n_jobs={WORKERS}", f"hydra.launcher.n_jobs={WORKERS}"]
     else:
         folder.mkdir(parents=True)
         command = [sys.executable, "-m", "project.train", "-m", f"engine={side}", "space=none"]
-        command += ["name=s", f"hydra.sweeper.executor.workers={WORKERS}", *NETWORK, *SPACE]
+        command += [
+            "name=s",
+            f"hydra.sweeper.executor.workers={WORKERS}",
+            *NETWORK,
+            *SPACE,
+            *overrides,
+        ]
     env = {**os.environ, "CAVIAR_OUTPUTS": str(folder)}
     start = time.perf_counter()
     with (folder / "out.txt").open("w") as out:
@@ -117,15 +139,13 @@ def steps(quick: bool) -> list[dict[str, Any]]:
     rows = [step_row(["model.hidden=[64,32]"], 64, peak, "64-64-32-10")]
     rows += [step_row([f"model.width={w}"], 64, peak, f"width {w}") for w in widths]
     rows += [step_row([f"data.batch_size={b}"], b, peak, f"batch {b}") for b in batches]
-    print(f"\nmatmul peak of one thread: {peak / 1e9:.0f} GFLOP/s")
-    print(
-        "| network | solo, ms a step | a lane, ms a step | lanes | of peak | auto | of the better |"
-    )
+    print(f"\nms a step, on one thread, whose matmul peak is {peak / 1e9:.0f} GFLOP/s")
+    print("| network | solo | a lane, torch | a lane, C++ | of peak | auto | of the best |")
     print("|---|---|---|---|---|---|---|")
     for row in rows:
         print(
-            f"| {row['network']} | {row['solo'] * 1e3:.2f} | {row['lane'] * 1e3:.3f} "
-            f"| {row['lanes']} | {row['of_peak']:.0%} | {row['auto'] or 'solo'} "
+            f"| {row['network']} | {row['solo'] * 1e3:.3f} | {row['torch'] * 1e3:.3f} "
+            f"| {row['loop'] * 1e3:.3f} | {row['of_peak']:.0%} | {row['auto']} "
             f"| {row['of_better']:.2f} |"
         )
     return rows
@@ -134,36 +154,45 @@ def steps(quick: bool) -> list[dict[str, Any]]:
 def step_row(overrides: list[str], batch: int, peak: float, name: str) -> dict[str, Any]:
     """Measure one network: solo, lanes of several numbers, and the choice of ``auto``."""
     from caviar.engines.fused.calibration import choose
-    from caviar.engines.fused.stack import Stack
 
     epochs = 3
     fewer, more = (solo_seconds(overrides, n * epochs) for n in (1, 2))
     training = make_training(overrides)
     solo = max(more - fewer, 1e-9) / (epochs * training.course.steps)
-    lane_steps = {}
-    for lanes in (4, 16, 64):
-        stack = Stack([training], lanes)
-        for _ in range(lanes):
-            stack.admit(training)
-        lane_steps[lanes] = min(stack.rehearse() for _ in range(3)) / lanes
-        if lane_steps[lanes] > 2 * solo:
-            break
-    lanes, lane = min(lane_steps.items(), key=lambda pair: pair[1])
-    chosen = choose(training, None, "cpu").lanes
-    by_auto = solo if not chosen else lane_steps.get(chosen, lane)
-    numbers = sum(p.numel() for p in training.network.parameters() if p.ndim > 1)
-    first = next(p.numel() for p in training.network.parameters() if p.ndim > 1)
+    by_torch, by_loop = lane_seconds(training, solo, False), lane_seconds(training, solo, True)
+    chosen = choose(training, None, "cpu")
+    lane = min(by_torch, by_loop)
+    by_auto = solo if not chosen.lanes else by_loop if chosen.native else by_torch
+    numbers = sum(p.numel() for p in training.weights.values() if p.ndim > 1)
+    first = next(p.numel() for p in training.weights.values() if p.ndim > 1)
     # Forward and the weights' gradients for all layers, the inputs' gradients for all but the first.
     flops = 2 * batch * (3 * numbers - first)
     return {
         "network": name,
         "solo": solo,
-        "lane": lane,
-        "lanes": lanes,
+        "torch": by_torch,
+        "loop": by_loop,
         "of_peak": flops / lane / peak,
-        "auto": chosen,
+        "auto": "solo" if not chosen.lanes else "C++" if chosen.native else "torch",
         "of_better": min(solo, lane) / by_auto,
     }
+
+
+def lane_seconds(training: Any, solo: float, native: bool) -> float:
+    """A step's seconds a lane, on as many lanes as make it the fastest."""
+    from caviar.engines.fused.stack import Stack
+
+    found = float("inf")
+    for lanes in (4, 32) if native else (4, 16, 64):
+        stack = Stack([training], lanes)
+        if native and (why := stack.go_native()):
+            raise SystemExit(f"no loop in C++: {why}")
+        for _ in range(lanes):
+            stack.admit(training)
+        found = min(found, min(stack.rehearse() for _ in range(3)) / lanes)
+        if found > 2 * solo:
+            break
+    return found
 
 
 def solo_seconds(overrides: list[str], epochs: int) -> float:
@@ -216,7 +245,7 @@ def matmul_peak() -> float:
 
     a = torch.randn(768, 768)
     times = []
-    for _ in range(20):
+    for _ in range(100):
         start = time.perf_counter()
         a @ a
         times.append(time.perf_counter() - start)
@@ -224,7 +253,7 @@ def matmul_peak() -> float:
 
 
 def parts(quick: bool) -> dict[str, float]:
-    """Where one worker's time goes, its lanes filled from memory; files are written beside it."""
+    """What one worker's processor time goes into, its lanes filled from memory."""
     import pickle
 
     import torch
@@ -253,25 +282,35 @@ def parts(quick: bool) -> dict[str, float]:
     ]  # fmt: skip
     times: dict[str, float] = {}
     watched: list[tuple[str, Any, str]] = [
-        ("steps", stack.Stack, "_step"),
+        ("steps", stack.Stack, "_steps"),
         ("metrics", stack.Stack, "_evaluate"),
         ("configs", configs.PlainConfigs, "__call__"),
         ("networks made", engine, "Training"),
         ("files, beside", files.RunFolder, "begin"),
         ("files, beside", files.RunFolder, "rows"),
         ("files, beside", files.RunFolder, "end"),
-        ("files, beside", files.RunFolder, "log"),
-        ("files, beside", files.RunFolder, "checkpoint"),
     ]
     with timed(watched, times):
         inbox = Jobs(jobs)
-        start = time.perf_counter()
-        engine.Fused(task, recipe).serve(inbox, lambda event: None)
-        times["all"] = time.perf_counter() - start
-    print(f"\none worker, {count} trials, ms a trial:")
+        start = time.process_time()
+        engine.Fused(task, recipe).serve(inbox, lambda *events: None)
+        times["all"] = time.process_time() - start
+    compiled = compiling()
+    print(f"\none worker, {count} trials, ms of the processor's time a trial:")
     for name, seconds in times.items():
         print(f"  {name:14} {seconds / count * 1e3:7.2f}")
-    return times
+    print(f"compiling the loop in C++, once on a machine: {compiled:.1f} s")
+    return {**times, "compiling": compiled}
+
+
+def compiling() -> float:
+    """Seconds that compiling the loop in C++ takes, once on a machine."""
+    from caviar.engines.fused.native import build
+
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        build(Path(folder))
+        return time.perf_counter() - start
 
 
 class Jobs:
@@ -291,19 +330,22 @@ class Jobs:
     def pruned(self, number: int) -> bool:
         return False
 
+    def stopped(self, number: int) -> None:
+        return None
+
 
 @contextmanager
 def timed(watched: list[tuple[str, Any, str]], times: dict[str, float]) -> Iterator[None]:
-    """Add up the time that the named functions take."""
+    """Add up the processor's time that the named functions take."""
     originals = [(owner, name, getattr(owner, name)) for _, owner, name in watched]
 
     def watch(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def timed_one(*arguments: Any, **keywords: Any) -> Any:
-            start = time.perf_counter()
+            start = time.thread_time()
             try:
                 return function(*arguments, **keywords)
             finally:
-                times[part] = times.get(part, 0.0) + time.perf_counter() - start
+                times[part] = times.get(part, 0.0) + time.thread_time() - start
 
         return timed_one
 

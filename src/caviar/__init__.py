@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from caviar.entry import main
     from caviar.errors import UsageError, usage_error
-    from caviar.experiment import EarlyStopping, Experiment, NotFusibleError, Recipe
+    from caviar.experiment import EarlyStopping, Experiment, Folds, NotFusibleError, Recipe
     from caviar.runs.active import (
         TrialInterrupted,
         TrialPruned,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "EarlyStopping": "caviar.experiment",
+    "Folds": "caviar.experiment",
     "Experiment": "caviar.experiment",
     "NotFusibleError": "caviar.experiment",
     "Recipe": "caviar.experiment",
@@ -46,6 +47,7 @@ _HOMES = {
 __all__ = [
     "EarlyStopping",
     "Experiment",
+    "Folds",
     "NotFusibleError",
     "Recipe",
     "TrialInterrupted",

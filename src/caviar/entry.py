@@ -29,6 +29,7 @@ from caviar.runs.code import git_commit, versions
 from caviar.runs.config import resolved, to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result, make_folder
+from caviar.runs.program import PROGRAM, hold, program
 from caviar.security import allow
 
 Task = Callable[[DictConfig], Any]
@@ -89,6 +90,7 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
         write_atomic(folder / names.CONFIG, to_yaml(resolved(config)))
         overrides = OmegaConf.to_container(hydra_config.overrides.task)
         write_atomic(folder / names.OVERRIDES, to_yaml(overrides))
+    held = hold(folder)
     log = logging.FileHandler(folder / names.LOG)
     log.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
     logging.getLogger().addHandler(log)
@@ -96,7 +98,7 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
     if going_on:
         earlier = Result.read(folder)
         result.started, result.facts = earlier.started, {**earlier.facts, "resumed": True}
-    result.facts |= {"git_commit": git_commit(), "versions": versions()}
+    result.facts |= {"git_commit": git_commit(), "versions": versions(), PROGRAM: program()}
     result.write(folder)
     start = perf_counter()
     discarded = False
@@ -125,6 +127,7 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
         else:
             result.take(run.facts)
             result.write(folder)
+        held.close()
 
 
 def _claim(wanted: Path) -> Path:

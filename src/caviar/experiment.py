@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,17 @@ class NotFusibleError(Exception):
 
 
 @dataclass(frozen=True)
+class Folds:
+    """A trial that is several trainings, and whose score is their mean: k-fold cross-validation.
+
+    Attributes:
+        recipes: one a fold, in order; all with the same metric, direction and seed.
+    """
+
+    recipes: Sequence[Recipe]
+
+
+@dataclass(frozen=True)
 class EarlyStopping:
     """When a training ends before its last epoch: see Lightning's callback of that name."""
 
@@ -54,6 +65,9 @@ class Recipe:
     Attributes:
         network: makes the network, initialised as ``seed`` says; it maps ``(batch, …)`` to logits
             ``(batch, num_classes)``.
+        architecture: what, beside ``seed``, that network follows from; None where that is not known.
+        redraw: gives a network of this architecture the weights that ``network`` would give it; where
+            it does not, or is not there, each trial's network is made anew, which takes longer.
         train, val: features ``(samples, …)`` and classes ``(samples,)``. Recipes over the same data
             hold the same tensors, never changed in place.
         batch_size: samples a training batch.
@@ -95,6 +109,8 @@ class Recipe:
     nan_guard: bool = True
     early_stopping: EarlyStopping | None = None
     checkpoint: bool = True
+    architecture: Hashable = None
+    redraw: Callable[[nn.Module], None] | None = None
     hyper_parameters: Mapping[str, Any] = field(default_factory=dict)
     prefix: str = "network."
     files: Mapping[str, str] = field(default_factory=dict)

@@ -47,6 +47,13 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Starting:
+    """A worker's process has begun; it is loading the task."""
+
+    worker: str
+
+
+@dataclass(frozen=True)
 class Ready:
     """A worker has loaded the task, and can have so many jobs under way; told anew when that changes.
 
@@ -121,4 +128,4 @@ class Broken:
     traceback: str
 
 
-Event = Ready | Started | Reported | Finished | Pruned | Failed | Broken
+Event = Starting | Ready | Started | Reported | Finished | Pruned | Failed | Broken

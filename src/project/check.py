@@ -102,9 +102,6 @@ def _check_folds(config: DictConfig) -> None:
     folds = config.data.folds
     if config.data.get("overfit") is not None:
         raise usage_error("data.folds", folds, "there is nothing to fold with data.overfit")
-    engine = OmegaConf.select(config, "hydra.sweeper.engine")
-    if engine == "fused":
-        raise usage_error("engine", engine, "data.folds trains fold after fold: solo, or auto")
 
 
 def _check_data(data: DictConfig) -> None:

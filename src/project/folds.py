@@ -2,44 +2,49 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
 import caviar
 from caviar.runs.active import ActiveRun, activate
+from caviar.runs.folder import CHECKPOINTS
+from caviar.runs.folds import Facts, facts_of, fold_folder, mean_score, read_fold, write_fold
 
 
 def over_folds(config: DictConfig, train: Callable[[DictConfig], float]) -> float:
     """The mean score of ``train`` over ``config.data.folds`` folds; each one's facts are recorded.
 
-    A fold's files are in ``fold-0``, ``fold-1``, … of the run folder. After each, the mean so far is
-    reported, so a pruner may end a trial early.
+    After each fold the mean so far is reported, so a pruner may end a trial early. A trial that is
+    tried again goes on with the fold that it was at.
 
     Args:
         train: a config with one fold chosen -> that fold's score.
     """
-    folder, count = Path(config.dir), config.data.folds
-    scores: list[float] = []
-    facts: list[dict[str, Any]] = []
-    for fold in range(count):
-        place = folder / f"fold-{fold}"
-        place.mkdir(exist_ok=True)
-        with activate(ActiveRun(place)) as run:
-            scores.append(train(_config_of(config, fold, place)))
-        facts.append({"score": scores[-1], **run.facts})
-        caviar.report(sum(scores) / len(scores), fold)
-    caviar.record(
-        metric=config.metric,
-        seed=config.seed,
-        metrics=_means([fact["metrics"] for fact in facts]),
-        folds=[_told(fact, fold) for fold, fact in enumerate(facts)],
-    )
-    if all(fact.get("tested") for fact in facts):
-        caviar.record(tested=True, test=_means([fact["test"] for fact in facts]))
-    return sum(scores) / count
+    folds: list[Facts] = []
+    for fold in range(config.data.folds):
+        folds.append(_fold(config, fold, train))
+        caviar.report(mean_score(folds), fold)
+    caviar.record(metric=config.metric, seed=config.seed, **facts_of(folds))
+    return mean_score(folds)
+
+
+def _fold(config: DictConfig, fold: int, train: Callable[[DictConfig], float]) -> Facts:
+    place = fold_folder(Path(config.dir), fold)
+    checkpoints = caviar.resume_from()
+    earlier = fold_folder(checkpoints.parent, fold) if checkpoints else None
+    if earlier is not None and (done := read_fold(earlier)) is not None:
+        if earlier != place:
+            shutil.copytree(earlier, place, dirs_exist_ok=True)
+        return done
+    place.mkdir(exist_ok=True)
+    with activate(ActiveRun(place, resume_from=earlier / CHECKPOINTS if earlier else None)) as run:
+        score = train(_config_of(config, fold, place))
+    facts = {"score": score, **run.facts}
+    write_fold(place, facts)
+    return facts
 
 
 def _config_of(config: DictConfig, fold: int, place: Path) -> DictConfig:
@@ -48,14 +53,3 @@ def _config_of(config: DictConfig, fold: int, place: Path) -> DictConfig:
         copied.data.fold = fold
         copied.dir = str(place)
     return copied
-
-
-def _told(fact: dict[str, Any], fold: int) -> dict[str, Any]:
-    checkpoint = fact.get("checkpoint")
-    path = f"fold-{fold}/{checkpoint}" if checkpoint else None
-    kept = {key: fact[key] for key in ("score", "best_epoch", "test") if key in fact}
-    return {**kept, "checkpoint": path}
-
-
-def _means(dicts: list[dict[str, float]]) -> dict[str, float]:
-    return {key: sum(d[key] for d in dicts) / len(dicts) for key in dicts[0]}

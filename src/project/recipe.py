@@ -26,8 +26,8 @@ from project.seeding import seeded
 _CALLBACKS = "project.callbacks."
 
 
-def recipe(config: Mapping[str, Any]) -> caviar.Recipe:
-    """The training that ``config``, plain and resolved, describes.
+def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Folds:
+    """The training that ``config``, plain and resolved, describes; with ``data.folds``, its trainings.
 
     Raises:
         NotFusibleError: something in it takes a Lightning Trainer.
@@ -35,6 +35,16 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe:
     """
     check_numbers(lambda key: _find(config, key))
     _check_fusible(config)
+    folds = (config.get("data") or {}).get("folds")
+    if folds is None:
+        return _recipe(config)
+    data = config["data"]
+    return caviar.Folds(
+        [_recipe({**config, "data": {**data, "fold": fold}}) for fold in range(folds)]
+    )
+
+
+def _recipe(config: Mapping[str, Any]) -> caviar.Recipe:
     callbacks = _callbacks(config)
     data = _data(json.dumps(config["data"], default=str))
     model = dict(config["model"])
@@ -46,6 +56,8 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe:
     stopping = callbacks.get("early_stopping.EarlyStopping")
     return caviar.Recipe(
         network=lambda: _network(network, config["seed"]),
+        architecture=json.dumps(network, default=str),
+        redraw=lambda made: _redraw(made, config["seed"]),
         train=data.parts.train,
         val=data.parts.val,
         batch_size=data.batch_size,
@@ -78,8 +90,6 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe:
 
 
 def _check_fusible(config: Mapping[str, Any]) -> None:
-    if (config.get("data") or {}).get("folds") is not None:
-        raise caviar.NotFusibleError("data.folds")  # a trial is then several trainings
     if config.get("test"):
         raise caviar.NotFusibleError("test=true")
     for name, settings in (config.get("logger") or {}).items():
@@ -132,6 +142,13 @@ def _network(settings: Mapping[str, Any], seed: int) -> nn.Module:
         return _make(settings)
 
 
+def _redraw(network: nn.Module, seed: int) -> None:
+    with seeded(seed, gpu=False):
+        for layer in network.modules():
+            if isinstance(reset := getattr(layer, "reset_parameters", None), Callable):
+                reset()
+
+
 def _schedule(config: Mapping[str, Any]) -> Callable[[Optimizer, int, int], list[Any]] | None:
     settings = config.get("scheduler")
     schedule: Schedule = _make(settings) if settings else Schedule()
@@ -152,7 +169,7 @@ def _data(settings: str) -> InMemoryData:
         if not isinstance(data, InMemoryData):
             raise caviar.NotFusibleError(f"data._target_: {type(data).__name__} is not in memory")
         data.setup()
-        while len(_datasets) >= _MOST_DATASETS:
+        while len(_datasets) >= max(_MOST_DATASETS, data.folds or 0):
             _datasets.pop(next(iter(_datasets)))
         _datasets[settings] = data
     return _datasets[settings]

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 from caviar.runs.folder import Result
+from caviar.runs.program import hold
 from caviar.sweep.owner import Owner
 from tests.commands.test_process import CAVIAR
 from tests.made_up import make_run
@@ -38,6 +39,18 @@ def test_following_one_that_has_ended_ends(caviar, wide):
     assert done.err == "0002: FAIL\n"
     # It says RUNNING, but its sweep has no controller any more.
     assert caviar("logs", "wide/3", "-f").err == "0003: RUNNING\n"
+
+
+def test_following_a_single_run_that_was_killed_ends(caviar, outputs):
+    folder = make_run(outputs / "runs/cut", "RUNNING")
+    assert caviar("logs", "cut", "-f").out == (folder / "log.txt").read_text()
+    process = subprocess.Popen(
+        [CAVIAR, "logs", "cut", "-f"], stdout=subprocess.PIPE, cwd=outputs / ".."
+    )
+    with process, hold(folder):
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"training cut\n"
+    assert process.returncode == 0
 
 
 def test_following_shows_every_byte_until_the_run_ends(wide, tmp_path):

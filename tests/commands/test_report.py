@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from caviar.reports.at_end import report_at_end
-from tests.made_up import make_sweep
+from caviar.reports.at_end import Reporting
+from tests.made_up import make_run, make_sweep
 
 
 def report(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -54,11 +55,36 @@ def test_bad_input_is_one_line_and_status_2(tmp_path: Path, words: list[str], me
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_sweep_ends_with_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize("page", [True, False])
+def test_a_sweep_ends_with_its_warnings_and_its_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], page: bool
+):
     folder = make_sweep(tmp_path / "made", epochs=6)
-    report_at_end(folder)
+    Reporting(folder, page).tell()
     said = capsys.readouterr().out
-    assert said == f"report:          {folder / 'report.html'}\n"
+    assert "warning: 8 complete trials for 4 hyperparameters" in said
+    assert f"    next: caviar resume {folder} n_trials=40\n" in said
+    assert said.endswith(f"report:          {folder / 'report.html'}\n") is page
+    assert (folder / "report.html").exists() is page
+
+
+def test_verdicts_as_json_have_a_schema_version_and_write_no_file(tmp_path: Path):
+    folder = make_sweep(tmp_path / "outputs/sweeps/made", epochs=6)
+    done = report(tmp_path, "--json", "--no-page")
+    told = json.loads(done.stdout)
+    assert (told["schema"], told["report"], done.stderr) == (1, None, "")
+    (sweep,) = told["sweeps"]
+    assert (sweep["name"], sweep["trials"]) == ("made", 8)
+    assert {v["status"] for v in sweep["verdicts"]} <= {"pass", "warn", "unknown"}
+    assert not (folder / "report.html").exists()
+
+
+def test_a_run_has_a_report_too(tmp_path: Path):
+    folder = make_run(tmp_path / "outputs/runs/cub", config={"direction": "maximize"})
+    done = report(tmp_path, "cub")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "cub: 1 trials\n"
+    assert "<title>cub</title>" in (folder / "report.html").read_text()
 
 
 def test_a_report_that_fails_is_one_line_and_no_exception(
@@ -66,7 +92,7 @@ def test_a_report_that_fails_is_one_line_and_no_exception(
 ):
     folder = make_sweep(tmp_path / "made")
     (folder / "report.html").mkdir()
-    report_at_end(folder)
+    Reporting(folder, page=True).tell()
     said = capsys.readouterr().out
     assert said.startswith("no report: ")
     assert said.count("\n") == 1

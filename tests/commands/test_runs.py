@@ -398,6 +398,8 @@ def test_single_runs_say_what_they_were_run_with(caviar, outputs, tmp_path):
     assert "versions" not in found
     held = json.loads(caviar("runs", "show", "r1", "--json").out)
     assert held["versions"]["python"] == sys.version.split()[0]
+    assert held["rerun"].startswith(f"python {app.folder}/app.py x=1")
+    assert "program" not in json.dumps(held["metrics"])
 
 
 def test_a_slip_in_a_column_is_told_before_any_config_is_parsed(caviar, outputs, wide):

@@ -14,10 +14,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from caviar.engines.fused.files import to_csv
 from caviar.engines.fused.stack import Stack
 from caviar.engines.fused.training import Training
 from caviar.runs.active import ActiveRun, activate
+from caviar.runs.text import CsvText
 from project.recipe import recipe
 from project.train import CONFIGS, build, fit
 
@@ -108,7 +108,7 @@ def on_a_lane(
             if ended.training is one and ended.over:
                 done = Result(
                     weights=stack.last_weights(lane),
-                    rows=list(csv.DictReader(to_csv(one.rows).splitlines())),
+                    rows=list(csv.DictReader(CsvText().of(one.rows).splitlines())),
                     score=one.score,
                     best_epoch=one.best_epoch,
                     best=stack.best_weights(lane),

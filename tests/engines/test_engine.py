@@ -32,6 +32,7 @@ class Memory:
         self.interrupted = False
         self.when: Callable[[Event], Any] = lambda event: None
         self.unwanted: set[int] = set()
+        self.stops: dict[int, str] = {}
 
     @property
     def closed(self) -> bool:
@@ -43,9 +44,13 @@ class Memory:
     def pruned(self, number: int) -> bool:
         return number in self.unwanted
 
-    def send(self, event: Event) -> None:
-        self.sent.append(event)
-        self.when(event)
+    def stopped(self, number: int) -> str | None:
+        return self.stops.get(number)
+
+    def send(self, *events: Event) -> None:
+        for event in events:
+            self.sent.append(event)
+            self.when(event)
 
     def of(self, kind: type) -> list[Any]:
         return [event for event in self.sent if isinstance(event, kind)]
@@ -157,7 +162,7 @@ def test_every_job_starts_reports_each_epoch_and_ends_once_on_lanes_refilled(job
         steps = [report.step for report in inbox.of(Reported) if report.number == number]
         assert steps == list(range(one["trainer.max_epochs"]))
     # The very last trials leave some lanes free for a few ticks, before the stack shrinks.
-    assert engine.busy_lane_ticks / engine.lane_ticks >= 0.9
+    assert engine.occupancy.busy / engine.occupancy.lanes >= 0.9
 
 
 def test_other_architectures_make_stacks_of_their_own(jobs: Jobs) -> None:
@@ -211,6 +216,25 @@ def test_a_pruned_trial_ends_at_its_next_tick_with_the_last_value(jobs: Jobs) ->
     assert ends[1].value == reports[-1].value == result(mine[1].folder)["value"]
     assert result(mine[1].folder)["state"] == "PRUNED"
     assert isinstance(ends[0], Finished)
+
+
+def test_a_trial_that_is_stopped_fails_alone_on_a_lane_or_before_it_has_one(jobs: Jobs) -> None:
+    mine = jobs(rates(9, **{"trainer.max_epochs": 6}))
+    inbox = Memory(mine)
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Reported) and (event.number, event.step) == (1, 1):
+            inbox.stops = {1: "Timeout: enough", 5: "Timeout: enough of this too"}
+
+    inbox.when = stop
+    fused().serve(inbox, inbox.send)
+    ends = inbox.ends()
+    assert {number for number, end in ends.items() if isinstance(end, Failed)} == {1, 5}
+    assert len(ends) == 9
+    assert result(mine[1].folder)["error"] == "Timeout: enough"
+    assert "Timeout: enough" in (Path(mine[1].folder) / "log.txt").read_text()
+    assert [report.step for report in inbox.of(Reported) if report.number == 5] == []
+    assert sorted(event.number for event in inbox.of(Started)) == list(range(9))
 
 
 def test_a_trial_that_diverges_fails_alone_and_its_log_says_how(jobs: Jobs) -> None:

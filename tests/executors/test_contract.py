@@ -1,9 +1,11 @@
 """Each executor passes the same suite."""
 
+from pathlib import Path
+
 from caviar.executors.inline import InlineExecutor
 from caviar.executors.local import LocalExecutor
 from tests.contracts import tasks
-from tests.contracts.executors import ExecutorContract
+from tests.contracts.executors import ExecutorContract, run
 
 
 class TestInline(ExecutorContract):
@@ -16,3 +18,10 @@ class TestInline(ExecutorContract):
 class TestLocal(ExecutorContract):
     def make(self):
         return LocalExecutor(workers=2, gpus_per_trial=0)
+
+    def test_what_a_task_left_for_the_exit_is_done_when_its_worker_ends(self, executor, job):
+        left = job(0, "leave work for the exit")
+        run(executor, [left])
+        executor.close()
+        files = {file.name for file in Path(left.folder).iterdir()}
+        assert {"at exit", "in a thread"} <= files

@@ -223,3 +223,11 @@ def test_two_trials_share_one_real_gpu_and_give_its_memory_back(tmp_path: Path):
     assert len({fact["devices"] for fact in facts}) == 1
     assert torch.cuda.mem_get_info()[0] >= free - 2**20
     assert os.environ.get("CUDA_VISIBLE_DEVICES") is None or facts[0]["devices"]
+
+
+def test_every_worker_has_a_label_of_its_own(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    shared = [slot.label for slot in plan(4, gpus_per_trial=0.5)]
+    assert sorted(shared) == ["gpu:0#1", "gpu:0#2", "gpu:1#1", "gpu:1#2"]
+    assert [slot.label for slot in plan(2, gpus_per_trial=1)] == ["gpu:0", "gpu:1"]
+    assert [slot.label for slot in plan(2, gpus_per_trial=0)] == ["cpu:0", "cpu:1"]

@@ -104,8 +104,14 @@ def test_the_spirals_experiment_parts_what_a_line_cannot(train: Callable[..., An
 
 
 @pytest.mark.parametrize("name", names("debug"))
-def test_every_debug_run_works(name: str, train: Callable[..., Any]) -> None:
-    train(f"debug={name}", "data=synthetic")
+def test_every_debug_run_trains_with_its_own_settings_and_scores(
+    name: str, train: Callable[..., Any]
+) -> None:
+    run = train(f"debug={name}", "data=synthetic")
+    assert 0 <= run.score <= 1
+    assert len(run.rows) >= 1
+    asked = OmegaConf.load(CONFIGS / "debug" / f"{name}.yaml")
+    assert OmegaConf.merge(run.config, asked) == run.config
 
 
 def test_overfit_reaches_100_percent_on_a_few_samples(train: Callable[..., Any]) -> None:

@@ -6,14 +6,19 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import DictConfig, OmegaConf
 
+import caviar
 from caviar import UsageError
+from caviar.runs.active import ActiveRun, activate
 from project.data.split import fold_split, stratified_split
+from project.folds import over_folds
 from project.train import build
 
 
@@ -92,9 +97,38 @@ def test_what_folds_cannot_go_with_is_told(train, short) -> None:
         assert told in str(error.value)
 
 
-def test_a_sweep_scores_its_trials_by_folds(tmp_path: Path, short) -> None:
+def test_a_trial_tried_again_goes_on_with_the_fold_that_it_was_at(tmp_path: Path) -> None:
+    trained: list[str] = []
+
+    def train(config: DictConfig) -> float:
+        trained.append(f"{Path(config.dir).parent.name}/{config.data.fold}")
+        if trained == ["first/0", "first/1"]:
+            raise ConnectionError("the worker is gone")
+        caviar.record(metrics={"val/acc": config.data.fold}, best_epoch=3)
+        return float(config.data.fold)
+
+    def run(name: str, resume_from: Path | None = None) -> tuple[float, dict[str, Any]]:
+        folder = tmp_path / name
+        folder.mkdir()
+        config = OmegaConf.create(
+            {"dir": str(folder), "data": {"folds": 3}, "metric": "val/acc", "seed": 1}
+        )
+        with activate(ActiveRun(folder, resume_from=resume_from)) as active:
+            return over_folds(config, train), active.facts
+
+    with pytest.raises(ConnectionError):
+        run("first")
+    score, facts = run("second", tmp_path / "first" / "checkpoints")
+    assert trained == ["first/0", "first/1", "second/1", "second/2"]
+    assert score == 1.0
+    assert [fold["score"] for fold in facts["folds"]] == [0.0, 1.0, 2.0]
+    assert (tmp_path / "second" / "fold-0" / "fold.json").is_file()
+
+
+@pytest.mark.parametrize("how", ["executor=inline", "engine=fused"])
+def test_a_sweep_scores_its_trials_by_folds(how: str, tmp_path: Path, short) -> None:
     line = [sys.executable, "-m", "project.train", "-m", *short, "data.folds=2", "name=k"]
-    line += ["hydra.sweeper.n_trials=2", "executor=inline"]
+    line += ["hydra.sweeper.n_trials=2", how]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     files = sorted((tmp_path / "outputs" / "sweeps" / "k" / "trials").glob("*/result.json"))

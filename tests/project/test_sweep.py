@@ -53,7 +53,7 @@ def test_a_terminated_and_resumed_sweep_has_the_very_curves_of_an_undisturbed_on
     assert max(at_the_cut) < 400, "it was cut in the middle"
     assert curves(cut) == {}
     resume = [sys.executable, "-m", "caviar.cli", "resume", str(cut)]
-    subprocess.run(resume, env=env, check=True, capture_output=True)
+    subprocess.run(resume, cwd=tmp_path, env=env, check=True, capture_output=True)
     assert curves(cut) == curves(tmp_path / "outputs" / "sweeps" / "whole")
     for folder in cut.glob("trials/*"):
         result = json.loads((folder / "result.json").read_text())

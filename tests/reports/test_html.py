@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,67 +11,13 @@ from typing import Any
 import pytest
 
 import caviar
-from caviar.reports.data import sweep_data
-from caviar.reports.html import in_script, page, write_report
+from caviar.panda.edits import write_edits
+from caviar.reports.html import in_script, write_report
+from caviar.runs.edits import Edit
 from tests.made_up import make_sweep
+from tests.reports.browser import DEADLINE, SECTIONS, Opened
 
-sync_api = pytest.importorskip("playwright.sync_api")
-
-SECTIONS = ["facts", "history", "curves", "parallel", "slices", "importance", "contour", "trials"]
-SECTIONS += ["failures", "timeline", "duplicates"]
 NASTY = "<script>alert(1)</script> \"quoted\" 'single' 中文 </script><b>bold</b> {{plotly}}"
-DEADLINE = 60_000
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("there is no chromium on this machine")
-    arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
-    with sync_api.sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            str(tmp_path_factory.mktemp("profile")),
-            executable_path=chromium,
-            args=[*arguments, "--disable-background-networking"],
-            viewport={"width": 1200, "height": 900},
-        )
-        yield context
-        context.close()
-
-
-class Opened:
-    """A report in the browser, and what went wrong or out while it was open."""
-
-    def __init__(self, browser: Any, path: Path) -> None:
-        self.requests: list[str] = []
-        self.errors: list[str] = []
-        self.page = browser.new_page()
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on(
-            "console",
-            lambda said: self.errors.append(said.text) if said.type != "log" else None,
-        )
-        self.page.on("dialog", lambda dialog: self.errors.append("a script of a run was run"))
-        self.page.goto(path.as_uri())
-        self.ready()
-        self.path = path
-
-    def ready(self) -> None:
-        self.page.wait_for_selector("body[data-ready=true]", timeout=DEADLINE)
-
-    def draw_all(self) -> None:
-        self.page.evaluate("drawAll()")
-
-    def column(self, number: int) -> list[str]:
-        return self.page.locator(f"#trials tbody td:nth-child({number})").all_inner_texts()
-
-    def close(self) -> None:
-        outside = [url for url in self.requests if url != self.path.as_uri()]
-        self.page.close()
-        assert not outside
-        assert not self.errors
 
 
 @pytest.fixture(scope="module")
@@ -96,26 +40,9 @@ def one_page(browser: Any, sweep: Path) -> Iterator[Opened]:
 
 @pytest.fixture
 def opened(one_page: Opened) -> Iterator[Opened]:
-    """The page as it is when it was just opened; loading it anew takes 2 s."""
-    one_page.page.set_viewport_size({"width": 1200, "height": 900})
-    one_page.page.evaluate(
-        "document.getElementById('trial').close(); scrollTo(0, 0);"
-        "order = { column: null, down: false }; setTheme('light', true)"
-    )
-    one_page.ready()
+    one_page.as_new()
     yield one_page
     assert not one_page.errors
-
-
-def test_every_section_is_filled_from_trials_of_every_state(opened: Opened) -> None:
-    opened.draw_all()
-    for section in SECTIONS:
-        assert opened.page.inner_text(f"#{section} .body").strip(), section
-    for section in ("history", "curves", "parallel", "importance", "contour", "timeline"):
-        assert opened.page.locator(f"#{section} svg.main-svg").count(), section
-    assert opened.page.locator("#slices .plot svg.main-svg").count() >= 4
-    assert set(opened.column(2)) == {"COMPLETE", "FAIL", "PRUNED", "RUNNING"}
-    assert "21 complete trials for 4 hyper" in opened.page.inner_text("#verdicts")
 
 
 def test_a_figure_is_drawn_once_it_is_scrolled_to(opened: Opened) -> None:
@@ -180,52 +107,12 @@ def test_a_trial_opens_by_keyboard_with_its_details_and_closes_with_escape(opene
     assert "best.ckpt" in opened.page.inner_text("#trial")
 
 
-def test_a_click_on_a_point_opens_its_trial(opened: Opened) -> None:
-    opened.draw_all()
-    point = opened.page.locator("#history .scatterlayer .trace").first.locator(".point").first
-    point.scroll_into_view_if_needed()
-    box = point.bounding_box()
-    opened.page.mouse.move(box["x"] + 3, box["y"] + 3)
-    opened.page.wait_for_selector("#history .hovertext", timeout=DEADLINE)
-    assert "optimizer.lr" in opened.page.locator("#history .hovertext").text_content()
-    opened.page.mouse.down()
-    opened.page.mouse.up()
-    opened.page.wait_for_selector("#trial[open]", timeout=DEADLINE)
-
-
-def test_the_theme_switches_and_the_figures_with_it(opened: Opened) -> None:
-    background = "getComputedStyle(document.body).backgroundColor"
-    ink = "document.querySelector('#history .plot').layout.font.color"
-    opened.draw_all()
-    before = opened.page.evaluate(background), opened.page.evaluate(ink)
-    opened.page.click("#theme")
-    opened.ready()
-    opened.draw_all()
-    after = opened.page.evaluate(background), opened.page.evaluate(ink)
-    assert before[0] != after[0]
-    assert before[1] != after[1]
-    assert opened.page.inner_text("#theme") == "Light"
-
-
 def test_a_phone_needs_no_sideways_scrolling(opened: Opened) -> None:
     opened.page.set_viewport_size({"width": 380, "height": 800})
     opened.page.evaluate("fill()")
     opened.ready()
     opened.draw_all()
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 380
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_no_serious_fault(opened: Opened, theme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    if theme == "dark":
-        opened.page.click("#theme")
-        opened.ready()
-    opened.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
-    opened.draw_all()
-    found = axe.Axe().run(opened.page).response["violations"]
-    serious = [f for f in found if f["impact"] in ("serious", "critical")]
-    assert not serious, [(f["id"], f["nodes"][0]["html"][:200]) for f in serious]
 
 
 def test_what_a_run_says_is_shown_as_text(browser: Any, tmp_path: Path) -> None:
@@ -251,6 +138,44 @@ def test_what_a_run_says_is_shown_as_text(browser: Any, tmp_path: Path) -> None:
     ticks = opened.page.locator("[aria-label='slice of x'] .xtick").all_text_contents()
     assert ticks == ["<b>fat</b>", "中文"]
     assert opened.page.locator("main img, main b:has-text('fat'), #trial b").count() == 0
+    opened.close()
+
+
+def test_a_run_with_edits_is_never_shown_as_if_its_config_alone_had_made_it(
+    browser: Any, tmp_path: Path
+) -> None:
+    folder = make_sweep(tmp_path / "made", n_trials=12, epochs=5)
+    halved = {"optimizer.lr": {"old": 0.1, "new": 0.05}}
+    dropped = {"model.dropout": {"old": 0, "new": 0.9}}
+    edits = [
+        Edit(1, "set", "ada@here", "2026-01-02", 2, 0, 20, halved),
+        Edit(2, "set", "ada@here", "2026-01-02", 3, 0, 30, dropped),
+        Edit(3, "rollback", "ada@here", "2026-01-02", 4, 0, 40, to=2),
+    ]
+    run = folder / "trials" / "0006"
+    write_edits(run, edits)
+    write_report([caviar.load(folder)], tmp_path / "report.html")
+    opened = Opened(browser, tmp_path / "report.html")
+    opened.draw_all()
+    marks = opened.page.locator("#curves .plot").evaluate(
+        "n => n.data.filter((t) => t.name === 'edits').map((t) => [t.customdata, t.x, t.text])"
+    )
+    # What was rolled back did not lead to where the run is.
+    assert marks == [[[6], [2], [edits[0].in_words().replace(">", "&gt;")]]]
+    held = "n => n.data[0].customdata.map((number, i) => [number, n.data[0].text[i]])"
+    hovers = dict(opened.page.locator("#history .plot").evaluate(held))
+    assert [n for n, text in hovers.items() if "edited while it trained" in text] == [6]
+    assert opened.page.locator("#trials th", has_text="edits").count() == 1
+    opened.page.fill("#search", "edits>=1")
+    assert opened.column(1) == ["6"]
+    opened.page.locator("#trials tbody td").nth(1).click()
+    assert "edited while it trained: 1" in opened.page.inner_text("#pinned")
+    opened.page.get_by_role("button", name="Details").click()
+    shown = opened.page.inner_text("#trial")
+    assert "its config alone does not give it\n" + edits[0].in_words() in shown
+    assert "model.dropout 0 -> 0.9" not in shown
+    assert f"caviar replay {run}" in shown
+    assert "python -m project.train" not in shown
     opened.close()
 
 
@@ -292,44 +217,7 @@ def test_a_strange_sweep_has_every_section_too(strange: Opened, name: str) -> No
     assert not strange.errors
 
 
-def test_several_sweeps_are_compared_and_each_can_be_picked(
-    browser: Any, sweep: Path, tmp_path: Path
-) -> None:
-    other = make_sweep(tmp_path / "other", n_trials=6)
-    write_report([caviar.load(sweep), caviar.load(other)], tmp_path / "report.html")
-    opened = Opened(browser, tmp_path / "report.html")
-    opened.draw_all()
-    assert opened.page.locator("#compare .plot svg.main-svg").count() >= 2
-    names = opened.page.locator("#compare .plot").first.evaluate("n => n.data.map((t) => t.name)")
-    assert names == ["made", "other"]
-    opened.page.select_option("#sweep", label="other")
-    opened.ready()
-    assert len(opened.column(1)) == 6
-    assert opened.page.locator("#verdicts .of:visible").count() == 1
-    opened.close()
-
-
 def test_no_text_ends_the_script_element_it_stands_in() -> None:
     text = in_script({"a": "</script><!--\u2028", "b": math.nan})
     assert "<" not in text
     assert json.loads(text) == {"a": "</script><!--\u2028", "b": "nan"}
-
-
-def test_a_thousand_trials_of_fifty_epochs_fit_the_budget(
-    browser: Any, sweep: Path, tmp_path: Path
-) -> None:
-    held = sweep_data(caviar.load(sweep))
-    first = held["trials"]
-    held["trials"] = [{**first[n % len(first)], "number": n} for n in range(1000)]
-    curve = {"y": [round(math.sin(epoch), 5) for epoch in range(50)], "x": None}
-    held["curves"] = {
-        name: {str(n): curve for n in range(1000)} for name in ("val/acc", "val/loss", "train/loss")
-    }
-    path = tmp_path / "report.html"
-    path.write_text(page([held]), encoding="utf-8")
-    assert path.stat().st_size <= 8e6
-    began = time.monotonic()
-    opened = Opened(browser, path)
-    # 3 s on a quiet machine of two cores; here others may run beside it.
-    assert time.monotonic() - began < 15
-    opened.close()

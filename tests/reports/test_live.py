@@ -22,7 +22,7 @@ from caviar.reports.live import LivePanel
 from caviar.reports.progress import Lines
 from caviar.reports.tally import Tally, duration, printable
 from caviar.sweep.study import Asked
-from caviar.trials import Failed, Finished, Pruned, Ready, Reported, Started
+from caviar.trials import Failed, Finished, Pruned, Ready, Reported, Started, Starting
 from tests.apps import App, make_app
 
 CODE = """
@@ -67,6 +67,11 @@ class Terminal:
         )
         os.close(theirs)
 
+    @property
+    def modes(self) -> list:
+        """How the terminal treats what is typed and written (echo, line ends, …)."""
+        return termios.tcgetattr(self._end)
+
     def resize(self, columns: int, rows: int) -> None:
         fcntl.ioctl(self._end, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
@@ -99,6 +104,10 @@ class Terminal:
         os.close(self._end)
         self.shown += text
         return text
+
+
+def cursor_is_shown(text: str) -> bool:
+    return text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l")
 
 
 def plain(text: str) -> str:
@@ -145,8 +154,7 @@ def test_a_terminal_shows_one_panel_that_is_drawn_anew_and_goes_at_the_end(
     assert "\x1b[2J" not in terminal.shown
     assert "\x1b]0" not in terminal.shown
     assert "\x07" not in terminal.shown
-    # The cursor, hidden while the panel stood, is there again.
-    assert terminal.shown.rindex("\x1b[?25h") > terminal.shown.rindex("\x1b[?25l")
+    assert cursor_is_shown(terminal.shown)
 
 
 def test_ctrl_c_on_the_terminal_gives_it_back_as_it_was(terminal: Terminal):
@@ -157,7 +165,55 @@ def test_ctrl_c_on_the_terminal_gives_it_back_as_it_was(terminal: Terminal):
     rest = terminal.rest()
     assert terminal.process.returncode == 130
     assert "caviar resume" in plain(rest)
-    assert terminal.shown.rindex("\x1b[?25h") > terminal.shown.rindex("\x1b[?25l")
+    assert cursor_is_shown(terminal.shown)
+
+
+BROKEN_SAMPLER = """
+from caviar.sweep.samplers import RandomSampler
+
+class Broken(RandomSampler):
+    def propose(self, name):
+        if self.place == 2:
+            raise RuntimeError("out of ideas")
+        return super().propose(name)
+"""
+
+
+def test_a_controller_that_an_exception_ends_takes_its_panel_away_and_shows_the_error(app: App):
+    (app.folder / "ideas.py").write_text(BROKEN_SAMPLER)
+    config = app.folder / "conf" / "config.yaml"
+    text = config.read_text().replace("x: 0.0", "x: -1.0\nallow: [ideas.]")
+    text = text.replace("interval(-5, 5)", "interval(-5, -1)")
+    config.write_text(
+        f"{text}\n".replace("n_trials: 4", "n_trials: 4\n    sampler: {_target_: ideas.Broken}")
+    )
+    terminal = Terminal(app)
+    try:
+        terminal.read_until(lambda text: re.search(r"cpu:0 +\d+ +[1-9]", text), "a lane")
+        (app.folder / "go").touch()  # the trials end, and the sampler is asked for a third
+        rest = terminal.rest()
+    finally:
+        terminal.process.kill()
+        terminal.process.wait()
+    assert terminal.process.returncode == 1
+    assert "RuntimeError: out of ideas" in rest
+    error = rest.index("out of ideas")
+    last_line_of_the_panel = rest.rindex("╰")
+    assert last_line_of_the_panel < rest.rindex("\x1b[2K", 0, error), "the panel was wiped away"
+    assert "╭" not in rest[error:]
+    assert cursor_is_shown(terminal.shown)
+
+
+def test_a_controller_that_is_killed_leaves_the_terminal_fit_for_use(app: App):
+    terminal = Terminal(app)
+    before = terminal.modes
+    terminal.read_until(lambda text: re.search(r"cpu:0 +\d+ +[1-9]", text), "a lane")
+    os.kill(terminal.process.pid, signal.SIGKILL)
+    assert terminal.process.wait(60) == -signal.SIGKILL
+    assert cursor_is_shown(terminal.shown)
+    assert terminal.modes == before, "what is typed is still shown, and lines end where they should"
+    terminal.rest()
+    assert cursor_is_shown(terminal.shown)
 
 
 def test_off_a_terminal_there_are_no_control_characters(app: App):
@@ -200,6 +256,36 @@ def test_states_stand_in_words_and_not_in_colour_alone():
     text = panel(2)
     for word in ("complete", "pruned", "failed", "running"):
         assert word in text
+
+
+def test_every_worker_has_a_row_one_without_a_trial_too():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, height=24, color_system=None)
+    view = LivePanel(Path("a"), Tally(9, ["minimize"], "loss"), console)
+
+    def rows() -> dict[str, str]:
+        out.truncate(0)
+        out.seek(0)
+        view._drawn = 0.0  # draw now, whenever it last did
+        view.tick()
+        found = re.findall(r"│ ((?:cpu|gpu):\S+) +(\S+)", plain(out.getvalue()))
+        return dict(found)
+
+    for worker in ("cpu:0", "cpu:1", "cpu:2"):
+        view.happened(Starting(worker))
+    assert rows() == dict.fromkeys(["cpu:0", "cpu:1", "cpu:2"], "starting")
+    view.happened(Ready("cpu:1"))
+    view.happened(Ready("cpu:0"))
+    for number in (0, 1):
+        view.asked(Asked(number, {"x": 1.0}))
+        view.happened(Started(number, f"cpu:{number}"))
+    assert rows() == {"cpu:0": "0", "cpu:1": "1", "cpu:2": "starting"}
+    view.happened(Finished(1, [0.5], 0.1))
+    assert rows() == {"cpu:0": "0", "cpu:1": "idle", "cpu:2": "starting"}
+    view.again(0, "its worker was lost")  # the executor brings up another
+    view.happened(Starting("cpu:0"))
+    assert rows() == {"cpu:0": "starting", "cpu:1": "idle", "cpu:2": "starting"}
+    view.close()
 
 
 def test_drawing_does_not_cost_more_with_more_events():

@@ -1,14 +1,22 @@
 """Each verdict on made-up studies where the right answer is known: pass, warn and unknown."""
 
+import shlex
+
 import numpy as np
 import pandas as pd
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from typer.main import get_command
 
+from caviar.cli import make_app
 from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import VERDICTS, judge
+from caviar.space.grammar import read
 from caviar.space.hyperparameters import Choice, Interval, Range
 from caviar.space.scales import LOG, REVERSE_LOG
 from caviar.space.space import Space
+from project.train import CONFIGS
 
 LR = Interval("optimizer.lr", 1e-4, 1e-1, LOG)
 BETA = Interval("optimizer.momentum", 0.5, 0.99, REVERSE_LOG)
@@ -23,9 +31,11 @@ CONFIG = {
 }
 
 
-def made_up(score, n=60, space=(LR, BETA), curve=None, metric="val/loss", error=None, **columns):
+def made_up(
+    score, n=60, space=(LR, BETA), curve=None, metric="val/loss", error=None, seed=1, **columns
+):
     """A study of ``n`` random trials: ``score`` of the places in [0, 1) of their values, and curves."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     places = rng.random((n, len(space)))
     trials = pd.DataFrame(
         {h.name: [h.from_study(h.from_unit(u)) for u in places[:, i]] for i, h in enumerate(space)}
@@ -67,6 +77,135 @@ def falling(end, noise=0.0, metric="val/loss", epochs=20, train=None):
     return curve
 
 
+LOST = "FloatingPointError: val/loss is nan at epoch 0"
+SIZES = Choice("data.batch_size", (32, 64))
+EPOCHS = Range("trainer.max_epochs", 5, 31, 5)
+
+
+def nothing(*places):
+    """A score that no hyperparameter has to do with."""
+    return np.sin(1e5 * sum(places))
+
+
+def apart(epoch, val):
+    return 0.2 * val
+
+
+def turning_up(epoch, val):
+    return val + 0.05 * np.maximum(epoch - 8, 0)
+
+
+CASES = {
+    ("tested", "pass"): lambda: made_up(bowl, tested=False),
+    ("tested", "warn"): lambda: made_up(bowl, tested=True),
+    ("tested", "unknown"): lambda: made_up(bowl),
+    ("failed", "pass"): lambda: made_up(bowl, error=lambda lr, beta: LOST if lr > 0.5 else None),
+    ("failed", "warn"): lambda: made_up(bowl, error=lambda lr, _: "KeyError" if lr > 0.5 else None),
+    ("failed", "unknown"): lambda: made_up(bowl, n=0),
+    ("diverged", "pass"): lambda: made_up(bowl),
+    ("diverged", "warn"): lambda: made_up(bowl, error=lambda lr, _: LOST if lr > 0.7 else None),
+    ("diverged", "unknown"): lambda: made_up(bowl, n=4),
+    ("edge", "pass"): lambda: made_up(bowl),
+    ("edge", "warn"): lambda: made_up(lambda lr, beta: 1 - lr),
+    ("edge", "unknown"): lambda: made_up(bowl, n=9),
+    ("longer", "pass"): lambda: made_up(bowl, best_epoch=9, curve=falling(0.1)),
+    ("longer", "warn"): lambda: made_up(bowl, best_epoch=18, curve=falling(0.1)),
+    ("longer", "unknown"): lambda: made_up(bowl),
+    ("shorter", "pass"): lambda: made_up(bowl, best_epoch=9, curve=falling(0.1)),
+    ("shorter", "warn"): lambda: made_up(bowl, best_epoch=0, curve=falling(0.1)),
+    ("shorter", "unknown"): lambda: made_up(bowl, best_epoch=0),
+    ("alike", "pass"): lambda: made_up(bowl, curve=falling(0.1, noise=1e-7)),
+    ("alike", "warn"): lambda: made_up(bowl, curve=falling(0.1, noise=0.1)),
+    ("alike", "unknown"): lambda: made_up(bowl),
+    ("steps", "pass"): lambda: made_up(bowl),
+    ("steps", "warn"): lambda: made_up(bowl, space=(LR, EPOCHS)),
+    ("steps", "unknown"): lambda: made_up(bowl, space=()),
+    ("batch_size", "pass"): lambda: made_up(bowl, space=(LR, SIZES), metric="seconds"),
+    ("batch_size", "warn"): lambda: made_up(bowl, space=(LR, SIZES)),
+    ("batch_size", "unknown"): lambda: made_up(bowl, space=(LR, SIZES), metric=None),
+    ("budget", "pass"): lambda: made_up(bowl, n=20),
+    ("budget", "warn"): lambda: made_up(bowl, n=19),
+    ("budget", "unknown"): lambda: made_up(bowl, n=0),
+    ("region", "pass"): lambda: made_up(nothing, n=200, space=(LR,)),
+    ("region", "warn"): lambda: made_up(bowl, n=200, space=(LR,)),
+    ("region", "unknown"): lambda: made_up(bowl, n=200, space=(SIZES,)),
+    ("matters", "pass"): lambda: made_up(bowl, n=200),
+    ("matters", "warn"): lambda: made_up(lambda lr, _: bowl(lr), n=100, space=(LR, DROPOUT)),
+    ("matters", "unknown"): lambda: made_up(nothing),
+    ("gap", "pass"): lambda: made_up(bowl, curve=falling(1.0)),
+    ("gap", "warn"): lambda: made_up(bowl, curve=falling(1.0, train=apart)),
+    ("gap", "unknown"): lambda: made_up(bowl),
+    ("rising", "pass"): lambda: made_up(bowl, curve=falling(0.1)),
+    ("rising", "warn"): lambda: made_up(bowl, curve=falling(0.1, train=turning_up)),
+    ("rising", "unknown"): lambda: made_up(bowl, curve=falling(0.1, epochs=5)),
+    ("late", "pass"): lambda: made_up(bowl, curve=falling(0.1, noise=0.001)),
+    ("late", "warn"): lambda: made_up(bowl, curve=falling(0.1, noise=0.2)),
+    ("late", "unknown"): lambda: made_up(bowl, curve=falling(0.1, epochs=7)),
+}
+"""Verdict and status -> a study that it is right for."""
+
+
+def test_every_verdict_has_a_study_for_each_status():
+    statuses = ("pass", "warn", "unknown")
+    assert set(CASES) == {(v.__name__, status) for v in VERDICTS for status in statuses}
+
+
+@pytest.mark.parametrize(("name", "status"), CASES)
+def test_a_verdict_is_right_and_what_it_says_to_do_next_can_be_done(name, status):
+    found = verdict(name, CASES[name, status]())
+    assert found.status == status, found.sentence
+    assert status == "unknown" or any(c.isdigit() for c in found.sentence) or name in KNOWN
+    assert found.sentence.endswith(".")
+    assert (found.next is not None) or status != "warn"
+    if found.next:
+        can_be_run(found.next)
+
+
+KNOWN = ("steps", "batch_size", "edge", "matters", "tested")
+"""Verdicts that may pass without a number: there is nothing to count."""
+
+
+def can_be_run(line):
+    """Parse a command as the real command line would, short of running it."""
+    words = shlex.split(line)
+    if words[0] == "caviar":
+        command = get_command(make_app()).commands[words[1]]  # type: ignore[attr-defined]
+        command.make_context(words[1], words[2:])
+        return
+    assert words[:4] == ["python", "-m", "project.train", "-m"]
+    reading = read({}, words[4:])
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", reading.fixed)
+    for h in reading.hyperparameters:
+        missing = object()
+        assert OmegaConf.select(config, h.name, default=missing) is not missing, h.name
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["caviar zoon first", "python -m project.train -m model.drop=0.1", "caviar confirm a --topp 3"],
+)
+def test_a_command_that_does_not_exist_would_be_noticed(line):
+    with pytest.raises(Exception, match=r"drop|topp|zoon"):
+        can_be_run(line)
+
+
+def test_where_nothing_matters_few_studies_are_warned_of_and_where_it_does_most_are():
+    space = (LR, BETA, Interval("wd", 1e-6, 1e-1, LOG), Range("depth", 1, 5))
+
+    def share(name, score):
+        found = [verdict(name, made_up(score, n=50, space=space, seed=s)) for s in range(60)]
+        return sum(v.status == "warn" for v in found)
+
+    # One in twenty is meant; of 60 studies, 8 or more would then be seen once in 75 times.
+    noise = np.random.default_rng(0)
+    assert share("edge", lambda *_: noise.normal()) < 8
+    assert share("region", lambda *_: noise.normal()) < 8
+    assert share("edge", lambda lr, *_: -lr + 0.1 * noise.normal()) > 40
+    narrow = lambda lr, *_: min(abs(lr - 0.5) / 0.15, 1) + 0.1 * noise.normal()  # noqa: E731
+    assert share("region", narrow) > 40
+
+
 def test_a_best_at_the_upper_end_is_told_with_the_end_to_expand_beyond():
     found = verdict("edge", made_up(lambda lr, beta: 1 - lr))
     assert found.status == "warn"
@@ -85,6 +224,20 @@ def test_the_end_of_a_reverse_log_hyperparameter_is_judged_on_its_own_scale():
 
 def test_no_room_is_asked_for_below_zero():
     assert verdict("edge", made_up(lambda d, lr: d, space=(DROPOUT, LR))).status == "pass"
+
+
+def test_failures_are_grouped_by_error_and_the_most_frequent_ones_log_is_named():
+    def error(lr, beta):
+        return LOST if lr > 0.9 else "KeyError: 'x' at 0.5" if lr > 0.5 else None
+
+    study = made_up(bowl, error=error)
+    study.trials.loc[0, ["state", "error"]] = ["FAIL", "OSError: disk"]
+    study.trials.loc[1, ["state", "error"]] = ["FAIL", "TrialInterrupted: the sweep was stopped"]
+    found = verdict("failed", study)
+    keyed = study.trials.index[study.trials["error"].str.startswith("KeyError", na=False)]
+    assert f"{len(keyed) + 1} of 59 trials" in found.sentence
+    assert f"{len(keyed)} x KeyError: 'x' at 0.5; 1 x OSError: disk." in found.sentence
+    assert found.next == f"caviar logs first/{keyed[0]}"
 
 
 def test_few_trials_tell_nothing_of_edges_and_regions():

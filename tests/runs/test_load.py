@@ -20,7 +20,8 @@ def test_trials_are_a_table_by_number(tmp_path):
     sweep = caviar.load(make_sweep(tmp_path / "s", n_trials=5, states=STATES))
     trials = sweep.trials
     assert list(trials.columns) == [
-        *("state", "value", "best_epoch", "seconds", "started", "seed", "checkpoint", "error"),
+        *("state", "value", "best_epoch", "seconds", "started", "seed"),
+        *("edits", "checkpoint", "error"),
         *SPACE,
     ]
     assert list(trials.index) == [0, 1, 2, 3, 4]

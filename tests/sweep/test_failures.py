@@ -35,7 +35,12 @@ def test_all_failing_the_same_way_stops_the_sweep_early_and_shows_the_traceback_
     done = app.sweep("hydra.sweeper.n_trials=500", "hydra.sweeper.executor.workers=1")
     assert done.status == 4
     assert len(app.results()) == 5
-    assert "the first 5 trials all failed the same way" in done.out
+    lines, stopped, summary = done.out.partition("stopped: ")
+    assert "the first 5 trials all failed the same way" in summary, stopped
+    # The traceback's own last lines, which a failure's one line does not break.
+    assert lines.count("    full_key: nothing") == 1
+    assert summary.count("Traceback (most recent call last)") == 1
+    assert lines.count("FAILED: ConfigAttributeError") == 5
 
 
 def test_different_failures_do_not_stop_the_sweep(tmp_path):

@@ -1,8 +1,10 @@
 """The sweeper serves any Hydra app that returns a number, in any folder."""
 
 import json
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -263,3 +265,30 @@ def test_an_environment_secret_reaches_the_task_and_no_file(tmp_path):
     written = yaml.safe_load((app.folder / "sweep/trials/0000/config.yaml").read_text())
     assert written["token"] == "${oc.env:TOKEN}"
     assert written["again"] == "${token}"
+
+
+def test_the_commands_that_a_sweep_ends_with_work_in_a_folder_with_a_space(tmp_path: Path):
+    app = make_app(tmp_path / "my app's folder")
+    done = app.sweep("hydra.sweeper.n_trials=2")
+    assert done.status == 0, done.out + done.err
+    lines = [line.partition(": ")[2].strip() for line in done.out.splitlines()]
+    commands = [shlex.split(line) for line in lines if line.startswith("caviar ")]
+    assert [command[1] for command in commands] == ["runs", "report"]
+    for command in commands:
+        line = [sys.executable, "-m", "caviar.cli", *command[1:]]
+        shown = subprocess.run(line, cwd=app.folder, capture_output=True, text=True)
+        assert shown.returncode == 0, shown.stdout + shown.stderr
+
+
+def test_a_stopped_sweep_in_a_folder_with_a_space_can_be_gone_on_with_as_it_says(tmp_path: Path):
+    failing = QUADRATIC.replace("return ", "raise ValueError('always') or ")
+    app = make_app(tmp_path / "my app", failing + GUARD)
+    done = app.sweep("hydra.sweeper.n_trials=8", "hydra.sweeper.max_same_failures=2")
+    assert done.status == 4, done.out + done.err
+    line = done.out.partition("go on with it:")[2].splitlines()[0]
+    assert shlex.split(line) == ["caviar", "resume", str(app.folder / "sweep")]
+    (app.folder / "app.py").write_text(QUADRATIC + GUARD)
+    words = [sys.executable, "-m", "caviar.cli", *shlex.split(line)[1:]]
+    resumed = subprocess.run(words, cwd=app.folder, capture_output=True, text=True)
+    assert resumed.returncode == 3, resumed.stdout + resumed.stderr  # the first ones stay failed
+    assert "6 complete" in resumed.stdout

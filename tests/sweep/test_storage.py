@@ -91,7 +91,7 @@ def test_a_sweep_may_keep_its_study_in_postgresql_and_be_resumed_from_there(tmp_
     assert taken.status == 2
     assert "there is a study 'shared' already" in taken.err
     assert taken.err.count("\n") == 1
-    serves(postgres, "shared")
+    assert '"shared"' in studies_served(postgres)
 
 
 def test_a_storage_that_does_not_answer_is_told_in_one_line(tmp_path):
@@ -107,11 +107,11 @@ def test_a_storage_that_does_not_answer_is_told_in_one_line(tmp_path):
 def test_optuna_dashboard_opens_the_journal(tmp_path):
     app = make_app(tmp_path / "app")
     app.sweep()
-    serves(str(app.folder / "sweep" / "study.journal"), "sweep")
+    assert '"sweep"' in studies_served(str(app.folder / "sweep" / "study.journal"))
 
 
-def serves(storage: str, study: str) -> None:
-    """Start optuna-dashboard on a storage and ask it for its studies, as its page does."""
+def studies_served(storage: str) -> str:
+    """The studies that optuna-dashboard, started on a storage, gives to its page."""
     assert DASHBOARD
     port = free_port()
     server = subprocess.Popen(
@@ -129,7 +129,7 @@ def serves(storage: str, study: str) -> None:
             return ""
 
     try:
-        assert f'"{study}"' in until(answer, "the dashboard answers")
+        return until(answer, "the dashboard answers")
     finally:
         server.terminate()
         server.wait(30)

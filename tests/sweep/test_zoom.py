@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.optimize import approx_fprime
 
 from caviar import UsageError
 from caviar.space.grammar import as_override, read
@@ -11,7 +12,10 @@ from caviar.space.hyperparameters import Choice, Interval, Range
 from caviar.space.scales import LOG, REVERSE_LOG
 from caviar.space.space import Space
 from caviar.sweep.coordinates import Coordinates, position, value_at
-from caviar.sweep.zoom import Tried, Zoom, tempered, zoom
+from caviar.sweep.surrogate import Surrogate
+from caviar.sweep.zoom import Tried, Zoom, zoom
+from caviar.sweep.zoom_lines import Line
+from caviar.sweep.zoom_scores import tempered
 
 NUMBERS = (
     Interval("lr", 1e-5, 1e-1, LOG),
@@ -61,13 +65,30 @@ def holds(found: Zoom, space: Space, best: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["quadratic", "ridge"])
-def test_the_optimum_is_inside_a_space_at_least_four_times_smaller(kind: str) -> None:
-    count, good = 12, 0
-    for seed in np.random.SeedSequence().generate_state(count):
-        space, best, trials = random_case(kind, np.random.default_rng(seed))
+def test_the_optimum_is_inside_a_space_four_times_smaller_in_95_of_100_cases(kind: str) -> None:
+    good = 0
+    for seed in range(100):
+        rng = np.random.default_rng([seed, 20261124])
+        space, best, trials = random_case(kind, rng, noise=0.02)
         found = zoom(space, trials)
         good += holds(found, space, best) and found.volume <= 0.25
-    assert good >= count - 3  # at 95 of 100, more would fail once in 500 runs of this test
+    assert good >= 95
+
+
+def test_an_end_is_passed_in_spite_of_noise_and_of_other_hyperparameters() -> None:
+    space = Space(NUMBERS[:3])
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        values = draws(space, 64, rng)
+        losses = ((places(space, values) - [1.3, 0.4, 0.6]) ** 2).sum(axis=1)
+        losses += 0.02 * losses.std() * rng.standard_normal(64)
+        tried = [Tried(v, float(x)) for v, x in zip(values, losses, strict=True)]
+        lines = {line.name: line for line in zoom(space, tried).lines}
+        assert lines["lr"].kind in {"moved", "widened"}
+        now = lines["lr"].now
+        assert isinstance(now, Interval)
+        assert position(NUMBERS[0], now.high) == pytest.approx(1.5, abs=0.01)
+        assert {lines["momentum"].kind, lines["shift"].kind} == {"narrowed"}
 
 
 def test_each_line_reads_back_as_the_hyperparameter_it_is_of() -> None:
@@ -139,6 +160,7 @@ def test_inside_one_sweep_no_space_leaves_the_old_one() -> None:
     losses = (places(space, values)[:, 0] - 1.3) ** 2
     trials = [Tried(v, float(x)) for v, x in zip(values, losses, strict=True)]
     (line,) = zoom(space, trials, beyond=False).lines
+    assert isinstance(line.now, Interval)
     assert line.now.high == NUMBERS[0].high
 
 
@@ -229,3 +251,27 @@ def test_coordinates_and_values_are_inverse() -> None:
         assert again.keys() == values.keys()
         for name, value in values.items():
             assert again[name] == (pytest.approx(value) if isinstance(value, float) else value)
+
+
+def test_snapping_is_going_to_values_and_back() -> None:
+    wide = Space((*MIXED.hyperparameters, *NUMBERS[3:], Range("depth", 1, 5)), MIXED.conditions)
+    coordinates = Coordinates(wide)
+    points = np.random.default_rng(0).normal(0.5, 0.7, (100, len(coordinates.groups)))
+    plain = np.array([coordinates.point(coordinates.values(point)) for point in points])
+    np.testing.assert_allclose(coordinates.snap(points), plain, atol=1e-12)
+
+
+def test_the_surrogates_gradient_is_that_of_its_cost() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.random((30, 4))
+    fitted = Surrogate(points, (points**2).sum(1) + 0.1 * rng.standard_normal(30), [0, 1, 1, 2])
+    for _ in range(3):
+        theta = fitted._prior + 0.5 * rng.standard_normal(len(fitted._prior))
+        slope = approx_fprime(theta, lambda t: fitted._cost(t)[0], 1e-6)
+        np.testing.assert_allclose(fitted._cost(theta)[1], slope, atol=1e-3)
+
+
+def test_a_choice_with_null_and_text_that_looks_like_something_else_reads_back() -> None:
+    options = (None, "null", "1", 1, "a b")
+    line = Line("x", "kept", "", Choice("x", options))
+    assert read({"x": line.text}, []).hyperparameters == [line.now]

@@ -5,10 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import yaml
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
+from caviar.space.hyperparameters import Interval
+from caviar.space.space import Space
+from caviar.sweep.coarse_to_fine import CoarseToFineSampler
+from caviar.sweep.study import SweepStudy
 from tests.apps import GUARD, make_app
 
 BOWL = """
@@ -107,10 +113,34 @@ def test_coarse_to_fine_looks_closer_stage_by_stage_within_one_budget(tmp_path):
     stages = [results[:14], results[14:27], results[27:]]
     spread = [max(r["value"] for r in stage) for stage in stages]
     assert spread[0] > 3 * spread[1] > 3 * spread[2]
+    assert "coarse to fine: stage 2 of 3: 1/" in done.out
+    assert "coarse to fine: stage 3 of 3: 1/" in done.out
     journal = JournalStorage(JournalFileBackend(str(app.folder / "sweep" / "study.journal")))
     (study,) = journal.get_all_studies()
     trials = journal.get_all_trials(study._study_id)
     assert len({str(trial.distributions["x"]) for trial in trials}) == 1
+
+
+def test_a_trial_that_is_done_again_shifts_no_stage_and_tells_nothing_by_its_failure():
+    space = Space((Interval("x", 0.0, 1.0),))
+    now = {}
+    for interrupted in (False, True):
+        sampler = CoarseToFineSampler(n_trials=24, stages=2, seed=3)
+        study = SweepStudy(space, sampler, ["minimize"], "sqlite://", "s")
+        if interrupted:
+            asked = [study.ask() for _ in range(4)]
+            for one in asked:
+                study.tell_interrupted(one.number)
+            study._retries = study.trials()[:4]
+        drawn = []
+        for _ in range(24):
+            asked = study.ask()
+            study.tell(asked.number, TrialState.COMPLETE, [(asked.values["x"] - 0.3) ** 2])
+            drawn.append(asked.values["x"])
+        now[interrupted] = drawn
+        assert study.places == 24
+    assert now[True][:12] == now[False][:12]
+    assert np.ptp(now[True][:12]) > 0.5 > np.ptp(now[True][12:])
 
 
 def test_bad_stages_are_told(tmp_path):

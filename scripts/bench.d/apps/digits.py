@@ -1,4 +1,4 @@
-"""A plain Lightning script, as one writes it: an MLP on the digits, 10 epochs, no caviar in it."""
+"""A plain Lightning script, as one writes it: the digits, 10 epochs of Adam, four hyperparameters."""
 
 import logging
 import os
@@ -15,16 +15,17 @@ from torch.utils.data import DataLoader, TensorDataset
 
 
 class Digits(pl.LightningModule):
-    def __init__(self, lr):
+    def __init__(self, config):
         super().__init__()
-        self.lr = lr
+        self.config = config
         self.network = nn.Sequential(
             nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)
         )
 
     def training_step(self, batch, index):
         inputs, targets = batch
-        return cross_entropy(self.network(inputs), targets)
+        logits = self.network(inputs)
+        return cross_entropy(logits, targets, label_smoothing=self.config.label_smoothing)
 
     def validation_step(self, batch, index):
         inputs, targets = batch
@@ -32,10 +33,13 @@ class Digits(pl.LightningModule):
         self.log("val/acc", hits, batch_size=len(targets))
 
     def configure_optimizers(self):
-        return torch.optim.Adam(self.parameters(), lr=self.lr)
+        c = self.config
+        return torch.optim.Adam(
+            self.parameters(), lr=c.lr, betas=(c.momentum, 0.999), weight_decay=c.weight_decay
+        )
 
 
-@hydra.main(config_path="conf", config_name="space", version_base="1.3")
+@hydra.main(config_path="conf", config_name="mlp", version_base="1.3")
 def main(config):
     start = time.time()
     warnings.simplefilter("ignore")
@@ -43,7 +47,7 @@ def main(config):
     pl.seed_everything(0, verbose=False)
     images, labels = load_digits(return_X_y=True)
     data = TensorDataset(torch.tensor(images / 16, dtype=torch.float32), torch.tensor(labels))
-    train, val = torch.utils.data.random_split(data, [0.8, 0.2])
+    train, val, _ = torch.utils.data.random_split(data, [0.7, 0.15, 0.15])
     trainer = pl.Trainer(
         max_epochs=10,
         accelerator="cpu",
@@ -52,9 +56,11 @@ def main(config):
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(Digits(config.lr), DataLoader(train, 64, shuffle=True), DataLoader(val, 512))
-    with open(os.environ["BENCH_LOG"], "a") as log:
-        log.write(f"{start} {time.time()}\n")
+    loader = DataLoader(train, 64, shuffle=True, drop_last=True)
+    trainer.fit(Digits(config), loader, DataLoader(val, 512))
+    if "BENCH_LOG" in os.environ:
+        with open(os.environ["BENCH_LOG"], "a") as log:
+            log.write(f"{start} {time.time()}\n")
     return 1 - trainer.callback_metrics["val/acc"].item()
 
 

@@ -88,13 +88,17 @@ def _pieces(path: Path, folder: Path, follow: bool, lines: int | None) -> Iterat
 
 
 def _under_way(folder: Path) -> bool:
-    """Whether the run may still write: it says RUNNING, and its sweep has a controller."""
+    """Whether the run may still write: it says RUNNING, and its sweep or it has a process."""
     from caviar.runs.find import TRIALS
+    from caviar.runs.folder import LOG
+    from caviar.runs.program import under_way
     from caviar.sweep.owner import is_running
 
     if _state(folder) != "RUNNING":
         return False
-    return folder.parent.name != TRIALS or is_running(folder.parent.parent)
+    if folder.parent.name == TRIALS:
+        return is_running(folder.parent.parent)
+    return under_way(folder) or not (folder / LOG).is_file()
 
 
 def _state(folder: Path) -> str:

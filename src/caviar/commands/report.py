@@ -1,15 +1,18 @@
-"""``caviar report``: a sweep, or several side by side, as one HTML file."""
+"""``caviar report``: a sweep, several side by side, or a run, as one HTML file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from caviar.commands.names import NAMES, complete_sweep, options_refused
-from caviar.commands.tables import say
+from caviar.commands.tables import print_json, say
 from caviar.errors import UsageError
+
+if TYPE_CHECKING:
+    from caviar.runs.load import Sweep
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +24,9 @@ def report(
     sweeps: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="SWEEP", help="Sweeps; none for the latest.", autocompletion=complete_sweep
+            metavar="SWEEP",
+            help="Sweeps, or runs; none for the latest sweep.",
+            autocompletion=complete_sweep,
         ),
     ] = None,
     out: Annotated[
@@ -32,6 +37,12 @@ def report(
             help="The file; report.html in the sweep's folder, or here for several.",
         ),
     ] = None,
+    page: Annotated[
+        bool, typer.Option("--page/--no-page", help="Write the file, or only say what it means.")
+    ] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The verdicts as JSON, with a schema version.")
+    ] = False,
 ) -> None:
     """Say what a sweep means, and write report.html: that, with figures and every trial.
 
@@ -43,26 +54,65 @@ def report(
       caviar report
 
       caviar report wide narrow -o compared.html
+
+      caviar report --no-page --json
     """
-    from caviar.reports.html import FILE, write_report
-    from caviar.reports.tally import printable
-    from caviar.runs.find import find_sweep
-    from caviar.runs.load import Sweep
+    from caviar.reports.data import verdicts
+    from caviar.reports.html import write_report
+    from caviar.runs.find import from_here
+    from caviar.runs.folder import REPORT
 
     names = sweeps or ["latest"]
     options_refused(names)
-    folders = list(dict.fromkeys(find_sweep(name) for name in names))
-    path = out or (folders[0] / FILE if len(folders) == 1 else Path(FILE))
+    found = list({held.folder: held for held in map(_find, names)}.values())
+    path = out or (found[0].folder / REPORT if len(found) == 1 else Path(REPORT))
     if path.is_dir():
         raise UsageError(f"output={path}: that is a folder; name a file")
     if not path.parent.is_dir():
         raise UsageError(f"output={path}: there is no folder {path.parent}")
-    shown = write_report([Sweep(folder) for folder in folders], path)
-    for sweep in shown:
-        lines = [f"{sweep['name']}: {len(sweep['trials'])} trials"]
+    judged = (
+        [shown["verdicts"] for shown in write_report(found, path)]
+        if page
+        else [verdicts(sweep) for sweep in found]
+    )
+    told = [
+        {
+            "name": s.folder.name,
+            "folder": from_here(s.folder),
+            "trials": len(s.numbers),
+            "verdicts": v,
+        }
+        for s, v in zip(found, judged, strict=True)
+    ]
+    if as_json:
+        print_json({"report": str(path) if page else None, "sweeps": told})
+    else:
+        _print(told)
+    if page:
+        say(f"report: {path}")
+
+
+def _find(name: str) -> Sweep:
+    from caviar.reports.one_run import OneRun
+    from caviar.runs.find import find_run, find_sweep
+    from caviar.runs.load import Sweep
+
+    try:
+        return Sweep(find_sweep(name))
+    except UsageError as error:
+        try:
+            return OneRun(find_run(name))
+        except UsageError:
+            raise error from None
+
+
+def _print(sweeps: list[dict[str, Any]]) -> None:
+    from caviar.reports.tally import printable
+
+    for sweep in sweeps:
+        lines = [f"{sweep['name']}: {sweep['trials']} trials"]
         for verdict in sweep["verdicts"]:
             lines.append(f"  {verdict['status']:8} {verdict['name']}: {verdict['sentence']}")
             if verdict["next"]:
                 lines.append(f"           next: {verdict['next']}")
         print(printable("\n".join(lines)))
-    say(f"report: {path}")

@@ -48,7 +48,8 @@ def status(
       caviar status latest --json
     """
     from caviar.runs.find import find_sweep, sweep_folders
-    from caviar.runs.index import by_sweep, runs_of
+    from caviar.runs.index import runs_of
+    from caviar.runs.rows import by_sweep
     from caviar.sweep.owner import is_running
 
     options_refused(sweeps or [])

@@ -22,7 +22,10 @@ Sweep = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to ``app``."""
     for command, words in (
-        (resume, "Go on with a sweep or a watched run that was killed, or with a paused run."),
+        (
+            resume,
+            "Go on with a sweep or a run that was interrupted or killed, or with a paused run.",
+        ),
         (stop, "Ask a running sweep for no new trials, or a watched run to end now."),
         (cancel, "End a running sweep now; it can be resumed."),
     ):
@@ -35,12 +38,18 @@ def resume(
         list[str] | None,
         typer.Argument(help="n_trials=NUMBER: how many trials in total, old ones included."),
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Run the recorded command whatever it is: it may be anybody's program."
+        ),
+    ] = False,
     allow: Trusted = None,
 ) -> None:
     """Example: caviar resume latest n_trials=64"""
     from caviar.panda import steer
 
-    if not settings and (run := steer.watched(sweep)):
+    if not settings and (run := steer.single(sweep)):
         steer.resume(run, allow or ())
         return
     from caviar.sweep import resume as resuming
@@ -53,7 +62,7 @@ def resume(
         if not value.isdigit() or int(value) < 1:
             raise usage_error("n_trials", value, "must be a whole number, 1 or more")
         n_trials = int(value)
-    resuming.resume(sweep_folder(sweep), n_trials)
+    resuming.resume(sweep_folder(sweep), n_trials, trust)
 
 
 def stop(sweep: Sweep) -> None:

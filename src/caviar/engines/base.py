@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from caviar.trials import Event, Job
 
-Send = Callable[[Event], None]
-"""Tells the controller something."""
+
+class Send(Protocol):
+    """Tells the controller what has happened: several events, in their order, by one message."""
+
+    def __call__(self, *events: Event) -> None: ...
 
 
 class Inbox(Protocol):
@@ -32,6 +34,13 @@ class Inbox(Protocol):
         """Whether the controller wants this trial to end early."""
         ...
 
+    def stopped(self, number: int) -> str | None:
+        """Why the controller wants this trial to fail now, where it does.
+
+        Asked by an engine with many trials under way; one with a single trial is killed with it.
+        """
+        ...
+
     @property
     def interrupted(self) -> bool:
         """Whether all trials are to leave a checkpoint and end, soon: they will be gone on with later.
@@ -44,8 +53,8 @@ class Inbox(Protocol):
 class Engine(Protocol):
     """Trains the trials of one worker, on ``lanes`` lanes.
 
-    Each job gives ``Started``, any number of ``Reported``, and then exactly one of ``Finished``,
-    ``Pruned`` or ``Failed``.
+    Each job gives ``Started`` when its training begins, any number of ``Reported``, and then exactly
+    one of ``Finished``, ``Pruned`` or ``Failed``.
 
     Attributes:
         lanes: how many jobs it can have under way.

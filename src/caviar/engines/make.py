@@ -10,7 +10,7 @@ from caviar.engines.base import Engine
 ENGINES = ("solo", "fused", "auto")
 """The names that ``hydra.sweeper.engine`` may have."""
 
-FUSED_OPTIONS = ("lanes", "keep", "compile")
+FUSED_OPTIONS = ("lanes", "keep", "compile", "checkpoint_every")
 """What ``hydra.sweeper.fused`` may hold: arguments of `caviar.engines.fused.engine.Fused`."""
 
 

@@ -133,7 +133,8 @@ class Solo:
 
     def _configs(self, job: Job) -> tuple[DictConfig, DictConfig]:
         """A fresh copy of the base for this trial, and its Hydra node, which is updated in place."""
-        if job.base.pickled is not None:
+        if job.base.id not in self._bases:
+            assert job.base.pickled is not None  # it comes with the first job that needs it
             whole = pickle.loads(job.base.pickled)
             hydra_config = DictConfig({"hydra": whole.hydra})
             with read_write(whole), open_dict(whole):

@@ -17,14 +17,17 @@ from typing import Any
 
 from caviar.executors.base import TaskSource
 from caviar.executors.slots import Slot, plan
-from caviar.executors.worker import Goodbye, Hello, Interrupt, Prune
-from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Ready, Reported
+from caviar.executors.worker import Goodbye, Hello, Interrupt, Prune, Stop
+from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Ready, Reported, Starting
 
 # The worker gets the controller's sys.path before its first import, so both find the same modules.
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from caviar.executors.worker import main; main(int(sys.argv[2]))"
 )
+
+_LETS_GO = 20.0
+"""Seconds that a worker of many lanes has to end one trial: it does so between two epochs."""
 
 
 @dataclass(eq=False)
@@ -34,7 +37,7 @@ class _Worker:
     Attributes:
         lanes: how many jobs it can have under way; one until it says more.
         jobs: those under way, by number, each with the time it was submitted.
-        doomed: trials that it was killed for, and why.
+        doomed: trials that it is to let go of, or be killed for, and why; ``told``: when it was told.
         bases: configs that it has been sent.
     """
 
@@ -45,6 +48,7 @@ class _Worker:
     ready: bool = False
     jobs: dict[int, float] = field(default_factory=dict)
     doomed: dict[int, str] = field(default_factory=dict)
+    told: float = 0.0
     bases: set[int] = field(default_factory=set)
 
 
@@ -116,10 +120,17 @@ class LocalExecutor:
             self._send(worker, Interrupt())
 
     def stop(self, number: int, why: str) -> None:
-        """Kill the worker that has this trial, and all that the trial started; a new one follows."""
+        """Kill the worker that has this trial, and all that the trial started; a new one follows.
+
+        A worker that has other trials too is told first, and spared if it lets go of this one.
+        """
         for worker in self._having(number):
-            worker.doomed[number] = why
-            _kill(worker.process)
+            if number not in worker.doomed:
+                worker.doomed[number] = why
+                worker.told = monotonic()
+                self._send(worker, Stop(number, why))
+            if len(worker.jobs) == 1 or monotonic() - worker.told > _LETS_GO:
+                _kill(worker.process)
 
     def close(self) -> None:
         """Let idle workers end, kill busy ones, and wait until all are gone."""
@@ -147,22 +158,24 @@ class LocalExecutor:
     def _receive(self, worker: _Worker) -> None:
         """Take in all that a worker has said so far."""
         try:
-            self._take(worker, worker.connection.recv())
+            self._take(worker, *worker.connection.recv())
             while worker.connection.poll():
-                self._take(worker, worker.connection.recv())
+                self._take(worker, *worker.connection.recv())
         except (EOFError, OSError):
             self._lost(worker)
 
-    def _take(self, worker: _Worker, event: Event) -> None:
-        if isinstance(event, Ready):
-            worker.ready, worker.lanes = True, event.lanes
-            self._stillborn = 0
-        elif isinstance(event, Finished | Pruned | Failed):
-            worker.jobs.pop(event.number, None)
-        if isinstance(event, Failed) and worker.slot.shared and "OutOfMemory" in event.error:
-            # The memory that was missing may have been a neighbour's.
-            event = replace(event, transient=True)
-        self._events.append(event)
+    def _take(self, worker: _Worker, *events: Event) -> None:
+        for event in events:
+            if isinstance(event, Ready):
+                worker.ready, worker.lanes = True, event.lanes
+                self._stillborn = 0
+            elif isinstance(event, Finished | Pruned | Failed):
+                worker.jobs.pop(event.number, None)
+                worker.doomed.pop(event.number, None)
+            if isinstance(event, Failed) and worker.slot.shared and "OutOfMemory" in event.error:
+                # The memory that was missing may have been a neighbour's.
+                event = replace(event, transient=True)
+            self._events.append(event)
 
     def _spawn(self, slot: Slot) -> _Worker:
         assert self._task is not None
@@ -178,9 +191,8 @@ class LocalExecutor:
                 start_new_session=True,
             )
         worker = _Worker(slot, process, ours)
-        self._send(
-            worker, Hello(slot.label, self._task, {**self._engine, "workers": len(self.slots)})
-        )
+        self._events.append(Starting(slot.label))
+        self._send(worker, Hello(slot.label, self._task, len(self.slots), self._engine))
         return worker
 
     def _lost(self, worker: _Worker) -> None:

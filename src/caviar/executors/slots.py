@@ -19,7 +19,7 @@ class Slot:
     """A share of the machine that one worker occupies.
 
     Attributes:
-        label: what a person calls it (``cpu:0``, ``gpu:1``).
+        label: what a person calls it (``cpu:0``, ``gpu:1``, ``gpu:0#2`` for the second on one GPU).
         env: environment variables that hold a process to it, set before torch is imported.
         shared: whether other workers are on the same GPU.
     """
@@ -71,7 +71,12 @@ def plan(
     if shares:
         shared = gpus_per_trial < 1
         return [
-            Slot(f"gpu:{share}", {**cpu_env, **_gpu_env(share)}, shared) for share in shares[:count]
+            Slot(
+                f"gpu:{share}#{shares[:index].count(share) + 1}" if shared else f"gpu:{share}",
+                {**cpu_env, **_gpu_env(share)},
+                shared,
+            )
+            for index, share in enumerate(shares[:count])
         ]
     # A worker without a GPU share must not find one: trials would pile up on the first.
     hidden = {"CUDA_VISIBLE_DEVICES": ""}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import logging
 import os
@@ -22,10 +24,17 @@ from caviar.trials import Broken, Event, Job, Ready, Started
 
 @dataclass(frozen=True)
 class Hello:
-    """The first message to a worker: who it is, what it runs, and how."""
+    """The first message to a worker: who it is, what it runs, and how.
+
+    Attributes:
+        workers: how many share the sweep's trials, itself included: an engine with many lanes leaves
+            the others theirs.
+        engine: keyword arguments of `caviar.engines.make.make_engine`.
+    """
 
     label: str
     task: TaskSource
+    workers: int
     engine: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -34,6 +43,14 @@ class Prune:
     """End this trial at its next report."""
 
     number: int
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Let this trial fail now, without the others that are under way."""
+
+    number: int
+    why: str
 
 
 @dataclass(frozen=True)
@@ -50,7 +67,10 @@ def main(descriptor: int) -> None:
     """Serve a controller over the connection on this file descriptor."""
     # Ctrl-C is for the controller to act on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Collections while torch is loaded find nothing, and take a sixth of the time.
+    gc.disable()
     Worker(Connection(descriptor)).serve()
+    _leave()
 
 
 class MessageBox:
@@ -59,6 +79,7 @@ class MessageBox:
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._pruned: set[int] = set()
+        self._stopped: dict[int, str] = {}
         self.closed = False
         self.interrupted = False
 
@@ -68,6 +89,8 @@ class MessageBox:
             self._jobs.put(message)
         elif isinstance(message, Prune):
             self._pruned.add(message.number)
+        elif isinstance(message, Stop):
+            self._stopped[message.number] = message.why
         elif isinstance(message, Interrupt):
             self.interrupted = True
         elif isinstance(message, Goodbye):
@@ -87,6 +110,9 @@ class MessageBox:
 
     def pruned(self, number: int) -> bool:
         return number in self._pruned
+
+    def stopped(self, number: int) -> str | None:
+        return self._stopped.get(number)
 
 
 class Worker:
@@ -113,23 +139,28 @@ class Worker:
             format="[%(asctime)s][%(name)s][%(levelname)s] %(message)s",
         )
         try:
-            engine = make_engine(load_task(hello.task), **hello.engine)
+            engine = make_engine(load_task(hello.task), workers=hello.workers, **hello.engine)
         except BaseException as error:
             self.send(Broken(f"{type(error).__name__}: {error}", traceback.format_exc()))
             return
         # A batch system signals every process of a job; what is under way is then not to be lost.
         for number in (signal.SIGTERM, signal.SIGUSR2):
             signal.signal(number, lambda *_: self._inbox.put(Interrupt()))
+        # What is loaded now stays: no collection need look through all of torch again.
+        gc.freeze()
+        gc.enable()
         self.send(Ready(lanes=engine.lanes))
         engine.serve(self._inbox, self.send)
 
-    def send(self, event: Event) -> None:
+    def send(self, *events: Event) -> None:
         """Tell the controller something; end this process if it is gone."""
-        if isinstance(event, Ready | Started):
-            event = replace(event, worker=self._label)
+        told = tuple(
+            replace(event, worker=self._label) if isinstance(event, Ready | Started) else event
+            for event in events
+        )
         try:
             with self._sending:
-                self._connection.send(event)
+                self._connection.send(told)
         except (BrokenPipeError, ConnectionResetError):
             _end_process_group()
 
@@ -147,6 +178,18 @@ class Worker:
                 self._inbox.put(message)
             if isinstance(message, Goodbye):
                 return
+
+
+def _leave() -> None:
+    """End this process, as `multiprocessing` ends one: what waits for the exit is done, no more.
+
+    The interpreter's own way out takes torch apart, which takes longer than a short trial.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]  # joins the task's threads
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _end_process_group() -> None:

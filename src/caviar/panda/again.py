@@ -16,16 +16,18 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from caviar.errors import UsageError, usage_error
-from caviar.panda.files import alive, read_status
+from caviar.panda.files import FOLDER, STATUS, alive, read_status
 from caviar.runs.active import GO_ON
-from caviar.runs.folder import CONFIG
+from caviar.runs.folder import CONFIG, RESULT, Result
+from caviar.runs.program import PROGRAM, under_way
 from caviar.security import ALLOWED, check_target
 
 
 def go_on(run: Path, trusted: Sequence[str] = ()) -> int:
     """Go on with a run that was killed, in its own folder, and return the exit status.
 
-    From its last checkpoint; where it had come to none, from the start, its edits made again.
+    From its last checkpoint; where it had come to none, from the start, its edits made again. A run
+    that was not watched goes on after a failure too.
 
     Args:
         run: the run folder.
@@ -34,11 +36,20 @@ def go_on(run: Path, trusted: Sequence[str] = ()) -> int:
     Raises:
         UsageError: it ended, or it cannot be started from its folder.
     """
-    if read_status(run)["state"] == "ended":
+    if (run / FOLDER / STATUS).exists():
+        started = read_status(run)
+        ended = started["state"] == "ended"
+    else:
+        result = Result.read(run)
+        started = result.facts.get(PROGRAM)
+        ended = result.state == "COMPLETE"
+    if ended:
         raise UsageError(f"run={run.name}: it is not training any more (it ended)")
-    if alive(run):
+    if alive(run) or under_way(run):
         raise UsageError(f"run={run.name}: another process is training it")
-    with training_of(run, trusted) as command:
+    if not isinstance(started, dict):
+        raise UsageError(f"run={run.name}: its {RESULT} does not say how it was started")
+    with training_of(run, trusted, started) as command:
         environment = {**command.environment, GO_ON: str(run.absolute())}
         process = subprocess.Popen(
             [*command.words, *overrides_for(run)], cwd=command.folder, env=environment
@@ -60,17 +71,27 @@ class Command:
 
 
 @contextmanager
-def training_of(run: Path, trusted: Sequence[str] = ()) -> Iterator[Command]:
+def training_of(
+    run: Path, trusted: Sequence[str] = (), started: dict[str, Any] | None = None
+) -> Iterator[Command]:
     """What starts the training of ``run`` once more, for as long as the block lasts.
+
+    Args:
+        run: the run folder.
+        trusted: what its config may add to `caviar.security.ALLOWED`.
+        started: how it was started; None for what a watched run says of that.
 
     Raises:
         UsageError: its config or its program cannot be used.
     """
-    status = read_status(run)
+    status = started or read_status(run)
     config = _config(run, trusted)
     words = [sys.executable, *_app(status)]
     # A sum over several threads is rounded otherwise: as many as the run had.
-    environment = {**os.environ, "OMP_NUM_THREADS": str(int(status["threads"]))}
+    threads = status.get("threads")
+    environment = dict(os.environ)
+    if threads is not None:
+        environment["OMP_NUM_THREADS"] = str(int(threads))
     # What was checked is what Hydra reads: a copy, with none of the run's other files beside it.
     with TemporaryDirectory() as place:
         OmegaConf.save(config, Path(place) / CONFIG)
@@ -110,10 +131,14 @@ def _config(run: Path, trusted: Sequence[str]) -> DictConfig:
 
 def _app(status: dict[str, Any]) -> list[str]:
     """The arguments of python that start the app; what a run's folder says is not trusted blindly."""
-    module, script = status["module"], status["script"]
+    module, script = status.get("module"), status.get("script")
     if module:
         check_target(module if "." in module else f"{module}.", import_it=False)
         return ["-P", "-m", module]  # from where it is installed, not from the folder it ran in
-    if script and Path(script).is_file() and Path(script).is_relative_to(Path.cwd()):
+    if (
+        isinstance(script, str)
+        and Path(script).is_file()
+        and Path(script).is_relative_to(Path.cwd())
+    ):
         return [script]
     raise usage_error("run", script, "the script it was started with is not in this folder")

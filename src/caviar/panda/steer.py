@@ -12,7 +12,7 @@ from caviar.panda.again import go_on
 from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import FOLDER, STATUS, alive, read_status
 from caviar.panda.inbox import answer_to, ask
-from caviar.runs.find import find, find_run
+from caviar.runs.find import TRIALS, find, find_run, is_sweep
 
 WAIT = 30.0
 """Seconds that a command waits for the run to say that it is done."""
@@ -25,6 +25,15 @@ def watched(name: str) -> Path | None:
     except UsageError:
         return None
     return folder if (folder / FOLDER / STATUS).exists() else None
+
+
+def single(name: str) -> Path | None:
+    """The folder of the run, no sweep's trial, that ``name`` means; None where it means something else."""
+    try:
+        folder = find(name)
+    except UsageError:
+        return None
+    return None if is_sweep(folder) or folder.parent.name == TRIALS else folder
 
 
 def running(name: str) -> tuple[Path, dict[str, Any]]:

@@ -14,6 +14,7 @@ import torch
 from caviar.panda import settings
 from caviar.panda.inbox import now
 from caviar.runs.find import outputs_root
+from caviar.runs.program import started_as
 
 if TYPE_CHECKING:
     from caviar.panda.callback import Panda
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def status_of(panda: Panda) -> dict[str, Any]:
     """Its place, its settings, what is wrong with it, and how it was started."""
     trainer, epochs = panda.trainer, panda.health.history.epochs
-    module, script = _started_as()
+    module, script = started_as()
     return {
         "state": panda.now,
         "epoch": trainer.current_epoch,
@@ -65,13 +66,5 @@ def name_for_commands(folder: Path) -> str:
 
 def command_line() -> tuple[str, ...]:
     """The words that started this process, without python's own options."""
-    module, script = _started_as()
+    module, script = started_as()
     return ("python", *(("-m", module) if module else (script or "",)), *sys.argv[1:])
-
-
-def _started_as() -> tuple[str | None, str | None]:
-    """The module of ``python -m``, or the script's path."""
-    words = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv[1:])]
-    if len(words) > 1 and words[-2] == "-m":
-        return words[-1], None
-    return None, str(Path(words[-1]).absolute())

@@ -1,28 +1,61 @@
-"""The report at the end of a sweep: written by a process of its own, so that it cannot harm the sweep."""
+"""What a sweep means, told at its end: by a process of its own, so that it cannot harm the sweep."""
 
 from __future__ import annotations
 
+import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-from caviar.reports.html import FILE
-
 TIMEOUT = 300
 """Seconds; 1,000 trials of 50 epochs take 5."""
+WARNINGS = 3
 
 
-def report_at_end(folder: Path) -> None:
-    """Write ``report.html`` into ``folder``; print its path, or why there is none."""
-    command = [sys.executable, "-m", "caviar.cli", "report", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        print(f"no report: {error}")
-        return
-    said = done.stderr.strip()
-    if done.returncode:
-        last = said.splitlines()[-1] if said else f"exit status {done.returncode}"
-        print(f"no report: {last}; try again with: caviar report {folder}")
-        return
-    print(f"report:          {folder / FILE}", flush=True)
+class Reporting:
+    """The judging of a sweep, and the writing of its report: it goes on beside this process.
+
+    Args:
+        folder: the sweep's.
+        page: whether ``report.html`` is written.
+    """
+
+    def __init__(self, folder: Path, page: bool) -> None:
+        self._folder = folder
+        self._page = page
+        command = [sys.executable, "-m", "caviar.cli", "report", str(folder), "--json"]
+        self._process = subprocess.Popen(
+            [*command, "--page" if page else "--no-page"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def tell(self) -> None:
+        """Wait for it; print the most important warnings and the report's path, or why there is none."""
+        again = f"caviar report {shlex.quote(str(self._folder))}"
+        try:
+            found, said = self._process.communicate(timeout=TIMEOUT)
+        except subprocess.TimeoutExpired as error:
+            self._process.kill()
+            self._process.communicate()
+            print(f"no report: {error}")
+            return
+        if self._process.returncode:
+            lines = said.strip().splitlines()
+            last = lines[-1] if lines else f"exit status {self._process.returncode}"
+            print(f"no report: {last}; try again with: {again}")
+            return
+        told = json.loads(found)
+        warned = [v for v in told["sweeps"][0]["verdicts"] if v["status"] == "warn"]
+        for verdict in warned[:WARNINGS]:
+            print(f"warning: {verdict['sentence']}")
+            if verdict["next"]:
+                print(f"    next: {verdict['next']}")
+        if len(warned) > WARNINGS:
+            print(f"    and {len(warned) - WARNINGS} more in the report: {again}")
+        if self._page:
+            print(f"report:          {told['report']}")
+        sys.stdout.flush()

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from caviar.errors import UsageError
 from caviar.reports.importance import shares
 from caviar.reports.look import Look
+from caviar.reports.one_run import OneRun
 from caviar.reports.tally import printable
 from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import judge
 from caviar.runs import folder as names
 from caviar.runs.compare import rerun_command
+from caviar.runs.edits import in_force, read_edits
+from caviar.runs.find import from_here
 from caviar.space.hyperparameters import Choice, Interval, Range
 
 if TYPE_CHECKING:
@@ -20,18 +26,21 @@ if TYPE_CHECKING:
 
 POINTS = 200_000
 """Numbers of learning curves that a page holds, of all metrics together: about 1.6 MB."""
-LOG_TAIL = 3000
+FEW = 12
+"""Values of a range that are each a tick of its axis."""
+LOG_TAIL = 8000
 """Characters of the log of a failed trial; of the others, and of all where there are many, fewer."""
 
 
 def sweep_data(sweep: Sweep) -> dict[str, Any]:
     """Everything that the page shows of one sweep."""
     look = Look(sweep)
-    runs = [sweep.run(number) for number in sweep.numbers]
+    runs = {number: sweep.run(number) for number in sweep.numbers}
     lines: dict[str, int] = {}
     return {
         "name": sweep.folder.name,
-        "folder": str(sweep.folder),
+        "folder": from_here(sweep.folder),
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "metric": sweep.metric or "value",
         "directions": sweep.directions,
         "n_trials": sweep.settings.get("n_trials"),
@@ -39,13 +48,20 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
         "git_commit": sweep.settings.get("git_commit"),
         "versions": sweep.settings.get("versions") or {},
         "space": [_described(h) for h in sweep.space.hyperparameters],
-        "verdicts": [vars(verdict) for verdict in judge(Evidence.of(sweep))],
+        "verdicts": verdicts(sweep),
         "importance": _importance(look),
-        "trials": [_trial(sweep, run, len(runs), lines) for run in runs],
+        "trials": [_trial(sweep, n, run, len(runs), lines) for n, run in runs.items()],
         "lines": list(lines),
         "curves": _curves(look),
         "problems": sweep.problems[:20],
     }
+
+
+def verdicts(sweep: Sweep) -> list[dict[str, Any]]:
+    """What the sweep means; a single run has nothing to be judged against."""
+    if isinstance(sweep, OneRun):
+        return []
+    return [vars(verdict) for verdict in judge(Evidence.of(sweep))]
 
 
 def clean(value: Any) -> Any:
@@ -73,7 +89,8 @@ def _described(h: Any) -> dict[str, Any]:
     if isinstance(h, Interval):
         return {**found, "scale": h.scale.name, "low": h.low, "high": h.high}
     assert isinstance(h, Range)
-    return {**found, "low": h.values[0], "high": h.values[-1]}
+    few = {"values": list(h.values)} if len(h.values) <= FEW else {}
+    return {**found, **few, "low": h.values[0], "high": h.values[-1]}
 
 
 def _label(value: Any) -> str:
@@ -90,18 +107,21 @@ def _importance(look: Look) -> list[dict[str, Any]]:
     ]
 
 
-def _trial(sweep: Sweep, run: Run, count: int, lines: dict[str, int]) -> dict[str, Any]:
+def _trial(
+    sweep: Sweep, number: int, run: Run, count: int, lines: dict[str, int]
+) -> dict[str, Any]:
     result = run.result
     space = {h.name.lstrip("+"): h for h in sweep.space.hyperparameters}
     params = {
         name: _label(value) if isinstance(space.get(name), Choice) else value
         for name, value in result.params.items()
     }
-    kept = LOG_TAIL if result.state == "FAIL" else LOG_TAIL // 3
+    kept = LOG_TAIL if result.state == "FAIL" else LOG_TAIL // 8
     checkpoint = run.checkpoint
+    folder, edits = from_here(run.folder), _edits(run.folder)
     config = _text(run.folder / names.CONFIG)
     return {
-        "number": result.number if result.number is not None else int(run.folder.name),
+        "number": number,
         "state": result.state,
         "values": result.value if isinstance(result.value, list) else [result.value],
         "best_epoch": result.best_epoch,
@@ -110,13 +130,26 @@ def _trial(sweep: Sweep, run: Run, count: int, lines: dict[str, int]) -> dict[st
         "seed": result.seed,
         "error": result.error,
         "params": params,
-        "checkpoint": str(checkpoint) if checkpoint else None,
-        "folder": str(run.folder),
+        "edits": edits,
+        "checkpoint": from_here(checkpoint) if checkpoint else None,
+        "folder": folder,
         # Configs differ in few lines: each line is stored once.
         "config": [lines.setdefault(line, len(lines)) for line in config.splitlines()],
         "log": _tail(run.log, min(kept, max(300, 1_000_000 // max(count, 1)))),
-        "rerun": rerun_command(sweep.settings, run.overrides),
+        # Its overrides alone would not give an edited run again.
+        "rerun": f"caviar replay {shlex.quote(folder)}"
+        if edits
+        else rerun_command(sweep.settings, run.overrides),
     }
+
+
+def _edits(run: Path) -> list[dict[str, Any]]:
+    """What was done to a run while it trained and led to where it is now."""
+    try:
+        edits = in_force(read_edits(run))
+    except (UsageError, KeyError) as error:
+        return [{"epoch": 0, "text": str(error)}]
+    return [{"epoch": edit.epoch, "text": edit.in_words()} for edit in edits]
 
 
 def _tail(path: Path, characters: int) -> str:

@@ -15,8 +15,18 @@ from caviar.runs.files import write_atomic
 if TYPE_CHECKING:
     from caviar.runs.load import Sweep
 
-FILE = "report.html"
-SCRIPTS = ["base.js", "sections.js", "table.js", "start.js"]
+SCRIPTS = [
+    "base.js",
+    "figures.js",
+    "pinned.js",
+    "sections.js",
+    "curves.js",
+    "parallel.js",
+    "table.js",
+    "trial.js",
+    "start.js",
+]
+"""In the order in which they stand in the page; the last one starts it."""
 _WORDS = {"warn": "Look at", "pass": "Fine", "unknown": "Not known"}
 
 
@@ -57,6 +67,8 @@ def in_script(value: Any) -> str:
 
 
 def _verdicts(verdicts: Sequence[dict[str, Any]]) -> str:
+    if not verdicts:
+        return '<div class="of"><p>A single run has nothing to be judged against.</p></div>'
     warnings = [verdict for verdict in verdicts if verdict["status"] == "warn"]
     rest = [verdict for verdict in verdicts if verdict["status"] != "warn"]
     fine = sum(verdict["status"] == "pass" for verdict in rest)

@@ -13,9 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from caviar.reports.tally import Tally, duration, printable, short
+from caviar.reports.tally import Lane, Tally, duration, printable, short
 from caviar.sweep.study import Asked
-from caviar.trials import Event, Failed, Finished, Pruned, Ready
+from caviar.trials import Event, Failed, Finished, Pruned, Ready, Started, Starting
 
 DRAW_SECONDS = 0.1
 LAST_EVENTS = 4
@@ -36,11 +36,13 @@ class LivePanel:
         self._folder = folder
         self._tally = tally
         self._events: deque[Text] = deque(maxlen=LAST_EVENTS)
-        self._workers: set[str] = set()
+        self._idle: dict[str, str] = {}  # what a worker without a trial does
         self._console = console or Console(highlight=False)
         # Output of the app itself goes above the panel, as rich's consoles see to.
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._live.start()
+        # rich hides the cursor; after a kill -9 nobody would be left to show it again.
+        self._console.show_cursor(True)
         self._drawn = 0.0
 
     def asked(self, asked: Asked) -> None:
@@ -51,8 +53,10 @@ class LivePanel:
         """Take in an event; nothing is drawn before the next tick."""
         self._tally.happened(event)
         metric = self._tally.metric
-        if isinstance(event, Ready):
-            self._workers.add(event.worker)
+        if isinstance(event, Starting):
+            self._idle[event.worker] = "starting"
+        elif isinstance(event, Ready | Started):
+            self._idle[event.worker] = "idle"
         elif isinstance(event, Finished):
             scores = ", ".join(short(value) for value in event.values)
             self._note(f"trial {event.number} complete: {metric}={scores}", "green")
@@ -110,7 +114,7 @@ class LivePanel:
         )
 
     def _lanes(self) -> Group:
-        """A row a trial under way; as many as the screen has room for."""
+        """A row a worker, or one a trial where it has several; as many as the screen has room for."""
         # Beside the rows: two borders, the bar, two lines of counts, a heading, the last events.
         room = max(self._console.height - 8 - LAST_EVENTS, 2)
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", expand=False)
@@ -125,20 +129,27 @@ class LivePanel:
         wide = self._console.width >= 60
         if wide:
             table.add_column("tries", no_wrap=True, overflow="ellipsis", ratio=1)
-        lanes = list(self._tally.lanes.items())
-        shown = lanes if len(lanes) <= room else lanes[: room - 1]
-        for number, lane in shown:
+        rows = self._rows()
+        shown = rows if len(rows) <= room else rows[: room - 1]
+        for worker, number, lane in shown:
+            if lane is None:
+                table.add_row(Text(worker), Text(self._idle[worker], "dim"))
+                continue
             table.add_row(
-                Text(lane.worker),
+                Text(worker),
                 str(number),
                 "" if lane.step is None else str(lane.step),
                 "" if lane.value is None else short(lane.value),
                 duration(monotonic() - lane.heard),
                 *([Text(lane.tries)] if wide else []),
             )
-        below = ""
-        if len(shown) < len(lanes):
-            below = f"and {len(lanes) - len(shown)} more"
-        elif not lanes:
-            below = "between two trials" if self._workers else "workers are loading"
-        return Group(table, Text(below, "dim")) if below else Group(table)
+        if len(shown) == len(rows):
+            return Group(table)
+        return Group(table, Text(f"and {len(rows) - len(shown)} more", "dim"))
+
+    def _rows(self) -> list[tuple[str, int, Lane | None]]:
+        """Worker, trial and lane of each row; a worker without a trial has one too."""
+        by_worker: dict[str, list[tuple[str, int, Lane | None]]] = {w: [] for w in self._idle}
+        for number, lane in self._tally.lanes.items():
+            by_worker[lane.worker].append((lane.worker, number, lane))
+        return [row for w, rows in by_worker.items() for row in rows or [(w, -1, None)]]

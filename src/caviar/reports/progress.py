@@ -30,6 +30,7 @@ class Lines:
         self._folder = folder
         self._tally = tally
         self._summed_up = monotonic()
+        self._seen: set[int] = set()  # hashes of tracebacks: thousands may fail alike
         self.say(f"sweep {folder.name}: {tally.n_trials} trials on {lanes} lanes, in {folder}")
         if tally.earlier:
             self.say(f"of them ended before: {tally.earlier}")
@@ -55,6 +56,9 @@ class Lines:
         elif isinstance(event, Failed):
             log = self._folder / "trials" / f"{event.number:04}" / "log.txt"
             self.say(f"{count} trial {event.number} FAILED: {event.error}  ({log})")
+            if hash(event.traceback) in self._seen:
+                return  # it stands above
+            self._seen.add(hash(event.traceback))
             for line in event.traceback.splitlines()[-TRACEBACK_LINES:]:
                 self.say(f"    {line}")
 

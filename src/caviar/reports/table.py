@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from caviar.sweep.settings import Settings
 from caviar.sweep.study import INTERRUPTED
 
 ROWS = 10
-WARNINGS = 3
 
 
 def print_summary(
@@ -28,6 +28,7 @@ def print_summary(
     """Print how the sweep went: a table of the best trials and the way on from there."""
     console = Console(soft_wrap=not os.isatty(1))
     ranked = rank(trials, settings.directions)
+    quoted = shlex.quote(str(folder))
     say = lambda text: console.print(text, markup=False, highlight=False)  # noqa: E731
     if outcome.stopped:
         say(f"stopped: {outcome.stopped}")
@@ -36,34 +37,16 @@ def print_summary(
     counts = count(trials)
     say(", ".join(f"{n} {word}" for word, n in counts.items() if n) + f"; in {folder}")
     if outcome.interrupted or outcome.stopped:
-        say(f"go on with it:   caviar resume {folder}")
+        say(f"go on with it:   caviar resume {quoted}")
     if not ranked:
         return
     best = folder / "trials" / f"{ranked[0].number:04}"
     checkpoint = Result.read(best).checkpoint
     if checkpoint:
         say(f"best checkpoint: {best / checkpoint}")
-    say(f"inspect it:      caviar runs show {folder}/{ranked[0].number}")
-    # Reading all run folders takes a second or more: worth it where trainings took longer.
-    for line in _warnings(folder) if settings.metric else []:
-        say(line)
-    say(f"what it means:   caviar report {folder}")
-
-
-def _warnings(folder: Path) -> list[str]:
-    """The most important warnings; that they cannot be had is no reason for a sweep to fail."""
-    from caviar.reports.verdicts.base import Evidence
-    from caviar.reports.verdicts.registry import judge
-    from caviar.runs.load import load
-
-    try:
-        warned = [v for v in judge(Evidence.of(load(folder))) if v.status == "warn"]
-    except Exception as error:
-        return [f"no verdicts: {type(error).__name__}: {error}"]
-    told = [
-        f"{v.sentence}" + (f"\n    next: {v.next}" if v.next else "") for v in warned[:WARNINGS]
-    ]
-    return [f"warning: {text}" for text in told]
+    trial = shlex.quote(f"{folder}/{ranked[0].number}")
+    say(f"inspect it:      caviar runs show {trial}")
+    say(f"what it means:   caviar report {quoted}")
 
 
 def count(trials: list[FrozenTrial]) -> dict[str, int]:

@@ -6,13 +6,16 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optuna.trial import FrozenTrial
 
-from caviar.reports.live import LivePanel
 from caviar.reports.progress import Lines
 from caviar.reports.tally import Tally
 from caviar.sweep.settings import Settings
+
+if TYPE_CHECKING:
+    from caviar.reports.live import LivePanel
 
 
 def make_view(
@@ -35,5 +38,7 @@ def make_view(
     tally.take_up(earlier)
     # A dumb terminal, such as an editor's, cannot move its cursor.
     if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        from caviar.reports.live import LivePanel
+
         return LivePanel(folder, tally)
     return Lines(folder, tally, lanes)

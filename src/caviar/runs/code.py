@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = ("caviar", "torch", "lightning", "hydra-core", "optuna", "numpy")
 
 
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that a result may depend on."""
+    # Imported here: a sweep's workers start before anybody asks.
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {"python": sys.version.split()[0]}
     for package in PACKAGES:
         try:

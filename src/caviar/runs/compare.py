@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from caviar.errors import UsageError
+from caviar.runs.edits import changes_of, in_force, read_edits
 from caviar.runs.find import TRIALS, read_sweep_file
-from caviar.runs.index import Row
+from caviar.runs.rows import Row
 
 ENDED = ("COMPLETE", "PRUNED", "FAIL")
 
@@ -87,7 +88,10 @@ def summarise(groups: Sequence[tuple[Path, list[Row]]]) -> list[dict[str, Any]]:
 
 
 def differences(a: Row, b: Row) -> list[tuple[str, str, Any, Any]]:
-    """What differs between two runs: part (result, config, code, versions, metrics), key, and both values.
+    """What differs between two runs: part, key, and both values.
+
+    The parts are result, config, edits (made while they trained, no rollback having undone them), code,
+    versions and metrics.
 
     Both rows have their configs (`caviar.runs.index.add_configs`).
     """
@@ -98,10 +102,11 @@ def differences(a: Row, b: Row) -> list[tuple[str, str, Any, Any]]:
             if not _same(first.get(key), second.get(key)):
                 found.append((part, key, first.get(key), second.get(key)))
 
-    skip = {"run", "folder", "number", "sweep", "started", "checkpoint"}
+    skip = {"run", "folder", "number", "sweep", "started", "checkpoint", "edits", "edits_in_force"}
     compare("result", *({k: v for k, v in r.facts.items() if k not in skip} for r in (a, b)))
     # The config's own names of the run say nothing of what was trained.
     compare("config", *({k: v for k, v in _config(r).items() if k != "name"} for r in (a, b)))
+    compare("edits", *(_edits(r) for r in (a, b)))
     for part in ("code", "versions"):
         compare(part, code_of(a)[part], code_of(b)[part])
     compare("metrics", *({k: v for k, v in r.metrics.items() if not _is_code(k)} for r in (a, b)))
@@ -139,6 +144,16 @@ def rerun_command(settings: dict[str, Any], overrides: Sequence[str]) -> str | N
 
 def _config(row: Row) -> dict[str, Any]:
     return row.config or {**row.overrides, **row.params}
+
+
+def _edits(row: Row) -> dict[str, Any]:
+    """What was changed and where; by whom and when is not what a run was trained with."""
+    return {
+        f"{change['key'] or change['kind']} at step {change['step']}": f"{change['old']} -> {change['new']}"
+        if change["key"]
+        else "stopped"
+        for change in changes_of(in_force(read_edits(row.folder)))
+    }
 
 
 def _is_code(key: str) -> bool:

@@ -9,8 +9,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+from caviar.runs.edits import in_force, read_edits
 from caviar.runs.files import write_atomic
-from caviar.runs.index import Row
+from caviar.runs.rows import Row
 
 KINDS = ("parquet", "csv", "json")
 
@@ -24,12 +25,18 @@ def write(path: Path, kind: str, table: Table) -> None:
 
 
 def epochs_of(rows: list[Row]) -> Table:
-    """Every epoch of some runs: run, epoch, step, then a column a metric."""
-    from caviar.runs.load import read_metrics
+    """Every epoch of some runs: run, epoch, step, then a column a metric; where a run was edited while it
+    trained, also ``edits``: how many of those in force were made before the epoch ended."""
+    from caviar.runs.metrics import read_metrics
 
     metrics, _ = read_metrics((index, row.folder) for index, row in enumerate(rows))
-    names = [rows[index].facts["run"] for index in metrics.pop("trial")]
-    return {"run": names, **{str(name): metrics[name].tolist() for name in metrics}}
+    runs = [rows[index] for index in metrics.pop("trial")]
+    table = {"run": [row.facts["run"] for row in runs]}
+    if any(row.facts["edits"] for row in rows):
+        made = {row.folder: [e.epoch for e in in_force(read_edits(row.folder))] for row in rows}
+        ends = zip(runs, metrics["epoch"], strict=True)
+        table["edits"] = [sum(at <= epoch for at in made[row.folder]) for row, epoch in ends]
+    return {**table, **{str(name): metrics[name].tolist() for name in metrics}}
 
 
 def _parquet(table: Table) -> bytes:

@@ -1,11 +1,52 @@
 """Whole files or none: what a reader of a run folder may rely on."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from caviar.errors import UsageError
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
+def read_described(path: Path, schema: int, kind: str) -> dict[str, Any]:
+    """Read a JSON or YAML file that says what the folder around it is.
+
+    Args:
+        path: the file; its suffix tells which of the two it is.
+        schema: the newest schema that can be read.
+        kind: what a folder with such a file is called.
+
+    Raises:
+        UsageError: there is none, it cannot be parsed, or a newer caviar wrote it.
+    """
+    parse = json.loads if path.suffix == ".json" else yaml.safe_load
+    try:
+        found = parse(path.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"{path.parent}: not a {kind} (it has no {path.name})") from None
+    except (ValueError, yaml.YAMLError) as error:
+        language, problem = path.suffix[1:].upper(), " ".join(str(error).split())
+        raise UsageError(f"{path}: not readable as {language} ({problem})") from None
+    if not isinstance(found, dict):
+        raise UsageError(f"{path}: not what a {kind} has there")
+    if found.get("schema", 0) > schema:
+        raise UsageError(f"{path}: schema {found['schema']}, but this caviar reads {schema}")
+    return found
+
+
+def unreadable(path: Path, error: Exception) -> str:
+    """One line for a file that cannot be read, naming it once."""
+    text = " ".join(str(error).split())
+    return text if str(path) in text else f"{path}: not readable ({text})"
+
+
+def write_atomic(path: Path, content: str | bytes, durable: bool = True) -> None:
     """Write ``content`` beside ``path``, fsync it, and move it in, so no reader sees half a file.
+
+    Args:
+        durable: whether it is to outlast a power cut; what is soon written anew need not.
 
     Raises:
         OSError: the disk is full or the folder is gone; ``path`` is then as it was.
@@ -16,7 +57,8 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         with partial.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -202,6 +202,12 @@ def _trial(sweep: Path, which: str) -> Path:
     raise UsageError(f"run={sweep.name}/{which}: the sweep has {len(folders)} trials{last}")
 
 
+def from_here(path: Path) -> str:
+    """A path as a command that is run in this folder takes it: relative where it lies below."""
+    here, whole = Path.cwd(), path.resolve()
+    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
+
+
 def _by_age(parent: Path, wanted: Any, file: str) -> list[Path]:
     try:
         with os.scandir(parent) as entries:

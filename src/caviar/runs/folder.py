@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import UsageError, usage_error
-from caviar.runs.files import write_atomic
+from caviar.errors import usage_error
+from caviar.runs.files import read_described, write_atomic
+from caviar.runs.text import json_text
 
 CONFIG = "config.yaml"
 OVERRIDES = "overrides.yaml"
@@ -17,6 +17,9 @@ METRICS = "metrics.csv"
 RESULT = "result.json"
 LOG = "log.txt"
 CHECKPOINTS = "checkpoints"
+
+REPORT = "report.html"
+"""The report's name in a sweep's folder."""
 
 SCHEMA = 1
 """Version of ``result.json``; it grows by one whenever a field changes its meaning."""
@@ -55,7 +58,9 @@ class Result:
 
     def write(self, folder: Path) -> None:
         """Write ``result.json`` whole. A NaN or infinite number stands as a string, for strict JSON."""
-        write_atomic(folder / RESULT, json.dumps(_strict(asdict(self)), indent=1) + "\n")
+        # Of a run that a power cut ends, nobody needs to know that it had begun.
+        durable = self.state != "RUNNING"
+        write_atomic(folder / RESULT, json_text(vars(self)) + "\n", durable)
 
     @classmethod
     def read(cls, folder: Path) -> Result:
@@ -64,15 +69,7 @@ class Result:
         Raises:
             UsageError: there is none, it is not JSON, or a newer caviar wrote it.
         """
-        path = folder / RESULT
-        try:
-            data = json.loads(path.read_text())
-        except FileNotFoundError:
-            raise UsageError(f"{folder}: not a run folder (it has no {RESULT})") from None
-        except ValueError as error:
-            raise UsageError(f"{path}: not readable as JSON ({error})") from None
-        if data.get("schema", 0) > SCHEMA:
-            raise UsageError(f"{path}: schema {data['schema']}, but this caviar reads {SCHEMA}")
+        data = read_described(folder / RESULT, SCHEMA, "run folder")
         known = cls.__dataclass_fields__
         return cls(**{key: _loose(value) for key, value in data.items() if key in known})
 
@@ -107,18 +104,6 @@ def check_name(name: str) -> None:
     """Raise UsageError unless ``name`` can be a folder's name on every system and in any shell."""
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name) or set(name) == {"."}:
         raise usage_error("name", name, "a name is made of A-Z a-z 0-9 . _ - alone")
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return repr(value)
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    return str(value)
 
 
 def _loose(value: Any) -> Any:

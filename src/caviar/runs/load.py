@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +13,11 @@ import yaml
 
 from caviar.errors import UsageError
 from caviar.runs import folder as names
+from caviar.runs.edits import CHANGES, changes_of, in_force, read_edits
+from caviar.runs.files import unreadable
 from caviar.runs.find import find_run, find_sweep, inside, read_sweep_file, trial_folders
 from caviar.runs.folder import Result
+from caviar.runs.metrics import read_metrics
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -27,7 +28,9 @@ log = logging.getLogger(__name__)
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-FACTS = ["state", "value", "best_epoch", "seconds", "started", "seed", "checkpoint", "error"]
+FACTS = [
+    *("state", "value", "best_epoch", "seconds", "started", "seed", "edits", "checkpoint", "error"),
+]
 """Columns of `Sweep.trials` before the hyperparameters; ``value`` is several for several objectives."""
 
 
@@ -78,6 +81,15 @@ class Run:
     def metrics(self) -> DataFrame:
         """Columns epoch, step, then one a metric; no rows where nothing was logged."""
         table, problems = read_metrics([(None, self.folder)])
+        _say(problems)
+        return table.drop(columns="trial")
+
+    @cached_property
+    def edits(self) -> DataFrame:
+        """What was changed while it trained, and no rollback has undone: a row a change, with columns
+        edit, kind, epoch, batch, step, key, old, new, who, when, why; no rows where its config alone
+        made it."""
+        table, problems = _edits_table([(None, self.folder)])
         _say(problems)
         return table.drop(columns="trial")
 
@@ -160,8 +172,11 @@ class Sweep:
 
     @cached_property
     def trials(self) -> DataFrame:
-        """A row a trial, by number: state, value, best_epoch, seconds, started, seed, checkpoint, error,
-        then a column a hyperparameter, as the run saw it; missing where it did not exist.
+        """A row a trial, by number: state, value, best_epoch, seconds, started, seed, edits, checkpoint,
+        error, then a column a hyperparameter, as the run saw it; missing where it did not exist.
+
+        ``edits`` counts what was changed while the trial trained (see `edits`): above 0 its
+        hyperparameters alone did not make it.
 
         With several objectives ``value`` is ``value_0``, ``value_1``, …; ``seconds`` are the task's
         alone; ``started`` is in UTC. A hyperparameter called like another column is ``params.NAME``.
@@ -169,13 +184,13 @@ class Sweep:
         import pandas as pd
 
         columns = self._columns
-        rows = [self._row(result) for _, (_, result) in sorted(self._results.items())]
+        rows = [self._row(number) for number in self.numbers]
         index = pd.Index(self.numbers, name="trial", dtype="int64")
         table = pd.DataFrame(rows, index=index, columns=columns)
         values = [name for name in columns if name == "value" or name in self._values]
         for name in [*values, "seconds"]:
             table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
-        for name in ("best_epoch", "seed"):
+        for name in ("best_epoch", "seed", "edits"):
             numbers = pd.to_numeric(table[name], errors="coerce")
             table[name] = numbers.where(numbers % 1 == 0).astype("Int64")
         table["started"] = pd.to_datetime(
@@ -191,6 +206,20 @@ class Sweep:
         self._skip(problems)
         return table
 
+    @cached_property
+    def edits(self) -> DataFrame:
+        """What was changed while trials trained, and no rollback has undone: a row a change, with columns
+        trial, edit, kind, epoch, batch, step, key, old, new, who, when, why."""
+        folders = [(number, folder) for number, (folder, _) in sorted(self._results.items())]
+        table, problems = _edits_table(folders)
+        self._skip(problems)
+        return table
+
+    @cached_property
+    def _edited(self) -> dict[int, int]:
+        """How many edits are in force, by trial."""
+        return self.edits.groupby("trial")["edit"].nunique().to_dict()
+
     def column(self, name: str) -> str:
         """The column of `trials` that holds the hyperparameter ``name``."""
         plain = name.lstrip("+")
@@ -204,7 +233,7 @@ class Sweep:
             try:
                 result = Result.read(folder)
             except (UsageError, TypeError, AttributeError, OSError) as error:
-                problems.append(_one_line(folder, error))
+                problems.append(unreadable(folder, error))
                 continue
             number = result.number
             if not isinstance(number, int):
@@ -233,9 +262,12 @@ class Sweep:
         seen = (self.column(p) for _, r in self._results.values() for p in _mapping(r.params))
         return list(dict.fromkeys([*self._fixed, *searched, *seen]))
 
-    def _row(self, result: Result) -> dict[str, Any]:
+    def _row(self, number: int) -> dict[str, Any]:
+        _, result = self._results[number]
         values = result.value if isinstance(result.value, list) else [result.value]
-        row: dict[str, Any] = {name: getattr(result, name) for name in FACTS if name != "value"}
+        read = [name for name in FACTS if name not in ("value", "edits")]
+        row: dict[str, Any] = {name: getattr(result, name) for name in read}
+        row["edits"] = self._edited.get(number, 0)
         row |= dict(zip(self._values, values, strict=False))
         row |= {self.column(name): value for name, value in _mapping(result.params).items()}
         return row
@@ -245,49 +277,16 @@ class Sweep:
         _say(problems)
 
 
-def read_metrics(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame, list[str]]:
-    """All rows of many ``metrics.csv`` files, and what could not be used.
-
-    Read by hand: pandas takes 1 ms a file, and believes a number that is only half written yet.
-    """
+def _edits_table(folders: Sequence[tuple[int | None, Path]]) -> tuple[DataFrame, list[str]]:
     import pandas as pd
 
-    columns: dict[str, list[float]] = {"epoch": [], "step": []}
-    trials: list[int | None] = []
-    problems: list[str] = []
+    rows, problems = [], []
     for number, folder in folders:
-        path = folder / names.METRICS
         try:
-            # What follows the last newline is being written.
-            text = path.read_text().rpartition("\n")[0]
-            header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
-            table = [[_number(cell) for cell in row] for row in rows if row]
-        except FileNotFoundError:
-            continue
-        except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
-            problems.append(_one_line(path, error))
-            continue
-        if any(len(row) != len(header) for row in table) or len(set(header)) < len(header):
-            problems.append(f"{path}: its rows do not fit its header")
-            continue
-        before = len(trials)
-        trials += [number] * len(table)
-        for position, name in enumerate(header):
-            name = "trial." if name == "trial" else name
-            column = columns.setdefault(name, [])
-            column += [float("nan")] * (before - len(column))
-            column += [row[position] for row in table]
-    for column in columns.values():
-        column += [float("nan")] * (len(trials) - len(column))
-    found = pd.DataFrame({"trial": trials, **columns})
-    for name in ("trial", "epoch", "step"):
-        whole = found[name].notna().all() and (found[name] % 1 == 0).all()
-        found[name] = found[name].astype("int64" if whole else "float64")
-    return found, problems
-
-
-def _number(cell: str) -> float:
-    return float(cell) if cell else float("nan")
+            rows += [{"trial": number, **row} for row in changes_of(in_force(read_edits(folder)))]
+        except UsageError as error:
+            problems.append(str(error))
+    return pd.DataFrame(rows, columns=["trial", *CHANGES]), problems
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -300,13 +299,8 @@ def _read_yaml(path: Path) -> Any:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        _say([_one_line(path, error)])
+        _say([unreadable(path, error)])
         return None
-
-
-def _one_line(path: Path, error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if text.startswith(str(path)) else f"{path}: not readable ({text})"
 
 
 def _say(problems: list[str]) -> None:

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from caviar.errors import usage_error
 from caviar.runs.compare import scored, sign
 from caviar.runs.find import read_sweep_file
-from caviar.runs.index import Row, Rows, add_configs, config_mentions
+from caviar.runs.index import add_configs, config_mentions
+from caviar.runs.rows import Row, Rows
 from caviar.runs.where import UnknownColumnError, parse, resolve
 
 Found = TypeVar("Found")

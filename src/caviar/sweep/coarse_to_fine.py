@@ -14,15 +14,19 @@ from caviar.errors import UsageError, usage_error
 from caviar.space.hyperparameters import Hyperparameter
 from caviar.space.space import Space
 from caviar.sweep.samplers import IndependentSampler
+from caviar.sweep.study import INTERRUPTED, NEVER_RAN, RETRY_OF
 from caviar.sweep.zoom import Tried, Zoom, zoom
+from caviar.sweep.zoom_lines import NARROWEST
 
 
 class CoarseToFineSampler(IndependentSampler):
     """Shares the budget out to stages; each draws from the space that the trials so far zoom in to.
 
-    A stage begins with the trials that have ended by then: it waits for no lane. It never leaves the
-    sweep's own space (the command ``caviar zoom`` may). Where the trials are too few or say too
-    little to zoom, the stage draws from the space of the one before.
+    A stage begins with the trials that have ended by then: it waits for no lane. A trial that repeats
+    an interrupted one counts once. No stage leaves the space that the sweep declared: all its trials
+    are draws from one space, as its record and its report say. What may lie beyond an end is for the
+    next sweep: ``caviar zoom`` moves and widens. Where the trials are too few or say too little to
+    zoom, the stage draws from the space of the one before.
 
     Args:
         n_trials: the budget.
@@ -40,6 +44,7 @@ class CoarseToFineSampler(IndependentSampler):
         self.seed = seed
         self._stage = 0
         self._zoom: Zoom | None = None
+        self._place = (-1, 0)
 
     def bind(self, space: Space) -> None:
         """Take in the space before the first trial."""
@@ -53,36 +58,52 @@ class CoarseToFineSampler(IndependentSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        stage = min(trial.number * self.stages // self.n_trials, self.stages - 1)
+        place = self._place_of(study, trial)
+        stage = min(place * self.stages // self.n_trials, self.stages - 1)
         if stage > self._stage:
             self._stage = stage
-            self._look_closer(study)
+            print(f"coarse to fine: stage {stage + 1} of {self.stages}: {self._look_closer(study)}")
         fixed = {line.name: line.value for line in self._lines() if line.now is None}
         h = self._now[param_name]
         if h.name in fixed:
             return h.to_study(fixed[h.name])
-        bits = np.random.default_rng([self.seed, trial.number, zlib.crc32(param_name.encode())])
+        bits = np.random.default_rng([self.seed, place, zlib.crc32(param_name.encode())])
         return h.from_unit(bits.random())
 
     def _lines(self) -> list[Any]:
         return self._zoom.lines if self._zoom else []
 
-    def _look_closer(self, study: Study) -> None:
+    def _place_of(self, study: Study, trial: FrozenTrial) -> int:
+        """How many trials were asked for before this one, those that were repeated counted once."""
+        if self._place[0] != trial.number:
+            earlier = study.get_trials(deepcopy=False)[: trial.number]
+            again = {RETRY_OF, NEVER_RAN}
+            self._place = (trial.number, sum(again.isdisjoint(t.user_attrs) for t in earlier))
+        return self._place[1]
+
+    def _look_closer(self, study: Study) -> str:
+        """Zoom in, and say how far."""
         if len(study.directions) > 1:
             raise UsageError("sampler: coarse to fine needs one objective")
+        # Each stage may narrow as far as a sweep of its own.
+        narrowest = NARROWEST**self._stage
+        ended = tried(study, self._space)
         try:
-            self._zoom = zoom(self._space, tried(study, self._space), False, self.seed)
-        except UsageError:
-            return
+            self._zoom = zoom(self._space, ended, False, self.seed, narrowest)
+        except UsageError as error:
+            return f"as before; {error}"
         for line in self._zoom.lines:
             if line.now is not None:
                 self._now[line.now.study_name] = line.now
+        fixed = sum(line.now is None for line in self._zoom.lines)
+        return f"{self._zoom.told} of the sweep's own space, {fixed} fixed"
 
 
 def tried(study: Study, space: Space) -> list[Tried]:
     """The trials of a study that have ended, with the values that the runs saw.
 
-    One that was pruned counts as its last value, and as no better than the median of the complete.
+    One that was pruned counts as its last value, and as no better than the median of the complete;
+    one that was interrupted says nothing.
     """
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
     ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -103,6 +124,6 @@ def tried(study: Study, space: Space) -> list[Tried]:
             loss = max(median if loss is None else loss, median)
         elif trial.state == TrialState.FAIL:
             loss = None
-        if len(values):
+        if values and not {INTERRUPTED, NEVER_RAN} & trial.user_attrs.keys():
             found.append(Tried(values, loss))
     return found

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 from caviar.errors import UsageError, usage_error
 from caviar.runs.folder import Result
 from caviar.space.grammar import as_override
+from caviar.sweep.command import recorded_command, split
 from caviar.sweep.finished import FinishedSweep
 from caviar.sweep.intervals import Estimate, t_interval
 
@@ -118,27 +117,9 @@ def program_of(sweep: FinishedSweep) -> list[str]:
     """The command that starts the sweep's program, without its arguments.
 
     Raises:
-        UsageError: the folder it was started in is gone.
+        UsageError: it is not the project's at hand, see `caviar.sweep.command`.
     """
-    if not Path(sweep.recorded["folder"]).is_dir():
-        raise UsageError(
-            f"{sweep.folder}: the folder it was started in is gone: {sweep.recorded['folder']}"
-        )
-    python, *rest = _split(sweep.recorded["command"])[0]
-    return [python if shutil.which(python) else sys.executable, *rest]
-
-
-def _split(command: Sequence[str]) -> tuple[list[str], list[str]]:
-    """A command's program, with what Python is told, and the program's own arguments."""
-    program, words = [command[0]], list(command[1:])
-    while words:
-        word = words.pop(0)
-        program.append(word)
-        if word in {"-m", "-c", "-W", "-X"}:
-            program.append(words.pop(0))
-        if word in {"-m", "-c"} or not word.startswith("-"):  # Hydra's -m comes after it
-            break
-    return program, words
+    return recorded_command(sweep.folder, sweep.recorded).program
 
 
 def kept_arguments(sweep: FinishedSweep, but: Sequence[str] = ()) -> list[str]:
@@ -154,7 +135,7 @@ def kept_arguments(sweep: FinishedSweep, but: Sequence[str] = ()) -> list[str]:
         key = re.split(r"[=@]", str(override).lstrip("+~"), maxsplit=1)[0]
         if key not in dropped and not key.startswith("hydra"):
             found.append(str(override))
-    _, words = _split(sweep.recorded["command"])
+    _, words = split(sweep.recorded["command"])
     taken = ("--config", "hydra/sweeper=", "hydra/sweeper/executor=", "hydra.sweeper.executor.")
     return [*found, *(word for word in words if word.startswith(taken))]
 

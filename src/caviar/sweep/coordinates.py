@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from caviar.space.hyperparameters import Choice, Hyperparameter, Interval, Range
 from caviar.space.space import Space
@@ -61,7 +62,26 @@ class Coordinates:
 
     def snap(self, points: Array) -> Array:
         """Each of ``points`` moved to the nearest place that a trial can have."""
-        return np.array([self.point(self.values(point)) for point in points])
+        found = np.full_like(points, ABSENT)
+        taken: dict[str, tuple[NDArray[np.bool_], list[Any]]] = {}
+        for h in self.space.hyperparameters:
+            exists = np.ones(len(points), dtype=bool)
+            for parent, allowed in self.space.conditions.get(h.name, {}).items():
+                there, values = taken[parent]
+                exists &= there & np.array([value in allowed for value in values])
+            part = points[:, self.columns[h.name]]
+            if isinstance(h, Choice):
+                options = part.argmax(axis=1)
+                taken[h.name] = exists, [h.options[option] for option in options]
+                near = np.eye(len(h.options))[options] * np.sqrt(0.5)
+            elif isinstance(h, Interval) and not h.integer:
+                near = part.clip(0, 1)
+            else:
+                values = [value_at(h, place) for place in part[:, 0]]
+                taken[h.name] = exists, values
+                near = np.array([[position(h, value)] for value in values])
+            found[:, self.columns[h.name]] = np.where(exists[:, None], near, ABSENT)
+        return found
 
     def draw(self, count: int, rng: np.random.Generator) -> Array:
         """Points of ``count`` independent draws from the space."""

@@ -24,9 +24,10 @@ class TrialFolders:
         return self._root / f"{number:04}"
 
     def checkpoints(self, number: int) -> Path | None:
-        """A trial's folder of checkpoints, if it left any."""
-        folder = self.path(number) / CHECKPOINTS
-        return folder if folder.is_dir() and any(folder.iterdir()) else None
+        """A trial's folder of checkpoints, if it or one of its folds left any."""
+        run = self.path(number)
+        left = any(run.glob(f"{CHECKPOINTS}/*")) or any(run.glob(f"*/{CHECKPOINTS}/*"))
+        return run / CHECKPOINTS if left else None
 
     def ended(self, number: int) -> Finished | Pruned | Failed | None:
         """How a trial ended, by what its worker wrote; None where it was cut short.

@@ -28,6 +28,7 @@ class Journal(JournalFileBackend):
         self._path = path.resolve()
         self._path.touch()
         self._batched: list[dict[str, Any]] | None = None
+        self._file_read = False  # whole, since this batch took the lock
         self._lines_read = 0
         self._file_lock = JournalFileOpenLock(str(self._path))
         super().__init__(str(self._path), self._file_lock)
@@ -50,13 +51,15 @@ class Journal(JournalFileBackend):
         Only the lines that nobody has read yet are read, however long the file is.
         """
         number = min(log_number_from, self._lines_read)
-        for log in super().read_logs(number):
-            number += 1
-            self._lines_read = max(number, self._lines_read)
-            if number > log_number_from:
-                yield log
+        # The lock is held since the batch's first entry: no stranger's line can come in between.
+        if not (self._file_read and number == self._lines_read):
+            for log in super().read_logs(number):
+                number += 1
+                self._lines_read = max(number, self._lines_read)
+                if number > log_number_from:
+                    yield log
+            self._file_read = bool(self._batched)
         if self._batched:
-            # The lock is held since the batch's first entry: no stranger's line can come in between.
             yield from self._batched[max(log_number_from - number, 0) :]
 
     @property
@@ -76,7 +79,7 @@ class Journal(JournalFileBackend):
             yield
             self._write(self._batched)
         finally:
-            locked, self._batched = bool(self._batched), None
+            locked, self._batched, self._file_read = bool(self._batched), None, False
             if locked:
                 self._file_lock.release()
 

@@ -70,12 +70,18 @@ class Limits:
 
 @dataclass
 class _Running:
-    """A trial under way: when it was submitted, when it last gave a sign of life."""
+    """A trial under way.
+
+    Attributes:
+        began: when it was submitted, or, once it is ``started``, when it did.
+        heard: when it last gave a sign of life.
+    """
 
     asked: Asked
     attempt: int
     began: float
     heard: float
+    started: bool = False
 
 
 @dataclass
@@ -110,6 +116,7 @@ class Loop:
     _requests: list[str] = field(default_factory=list)
     _errors: list[str] = field(default_factory=list)
     _completed: int = 0
+    _heard: float = field(default_factory=monotonic)
 
     def run(self) -> Outcome:
         """Ask, submit and tell until all trials have ended or somebody stops it."""
@@ -117,7 +124,7 @@ class Loop:
         with self._signals():
             try:
                 events: list[Event] = []
-                while self._more() or self._running or self._again:
+                while True:
                     # What is told and what is asked next are one write, on disk before any of it runs.
                     with self.study.one_write():
                         for event in events:
@@ -127,7 +134,8 @@ class Loop:
                     self._watch_clock()
                     self._obey()
                     self.view.tick()
-                    if self._stopping:
+                    done = not (self._more() or self._running or self._again)
+                    if done or self._stopping:
                         break
                     events = self.executor.events(timeout=0.2)
             except OSError as error:
@@ -160,10 +168,11 @@ class Loop:
 
     def _handle(self, event: Event) -> None:
         running = self._running.get(getattr(event, "number", -1))
+        self._heard = monotonic()
         if running is not None:
-            running.heard = monotonic()
+            running.heard = self._heard
         if isinstance(event, Started) and running:
-            running.began = running.heard
+            running.began, running.started = running.heard, True
         elif isinstance(event, Reported) and running:
             if self._judge(event):
                 self.executor.prune(event.number)
@@ -222,9 +231,13 @@ class Loop:
         """Stop trials that take too long or have fallen silent."""
         now, limits = monotonic(), self.limits
         for number, running in self._running.items():
-            if limits.trial_timeout and now - running.began > limits.trial_timeout:
+            began, heard = running.began, running.heard
+            if not running.started:
+                # It waits for a lane: its clock stands still while others give signs of life.
+                began = heard = max(began, self._heard)
+            if limits.trial_timeout and now - began > limits.trial_timeout:
                 self.executor.stop(number, f"Timeout: it took over {limits.trial_timeout:g} s")
-            elif limits.heartbeat_timeout and now - running.heard > limits.heartbeat_timeout:
+            elif limits.heartbeat_timeout and now - heard > limits.heartbeat_timeout:
                 self.executor.stop(number, f"Timeout: silent for {limits.heartbeat_timeout:g} s")
 
     def _stop(self, why: str) -> None:

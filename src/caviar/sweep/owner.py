@@ -40,6 +40,7 @@ class Owner:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._request = folder / REQUEST  # made once: it is looked at very often
         lock = _lock(folder)
         other = owner_of(folder)
         elsewhere = other is not None and other["host"] != socket.gethostname()
@@ -47,7 +48,7 @@ class Owner:
             raise UsageError(f"{folder}: {self.describe()} is running this sweep")
         self._lock = lock
         self._token = secrets.token_hex(8)
-        (folder / REQUEST).unlink(missing_ok=True)
+        self._request.unlink(missing_ok=True)
         mine = {"pid": os.getpid(), "host": socket.gethostname(), "token": self._token}
         write_atomic(folder / OWNER, json.dumps(mine) + "\n")
         self._beat = monotonic()
@@ -65,11 +66,10 @@ class Owner:
 
     def requests(self) -> list[str]:
         """What other processes have asked for since the last call."""
-        file = self._folder / REQUEST
-        if not file.exists():
+        if not self._request.exists():
             return []
-        text = file.read_text().strip()
-        file.unlink()
+        text = self._request.read_text().strip()
+        self._request.unlink()
         return [text] if text in REQUESTS else []
 
     def describe(self) -> str:

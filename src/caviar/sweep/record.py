@@ -7,12 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from caviar.errors import UsageError
 from caviar.runs.code import git_commit, versions
 from caviar.runs.config import to_yaml
-from caviar.runs.files import write_atomic
+from caviar.runs.files import read_described, write_atomic
 from caviar.space.space import Space
 from caviar.sweep.settings import Settings
 
@@ -31,17 +28,7 @@ def read(folder: Path) -> dict[str, Any]:
     Raises:
         UsageError: there is none, it is no YAML, or a newer caviar wrote it.
     """
-    path = folder / SWEEP
-    try:
-        found = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise UsageError(f"{folder}: not a sweep's folder (it has no {SWEEP})") from None
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise UsageError(f"{path}: not readable as YAML ({problem})") from None
-    if not isinstance(found, dict) or found.get("schema", 0) > SCHEMA:
-        raise UsageError(f"{path}: not a schema that this caviar reads (it reads {SCHEMA})")
-    return found
+    return read_described(folder / SWEEP, SCHEMA, "sweep's folder")
 
 
 def describe(

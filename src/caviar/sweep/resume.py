@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,6 +13,7 @@ from typing import Any
 from caviar.errors import UsageError
 from caviar.space.space import Space
 from caviar.sweep import record
+from caviar.sweep.command import Command, recorded_command, split
 from caviar.sweep.owner import is_running, owner_of
 from caviar.sweep.settings import Settings
 
@@ -20,15 +21,17 @@ _FOLDER = "CAVIAR_RESUME"
 _TRIALS = "CAVIAR_RESUME_TRIALS"
 
 
-def resume(folder: Path, n_trials: int | None = None) -> None:
+def resume(folder: Path, n_trials: int | None = None, trust: bool = False) -> None:
     """Replace this process by the sweep's own command, which then goes on in ``folder``.
 
     Args:
         folder: the sweep's.
         n_trials: how many trials there shall be in total; None for as many as were planned.
+        trust: run what the folder says, whatever that is.
 
     Raises:
-        UsageError: it is no sweep, somebody is running it, or its program is not there any more.
+        UsageError: it is no sweep, somebody is running it, or what it would run is not the task of
+            the project at hand.
     """
     recorded = record.read(folder)
     if is_running(folder):
@@ -36,15 +39,24 @@ def resume(folder: Path, n_trials: int | None = None) -> None:
         raise UsageError(
             f"{folder}: process {owner.get('pid')} on {owner.get('host')} is running this sweep"
         )
-    python, *arguments = recorded["command"]
-    python = python if shutil.which(python) else sys.executable
-    if not Path(recorded["folder"]).is_dir():
-        raise UsageError(f"{folder}: the folder it was started in is gone: {recorded['folder']}")
+    if trust:
+        program, words = split(recorded["command"])
+        command = Command([sys.executable, *program[1:]], words, Path(recorded["folder"]))
+        if not command.folder.is_dir():
+            raise UsageError(f"{folder}: the folder it was started in is gone: {command.folder}")
+    else:
+        try:
+            command = recorded_command(folder, recorded)
+        except UsageError as error:
+            again = f"caviar resume {shlex.quote(str(folder))} --trust"
+            raise UsageError(f"{error} (where you trust it: {again})") from None
+    line = shlex.join(["python", *command.program[1:], *command.words])
+    print(f"in {command.folder}: {line}", flush=True)
     os.environ[_FOLDER] = str(folder.resolve())
     if n_trials is not None:
         os.environ[_TRIALS] = str(n_trials)
-    os.chdir(recorded["folder"])
-    os.execv(python, [python, *arguments])
+    os.chdir(command.folder)
+    os.execv(command.program[0], [*command.program, *command.words])
 
 
 def folder_to_resume() -> Path | None:

@@ -94,6 +94,9 @@ class Settings:
             whole = isinstance(value, int) and not isinstance(value, bool)
             if value is not None and not (whole and value >= least):
                 raise usage_error(f"fused.{key}", value, f"must be a whole number, {least} or more")
+        seconds = self.fused.get("checkpoint_every")
+        if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
+            raise usage_error("fused.checkpoint_every", seconds, "must be above 0, or null")
         if self.engine == "fused" and self.build is None:
             raise usage_error("engine", "fused", "needs hydra.sweeper.build, see caviar.Recipe")
         inline = str(self.executor.get("_target_")).endswith(".InlineExecutor")

@@ -13,11 +13,13 @@ from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage
+from optuna.study._tell import _tell_with_warning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from caviar.errors import UsageError, usage_error
 from caviar.space.space import Space
 from caviar.sweep.journal import Journal
+from caviar.sweep.pickles import check_pickles
 from caviar.sweep.record import without_password
 from caviar.sweep.samplers import PlacedSampler
 from caviar.trials import Failed, Finished, Pruned
@@ -127,6 +129,7 @@ class SweepStudy:
         self._reported: dict[int, list[tuple[int, float]]] = {}
         self._ids: dict[int, int] = {}
         if resume is not None:
+            check_pickles(self.trials())
             with self.one_write():
                 self._take_up(resume)
 
@@ -174,7 +177,8 @@ class SweepStudy:
         with self.one_write():
             for step, value in self._reported.pop(number, []):
                 self._write_value(number, value, step)
-            self.study.tell(number, values, state)
+            # Not study.tell(): it returns a deep copy of the trial, which takes as long as the rest.
+            _tell_with_warning(self.study, number, values, state)
         self._ids.pop(number, None)
 
     def tell_interrupted(self, number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import secrets
 import shutil
@@ -100,7 +101,7 @@ def _run(
     recorded: Mapping[str, Any] | None,
     arguments: list[str],
 ) -> int:
-    from caviar.reports.at_end import report_at_end
+    from caviar.reports.at_end import Reporting
     from caviar.reports.table import exit_status, print_summary
     from caviar.reports.view import make_view
     from caviar.sweep.jobs import JobMaker
@@ -134,13 +135,17 @@ def _run(
         owner,
         folders,
     )
+    gc.freeze()  # all is loaded: no collection, and no exit, need look through it
     try:
         outcome = loop.run()
     finally:
         view.close()
+    # Reading all run folders takes a second or more: worth it where trainings took longer.
+    told = (settings.report or settings.metric) and not outcome.interrupted
+    reporting = Reporting(folder, settings.report) if told else None
     print_summary(folder, study.current(), space, settings, outcome)
-    if settings.report and not outcome.interrupted:
-        report_at_end(folder)
+    if reporting:
+        reporting.tell()
     return exit_status(study.current(), outcome)
 
 
@@ -237,6 +242,8 @@ def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
     """
     target = settings.executor.get("_target_")
     if target == f"{InlineExecutor.__module__}.{InlineExecutor.__qualname__}":
+        if settings.engine == "auto" and settings.build:
+            print("executor=inline runs one trial after the other: engine=auto is engine=solo")
         return InlineExecutor(inspect.unwrap(task))
     engine = {
         "name": settings.engine,

@@ -9,7 +9,8 @@ from typing import Any
 from caviar.errors import UsageError
 from caviar.runs.config import to_yaml
 from caviar.sweep.finished import FinishedSweep
-from caviar.sweep.zoom import Line, Zoom
+from caviar.sweep.zoom import Zoom
+from caviar.sweep.zoom_lines import Line
 
 LINEAGE = "# lineage: "
 
@@ -28,7 +29,7 @@ def config_of(found: Zoom, sweep: FinishedSweep, spaces: Path) -> str:
         f"{datetime.now(UTC).date().isoformat()}: {len(sweep.ranked)} complete trials, "
         f"best {recorded.get('metric') or 'value'}={best.value:.4g} (trial {best.number}).",
         f"# {found.fit:.0%} of the score's variance is foretold for a trial left out; "
-        f"the new space has {_share(found.volume)} of the old one's volume.",
+        f"the new space has {found.told} of the old one's volume.",
         LINEAGE + " -> ".join([*_ancestors(recorded, spaces), sweep.folder.name]),
         "params:",
     ]
@@ -57,10 +58,6 @@ def write_space(text: str, path: Path, force: bool = False) -> None:
 
 def _entry(line: Line) -> str:
     return to_yaml({line.name: line.text}).strip()
-
-
-def _share(volume: float) -> str:
-    return f"1/{1 / volume:.0f}" if 0 < volume < 0.5 else f"{volume:.2g}"
 
 
 def _ancestors(recorded: dict[str, Any], spaces: Path) -> list[str]:

@@ -150,7 +150,7 @@ def _solo_step(training: Training, device: str) -> float:
 
 
 def _bytes_a_lane(training: Training) -> int:
-    numbers = sum(parameter.numel() for parameter in training.network.parameters())
+    numbers = sum(training.weights[name].numel() for name in training.plan.parameters)
     widths = sum(shape[0] for shape in training.plan.padded.values() if len(shape) > 1)
     copies = 5 + 2 * len(training.optimizer.slots)  # weights, best, gradients, a snapshot of all
     size = 8 if training.course.dtype == torch.float64 else 4

@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from caviar.configs import update
 from caviar.experiment import NotFusibleError
-from caviar.runs.config import resolved, to_yaml
+from caviar.runs.config import resolved
+from caviar.runs.text import yaml_text
 from caviar.security import allow
 from caviar.trials import Base, Job
 
@@ -108,10 +109,10 @@ class PlainConfigs:
         for key, value in written.items():
             if value is base.written.get(key):
                 if key not in base.texts:
-                    base.texts[key] = to_yaml({key: value})
+                    base.texts[key] = yaml_text({key: value})
                 parts.append(base.texts[key])
             else:
-                parts.append(to_yaml({key: value}))
+                parts.append(yaml_text({key: value}))
         return "".join(parts)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import logging
+import pickle
 import time
-import traceback
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -19,24 +18,24 @@ from caviar.engines.base import Inbox, Send
 from caviar.engines.fused.calibration import choose
 from caviar.engines.fused.compiling import can_compile
 from caviar.engines.fused.configs import PlainConfigs
-from caviar.engines.fused.files import (
-    BEST,
-    LANE,
-    BestFew,
-    RunFolder,
-    Writer,
-    lightning_checkpoint,
-    log_line,
-)
+from caviar.engines.fused.endings import Endings, Over
+from caviar.engines.fused.files import LANE, RunFolder
+from caviar.engines.fused.folds import Folded
+from caviar.engines.fused.groups import Group, Run
+from caviar.engines.fused.occupancy import Occupancy
 from caviar.engines.fused.stack import Ended, Stack
 from caviar.engines.fused.training import Training
+from caviar.engines.fused.writer import Writer
 from caviar.engines.solo import Solo, Task
-from caviar.experiment import NotFusibleError, Recipe
+from caviar.experiment import Folds, NotFusibleError, Recipe
 from caviar.runs.active import TrialInterrupted
 from caviar.runs.folder import Result
-from caviar.trials import Failed, Finished, Job, Pruned, Ready, Reported, Started
+from caviar.trials import Job, Ready, Reported, Started
 
 log = logging.getLogger(__name__)
+
+_SHOWN_AFTER = 1.0
+"""Seconds after which a trial has a folder to look at; many are over before that."""
 
 _SHOWN_EVERY = 1.0
 """Seconds between two writings of a running trial's metrics.csv."""
@@ -50,39 +49,8 @@ _COMPILED_AFTER = 120.0
 _LEFT_WAITING = 60.0
 """Seconds after which a group that others have outnumbered gets its tick."""
 
-
-@dataclass
-class _Run:
-    """A job under way on a lane, or waiting for one.
-
-    Attributes:
-        saved: where it goes on from, if it has been on a lane before.
-    """
-
-    job: Job
-    training: Training
-    folder: RunFolder
-    began: float
-    saved: dict[str, Any] | None = None
-    shown: float = 0.0
-
-
-@dataclass
-class _Group:
-    """Trials that may share a stack of at most ``most`` lanes; 0: they go by solo."""
-
-    stack: Stack | None = None
-    waiting: list[_Run] = field(default_factory=list)
-    runs: dict[int, _Run] = field(default_factory=dict)
-    most: int = MOST
-    native: bool = False
-    seconds: float = 0.0
-    ticked: float = field(default_factory=time.monotonic)
-    small_for: int = 0
-
-    @property
-    def count(self) -> int:
-        return len(self.runs) + len(self.waiting)
+_AHEAD = 0.5, 3.0
+"""Trials that are to wait for a lane, as a share of the lanes: at first, and at most."""
 
 
 class Fused:
@@ -93,7 +61,7 @@ class Fused:
 
     Args:
         task: the function that a solo trial calls.
-        recipe: config, plain and resolved -> `Recipe`.
+        recipe: config, plain and resolved -> `Recipe`, or `Folds` of several.
         lanes: trials in a stack at most, halved when memory runs out; None: as many as pay.
         auto: find out for each kind of trial whether lanes pay at all, and run it by solo if not.
         keep: how many trials, the best of this worker, keep their checkpoint; None for all.
@@ -101,20 +69,24 @@ class Fused:
             the time. Where that does not know the network, and on a GPU, compile the steps of full
             stacks by torch: at once, or (None) once a stack has taken longer than the 10 to 60
             seconds that it takes. False: neither. Either changes results by rounding.
+        checkpoint_every: seconds after which a trial's lane is written down (``lane.ckpt``), again
+            and again, for it to go on from if this process is lost; None for never.
         share: jobs that it takes at once at most: more would leave other workers without.
 
     Attributes:
         lanes: how many jobs it takes: those on lanes, and some that wait for a lane to become free.
+        occupancy: how busy the lanes have been.
     """
 
     def __init__(
         self,
         task: Task,
-        recipe: Callable[[Mapping[str, Any]], Recipe],
+        recipe: Callable[[Mapping[str, Any]], Recipe | Folds],
         lanes: int | None = None,
         keep: int | None = 16,
         compile: bool | None = None,
         auto: bool = False,
+        checkpoint_every: float | None = 60.0,
         share: int | None = None,
     ) -> None:
         self._share = share
@@ -123,21 +95,23 @@ class Fused:
         self._most = lanes or MOST
         self._auto = auto
         self._keep = keep
+        self._checkpoint_every = checkpoint_every
         self._recipe = recipe
         self._solo = Solo(task)
         self._configs = PlainConfigs()
-        self._groups: dict[Hashable, _Group] = {}
+        self._groups: dict[Hashable, Group] = {}
         self._alone: list[Job] = []
-        self._best: BestFew | None = None
         self._reasons: set[str] = set()
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._ahead = _AHEAD[0]
         # Until a kind of trial is known to be fusible, one job at a time: nothing waits in vain.
         self.lanes = 1
-        self.lane_ticks = self.busy_lane_ticks = 0
+        self.occupancy = Occupancy()
 
     def serve(self, inbox: Inbox, send: Send) -> None:
         """Run jobs until the inbox is closed and all that were taken have ended."""
         self._inbox, self._send, self._writer = inbox, send, Writer()
+        self._endings = Endings(self._writer, send, self._keep)
         try:
             while True:
                 self._take()
@@ -154,9 +128,8 @@ class Fused:
                 self._writer.check()
         finally:
             self._writer.close()
-            if self.lane_ticks:
-                share = self.busy_lane_ticks / self.lane_ticks
-                log.info("%d lane-epochs, lanes busy %.1f %%", self.busy_lane_ticks, 100 * share)
+            if self.occupancy.lanes:
+                log.info("%s", self.occupancy)
 
     def _count(self) -> int:
         return sum(group.count for group in self._groups.values()) + len(self._alone)
@@ -177,41 +150,52 @@ class Fused:
                 self._alone.append(job)
 
     def _begin(self, job: Job) -> None:
-        began = perf_counter()
-        result = Result(
-            state="RUNNING",
-            number=job.number,
-            metric=job.metric,
-            params=job.params,
-            started=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        )
-        if job.retry_of is not None:
-            result.facts["retry_of"] = job.retry_of
-        folder = RunFolder(Path(job.folder), result, overrides=job.overrides)
+        folder = _folder(job)
         try:
             config, folder.config = self._configs(job)
             recipe = self._recipe(config)
-            training = Training(recipe)
+            recipes = recipe.recipes if isinstance(recipe, Folds) else [recipe]
+            trainings = [Training(each) for each in recipes]
         except NotFusibleError:
             raise
         except Exception as error:
-            self._send(Started(job.number))
-            self._writer.do(folder.begin)
-            self._fail(job, folder, error, began)
+            self._endings.fail_job(job, folder, error)
             return
-        group = self._group(training)
-        if not group.most:
+        if not all(self._group(training).most for training in trainings):
             self._alone.append(job)
             return
-        folder.files = recipe.files
-        result.seed = recipe.seed
-        self._best = self._best or BestFew(self._keep, recipe.direction)
-        self._writer.do(folder.begin)
-        saved = _saved(job.resume_from)
-        group.waiting.append(_Run(job, training, folder, began, saved))
-        self._send(Started(job.number))
+        folder.result.seed = recipes[0].seed
+        if isinstance(recipe, Folds):
+            self._begin_folds(Folded(job, folder, recipes), trainings)
+            return
+        folder.files = recipes[0].files
+        saved = _saved(job, Path(job.resume_from, LANE) if job.resume_from else None)
+        self._group(trainings[0]).waiting.append(Run(job, trainings[0], folder, saved=saved))
 
-    def _group(self, training: Training) -> _Group:
+    def _begin_folds(self, trial: Folded, trainings: Sequence[Training]) -> None:
+        trial.go_on()
+        for fold, training in enumerate(trainings):
+            if fold not in trial.done:
+                saved = _saved(trial.job, trial.lane_file(fold))
+                run = Run(trial.job, training, trial.places[fold], saved=saved)
+                run.trial, run.fold = trial, fold
+                self._group(training).waiting.append(run)
+        if trial.over:
+            self._endings.finish_folds(trial)
+
+    def _fail(self, run: Run, error: BaseException | str) -> None:
+        """End a trial, off its lane already, by an error; if one of its folds failed, all of it."""
+        if run.trial is None:
+            self._endings.fail(run, error)
+        else:
+            self._withdraw(run.trial)
+            self._endings.fail_job(run.job, run.trial.folder, error, run.trial.began)
+
+    def _withdraw(self, trial: Folded) -> None:
+        for group in self._groups.values():
+            group.withdraw(trial)
+
+    def _group(self, training: Training) -> Group:
         """The group that a training belongs to."""
         group = self._groups.get(training.key)
         if group is None:
@@ -220,26 +204,38 @@ class Fused:
                 choice = choose(training, self._given, self._device, native)
                 most = choice.lanes if self._auto else choice.lanes or self._most
                 native = choice.native
-            group = self._groups[training.key] = _Group(most=most, native=native)
+            group = self._groups[training.key] = Group(most, native, self._device)
             self._announce()
         return group
 
     def _announce(self) -> None:
         """Tell how many jobs there is room for.
 
-        Half as many again as there are lanes: the next trials are here when lanes become free. More
-        where there are several groups, so that each finds enough to fill its stack.
+        More than there are lanes: the next trials are here when lanes become free. More still where
+        there are several groups, so that each finds enough to fill its stack.
         """
         sizes = sorted(
             (min(group.most, self._most) for group in self._groups.values()), reverse=True
         )
-        lanes = sum(sizes[:4]) + (sizes[0] // 2 if sizes else 0)
+        lanes = sum(sizes[:4]) + (int(self._ahead * sizes[0]) if sizes else 0)
         lanes = max(1, lanes if self._share is None else min(lanes, self._share))
         if lanes != self.lanes:
             self.lanes = lanes
             self._send(Ready(lanes=lanes))
 
-    def _next_group(self) -> _Group | None:
+    def _look_ahead(self, group: Group, stack: Stack) -> None:
+        """Ask for more trials in advance, where lanes stay empty although all that may come have.
+
+        Where a pruner ends most trials early, many lanes become free at once, and it takes a while
+        until the controller has been told of that and the next trials are here.
+        """
+        missing = stack.lanes - len(group.runs)
+        full = self._count() + self._endings.untold >= self.lanes
+        if missing > stack.lanes // 16 and full and self._ahead < _AHEAD[1]:
+            self._ahead = min(1.5 * self._ahead, _AHEAD[1])
+            self._announce()
+
+    def _next_group(self) -> Group | None:
         """The group with the most trials, unless another has been left waiting for long."""
         groups = [group for group in self._groups.values() if group.count]
         if not groups:
@@ -249,9 +245,16 @@ class Fused:
             return oldest
         return max(groups, key=lambda group: group.count)
 
-    def _advance(self, group: _Group) -> None:
+    def _advance(self, group: Group) -> None:
+        """Fill the group's lanes, and train them an epoch."""
+        self._obey(group)
+        if not group.count:
+            return
         try:
-            stack = self._fill(group)
+            self._started(group.fill(self._most))
+            stack = group.stack
+            assert stack is not None
+            self._look_ahead(group, stack)
             stack.compiled = self._compiles(group, stack)
             began = perf_counter()
             ended = stack.tick()
@@ -262,242 +265,152 @@ class Fused:
             self._halve(group, error)
             return
         group.ticked = time.monotonic()
-        self.lane_ticks += stack.lanes
-        self.busy_lane_ticks += len(ended)
-        for one in ended:
-            self._lane_ended_epoch(group, stack, one)
+        self.occupancy.tick(stack.lanes, len(ended))
+        self._epoch_ended(group, ended)
         if not group.count:
             group.stack = None  # its memory, and the data's, for other groups
 
-    def _compiles(self, group: _Group, stack: Stack) -> bool:
+    def _obey(self, group: Group) -> None:
+        """End what the controller does not want any more."""
+        pruned = [(n, run) for n, run in group.runs.items() if self._inbox.pruned(run.job.number)]
+        for trial in {run.trial for _, run in pruned if run.trial}:
+            self._withdraw(trial)
+            self._endings.prune_folds(trial)
+        over = [Over(lane, pruned=True) for lane, run in pruned if not run.trial]
+        self._endings.finish(group, over)
+        for run in group.all:
+            why = self._inbox.stopped(run.job.number)
+            if why is not None:
+                group.drop(run)
+                self._fail(run, why)
+
+    def _started(self, runs: Sequence[Run]) -> None:
+        """Tell of trials that got a lane, those that had none before."""
+        if runs:
+            self.occupancy.admitted()
+        new = [run for run in runs if run.began is None]
+        for run in new:
+            run.began = perf_counter()
+            run.shown = run.kept = time.monotonic()
+        trials = [run.trial or run for run in new]
+        begun = [one for one in dict.fromkeys(trials) if isinstance(one, Run) or one.began is None]
+        for one in begun:
+            one.began = perf_counter()
+            one.folder.result.started = _now()
+            self._writer.do(one.job.number, one.folder.begin, after=_SHOWN_AFTER)
+        if begun:
+            self._send(*[Started(one.job.number) for one in begun])
+
+    def _compiles(self, group: Group, stack: Stack) -> bool:
         # Full stacks alone: each other size would have to be compiled anew.
         if stack.native or self._compile is False or stack.lanes < min(group.most, self._most):
             return False
         paid_off = bool(self._compile) or group.seconds > _COMPILED_AFTER
         return paid_off and can_compile(self._device)
 
-    def _fill(self, group: _Group) -> Stack:
-        """Bring the group's stack to the size that its trials need, and fill its free lanes."""
-        # A lane that is free computes all the same; a few are left, not to resize at every arrival.
-        grain = max(1, group.count // 8)
-        wanted = min(-(-group.count // grain) * grain, group.most, self._most)
-        stack = group.stack
-        coming = [run.training for run in group.waiting[:wanted]]
-        group.small_for = group.small_for + 1 if stack and wanted < stack.lanes else 0
-        if stack is None or not group.runs:
-            if stack is None or wanted > stack.lanes or not all(map(stack.holds, coming)):
-                stack = Stack(coming, wanted, self._device)
-                if group.native and (why := stack.go_native()):
-                    log.info("by torch, not by the loop in C++: %s", why)
-                    group.native = False
-        elif wanted > stack.lanes or not all(map(stack.holds, coming)):
-            stack = self._resized(group, stack, max(wanted, stack.lanes), coming)
-        elif group.small_for > 2 and len(group.runs) <= wanted:
-            # Not at once: refills may be on their way.
-            stack = self._resized(group, stack, wanted, coming)
-        group.stack = stack
-        while group.waiting and stack.free:
-            run = group.waiting.pop(0)
-            lane = stack.admit(run.training)
-            group.runs[lane] = run
-            if run.saved is not None:
-                try:
-                    stack.load(lane, run.saved)
-                except (KeyError, RuntimeError) as error:
-                    log.warning("trial %d begins afresh: %s", run.job.number, error)
-                run.saved = None
-        return stack
+    def _epoch_ended(self, group: Group, ended: Sequence[Ended]) -> None:
+        """Tell what the epoch gave, all lanes' by one message, and end what is over."""
+        reports, over = [], []
+        for one in ended:
+            run = group.runs[one.lane]
+            training = run.training
+            if one.error is not None:
+                group.release(one.lane)
+                self._fail(run, one.error)
+                continue
+            row, metric = training.rows[-1], training.recipe.metric
+            if metric in row and run.trial is None:
+                reports.append(Reported(run.job.number, row[metric], row["epoch"]))
+            if one.over:
+                over.append(Over(one.lane))
+        if reports:
+            self._send(*reports)
+        self._endings.finish(group, over)
+        now = time.monotonic()
+        for lane, run in group.runs.items():
+            if now - run.shown > _SHOWN_EVERY:
+                self._show(run)
+            if self._checkpoint_every and now - run.kept > self._checkpoint_every:
+                run.kept = now
+                assert group.stack is not None
+                self._keep_lane(run, group.stack.save(lane))
 
-    def _resized(
-        self, group: _Group, stack: Stack, lanes: int, coming: Sequence[Training]
-    ) -> Stack:
-        group.small_for = 0
-        before = stack.active
-        other = stack.resized(lanes, coming)
-        group.runs = {new: group.runs[lane] for new, lane in enumerate(before)}
-        return other
-
-    def _lane_ended_epoch(self, group: _Group, stack: Stack, ended: Ended) -> None:
-        run = group.runs[ended.lane]
-        training, number = run.training, run.job.number
-        if ended.error is not None:
-            self._release(group, stack, ended.lane)
-            self._show(run)
-            self._fail(run.job, run.folder, ended.error, run.began)
-            return
-        metric = training.recipe.metric
-        row = training.rows[-1]
-        if metric in row:
-            self._send(Reported(number, row[metric], row["epoch"]))
-        if ended.over:
-            self._finish(group, stack, ended.lane)
-        elif self._inbox.pruned(number):
-            self._finish(group, stack, ended.lane, pruned=True)
-        elif time.monotonic() - run.shown > _SHOWN_EVERY:
-            self._show(run)
-
-    def _show(self, run: _Run) -> None:
+    def _show(self, run: Run) -> None:
         run.shown = time.monotonic()
         rows = list(run.training.rows)
         if rows:
-            self._writer.do(lambda: run.folder.rows(rows))
+            self._writer.do(run.job.number, lambda: run.folder.rows(rows))
 
-    def _release(self, group: _Group, stack: Stack, lane: int) -> None:
-        stack.release(lane)
-        del group.runs[lane]
-
-    def _finish(self, group: _Group, stack: Stack, lane: int, pruned: bool = False) -> None:
-        run = group.runs[lane]
-        training, recipe, folder = run.training, run.training.recipe, run.folder
-        best = self._best
-        assert best is not None
-        checkpoint = None
-        if recipe.checkpoint and training.score is not None and best.wants(training.score):
-            assert training.best_epoch is not None
-            checkpoint = lightning_checkpoint(
-                stack.best_weights(lane),
-                recipe.prefix,
-                recipe.hyper_parameters,
-                training.best_epoch,
-                (training.best_epoch + 1) * training.course.steps,
-            )
-        self._release(group, stack, lane)
-        if training.score is None and not pruned:
-            error = ValueError(f"metric={recipe.metric}: never logged, no validation ran")
-            self._fail(run.job, folder, error, run.began)
-            return
-        seconds = perf_counter() - run.began
-        facts: dict[str, Any] = {} if run.job.retry_of is None else {"retry_of": run.job.retry_of}
-        reported = [row[recipe.metric] for row in training.rows if recipe.metric in row]
-        last = reported[-1] if reported else None
-        if not pruned:
-            facts |= {
-                "metric": recipe.metric,
-                "best_epoch": training.best_epoch,
-                "metrics": training.best_metrics,
-                "seed": recipe.seed,
-                "checkpoint": BEST if checkpoint else None,
-            }
-        result = folder.result
-        result.state = "PRUNED" if pruned else "COMPLETE"
-        result.value = last if pruned else training.score
-        result.seconds = round(seconds, 6)
-        result.take(facts)
-        rows = training.rows
-
-        def write() -> None:
-            folder.rows(rows)
-            if checkpoint is not None:
-                folder.best(checkpoint)
-            if not pruned:
-                folder.log(
-                    log_line(
-                        "caviar.engines.fused",
-                        f"{recipe.metric}={training.score:.4f} at epoch {training.best_epoch}: "
-                        f"{folder.path}",
-                    )
-                )
-            try:
-                folder.end()
-            except OSError as error:
-                self._send(_not_written(run.job, error, seconds))
-                return
-            if checkpoint is not None:
-                best.add(training.score or 0.0, folder)
-            if pruned:
-                self._send(Pruned(run.job.number, last, seconds, facts))
-            else:
-                assert training.score is not None
-                self._send(Finished(run.job.number, [training.score], seconds, facts))
-
-        self._writer.do(write)
-
-    def _fail(self, job: Job, folder: RunFolder, error: BaseException, began: float) -> None:
-        seconds = perf_counter() - began
-        line = " ".join(f"{type(error).__name__}: {error}".split())
-        trace = "".join(traceback.format_exception(error))
-        folder.result.state, folder.result.error = "FAIL", line
-        folder.result.seconds = round(seconds, 6)
-
-        def write() -> None:
-            folder.log(trace)
-            try:
-                folder.end()
-            except OSError as problem:
-                self._send(_not_written(job, problem, seconds))
-                return
-            self._send(Failed(job.number, line, trace, seconds))
-
-        self._writer.do(write)
+    def _keep_lane(self, run: Run, saved: dict[str, Any]) -> None:
+        self._writer.do(run.job.number, lambda: run.folder.checkpoint(LANE, saved))
 
     def _run_alone(self, job: Job) -> None:
         base = replace(job.base, pickled=self._configs.pickled[job.base.id])
         self._solo.serve_one(replace(job, base=base), self._inbox, self._send)
 
-    def _halve(self, group: _Group, error: BaseException) -> None:
+    def _halve(self, group: Group, error: BaseException) -> None:
         """Go on with half as many lanes; what was on them keeps its place."""
         self._most = min(self._most, group.most)
         if self._most == 1:
             run = next(iter(group.runs.values()), None) or group.waiting.pop(0)
             group.runs.clear()
             group.stack = None
-            self._fail(run.job, run.folder, error, run.began)
+            self._fail(run, error)
             return
         self._most //= 2
         log.warning("out of memory: %d lanes from now on (%s)", self._most, error)
-        self._park(group)
+        group.park()
         if self._device == "cuda":
             torch.cuda.empty_cache()
         self._announce()
 
-    def _park(self, group: _Group) -> None:
-        stack = group.stack
-        if stack is not None:
-            stack.rewind()
-            for lane, run in group.runs.items():
-                run.saved = stack.save(lane)
-        group.waiting[:0] = group.runs.values()
-        group.runs = {}
-        group.stack = None
-
     def _interrupt(self) -> None:
         """Leave a checkpoint of every trial that has one to leave, and end them all."""
         for group in self._groups.values():
-            self._park(group)
+            group.park()
             for run in group.waiting:
-                saved = run.saved
-                if saved is not None:
-                    self._show(run)
-                    self._writer.do(
-                        lambda folder=run.folder, saved=saved: folder.checkpoint(LANE, saved)
-                    )
+                if run.saved is not None:
+                    self._keep_lane(run, run.saved)
+        for group in self._groups.values():
+            while group.waiting:
+                run = group.waiting.pop(0)
                 step = run.training.epoch - 1
-                error = TrialInterrupted(f"the sweep was stopped at step {step}")
-                self._fail(run.job, run.folder, error, run.began)
-            group.waiting = []
+                self._fail(run, TrialInterrupted(f"the sweep was stopped at step {step}"))
         for job in self._alone:
-            began = perf_counter()
-            folder = RunFolder(Path(job.folder), Result(state="RUNNING", number=job.number))
-            self._writer.do(folder.begin)
-            self._fail(job, folder, TrialInterrupted("the sweep was stopped"), began)
+            error = TrialInterrupted("the sweep was stopped")
+            self._endings.fail_job(job, _folder(job), error)
         self._alone = []
 
 
-def _saved(resume_from: str | None) -> dict[str, Any] | None:
+def _folder(job: Job) -> RunFolder:
+    result = Result(
+        state="RUNNING",
+        number=job.number,
+        metric=job.metric,
+        params=job.params,
+        started=_now(),
+    )
+    if job.retry_of is not None:
+        result.facts["retry_of"] = job.retry_of
+    return RunFolder(Path(job.folder), result, overrides=job.overrides)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _saved(job: Job, path: Path | None) -> dict[str, Any] | None:
     """What an earlier try of a trial left, where it was on a lane."""
-    path = Path(resume_from or "", LANE)
-    if resume_from is None or not path.is_file():
+    if path is None or not path.is_file():
         return None
-    return torch.load(path, weights_only=True)
+    try:
+        return torch.load(path, weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        log.warning("trial %d begins afresh: %s: %s", job.number, path, error)
+        return None
 
 
 def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )
-
-
-def _not_written(job: Job, error: OSError, seconds: float) -> Failed:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    line = f"{type(error).__name__}: {error}"
-    return Failed(job.number, line, "", seconds, hopeless=full)

@@ -1,16 +1,13 @@
-"""The run folders of fused trials, written by a thread of their own while the lanes train on."""
+"""The run folder of a fused trial."""
 
 from __future__ import annotations
 
-import csv
 import io
-import queue
-import shutil
-import threading
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,59 +16,25 @@ import torch
 from torch import Tensor
 
 from caviar.runs import folder as names
-from caviar.runs.config import to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result
+from caviar.runs.text import CsvText, yaml_text
 
 BEST = f"{names.CHECKPOINTS}/best.ckpt"
 LANE = "lane.ckpt"
-"""What an interrupted trial leaves among its checkpoints, to go on from on another lane."""
-
-
-class Writer:
-    """Does one thing after the other, off the training thread.
-
-    What fails is kept for `check`, unless the thing itself deals with it.
-    """
-
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, daemon=True, name="caviar-files")
-        self._thread.start()
-
-    def do(self, thing: Callable[[], None]) -> None:
-        """Have it done soon."""
-        self._queue.put(thing)
-
-    def check(self) -> None:
-        """Raise what went wrong since the last look."""
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
-
-    def close(self) -> None:
-        """Wait until all is written."""
-        self._queue.put(None)
-        self._thread.join()
-        self.check()
-
-    def _work(self) -> None:
-        while (thing := self._queue.get()) is not None:
-            try:
-                thing()
-            except BaseException as error:
-                traceback.print_exc()
-                self._error = error
+"""What a trial leaves among its checkpoints while it runs, to go on from on another lane."""
 
 
 @dataclass
 class RunFolder:
     """One trial's folder.
 
+    A trial that ends before `begin` was called never has a word of it on the disk while it runs;
+    all its files are there before its end is told.
+
     Attributes:
-        path: the folder, made by `begin`.
-        result: what ``result.json`` is to say.
+        path: the folder.
+        result: what ``result.json`` says.
         config: the text of ``config.yaml``.
         files: what else goes in, name -> text.
         error: what first kept it from being written.
@@ -83,40 +46,26 @@ class RunFolder:
     overrides: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     error: OSError | None = None
+    _made: bool = False
+    _table: CsvText = field(default_factory=CsvText)
 
     def begin(self) -> None:
-        """Make the folder, and write what is known before training."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self.result.write(self.path)
-            write_atomic(self.path / names.CONFIG, self.config)
-            write_atomic(self.path / names.OVERRIDES, to_yaml(list(self.overrides)))
-            for name, text in self.files.items():
-                write_atomic(self.path / name, text)
-        except OSError as error:
-            self.error = self.error or error
+        """Make the folder, and write what is known before training; nothing where that is done."""
+        if not self._made:
+            try:
+                self._make()
+                self.result.write(self.path)
+            except OSError as error:
+                self.error = self.error or error
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write ``metrics.csv`` anew."""
-        try:
-            write_atomic(self.path / names.METRICS, to_csv(rows))
-        except OSError as error:
-            self.error = self.error or error
-
-    def log(self, message: str) -> None:
-        """Add a line to ``log.txt``, with the time, or what is longer as it stands."""
-        try:
-            with (self.path / names.LOG).open("a") as file:
-                file.write(message)
-        except OSError as error:
-            self.error = self.error or error
-
-    def best(self, checkpoint: Mapping[str, Any]) -> None:
-        """Write ``best.ckpt``."""
-        self.checkpoint(Path(BEST).name, checkpoint)
+        """Write ``metrics.csv`` anew, while the trial runs."""
+        self.begin()
+        self._rows(rows, durable=False)
 
     def checkpoint(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a file among the checkpoints."""
+        self.begin()
         try:
             folder = self.path / names.CHECKPOINTS
             folder.mkdir(exist_ok=True)
@@ -126,37 +75,63 @@ class RunFolder:
         except OSError as error:
             self.error = self.error or error
 
-    def drop_best(self) -> None:
-        """Remove ``best.ckpt``, and say so in ``result.json``."""
-        (self.path / BEST).unlink(missing_ok=True)
-        self.result.checkpoint = None
-        self.result.write(self.path)
+    def end(
+        self,
+        result: Result,
+        rows: Sequence[Mapping[str, Any]] = (),
+        log: str = "",
+        best: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write all that is still to be written, ``result.json`` last.
 
-    def end(self) -> None:
-        """Write the result.
+        Args:
+            result: what ``result.json`` is to say from now on.
+            rows: of ``metrics.csv``, as they are in the end.
+            log: what ``log.txt`` is to say beside what it says.
+            best: the best checkpoint.
 
         Raises:
             OSError: something of the folder could not be written.
         """
+        if not self._made:
+            self._make()
+        if rows:
+            self._rows(rows)
+        if best is not None:
+            self.checkpoint(Path(BEST).name, best)
+        if log:
+            with (self.path / names.LOG).open("a") as file:
+                file.write(log)
         if self.error is not None:
             raise self.error
-        if self.result.state != "FAIL":
+        self.result = result
+        if result.state != "FAIL":
             (self.path / names.CHECKPOINTS / LANE).unlink(missing_ok=True)
-        self.result.write(self.path)
+        result.write(self.path)
 
-    def discard(self) -> None:
-        """Remove what `begin` wrote: another engine takes the trial."""
-        shutil.rmtree(self.path, ignore_errors=True)
+    def drop_best(self) -> None:
+        """Say in ``result.json`` that there is no ``best.ckpt``, and remove it."""
+        self.result.checkpoint = None
+        with suppress(OSError):  # where that cannot be written, what it says stays true
+            self.result.write(self.path)
+            (self.path / BEST).unlink(missing_ok=True)
 
+    def _make(self) -> None:
+        self._made = True
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomic(self.path / names.CONFIG, self.config)
+        write_atomic(self.path / names.OVERRIDES, yaml_text(list(self.overrides)))
+        self._write_files()
 
-def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as Lightning's CSV logger has them: columns in the order in which they first came up."""
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    def _write_files(self) -> None:
+        for name, text in self.files.items():
+            write_atomic(self.path / name, text)
+
+    def _rows(self, rows: Sequence[Mapping[str, Any]], durable: bool = True) -> None:
+        try:
+            write_atomic(self.path / names.METRICS, self._table.of(rows), durable)
+        except OSError as error:
+            self.error = self.error or error
 
 
 def log_line(name: str, message: str) -> str:
@@ -176,7 +151,7 @@ def lightning_checkpoint(
     return {
         "epoch": epoch,
         "global_step": step,
-        "pytorch-lightning_version": version("lightning"),
+        "pytorch-lightning_version": _lightning(),
         "state_dict": {f"{prefix}{name}": tensor for name, tensor in weights.items()},
         "loops": {},
         "hparams_name": "kwargs",
@@ -184,31 +159,6 @@ def lightning_checkpoint(
     }
 
 
-class BestFew:
-    """Sees to it that only the best trials of a worker keep their checkpoints.
-
-    Args:
-        most: how many; None for all.
-        direction: what is better.
-    """
-
-    def __init__(self, most: int | None, direction: str) -> None:
-        self._most = most
-        self._sign = 1 if direction == "maximize" else -1
-        self._kept: list[tuple[float, RunFolder]] = []
-
-    def wants(self, score: float) -> bool:
-        """Whether a trial of this score is among the best so far."""
-        if self._most is None or len(self._kept) < self._most:
-            return self._most != 0
-        return self._sign * score > self._kept[-1][0]
-
-    def add(self, score: float, folder: RunFolder) -> None:
-        """Note that it has kept its checkpoint; one that is no more among the best loses its own."""
-        if self._most is None:
-            return
-        self._kept.append((self._sign * score, folder))
-        self._kept.sort(key=lambda pair: -pair[0])
-        for _, worst in self._kept[self._most :]:
-            worst.drop_best()
-        del self._kept[self._most :]
+@cache
+def _lightning() -> str:
+    return version("lightning")

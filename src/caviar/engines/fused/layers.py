@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from caviar.experiment import NotFusibleError
+
 
 @dataclass
 class State:
@@ -47,7 +49,7 @@ def linear(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:
 def batch_norm(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:
     """Over the batch of each lane; running statistics ``(lanes, features)``."""
     if x.ndim != 3:
-        raise NotImplementedError("batch norm takes samples that are vectors")
+        raise NotFusibleError(f"the layer {name} is a BatchNorm1d of samples that are no vectors")
     mean, var = state.buffers[f"{name}.running_mean"], state.buffers[f"{name}.running_var"]
     eps, momentum = _a_lane(state.values[f"{name}.eps"], x), state.values[f"{name}.momentum"]
     weight, bias = (state.parameters.get(f"{name}.{own}") for own in ("weight", "bias"))

@@ -133,8 +133,12 @@ def library() -> ctypes.CDLL:
     Raises:
         OSError: there is no compiler, or it failed; the message says what it said.
     """
-    path = _built()
-    found = ctypes.CDLL(str(path))
+    folder = cache_folder() / "native"
+    try:
+        found = ctypes.CDLL(str(build(folder)))
+    except PermissionError:  # a home that cannot be written to costs a compilation each time
+        with tempfile.TemporaryDirectory() as place:
+            found = ctypes.CDLL(str(build(Path(place))))
     pointer = ctypes.c_void_p
     for kind in ("float", "double"):
         for name in ("train", "evaluate"):
@@ -144,34 +148,31 @@ def library() -> ctypes.CDLL:
     return found
 
 
-def _built() -> Path:
+def build(folder: Path) -> Path:
+    """Compile `native.cpp` into ``folder``, unless it is there.
+
+    Raises:
+        OSError: there is no compiler, it failed, or the folder cannot be written to.
+    """
     command = compiler()
     if command is None:
         raise OSError("no C++ compiler was found: neither CXX, g++ nor clang++")
     version = subprocess.run([command, "-dumpfullversion"], capture_output=True, text=True).stdout
     source = SOURCE.read_bytes()
     what = repr((source, command, version, _FLAGS, platform.machine(), _processor()))
-    folder = cache_folder() / "native"
     target = folder / f"{hashlib.sha256(what.encode()).hexdigest()[:24]}.so"
     if target.exists() and target.stat().st_uid == os.getuid():
         return target
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        place = Path(tempfile.mkdtemp(dir=folder))
-    except OSError:  # a home that cannot be written to costs a compilation each time
-        place = Path(tempfile.mkdtemp())
-        target = place / "kept.so"
-    built = place / "built.so"
-    done = subprocess.run(
-        [command, *_FLAGS, "-o", str(built), str(SOURCE)], capture_output=True, text=True
-    )
-    if done.returncode:
-        shutil.rmtree(place, ignore_errors=True)
-        first = (done.stderr.strip() or f"{command} failed").splitlines()[0]
-        raise OSError(f"native.cpp was not compiled: {first}")
-    built.replace(target)
-    if target.parent != place:
-        place.rmdir()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        built = Path(place) / "built.so"
+        done = subprocess.run(
+            [command, *_FLAGS, "-o", str(built), str(SOURCE)], capture_output=True, text=True
+        )
+        if done.returncode:
+            first = (done.stderr.strip() or f"{command} failed").splitlines()[0]
+            raise OSError(f"native.cpp was not compiled: {first}")
+        built.replace(target)
     return target
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,6 +25,12 @@ Numbers = Mapping[str, Tensor]
 
 _IRRELEVANT = {"params", "self", "foreach", "fused", "capturable", "differentiable", "lr"}
 """Arguments of torch's classes that change how a step is computed, but not what comes out."""
+
+
+@cache
+def _defaults(target: type[torch.optim.Optimizer]) -> dict[str, Any]:
+    parameters = inspect.signature(target.__init__).parameters
+    return {name: own.default for name, own in parameters.items() if name not in _IRRELEVANT}
 
 
 class LaneOptimizer(ABC):
@@ -49,18 +56,14 @@ class LaneOptimizer(ABC):
         Raises:
             NotFusibleError: a setting that lanes do not know.
         """
-        signature = inspect.signature(self.target.__init__).parameters
-        all_of_them = {
-            name: parameter.default
-            for name, parameter in signature.items()
-            if name not in _IRRELEVANT
-        }
+        defaults = _defaults(self.target)
+        all_of_them = dict(defaults)
         for name, value in given.items():
             if name in _IRRELEVANT:
                 continue
             if name not in all_of_them:
                 raise NotFusibleError(f"optimizer.{name}={value}")
-            if name in self.off and value != all_of_them[name]:
+            if name in self.off and value != defaults[name]:
                 raise NotFusibleError(f"optimizer.{name}={value}")
             all_of_them[name] = value
         betas = all_of_them.pop("betas", None)

@@ -146,7 +146,7 @@ class Stack:
         assert self.trainings[lane] is None
         assert training.key == self.key
         self.trainings[lane] = training
-        self._net.put(lane, training.plan, training.network.state_dict())
+        self._net.put(lane, training.plan, training.weights)
         for slot in self._slots:
             slot[lane] = 0
         self._set(lane, training)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from caviar.engines.fused.networks import plan_and_weights
 from caviar.engines.fused.optimizers import LaneOptimizer, optimizer_of
-from caviar.engines.fused.plan import plan_of
 from caviar.engines.fused.schedule import LaneSchedule
 from caviar.experiment import NotFusibleError, Recipe
 
@@ -119,6 +119,7 @@ class Training:
         recipe: what it is.
 
     Attributes:
+        weights: of its network before the first step, a state dict.
         key: trainings with the same one may share a stack.
         epoch: how many epochs it has behind it.
         rows: of metrics.csv so far.
@@ -137,8 +138,7 @@ class Training:
         self.optimizer: LaneOptimizer = optimizer_of(str(settings.pop("_target_")))
         self.settings = self.optimizer.settings(settings)
         self.optimizer.target([torch.zeros(1)], **settings)  # torch checks what it is given
-        self.network = recipe.network()
-        self.plan = plan_of(self.network)
+        self.plan, self.weights = plan_and_weights(recipe)
         steps = self.course.steps
         total = steps * self.course.max_epochs
         self.schedule = LaneSchedule(recipe, float(settings["lr"]), total, steps)
@@ -241,7 +241,7 @@ class Training:
         """What it takes, beside its lane's tensors, to go on with it later."""
         return {
             "epoch": self.epoch,
-            "rows": self.rows,
+            "rows": list(self.rows),
             "score": self.score,
             "best_epoch": self.best_epoch,
             "best_metrics": self.best_metrics,

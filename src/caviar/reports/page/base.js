@@ -1,8 +1,9 @@
 "use strict";
-// Elements, numbers, colours and plots: what the sections are made with. Text from a run goes in as text, never as HTML.
+// Elements, numbers and scales: what the sections are made with. Text from a run goes in as text, never as HTML.
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const PAIRS = [["&", "&amp;"], ["<", "&lt;"], [">", "&gt;"]];
-const BLUES = ["#c9762b", "#b0a13c", "#5f9e6e", "#2f7fb8", "#3b4cc0"];
+// From the best fifth of the trials to the worst.
+const RANKS = ["#d9822b", "#b0a13c", "#5f9e6e", "#2f7fb8", "#5a64c4"];
 let current = DATA[0];
 
 function el(tag, attributes, ...children) {
@@ -21,6 +22,7 @@ function plain(text) {
 function isNumber(value) { return typeof value === "number" && Number.isFinite(value); }
 function short(value) {
   if (!isNumber(value)) return value === null || value === undefined ? "" : String(value);
+  if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(3).replace(/\.?0+e/, "e");
   return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
 }
 function scoreOf(trial) { return trial.values[0]; }
@@ -31,13 +33,26 @@ function complete(sweep) {
 function ranked(sweep) {
   return complete(sweep).sort((a, b) => sign(sweep) * (scoreOf(a) - scoreOf(b)) || a.number - b.number);
 }
-function named(trial, sweep) {
-  return plain(`trial ${trial.number}: ${short(scoreOf(trial))}`) + "<br>" +
+// What a point says of its trial. What was edited while it trained is never shown as if its config alone had made it.
+function named(trial) {
+  const edited = trial.edits.length ? `<br><b>edited while it trained: ${trial.edits.length}</b>` : "";
+  return plain(`trial ${trial.number}: ${short(scoreOf(trial))}`) + edited + "<br>" +
     Object.entries(trial.params).map(([k, v]) => plain(`${k} = ${short(v)}`)).join("<br>");
+}
+function trialOf(sweep, number) { return sweep.trials.find((trial) => trial.number === number); }
+// Each name's last part, or all of it where another one ends alike.
+function shortNames(names) {
+  const ends = names.map((name) => name.split(".").at(-1));
+  return names.map((name, i) => ends.indexOf(ends[i]) === ends.lastIndexOf(ends[i]) ? ends[i] : name);
+}
+function duration(seconds) {
+  const minutes = Math.round(seconds / 60);
+  if (seconds < 90) return `${Number(seconds.toPrecision(2))} s`;
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 function body(id) {
   const node = document.querySelector(`#${id} .body`);
-  node.querySelectorAll(".plot").forEach((plot) => { seen.unobserve(plot); waiting.delete(plot); Plotly.purge(plot); });
+  node.querySelectorAll(".plot").forEach(forget);
   node.replaceChildren();
   return node;
 }
@@ -55,6 +70,7 @@ function ends(h) { return h.scale === "choice" ? [-0.5, h.options.length - 0.5] 
 function ticks(h) {
   if (h.scale === "choice") return h.options.map((option, i) => [i, option]);
   const [low, high] = ends(h);
+  if (h.values) return h.values.map((value) => [value, String(value)]);
   if (h.scale === "linear") return null;
   const found = [];
   const fine = high - low < 1.2 ? [1, 2, 3, 5, 7] : high - low < 3 ? [1, 3] : [1];
@@ -63,56 +79,17 @@ function ticks(h) {
       const size = digit * 10 ** (h.scale === "log" ? decade : -decade);
       const value = h.scale === "log" ? Number(size.toPrecision(4)) : Number((1 - size).toPrecision(12));
       const at = onScale(h, value);
-      if (at !== null && at >= low - 1e-9 && at <= high + 1e-9) found.push([at, String(value)]);
+      if (at !== null && at >= low - 1e-9 && at <= high + 1e-9) found.push([at, value < 1e-3 ? short(value) : String(value)]);
     }
   }
   return found.length > 1 ? found : [[low, short(h.low)], [high, short(h.high)]];
 }
+function stepOf(h) { return h.values && h.values.length > 1 ? h.values[1] - h.values[0] : 1; }
 function axisOf(h) {
   const [low, high] = ends(h);
-  const pad = (high - low) * 0.04;
+  const pad = h.values ? stepOf(h) / 2 : (high - low) * 0.04;
   const axis = { title: { text: plain(h.name) }, range: [low - pad, high + pad], zeroline: false };
   const marks = ticks(h);
   if (marks) { axis.tickvals = marks.map((m) => m[0]); axis.ticktext = marks.map((m) => plain(m[1])); }
   return axis;
 }
-
-function themed() {
-  const style = getComputedStyle(document.documentElement);
-  const colour = (name) => style.getPropertyValue(name).trim();
-  const axis = { gridcolor: colour("--line"), linecolor: colour("--line"), zerolinecolor: colour("--line") };
-  return { ink: colour("--ink"), soft: colour("--soft"), line: colour("--line"), accent: colour("--accent"), fail: colour("--fail"), axis };
-}
-function draw(parent, label, traces, layout, click) {
-  const node = el("div", { class: "plot", role: "group", "aria-label": label });
-  parent.append(node);
-  const theme = themed();
-  const full = {
-    margin: { l: 60, r: 16, t: 28, b: 48 }, height: 360, hovermode: "closest", showlegend: false,
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: theme.ink, size: 12 },
-    legend: { orientation: "h", y: 1.12 }, ...layout,
-    xaxis: { ...theme.axis, automargin: true, ...(layout.xaxis || {}) },
-    yaxis: { ...theme.axis, automargin: true, ...(layout.yaxis || {}) },
-  };
-  node.style.height = `${full.height}px`;
-  waiting.set(node, () => {
-    Plotly.newPlot(node, traces, full, { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] });
-    if (click) node.on("plotly_click", (event) => {
-      const at = event.points[0];
-      if (at.customdata !== undefined && at.customdata !== null) openTrial(at.customdata);
-    });
-  });
-  seen.observe(node);
-  return node;
-}
-// A figure is drawn when it comes near to the view, or when the page is printed.
-const waiting = new Map();
-const seen = new IntersectionObserver((entries) => entries.filter((e) => e.isIntersecting).forEach((e) => drawNow(e.target)), { rootMargin: "300px" });
-function drawNow(node) {
-  seen.unobserve(node);
-  const act = waiting.get(node);
-  waiting.delete(node);
-  if (act && node.isConnected) act();
-}
-function drawAll() { [...waiting.keys()].forEach(drawNow); }
-window.addEventListener("beforeprint", drawAll);

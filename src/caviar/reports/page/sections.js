@@ -5,15 +5,17 @@ function facts(sweep) {
   const best = sweep.directions.length === 1 ? ranked(sweep)[0] : null;
   const seconds = sweep.trials.reduce((sum, trial) => sum + (isNumber(trial.seconds) ? trial.seconds : 0), 0);
   const pairs = [
-    [`best ${sweep.metric}`, best ? short(scoreOf(best)) : "none"], ["best trial", best ? String(best.number) : "none"],
+    [`best ${sweep.metric}`, best ? short(scoreOf(best)) : "none"],
+    ["best trial", best ? `${best.number}${best.edits.length ? " (edited)" : ""}` : "none"],
     ["complete", count("COMPLETE")], ["pruned", count("PRUNED")], ["failed", count("FAIL")], ["running", count("RUNNING")],
-    ["seconds of training", short(Math.round(seconds))], ["sampler", sweep.sampler || "unknown"],
+    ["of training, summed", duration(seconds)], ["sampler", (sweep.sampler || "unknown").replace(/Sampler$/, "")],
   ];
   const node = body("facts");
   node.append(el("div", { class: "facts" }, ...pairs.map(([name, value]) => el("div", {}, el("strong", {}, String(value)), name))));
-  node.append(el("p", { class: "soft" }, `${sweep.folder}; commit ${sweep.git_commit || "unknown"}; ` +
-    Object.entries(sweep.versions).map(([k, v]) => `${k} ${v}`).join(", ")));
-  if (best) node.append(el("p", {}, el("button", { type: "button", on: { click: () => openTrial(best.number) } }, `Open trial ${best.number}`)));
+  const planned = sweep.n_trials ? `${sweep.trials.length} of ${sweep.n_trials} trials; ` : "";
+  node.append(el("p", { class: "soft" }, `${planned}${sweep.folder}; commit ${(sweep.git_commit || "unknown").slice(0, 10)}; ` +
+    `${Object.entries(sweep.versions).map(([k, v]) => `${k} ${v}`).join(", ")}; written ${sweep.written}`));
+  if (best) node.append(el("p", { class: "controls" }, el("button", { type: "button", on: { click: () => openTrial(best.number) } }, `Open trial ${best.number}`)));
   for (const problem of sweep.problems) node.append(el("p", { class: "soft" }, `skipped: ${problem}`));
 }
 function soFar(sweep) {
@@ -27,95 +29,74 @@ function soFar(sweep) {
   }
   return found;
 }
+// Sweeps that are scored alike, on the same axes.
 function compare() {
   document.getElementById("compare").hidden = DATA.length < 2;
   if (DATA.length < 2) return;
+  const alike = DATA.filter((sweep) => sweep.metric === current.metric && String(sweep.directions) === String(current.directions) && sweep.directions.length === 1);
+  const node = body("compare"), lines = new Map(alike.map((sweep) => [sweep, soFar(sweep)]));
+  for (const sweep of DATA) if (!alike.includes(sweep)) node.append(el("p", { class: "soft" }, `${sweep.name} is not compared: it is scored by ${sweep.metric}, ${sweep.directions.join(" and ")}.`));
+  if (!alike.length) return node.append(el("p", { class: "empty" }, "Sweeps of several objectives have no one best value."));
   const grid = el("div", { class: "grid" });
-  body("compare").append(grid);
+  node.append(grid);
   for (const [by, title] of [["trials", "trials"], ["seconds", "seconds of training, summed"]]) {
-    const traces = DATA.map((sweep) => { const line = soFar(sweep); return { x: line[by], y: line.values, name: plain(sweep.name), mode: "lines", line: { shape: "hv" } }; });
-    draw(grid, `best value against ${title}`, traces, { showlegend: true, xaxis: { title: { text: title } }, yaxis: { title: { text: plain(`best ${DATA[0].metric}`) } } });
+    figure(grid, `best value against ${title}`, 340, () => {
+      const traces = alike.map((sweep) => ({ x: lines.get(sweep)[by], y: lines.get(sweep).values, name: plain(sweep.name), mode: lines.get(sweep)[by].length > 1 ? "lines" : "markers", line: { shape: "hv", width: 2 } }));
+      return { traces, layout: { showlegend: true, xaxis: { title: { text: title }, rangemode: "tozero" }, yaxis: { title: { text: plain(`best ${current.metric}`) } } } };
+    });
   }
+  const rows = alike.map((sweep) => {
+    const { values, seconds, trials } = lines.get(sweep), first = values.indexOf(values.at(-1));
+    return [sweep.name, sweep.trials.length, short(values.at(-1)), short(trials[first]), first < 0 ? "" : duration(seconds[first])];
+  });
+  const heads = ["sweep", "trials", `best ${current.metric}`, "found at trial", "after training for"];
+  node.append(el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Sweeps compared" }, el("table", {},
+    el("thead", {}, el("tr", {}, ...heads.map((name) => el("th", { scope: "col" }, name)))),
+    el("tbody", {}, ...rows.map((cells) => el("tr", {}, ...cells.map((cell) => el("td", {}, String(cell)))))))));
+}
+// Points of some trials, all with what they say when pointed at.
+function points(trials, x, y, more) {
+  return { x: trials.map(x), y: trials.map(y), mode: "markers", customdata: trials.map((t) => t.number), hoverinfo: "text",
+    text: trials.map((t) => t.state === "FAIL" ? plain(`trial ${t.number} failed: ${t.error || ""}`.slice(0, 200)) : named(t)), ...more };
+}
+function symbols(trials) { return trials.some((t) => t.edits.length) ? trials.map((t) => t.edits.length ? "diamond" : "circle") : "circle"; }
+// The axis of the scores, and where on it a trial stands: one that failed has no score, and stands at the worse end.
+function scoreAxis(sweep) {
+  const scored = sweep.trials.filter((t) => ["COMPLETE", "PRUNED"].includes(t.state)).map(scoreOf);
+  const { range, cut } = robustSpan(scored, complete(sweep).length ? [scoreOf(ranked(sweep)[0])] : []);
+  const [low, high] = range, pad = (high - low) * 0.04, worse = sign(sweep) > 0 ? high - pad : low + pad;
+  return { y: (t) => t.state === "FAIL" ? worse : scoreOf(t), axis: { title: { text: plain(sweep.metric) }, range, zeroline: false }, notes: cutNote(cut) };
 }
 function history_(sweep) {
-  const done = complete(sweep), theme = themed();
+  const done = complete(sweep);
   if (!done.length) return nothing("history", "No trial is complete.");
-  const line = soFar(sweep);
-  const traces = [{ x: done.map((t) => t.number), y: done.map(scoreOf), mode: "markers", name: "complete", marker: { size: 6, color: theme.accent, opacity: 0.7 },
-    text: done.map((t) => named(t, sweep)), hoverinfo: "text", customdata: done.map((t) => t.number) }];
-  const pruned = sweep.trials.filter((t) => t.state === "PRUNED" && isNumber(scoreOf(t)));
-  if (pruned.length) traces.push({ x: pruned.map((t) => t.number), y: pruned.map(scoreOf), mode: "markers", name: "pruned", marker: { size: 5, color: "#8a949e", symbol: "circle-open" },
-    text: pruned.map((t) => named(t, sweep)), hoverinfo: "text", customdata: pruned.map((t) => t.number) });
-  const failed = sweep.trials.filter((t) => t.state === "FAIL");
-  if (failed.length) traces.push({ x: failed.map((t) => t.number), y: failed.map(() => scoreOf(ranked(sweep).at(-1))), mode: "markers", name: "failed", marker: { size: 8, color: theme.fail, symbol: "x" },
-    text: failed.map((t) => plain(`trial ${t.number}: ${t.error || "failed"}`.slice(0, 200))), hoverinfo: "text", customdata: failed.map((t) => t.number) });
-  if (sweep.directions.length === 1) traces.push({ x: line.trials.map((n) => n - 1), y: line.values, mode: "lines", name: "best so far", line: { shape: "hv", color: "#c9762b" }, hoverinfo: "skip" });
-  draw(body("history"), "values by trial", traces, { showlegend: true, xaxis: { title: { text: "trial" } }, yaxis: { title: { text: plain(sweep.metric) } } }, true);
-}
-function curves(sweep, metric) {
-  const metrics = Object.keys(sweep.curves);
-  if (!metrics.length) return nothing("curves", "No trial logged a metric.");
-  metric = metric || metrics[0];
-  const node = body("curves");
-  const select = el("select", { id: "metric", on: { change: (event) => curves(sweep, event.target.value) } },
-    ...metrics.map((name) => el("option", { value: name, selected: name === metric ? "" : null }, name)));
-  const log = el("button", { type: "button", "aria-pressed": "false" }, "Log axis");
-  node.append(el("div", { class: "controls" }, el("label", {}, "Metric ", select), log, el("span", { class: "soft" }, "Best trials in colour, best epochs marked; click a point to open its trial.")));
-  const best = ranked(sweep).slice(0, 8).map((t) => t.number), by = new Map(sweep.trials.map((t) => [t.number, t]));
-  const rest = { x: [], y: [], mode: "lines", line: { color: "#8a949e", width: 1 }, opacity: 0.45, customdata: [], hovertemplate: "trial %{customdata}, epoch %{x}: %{y:.4g}<extra></extra>" };
-  const marks = { x: [], y: [], mode: "markers", marker: { size: 8, symbol: "star", color: "#c9762b" }, customdata: [], hovertemplate: "trial %{customdata}: best epoch %{x}: %{y:.4g}<extra></extra>" };
-  const top = [];
-  for (const [number, curve] of Object.entries(sweep.curves[metric])) {
-    const trial = by.get(Number(number)), x = curve.x || curve.y.map((_, i) => i), place = best.indexOf(Number(number));
-    if (place >= 0) {
-      top.push({ x, y: curve.y, mode: x.length > 1 ? "lines" : "markers", name: plain(`trial ${number}`), line: { width: place ? 1.6 : 3 }, customdata: x.map(() => Number(number)), hovertemplate: rest.hovertemplate });
-      const at = trial ? x.indexOf(trial.best_epoch) : -1;
-      if (at >= 0) { marks.x.push(x[at]); marks.y.push(curve.y[at]); marks.customdata.push(Number(number)); }
-    } else {
-      rest.x.push(...x, null); rest.y.push(...curve.y, null); rest.customdata.push(...x.map(() => Number(number)), null);
-    }
-  }
-  const plot = draw(node, `learning curves of ${metric}`, [rest, ...top, marks], { height: 420, xaxis: { title: { text: "epoch" } }, yaxis: { title: { text: plain(metric) } } }, true);
-  log.addEventListener("click", () => { const on = log.getAttribute("aria-pressed") === "false"; log.setAttribute("aria-pressed", String(on)); drawNow(plot); Plotly.relayout(plot, { "yaxis.type": on ? "log" : "linear" }); });
-}
-function parallel(sweep) {
-  const done = ranked(sweep), dims = sweep.space;
-  if (!done.length || !dims.length) return nothing("parallel", "No trial is complete.");
-  const scores = done.map(scoreOf), low = Math.min(...scores), high = Math.max(...scores);
-  const place = (h, value) => { const at = onScale(h, value), [a, b] = ends(h); return at === null || b === a ? null : (at - a) / (b - a); };
-  const groups = BLUES.map((color) => ({ x: [], y: [], mode: "lines", line: { color, width: 1 }, opacity: 0.6, customdata: [], text: [], hoverinfo: "text" }));
-  done.slice(0, 1000).forEach((trial, rank) => {
-    const group = groups[Math.min(BLUES.length - 1, Math.floor(rank / done.length * BLUES.length))], text = named(trial, sweep);
-    dims.forEach((h, i) => { group.x.push(i); group.y.push(place(h, trial.params[h.name])); group.customdata.push(trial.number); group.text.push(text); });
-    group.x.push(dims.length, null); group.y.push(high > low ? (scoreOf(trial) - low) / (high - low) : 0.5, null); group.customdata.push(trial.number, null); group.text.push(text, "");
+  figure(body("history"), "values by trial", 340, () => {
+    const theme = themed(), line = soFar(sweep), of = (state) => sweep.trials.filter((t) => t.state === state), { y, axis, notes } = scoreAxis(sweep);
+    const pruned = of("PRUNED").filter((t) => isNumber(scoreOf(t))), failed = of("FAIL"), x = (t) => t.number;
+    const traces = [points(done, x, y, { name: "complete", marker: { size: 7, color: theme.accent, opacity: 0.75, symbol: symbols(done) } })];
+    if (pruned.length) traces.push(points(pruned, x, y, { name: "pruned", marker: { size: 6, color: theme.muted, symbol: "circle-open" } }));
+    if (failed.length) traces.push(points(failed, x, y, { name: "failed", marker: { size: 9, color: theme.fail, symbol: "x" } }));
+    if (sweep.directions.length === 1) traces.push({ x: line.trials.map((n) => n - 1), y: line.values, mode: "lines", name: "best so far", line: { shape: "hv", color: theme.warn, width: 2 }, hoverinfo: "skip" });
+    return { traces, outline: (t) => t.state === "RUNNING" ? [] : ringAt(t.number, y(t)),
+      layout: { showlegend: true, xaxis: { title: { text: "trial" }, range: spanOf(sweep.trials.map(x), 0.03), zeroline: false }, yaxis: axis, annotations: notes } };
   });
-  groups[0].opacity = 1; groups[0].line.width = 2;
-  const notes = [], lines = [];
-  const note = (x, y, text) => notes.push({ x, y, text: plain(text), showarrow: false, xanchor: "left", xshift: 3, font: { size: 10 } });
-  dims.forEach((h, i) => {
-    const [a, b] = ends(h), marks = ticks(h) || [[a, short(h.low)], [(a + b) / 2, short((h.low + h.high) / 2)], [b, short(h.high)]];
-    for (const [at, text] of marks) note(i, (at - a) / (b - a), text);
-  });
-  note(dims.length, 0, short(low)); note(dims.length, 1, short(high));
-  for (let i = 0; i <= dims.length; i++) lines.push({ type: "line", x0: i, x1: i, y0: 0, y1: 1, line: { color: themed().soft, width: 1 } });
-  const names = [...dims.map((h) => h.name), sweep.metric];
-  draw(body("parallel"), "parallel coordinates", groups.reverse(), { height: 420, annotations: notes, shapes: lines, yaxis: { visible: false, range: [-0.05, 1.05] },
-    xaxis: { tickvals: names.map((_, i) => i), ticktext: names.map(plain), showgrid: false, zeroline: false, range: [-0.1, dims.length + 0.35] } }, true);
 }
 function slices(sweep) {
   if (!sweep.space.length || !sweep.trials.length) return nothing("slices", "No trial, or no space on record.");
-  const node = el("div", { class: "grid" }), done = complete(sweep), theme = themed();
+  const node = el("div", { class: "grid" }), done = complete(sweep);
   body("slices").append(node);
-  const worst = done.length ? scoreOf(ranked(sweep).at(-1)) : 0;
   for (const h of sweep.space) {
-    const failed = sweep.trials.filter((t) => t.state === "FAIL" && h.name in t.params);
-    const jitter = (t) => h.scale === "choice" ? ((t.number * 0.618) % 1 - 0.5) * 0.4 : 0;
-    const at = (t) => { const x = onScale(h, t.params[h.name]); return x === null ? null : x + jitter(t); };
-    const traces = [
-      { x: done.map(at), y: done.map(scoreOf), mode: "markers", marker: { size: 6, opacity: 0.75, color: done.map((t) => t.number), colorscale: "Viridis" }, text: done.map((t) => named(t, sweep)), hoverinfo: "text", customdata: done.map((t) => t.number) },
-      { x: failed.map(at), y: failed.map(() => worst), mode: "markers", name: "failed", marker: { size: 9, symbol: "x", color: theme.fail }, text: failed.map((t) => plain(`trial ${t.number} failed: ${t.error || ""}`.slice(0, 200))), hoverinfo: "text", customdata: failed.map((t) => t.number) },
-    ];
-    draw(node, `slice of ${h.name}`, traces, { xaxis: axisOf(h), yaxis: { title: { text: plain(sweep.metric) } } }, true);
+    figure(node, `slice of ${h.name}`, 300, () => {
+      const failed = sweep.trials.filter((t) => t.state === "FAIL" && h.name in t.params), { y, axis, notes } = scoreAxis(sweep);
+      const jitter = (t) => h.scale === "choice" || h.values ? ((t.number * 0.618) % 1 - 0.5) * 0.4 * stepOf(h) : 0;
+      const at = (t) => { const x = onScale(h, t.params[h.name]); return x === null ? null : x + jitter(t); };
+      return {
+        traces: [points(done, at, y, { name: "complete", marker: { size: 7, opacity: 0.8, symbol: symbols(done), color: done.map((t) => t.number), colorscale: "Viridis" } }),
+          points(failed, at, y, { name: "failed", marker: { size: 9, symbol: "x", color: themed().fail } })],
+        layout: { xaxis: axisOf(h), yaxis: axis, annotations: notes },
+        outline: (t) => ["COMPLETE", "FAIL"].includes(t.state) ? ringAt(at(t), y(t)) : [],
+      };
+    });
   }
 }
 function importance(sweep) {
@@ -123,29 +104,37 @@ function importance(sweep) {
   if (!found.length) return nothing("importance", "Too few complete trials to tell (8 are needed), or several objectives.");
   const node = body("importance");
   node.append(el("p", { class: "soft" }, "PED-ANOVA: how far the best quarter's values lie from those of all trials, less what chance gives. p: the share of shuffled scores that give as much; grey where p > 0.1."));
-  draw(node, "importance of the hyperparameters", [{ type: "bar", orientation: "h", x: found.map((i) => i.share), y: found.map((i) => plain(i.name)),
-    marker: { color: found.map((i) => i.p > 0.1 ? "#8a949e" : themed().accent) }, text: found.map((i) => `${Math.round(i.share * 100)} %, p=${short(i.p)}, ${i.trials} trials`), hoverinfo: "text" }],
-    { height: 120 + 34 * found.length, xaxis: { title: { text: "share" }, range: [0, 1.05] } });
+  figure(node, "importance of the hyperparameters", 80 + 30 * found.length, () => ({
+    traces: [{ type: "bar", orientation: "h", x: found.map((i) => i.share), y: found.map((i) => plain(i.name)), marker: { color: found.map((i) => i.p > 0.1 ? themed().muted : themed().accent) },
+      text: found.map((i) => `${Math.round(i.share * 100)} %, p = ${short(i.p)}`), textposition: "outside", cliponaxis: false, hovertext: found.map((i) => `${i.trials} trials`), hoverinfo: "text" }],
+    layout: { xaxis: { title: { text: "share" }, range: [0, 1.25], tickformat: ".0%", tickvals: [0, 0.25, 0.5, 0.75, 1] }, dragmode: false },
+  }));
 }
 function contour(sweep) {
-  const order = sweep.importance.map((i) => i.name);
-  const two = order.map((name) => sweep.space.find((h) => h.name === name)).filter((h) => h && h.scale !== "choice").slice(0, 2);
+  const two = sweep.importance.map((i) => sweep.space.find((h) => h.name === i.name)).filter((h) => h && h.scale !== "choice").slice(0, 2);
   if (two.length < 2) return nothing("contour", "It takes two numeric hyperparameters and 8 complete trials.");
-  const [a, b] = two;
-  const points = complete(sweep).map((t) => [onScale(a, t.params[a.name]), onScale(b, t.params[b.name]), scoreOf(t), t]).filter((p) => p[0] !== null && p[1] !== null);
-  const [al, ah] = ends(a), [bl, bh] = ends(b), n = 30, steps = [...Array(n).keys()].map((i) => i / (n - 1));
-  const z = steps.map((v) => steps.map((u) => {
-    let sum = 0, weight = 0;
-    for (const [x, y, value] of points) {
-      const w = Math.exp(-(((x - al) / (ah - al) - u) ** 2 + ((y - bl) / (bh - bl) - v) ** 2) / (2 * 0.08 ** 2)) + 1e-12;
-      sum += w * value; weight += w;
-    }
-    return sum / weight;
-  }));
-  draw(body("contour"), `contour of ${a.name} and ${b.name}`, [
-    { type: "contour", x: steps.map((u) => al + u * (ah - al)), y: steps.map((v) => bl + v * (bh - bl)), z, colorscale: "Viridis", hoverinfo: "skip", contours: { coloring: "heatmap" } },
-    { x: points.map((p) => p[0]), y: points.map((p) => p[1]), mode: "markers", marker: { size: 5, color: "#fff", line: { color: "#000", width: 1 } }, text: points.map((p) => named(p[3], sweep)), hoverinfo: "text", customdata: points.map((p) => p[3].number) },
-  ], { height: 420, xaxis: axisOf(a), yaxis: axisOf(b) }, true);
+  const [a, b] = two, node = body("contour");
+  node.append(el("p", { class: "soft" }, "The two most important numbers; a weighted mean of the trials about each place."));
+  figure(node, `contour of ${a.name} and ${b.name}`, 420, () => {
+    const at = (t) => [onScale(a, t.params[a.name]), onScale(b, t.params[b.name])];
+    const done = complete(sweep).filter((t) => !at(t).includes(null)), places = done.map((t) => [...at(t), scoreOf(t)]);
+    const [al, ah] = ends(a), [bl, bh] = ends(b), n = 30, steps = [...Array(n).keys()].map((i) => i / (n - 1));
+    const z = steps.map((v) => steps.map((u) => {
+      let sum = 0, weight = 0;
+      for (const [x, y, value] of places) {
+        const w = Math.exp(-(((x - al) / (ah - al) - u) ** 2 + ((y - bl) / (bh - bl) - v) ** 2) / (2 * 0.08 ** 2)) + 1e-12;
+        sum += w * value; weight += w;
+      }
+      return sum / weight;
+    }));
+    return {
+      traces: [{ type: "contour", x: steps.map((u) => al + u * (ah - al)), y: steps.map((v) => bl + v * (bh - bl)), z, colorscale: "Viridis", reversescale: sign(sweep) > 0, hoverinfo: "skip",
+        contours: { coloring: "heatmap" }, line: { width: 0.5 }, colorbar: { thickness: 12, title: { text: plain(sweep.metric), side: "right" } } },
+      points(done, (t) => at(t)[0], (t) => at(t)[1], { marker: { size: 6, color: "#fff", line: { color: "#000", width: 1 } } })],
+      layout: { xaxis: { ...axisOf(a), range: [al, ah] }, yaxis: { ...axisOf(b), range: [bl, bh] } },
+      outline: (t) => t.state === "COMPLETE" ? ringAt(...at(t)) : [],
+    };
+  });
 }
 function failures(sweep) {
   const groups = new Map();
@@ -163,18 +152,22 @@ function failures(sweep) {
 function timeline(sweep) {
   const known = sweep.trials.map((t) => [t, Date.parse(t.started), isNumber(t.seconds) ? t.seconds : 0]).filter(([, at]) => Number.isFinite(at)).sort((x, y) => x[1] - y[1]);
   if (!known.length) return nothing("timeline", "No trial has started.");
-  const free = [], began = known[0][1], by = {};
+  const free = [], began = known[0][1], by = {}, place = new Map();
   for (const [trial, at, seconds] of known) {
     let lane = free.findIndex((end) => end <= at + 50);
     if (lane < 0) lane = free.length;
     free[lane] = at + seconds * 1000;
-    const line = by[trial.state] = by[trial.state] || { x: [], y: [], customdata: [] };
-    const start = (at - began) / 1000;
+    const line = by[trial.state] = by[trial.state] || { x: [], y: [], customdata: [] }, start = (at - began) / 1000;
+    place.set(trial.number, [[start, start + seconds], [lane, lane]]);
     line.x.push(start, start + seconds, null); line.y.push(lane, lane, null); line.customdata.push(trial.number, trial.number, null);
   }
-  const colours = { COMPLETE: themed().accent, PRUNED: "#8a949e", FAIL: themed().fail, RUNNING: "#c9762b" };
-  draw(body("timeline"), "when each trial ran", Object.entries(by).map(([state, line]) => ({ ...line, mode: "lines+markers", name: state, marker: { size: 4 }, line: { width: 7, color: colours[state] }, hovertemplate: "trial %{customdata}: %{x:.1f} s<extra></extra>" })),
-    { showlegend: true, height: Math.min(700, 160 + 22 * free.length), xaxis: { title: { text: "seconds since the first trial began" } }, yaxis: { title: { text: "trials at once" }, dtick: Math.ceil(free.length / 20) } }, true);
+  figure(body("timeline"), "when each trial ran", Math.min(700, 170 + 22 * free.length), () => {
+    const theme = themed(), colours = { COMPLETE: theme.accent, PRUNED: theme.muted, FAIL: theme.fail, RUNNING: theme.warn };
+    const traces = Object.entries(by).map(([state, line]) => ({ ...line, mode: "lines+markers", name: state === "FAIL" ? "failed" : state.toLowerCase(), marker: { size: 4 }, line: { width: 8, color: colours[state] }, hovertemplate: "trial %{customdata}: %{x:.1f} s<extra></extra>" }));
+    return { traces, outline: (t) => place.has(t.number) ? lineAlong(...place.get(t.number)) : [], layout: { showlegend: true,
+      xaxis: { title: { text: "seconds since the first trial began" }, range: spanOf(Object.values(by).flatMap((line) => line.x), 0.02), zeroline: false },
+      yaxis: { title: { text: "trials at once" }, dtick: Math.ceil(free.length / 20), range: [-0.7, free.length - 0.3], zeroline: false } } };
+  });
 }
 function duplicates(sweep) {
   const groups = new Map();

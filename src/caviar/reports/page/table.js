@@ -1,5 +1,5 @@
 "use strict";
-// The table of trials: sorted, searched, filtered; and one trial's details.
+// The table of trials: sorted, searched, filtered.
 const LIMIT = 2000;
 let order = { column: null, down: false };
 
@@ -7,6 +7,7 @@ function columnsOf(sweep) {
   const found = [["trial", (t) => t.number], ["state", (t) => t.state]];
   sweep.directions.forEach((_, i) => found.push([sweep.directions.length > 1 ? `${sweep.metric} ${i}` : sweep.metric, (t) => t.values[i]]));
   found.push(["best epoch", (t) => t.best_epoch], ["seconds", (t) => t.seconds]);
+  if (sweep.trials.some((t) => t.edits.length)) found.push(["edits", (t) => t.edits.length || null]);
   const names = [...sweep.space.map((h) => h.name), ...new Set(sweep.trials.flatMap((t) => Object.keys(t.params)))];
   for (const name of new Set(names)) found.push([name, (t) => Array.isArray(t.params[name]) ? JSON.stringify(t.params[name]) : t.params[name]]);
   if (sweep.trials.some((t) => t.error)) found.push(["error", (t) => t.error]);
@@ -32,7 +33,8 @@ function trials(sweep) {
   if (!sweep.trials.length) return nothing("trials", "The sweep has no trial.");
   const search = el("input", { type: "search", id: "search", placeholder: "relu lr<1e-3 state=FAIL", size: 30 });
   const told = el("span", { class: "soft", role: "status" });
-  const rows = el("tbody", {}), heads = columns.map(([name]) => el("th", { scope: "col", "aria-sort": "none" }, el("button", { type: "button", title: name }, name)));
+  const rows = el("tbody", {}), called = shortNames(columns.map(([name]) => name));
+  const heads = columns.map(([name], i) => el("th", { scope: "col", "aria-sort": "none" }, el("button", { type: "button", title: name }, called[i])));
   const fill = () => {
     const keeps = matcher(search.value, columns);
     let shown = sweep.trials.filter(keeps);
@@ -47,26 +49,24 @@ function trials(sweep) {
     }
     heads.forEach((head, i) => head.setAttribute("aria-sort", order.column !== i ? "none" : order.down ? "descending" : "ascending"));
     told.textContent = `${shown.length} of ${sweep.trials.length} trials` + (shown.length > LIMIT ? `, the first ${LIMIT} shown` : "");
-    rows.replaceChildren(...shown.slice(0, LIMIT).map((trial) => el("tr", { class: trial.state }, ...columns.map(([, of], i) => i
+    rows.replaceChildren(...shown.slice(0, LIMIT).map((trial) => el("tr", { class: trial.state, "data-trial": trial.number }, ...columns.map(([, of], i) => i
       ? el("td", {}, short(of(trial)))
       : el("td", {}, el("button", { type: "button", "aria-label": `open trial ${trial.number}`, on: { click: () => openTrial(trial.number) } }, String(trial.number)))))));
+    showPinnedRow();
   };
+  rows.addEventListener("click", (event) => { if (!event.target.closest("button")) pin(Number(event.target.closest("tr").dataset.trial)); });
   heads.forEach((head, i) => head.firstChild.addEventListener("click", () => { order = { column: i, down: order.column === i && !order.down }; fill(); }));
   search.addEventListener("input", fill);
   node.append(el("div", { class: "controls" }, el("label", {}, "Search ", search), told),
     el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Trials" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads)), rows)));
   fill();
 }
-function openTrial(number) {
-  const trial = current.trials.find((t) => t.number === number), dialog = document.getElementById("trial");
-  if (!trial) return;
-  const part = (title, text) => text ? [el("h3", {}, title), el("pre", { tabindex: "0" }, text)] : [];
-  dialog.replaceChildren(
-    el("form", { method: "dialog", class: "controls" }, el("h2", {}, `Trial ${trial.number}`), el("button", {}, "Close")),
-    el("p", {}, `${trial.state}; ${current.metric} ${trial.values.map((v) => short(v) || "none").join(", ")}; best epoch ${short(trial.best_epoch) || "none"}; ${short(trial.seconds) || "no"} seconds; seed ${short(trial.seed)}`),
-    ...part("Error", trial.error),
-    ...part("Values", Object.entries(trial.params).map(([k, v]) => `${k} = ${typeof v === "object" ? JSON.stringify(v) : v}`).join("\n")),
-    ...part("Run it again", trial.rerun), ...part("Best checkpoint", trial.checkpoint), ...part("Folder", trial.folder),
-    ...part("End of its log", trial.log), ...part("Config", trial.config.map((i) => current.lines[i]).join("\n")));
-  if (!dialog.open) dialog.showModal();
+// The pinned trial's row; brought into view within the table, not the page.
+function showPinnedRow() {
+  for (const row of document.querySelectorAll("#trials tr[aria-current]")) row.removeAttribute("aria-current");
+  const row = pinned === null ? null : document.querySelector(`#trials tr[data-trial="${pinned}"]`);
+  if (!row) return;
+  row.setAttribute("aria-current", "true");
+  const box = row.closest(".scroll"), head = box.querySelector("thead").offsetHeight;
+  if (row.offsetTop < box.scrollTop + head || row.offsetTop + row.offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = row.offsetTop - box.clientHeight / 2;
 }

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from caviar.runs.find import from_here
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space
 from caviar.sweep.coordinates import position
@@ -70,7 +70,7 @@ class Evidence:
         trials = sweep.trials.copy()
         trials["tested"] = [bool(sweep.run(n).result.facts.get("tested")) for n in trials.index]
         found = cls(
-            _as_argument(sweep.folder),
+            shlex.quote(from_here(sweep.folder)),
             sweep.settings,
             sweep.space,
             sweep.directions,
@@ -163,12 +163,6 @@ class Evidence:
                 int(n): group.to_numpy(float) for n, group in table.groupby(level="trial")
             }
         return cache[metric]
-
-
-def _as_argument(folder: Path) -> str:
-    """A folder as a command run from here takes it."""
-    here, whole = Path.cwd(), folder.resolve()
-    return shlex.quote(str(whole.relative_to(here) if whole.is_relative_to(here) else whole))
 
 
 def vars_of(evidence: Evidence) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import re
 
 from caviar.reports.verdicts.base import Evidence, Verdict
+from caviar.space.grammar import as_override
 
 NAME = "batch size tuned"
 
@@ -24,6 +25,6 @@ def batch_size(evidence: Evidence) -> Verdict:
             NAME, "pass", f"{found} is searched for {evidence.metric}, a matter of speed."
         )
     value = evidence.config_value(found)
-    command = evidence.rerun(f"{found}={value}") if value is not None else None
+    command = evidence.rerun(as_override(found, value)) if value is not None else None
     told = "fix it at what fills the device, and search learning rate and regularisation there"
     return Verdict(NAME, "warn", f"{found} is searched for {evidence.metric}: {told}.", command)

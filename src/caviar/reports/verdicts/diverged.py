@@ -15,17 +15,20 @@ def diverged(evidence: Evidence) -> Verdict:
     """Warn above 5 %; the cliff is the value that parts diverged from complete trials best."""
     ended = evidence.trials[evidence.trials["state"].isin(["COMPLETE", "PRUNED", "FAIL"])]
     if len(ended) < 5:
-        return Verdict(NAME, "unknown", f"only {len(ended)} trials have ended.")
+        return Verdict(NAME, "unknown", f"{len(ended)} trials have ended; 5 are needed to tell.")
     failed = ended[ended["state"] == "FAIL"]
-    lost = failed[
-        [isinstance(error, str) and bool(_SIGNS.search(error)) for error in failed["error"]]
-    ]
+    lost = failed[failed["error"].map(diverging).astype(bool)]
     share = len(lost) / len(ended)
     told = f"{len(lost)} of {len(ended)} trials ({share:.0%}) diverged"
     if share <= SHARE:
         return Verdict(NAME, "pass", f"{told}.")
     cliff, key = _cliff(evidence, ended, lost)
     return Verdict(NAME, "warn", told + cliff + ".", key)
+
+
+def diverging(error: object) -> bool:
+    """Whether an error line says that a number became infinite or NaN."""
+    return isinstance(error, str) and bool(_SIGNS.search(error))
 
 
 def _cliff(evidence, ended, lost) -> tuple[str, str | None]:

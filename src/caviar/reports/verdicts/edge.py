@@ -3,6 +3,7 @@
 import numpy as np
 
 from caviar.reports.verdicts.base import Evidence, Verdict, short
+from caviar.reports.verdicts.places import FALSE_ALARMS, Places, as_near, too_few, top_places
 
 NAME = "best near an edge"
 FEWEST = 10
@@ -11,25 +12,26 @@ REST = 0.18
 
 
 def edge(evidence: Evidence) -> Verdict:
-    """Warn where the best is in the outer tenth, and most of the top trials close to it too."""
-    if len(evidence.complete) < FEWEST or not evidence.numeric:
-        return Verdict(
-            NAME, "unknown", f"fewer than {FEWEST} complete trials of numbers to judge by."
-        )
+    """Warn where the best is in the outer tenth, and the top trials nearer to it than by chance."""
+    if unknown := too_few(evidence, NAME, FEWEST):
+        return unknown
     found = []
-    for h in evidence.numeric:
-        places = evidence.positions(evidence.top, h)
-        best = evidence.positions(evidence.complete.head(1), h)
-        if len(best) == 0 or len(places) < 3:
-            continue
-        value = evidence.complete[evidence.column(h)].iloc[0]
-        zero = float(h.from_study(h.spread(2)[0])) in (0, 1)
-        if best[0] < BEST and np.median(places) < REST and not zero:
-            found.append(f"{h.name}={short(value)} (expand below {short(_end(h, 0))})")
-        if best[0] > 1 - BEST and np.median(places) > 1 - REST:
-            found.append(f"{h.name}={short(value)} (expand above {short(_end(h, -1))})")
+    for places in top_places(evidence, least=3):
+        value = short(evidence.complete[evidence.column(places.h)].iloc[0])
+        low, high = (float(places.h.from_study(place)) for place in places.h.spread(2))
+        allowed = FALSE_ALARMS / (2 * len(evidence.numeric))
+        # Below 0 or 1 there is often nothing to expand to.
+        if low not in (0, 1) and _chance(places, True) <= allowed:
+            found.append(f"{places.h.name}={value} (expand below {short(low)})")
+        if _chance(places, False) <= allowed:
+            found.append(f"{places.h.name}={value} (expand above {short(high)})")
     if not found:
-        return Verdict(NAME, "pass", "no edge of the space holds the best trials.")
+        return Verdict(
+            NAME,
+            "pass",
+            "no end of the space holds the best trial and most of its "
+            f"{len(evidence.top) - 1} followers, more than chance would put there.",
+        )
     return Verdict(
         NAME,
         "warn",
@@ -38,5 +40,10 @@ def edge(evidence: Evidence) -> Verdict:
     )
 
 
-def _end(h, index: int) -> float:
-    return float(h.from_study(h.spread(2)[index]))
+def _chance(places: Places, low: bool) -> float:
+    """How likely the top trials would lie so near to an end if nothing mattered; 1 where they do not."""
+    best, top = places.from_end(low)
+    if best >= BEST or np.median(top) >= REST:
+        return 1.0
+    outer = max(BEST, 1 / places.cells)
+    return outer * as_near(float(top.sum() - best), len(top) - 1, places.cells)

@@ -1,8 +1,11 @@
 """Is there a hyperparameter that does not matter? Fixing it leaves more trials for the others."""
 
+from typing import Any
+
 import numpy as np
 
 from caviar.reports.verdicts.base import Evidence, Verdict
+from caviar.space.grammar import as_override
 from caviar.space.hyperparameters import Choice, Hyperparameter
 
 NAME = "hyperparameters that matter"
@@ -50,13 +53,17 @@ def matters(evidence: Evidence) -> Verdict:
     if not idle:
         return Verdict(NAME, "pass", "none of them explains as little as chance would.")
     best = table.iloc[0]
-    overrides = [f"{h.name.lstrip('+')}={best[evidence.column(h)]}" for h in idle]
+    overrides = [as_override(h.name.lstrip("+"), _plain(best[evidence.column(h)])) for h in idle]
     return Verdict(
         NAME,
         "warn",
         f"alone these explain no more of the ranks than chance: {', '.join(told)}. Fix them.",
         evidence.rerun(*overrides),
     )
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def explained(ranks: np.ndarray, bins: np.ndarray) -> float:

@@ -3,29 +3,29 @@
 import numpy as np
 
 from caviar.reports.verdicts.base import Evidence, Verdict, short
+from caviar.reports.verdicts.places import FALSE_ALARMS, too_few, top_places, within
 
 NAME = "good region small"
 FEWEST = 20
 SMALL = 0.35  # share of the range, on the hyperparameter's own scale
+END = 0.02
 
 
 def region(evidence: Evidence) -> Verdict:
-    """Warn where the top trials all lie in a third of a hyperparameter's range, away from its ends."""
-    if len(evidence.complete) < FEWEST or not evidence.numeric:
-        return Verdict(
-            NAME, "unknown", f"fewer than {FEWEST} complete trials of numbers to judge by."
-        )
+    """Warn where the top trials all lie in a third of a hyperparameter's range, away from its ends, and
+    closer together than chance would put them."""
+    if unknown := too_few(evidence, NAME, FEWEST):
+        return unknown
     found = []
-    for h in evidence.numeric:
-        top = evidence.positions(evidence.top, h)
-        tried = evidence.positions(evidence.complete, h)
-        if len(top) < 5 or np.ptp(tried) == 0 or top.min() < 0.02 or top.max() > 0.98:
+    for places in top_places(evidence, least=5):
+        span = float(np.ptp(places.tried))
+        if span == 0 or places.top.min() < END or places.top.max() > 1 - END:
             continue
-        if np.ptp(top) / np.ptp(tried) < SMALL:
-            values = evidence.top[evidence.column(h)].dropna()
-            found.append(
-                f"{h.name} {short(values.min())} to {short(values.max())} ({np.ptp(top):.0%})"
-            )
+        width = float(np.ptp(places.top)) / span
+        chance = within(width + 1 / places.cells, len(places.top))
+        if width < SMALL and chance <= FALSE_ALARMS / len(evidence.numeric):
+            low, high = short(places.values.min()), short(places.values.max())
+            found.append(f"{places.h.name} {low} to {high} ({width:.0%} of what was tried)")
     if not found:
         return Verdict(
             NAME, "pass", f"the {len(evidence.top)} best trials are spread over the space."

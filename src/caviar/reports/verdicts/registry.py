@@ -8,6 +8,7 @@ from caviar.reports.verdicts.batch_size import batch_size
 from caviar.reports.verdicts.budget import budget
 from caviar.reports.verdicts.diverged import diverged
 from caviar.reports.verdicts.edge import edge
+from caviar.reports.verdicts.failed import failed
 from caviar.reports.verdicts.gap import gap
 from caviar.reports.verdicts.late import late
 from caviar.reports.verdicts.longer import longer
@@ -20,6 +21,7 @@ from caviar.reports.verdicts.tested import tested
 
 VERDICTS: list[Callable[[Evidence], Verdict]] = [
     tested,
+    failed,
     diverged,
     edge,
     longer,

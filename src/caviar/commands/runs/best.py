@@ -1,0 +1,68 @@
+"""``caviar runs best``: the best run of a sweep, or the path of its checkpoint."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from caviar.commands.names import complete_sweep, options_refused
+from caviar.commands.runs.arguments import Json, Where, rows_of, tell_of_edits
+from caviar.commands.runs.show import show
+from caviar.commands.tables import one_format
+from caviar.errors import UsageError
+
+
+def best(
+    sweep: Annotated[
+        str,
+        typer.Argument(help="A sweep; the latest by default.", autocompletion=complete_sweep),
+    ] = "latest",
+    ckpt: Annotated[
+        bool, typer.Option("--ckpt", help="Print its checkpoint's path alone.")
+    ] = False,
+    path: Annotated[bool, typer.Option("--path", help="Print its folder alone.")] = False,
+    where: Where = None,
+    as_json: Json = False,
+) -> None:
+    """The best run of a sweep; with --ckpt one path, fit for $(…).
+
+    Examples:
+
+      caviar runs best
+
+      python -m project.predict ckpt="$(caviar runs best --ckpt)" …
+
+      caviar runs best wide --where "model.depth == 2" --json
+    """
+    from caviar.runs.compare import best_of, sign
+    from caviar.runs.find import find_sweep, inside, read_sweep_file
+    from caviar.runs.folder import Result
+    from caviar.runs.select import matching
+
+    options_refused([sweep])
+    one_format(ckpt=ckpt, path=path, json=as_json)
+    folder = find_sweep(sweep)
+    signed = sign(read_sweep_file(folder))
+    if signed is None:
+        raise UsageError(f"sweep={folder.name}: several objectives have no one best; see runs list")
+    _, rows = rows_of([str(folder)])
+    found = best_of(matching(rows, where), signed)
+    if found is None:
+        raise UsageError(
+            f"sweep={folder.name}: no trial of it is complete"
+            + (f" where {where}" if where else "")
+        )
+    if ckpt or path:
+        tell_of_edits([found])
+    if ckpt:
+        name = Result.read(found.folder).checkpoint
+        checkpoint = inside(found.folder, name)
+        if checkpoint is None or not checkpoint.is_file():
+            kept = f"its checkpoint {name} is not there" if name else "it kept no checkpoint"
+            raise UsageError(f"run={found.facts['run']}: {kept}")
+        print(checkpoint)
+    elif path:
+        print(found.folder)
+    else:
+        show(str(found.folder), as_json)

@@ -1,0 +1,48 @@
+"""``caviar runs diff``: what differs between two runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from caviar.commands.names import options_refused
+from caviar.commands.runs.arguments import Csv, Json, Md, OneRun
+from caviar.commands.tables import one_format, print_json, print_rows, say
+
+
+def diff(
+    a: OneRun,
+    b: OneRun,
+    as_json: Json = False,
+    as_csv: Csv = False,
+    as_md: Md = False,
+) -> None:
+    """Show what differs between two runs: result, config, edits, code commit, versions, metrics.
+
+    Examples:
+
+      caviar runs diff wide/best narrow/best
+
+      caviar runs diff -1 -2 --md
+    """
+    from caviar.runs.compare import differences
+    from caviar.runs.find import find_run
+    from caviar.runs.index import add_configs, one_run
+    from caviar.runs.rows import Rows
+
+    options_refused([a, b])
+    form = one_format(json=as_json, csv=as_csv, md=as_md)
+    rows = Rows([one_run(find_run(name)) for name in (a, b)], [])
+    add_configs(rows)
+    for problem in rows.problems:
+        say(f"skipped: {problem}")
+    first, second = rows.rows
+    found = differences(first, second)
+    if form == "json":
+        differing: dict[str, Any] = {}
+        for part, key, x, y in found:
+            differing.setdefault(part, {})[key] = [x, y]
+        print_json({"runs": [first.facts["run"], second.facts["run"]], "differences": differing})
+        return
+    if not found:
+        say("nothing differs")
+    print_rows(["part", "key", first.facts["run"], second.facts["run"]], found, form)

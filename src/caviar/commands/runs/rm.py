@@ -1,0 +1,53 @@
+"""``caviar runs rm``: runs and sweeps removed from the disk."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from caviar.commands.names import complete_run, options_refused
+from caviar.commands.tables import say
+from caviar.errors import UsageError
+
+
+def rm(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME", help="Runs or sweeps.", autocompletion=complete_run),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed off a terminal.")] = False,
+) -> None:
+    """Remove runs or whole sweeps, with all their files. Asks first.
+
+    Examples:
+
+      caviar runs rm wide/7
+
+      caviar runs rm 2026-01-02_03-04-05 --yes
+    """
+    from caviar.runs.find import TRIALS, find
+    from caviar.runs.remove import check_removable, remove
+    from caviar.sweep.owner import is_running
+
+    options_refused(names)
+    folders = list(dict.fromkeys(find(name) for name in names))
+    for folder in folders:
+        check_removable(folder)
+        sweep = folder.parent.parent if folder.parent.name == TRIALS else folder
+        if is_running(sweep):
+            raise UsageError(
+                f"{folder}: its sweep is under way; caviar cancel {sweep.name} ends it"
+            )
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(
+                "runs rm: cannot ask, this is no terminal; --yes removes without asking"
+            )
+        for folder in folders:
+            say(str(folder))
+        typer.confirm(f"Remove {len(folders)} folders with all their files?", abort=True, err=True)
+    for folder in folders:
+        remove(folder)
+        say(f"removed {folder}")

@@ -1,0 +1,117 @@
+"""``caviar runs show``: all there is to know of one run, or of one sweep."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from caviar.commands.names import options_refused
+from caviar.commands.runs.arguments import Json, OneRun, rows_of
+from caviar.commands.tables import one_format, print_json, print_rows, say, strict
+
+
+def show(run: OneRun, as_json: Json = False) -> None:
+    """Show one run: how it went, what it was, where its files are, how to run it again.
+
+    Examples:
+
+      caviar runs show best
+
+      caviar runs show latest/7 --json
+    """
+    from caviar.runs import folder as names
+    from caviar.runs.compare import code_of, rerun_command
+    from caviar.runs.edits import in_force, read_edits
+    from caviar.runs.find import find, inside, is_run, read_sweep_file
+    from caviar.runs.folder import Result
+    from caviar.runs.index import one_run
+    from caviar.runs.load import Run
+    from caviar.runs.program import PROGRAM, command_of
+
+    options_refused([run])
+    form = one_format(json=as_json)
+    folder = find(run)
+    if not is_run(folder):
+        _show_sweep(folder, form)
+        return
+    row = one_run(folder)
+    read = Run(folder, Result.read(folder))
+    checkpoint = inside(folder, read.result.checkpoint)
+    again = None
+    if row.facts["sweep"] is not None:
+        again = rerun_command(read_sweep_file(folder.parent.parent), read.overrides)
+    elif isinstance(started := read.result.facts.get(PROGRAM), dict):
+        again = command_of(started, read.overrides)
+    files = {
+        "folder": str(folder),
+        "checkpoint": str(checkpoint) if checkpoint and checkpoint.is_file() else None,
+        "log": str(read.log) if read.log.is_file() else None,
+    }
+    code = code_of(row)
+    edits = in_force(read_edits(folder))
+    if edits:
+        # Its config alone would not make it again; its edits would, at the steps they were made at.
+        again = f"caviar replay {row.facts['run']}"
+    if form == "json":
+        facts = {k: v for k, v in row.facts.items() if k not in files}
+        print_json(
+            {
+                **facts,
+                **files,
+                "params": read.result.params,
+                "metrics": row.metrics,
+                "overrides": read.overrides,
+                "config": read.config,
+                **code,
+                "edits_in_force": [asdict(edit) for edit in edits],
+                "rerun": again,
+            }
+        )
+        return
+    told = {*files, "edits_in_force"}
+    facts = [(k, v) for k, v in row.facts.items() if k not in told and v is not None]
+    lines: list[tuple[str, str, Any]] = [("result", k, v) for k, v in facts]
+    lines += [("edits in force", str(e.edit), e.in_words().partition(": ")[2]) for e in edits]
+    lines += [("params", k, v) for k, v in row.params.items()]
+    lines += [("overrides", k, v) for k, v in row.overrides.items()]
+    lines += [("metrics", k, v) for k, v in row.metrics.items()]
+    lines += [(part, k, v) for part, held in code.items() for k, v in held.items() if v is not None]
+    lines += [("files", k, v) for k, v in files.items() if v is not None]
+    lines += [("rerun", "command", again)] if again else []
+    if form == "terminal":
+        _print_long(row.facts["run"], lines)
+        if row.facts["state"] == "FAIL" and files["log"]:
+            say(f"traceback: caviar logs {row.facts['run']}  ({names.LOG})")
+        return
+    print_rows(["part", "key", "value"], lines, form)
+
+
+def _show_sweep(folder: Path, form: str) -> None:
+    from caviar.runs.compare import summarise
+    from caviar.runs.find import read_sweep_file
+
+    _, rows = rows_of([str(folder)])
+    settings = read_sweep_file(folder)
+    (counts,) = summarise([(folder, rows.rows)])
+    if form == "json":
+        print_json({**counts, "folder": str(folder), "settings": settings})
+        return
+    lines = [("result", k, v) for k, v in counts.items() if v is not None]
+    lines += [("space", k, v) for k, v in (settings.get("space") or {}).items()]
+    parts = ("sampler", "pruner", "executor", "engine", "git_commit", "n_trials")
+    lines += [("settings", k, json.dumps(strict(settings[k]))) for k in parts if settings.get(k)]
+    lines.append(("files", "folder", str(folder)))
+    if form == "terminal":
+        _print_long(folder.name, lines)
+    else:
+        print_rows(["part", "key", "value"], lines, form)
+
+
+def _print_long(title: str, lines: list[tuple[str, str, Any]]) -> None:
+    shown, before = [], None
+    for part, key, value in lines:
+        shown.append((part if part != before else "", key, value if value is None else str(value)))
+        before = part
+    print_rows(["part", "key", "value"], shown, "terminal", title)

@@ -1,0 +1,38 @@
+"""Which trials of a worker keep their checkpoint: the best few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class BestFew(Generic[T]):
+    """Keeps account of the best.
+
+    Args:
+        most: how many; None for all.
+        direction: what is better.
+    """
+
+    def __init__(self, most: int | None, direction: str) -> None:
+        self._most = most
+        self._sign = 1 if direction == "maximize" else -1
+        self._kept: list[tuple[float, T]] = []
+
+    def add(self, ended: Sequence[tuple[float, T]]) -> tuple[list[bool], list[T]]:
+        """Take in what has ended, score and trial.
+
+        Returns:
+            Which of them are among the best, and those of before that are no more.
+        """
+        if self._most is None:
+            return [True] * len(ended), []
+        new = [(self._sign * score, one) for score, one in ended]
+        # The sort is stable: of two that are as good, the earlier stays.
+        ranked = sorted([*self._kept, *new], key=lambda pair: -pair[0])
+        kept = ranked[: self._most]
+        dropped = [pair[1] for pair in self._kept if not any(pair is one for one in kept)]
+        self._kept = kept
+        return [any(pair is one for one in kept) for pair in new], dropped

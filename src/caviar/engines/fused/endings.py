@@ -1,0 +1,249 @@
+"""How a trial on a lane ends: its files are written whole, and then the controller is told."""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+from caviar.engines.base import Send
+from caviar.engines.fused.best import BestFew
+from caviar.engines.fused.files import BEST, RunFolder, lightning_checkpoint, log_line
+from caviar.engines.fused.folds import Folded, FoldFolder
+from caviar.engines.fused.groups import Group, Run
+from caviar.engines.fused.writer import Writer
+from caviar.runs.folder import Result
+from caviar.runs.folds import facts_of, mean_score
+from caviar.trials import Event, Failed, Finished, Job, Pruned, Started
+
+
+@dataclass(frozen=True)
+class Over:
+    """A lane whose trial is over: it has had its last epoch, or is not wanted any more."""
+
+    lane: int
+    pruned: bool = False
+
+
+class Endings:
+    """Ends trials.
+
+    Args:
+        writer: who writes.
+        send: told of each end, from the writer's threads.
+        keep: how many trials, the best, keep their checkpoint; None for all.
+
+    Attributes:
+        untold: how many trials have ended that the controller has not been told of yet.
+    """
+
+    def __init__(self, writer: Writer, send: Send, keep: int | None) -> None:
+        self._writer = writer
+        self._send = send
+        self._keep = keep
+        self._best: BestFew[Run | Folded] | None = None
+        self._untold: set[int] = set()
+
+    @property
+    def untold(self) -> int:
+        return len(self._untold)
+
+    def finish(self, group: Group, over: Sequence[Over]) -> None:
+        """End the trials on these lanes, all of one tick, and empty the lanes.
+
+        Of all that complete together only the best few have a checkpoint written.
+        """
+        folds = [one for one in over if group.runs[one.lane].trial]
+        for one in folds:
+            self._end_fold(group, one.lane)
+        ended = [(one, group.runs[one.lane]) for one in over if one not in folds]
+        scored = [
+            (run.training.score, run)
+            for one, run in ended
+            if not one.pruned and run.training.recipe.checkpoint and run.training.score is not None
+        ]
+        among = self._among_best(scored, scored[0][1].training.recipe.direction) if scored else []
+        best = {id(run) for (_, run), is_best in zip(scored, among, strict=True) if is_best}
+        for one, run in ended:
+            checkpoint = self._checkpoint(group, one.lane) if id(run) in best else None
+            group.release(one.lane)
+            self._finish(run, one.pruned, checkpoint)
+
+    def finish_folds(self, trial: Folded) -> None:
+        """End a trial all of whose folds have ended."""
+        job, folds, recipe = trial.job, trial.so_far, trial.recipes[0]
+        if not trial.complete:
+            error = ValueError(f"metric={recipe.metric}: never logged, no validation ran")
+            self.fail_job(job, trial.folder, error, trial.began)
+            return
+        if trial.began is None:  # an earlier try had done all of them
+            trial.began = perf_counter()
+            self._send(Started(job.number))
+        score = mean_score(folds)
+        if not self._among_best([(score, trial)], recipe.direction)[0]:
+            self._writer.do(job.number, trial.drop_best)
+            folds = [{**fold, "checkpoint": None} for fold in folds]
+        seconds = perf_counter() - trial.began
+        facts: dict[str, Any] = {} if job.retry_of is None else {"retry_of": job.retry_of}
+        facts |= {"metric": recipe.metric, "seed": recipe.seed, **facts_of(folds)}
+        result = replace(trial.folder.result, seconds=round(seconds, 6), facts={})
+        result.state, result.value = "COMPLETE", score
+        result.take(facts)
+        at = f"{recipe.metric}={score:.4f} over {len(folds)} folds: {trial.folder.path}"
+        event = Finished(job.number, [score], seconds, facts)
+        log = log_line("caviar.engines.fused", at)
+        self._end(job.number, trial.folder, result, event, (), log, folds=trial)
+
+    def prune_folds(self, trial: Folded) -> None:
+        """End a trial whose folds are not wanted any more."""
+        job, folds = trial.job, trial.so_far
+        last = mean_score(folds) if folds else None
+        assert trial.began is not None
+        seconds = perf_counter() - trial.began
+        facts: dict[str, Any] = {} if job.retry_of is None else {"retry_of": job.retry_of}
+        result = replace(trial.folder.result, seconds=round(seconds, 6), facts={})
+        result.state, result.value = "PRUNED", last
+        result.take(facts)
+        event = Pruned(job.number, last, seconds, facts)
+        self._end(job.number, trial.folder, result, event, (), "", folds=trial)
+
+    def _among_best(self, scored: Sequence[tuple[float, Any]], direction: str) -> list[bool]:
+        """Which of these keep their checkpoints; others, of before, that do not any more lose them."""
+        self._best = self._best or BestFew(self._keep, direction)
+        among, dropped = self._best.add(scored)
+        for one in dropped:
+            drop = one.drop_best if isinstance(one, Folded) else one.folder.drop_best
+            self._writer.do(one.job.number, drop)
+        return among
+
+    def _end_fold(self, group: Group, lane: int) -> None:
+        """Empty a lane whose fold has had its last epoch, and end the trial with its last fold."""
+        run = group.runs[lane]
+        training, trial = run.training, run.trial
+        assert trial is not None
+        assert isinstance(run.folder, FoldFolder)
+        wanted = training.recipe.checkpoint and training.best_epoch is not None
+        checkpoint = self._checkpoint(group, lane) if wanted else None
+        group.release(lane)
+        facts = {
+            "score": training.score,
+            "best_epoch": training.best_epoch,
+            "metrics": training.best_metrics,
+            "checkpoint": BEST if checkpoint else None,
+        }
+        folder, rows = run.folder, training.rows
+        self._writer.do(run.job.number, lambda: folder.done(rows, checkpoint, facts))
+        trial.done[run.fold] = facts
+        if reports := trial.reports():
+            self._send(*reports)
+        if trial.over:
+            self.finish_folds(trial)
+
+    def fail(self, run: Run, error: BaseException | str) -> None:
+        """End a trial, off its lane already, by an error."""
+        self.fail_job(run.job, run.folder, error, run.began, run.training.rows)
+
+    def fail_job(
+        self,
+        job: Job,
+        folder: RunFolder,
+        error: BaseException | str,
+        began: float | None = None,
+        rows: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """End a trial by an error, one that never had a lane too.
+
+        Args:
+            error: what happened, or, where nothing did, the line that says why it ends.
+        """
+        if began is None:
+            self._send(Started(job.number))
+        seconds = 0.0 if began is None else perf_counter() - began
+        line, trace = str(error), ""
+        if isinstance(error, BaseException):
+            line = " ".join(f"{type(error).__name__}: {error}".split())
+            trace = "".join(traceback.format_exception(error))
+        result = replace(folder.result, state="FAIL", error=line, seconds=round(seconds, 6))
+        event = Failed(job.number, line, trace, seconds)
+        self._end(job.number, folder, result, event, rows, log=trace or f"{line}\n")
+
+    def _finish(self, run: Run, pruned: bool, checkpoint: Mapping[str, Any] | None) -> None:
+        training, job, metric = run.training, run.job, run.training.recipe.metric
+        score = training.score
+        if score is None and not pruned:
+            error = ValueError(f"metric={metric}: never logged, no validation ran")
+            self.fail(run, error)
+            return
+        assert run.began is not None
+        seconds = perf_counter() - run.began
+        facts: dict[str, Any] = {} if job.retry_of is None else {"retry_of": job.retry_of}
+        result = replace(run.folder.result, seconds=round(seconds, 6), facts={})
+        event: Finished | Pruned
+        log = ""
+        if pruned:
+            last = next((row[metric] for row in reversed(training.rows) if metric in row), None)
+            result.state, result.value = "PRUNED", last
+            event = Pruned(job.number, last, seconds, facts)
+        else:
+            assert score is not None
+            facts |= {
+                "metric": metric,
+                "best_epoch": training.best_epoch,
+                "metrics": training.best_metrics,
+                "seed": training.recipe.seed,
+                "checkpoint": BEST if checkpoint else None,
+            }
+            result.state, result.value = "COMPLETE", score
+            event = Finished(job.number, [score], seconds, facts)
+            at = f"{metric}={score:.4f} at epoch {training.best_epoch}: {run.folder.path}"
+            log = log_line("caviar.engines.fused", at)
+        result.take(facts)
+        self._end(job.number, run.folder, result, event, training.rows, log, checkpoint)
+
+    def _end(
+        self,
+        number: int,
+        folder: RunFolder,
+        result: Result,
+        event: Event,
+        rows: Sequence[Mapping[str, Any]],
+        log: str,
+        checkpoint: Mapping[str, Any] | None = None,
+        folds: Folded | None = None,
+    ) -> None:
+        self._untold.add(number)
+
+        def write() -> None:
+            try:
+                if folds is not None and folds.error is not None:
+                    raise folds.error
+                folder.end(result, rows, log, checkpoint)
+            except OSError as error:
+                self._send(_not_written(number, error, result.seconds or 0.0))
+            else:
+                self._send(event)
+            finally:
+                self._untold.discard(number)
+
+        self._writer.do(number, write)
+
+    @staticmethod
+    def _checkpoint(group: Group, lane: int) -> dict[str, Any]:
+        training = group.runs[lane].training
+        assert group.stack is not None
+        assert training.best_epoch is not None
+        return lightning_checkpoint(
+            group.stack.best_weights(lane),
+            training.recipe.prefix,
+            training.recipe.hyper_parameters,
+            training.best_epoch,
+            (training.best_epoch + 1) * training.course.steps,
+        )
+
+
+def _not_written(number: int, error: OSError, seconds: float) -> Failed:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return Failed(number, f"{type(error).__name__}: {error}", "", seconds, hopeless=full)

@@ -1,0 +1,31 @@
+"""A single run as a sweep of one trial: its report has its curves, its edits and its config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from caviar.runs.folder import Result
+from caviar.runs.load import Run, Sweep
+
+
+class OneRun(Sweep):
+    """The run in ``folder``.
+
+    Raises:
+        UsageError: its ``result.json`` cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: list[str] = []
+        result = Result.read(folder)
+        config = Run(folder, result).config
+        self.settings = {
+            "n_trials": 1,
+            "metric": result.metric or config.get("metric"),
+            "direction": config.get("direction") or "minimize",
+            "git_commit": result.facts.get("git_commit"),
+            "versions": result.facts.get("versions"),
+        }
+        # Filled here, the cached property of a sweep is not asked for the folders of trials.
+        self._results = {result.number or 0: (folder, result)}

@@ -1,0 +1,82 @@
+"""Where the best trials lie on each hyperparameter's own scale, and whether chance would put them there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from caviar.reports.verdicts.base import Evidence, Verdict
+from caviar.space.hyperparameters import Hyperparameter
+
+FALSE_ALARMS = 0.05
+"""Of studies in which nothing matters, the share that may be warned of, all hyperparameters together."""
+CELLS = 50
+
+
+@dataclass(frozen=True)
+class Places:
+    """The places of the best trials, from 0 to 1 on the hyperparameter's scale.
+
+    Attributes:
+        h: the hyperparameter.
+        best: of the best trial.
+        top: of the top trials, the best included.
+        tried: of all complete trials.
+        values: the top trials' values.
+    """
+
+    h: Hyperparameter
+    best: float
+    top: np.ndarray
+    tried: np.ndarray
+    values: np.ndarray
+
+    @property
+    def cells(self) -> int:
+        """How many values were tried; many stand for a continuum."""
+        return min(len(np.unique(self.tried.round(9))), CELLS)
+
+    def from_end(self, low: bool) -> tuple[float, np.ndarray]:
+        """How far the best and all top trials are from the lower or the upper end."""
+        return (self.best, self.top) if low else (1 - self.best, 1 - self.top)
+
+
+def top_places(evidence: Evidence, least: int) -> Iterator[Places]:
+    """The places on each hyperparameter that has an order, where ``least`` of the top trials have it."""
+    table = evidence.complete
+    for h in evidence.numeric:
+        top = evidence.positions(evidence.top, h)
+        best = evidence.positions(table.head(1), h)
+        if len(best) and len(top) >= least:
+            tried = evidence.positions(table, h)
+            values = evidence.top[evidence.column(h)].dropna().to_numpy(float)
+            yield Places(h, float(best[0]), top, tried, values)
+
+
+def too_few(evidence: Evidence, name: str, fewest: int) -> Verdict | None:
+    """The verdict where there are too few complete trials, or nothing that has an order."""
+    count = len(evidence.complete)
+    if count >= fewest and evidence.numeric:
+        return None
+    told = f"{count} complete trials" if evidence.numeric else "0 hyperparameters have an order"
+    return Verdict(name, "unknown", f"{told}; {fewest} trials of numbers are needed to tell.")
+
+
+def as_near(total: float, of: int, cells: int) -> float:
+    """The chance that ``of`` draws from ``cells`` even places of [0, 1] sum up to ``total`` or less."""
+    if of == 0:
+        return 1.0
+    one = np.full(cells, 1 / cells)
+    chances = np.ones(1)
+    for _ in range(of):
+        chances = np.convolve(chances, one)
+    return float(chances[: int(total * (cells - 1) + 1.5)].sum())
+
+
+def within(width: float, of: int) -> float:
+    """The chance that ``of`` uniform draws all lie within ``width`` of each other (David and Nagaraja,
+    Order Statistics, section 2.3)."""
+    width = min(width, 1.0)
+    return of * width ** (of - 1) - (of - 1) * width**of

@@ -1,0 +1,104 @@
+"""The record of what was done to a run while it trained: ``edits.jsonl``, a line an edit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from caviar.errors import UsageError
+from caviar.runs.files import unreadable
+
+EDITS = "edits.jsonl"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One intervention.
+
+    Attributes:
+        edit: its number, from 1.
+        kind: ``set``, ``rollback`` or ``stop``.
+        who: a person and machine, or a policy.
+        when: UTC.
+        epoch: from 0, with ``batch``: it was made before this batch of this epoch was trained on.
+        step: optimizer steps done before it.
+        changes: of ``set``: key -> ``{"old": …, "new": …}``.
+        to: of ``rollback``: the run went back to where it was before the edit with this number.
+        request: the id of what was asked.
+        why: what a policy acted on.
+    """
+
+    edit: int
+    kind: str
+    who: str
+    when: str
+    epoch: int
+    batch: int
+    step: int
+    changes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    to: int | None = None
+    request: str | None = None
+    why: str | None = None
+
+    @property
+    def at(self) -> tuple[int, int]:
+        """Its place in the training, ordered as training goes."""
+        return self.epoch, self.batch
+
+    def in_words(self) -> str:
+        """``edit 1: optimizer.lr 0.003 -> 0.0003 at epoch 4, step 80 (ada@laptop)``."""
+        if self.kind == "set":
+            what = ", ".join(f"{key} {c['old']} -> {c['new']}" for key, c in self.changes.items())
+        elif self.kind == "rollback":
+            what = f"back to before edit {self.to}"
+        else:
+            what = "stopped"
+        why = f": {self.why}" if self.why else ""
+        return f"edit {self.edit}: {what} at epoch {self.epoch}, step {self.step} ({self.who}{why})"
+
+
+def read_edits(run: Path) -> list[Edit]:
+    """Every edit of ``run``, undone ones included, in the order they were made; none without a record.
+
+    Raises:
+        UsageError: the record cannot be read.
+    """
+    path = run / EDITS
+    try:
+        text = path.read_text()
+        return [Edit(**json.loads(line)) for line in text[: text.rfind("\n") + 1].splitlines()]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(unreadable(path, error)) from None
+
+
+def in_force(edits: list[Edit]) -> list[Edit]:
+    """The edits that led to where the run is now: those that no rollback has undone."""
+    before: dict[int, list[Edit]] = {}
+    history: list[Edit] = []
+    for edit in edits:
+        before[edit.edit] = list(history)
+        if edit.kind == "rollback":
+            assert edit.to is not None
+            history = list(before[edit.to])
+        else:
+            history.append(edit)
+    return history
+
+
+CHANGES = ["edit", "kind", "epoch", "batch", "step", "key", "old", "new", "who", "when", "why"]
+"""What `changes_of` tells of each change."""
+
+
+def changes_of(edits: Iterable[Edit]) -> list[dict[str, Any]]:
+    """Edits as rows: one for each hyperparameter that was set; one, without a key, for a stop."""
+    rows = []
+    for one in edits:
+        for key, change in (one.changes or {None: {}}).items():
+            told = {**asdict(one), "key": key, "old": change.get("old"), "new": change.get("new")}
+            rows.append({name: told[name] for name in CHANGES})
+    return rows

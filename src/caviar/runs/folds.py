@@ -1,0 +1,66 @@
+"""A run of several trainings, k-fold cross-validation: a folder for each, and what they come to.
+
+A run folder holds ``fold-0``, ``fold-1``, …, each with the files of its training, and ``fold.json`` when
+it is done: ``score``, ``best_epoch``, ``metrics``, ``checkpoint`` (in that folder) and, where it was
+tested, ``test``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from caviar.runs.files import write_atomic
+
+FOLD = "fold.json"
+_KEPT = ("score", "best_epoch", "metrics", "checkpoint", "tested", "test")
+
+Facts = dict[str, Any]
+
+
+def fold_folder(run: Path, fold: int) -> Path:
+    """Where a fold of a run has its files."""
+    return run / f"fold-{fold}"
+
+
+def write_fold(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Say that a fold is done, and what it came to."""
+    kept = {key: facts[key] for key in _KEPT if key in facts}
+    write_atomic(folder / FOLD, json.dumps(kept, indent=1) + "\n")
+
+
+def read_fold(folder: Path) -> Facts | None:
+    """What a fold came to; None where it is not done."""
+    try:
+        return json.loads((folder / FOLD).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def mean_score(folds: Sequence[Mapping[str, Any]]) -> float:
+    """The mean of the folds' scores."""
+    return sum(fold["score"] for fold in folds) / len(folds)
+
+
+def facts_of(folds: Sequence[Mapping[str, Any]]) -> Facts:
+    """What ``result.json`` says of a run of these folds: means, and each fold by itself."""
+    found: Facts = {
+        "metrics": _means([fold["metrics"] for fold in folds]),
+        "folds": [_told(fold, number) for number, fold in enumerate(folds)],
+    }
+    if all(fold.get("tested") for fold in folds):
+        found |= {"tested": True, "test": _means([fold["test"] for fold in folds])}
+    return found
+
+
+def _told(fold: Mapping[str, Any], number: int) -> Facts:
+    checkpoint = fold.get("checkpoint")
+    path = str(fold_folder(Path(), number) / checkpoint) if checkpoint else None
+    kept = {key: fold[key] for key in ("score", "best_epoch", "test") if key in fold}
+    return {**kept, "checkpoint": path}
+
+
+def _means(dicts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {key: sum(one[key] for one in dicts) / len(dicts) for key in dicts[0]}

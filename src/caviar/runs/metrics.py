@@ -1,0 +1,60 @@
+"""Learning curves as one table: every row of many ``metrics.csv`` files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from caviar.runs import folder as names
+from caviar.runs.files import unreadable
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def read_metrics(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame, list[str]]:
+    """All rows of many ``metrics.csv`` files, and what could not be used.
+
+    Read by hand: pandas takes 1 ms a file, and believes a number that is only half written yet.
+    """
+    import pandas as pd
+
+    columns: dict[str, list[float]] = {"epoch": [], "step": []}
+    trials: list[int | None] = []
+    problems: list[str] = []
+    for number, folder in folders:
+        path = folder / names.METRICS
+        try:
+            # What follows the last newline is being written.
+            text = path.read_text().rpartition("\n")[0]
+            header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
+            table = [[_number(cell) for cell in row] for row in rows if row]
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+            problems.append(unreadable(path, error))
+            continue
+        if any(len(row) != len(header) for row in table) or len(set(header)) < len(header):
+            problems.append(f"{path}: its rows do not fit its header")
+            continue
+        before = len(trials)
+        trials += [number] * len(table)
+        for position, name in enumerate(header):
+            name = "trial." if name == "trial" else name
+            column = columns.setdefault(name, [])
+            column += [float("nan")] * (before - len(column))
+            column += [row[position] for row in table]
+    for column in columns.values():
+        column += [float("nan")] * (len(trials) - len(column))
+    found = pd.DataFrame({"trial": trials, **columns})
+    for name in ("trial", "epoch", "step"):
+        whole = found[name].notna().all() and (found[name] % 1 == 0).all()
+        found[name] = found[name].astype("int64" if whole else "float64")
+    return found, problems
+
+
+def _number(cell: str) -> float:
+    return float(cell) if cell else float("nan")

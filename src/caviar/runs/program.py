@@ -1,0 +1,68 @@
+"""How a run was started, and whether it is under way still: what it takes to start it again."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from caviar.errors import UsageError
+from caviar.runs.folder import LOG
+
+PROGRAM = "program"
+"""The fact of a single run's ``result.json`` that holds what `program` gives."""
+
+
+def program() -> dict[str, Any]:
+    """This process: its module or script, its working directory, and how many threads it was given."""
+    module, script = started_as()
+    threads = os.environ.get("OMP_NUM_THREADS")
+    return {"module": module, "script": script, "cwd": os.getcwd(), "threads": threads}
+
+
+def started_as() -> tuple[str | None, str | None]:
+    """The module of ``python -m``, or the script's path."""
+    words = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv[1:])]
+    if len(words) > 1 and words[-2] == "-m":
+        return words[-1], None
+    return None, str(Path(words[-1]).absolute())
+
+
+def command_of(started: Mapping[str, Any], overrides: Sequence[str]) -> str | None:
+    """The shell command that a run was started with; None where that is not known."""
+    module, script = started.get("module"), started.get("script")
+    if not module and not script:
+        return None
+    app = ["-m", str(module)] if module else [str(script)]
+    return shlex.join(["python", *app, *overrides])
+
+
+def hold(run: Path) -> IO[str]:
+    """Say that this process trains the single run ``run``, until the file that is returned is closed.
+
+    Raises:
+        UsageError: another process trains it.
+    """
+    file = (run / LOG).open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise UsageError(f"run={run.name}: another process is training it") from None
+    return file
+
+
+def under_way(run: Path) -> bool:
+    """Whether a process trains the single run ``run``."""
+    try:
+        with (run / LOG).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,78 @@
+"""The loop in C++: where it can be had, and what happens where it cannot."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from caviar.engines.fused import native
+from caviar.engines.fused.calibration import choose
+from caviar.engines.fused.stack import Stack
+from tests.engines.lanes import on_a_lane, strangers, training
+
+
+@pytest.fixture
+def fresh(cache: Path) -> Iterator[Path]:
+    """Nothing is compiled yet."""
+    (cache / "native").unlink()
+    native.library.cache_clear()
+    yield cache / "native"
+    native.library.cache_clear()
+
+
+def test_without_a_compiler_lanes_are_trained_by_torch_and_it_is_said(
+    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    stack = Stack([training()], 2)
+    assert stack.go_native() == "no C++ compiler was found: neither CXX, g++ nor clang++"
+    assert stack.native is None
+    with caplog.at_level("INFO"):
+        assert not choose(training(), None, "cpu").native
+    assert "not by the loop in C++: no C++ compiler was found" in caplog.text
+
+
+def test_a_compiler_that_fails_is_quoted_in_one_line(
+    fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho 'fatal: no such header' >&2\necho more >&2\nexit 1\n")
+    broken.chmod(0o700)
+    monkeypatch.setenv("CXX", str(broken))
+    why = Stack([training()], 2).go_native()
+    assert why == "native.cpp was not compiled: fatal: no such header"
+    assert not list(fresh.iterdir())
+
+
+@pytest.mark.skipif(native.compiler() is None, reason="no C++ compiler")
+def test_it_is_compiled_once_and_kept_for_this_user_alone(fresh: Path) -> None:
+    first = native.build(fresh)
+    made = first.stat().st_mtime_ns
+    assert native.build(fresh) == first
+    assert first.stat().st_mtime_ns == made
+    assert fresh.stat().st_mode & 0o777 == 0o700
+    assert list(fresh.iterdir()) == [first]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "why"),
+    [
+        (("trainer.precision=bf16-mixed",), "its data are torch.float32, its layers bf16"),
+        (("data.batch_size=1",), "batch norm of one sample"),
+    ],
+)
+def test_what_the_loop_does_not_know_is_named(overrides: tuple[str, ...], why: str) -> None:
+    assert Stack([training(*overrides)], 2).go_native() == why
+
+
+@pytest.mark.skipif(native.compiler() is None, reason="no C++ compiler")
+def test_a_lane_is_the_same_on_any_number_of_threads() -> None:
+    found = []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        found.append(on_a_lane(training(), strangers(9), native=True))
+    assert found[0].rows == found[1].rows
+    for name, tensor in found[0].weights.items():
+        assert torch.equal(found[1].weights[name], tensor), name

@@ -1,0 +1,94 @@
+"""A lane begins with the weights that solo begins with, and what cannot be a lane is known at once."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from caviar.engines.fused import networks
+from caviar.engines.fused.networks import plan_and_weights
+from caviar.engines.fused.training import Training
+from caviar.experiment import NotFusibleError, Recipe
+from project.choices import ACTIVATIONS, BATCH_NORM
+from tests.engines.lanes import training
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "_models", {})
+
+
+def assert_as_made_anew(recipe: Recipe) -> None:
+    plan, weights = plan_and_weights(recipe)
+    made = recipe.network().state_dict()
+    assert list(weights) == list(made) == list(plan.shapes)
+    assert all(torch.equal(weights[name], tensor) for name, tensor in made.items())
+
+
+@pytest.mark.parametrize("batch_norm", BATCH_NORM)
+def test_weights_drawn_anew_are_those_of_a_network_made_anew(batch_norm: str) -> None:
+    for activation in ACTIVATIONS:
+        for seed in (3, 3, 4, 5, 3):
+            overrides = (f"model.batch_norm={batch_norm}", f"model.activation={activation}")
+            assert_as_made_anew(training(*overrides, seed=seed).recipe)
+    assert all(model.redraws for model in networks._models.values())
+
+
+def test_trials_of_one_architecture_and_another_seed_do_not_share_weights() -> None:
+    one, other = training(seed=1), training(seed=2)
+    assert not torch.equal(one.weights["layers.1.weight"], other.weights["layers.1.weight"])
+
+
+class OwnWay(nn.Module):
+    """Its weights are drawn by its maker, not by its layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+        nn.init.normal_(self.layer.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)
+
+
+def in_place_of(maker: Callable[[], nn.Module], seed: int) -> Recipe:
+    """A recipe with another network."""
+
+    def network() -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return maker()
+
+    return replace(training(seed=seed).recipe, network=network, architecture=maker.__name__)
+
+
+def test_a_network_that_its_layers_cannot_draw_anew_is_made_anew() -> None:
+    for seed in (1, 2, 3):
+        assert_as_made_anew(in_place_of(OwnWay, seed))
+    assert networks._models["OwnWay"].redraws is False
+
+
+class Sequences(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(9, 3)
+        self.norm = nn.BatchNorm1d(4)
+        self.head = nn.Linear(12, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.flatten(self.norm(self.table(x)), 1))
+
+
+def test_batch_norm_over_sequences_is_named_before_the_trial_starts() -> None:
+    words = torch.zeros(20, 4, dtype=torch.int64), torch.zeros(20, dtype=torch.int64)
+    recipe = replace(in_place_of(Sequences, 1), train=words, val=words)
+    with pytest.raises(NotFusibleError, match="the layer norm is a BatchNorm1d of samples that"):
+        Training(recipe)
+
+
+def test_samples_of_a_shape_that_a_layer_does_not_take_fail_their_trial_alone() -> None:
+    x, y = training().recipe.train
+    with pytest.raises(RuntimeError, match="Expected size"):
+        Training(replace(in_place_of(OwnWay, 1), train=(x[:, :3], y)))
