@@ -23,6 +23,7 @@ from caviar.panda.remedies import Remedies
 from caviar.panda.replay import last_recorded
 from caviar.panda.rewind import Rewind, Rollback
 from caviar.panda.rng import rng_state
+from caviar.panda.rows import Rows
 from caviar.panda.serving import Service
 from caviar.panda.telling import command_line, name_for_commands, status_of
 from caviar.panda.vitals import History
@@ -100,6 +101,8 @@ class Panda(Callback):
             Inbox(self.folder), trainer, self.editor, self.replay is not None, self._tell
         )
         self._autopilot = Autopilot(self.auto, trainer, self.editor, self.health)
+        kept = any(hasattr(logger, "rewind") for logger in trainer.loggers)
+        self._rows = None if kept else Rows(self.folder)
         recorded = self.editor.edits if self.replay is None else read_edits(self.replay)
         self.editor.scheduled = in_force(recorded)
         self._last_epoch = None if self.replay is None else last_recorded(self.replay)
@@ -215,7 +218,7 @@ class Panda(Callback):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.health.epoch_ends(trainer, last=True)
+        self._epoch_ended(trainer, last=True)
         self._service.close()
         self.state = "ended"
         self._edited()
@@ -264,13 +267,21 @@ class Panda(Callback):
         for logger in self.trainer.loggers:
             if hasattr(logger, "rewind"):
                 logger.rewind(epoch)  # type: ignore[attr-defined]
+        if self._rows is not None:
+            self._rows.rewind(epoch)
         self._edited()
 
     # ---- telling
 
-    def _epoch_ended(self, trainer: Trainer) -> None:
+    def _epoch_ended(self, trainer: Trainer, last: bool = False) -> None:
         began = time.perf_counter()
-        if self.health.epoch_ends(trainer) and began >= self._next_status:
+        if not self.health.epoch_ends(trainer, last):
+            return
+        if self._rows is not None:
+            values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            epoch = self.health.history.epochs[-1].epoch
+            self._rows.add({"epoch": epoch, "step": trainer.global_step, **values})
+        if began >= self._next_status:
             self._tell()
             cost = time.perf_counter() - began
             self._telling += cost
