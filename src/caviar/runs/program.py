@@ -53,6 +53,8 @@ def hold(run: Path) -> IO[str]:
     except BlockingIOError:
         file.close()
         raise UsageError(f"run={run.name}: another process is training it") from None
+    except OSError:
+        pass  # a file system without locks: a run on it counts as not under way
     return file
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -75,10 +75,7 @@ def list_(
         if form == "json":
             print_json({"sweeps": summaries})
         else:
-            names = list(summaries[0]) if summaries else ["sweep"]
-            print_rows(
-                names, [[line.get(n) for n in names] for line in summaries], form, narrow="turn"
-            )
+            _print_summaries(summaries, form)
         return
     shown, chosen = choose(rows, where, sort, columns, all_columns or form == "json")
     cut = limit if limit is not None else (TERMINAL_LIMIT if form == "terminal" else 0)
@@ -94,11 +91,16 @@ def list_(
         )
         return
     if summaries and form == "terminal":
-        names = list(summaries[0])
-        print_rows(names, [[line.get(n) for n in names] for line in summaries], form, narrow="turn")
+        _print_summaries(summaries, form)
     print_rows(chosen, cells, form)
     if not total:
         found = f"none of {len(rows.rows)} runs: --where {where}"
         say(found if rows.rows else f"no runs in {outputs_root()}")
     if len(shown) < total and limit is None:
         say(f"{total - len(shown)} runs more; --limit 0 lists all")
+
+
+def _print_summaries(summaries: list[dict[str, Any]], form: str) -> None:
+    names = list(summaries[0]) if summaries else ["sweep"]
+    rows = [[line.get(name) for name in names] for line in summaries]
+    print_rows(names, rows, form, narrow="turn")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
     from caviar.runs import folder as names
     from caviar.runs.compare import code_of, rerun_command
     from caviar.runs.edits import in_force, read_edits
-    from caviar.runs.find import find, inside, is_run, read_sweep_file
+    from caviar.runs.find import find, inside, is_run, outputs_root, read_sweep_file
     from caviar.runs.folder import Result
     from caviar.runs.index import one_run
     from caviar.runs.program import PROGRAM, command_of
@@ -53,7 +54,8 @@ def show(run: OneRun, as_json: Json = False) -> None:
     edits = in_force(read_edits(folder))
     if edits:
         # Its config alone would not make it again; its edits would, at the steps they were made at.
-        again = f"caviar replay {row.facts['run']}"
+        here = folder.is_relative_to(outputs_root())
+        again = f"caviar replay {row.facts['run'] if here else shlex.quote(str(folder))}"
     if form == "json":
         facts = {k: v for k, v in row.facts.items() if k not in files}
         print_json(
