@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch.nn import functional
 
 from caviar import UsageError
 from caviar.sweep.intervals import Estimate, t_interval
-from project.lessons import caviar_panda, forward_only
+from project.lessons import caviar_panda, forward_only, norm_noise, random_beats_grid
 from project.lessons.__main__ import LESSONS, main
 from project.lessons.lanes import Lanes, final_losses
 from project.lessons.verdict import DEPENDS, FAILS, HOLDS, verdict
@@ -39,6 +40,82 @@ def test_an_effect_that_is_no_effect_is_rarely_taken_for_one() -> None:
     verdicts = [verdict([made_up(0.0, seed=seed)]) for seed in range(400)]
     assert 0.9 < verdicts.count(DEPENDS) / 400 < 0.99
     assert {HOLDS, FAILS} <= set(verdicts)
+
+
+def about(mean: float, *shape: int, spread: float = 0.01) -> np.ndarray:
+    return mean + spread * np.random.default_rng(len(shape)).standard_normal(shape or (20,))
+
+
+def pair(first: float, second: float) -> dict[str, np.ndarray]:
+    """Without batch norm and with it."""
+    return {"none": about(first), "before": about(second)}
+
+
+def noise_by(power: float) -> np.ndarray:
+    return about(1.0, 20, 6) * np.array(norm_noise.BATCHES) ** power
+
+
+def path_of_w(first: float, last: float) -> np.ndarray:
+    return np.array([first, *np.linspace(first, last, 999), last])
+
+
+W = path_of_w(float(np.float32(0.1)), 5.000001)
+
+OUTCOMES = {
+    "random_beats_grid": ((about(0.4), about(0.2)), (about(0.2), about(0.4)), 1),
+    "scale": (
+        ({"lr": [about(0.4), about(0.2)], "momentum": [about(0.4), about(0.2)]},),
+        ({"lr": [about(0.2), about(0.4)], "momentum": [about(0.2), about(0.4)]},),
+        1,
+    ),
+    "coarse_to_fine": (
+        ({"one stage": about(0.4), "TPE": about(0.3), "coarse to fine": about(0.2)},),
+        ({"one stage": about(0.2), "TPE": about(0.3), "coarse to fine": about(0.4)},),
+        2,
+    ),
+    "caviar_panda": (
+        ({2: (about(0.2), about(0.4)), 16: (about(0.1), about(0.2))},),
+        ({2: (about(0.4), about(0.2)), 16: (about(0.2), about(0.1))},),
+        1,
+    ),
+    "batch_norm": (
+        (pair(3, 2), pair(40, 20), pair(1, 2)),
+        (pair(2, 3), pair(20, 40), pair(2, 1)),
+        3,
+    ),
+    "bias_before_norm": (
+        (about(1e-7, 20, 2, spread=1e-8), {"after": about(0.4), "before": about(0.2)}),
+        (about(1.0, 20, 2), {"after": about(0.2), "before": about(0.4)}),
+        2,
+    ),
+    "norm_noise": (
+        (noise_by(-0.5), pair(0.1, 0.2), pair(0.4, 0.2)),
+        (noise_by(0.5), pair(0.2, 0.1), pair(0.2, 0.4)),
+        3,
+    ),
+    "softmax_regression": (
+        ({name: [0.0, 1e-7, 0.0] for name in ("line", "hard", "loss", "grad")},),
+        ({name: [0.1, 0.11, 0.1] for name in ("line", "hard", "loss", "grad")},),
+        4,
+    ),
+    "forward_only": ((W, W), (W + 0.01, W), 3),
+}
+"""Lesson -> outcomes in favour of all its claims, outcomes against them, and how many these are."""
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_each_lesson_says_what_its_outcomes_say_either_way(name: str) -> None:
+    judge = import_module(f"project.lessons.{name}").judge
+    favour, against, claims = OUTCOMES[name]
+    assert [claim.verdict for claim in judge(*favour)] == [HOLDS] * claims
+    assert [claim.verdict for claim in judge(*against)] == [FAILS] * claims
+
+
+def test_where_outcomes_differ_it_depends() -> None:
+    (claim,) = caviar_panda.judge({2: (about(0.4), about(0.2)), 16: (about(0.1), about(0.2))})
+    assert claim.verdict == DEPENDS
+    (claim,) = random_beats_grid.judge(about(0.2, spread=1.0), about(0.2, 20, spread=1.0))
+    assert claim.verdict == DEPENDS
 
 
 @pytest.fixture(scope="module")

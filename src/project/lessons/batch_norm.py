@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from caviar.sweep.intervals import t_interval
 from project.lessons.figure import lines
-from project.lessons.lanes import Lanes, digits
+from project.lessons.lanes import Lanes, digits, without_and_with
 from project.lessons.verdict import Claim, Lesson
 
 REPEATS = 12
@@ -22,7 +22,7 @@ SIZES = (16, 10, 10, 10)
 
 def run(repeats: int = REPEATS) -> Lesson:
     """SGD on two hidden layers, at every learning rate, with and without batch norm."""
-    reached = {norm: _steps_to_target(norm, repeats) for norm in ("none", "before")}
+    reached = without_and_with(lambda norm: _steps_to_target(norm, repeats))
     fastest = {
         norm: np.minimum(steps.min(axis=1), ROUNDS * STEPS) for norm, steps in reached.items()
     }
@@ -30,8 +30,27 @@ def run(repeats: int = REPEATS) -> Lesson:
         norm: np.isfinite(steps).sum(axis=1) * np.log10(RATES[1] / RATES[0])
         for norm, steps in reached.items()
     }
-    condition = {norm: np.array([_condition(norm, s) for s in range(repeats)]) for norm in reached}
-    claims = [
+    condition = without_and_with(
+        lambda norm: np.array([_condition(norm, seed) for seed in range(repeats)])
+    )
+    names = {"none": "without", "before": "with batch norm"}
+    series = {names[norm]: np.isfinite(steps).mean(0).tolist() for norm, steps in reached.items()}
+    figure = lines(
+        "Which learning rates work",
+        np.log10(RATES).tolist(),
+        series,
+        "log10 of the learning rate",
+        f"share that reaches {TARGET} nats",
+    )
+    return Lesson(judge(condition, fastest, decades), figure)
+
+
+def judge(
+    condition: dict[str, np.ndarray], fastest: dict[str, np.ndarray], decades: dict[str, np.ndarray]
+) -> list[Claim]:
+    """The claims, each measure without (``none``) and with batch norm (``before``), ``(repeats,)``."""
+    repeats = len(condition["none"])
+    return [
         Claim(
             "batch norm makes the loss surface better conditioned (the Hessian's largest "
             "eigenvalue over its median one)",
@@ -50,16 +69,6 @@ def run(repeats: int = REPEATS) -> Lesson:
             f"decades, {repeats} repeats",
         ),
     ]
-    names = {"none": "without", "before": "with batch norm"}
-    series = {names[norm]: np.isfinite(steps).mean(0).tolist() for norm, steps in reached.items()}
-    figure = lines(
-        "Which learning rates work",
-        np.log10(RATES).tolist(),
-        series,
-        "log10 of the learning rate",
-        f"share that reaches {TARGET} nats",
-    )
-    return Lesson(claims, figure)
 
 
 def _steps_to_target(norm: str, repeats: int) -> np.ndarray:

@@ -24,7 +24,22 @@ def run(repeats: int = REPEATS) -> Lesson:
         .min(axis=1)
         for norm in ("before", "after")
     }
-    claims = [
+    claims = judge(slack, best)
+    rows = claims[1].effects
+    return Lesson(
+        claims, intervals("Normalising after the activation, less before it", rows, "nats")
+    )
+
+
+def judge(slack: np.ndarray, best: dict[str, np.ndarray]) -> list[Claim]:
+    """The claims.
+
+    Args:
+        slack: by how much a bias changes the output, and its share of the gradient, ``(repeats, 2)``.
+        best: each order's best loss, shapes ``(repeats,)``.
+    """
+    repeats = len(slack)
+    return [
         Claim(
             "a bias before batch norm is meaningless: it changes no output and gets no gradient",
             {
@@ -39,10 +54,6 @@ def run(repeats: int = REPEATS) -> Lesson:
             f"nats, {repeats} repeats, tanh, each at its best learning rate",
         ),
     ]
-    rows = claims[1].effects
-    return Lesson(
-        claims, intervals("Normalising after the activation, less before it", rows, "nats")
-    )
 
 
 def _bias_does(seed: int) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from caviar.sweep.intervals import Estimate, t_interval
+from caviar.sweep.intervals import t_interval
 from project.lessons.figure import lines
 from project.lessons.lanes import Lanes, final_losses
 from project.lessons.verdict import Claim, Lesson
@@ -21,18 +21,13 @@ def run(repeats: int = REPEATS) -> Lesson:
     rates = 10 ** rng.uniform(-4.5, 0.5, (repeats, most))
     caviar = final_losses(EPOCHS, 4, lr=rates.ravel()).reshape(repeats, most)
     panda = watched(rates[:, 0], EPOCHS * most)
-    effects: dict[str, Estimate] = {}
-    series: dict[str, list[float]] = {"caviar": [], "panda": []}
-    for budget in BUDGETS:
-        many, one = caviar[:, :budget].min(axis=1), panda[EPOCHS * budget - 1]
-        effects[f"{budget} trainings: panda's best loss less caviar's"] = t_interval(one - many)
-        series["caviar"].append(float(many.mean()))
-        series["panda"].append(float(one.mean()))
-    claim = Claim(
-        "for the same compute, many networks trained once beat one that is watched",
-        effects,
-        f"nats, {repeats} repeats",
-    )
+    best = {
+        budget: (caviar[:, :budget].min(axis=1), panda[EPOCHS * budget - 1]) for budget in BUDGETS
+    }
+    series = {
+        name: [float(pair[way].mean()) for pair in best.values()]
+        for way, name in enumerate(("caviar", "panda"))
+    }
     figure = lines(
         "Best validation loss",
         BUDGETS,
@@ -40,7 +35,22 @@ def run(repeats: int = REPEATS) -> Lesson:
         f"compute, in trainings of {EPOCHS} epochs",
         "loss, nats",
     )
-    return Lesson([claim], figure)
+    return Lesson(judge(best), figure)
+
+
+def judge(best: dict[int, tuple[np.ndarray, np.ndarray]]) -> list[Claim]:
+    """The claim, from caviar's and panda's best loss with each budget, shapes ``(repeats,)``."""
+    effects = {
+        f"{budget} trainings: panda's best loss less caviar's": t_interval(one - many)
+        for budget, (many, one) in best.items()
+    }
+    return [
+        Claim(
+            "for the same compute, many networks trained once beat one that is watched",
+            effects,
+            f"nats, {len(next(iter(best.values()))[0])} repeats",
+        )
+    ]
 
 
 def watched(rates: np.ndarray, epochs: int) -> np.ndarray:

@@ -33,20 +33,25 @@ def run(repeats: int = REPEATS) -> Lesson:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     found = {name: _search(make, repeats) for name, make in WAYS.items()}
     best = {name: np.minimum.accumulate(losses, axis=1) for name, losses in found.items()}
-    fine = best["coarse to fine"][:, -1]
-    claims = [
-        Claim(
-            f"coarse to fine beats {name} on as many trials",
-            {f"{name}'s best loss less its": t_interval(best[name][:, -1] - fine)},
-            f"nats, {repeats} repeats of {TRIALS} trials",
-        )
-        for name in ("one stage", "TPE")
-    ]
+    claims = judge({name: losses[:, -1] for name, losses in best.items()})
     series = {name: losses.mean(0)[3:].tolist() for name, losses in best.items()}
     across = list(range(4, TRIALS + 1))
     return Lesson(
         claims, lines("Best validation loss so far", across, series, "trials", "loss, nats")
     )
+
+
+def judge(best: dict[str, np.ndarray]) -> list[Claim]:
+    """The claims, from the best loss of each way in each repeat, shapes ``(repeats,)``."""
+    fine = best["coarse to fine"]
+    return [
+        Claim(
+            f"coarse to fine beats {name} on as many trials",
+            {f"{name}'s best loss less its": t_interval(best[name] - fine)},
+            f"nats, {len(fine)} repeats of {TRIALS} trials",
+        )
+        for name in ("one stage", "TPE")
+    ]
 
 
 def _staged(stages: int) -> Callable[[int], BaseSampler]:

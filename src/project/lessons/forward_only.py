@@ -17,8 +17,17 @@ def run(repeats: int = REPEATS) -> Lesson:
     """Where w is after 1 and after 1,001 steps, and how far the hand-written gradients lead away."""
     auto = _minimise(lambda w: torch.autograd.grad(w**2 - 10 * w + 25, w)[0])
     hand = _minimise(lambda w: (2 * w - 10).detach())
+    shown = np.arange(0, STEPS, 10)
+    figure = lines(
+        "w² - 10w + 25 with Adam(0.1)", shown.tolist(), {"w": auto[shown].tolist()}, "steps", "w"
+    )
+    return Lesson(judge(auto, hand), figure)
+
+
+def judge(auto: np.ndarray, hand: np.ndarray) -> list[Claim]:
+    """The claims, from w after each step, by autodiff and by hand."""
     step = float(np.float32(0.1))
-    claims = [
+    return [
         Claim(
             "Adam's first step is its learning rate: w is 0.1",
             {"1e-6 less the distance": _exact(1e-6 - abs(auto[0] - step))},
@@ -35,11 +44,6 @@ def run(repeats: int = REPEATS) -> Lesson:
             f"({STEPS} steps, float32)",
         ),
     ]
-    shown = np.arange(0, STEPS, 10)
-    figure = lines(
-        "w² - 10w + 25 with Adam(0.1)", shown.tolist(), {"w": auto[shown].tolist()}, "steps", "w"
-    )
-    return Lesson(claims, figure)
 
 
 def _minimise(gradient: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:

@@ -7,7 +7,7 @@ that no lane's gradient touches another's.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -172,6 +172,11 @@ class Lanes:
             square.mul_(0.999).addcmul_(grad, grad, value=0.001)
             root = (square / (1 - 0.999**self.steps)).sqrt()
             param -= lr * mean / (1 - beta**self.steps) / (root + eps)
+
+
+def without_and_with(measure: Callable[[str], np.ndarray]) -> dict[str, np.ndarray]:
+    """What ``measure`` gives for ``norm`` at ``none`` and ``before``: without and with batch norm."""
+    return {norm: measure(norm) for norm in ("none", "before")}
 
 
 def final_losses(epochs: int, seed: int, **settings: Any) -> np.ndarray:

@@ -5,7 +5,7 @@ import torch
 
 from caviar.sweep.intervals import t_interval
 from project.lessons.figure import lines
-from project.lessons.lanes import Lanes
+from project.lessons.lanes import Lanes, without_and_with
 from project.lessons.verdict import Claim, Lesson
 
 REPEATS = 20
@@ -16,11 +16,31 @@ SMALL, LARGE, STEPS = 16, 256, 300
 def run(repeats: int = REPEATS) -> Lesson:
     """The noise of a sample's logits, the gap between losses, and how far a layer's inputs wander."""
     noise = _noise(repeats)
+    closed = without_and_with(lambda norm: _gap(norm, LARGE, repeats) - _gap(norm, SMALL, repeats))
+    shift = without_and_with(lambda norm: _shift(norm, repeats))
+    figure = lines(
+        "Noise of a sample's logits",
+        np.log2(BATCHES).tolist(),
+        {"batch norm": noise.mean(0).tolist()},
+        "log2 of the batch size",
+        "standard deviation",
+    )
+    return Lesson(judge(noise, closed, shift), figure)
+
+
+def judge(
+    noise: np.ndarray, closed: dict[str, np.ndarray], shift: dict[str, np.ndarray]
+) -> list[Claim]:
+    """The claims.
+
+    Args:
+        noise: of a sample's logits, ``(repeats, batch sizes)``.
+        closed: by how much the gap of losses shrinks, without (``none``) and with (``before``).
+        shift: of a layer's inputs an epoch, likewise.
+    """
     slopes = [np.polyfit(np.log(BATCHES), np.log(row), 1)[0] for row in noise]
-    gaps = {(n, b): _gap(n, b, repeats) for n in ("none", "before") for b in (SMALL, LARGE)}
-    closed = {norm: gaps[norm, LARGE] - gaps[norm, SMALL] for norm in ("none", "before")}
-    shift = {norm: _shift(norm, repeats) for norm in ("none", "before")}
-    claims = [
+    repeats = len(noise)
+    return [
         Claim(
             "batch norm adds noise that falls with the batch size",
             {"-slope of log noise over log batch": t_interval(-np.array(slopes))},
@@ -38,14 +58,6 @@ def run(repeats: int = REPEATS) -> Lesson:
             f"standard deviations an epoch, {repeats} repeats",
         ),
     ]
-    figure = lines(
-        "Noise of a sample's logits",
-        np.log2(BATCHES).tolist(),
-        {"batch norm": noise.mean(0).tolist()},
-        "log2 of the batch size",
-        "standard deviation",
-    )
-    return Lesson(claims, figure)
 
 
 def _noise(repeats: int) -> np.ndarray:

@@ -24,29 +24,35 @@ def run(repeats: int = REPEATS) -> Lesson:
         weight, bias = _train(x, y)
         for name, error in _errors(x, y, weight, bias).items():
             errors.setdefault(name, []).append(error)
-    effects = {name: t_interval(TOLERANCE - np.array(found)) for name, found in errors.items()}
-    texts = {
-        "line": "softmax regression's boundaries between several classes are straight lines",
-        "hard": "the largest softmax output is the largest logit's: hardmax agrees",
-        "loss": "with one-hot targets J is the mean of -Σ y log ŷ (torch's cross-entropy)",
-        "grad": "the gradient of a sample's loss in its logits is dz = ŷ - y (autodiff)",
-    }
-    claims = [
-        Claim(
-            text,
-            {"tolerance less error": effects[name]},
-            f"(tolerance {TOLERANCE:g}), {repeats} data sets",
-        )
-        for name, text in texts.items()
-    ]
     low, span = x.min(0).values, x.max(0).values - x.min(0).values  # type: ignore[possibly-undefined]
     axis = torch.linspace(0, 1, 40)
     square = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
     classes = ((low + square * span) @ weight + bias).argmax(-1)  # type: ignore[possibly-undefined]
     some = ((x - low) / span)[:200].numpy()
     return Lesson(
-        claims, areas("Four classes, parted by lines", classes.numpy(), some, y[:200].numpy())
+        judge(errors),
+        areas("Four classes, parted by lines", classes.numpy(), some, y[:200].numpy()),
     )  # type: ignore[possibly-undefined]
+
+
+TEXTS = {
+    "line": "softmax regression's boundaries between several classes are straight lines",
+    "hard": "the largest softmax output is the largest logit's: hardmax agrees",
+    "loss": "with one-hot targets J is the mean of -Σ y log ŷ (torch's cross-entropy)",
+    "grad": "the gradient of a sample's loss in its logits is dz = ŷ - y (autodiff)",
+}
+
+
+def judge(errors: dict[str, list[float]]) -> list[Claim]:
+    """The claims, from the error of each on each data set."""
+    return [
+        Claim(
+            TEXTS[name],
+            {"tolerance less error": t_interval(TOLERANCE - np.array(found))},
+            f"(tolerance {TOLERANCE:g}), {len(found)} data sets",
+        )
+        for name, found in errors.items()
+    ]
 
 
 def _train(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
