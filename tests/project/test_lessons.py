@@ -220,7 +220,27 @@ def test_a_lane_that_diverges_harms_no_other_and_counts_as_chance() -> None:
     assert losses[1] == pytest.approx(np.log(10))
 
 
-def test_a_watched_network_never_forgets_its_best_and_recovers_from_a_rate_that_diverges() -> None:
-    best = caviar_panda.watched(np.array([100.0, 1e-5, 1e-2]), 25)
+def test_a_watched_network_never_forgets_its_best_and_a_slow_one_gets_going() -> None:
+    best = caviar_panda.watched(np.array([1e-4, 1e-2]), 25)
     assert (np.diff(best, axis=0) <= 0).all()
     assert (best[-1] < 0.6).all()
+    alone = final_losses(25, 4, lr=np.array([1e-4, 1e-2]))
+    assert best[-1, 0] < 0.5 * alone[0]
+
+
+def test_a_watched_network_that_breaks_down_goes_back_to_its_best(monkeypatch) -> None:
+    shown: list[np.ndarray] = []
+    monkeypatch.setattr(
+        caviar_panda.Lanes, "restore", lambda self, state, back: shown.append(back.copy())
+    )
+    losses = caviar_panda.Lanes.loss
+
+    def broken(self, part: str = "val", worst: float = np.log(10)) -> np.ndarray:
+        found = losses(self, part, worst)
+        return np.where([True, False], worst if len(shown) == 3 else found, found)
+
+    monkeypatch.setattr(caviar_panda.Lanes, "loss", broken)
+    caviar_panda.watched(np.array([1e-2, 1e-2]), 5)
+    assert [back.tolist() for back in shown] == [[False, False]] * 3 + [[True, False]] + [
+        [False, False]
+    ]

@@ -61,6 +61,7 @@ def teach(names: list[str] | tuple[str, ...], repeats: int, out: Path) -> None:
     for name in names:
         start = perf_counter()
         run = import_module(f"project.lessons.{name}").run
+        torch.manual_seed(0)  # the same figures every time
         lesson = run(repeats) if repeats else run()
         figure = out / f"{name}.svg"
         figure.write_text(lesson.figure)

@@ -85,7 +85,8 @@ def _steps_to_target(norm: str, repeats: int) -> np.ndarray:
 def _condition(norm: str, seed: int) -> float:
     """log10 of the Hessian's largest eigenvalue over its median one, by size, for a small network."""
     x, y, _, _ = digits()
-    x = torch.pca_lowrank(x[:256] - x[:256].mean(0), SIZES[0])[0]  # 16 features, none always 0
+    x = torch.linalg.svd(x[:256] - x[:256].mean(0), full_matrices=False)[0][:, : SIZES[0]]
+    # 16 features, none of them always 0
     x = (x / x.std(0)).double()
     random = torch.Generator().manual_seed(seed)
     shapes = list(pairwise(SIZES))

@@ -1,8 +1,14 @@
 """Caviar against panda: many networks trained once, or one that is watched, for the same compute."""
 
+import math
+
 import numpy as np
 import torch
 
+from caviar.panda.checks import examine
+from caviar.panda.policies import POLICIES
+from caviar.panda.remedies import Remedies
+from caviar.panda.vitals import History, Vitals
 from caviar.sweep.intervals import t_interval
 from project.lessons.figure import lines
 from project.lessons.lanes import Lanes, final_losses
@@ -12,6 +18,8 @@ REPEATS = 20
 EPOCHS = 6
 """Of each of caviar's trainings; a panda trains for as many times that as there are trainings."""
 BUDGETS = (2, 6, 16)
+LOST = 1e6
+"""A loss that is no loss any more."""
 
 
 def run(repeats: int = REPEATS) -> Lesson:
@@ -56,30 +64,44 @@ def judge(best: dict[int, tuple[np.ndarray, np.ndarray]]) -> list[Claim]:
 def watched(rates: np.ndarray, epochs: int) -> np.ndarray:
     """The best loss so far after each epoch, shape ``(epochs, lanes)``, of lanes that are watched.
 
-    What a person does each day: back to the best and a third of the learning rate when it diverges,
-    half of it on a plateau of three epochs, double it while the loss falls slowly from the start.
+    caviar's health checks look at every epoch, and its policies act: back to the best state and half
+    the learning rate on divergence, half of it on a plateau. What a person does beside, no policy
+    does: double it while the loss falls slowly from the start.
     """
     lanes = Lanes(len(rates), 4, lr=rates)
-    lr = lanes.settings["lr"]
-    best, since, seen = lanes.loss(worst=100.0), np.zeros(len(rates)), []
-    kept, before = lanes.state(), best
-    for _ in range(epochs):
+    histories = [History(start=float(loss)) for loss in lanes.loss("train", LOST)]
+    best, edited = lanes.loss(worst=LOST), np.full(len(rates), -1)
+    kept, before, seen = lanes.state(), best, []
+    for epoch in range(epochs):
         lanes.epochs(1)
-        loss = lanes.loss(worst=100.0)
-        better, worse = loss < best, loss > 1.5 * best
+        train, loss = lanes.loss("train", LOST), lanes.loss(worst=LOST)
+        better = loss < best
         if better.any():
             now = lanes.state()
             kept = [torch.where(_mask(better, a), a, b) for a, b in zip(now, kept, strict=True)]
-        since = np.where(better, 0, since + 1)
-        slow = better & (loss > 0.9 * before) & (loss > 0.5)
-        lanes.restore(kept, worse)
-        plateau = since >= 3
-        for lanes_, factor in ((worse, 1 / 3), (plateau & ~worse, 0.5), (slow, 2.0)):
-            lr[torch.from_numpy(lanes_)] *= factor
-        since[plateau] = 0
+        slow, back = better & (loss > 0.9 * before) & (loss > 0.5), np.zeros(len(rates), bool)
+        lr = lanes.settings["lr"]
+        for lane, history in enumerate(histories):
+            history.add(
+                Vitals(epoch, train_loss=_or_inf(train[lane]), val_loss=_or_inf(loss[lane]))
+            )
+            findings = {found.check: found for found in examine(history, Remedies("panda"))}
+            settings = {"optimizer.lr": float(lr[lane])}
+            actions = [act(findings, settings, epoch - edited[lane]) for act in POLICIES.values()]
+            action = next((one for one in reversed(actions) if one), None)
+            if action or slow[lane]:
+                lr[lane] = action.changes["optimizer.lr"] if action else 2 * lr[lane]
+                edited[lane], back[lane] = epoch, bool(action and action.back)
+                if back[lane]:
+                    history.back_to(epoch)
+        lanes.restore(kept, back)
         before, best = loss, np.minimum(best, loss)
         seen.append(best)
     return np.minimum(seen, np.log(10))
+
+
+def _or_inf(loss: float) -> float:
+    return float(loss) if loss < LOST else math.inf
 
 
 def _mask(lanes: np.ndarray, like: torch.Tensor) -> torch.Tensor:
