@@ -13,6 +13,7 @@ from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import alive, is_watched, read_status
 from caviar.panda.inbox import answer_to, ask
 from caviar.runs.find import TRIALS, find, find_run, is_sweep
+from caviar.runs.folder import RESULT
 
 WAIT = 30.0
 """Seconds that a command waits for the run to say that it is done."""
@@ -42,7 +43,9 @@ def single(name: str) -> Path | None:
         folder = Path(name) if is_watched(Path(name)) else find(name)
     except UsageError:
         return None
-    return None if is_sweep(folder) or folder.parent.name == TRIALS else folder
+    if is_sweep(folder) or folder.parent.name == TRIALS:
+        return None
+    return folder if is_watched(folder) or (folder / RESULT).is_file() else None
 
 
 def running(name: str) -> tuple[Path, dict[str, Any]]:
