@@ -79,6 +79,24 @@ def test_a_pruned_trial_lets_go_of_all_its_folds(jobs: Jobs) -> None:
     assert len([e for e in inbox.of(Reported) if e.number == 1]) <= 3
 
 
+def test_a_stopped_trial_lets_go_of_all_its_folds_and_ends_once(jobs: Jobs) -> None:
+    mine = jobs(rates(3, **{"trainer.max_epochs": 20}), *FOLDS)
+    inbox = Memory(mine)
+    ticks = 0
+
+    def pruned(number: int) -> bool:
+        nonlocal ticks
+        ticks += 1
+        inbox.stops = {1: "Timeout: enough"} if ticks > 20 else {}
+        return False
+
+    inbox.pruned = pruned  # type: ignore[method-assign]
+    fused(lanes=8).serve(inbox, inbox.send)
+    ends = inbox.ends()
+    assert [type(ends[number]) for number in range(3)] == [Finished, Failed, Finished]
+    assert result(mine[1].folder)["error"] == "Timeout: enough"
+
+
 @pytest.mark.parametrize("when", ["in the first fold", "after a fold"])
 def test_an_interrupted_trial_goes_on_with_the_folds_that_were_not_done(
     jobs: Jobs, when: str

@@ -31,7 +31,8 @@ class FoldFolder(RunFolder):
         self, rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None, facts: Facts
     ) -> None:
         """Write all that is still to be written, ``fold.json`` last."""
-        self.rows(rows)
+        self.begin()
+        self._rows(rows)
         if best is not None:
             self.checkpoint(Path(BEST).name, best)
         try:
