@@ -17,8 +17,8 @@ from playwright.sync_api import sync_playwright
 import caviar
 from caviar.reports.html import write_report
 
-WIDTH, HEIGHT = 1200, 1500
-COLOURS = 64
+WIDTH, HEIGHT = 1200, 1960
+COLOURS = 128
 """A palette keeps the files below 150 KB."""
 
 

@@ -1,7 +1,10 @@
 """``caviar`` as a person runs it: a process, on a terminal or off it."""
 
+import json
 import os
 import pty
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -9,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.made_up import make_sweep
+from tests.made_up import make_run, make_sweep
 
 CAVIAR = str(Path(sysconfig.get_path("scripts")) / "caviar")
 
@@ -30,10 +33,15 @@ def run(folder, *arguments, **options):
     )
 
 
-def on_terminal(folder, *arguments):
-    """What a terminal of 200 columns shows."""
+def plain(shown):
+    """What a terminal shows, without its colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown)
+
+
+def on_terminal(folder, *arguments, columns=200):
+    """What a terminal of so many columns shows."""
     ours, theirs = pty.openpty()
-    env = {**os.environ, "COLUMNS": "200", "TERM": "xterm-256color"}
+    env = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color"}
     process = subprocess.Popen(
         [CAVIAR, *arguments], cwd=folder, stdout=theirs, stderr=subprocess.PIPE, env=env
     )
@@ -103,6 +111,38 @@ def test_a_terminal_gets_a_table_cut_at_fifty_that_a_run_cannot_steer(folder):
     assert "\t" not in shown
 
 
+def test_a_narrow_terminal_gets_whole_names_and_the_columns_that_fit(folder):
+    shown, err = on_terminal(folder, "runs", "list", "wide", "--limit", "3", columns=40)
+    assert max(map(len, plain(shown).splitlines())) <= 40
+    assert "wide/59" in shown
+    assert "…" not in shown
+    assert "columns more: " in err
+    assert err.endswith("--columns chooses\n")
+    # What is a row otherwise is a column where that is too wide.
+    shown, _ = on_terminal(folder, "status", "--all", columns=30)
+    rows = [line.split() for line in plain(shown).splitlines()]
+    assert ["sweep", "wide"] in rows
+    assert ["done", "60"] in rows
+    shown, _ = on_terminal(folder, "runs", "show", "wide/3", columns=40)
+    assert "…" not in shown  # a path that is cut is of no use
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_an_encoding_without_the_characters_is_no_traceback(folder, encoding):
+    run_folder = folder / "outputs/runs/chinese"
+    if not run_folder.exists():
+        make_run(run_folder, "FAIL", error="größer als 中文")
+    env = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = run(folder, "runs", "list", "--where", "run == 'chinese'", "--json", env=env)
+    assert json.loads(done.stdout)["runs"][0]["error"] == "größer als 中文"
+    done = subprocess.run(
+        [CAVIAR, "runs", "show", "chinese"], cwd=folder, env=env, capture_output=True
+    )
+    assert done.returncode == 0
+    assert b"\\u4e2d\\u6587" in done.stdout
+    shutil.rmtree(run_folder)
+
+
 def test_off_a_terminal_there_is_no_colour_and_no_limit(folder):
     lines = run(folder, "runs", "list", env={**os.environ, "TERM": "xterm-256color"}).stdout
     assert "\x1b" not in lines
@@ -141,5 +181,9 @@ def test_names_are_completed_by_the_shell(folder):
         return run(folder, env=env).stdout.split()
 
     assert completed("runs", "best", "w") == ["wide"]
+    assert completed("resume", "w") == ["wide"]
+    make_run(folder / "outputs/runs/cub")
+    assert completed("watch", "c") == completed("resume", "c") == ["cub"]
+    shutil.rmtree(folder / "outputs/runs/cub")
     assert completed("runs", "show", "wide/1") == ["wide/1", *(f"wide/1{i}" for i in range(10))]
     assert "--where" in completed("runs", "list", "--w")

@@ -4,12 +4,15 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
+import typer
 
+from caviar import cli
 from caviar.runs.folder import Result
 from caviar.sweep.owner import Owner
 from tests.apps import GUARD, QUADRATIC, make_app
@@ -362,18 +365,40 @@ def test_what_is_no_run_is_skipped_and_named(caviar, wide):
 
 
 def test_no_runs_are_no_rows(caviar, outputs):
-    assert caviar("runs", "list").out == "run\tstate\tvalue\n"
+    done = caviar("runs", "list")
+    assert (done.out, done.err) == ("run\tstate\tvalue\n", f"no runs in {outputs}\n")
     assert json.loads(caviar("runs", "list", "--json").out)["runs"] == []
     assert caviar("runs", "list", "--summary").status == 0
     assert caviar("runs", "export", "x.parquet").status == 0
 
 
+def test_a_condition_that_no_run_meets_is_told_not_shown_as_an_empty_disk(caviar, wide):
+    done = caviar("runs", "list", "--where", "lr > 9")
+    assert (done.status, len(table(done))) == (0, 0)
+    assert done.err == "none of 8 runs: --where lr > 9\n"
+
+
 def test_help_has_examples_for_every_command(caviar):
-    commands = [["runs", c] for c in ("list", "show", "diff", "best", "export", "tag", "rm")]
-    for command in [*commands, ["status"], ["logs"], ["dashboard"]]:
+    runs = typer.main.get_command(cli.make_app()).commands["runs"].commands  # type: ignore[attr-defined]
+    others = typer.main.get_command(cli.make_app()).commands  # type: ignore[attr-defined]
+    commands = [["runs", name] for name in runs] + [[name] for name in others if name != "runs"]
+    assert len(commands) > 20
+    for command in commands:
         done = caviar(*command, "--help")
         assert done.status == 0
-        assert done.out.count(f"caviar {' '.join(command)} ") > 1 or "caviar status" in done.out
+        # Once as the usage, and once or more as an example.
+        assert len(re.findall(rf"caviar {' '.join(command)}\b", done.out)) > 1, command
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["runs", "show"], ["nosuch"], ["runs", "list", "--limit", "x"], ["watch", "--nosuch", "cub"]],
+)
+def test_words_that_are_no_command_are_one_line_too(caviar, words):
+    done = caviar(*words)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith("error: ")
+    assert done.err.endswith(" --help tells more)\n")
 
 
 def test_single_runs_say_what_they_were_run_with(caviar, outputs, tmp_path):

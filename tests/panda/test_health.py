@@ -154,15 +154,15 @@ def test_a_healthy_training_is_told_nothing(tmp_path: Path, overrides: tuple[str
 # ---- at their borders, on curves that are made up
 
 
-NOW = Remedies(
-    "cub", {"optimizer.lr": 0.01, "optimizer.weight_decay": 0.0, "trainer.gradient_clip_val": None}
-)
+NOW = Remedies("cub", values=lambda: {"optimizer.lr": 0.01, "trainer.gradient_clip_val": None})
 
 
 def history(
     train: list[float], val: list[float] | None = None, start: float = 2.0, **more: list[Any]
 ) -> History:
     epochs = [Vitals(i, steps=100 * (i + 1), train_loss=loss) for i, loss in enumerate(train)]
+    looks = {"dead", "update_ratio", "shift", "spread", "gradients"} & more.keys()
+    more = {"grad_norm": [1.0] * len(train) if looks else [], **more}
     for name, values in {"val_loss": val or [], **more}.items():
         for one, value in zip(epochs, values, strict=False):
             setattr(one, name, value)
@@ -279,14 +279,14 @@ def test_a_history_is_the_same_after_a_checkpoint() -> None:
 
 
 def test_what_an_edit_began_is_undone_first() -> None:
-    edited = Remedies("cub", NOW.settings, edited=True)
+    edited = Remedies("cub", values=NOW.values, edited=True)
     (found,) = examine(history([1.0, 5.0, 9.0, 20.0]), edited)
     assert found.remedy == "caviar rollback cub  # or caviar set cub optimizer.lr=0.00333"
 
 
 def test_a_new_run_is_begun_as_this_one_was() -> None:
     started = ("python", "-m", "project.train", "optimizer.lr=1", "name=my cub")
-    remedies = Remedies("cub", {"optimizer.lr": 1.0}, command=started)
+    remedies = Remedies("cub", started, lambda: {"optimizer.lr": 1.0})
     (found,) = [f for f in examine(history([float("nan")]), remedies) if f.check == "not_finite"]
     assert found.remedy == (
         "python -m project.train 'name=my cub' optimizer.lr=0.333 trainer.gradient_clip_val=1"

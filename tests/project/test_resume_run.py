@@ -51,6 +51,14 @@ def rows(folder: Path) -> int:
     return file.read_text().count("\n") - 1 if file.is_file() else 0
 
 
+def mark(folder: Path) -> str:
+    """Put a number into the first row of ``metrics.csv`` that no training gives; return the row."""
+    head, first, *rest = (folder / "metrics.csv").read_text().splitlines()
+    marked = first.rpartition(",")[0] + ",12345.0"
+    (folder / "metrics.csv").write_text("\n".join([head, marked, *rest]) + "\n")
+    return marked
+
+
 def state(folder: Path, name: str) -> dict[str, torch.Tensor]:
     checkpoint = torch.load(folder / "checkpoints" / name, weights_only=True)
     return checkpoint["state_dict"]
@@ -88,20 +96,23 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_to_the_same_numbers_bit_f
     begun = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["epoch"]
     assert begun > 0
     inode = (folder / "config.yaml").stat().st_ino
+    # An epoch that is trained again would write its row anew.
+    first = mark(folder)
     done = resume(tmp_path, "cut")
     assert done.returncode == 0, done.stderr
-    assert (folder / "metrics.csv").read_bytes() == (undisturbed / "metrics.csv").read_bytes()
+    ours, whole = ((run / "metrics.csv").read_text().splitlines() for run in (folder, undisturbed))
+    assert ours[1] == first
+    assert ours[2:] == whole[2:]
     for name in ("best.ckpt", "last.ckpt"):
         ours, theirs = state(folder, name), state(undisturbed, name)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
-    result, whole = Result.read(folder), Result.read(undisturbed)
-    assert (result.state, result.value, result.best_epoch) == (
-        *("COMPLETE", whole.value, whole.best_epoch),
-    )
-    assert result.facts["metrics"] == whole.facts["metrics"]
+    result, other = Result.read(folder), Result.read(undisturbed)
+    assert result.state == "COMPLETE"
+    assert (result.value, result.best_epoch) == (other.value, other.best_epoch)
+    assert result.facts["metrics"] == other.facts["metrics"]
     assert result.facts["resumed"] is True
-    # In its own folder, and of it no more is trained than was missing.
+    # In its own folder, whose config stays as it was.
     assert [path.name for path in folder.parent.iterdir()] == ["cut"]
     assert (folder / "config.yaml").stat().st_ino == inode
     again = resume(tmp_path, "cut")

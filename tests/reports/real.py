@@ -44,6 +44,8 @@ def really_trained(cwd: Path) -> Path:
 
     def every_state() -> bool:
         assert process.poll() is None, (cwd / "out.txt").read_text()
+        if len(list(folder.glob("trials/*"))) <= sum(WANTED.values()):
+            return False
         # It stands still while it is looked at: a trial that is seen running is killed running.
         os.kill(process.pid, signal.SIGSTOP)
         states = Counter(state for state, _ in _trials(folder))

@@ -13,8 +13,9 @@ import pytest
 import caviar
 from caviar.panda.edits import write_edits
 from caviar.reports.html import in_script, write_report
+from caviar.reports.one_run import OneRun
 from caviar.runs.edits import Edit
-from tests.made_up import make_sweep
+from tests.made_up import make_run, make_sweep
 from tests.reports.browser import DEADLINE, SECTIONS, Opened
 
 NASTY = "<script>alert(1)</script> \"quoted\" 'single' 中文 </script><b>bold</b> {{plotly}}"
@@ -176,6 +177,20 @@ def test_a_run_with_edits_is_never_shown_as_if_its_config_alone_had_made_it(
     assert "model.dropout 0 -> 0.9" not in shown
     assert f"caviar replay {run}" in shown
     assert "python -m project.train" not in shown
+    opened.close()
+
+
+def test_a_single_run_shows_its_curves_and_nothing_that_takes_many_trials(
+    browser: Any, tmp_path: Path
+) -> None:
+    folder = make_run(tmp_path / "cub", config={"direction": "maximize"})
+    write_report([OneRun(folder)], tmp_path / "report.html")
+    opened = Opened(browser, tmp_path / "report.html")
+    opened.draw_all()
+    shown = opened.page.locator("nav a:visible").all_inner_texts()
+    assert shown == ["Run", "Learning curves", "Trials", "Failures"]
+    assert opened.page.locator("#curves svg.main-svg").count()
+    assert opened.page.locator("#verdicts, #parallel").first.is_hidden()
     opened.close()
 
 

@@ -191,7 +191,8 @@ def test_a_command_that_does_not_exist_would_be_noticed(line):
 
 
 def test_where_nothing_matters_few_studies_are_warned_of_and_where_it_does_most_are():
-    space = (LR, BETA, Interval("wd", 1e-6, 1e-1, LOG), Range("depth", 1, 5))
+    more = (Interval(name, 1.0, 2.0) for name in "abc")
+    space = (LR, BETA, Range("depth", 1, 5), *more)
 
     def share(name, score):
         found = [verdict(name, made_up(score, n=50, space=space, seed=s)) for s in range(60)]

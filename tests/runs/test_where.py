@@ -147,3 +147,17 @@ def test_a_column_of_words_and_numbers_may_be_compared():
 def test_a_word_without_quotes_is_told_what_it_lacks():
     with pytest.raises(UsageError, match="a word stands in quotes: 'QUICK'"):
         parse("state == QUICK", RUN)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("state = 'COMPLETE'", "; equality is written ==)"),
+        ("width > 3 AND state == 'a = b'", "; and, or, not are written small)"),
+        ("state == 'a = b' and (", "(invalid syntax"),
+    ],
+)
+def test_what_is_sql_is_told_how_it_is_written_here(text, hint):
+    with pytest.raises(UsageError) as refused:
+        parse(text, ["state", "width"])
+    assert hint in str(refused.value) or "was never closed)" in str(refused.value)

@@ -250,8 +250,8 @@ def test_every_command_of_the_readme_works(tmp_path: Path) -> None:
     (first.tree / "houses.csv").write_text("".join(["rooms,floor,sold\n", *table]))
     (first.tree / "new.csv").write_text("rooms,floor\n1,2\n6,0\n")
     ran = [c for c in RUN if any(re.search(pattern, c.here) for pattern in FIRST)]
-    for command in ran:
-        first.run(command.here)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(first.run, [command.here for command in ran]))
     assert first.failed == []
 
     def in_a_copy(number: int, section: list[str]) -> list[str]:

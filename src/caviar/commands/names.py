@@ -41,6 +41,19 @@ def complete_sweep(incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
+def complete_single(incomplete: str) -> list[str]:
+    """Runs that no sweep asked for whose names begin so, newest first."""
+    from caviar.runs.find import run_folders
+
+    names = ["latest", *(folder.name for folder in reversed(run_folders()))]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_either(incomplete: str) -> list[str]:
+    """Sweeps and single runs whose names begin so."""
+    return list(dict.fromkeys([*complete_sweep(incomplete), *complete_single(incomplete)]))
+
+
 def complete_run(incomplete: str) -> list[str]:
     """Runs whose names begin so, newest first; after ``SWEEP/``, its trials."""
     from caviar.runs.find import find_sweep, run_folders, trial_folders

@@ -6,7 +6,12 @@ from typing import Annotated
 
 import typer
 
-Run = Annotated[str, typer.Argument(help="The run: its name, folder, or latest.")]
+from caviar.commands.names import complete_single
+
+Run = Annotated[
+    str,
+    typer.Argument(help="The run: its name, folder, or latest.", autocompletion=complete_single),
+]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the run to say it is done.")]
 
 Trusted = Annotated[
@@ -31,10 +36,10 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Show it as it is now, and end.")] = False,
 ) -> None:
     """Example: caviar watch latest"""
+    from caviar.panda.steer import find_watched
     from caviar.panda.watch import watch as show
-    from caviar.runs.find import find_run
 
-    show(find_run(run), once)
+    show(find_watched(run), once)
 
 
 def set_(
@@ -72,9 +77,9 @@ def pause(run: Run, wait: Wait = 30.0) -> None:
 def replay(run: Run, allow: Trusted = None) -> None:
     """Example: caviar replay latest"""
     from caviar.panda.replay import replay as again
-    from caviar.runs.find import find_run
+    from caviar.panda.steer import find_watched
 
-    folder, edits, compared = again(find_run(run), allow or ())
+    folder, edits, compared = again(find_watched(run), allow or ())
     if compared.difference:
         print(f"{folder}: {edits} edits made again; {compared.difference}")
         raise typer.Exit(1)

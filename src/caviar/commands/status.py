@@ -62,7 +62,9 @@ def status(
     if form == "json":
         print_json({"sweeps": found})
     elif found:
-        print_rows(COLUMNS, [[line[name] for name in COLUMNS] for line in found], form)
+        print_rows(
+            COLUMNS, [[line[name] for name in COLUMNS] for line in found], form, narrow="turn"
+        )
     else:
         say("no sweep is under way; --all shows those that ended")
 

@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-from caviar.commands.names import NAMES, complete_sweep, sweep_folder
+from caviar.commands.names import NAMES, complete_either, sweep_folder
 from caviar.commands.panda import Trusted
 from caviar.errors import usage_error
 
 Sweep = Annotated[
     str,
     typer.Argument(
-        help="The sweep (or the watched run): its folder, its name, latest.",
-        autocompletion=complete_sweep,
+        help="The sweep (or the single run): its folder, its name, latest.",
+        autocompletion=complete_either,
     ),
 ]
 

@@ -18,6 +18,10 @@ SCHEMA = 1
 COLOURS = {"COMPLETE": "green", "FAIL": "red", "PRUNED": "yellow", "RUNNING": "cyan"}
 
 
+TEXT = 12
+"""Characters that a text keeps where a table is wider than the terminal."""
+
+
 def one_format(**asked: bool) -> str:
     """The one format asked for, or ``terminal`` or ``tabs``, whichever stdout is.
 
@@ -33,7 +37,11 @@ def one_format(**asked: bool) -> str:
 
 
 def print_rows(
-    columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str, title: str | None = None
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    form: str,
+    title: str | None = None,
+    narrow: str = "drop",
 ) -> None:
     """Print a table.
 
@@ -42,9 +50,11 @@ def print_rows(
         rows: a value a column.
         form: ``terminal``, ``tabs``, ``csv`` or ``md``.
         title: shown on a terminal alone.
+        narrow: what becomes of a table that is wider than the terminal: ``drop`` leaves out its last
+            columns and says so, ``turn`` shows its rows as columns, ``fold`` breaks lines within cells.
     """
     if form == "terminal":
-        _print_rich(columns, rows, title)
+        _print_rich(columns, rows, title, narrow)
     elif form == "csv":
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -63,7 +73,9 @@ def print_rows(
 
 def print_json(data: Mapping[str, Any]) -> None:
     """Print one JSON object, strict: a NaN or an infinity is a string, as in ``result.json``."""
-    text = json.dumps({"schema": SCHEMA, **strict(dict(data))}, indent=1, ensure_ascii=False)
+    # Where the reader's encoding does not hold every character, JSON's own way to write them does.
+    escaped = "utf" not in (sys.stdout.encoding or "").lower()
+    text = json.dumps({"schema": SCHEMA, **strict(dict(data))}, indent=1, ensure_ascii=escaped)
     sys.stdout.write(text + "\n")
 
 
@@ -109,24 +121,58 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
 
 
-def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None) -> None:
+def _print_rich(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None, narrow: str
+) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
+    names = shorten(columns)
+    numbers = [
+        all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(names))
+    ]
+    cells = [[_one_line(short(value)) for value in row] for row in rows]
+    count = len(names) if narrow == "fold" else _fitting(names, numbers, cells, console.width)
+    if narrow == "turn" and count < len(names):
+        first, *rest = names
+        cells = [
+            [n, *line] for n, line in zip([first, *rest], zip(*cells, strict=True), strict=True)
+        ]
+        names, *cells = cells
+        numbers, count = [False] * len(names), len(names)
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, name in enumerate(shorten(columns)):
-        numbers = all(isinstance(row[index], int | float | None) for row in rows)
+    for index, name in enumerate(names[:count]):
         # A run's name is what the other commands take: it is never cut.
-        whole = columns[index] in ("run", "sweep", "state")
+        whole = name in ("run", "sweep", "state") or numbers[index]
         table.add_column(
             Text(name),
-            justify="right" if numbers else "left",
-            no_wrap=whole or numbers,
-            overflow="ellipsis",
+            justify="right" if numbers[index] else "left",
+            no_wrap=whole,
+            overflow="fold" if narrow == "fold" else "ellipsis",
         )
-    for row in rows:
-        cells = [_one_line(short(value)) for value in row]
-        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in cells))
-    Console().print(table)
+    for line in cells:
+        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in line[:count]))
+    console.print(table)
+    if count < len(names):
+        left_out = ", ".join(names[count:][:6]) + (", …" if len(names) > count + 6 else "")
+        say(f"too narrow for {len(names) - count} columns more: {left_out}; --columns chooses")
+
+
+def _fitting(
+    names: Sequence[str], numbers: Sequence[bool], cells: Sequence[Sequence[str]], width: int
+) -> int:
+    """How many of the columns fit in ``width``: at least one; a text may be cut to `TEXT` characters."""
+    from rich.cells import cell_len
+
+    used = 0
+    for index, name in enumerate(names):
+        needed = max(cell_len(text) for text in [name, *(line[index] for line in cells)])
+        if not numbers[index] and name not in ("run", "sweep", "state"):
+            needed = min(needed, max(TEXT, cell_len(name)))
+        used += needed + (3 if index else 2)
+        if used > width:
+            return max(index, 1)
+    return len(names)

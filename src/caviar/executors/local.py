@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -28,6 +29,10 @@ _BOOT = (
 
 _LETS_GO = 20.0
 """Seconds that a worker of many lanes has to end one trial: it does so between two epochs."""
+
+
+EVENTS_AT_ONCE = 1000
+"""No more are waited for before they are handed over: workers that never pause must not hold it up."""
 
 
 @dataclass(eq=False)
@@ -81,6 +86,7 @@ class LocalExecutor:
         self._engine = dict(engine or {})
         self._task: TaskSource | None = None
         self._workers: list[_Worker] = []
+        self._selector = selectors.DefaultSelector()  # of the connections to all workers
         self._events: list[Event] = []
         self._stillborn = 0
 
@@ -104,10 +110,11 @@ class LocalExecutor:
 
     def events(self, timeout: float) -> list[Event]:
         """What the workers said; a worker that died is replaced, and its trials told as lost."""
-        if not self._events:
-            by_end: dict[Any, _Worker] = {worker.connection: worker for worker in self._workers}
-            for end in wait(list(by_end), timeout):
-                self._receive(by_end[end])
+        wait = 0 if self._events else timeout
+        while len(self._events) < EVENTS_AT_ONCE and (said := self._selector.select(wait)):
+            for key, _ in said:
+                self._receive(key.data)
+            wait = 0  # for all else that has been said by now
         events, self._events = self._events, []
         return events
 
@@ -145,7 +152,7 @@ class LocalExecutor:
                 worker.process.wait(max(deadline - monotonic(), 0))
             _kill(worker.process)
             worker.process.wait()
-            worker.connection.close()
+            self._hang_up(worker)
         self._workers = []
 
     def _having(self, number: int) -> list[_Worker]:
@@ -156,13 +163,17 @@ class LocalExecutor:
             worker.connection.send(message)
 
     def _receive(self, worker: _Worker) -> None:
-        """Take in all that a worker has said so far."""
+        """Take in the next message of a worker."""
         try:
-            self._take(worker, *worker.connection.recv())
-            while worker.connection.poll():
-                self._take(worker, *worker.connection.recv())
+            events = worker.connection.recv()
         except (EOFError, OSError):
             self._lost(worker)
+        else:
+            self._take(worker, *events)
+
+    def _hang_up(self, worker: _Worker) -> None:
+        self._selector.unregister(worker.connection)
+        worker.connection.close()
 
     def _take(self, worker: _Worker, *events: Event) -> None:
         for event in events:
@@ -191,6 +202,7 @@ class LocalExecutor:
                 start_new_session=True,
             )
         worker = _Worker(slot, process, ours)
+        self._selector.register(ours, selectors.EVENT_READ, worker)
         self._events.append(Starting(slot.label))
         self._send(worker, Hello(slot.label, self._task, len(self.slots), self._engine))
         return worker
@@ -198,7 +210,7 @@ class LocalExecutor:
     def _lost(self, worker: _Worker) -> None:
         _kill(worker.process)
         code = worker.process.wait()
-        worker.connection.close()
+        self._hang_up(worker)
         self._workers.remove(worker)
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         error = f"WorkerLost: the worker on {worker.slot.label} ended with {how}"

@@ -23,6 +23,7 @@ from caviar.panda.remedies import Remedies
 from caviar.panda.replay import last_recorded
 from caviar.panda.rewind import Rewind, Rollback
 from caviar.panda.rng import rng_state
+from caviar.panda.rows import Rows
 from caviar.panda.serving import Service
 from caviar.panda.telling import command_line, name_for_commands, status_of
 from caviar.panda.vitals import History
@@ -41,8 +42,10 @@ class Panda(Callback):
         auto: policies of `caviar.panda.policies` that may act on their own.
         replay: a run folder, whose recorded edits are made again at the steps they were made at.
         train_loss, val_loss: what the module logs the mean losses as.
-        look_every: seconds between two looks for requests; steps that take longer each look.
-        share: of the time spent training, what looking at a step may take, and what telling may.
+        look_every: seconds between two looks for requests. Steps that take longer each look; epochs
+            that do not look as they begin.
+        share: of the time spent training, what looking at steps may take, what checking epochs may,
+            and what telling may.
     """
 
     def __init__(
@@ -54,8 +57,8 @@ class Panda(Callback):
         replay: str | None = None,
         train_loss: str = "train/loss",
         val_loss: str = "val/loss",
-        look_every: float = 0.02,
-        share: float = 0.001,
+        look_every: float = 0.1,
+        share: float = 0.0005,
     ) -> None:
         run = active_run()
         if run is not None and run.listener is not None:
@@ -70,11 +73,11 @@ class Panda(Callback):
         self.look_every = look_every
         self.share = share
         self.state = "training"
-        self.health = Health(self.folder, self.losses, share, self._remedies)
+        self.health = Health(self.folder, self.losses, share, bool(self.auto), self._remedies)
         self._telling = 0.0
         self._loaded: dict[str, Any] | None = None
         self._return_to: Path | None = None
-        self._due = False
+        self._due = self._at_each_step = False
         self._next_look = self._next_status = 0.0
         self._held: IO[str] | None = None
         self._last_epoch: int | None = None
@@ -98,6 +101,8 @@ class Panda(Callback):
             Inbox(self.folder), trainer, self.editor, self.replay is not None, self._tell
         )
         self._autopilot = Autopilot(self.auto, trainer, self.editor, self.health)
+        kept = any(hasattr(logger, "rewind") for logger in trainer.loggers)
+        self._rows = None if kept else Rows(self.folder)
         recorded = self.editor.edits if self.replay is None else read_edits(self.replay)
         self.editor.scheduled = in_force(recorded)
         self._last_epoch = None if self.replay is None else last_recorded(self.replay)
@@ -111,6 +116,8 @@ class Panda(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.began = time.perf_counter()
         self.names = list(settings.values(trainer))
+        started = command_line() if active_run() is not None else ()
+        self._called = name_for_commands(self.folder), started
         loaded, self._loaded = self._loaded, None
         if loaded is not None:
             self.health.history = History.of(loaded["history"])
@@ -126,14 +133,26 @@ class Panda(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epoch_ended(trainer)
+        before = self.health.history.epochs[-1:]
         self.health.epoch_begins(trainer.current_epoch)
-        self.on_train_batch_start = self._before_batch
+        self._due = self._service.has_come() or self._due
+        # Between two looks for requests there is an epoch's start anyway: its steps are left alone.
+        short = bool(before) and (before[0].seconds or 0.0) < self.look_every
+        needed = self._due or self._return_to or self.editor.scheduled or self.auto
+        self._at_each_step = self._rewind.capturing = bool(needed) or not short
+        self._watch_steps(self._at_each_step or self.health.due(time.perf_counter()))
 
     # Lightning calls what is callable, and calling a hook that does nothing costs it 2 us a step.
-    # The two below are set for the steps that need them.
+    # The three below are set for the steps that need them.
     on_before_zero_grad = on_before_backward = on_after_backward = None  # type: ignore[assignment]
+    on_validation_batch_start = on_validation_batch_end = None  # type: ignore[assignment]
     on_train_batch_start: Any = None
     on_before_optimizer_step: Any = None
+    on_train_batch_end: Any = None
+
+    def _watch_steps(self, watch: bool) -> None:
+        self.on_train_batch_start = self._before_batch if watch else None
+        self.on_train_batch_end = self._after_batch if watch else None
 
     def _before_batch(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -144,7 +163,6 @@ class Panda(Callback):
             self._autopilot.returned(batch_idx)
         if path is None and batch_idx == 0:
             self._rewind.fetch_rng = None
-            self._due = self._service.has_come() or self._due
             path = self._autopilot.epoch_begins()
         if path is None:
             self.editor.make_scheduled(batch_idx)
@@ -166,12 +184,15 @@ class Panda(Callback):
     ) -> None:
         self.health.look_at_gradients(pl_module)
 
-    def on_train_batch_end(
+    def _after_batch(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self.on_before_optimizer_step is not None:
             self.health.looked(outputs)
             self.on_before_optimizer_step = None
+        if not self._at_each_step:
+            self._watch_steps(False)
+            return
         now = time.perf_counter()
         if now < self._next_look and not self._due:
             return
@@ -197,7 +218,7 @@ class Panda(Callback):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._epoch_ended(trainer)
+        self._epoch_ended(trainer, last=True)
         self._service.close()
         self.state = "ended"
         self._edited()
@@ -236,7 +257,8 @@ class Panda(Callback):
         epoch = self.trainer.current_epoch
         self.health.back_to(epoch)
         self.on_before_optimizer_step = None
-        self.on_train_batch_start = self._before_batch
+        self._at_each_step = True
+        self._watch_steps(True)
         self._due = True  # what else was asked in the meantime
         last = max(edit.edit for edit in self.editor.edits if edit.kind == "rollback")
         self.editor.scheduled = [e for e in in_force(self.editor.edits) if e.edit > last]
@@ -245,13 +267,21 @@ class Panda(Callback):
         for logger in self.trainer.loggers:
             if hasattr(logger, "rewind"):
                 logger.rewind(epoch)  # type: ignore[attr-defined]
+        if self._rows is not None:
+            self._rows.rewind(epoch)
         self._edited()
 
     # ---- telling
 
-    def _epoch_ended(self, trainer: Trainer) -> None:
+    def _epoch_ended(self, trainer: Trainer, last: bool = False) -> None:
         began = time.perf_counter()
-        if self.health.epoch_ends(trainer) and began >= self._next_status:
+        if not self.health.epoch_ends(trainer, last):
+            return
+        if self._rows is not None:
+            values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            epoch = self.health.history.epochs[-1].epoch
+            self._rows.add({"epoch": epoch, "step": trainer.global_step, **values})
+        if began >= self._next_status:
             self._tell()
             cost = time.perf_counter() - began
             self._telling += cost
@@ -279,9 +309,5 @@ class Panda(Callback):
         return (self.health.spent + self._telling) / (time.perf_counter() - self.began + 1e-9)
 
     def _remedies(self) -> Remedies:
-        return Remedies(
-            name_for_commands(self.folder),
-            settings.values(self.trainer),
-            bool(in_force(self.editor.edits)) and self.replay is None,
-            command_line() if active_run() is not None else (),
-        )
+        undo = self.replay is None and bool(in_force(self.editor.edits))
+        return Remedies(*self._called, lambda: settings.values(self.trainer), undo)

@@ -174,8 +174,8 @@ def underfitting(history: History, remedies: Remedies) -> tuple[str, str] | None
 
 
 def _fit(history: History, remedies: Remedies) -> str:
-    looks = history.looks("update_ratio")
-    ratio = median(looks[-1].values()) if looks else None
+    ratios = [one.update_ratio for one in history.looks() if one.update_ratio]
+    ratio = median(ratios[-1].values()) if ratios else None
     if ratio is not None and ratio > 1e-2:
         return remedies.scale_lr(1 / 3, f"a step changes the weights by {ratio:.2g} of their norm")
     if remedies.settings.get("model.dropout"):
@@ -189,7 +189,7 @@ def gradient_exploding(history: History, remedies: Remedies) -> tuple[str, str] 
     last = history.epochs[-1]
     if last.grad_norm is None:
         return None
-    norms = [n for one in history.epochs[:-1] if (n := one.grad_norm) and math.isfinite(n)]
+    norms = [n for one in history.looks()[:-1] if (n := one.grad_norm) and math.isfinite(n)]
     usual = median(norms) if len(norms) >= 3 else None
     first, final = _ends(last.gradients)
     if not math.isfinite(last.grad_norm) or (usual and last.grad_norm >= 30 * usual):
@@ -211,13 +211,14 @@ def gradient_exploding(history: History, remedies: Remedies) -> tuple[str, str] 
 @check("gradient_vanishing")
 def gradient_vanishing(history: History, remedies: Remedies) -> tuple[str, str] | None:
     """The gradient is next to nothing, or fades a thousandfold between the last layer and the first."""
-    losses, looks = history.losses("train_loss"), history.looks("gradients")
+    losses = history.losses("train_loss")
+    looks = [one.gradients for one in history.looks()[-2:] if one.gradients]
     if len(looks) < 2 or not history.epochs[-1].gradients:
         return None
     if losses and losses[-1] < FITTED * _start(history):
         return None
-    first, final = max(map(_ends, looks[-2:]), key=lambda ends: ends[0][1])
-    if max(max(look.values()) for look in looks[-2:]) < 1e-6:
+    first, final = max(map(_ends, looks), key=lambda ends: ends[0][1])
+    if max(max(look.values()) for look in looks) < 1e-6:
         sentence = f"no layer's gradient has a norm above {max(looks[-1].values()):.3g}"
     elif first[1] < 1e-3 * final[1]:
         sentence = (
@@ -293,20 +294,16 @@ def batch_norm_drift(history: History, remedies: Remedies) -> tuple[str, str] | 
 @check("throughput")
 def throughput(history: History, remedies: Remedies) -> tuple[str, str] | None:
     """For three epochs and three seconds, steps have been less than half as fast as they used to be."""
-    epochs = [one for one in history.epochs if one.steps_per_second and one.seconds]
-    slow: list[float] = []
-    seconds = 0.0
-    while epochs and (len(slow) < 3 or seconds < 3.0):
-        one = epochs.pop()
-        slow.append(one.steps_per_second or 0.0)
-        seconds += one.seconds or 0.0
-    if len(epochs) < 4:
-        return None
-    usual, now = median(one.steps_per_second or 0.0 for one in epochs), max(slow)
-    if now >= usual / 2:
+    speeds = [(one.steps_per_second, one.seconds) for one in history.epochs if one.seconds]
+    slow, seconds = 0, 0.0
+    while slow < len(speeds) and (slow < 3 or seconds < 3.0):
+        slow += 1
+        seconds += speeds[-slow][1] or 0.0
+    before, since = speeds[:-slow], [speed or 0.0 for speed, _ in speeds[-slow:]]
+    if len(before) < 4 or 2 * max(since) >= (usual := median(speed or 0.0 for speed, _ in before)):
         return None
     return (
-        f"{median(slow):.0f} steps a second, where {usual:.0f} were usual",
+        f"{median(since):.0f} steps a second, where {usual:.0f} were usual",
         "top  # what else runs here? (a GPU: nvidia-smi; slow data: iostat)",
     )
 
@@ -324,7 +321,7 @@ def _most(history: History, name: str, largest: bool = True) -> tuple[str, float
     Where there were no two looks, or none at this epoch: a value that no check minds.
     """
     pick, milder = (max, min) if largest else (min, max)
-    looks = history.looks(name)
+    looks = [getattr(one, name) for one in history.looks()[-2:]]
     if len(looks) < 2 or not getattr(history.epochs[-1], name):
         return "", 0.0 if largest else math.inf
     both = {k: milder(v, looks[-2].get(k, v)) for k, v in looks[-1].items()}

@@ -38,6 +38,11 @@ def hold(run: Path) -> IO[str]:
     return file
 
 
+def is_watched(run: Path) -> bool:
+    """Whether ``run`` is the folder of a watched run, of any Lightning project."""
+    return (run / FOLDER / STATUS).exists()
+
+
 def alive(run: Path) -> bool:
     """Whether a process is training ``run``."""
     try:

@@ -25,7 +25,8 @@ class Health:
     Args:
         folder: the run folder.
         losses: what the module logs the mean training and validation losses as.
-        share: of the time spent training, what looking at steps may take.
+        share: of the time spent training, what looking at steps may take, and what checking may.
+        every_epoch: check after every epoch, however short; policies hang on what is found.
         remedies: gives the commands that may help, as the run is now.
     """
 
@@ -34,6 +35,7 @@ class Health:
         folder: Path,
         losses: tuple[str, str],
         share: float,
+        every_epoch: bool,
         remedies: Callable[[], Remedies],
     ) -> None:
         self.history = History()
@@ -43,9 +45,10 @@ class Health:
         self._file = folder / FOLDER / HEALTH
         self._losses = losses
         self._share = share
+        self._every_epoch = every_epoch
         self._remedies = remedies
         self._probe: Probe | None = None
-        self._next_look = 0.0
+        self._next_look = self._next_check = 0.0
         self._looking = 0.0
         self._vitals = Vitals(-1)
         self._began = self._aside = 0.0
@@ -107,8 +110,11 @@ class Health:
         self._vitals.seconds = max(time.perf_counter() - self._began - self._aside, 1e-9)
         self._vitals.steps_per_second = batches / self._vitals.seconds
 
-    def epoch_ends(self, trainer: Trainer) -> bool:
-        """Check the epoch that is over: now everything of it is logged. False: that was done."""
+    def epoch_ends(self, trainer: Trainer, last: bool = False) -> bool:
+        """Check the epoch that is over: now everything of it is logged. False: that was done.
+
+        Of epochs that follow one another faster than checks may cost, some are only noted.
+        """
         epochs = self.history.epochs
         if self._vitals.epoch < 0 or (epochs and epochs[-1].epoch == self._vitals.epoch):
             return False
@@ -119,7 +125,10 @@ class Health:
         self._vitals.steps = trainer.global_step
         self._vitals.annealed = settings.annealed(trainer)
         self.history.add(self._vitals)
-        self._find({one.check: one for one in examine(self.history, self._remedies())})
+        if began >= self._next_check or self._every_epoch or last:
+            self._find({one.check: one for one in examine(self.history, self._remedies())})
+            now = time.perf_counter()
+            self._next_check = now + (now - began) / self._share
         self.spent += time.perf_counter() - began
         return True
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -13,15 +14,20 @@ class Remedies:
 
     Attributes:
         run: what the commands call it.
-        settings: what may be edited in it, with the present values.
-        edited: whether there is an edit to undo.
         command: the words that started it; none where it takes no overrides.
+        values: gives what may be edited in it, with the present values.
+        edited: whether there is an edit to undo.
     """
 
     run: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    edited: bool = False
     command: tuple[str, ...] = ()
+    values: Callable[[], dict[str, Any]] = dict
+    edited: bool = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What may be edited; looked up when something is to be said, which is seldom."""
+        return self.values()
 
     def set(self, key: str, value: float, why: str = "") -> str:
         """Edit ``key``: ``caviar set cub optimizer.lr=0.0015``."""

@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torchmetrics import Metric
 
-from caviar.panda.rng import rng_state, set_rng_state
+from caviar.panda.rng import as_containers, rng_state, set_rng_state
 
 
 class Rollback(BaseException):
@@ -36,6 +36,7 @@ class Rewind:
     Attributes:
         fetch_rng: the random numbers' state before the batch at hand was fetched; None for an epoch's
             first, where it follows from the epoch's own.
+        capturing: whether the epochs that begin from here on may be returned into.
         taking: what a checkpoint that is being saved is to hold; its owner puts it there.
     """
 
@@ -52,11 +53,16 @@ class Rewind:
         self._run_epoch = self._loop.run
         self._set_up_data = trainer.fit_loop.setup_data
         self.fetch_rng: dict[str, Any] | None = None
+        self.capturing = True
         self.taking: dict[str, Any] | None = None
         self._set_up_rng: dict[str, Any] = {}
         self._epoch: dict[str, Any] = {}
+        self.install()
+
+    def install(self) -> None:
+        """Wrap the trainer's loop over an epoch's batches."""
         self._loop.run = self._run  # type: ignore[method-assign]
-        trainer.fit_loop.setup_data = self._setup  # type: ignore[method-assign]
+        self._trainer.fit_loop.setup_data = self._setup  # type: ignore[method-assign]
 
     def remove(self) -> None:
         """Leave the trainer as it was."""
@@ -76,10 +82,10 @@ class Rewind:
 
     def _state(self) -> dict[str, Any]:
         """What Lightning's checkpoint lacks."""
-        module = self._trainer.lightning_module
+        module, fetch_rng = self._trainer.lightning_module, self.fetch_rng
         return {
-            "epoch": self._epoch,
-            "fetch_rng": self.fetch_rng,
+            "epoch": {**self._epoch, "rng": as_containers(self._epoch["rng"])},
+            "fetch_rng": None if fetch_rng is None else as_containers(fetch_rng),
             "stepped": self._loop._batches_that_stepped,
             "evaluating": [name for name, part in module.named_modules() if not part.training],
             "metrics": _metrics(module, self._loop._results),
@@ -127,7 +133,11 @@ class Rewind:
 
     def _setup(self) -> None:
         fit_loop = self._trainer.fit_loop
-        before, rng = fit_loop._combined_loader, rng_state()
+        before = fit_loop._combined_loader
+        if before is not None and not fit_loop._should_reload_train_dl:
+            self._set_up_data()
+            return
+        rng = rng_state()
         self._set_up_data()
         if fit_loop._combined_loader is not before:
             self._set_up_rng = rng
@@ -140,7 +150,8 @@ class Rewind:
             and not fit_loop.is_resuming
             and not self._loop.restarting
         )
-        self._epoch = {"set_up": set_up, "rng": self._set_up_rng if set_up else rng_state()}
+        if self.capturing:
+            self._epoch = {"set_up": set_up, "rng": self._set_up_rng if set_up else rng_state()}
         go_on = self._run_epoch
         while True:
             try:

@@ -10,23 +10,32 @@ import torch
 
 
 def rng_state() -> dict[str, Any]:
-    """The states of torch's, numpy's and Python's generators, and of the GPUs' where they are in use."""
-    name, keys, position, has_gauss, gauss = np.random.get_state()
-    state = {
+    """The states of torch's, numpy's and Python's generators, and of the GPUs' where they are in use.
+
+    As they come, for this is called at every epoch: `as_containers` makes them fit a checkpoint.
+    """
+    state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
-        "numpy": [name, torch.from_numpy(np.asarray(keys, np.int64)), position, has_gauss, gauss],
+        "numpy": np.random.get_state(),
         "python": random.getstate(),
     }
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state_all()
     return state
 
 
+def as_containers(state: dict[str, Any]) -> dict[str, Any]:
+    """What `rng_state` told, with nothing in it that a checkpoint may not hold."""
+    name, keys, *rest = state["numpy"]
+    return {**state, "numpy": [name, torch.from_numpy(np.asarray(keys, np.int64)), *rest]}
+
+
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Give the generators back a state that `rng_state` told."""
+    """Give the generators back a state that `rng_state` told, or `as_containers` made of one."""
     torch.set_rng_state(state["torch"].cpu())
     name, keys, *rest = state["numpy"]
-    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), *rest))
+    keys = np.asarray(keys.cpu() if isinstance(keys, torch.Tensor) else keys)
+    np.random.set_state((name, keys.astype(np.uint32), *rest))
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     if "cuda" in state:

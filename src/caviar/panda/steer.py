@@ -10,7 +10,7 @@ from caviar.errors import UsageError, usage_error
 from caviar.panda import settings
 from caviar.panda.again import go_on
 from caviar.panda.edits import in_force, read_edits
-from caviar.panda.files import FOLDER, STATUS, alive, read_status
+from caviar.panda.files import alive, is_watched, read_status
 from caviar.panda.inbox import answer_to, ask
 from caviar.runs.find import TRIALS, find, find_run, is_sweep
 
@@ -18,19 +18,28 @@ WAIT = 30.0
 """Seconds that a command waits for the run to say that it is done."""
 
 
+def find_watched(name: str) -> Path:
+    """The folder of the run that ``name`` means: the path of any watched run, or as `find_run`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    return Path(name).absolute() if is_watched(Path(name)) else find_run(name)
+
+
 def watched(name: str) -> Path | None:
     """The folder of the watched run that ``name`` means, or None where it means something else."""
     try:
-        folder = find(name)
+        folder = Path(name) if is_watched(Path(name)) else find(name)
     except UsageError:
         return None
-    return folder if (folder / FOLDER / STATUS).exists() else None
+    return folder if is_watched(folder) else None
 
 
 def single(name: str) -> Path | None:
     """The folder of the run, no sweep's trial, that ``name`` means; None where it means something else."""
     try:
-        folder = find(name)
+        folder = Path(name) if is_watched(Path(name)) else find(name)
     except UsageError:
         return None
     return None if is_sweep(folder) or folder.parent.name == TRIALS else folder
@@ -42,7 +51,7 @@ def running(name: str) -> tuple[Path, dict[str, Any]]:
     Raises:
         UsageError: there is none of that name, or it has ended.
     """
-    run = find_run(name)
+    run = find_watched(name)
     status = read_status(run)
     if not alive(run):
         ended = "was killed" if status["state"] in ("training", "paused") else status["state"]

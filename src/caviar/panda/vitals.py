@@ -56,25 +56,32 @@ class History:
 
     epochs: list[Vitals] = field(default_factory=list)
     start: float | None = None
+    _series: dict[str, list[Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def add(self, vitals: Vitals) -> None:
         """One more epoch is over."""
         if len(self.epochs) > MOST:
             del self.epochs[1]
         self.epochs.append(vitals)
+        self._series = {}
 
     def back_to(self, epoch: int) -> None:
         """Forget ``epoch`` and what came after it."""
         self.epochs = [one for one in self.epochs if one.epoch < epoch]
+        self._series = {}
 
     def losses(self, name: str) -> list[float]:
         """The finite values of ``train_loss`` or ``val_loss``, oldest first."""
-        values = [getattr(one, name) for one in self.epochs]
-        return [value for value in values if value is not None and math.isfinite(value)]
+        if name not in self._series:  # which several checks look at
+            values = [getattr(one, name) for one in self.epochs]
+            self._series[name] = [v for v in values if v is not None and math.isfinite(v)]
+        return self._series[name]
 
-    def looks(self, name: str) -> list[Any]:
-        """What the epochs in which there was a look saw of ``name``, oldest first."""
-        return [value for one in self.epochs if (value := getattr(one, name))]
+    def looks(self) -> list[Vitals]:
+        """The epochs in which a step was looked at, oldest first."""
+        if "looks" not in self._series:
+            self._series["looks"] = [one for one in self.epochs if one.grad_norm is not None]
+        return self._series["looks"]
 
     def state(self) -> dict[str, Any]:
         """All of it, as plain containers."""

@@ -39,6 +39,7 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
     lines: dict[str, int] = {}
     return {
         "name": sweep.folder.name,
+        "single_run": isinstance(sweep, OneRun),
         "folder": from_here(sweep.folder),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "metric": sweep.metric or "value",
@@ -182,15 +183,20 @@ def _curves(look: Look) -> dict[str, dict[str, Any]]:
     metrics = metrics[:8]
     step = max(1, math.ceil(len(table) * len(metrics) / POINTS))
     found: dict[str, dict[str, Any]] = {name: {} for name in metrics}
-    for trial, rows in table.groupby(level="trial"):
-        epochs = rows.index.get_level_values("epoch").to_numpy()
+    trials = table.index.get_level_values("trial").to_numpy()
+    order = np.argsort(trials, kind="stable")
+    epochs = table.index.get_level_values("epoch").to_numpy()
+    columns = {name: table[name].to_numpy() for name in metrics}
+    # By numpy: a table of each trial's own rows is a hundred times as dear as the rows.
+    for rows in np.split(order, np.flatnonzero(np.diff(trials[order])) + 1):
+        trial = trials[rows[0]]
         for name in metrics:
-            values = rows[name].to_numpy()
+            values = columns[name][rows]
             kept = np.flatnonzero(np.isfinite(values))
             if step > 1 and len(kept):
                 kept = np.unique(np.append(kept[::step], kept[-1]))
             if len(kept):
-                at = epochs[kept]
+                at = epochs[rows][kept]
                 plain = bool((at == np.arange(len(at))).all())
                 found[name][str(trial)] = {
                     "y": [float(f"{value:.5g}") for value in values[kept]],

@@ -68,7 +68,7 @@ def in_script(value: Any) -> str:
 
 def _verdicts(verdicts: Sequence[dict[str, Any]]) -> str:
     if not verdicts:
-        return '<div class="of"><p>A single run has nothing to be judged against.</p></div>'
+        return '<div class="of"></div>'
     warnings = [verdict for verdict in verdicts if verdict["status"] == "warn"]
     rest = [verdict for verdict in verdicts if verdict["status"] != "warn"]
     fine = sum(verdict["status"] == "pass" for verdict in rest)

@@ -6,10 +6,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caviar.errors import UsageError
 from caviar.runs.files import unreadable
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 EDITS = "edits.jsonl"
 
@@ -102,3 +105,17 @@ def changes_of(edits: Iterable[Edit]) -> list[dict[str, Any]]:
             told = {**asdict(one), "key": key, "old": change.get("old"), "new": change.get("new")}
             rows.append({name: told[name] for name in CHANGES})
     return rows
+
+
+def edits_table(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame, list[str]]:
+    """The edits in force of many runs as one table, with the run's number in a column ``trial``; and what
+    could not be read."""
+    import pandas as pd
+
+    rows, problems = [], []
+    for number, folder in folders:
+        try:
+            rows += [{"trial": number, **row} for row in changes_of(in_force(read_edits(folder)))]
+        except UsageError as error:
+            problems.append(str(error))
+    return pd.DataFrame(rows, columns=["trial", *CHANGES]), problems

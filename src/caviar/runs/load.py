@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from caviar.errors import UsageError
-from caviar.runs import folder as names
-from caviar.runs.edits import CHANGES, changes_of, in_force, read_edits
+from caviar.runs.edits import edits_table
 from caviar.runs.files import unreadable
-from caviar.runs.find import find_run, find_sweep, inside, read_sweep_file, trial_folders
+from caviar.runs.find import find_run, find_sweep, read_sweep_file, trial_folders
 from caviar.runs.folder import Result
 from caviar.runs.metrics import read_metrics
+from caviar.runs.run import Run, say_skipped
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from caviar.space.space import Space
-
-log = logging.getLogger(__name__)
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 FACTS = [
     *("state", "value", "best_epoch", "seconds", "started", "seed", "edits", "checkpoint", "error"),
@@ -51,58 +42,6 @@ def load_run(path_or_name: str | Path) -> Run:
     """
     folder = find_run(path_or_name)
     return Run(folder, Result.read(folder))
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run, read from its folder.
-
-    Attributes:
-        folder: the run folder.
-        result: what ``result.json`` holds.
-    """
-
-    folder: Path
-    result: Result
-
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        """The resolved config; empty where there is none or it is not readable, which is said."""
-        data = _read_yaml(self.folder / names.CONFIG)
-        return data if isinstance(data, dict) else {}
-
-    @cached_property
-    def overrides(self) -> list[str]:
-        """What this run changed, as Hydra overrides."""
-        data = _read_yaml(self.folder / names.OVERRIDES)
-        return [str(item) for item in data] if isinstance(data, list) else []
-
-    @cached_property
-    def metrics(self) -> DataFrame:
-        """Columns epoch, step, then one a metric; no rows where nothing was logged."""
-        table, problems = read_metrics([(None, self.folder)])
-        _say(problems)
-        return table.drop(columns="trial")
-
-    @cached_property
-    def edits(self) -> DataFrame:
-        """What was changed while it trained, and no rollback has undone: a row a change, with columns
-        edit, kind, epoch, batch, step, key, old, new, who, when, why; no rows where its config alone
-        made it."""
-        table, problems = _edits_table([(None, self.folder)])
-        _say(problems)
-        return table.drop(columns="trial")
-
-    @property
-    def checkpoint(self) -> Path | None:
-        """The best checkpoint, or None where there is no such file inside the run folder."""
-        path = inside(self.folder, self.result.checkpoint)
-        return path if path is not None and path.is_file() else None
-
-    @property
-    def log(self) -> Path:
-        """The run's output, and its traceback where it failed."""
-        return self.folder / names.LOG
 
 
 class Sweep:
@@ -211,7 +150,7 @@ class Sweep:
         """What was changed while trials trained, and no rollback has undone: a row a change, with columns
         trial, edit, kind, epoch, batch, step, key, old, new, who, when, why."""
         folders = [(number, folder) for number, (folder, _) in sorted(self._results.items())]
-        table, problems = _edits_table(folders)
+        table, problems = edits_table(folders)
         self._skip(problems)
         return table
 
@@ -274,37 +213,8 @@ class Sweep:
 
     def _skip(self, problems: list[str]) -> None:
         self.problems += problems
-        _say(problems)
-
-
-def _edits_table(folders: Sequence[tuple[int | None, Path]]) -> tuple[DataFrame, list[str]]:
-    import pandas as pd
-
-    rows, problems = [], []
-    for number, folder in folders:
-        try:
-            rows += [{"trial": number, **row} for row in changes_of(in_force(read_edits(folder)))]
-        except UsageError as error:
-            problems.append(str(error))
-    return pd.DataFrame(rows, columns=["trial", *CHANGES]), problems
+        say_skipped(problems)
 
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        return yaml.load(path.read_text(), Loader=_Loader)
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        _say([unreadable(path, error)])
-        return None
-
-
-def _say(problems: list[str]) -> None:
-    for problem in problems[:5]:
-        log.warning("skipped: %s", problem)
-    if len(problems) > 5:
-        log.warning("skipped: %d files more", len(problems) - 5)

@@ -66,28 +66,33 @@ class Rows:
 
     def columns(self) -> list[str]:
         """Every column that some run has, in the order in which they are shown."""
-        values = sorted({c for row in self.rows for c in row.facts} - set(FACTS) - set(LAST))
+        values = sorted(set(_names(self.rows, "facts")) - set(FACTS) - set(LAST))
         found = [*FACTS[:2], *(values or ["value"]), *FACTS[3:]]
         for part in ("params", "overrides", "metrics", "config"):
-            seen = dict.fromkeys(c for row in self.rows for c in getattr(row, part))
-            found += [column for column in seen if column not in LAST]
+            found += [column for column in _names(self.rows, part) if column not in LAST]
         return [*dict.fromkeys(found), *LAST]
 
     def varying(self, shown: list[Row]) -> list[str]:
-        """The columns that tell ``shown`` apart: how the runs went, and what differs among them.
+        """The columns that tell ``shown`` apart: how the runs went, what differs among them, and then
+        what is of less interest where a terminal is narrow.
 
         Of each run's metrics there is the score alone; the others are there by name.
         """
-        values = {c for row in shown for c in row.facts if c[:5] == "value"} or {"value"}
+        values = {c for c in _names(shown, "facts") if c[:5] == "value"} or {"value"}
         always = {"run", "state"} | values
         if any(row.facts["edits"] for row in shown):
             always.add("edits")  # not to be taken for runs that their configs alone made
-        never = {c for row in shown for c in row.metrics} | {"started", *LAST} - {"error"}
+        never = {*_names(shown, "metrics")} | {"started", *LAST} - {"error"}
 
         def varies(column: str) -> bool:
-            return len({_hashable(row.get(column)) for row in shown}) > 1
+            first = _hashable(shown[0].get(column))
+            return any(_hashable(row.get(column)) != first for row in shown)
 
-        return [c for c in self.columns() if c in always or (c not in never and varies(c))]
+        found = [
+            c for c in self.columns() if c in always or (shown and c not in never and varies(c))
+        ]
+        searched = {*_names(shown, "params"), *_names(shown, "overrides")}
+        return sorted(found, key=lambda c: 0 if c in always else 1 if c in searched else 2)
 
 
 def by_sweep(sweeps: Iterable[Path], rows: Iterable[Row]) -> list[tuple[Path, list[Row]]]:
@@ -97,6 +102,13 @@ def by_sweep(sweeps: Iterable[Path], rows: Iterable[Row]) -> list[tuple[Path, li
     for row in rows:
         found.setdefault(os.path.dirname(os.path.dirname(row.folder)), []).append(row)
     return [(sweep, found.get(str(sweep), [])) for sweep in sweeps]
+
+
+def _names(rows: Iterable[Row], part: str) -> list[str]:
+    """The columns in a part of the rows, each once, in the order in which they are met."""
+    # Thousands of runs have the same few columns: each set of them is looked at once.
+    kinds = dict.fromkeys(tuple(getattr(row, part)) for row in rows)
+    return list(dict.fromkeys(name for names in kinds for name in names))
 
 
 def _hashable(value: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -73,12 +74,20 @@ def parse(text: str, columns: Iterable[str]) -> Parsed:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error) or "too deep"
-        raise usage_error("where", text, f"not readable ({reason})") from None
+        raise usage_error("where", text, f"not readable ({reason}{_slip(text)})") from None
     try:
         reader = _Reader(text, list(columns))
         return Parsed(text, reader.condition(tree), reader.compared)
     except RecursionError:
         raise usage_error("where", text, "too deep") from None
+
+
+def _slip(text: str) -> str:
+    """What somebody who is used to SQL may have meant."""
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", text)
+    if re.search(r"[^=<>!]=[^=]", bare):
+        return "; equality is written =="
+    return "; and, or, not are written small" if re.search(r"\b(AND|OR|NOT)\b", bare) else ""
 
 
 def resolve(key: str, name: str, columns: Iterable[str]) -> str:

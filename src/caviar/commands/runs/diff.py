@@ -45,4 +45,4 @@ def diff(
         return
     if not found:
         say("nothing differs")
-    print_rows(["part", "key", first.facts["run"], second.facts["run"]], found, form)
+    print_rows(["part", "key", first.facts["run"], second.facts["run"]], found, form, narrow="fold")

@@ -60,6 +60,7 @@ def list_(
       caviar runs list latest --columns run,value,lr --csv > runs.csv
     """
     from caviar.runs.compare import summarise
+    from caviar.runs.find import outputs_root
     from caviar.runs.rows import by_sweep
 
     form = one_format(json=as_json, csv=as_csv, md=as_md)
@@ -75,13 +76,15 @@ def list_(
             print_json({"sweeps": summaries})
         else:
             names = list(summaries[0]) if summaries else ["sweep"]
-            print_rows(names, [[line.get(n) for n in names] for line in summaries], form)
+            print_rows(
+                names, [[line.get(n) for n in names] for line in summaries], form, narrow="turn"
+            )
         return
     shown, chosen = choose(rows, where, sort, columns, all_columns or form == "json")
     cut = limit if limit is not None else (TERMINAL_LIMIT if form == "terminal" else 0)
     total = len(shown)
     shown = shown[:cut] if cut else shown
-    if "edits" not in chosen:
+    if "edits" not in chosen or form == "terminal":  # a terminal may be too narrow for the column
         tell_of_edits(shown)
     cells = [[row.get(column) for column in chosen] for row in shown]
     if form == "json":
@@ -92,7 +95,10 @@ def list_(
         return
     if summaries and form == "terminal":
         names = list(summaries[0])
-        print_rows(names, [[line.get(n) for n in names] for line in summaries], form)
+        print_rows(names, [[line.get(n) for n in names] for line in summaries], form, narrow="turn")
     print_rows(chosen, cells, form)
+    if not total:
+        found = f"none of {len(rows.rows)} runs: --where {where}"
+        say(found if rows.rows else f"no runs in {outputs_root()}")
     if len(shown) < total and limit is None:
         say(f"{total - len(shown)} runs more; --limit 0 lists all")

@@ -27,7 +27,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
     from caviar.runs.find import find, inside, is_run, read_sweep_file
     from caviar.runs.folder import Result
     from caviar.runs.index import one_run
-    from caviar.runs.load import Run
+    from caviar.runs.run import Run
     from caviar.runs.program import PROGRAM, command_of
 
     options_refused([run])
@@ -114,4 +114,4 @@ def _print_long(title: str, lines: list[tuple[str, str, Any]]) -> None:
     for part, key, value in lines:
         shown.append((part if part != before else "", key, value if value is None else str(value)))
         before = part
-    print_rows(["part", "key", "value"], shown, "terminal", title)
+    print_rows(["part", "key", "value"], shown, "terminal", title, narrow="fold")

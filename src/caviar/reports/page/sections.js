@@ -31,7 +31,6 @@ function soFar(sweep) {
 }
 // Sweeps that are scored alike, on the same axes.
 function compare() {
-  document.getElementById("compare").hidden = DATA.length < 2;
   if (DATA.length < 2) return;
   const alike = DATA.filter((sweep) => sweep.metric === current.metric && String(sweep.directions) === String(current.directions) && sweep.directions.length === 1);
   const node = body("compare"), lines = new Map(alike.map((sweep) => [sweep, soFar(sweep)]));
@@ -84,14 +83,14 @@ function history_(sweep) {
 function slices(sweep) {
   if (!sweep.space.length || !sweep.trials.length) return nothing("slices", "No trial, or no space on record.");
   const node = el("div", { class: "grid" }), done = complete(sweep);
-  body("slices").append(node);
+  body("slices").append(el("p", { class: "soft" }, "Dark to bright: from the first trial to the last. A red cross: it failed."), node);
   for (const h of sweep.space) {
     figure(node, `slice of ${h.name}`, 300, () => {
       const failed = sweep.trials.filter((t) => t.state === "FAIL" && h.name in t.params), { y, axis, notes } = scoreAxis(sweep);
       const jitter = (t) => h.scale === "choice" || h.values ? ((t.number * 0.618) % 1 - 0.5) * 0.4 * stepOf(h) : 0;
       const at = (t) => { const x = onScale(h, t.params[h.name]); return x === null ? null : x + jitter(t); };
       return {
-        traces: [points(done, at, y, { name: "complete", marker: { size: 7, opacity: 0.8, symbol: symbols(done), color: done.map((t) => t.number), colorscale: "Viridis" } }),
+        traces: [points(done, at, y, { name: "complete", marker: { size: 7, opacity: 0.8, symbol: symbols(done), color: done.map((t) => t.number), colorscale: "Viridis", line: { color: themed().soft, width: 0.5 } } }),
           points(failed, at, y, { name: "failed", marker: { size: 9, symbol: "x", color: themed().fail } })],
         layout: { xaxis: axisOf(h), yaxis: axis, annotations: notes },
         outline: (t) => ["COMPLETE", "FAIL"].includes(t.state) ? ringAt(at(t), y(t)) : [],

@@ -2,6 +2,8 @@
 // Fills the page section by section, so that the first ones can be read while the others are filled; figures come after that.
 const SECTIONS = [["facts", facts], ["compare", compare], ["history", history_], ["trials", trials], ["failures", failures], ["curves", curves],
   ["slices", slices], ["parallel", parallel], ["importance", importance], ["contour", contour], ["timeline", timeline], ["duplicates", duplicates]];
+// What says something of many trials alone.
+const OF_MANY = ["verdicts", "history", "slices", "parallel", "importance", "contour", "timeline", "duplicates"];
 let filling = 0;
 function fillOne([id, section]) {
   try { section(current); } catch (error) { console.error(error); nothing(id, `not drawn: ${error.message}`); }
@@ -10,6 +12,13 @@ function fill() {
   const mine = ++filling, left = [...SECTIONS];
   delete document.body.dataset.ready;
   document.querySelectorAll("#verdicts .of").forEach((list, i) => { list.hidden = DATA[i] !== current; });
+  for (const id of OF_MANY) document.getElementById(id).hidden = current.single_run;
+  document.querySelector("#facts h2").textContent = current.single_run ? "Run" : "Sweep";
+  document.querySelectorAll("nav a").forEach((link) => {
+    const section = document.querySelector(link.hash);
+    link.hidden = section.hidden;
+    link.textContent = section.querySelector("h2").textContent;
+  });
   const next = () => {
     if (mine !== filling) return;
     const section = left.shift();
@@ -26,8 +35,8 @@ function setTheme(name) {
   redraw();
 }
 document.getElementById("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
-document.querySelector("nav").append(...[...document.querySelectorAll("main section")].filter((s) => s.id !== "compare" || DATA.length > 1)
-  .map((s) => el("a", { href: `#${s.id}` }, s.querySelector("h2").textContent)));
+document.getElementById("compare").hidden = DATA.length < 2;
+document.querySelector("nav").append(...[...document.querySelectorAll("main section")].map((s) => el("a", { href: `#${s.id}` })));
 if (DATA.length > 1) {
   const select = document.getElementById("sweep");
   document.getElementById("pick").hidden = false;

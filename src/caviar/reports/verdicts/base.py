@@ -159,8 +159,11 @@ class Evidence:
         if metric not in cache:
             table = self.metrics[["trial", "epoch", metric]].dropna()
             table = table.groupby(["trial", "epoch"], sort=True)[metric].last()
+            trials = table.index.get_level_values("trial").to_numpy()
+            starts = np.flatnonzero(np.diff(trials, prepend=trials[:1] - 1))
+            curves = np.split(table.to_numpy(float), starts[1:])
             cache[metric] = {
-                int(n): group.to_numpy(float) for n, group in table.groupby(level="trial")
+                int(trials[start]): curve for start, curve in zip(starts, curves, strict=False)
             }
         return cache[metric]
 

@@ -1,0 +1,58 @@
+"""``metrics.csv`` of a run whose own loggers do not write it: a row an epoch, of all that is logged."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from caviar.runs.files import write_atomic
+from caviar.runs.folder import METRICS
+
+
+class Rows:
+    """Writes the file.
+
+    Args:
+        run: the run folder. Rows that stand there stay, up to the first new epoch.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self._file = run / METRICS
+        self._columns: list[str] | None = None
+
+    def add(self, row: dict[str, Any]) -> None:
+        """One more row, which has an ``epoch``."""
+        if self._columns is None or not row.keys() <= set(self._columns):
+            rows, columns = self._before(row["epoch"])
+            self._columns = [*columns, *(name for name in row if name not in columns)]
+            self._write([*rows, row])
+        else:
+            with self._file.open("a", newline="") as file:
+                file.write(self._text([row], header=False))
+
+    def rewind(self, epoch: int) -> None:
+        """Take back the rows from ``epoch`` on."""
+        rows, self._columns = self._before(epoch)
+        self._write(rows)
+
+    def _before(self, epoch: int) -> tuple[list[dict[str, Any]], list[str]]:
+        try:
+            text = self._file.read_text()
+        except FileNotFoundError:
+            return [], []
+        reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
+        rows = [row for row in reader if int(row["epoch"]) < epoch]
+        return rows, list(reader.fieldnames or [])
+
+    def _write(self, rows: list[dict[str, Any]]) -> None:
+        write_atomic(self._file, self._text(rows, header=True))
+
+    def _text(self, rows: list[dict[str, Any]], header: bool) -> str:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self._columns or [], restval="", lineterminator="\n")
+        if header:
+            writer.writeheader()
+        writer.writerows(rows)
+        return text.getvalue()

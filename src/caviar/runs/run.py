@@ -1,0 +1,95 @@
+"""One run, read from its folder: its config, its metrics, its edits, its checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from caviar.runs import folder as names
+from caviar.runs.edits import edits_table
+from caviar.runs.files import unreadable
+from caviar.runs.find import inside
+from caviar.runs.folder import Result
+from caviar.runs.metrics import read_metrics
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+log = logging.getLogger(__name__)
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, read from its folder.
+
+    Attributes:
+        folder: the run folder.
+        result: what ``result.json`` holds.
+    """
+
+    folder: Path
+    result: Result
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved config; empty where there is none or it is not readable, which is said."""
+        data = _read_yaml(self.folder / names.CONFIG)
+        return data if isinstance(data, dict) else {}
+
+    @cached_property
+    def overrides(self) -> list[str]:
+        """What this run changed, as Hydra overrides."""
+        data = _read_yaml(self.folder / names.OVERRIDES)
+        return [str(item) for item in data] if isinstance(data, list) else []
+
+    @cached_property
+    def metrics(self) -> DataFrame:
+        """Columns epoch, step, then one a metric; no rows where nothing was logged."""
+        table, problems = read_metrics([(None, self.folder)])
+        say_skipped(problems)
+        return table.drop(columns="trial")
+
+    @cached_property
+    def edits(self) -> DataFrame:
+        """What was changed while it trained, and no rollback has undone: a row a change, with columns
+        edit, kind, epoch, batch, step, key, old, new, who, when, why; no rows where its config alone
+        made it."""
+        table, problems = edits_table([(None, self.folder)])
+        say_skipped(problems)
+        return table.drop(columns="trial")
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The best checkpoint, or None where there is no such file inside the run folder."""
+        path = inside(self.folder, self.result.checkpoint)
+        return path if path is not None and path.is_file() else None
+
+    @property
+    def log(self) -> Path:
+        """The run's output, and its traceback where it failed."""
+        return self.folder / names.LOG
+
+
+def say_skipped(problems: list[str]) -> None:
+    """Warn of files that could not be used; of many, of the first five."""
+    for problem in problems[:5]:
+        log.warning("skipped: %s", problem)
+    if len(problems) > 5:
+        log.warning("skipped: %d files more", len(problems) - 5)
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(), Loader=_Loader)
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        say_skipped([unreadable(path, error)])
+        return None
