@@ -15,28 +15,17 @@ from caviar.executors.base import TaskSource
 from caviar.executors.local import LocalExecutor
 from caviar.trials import Failed, Finished, Job, Reported
 from tests.contracts.executors import events_until
+from tests.engines.lanes import TINY
 from tests.engines.test_engine import Jobs, fused, jobs, rates, result, serve  # noqa: F401
 from tests.waiting import until
 
 EPOCHS = 400
+RUN = ("model.dropout=0.1", f"trainer.max_epochs={EPOCHS}")
 SWEEP = (
     "name=s", "engine=fused", "space=none", "optimizer.lr=tag(log, interval(1e-4, 1e-2))",
-    "data=synthetic", "data.samples=120", "model.width=9", "model.dropout=0.1",
-    f"trainer.max_epochs={EPOCHS}", "hydra.sweeper.n_trials=4", "hydra.sweeper.report=false",
-    "hydra.sweeper.executor.workers=1", "hydra.sweeper.fused.lanes=4",
+    "hydra.sweeper.n_trials=4", "hydra.sweeper.report=false", "hydra.sweeper.executor.workers=1",
+    "hydra.sweeper.fused.lanes=4", "hydra.sweeper.fused.checkpoint_every=0.1",
 )  # fmt: skip
-
-
-def started(folder: Path, checkpoint_every: str) -> subprocess.Popen[bytes]:
-    folder.mkdir()
-    every = f"hydra.sweeper.fused.checkpoint_every={checkpoint_every}"
-    with (folder / "out.txt").open("w") as out:
-        return subprocess.Popen(
-            [sys.executable, "-m", "project.train", "-m", *SWEEP, every],
-            env={**os.environ, "CAVIAR_OUTPUTS": str(folder), "OMP_NUM_THREADS": "1"},
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
 
 
 def trials(folder: Path) -> list[Path]:
@@ -44,34 +33,40 @@ def trials(folder: Path) -> list[Path]:
 
 
 def test_lanes_of_a_killed_worker_go_on_from_their_checkpoints_to_the_same_curves(
+    jobs: Jobs,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    first, second = started(undisturbed, "null"), started(killed, "0.1")
+    out = tmp_path / "out.txt"
+    with out.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "project.train", "-m", *TINY, *RUN, *SWEEP],
+            env={**os.environ, "CAVIAR_OUTPUTS": str(tmp_path), "OMP_NUM_THREADS": "1"},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
     try:
 
         def kept() -> bool:
-            found = [trial / "checkpoints" / LANE for trial in trials(killed)]
+            found = [trial / "checkpoints" / LANE for trial in trials(tmp_path)]
             return len(found) == 4 and all(path.exists() for path in found)
 
         until(kept, "every lane has been written down", 120)
-        (worker,) = Path(f"/proc/{second.pid}/task/{second.pid}/children").read_text().split()
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        (worker,) = children.read_text().split()
         os.kill(int(worker), signal.SIGKILL)
-        for process, folder in ((first, undisturbed), (second, killed)):
-            assert process.wait(240) == 0, (folder / "out.txt").read_text()
+        assert process.wait(240) == 0, out.read_text()
     finally:
-        for process in (first, second):
-            process.kill()
-            process.wait()
-    assert "ended with signal SIGKILL" in (killed / "out.txt").read_text()
-    for mine, its in zip(trials(killed), trials(undisturbed), strict=True):
-        assert (mine / "metrics.csv").read_text() == (its / "metrics.csv").read_text()
-        assert result(mine)["value"] == result(its)["value"]
-        assert not (mine / "checkpoints" / LANE).exists()
-    said = re.findall(
-        r"(\d+) of \d+ lane-ticks busy", (killed / "sweeps/s/workers.txt").read_text()
-    )
+        process.kill()
+        process.wait()
+    assert "ended with signal SIGKILL" in out.read_text()
+    said = re.findall(r"(\d+) of \d+ lane-ticks", (tmp_path / "sweeps/s/workers.txt").read_text())
     assert 0 < int(said[0]) < 4 * EPOCHS
+    undisturbed = jobs([result(trial)["params"] for trial in trials(tmp_path)], *RUN)
+    serve(undisturbed)
+    for mine, its in zip(trials(tmp_path), undisturbed, strict=True):
+        assert (mine / "metrics.csv").read_text() == (Path(its.folder) / "metrics.csv").read_text()
+        assert result(mine)["value"] == result(its.folder)["value"]
+        assert not (mine / "checkpoints" / LANE).exists()
 
 
 def test_trials_shorter_than_that_write_no_lane_down(
