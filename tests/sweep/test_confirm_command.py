@@ -7,9 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
+from caviar import UsageError
+from caviar.sweep import test_set
+from caviar.sweep.finished import open_sweep
 from tests.apps import GUARD, make_app
 from tests.waiting import until
 
@@ -59,6 +64,9 @@ hydra:
     when:
       opt.extra: {opt: rich}
 x: 4.0
+data:
+  name: made up
+  batch_size: 8
 seed: 7
 test: false
 """
@@ -159,6 +167,64 @@ def test_a_look_that_was_killed_was_a_look(app):
     assert lines(app, "looks.txt") == ["looked"]
 
 
+def test_two_at_once_look_once(app):
+    (app.folder / "hang").touch()
+    process = subprocess.Popen(
+        [*LINE, "--top", "1", "--seeds", "2"], cwd=app.folder, stdout=subprocess.DEVNULL
+    )
+    until(lambda: lines(app, "looks.txt") == ["looked"], "a look at the test part")
+    done = confirm(app, "--top", "2", "--seeds", "2")
+    assert "already looked at" in done.stdout
+    (app.folder / "hang").unlink()
+    assert process.wait(timeout=60) == 0
+    assert lines(app, "looks.txt") == ["looked"]
+
+
+def _claim(folder):
+    sweep = open_sweep(folder)
+    try:
+        test_set.claim(sweep, "1", folder / "run")
+    except UsageError as error:
+        return str(error)
+    return "mine"
+
+
+def test_of_many_processes_one_may_look(app):
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+        told = list(pool.map(_claim, [app.folder / "sweep"] * 12))
+    assert told.count("mine") == 1
+    assert all("already looked at" in one for one in told if one != "mine")
+
+
+def test_a_record_that_was_edited_or_removed_still_counts(app):
+    sweep = open_sweep(app.folder / "sweep")
+    run = app.folder / "sweep-confirm-test"
+    test_set.claim(sweep, "1", run)
+    run.mkdir()
+    record = app.folder / "sweep" / "test_set.json"
+    for edited in ("", "{}", "[]", '{"when": 1', None):
+        if edited is None:
+            record.unlink()
+        else:
+            record.write_text(edited)
+        with pytest.raises(UsageError, match="already looked at"):
+            test_set.claim(sweep, "1", run)
+
+
+def test_another_sweep_over_the_same_data_looks_only_when_that_is_asked_for(app):
+    test_set.claim(open_sweep(app.folder / "sweep"), "1", app.folder / "run")
+    words = ("hydra.sweeper.n_trials=4",)
+    assert app.sweep("hydra.sweep.dir=other", "data.batch_size=16", *words).status == 0
+    assert app.sweep("hydra.sweep.dir=foreign", "data.name=else", *words).status == 0
+    other, foreign = (open_sweep(app.folder / name) for name in ("other", "foreign"))
+    seen = test_set.looked_at(other)
+    assert seen is not None
+    assert "by another sweep over the same data, sweep, on 20" in seen
+    assert "--test-again looks all the same" in seen
+    assert test_set.looked_at(other, again=True) is None
+    assert test_set.looked_at(foreign) is None
+
+
 def test_a_sweep_that_tested_its_own_trials_has_looked(app):
     path = app.folder / "sweep" / "trials" / "0003" / "result.json"
     result = json.loads(path.read_text())
@@ -185,4 +251,6 @@ def test_what_cannot_be_confirmed_is_told_in_one_line(app):
 def test_without_a_look_the_look_is_still_to_be_had(app):
     done = confirm(app, "--top", "1", "--seeds", "2", "--no-test")
     assert "the test part was not looked at" in done.stdout
+    # This program has no recipe for lanes.
+    assert "engine=auto: 0 of 4 trainings were lanes, the others went by solo" in done.stdout
     assert not (app.folder / "sweep" / "test_set.json").exists()

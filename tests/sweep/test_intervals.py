@@ -7,13 +7,50 @@ from caviar import UsageError
 from caviar.sweep.confirm import DEFAULT, compare
 from caviar.sweep.intervals import t_interval
 
+NOISES = {
+    "normal": lambda rng, size: rng.normal(0, 0.5, size),
+    "even": lambda rng, size: rng.uniform(-1, 1, size),
+    "heavy tails": lambda rng, size: rng.standard_t(5, size),
+    "two basins": lambda rng, size: rng.choice([-1, 1], size) + rng.normal(0, 0.5, size),
+    "an accuracy": lambda rng, size: rng.binomial(270, 0.9, size) / 270 - 0.9,
+}
+"""What seeds do to a score, about 0."""
 
-@pytest.mark.parametrize("n", [2, 5, 10])
-def test_the_interval_covers_the_true_mean_in_93_to_97_of_100(n: int) -> None:
-    rng = np.random.default_rng()
-    found = [t_interval(rng.normal(3.0, 0.5, n)) for _ in range(4000)]
+
+# Five seeds are too few where seeds fall into two basins: 92.9 of 100.
+@pytest.mark.parametrize(
+    ("noise", "n"), [("normal", 5), *((noise, n) for noise in NOISES for n in (10, 20))]
+)
+def test_the_interval_covers_the_true_mean_in_93_to_97_of_100(noise: str, n: int) -> None:
+    rng = np.random.default_rng([n, 7])
+    found = [t_interval(3.0 + row) for row in NOISES[noise](rng, (2000, n))]
     share = np.mean([one.low <= 3.0 <= one.high for one in found])
-    assert 0.93 < share < 0.97
+    assert 0.93 <= share <= 0.97
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_every_interval_that_confirm_tells_covers_what_it_is_of(noise: str) -> None:
+    rng = np.random.default_rng(11)
+    means = {DEFAULT: 0.0, "1": 0.3, "2": 0.1, "3": 0.0}
+    shared = NOISES[noise](rng, (2000, 10))
+    own = {name: NOISES[noise](rng, (2000, 10)) for name in means}
+    inside: dict[str, list[bool]] = {name: [] for name in (*means, "lead")}
+    for case in range(2000):
+        scores = {
+            name: dict(enumerate(mean + shared[case] + own[name][case]))
+            for name, mean in means.items()
+        }
+        verdict = compare(scores, sign=-1.0)
+        for name, mean in means.items():
+            one = verdict.estimates[name]
+            inside[name].append(one.low <= mean <= one.high)
+        lead = verdict.over[DEFAULT]
+        true = means[verdict.winner]
+        inside["lead"].append(lead.low <= true <= lead.high)
+    for name in means:
+        assert 0.93 <= np.mean(inside[name]) <= 0.97, name
+    # Of three it is the luckiest: its interval is wider for that, and may cover more.
+    assert np.mean(inside["lead"]) >= 0.93
 
 
 def test_one_value_has_no_interval() -> None:

@@ -58,9 +58,12 @@ def confirm_command(
     top: Annotated[int, typer.Option(help="How many of the best trials.")] = 5,
     seeds: Annotated[int, typer.Option(help="How many fresh seeds each.")] = 10,
     test: Annotated[bool, typer.Option(help="Evaluate the test part, if nobody has.")] = True,
+    again: Annotated[
+        bool, typer.Option("--test-again", help="... though another sweep over this data has.")
+    ] = False,
 ) -> None:
     """Example: caviar confirm outputs/sweeps/first --top 5 --seeds 10"""
     from caviar.sweep.confirming import confirm
 
     folder = sweep_folder(sweep)
-    confirm(folder, top, seeds, test)
+    confirm(folder, top, seeds, test, again)

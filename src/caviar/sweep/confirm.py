@@ -136,7 +136,8 @@ def kept_arguments(sweep: FinishedSweep, but: Sequence[str] = ()) -> list[str]:
         if key not in dropped and not key.startswith("hydra"):
             found.append(str(override))
     _, words = split(sweep.recorded["command"])
-    taken = ("--config", "hydra/sweeper=", "hydra/sweeper/executor=", "hydra.sweeper.executor.")
+    taken = ("--config", "hydra/sweeper=", "hydra/sweeper/executor=", "hydra.sweeper.executor.",
+             "hydra.sweeper.engine=", "hydra.sweeper.fused.")  # fmt: skip
     return [*found, *(word for word in words if word.startswith(taken))]
 
 
@@ -145,6 +146,7 @@ def train(sweep: FinishedSweep, plan: Plan, folder: Path) -> int:
     line = [
         *program_of(sweep),
         "-m",
+        "hydra.sweeper.engine=auto",  # lanes where they can; what the sweep was given comes after it
         *kept_arguments(sweep),
         *overrides_of(sweep, plan),
         *(["test=false"] if testable(sweep) else []),

@@ -11,6 +11,7 @@ from typing import Any
 
 from caviar.errors import UsageError
 from caviar.runs.files import write_atomic
+from caviar.runs.folder import LOG
 from caviar.sweep import test_set
 from caviar.sweep.confirm import (
     Plan,
@@ -29,10 +30,15 @@ FILE = "confirm.json"
 """In the sweep's folder: each confirm's plan, written before it trains, and what came of it."""
 
 
-def confirm(folder: Path, top: int, seeds: int, test: bool = True) -> None:
+def confirm(folder: Path, top: int, seeds: int, test: bool = True, again: bool = False) -> None:
     """Confirm the sweep in ``folder``, and print what came of it.
 
     A confirm that was killed is gone on with, if it was asked for the same.
+
+    Args:
+        top: how many of the best trials, and ``seeds``, how many seeds each.
+        test: look at the test part in the end, if nobody has.
+        again: look though another sweep over the same data has.
 
     Raises:
         UsageError: the sweep runs still, is too small, or the confirming sweep did not end.
@@ -63,11 +69,14 @@ def confirm(folder: Path, top: int, seeds: int, test: bool = True) -> None:
     metric = sweep.recorded.get("metric") or "value"
     print(f"{metric} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
     print("\n".join(in_words(verdict)))
-    _test(sweep, plan, verdict.winner, trained, test)
+    print(_engine_of(trained))
+    _test(sweep, plan, verdict.winner, trained, test, again)
 
 
-def _test(sweep: FinishedSweep, plan: Plan, winner: str, trained: Path, test: bool) -> None:
-    seen = test_set.looked_at(sweep)
+def _test(
+    sweep: FinishedSweep, plan: Plan, winner: str, trained: Path, test: bool, again: bool
+) -> None:
+    seen = test_set.looked_at(sweep, again)
     if seen:
         print(f"{seen}; it is not looked at again")
     elif not test:
@@ -76,11 +85,19 @@ def _test(sweep: FinishedSweep, plan: Plan, winner: str, trained: Path, test: bo
         print("the program has no setting `test`: the test part was not looked at")
     else:
         run = trained.with_name(f"{trained.name}-test")
-        test_set.claim(sweep, winner, run)
+        test_set.claim(sweep, winner, run, again)
         result = test_once(sweep, plan, winner, run)
         found = result.facts.get("test") or {}
         test_set.conclude(sweep, winner, run, found)
         print(f"test part, looked at once, for trial {winner}: {json.dumps(found)}")
+
+
+def _engine_of(trained: Path) -> str:
+    """By which engine the trials of a sweep were trained, as their logs tell."""
+    logs = [path.read_text() for path in (trained / "trials").glob(f"*/{LOG}")]
+    lanes = sum("[caviar.engines.fused]" in log for log in logs)
+    engine = open_sweep(trained).recorded["engine"]
+    return f"engine={engine}: {lanes} of {len(logs)} trainings were lanes, the others went by solo"
 
 
 def _resume(folder: Path) -> int:

@@ -27,8 +27,8 @@ def show(run: OneRun, as_json: Json = False) -> None:
     from caviar.runs.find import find, inside, is_run, read_sweep_file
     from caviar.runs.folder import Result
     from caviar.runs.index import one_run
-    from caviar.runs.run import Run
     from caviar.runs.program import PROGRAM, command_of
+    from caviar.runs.run import Run
 
     options_refused([run])
     form = one_format(json=as_json)
