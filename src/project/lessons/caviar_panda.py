@@ -54,7 +54,7 @@ def judge(best: dict[int, tuple[np.ndarray, np.ndarray]]) -> list[Claim]:
     }
     return [
         Claim(
-            "for the same compute, many networks trained once beat one that is watched",
+            "for the same compute, many networks trained once beat one that panda's policies watch",
             effects,
             f"nats, {len(next(iter(best.values()))[0])} repeats",
         )
