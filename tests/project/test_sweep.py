@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.waiting import until
 
 SWEEP = (
+    "engine=solo",  # lanes have tests of their own
     *("data=synthetic", "data.samples=300", "data.noise=0.8", "model.width=8", "model.depth=1"),
     *("space=none", "optimizer.lr=tag(log,interval(1e-3,1e-1))", "model.dropout=0.3"),
     *("hydra.sweeper.n_trials=2", "executor.workers=2"),

@@ -275,7 +275,8 @@ def test_a_resume_under_another_space_is_refused(app: App):
 
 
 def test_what_is_no_sweep_cannot_be_resumed(app: App):
-    for name, words in (("nothing", "none of the sweeps"), ("conf", "not a sweep's folder")):
+    (app.folder / "empty").mkdir()
+    for name, words in (("nothing", "none of the sweeps"), ("empty", "not a sweep's folder")):
         done = app.resume(name=name)
         assert (done.status, done.err.count("\n")) == (2, 1)
         assert words in done.err

@@ -82,8 +82,11 @@ def test_a_sweep_may_keep_its_study_in_postgresql_and_be_resumed_from_there(tmp_
     finally:
         del os.environ["STORAGE"]
     assert len(app.results("shared")) == 7
-    study = optuna.load_study(study_name="shared", storage=postgres)
+    storage = optuna.storages.RDBStorage(postgres)
+    study = optuna.load_study(study_name="shared", storage=storage)
     assert [trial.value for trial in study.trials] == [r["value"] for r in app.results("shared")]
+    storage.remove_session()
+    storage.engine.dispose()  # or its connections warn, whenever they are collected
     assert not (app.folder / "shared" / "study.journal").exists()
     written = b"".join(f.read_bytes() for f in (app.folder / "shared").rglob("*") if f.is_file())
     assert b"a-secret" not in written
