@@ -18,7 +18,6 @@ from caviar.panda.probe import Probe
 from caviar.panda.remedies import Remedies
 from caviar.panda.vitals import History, Vitals
 
-
 LONGEST = 30.0
 """Seconds between two looks at most: one may be slow by chance, as when Python collects its garbage."""
 
