@@ -18,6 +18,9 @@ from caviar.panda.probe import Probe
 from caviar.panda.remedies import Remedies
 from caviar.panda.vitals import History, Vitals
 
+LONGEST = 30.0
+"""Seconds between two looks at most: one may be slow by chance, as when Python collects its garbage."""
+
 
 class Health:
     """Watches one training.
@@ -91,7 +94,7 @@ class Health:
         # Twice: the hooks in the forward pass are not in what was timed.
         cost = 2 * (now - began + self._looking)
         self.spent += cost
-        self._next_look = now + cost / self._share
+        self._next_look = now + min(cost / self._share, LONGEST)
 
     # ---- epochs
 
