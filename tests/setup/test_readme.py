@@ -28,7 +28,7 @@ SECONDS = 240
 
 NOT_RUN = {
     "scripts/bench sweep": "installs hydra-optuna-sweeper into a venv of its own: network, minutes",
-    "scripts/bench fused --quick": "a minute of measuring on a machine that does nothing else",
+    "scripts/bench fused": "minutes of measuring on a machine that does nothing else",
     "scripts/bench cost": "minutes of measuring on a machine that does nothing else",
 }
 
