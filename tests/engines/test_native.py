@@ -1,6 +1,7 @@
 """The loop in C++: where it can be had, and what happens where it cannot."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,31 @@ def test_it_is_compiled_once_and_kept_for_this_user_alone(fresh: Path) -> None:
 )
 def test_what_the_loop_does_not_know_is_named(overrides: tuple[str, ...], why: str) -> None:
     assert Stack([training(*overrides)], 2).go_native() == why
+
+
+@pytest.mark.parametrize("label", [-1, 10])
+def test_a_class_out_of_bounds_is_left_to_torch_which_refuses_it(label: int) -> None:
+    one = training()
+    x, y = one.recipe.train
+    one.recipe = replace(one.recipe, train=(x, torch.where(y == 0, label, y)))
+    stack = Stack([one], 1)
+    classes = stack.num_classes
+    assert stack.go_native() == f"its classes are not whole numbers from 0 to {classes - 1}"
+    stack.admit(one)
+    with pytest.raises((IndexError, RuntimeError)):
+        stack.tick()
+
+
+@pytest.mark.skipif(native.compiler() is None, reason="no C++ compiler")
+def test_an_order_out_of_bounds_is_refused_before_anything_is_read() -> None:
+    one = training()
+    beyond = replace(one.recipe, order=lambda samples, seed, epoch: torch.arange(samples) + samples)
+    one.recipe = beyond
+    stack = Stack([one], 1)
+    assert stack.go_native() is None
+    stack.admit(one)
+    with pytest.raises(IndexError, match=r"an order of samples from \d+ to \d+: there are"):
+        stack.tick()
 
 
 @pytest.mark.skipif(native.compiler() is None, reason="no C++ compiler")

@@ -185,12 +185,27 @@ def _processor() -> str:
     return "".join(line for line in lines[:40] if line.startswith(("model name", "flags")))
 
 
-def why_not(net: Stacked, course: Course, optimizer: LaneOptimizer, x: Tensor) -> str | None:
-    """What keeps a stack from being trained by the loop in C++; None where nothing does."""
-    if x.device.type != "cpu":
-        return f"it is on {x.device.type}"
-    if course.mixed or course.dtype != x.dtype:
-        return f"its data are {x.dtype}, its layers {'bf16' if course.mixed else course.dtype}"
+def why_not(
+    net: Stacked,
+    course: Course,
+    optimizer: LaneOptimizer,
+    parts: Sequence[tuple[Tensor, Tensor]],
+    num_classes: int,
+) -> str | None:
+    """What keeps a stack from being trained by the loop in C++; None where nothing does.
+
+    Args:
+        parts: training and validation, each samples and their classes.
+    """
+    for x, y in parts:
+        if x.device.type != "cpu":
+            return f"it is on {x.device.type}"
+        if course.mixed or course.dtype != x.dtype:
+            return f"its data are {x.dtype}, its layers {'bf16' if course.mixed else course.dtype}"
+        # The loop looks nothing up twice: what is out of bounds is torch's to refuse.
+        if y.dtype != torch.int64 or int(y.min()) < 0 or int(y.max()) >= num_classes:
+            return f"its classes are not whole numbers from 0 to {num_classes - 1}"
+    x = parts[0][0]
     if optimizer.target not in _OPTIMIZERS:
         return f"its optimizer is {optimizer.target.__name__}"
     if not 0 < len(net.plan.layers) <= _MOST_LAYERS:
@@ -329,6 +344,9 @@ class Native:
             decayed: weight decay acts on so many of the first parameters.
             losses: ``(lanes,)``: the steps' losses are added.
         """
+        samples, (low, high) = len(self._parts["train"][0]), order.aminmax()
+        if int(low) < 0 or int(high) >= samples:
+            raise IndexError(f"an order of samples from {low} to {high}: there are {samples}")
         for struct, (name, _) in zip(self._structs, self._layers, strict=True):
             if name in bits:
                 struct.bits, struct.units = bits[name].data_ptr(), bits[name].shape[3]

@@ -124,14 +124,14 @@ class Stack:
 
     def go_native(self) -> str | None:
         """Train by the loop in C++ from now on, which changes rounding; or say why it cannot."""
-        why = why_not(self._net, self._course, self._optimizer, self._x)
+        parts = ((self._x, self._y), (self._val_x, self._val_y))
+        why = why_not(self._net, self._course, self._optimizer, parts, self.num_classes)
         if why is not None:
             return why
         try:
             self.native = Native(
-                self._net, self._course, self._optimizer, (self._x, self._y),
-                (self._val_x, self._val_y), self._slots, self._constants, self._norm, self._value,
-                self._smoothing, self._weights,
+                self._net, self._course, self._optimizer, *parts, self._slots, self._constants,
+                self._norm, self._value, self._smoothing, self._weights,
             )  # fmt: skip
         except OSError as error:
             return str(error)
