@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from pathlib import Path
 from typing import IO, Any
 
 from caviar.errors import UsageError
+from caviar.runs import locks
 
 FOLDER = "panda"
 STATUS = "status.json"
@@ -29,12 +29,9 @@ def hold(run: Path) -> IO[str]:
     """
     folder = run / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / ALIVE).open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise UsageError(f"{run}: another process is training it") from None
+    file = locks.hold(folder / ALIVE)
+    if file is None:
+        raise UsageError(f"{run}: another process is training it")
     return file
 
 
@@ -45,14 +42,7 @@ def is_watched(run: Path) -> bool:
 
 def alive(run: Path) -> bool:
     """Whether a process is training ``run``."""
-    try:
-        with (run / FOLDER / ALIVE).open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
+    return locks.is_held(run / FOLDER / ALIVE)
 
 
 def read_status(run: Path) -> dict[str, Any]:

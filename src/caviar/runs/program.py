@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shlex
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from caviar.errors import UsageError
+from caviar.runs import locks
 from caviar.runs.folder import LOG
 
 PROGRAM = "program"
@@ -47,24 +47,12 @@ def hold(run: Path) -> IO[str]:
     Raises:
         UsageError: another process trains it.
     """
-    file = (run / LOG).open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise UsageError(f"run={run.name}: another process is training it") from None
-    except OSError:
-        pass  # a file system without locks: a run on it counts as not under way
+    file = locks.hold(run / LOG)
+    if file is None:
+        raise UsageError(f"run={run.name}: another process is training it")
     return file
 
 
 def under_way(run: Path) -> bool:
     """Whether a process trains the single run ``run``."""
-    try:
-        with (run / LOG).open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    return locks.is_held(run / LOG)

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from caviar.errors import UsageError, usage_error
 from caviar.runs.files import write_atomic
+from caviar.runs.locks import is_held
 
 LOCK = "owner.lock"
 OWNER = "owner.json"
@@ -102,14 +103,7 @@ def is_running(folder: Path) -> bool:
         return False
     if owner["host"] != socket.gethostname():
         return _alive(folder)
-    try:
-        with (folder / LOCK).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    return is_held(folder / LOCK)
 
 
 def _lock(folder: Path) -> TextIO | None:
