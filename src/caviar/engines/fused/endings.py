@@ -86,29 +86,17 @@ class Endings:
         if not self._among_best([(score, trial)], recipe.direction)[0]:
             self._writer.do(job.number, trial.drop_best)
             folds = [{**fold, "checkpoint": None} for fold in folds]
-        seconds = perf_counter() - trial.began
-        facts: dict[str, Any] = {} if job.retry_of is None else {"retry_of": job.retry_of}
-        facts |= {"metric": recipe.metric, "seed": recipe.seed, **facts_of(folds)}
-        result = replace(trial.folder.result, seconds=round(seconds, 6), facts={})
-        result.state, result.value = "COMPLETE", score
-        result.take(facts)
+        facts = {"metric": recipe.metric, "seed": recipe.seed, **facts_of(folds)}
+        result, event = _completed(trial, score, facts)
         at = f"{recipe.metric}={score:.4f} over {len(folds)} folds: {trial.folder.path}"
-        event = Finished(job.number, [score], seconds, facts)
         log = log_line("caviar.engines.fused", at)
         self._end(job.number, trial.folder, result, event, (), log, folds=trial)
 
     def prune_folds(self, trial: Folded) -> None:
         """End a trial whose folds are not wanted any more."""
-        job, folds = trial.job, trial.so_far
-        last = mean_score(folds) if folds else None
-        assert trial.began is not None
-        seconds = perf_counter() - trial.began
-        facts: dict[str, Any] = {} if job.retry_of is None else {"retry_of": job.retry_of}
-        result = replace(trial.folder.result, seconds=round(seconds, 6), facts={})
-        result.state, result.value = "PRUNED", last
-        result.take(facts)
-        event = Pruned(job.number, last, seconds, facts)
-        self._end(job.number, trial.folder, result, event, (), "", folds=trial)
+        folds = trial.so_far
+        result, event = _pruned(trial, mean_score(folds) if folds else None)
+        self._end(trial.job.number, trial.folder, result, event, (), "", folds=trial)
 
     def _among_best(self, scored: Sequence[tuple[float, Any]], direction: str) -> list[bool]:
         """Which of these keep their checkpoints; others, of before, that do not any more lose them."""
@@ -177,30 +165,22 @@ class Endings:
             error = ValueError(f"metric={metric}: never logged, no validation ran")
             self.fail(run, error)
             return
-        assert run.began is not None
-        seconds = perf_counter() - run.began
-        facts: dict[str, Any] = {} if job.retry_of is None else {"retry_of": job.retry_of}
-        result = replace(run.folder.result, seconds=round(seconds, 6), facts={})
-        event: Finished | Pruned
-        log = ""
         if pruned:
             last = next((row[metric] for row in reversed(training.rows) if metric in row), None)
-            result.state, result.value = "PRUNED", last
-            event = Pruned(job.number, last, seconds, facts)
+            result, event = _pruned(run, last)
+            log = ""
         else:
             assert score is not None
-            facts |= {
+            facts = {
                 "metric": metric,
                 "best_epoch": training.best_epoch,
                 "metrics": training.best_metrics,
                 "seed": training.recipe.seed,
                 "checkpoint": BEST if checkpoint else None,
             }
-            result.state, result.value = "COMPLETE", score
-            event = Finished(job.number, [score], seconds, facts)
+            result, event = _completed(run, score, facts)
             at = f"{metric}={score:.4f} at epoch {training.best_epoch}: {run.folder.path}"
             log = log_line("caviar.engines.fused", at)
-        result.take(facts)
         self._end(job.number, run.folder, result, event, training.rows, log, checkpoint)
 
     def _end(
@@ -242,6 +222,35 @@ class Endings:
             training.best_epoch,
             (training.best_epoch + 1) * training.course.steps,
         )
+
+
+def _completed(one: Run | Folded, score: float, facts: dict[str, Any]) -> tuple[Result, Finished]:
+    """What a complete trial's ``result.json`` says, and its controller is told."""
+    result, seconds = _result(one, "COMPLETE", score, facts)
+    return result, Finished(one.job.number, [score], seconds, _facts(one, facts))
+
+
+def _pruned(one: Run | Folded, last: float | None) -> tuple[Result, Pruned]:
+    """The same of a pruned trial; ``last`` is the last value that it reported."""
+    result, seconds = _result(one, "PRUNED", last, {})
+    return result, Pruned(one.job.number, last, seconds, _facts(one, {}))
+
+
+def _result(
+    one: Run | Folded, state: str, value: float | None, facts: dict[str, Any]
+) -> tuple[Result, float]:
+    assert one.began is not None
+    seconds = perf_counter() - one.began
+    result = replace(one.folder.result, seconds=round(seconds, 6), facts={})
+    result.state, result.value = state, value
+    result.take(_facts(one, facts))
+    return result, seconds
+
+
+def _facts(one: Run | Folded, facts: dict[str, Any]) -> dict[str, Any]:
+    """``facts``, and of which earlier trial this is another try, if it is one."""
+    again = one.job.retry_of
+    return facts if again is None else {"retry_of": again, **facts}
 
 
 def _not_written(number: int, error: OSError, seconds: float) -> Failed:
