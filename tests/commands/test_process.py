@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_data_goes_to_stdout_and_messages_to_stderr(folder):
 
 def test_the_best_checkpoint_fits_a_shell_substitution(folder):
     done = subprocess.run(
-        ["sh", "-c", f'cat "$({CAVIAR} runs best --ckpt)"'], cwd=folder, capture_output=True
+        ["sh", "-c", f'cat "$({quote(CAVIAR)} runs best --ckpt)"'], cwd=folder, capture_output=True
     )
     assert done.stdout == b"made up"
 
@@ -89,7 +90,7 @@ def test_minus_one_is_a_name_and_an_unknown_option_is_not(folder):
 
 def test_a_reader_that_goes_away_is_no_error(folder):
     done = subprocess.run(
-        ["sh", "-c", f"{CAVIAR} runs list --all-columns | head -n 1"],
+        ["sh", "-c", f"{quote(CAVIAR)} runs list --all-columns | head -n 1"],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from caviar.engines.fused.compiling import can_compile
+from caviar.engines.fused.compiling import why_not_compiled
 from caviar.engines.fused.native import compiler
 from caviar.engines.fused.stack import Stack
 from project.choices import ACTIVATIONS, BATCH_NORM
@@ -135,7 +135,7 @@ def test_a_lane_that_is_no_number_any_more_fails_alone(native: bool) -> None:
     assert "is nan at epoch" in str(ended[-1][1].error)
 
 
-@pytest.mark.skipif(not can_compile("cpu"), reason="no C++ compiler")
+@pytest.mark.skipif(why_not_compiled("cpu") is not None, reason=str(why_not_compiled("cpu")))
 @pytest.mark.filterwarnings("ignore")  # torch's own, from its compiler
 def test_compiled_lanes_are_the_same_up_to_rounding() -> None:
     weights = []

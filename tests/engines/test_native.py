@@ -9,6 +9,7 @@ import torch
 
 from caviar.engines.fused import native
 from caviar.engines.fused.calibration import choose
+from caviar.engines.fused.compiling import why_not_compiled
 from caviar.engines.fused.stack import Stack
 from tests.engines.lanes import on_a_lane, strangers, training
 
@@ -45,6 +46,19 @@ def test_a_compiler_that_fails_is_quoted_in_one_line(
     why = Stack([training()], 2).go_native()
     assert why == "native.cpp was not compiled: fatal: no such header"
     assert not list(fresh.iterdir())
+
+
+def test_what_keeps_torch_from_compiling_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "true")
+    assert why_not_compiled("cpu", Path("/opt/torch")) is None
+    why = why_not_compiled("cpu", Path("/a place/torch"))
+    assert why == "torch's compiler cannot work from a folder with a space: /a place/torch"
+    assert why_not_compiled("cuda", Path("/a place/torch")) is None
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert why_not_compiled("cpu", Path("/opt/torch")) == "there is no C++ compiler"
 
 
 @pytest.mark.skipif(native.compiler() is None, reason="no C++ compiler")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,11 +12,16 @@ import torch
 from caviar.engines.fused.native import compiler
 
 
-def can_compile(device: str) -> bool:
-    """Whether torch finds what it needs: a C++ compiler for the CPU, its own Triton for a GPU."""
+def why_not_compiled(device: str, torch_folder: Path = Path(torch.__file__).parent) -> str | None:
+    """What torch's compiler lacks for the CPU; None where nothing, or where it has its own, for a GPU."""
     if device != "cpu":
-        return True
-    return compiler() is not None
+        return None
+    if compiler() is None:
+        return "there is no C++ compiler"
+    if " " in str(torch_folder):
+        # It puts its own paths into the compiler's command as they are.
+        return f"torch's compiler cannot work from a folder with a space: {torch_folder}"
+    return None
 
 
 @cache

@@ -16,7 +16,7 @@ import torch
 
 from caviar.engines.base import Inbox, Send
 from caviar.engines.fused.calibration import choose
-from caviar.engines.fused.compiling import can_compile
+from caviar.engines.fused.compiling import why_not_compiled
 from caviar.engines.fused.configs import PlainConfigs
 from caviar.engines.fused.endings import Endings, Over
 from caviar.engines.fused.files import LANE, RunFolder
@@ -305,8 +305,13 @@ class Fused:
         # Full stacks alone: each other size would have to be compiled anew.
         if stack.native or self._compile is False or stack.lanes < min(group.most, self._most):
             return False
-        paid_off = bool(self._compile) or group.seconds > _COMPILED_AFTER
-        return paid_off and can_compile(self._device)
+        if not self._compile and group.seconds <= _COMPILED_AFTER:
+            return False
+        why = why_not_compiled(self._device)
+        if why is not None and why not in self._reasons:
+            self._reasons.add(why)
+            log.warning("steps are not compiled: %s", why)
+        return why is None
 
     def _epoch_ended(self, group: Group, ended: Sequence[Ended]) -> None:
         """Tell what the epoch gave, all lanes' by one message, and end what is over."""

@@ -376,7 +376,7 @@ class Stack:
             except RuntimeError as error:  # torch._dynamo and torch._inductor raise kinds of it
                 if isinstance(error, torch.OutOfMemoryError):
                     raise
-                log.warning("not compiled, so step by step: %s", str(error).partition("\n")[0])
+                log.warning("not compiled, so step by step: %s", " ".join(str(error).split())[:500])
                 self.compiled = False
         if not self.compiled:
             losses = _losses(*arguments)
