@@ -106,7 +106,7 @@ def test_what_the_environment_hides_stays_hidden(app: App):
 
 
 def test_without_a_driver_workers_share_the_cores_and_see_no_gpu(app: App):
-    facts = seen(app, 2, "workers=2")
+    facts = seen(app, 2, "workers=2", "fork=false")  # copies: tests/executors/test_fork.py
     assert {fact["devices"] for fact in facts} == {""}
     assert {fact["threads"] for fact in facts} == {str(max(usable_cores() // 2, 1))}
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from caviar.trials import Event, Job, Reported
 
@@ -18,11 +18,14 @@ class TaskSource:
         name: the function's name at the top of its module.
         module: the module's import name; None where the task is in a script.
         path: the script.
+        function: the task function itself, for an executor that need not look for it; it goes to
+            no other process.
     """
 
     name: str
     module: str | None
     path: str | None
+    function: Callable[[Any], Any] | None = field(default=None, repr=False, compare=False)
 
 
 class Executor(Protocol):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,16 +14,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from caviar.executors.base import TaskSource
-from caviar.executors.slots import Slot, plan
-from caviar.executors.worker import Goodbye, Hello, Interrupt, Prune, Stop
-from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Ready, Reported, Starting
+from hydra.core.global_hydra import GlobalHydra
 
-# The worker gets the controller's sys.path before its first import, so both find the same modules.
-_BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from caviar.executors.worker import main; main(int(sys.argv[2]))"
-)
+from caviar.errors import usage_error
+from caviar.executors.base import TaskSource
+from caviar.executors.processes import Process, fork, spawn, why_not_forked
+from caviar.executors.slots import Slot, plan
+from caviar.executors.worker import Goodbye, Hello, Interrupt, Prune, Stop, main
+from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Ready, Reported, Starting
 
 _LETS_GO = 20.0
 """Seconds that a worker of many lanes has to end one trial: it does so between two epochs."""
@@ -47,7 +43,7 @@ class _Worker:
     """
 
     slot: Slot
-    process: subprocess.Popen[bytes]
+    process: Process
     connection: Connection
     lanes: int = 1
     ready: bool = False
@@ -58,7 +54,7 @@ class _Worker:
 
 
 class LocalExecutor:
-    """As many worker processes as the machine has slots for; torch is imported once in each.
+    """As many worker processes as the machine has slots for, each of which loads its task once.
 
     Args:
         workers: how many; None for as many as fit.
@@ -66,6 +62,9 @@ class LocalExecutor:
             there are any.
         threads: CPU threads a worker may use; None for an even share of the cores.
         devices: GPUs to use, by index or UUID; None for all that are visible.
+        fork: whether the first workers are copies of the controller, which has imported already what
+            the program imports; None where nothing speaks against it: see `why_not_forked`. A worker
+            that takes a lost one's place is always a new interpreter.
         engine: keyword arguments of `caviar.engines.make.make_engine`; the sweep sets them.
 
     Raises:
@@ -78,9 +77,13 @@ class LocalExecutor:
         gpus_per_trial: float | None = None,
         threads: int | None = None,
         devices: Sequence[object] | None = None,
+        fork: bool | None = None,
         engine: Mapping[str, Any] | None = None,
     ) -> None:
         self.slots = plan(workers, gpus_per_trial, threads, devices)
+        if fork not in (None, True, False):
+            raise usage_error("executor.fork", fork, "must be null, true or false")
+        self._fork = fork
         self.log = Path(os.devnull)
         self.judge: Callable[[Reported], bool] = lambda report: False
         self._engine = dict(engine or {})
@@ -97,7 +100,8 @@ class LocalExecutor:
     def start(self, task: TaskSource) -> None:
         """Start all workers; they load the task while the controller goes on."""
         self._task = task
-        self._workers = [self._spawn(slot) for slot in self.slots]
+        for slot in self.slots:
+            self._start_worker(slot, self._forks(slot))
 
     def submit(self, job: Job) -> None:
         """Hand a job to the worker that has the most room for it."""
@@ -188,24 +192,39 @@ class LocalExecutor:
                 event = replace(event, transient=True)
             self._events.append(event)
 
-    def _spawn(self, slot: Slot) -> _Worker:
+    def _forks(self, slot: Slot) -> bool:
+        """Whether the worker of this slot is to be a copy of this process; its log says why not."""
+        if self._fork is not None:
+            return self._fork
+        why_not = why_not_forked(slot)
+        if why_not:
+            with self.log.open("a") as log:
+                log.write(f"{slot.label}: a new interpreter, not a copy of the controller: {why_not}\n")
+        return why_not is None
+
+    def _start_worker(self, slot: Slot, forked: bool) -> None:
         assert self._task is not None
         ours, theirs = Pipe()
-        with theirs, self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(theirs.fileno())],
-                env={**os.environ, **slot.env},
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        with theirs:
+            if forked:
+                process = fork(slot, lambda: self._become_worker(ours, theirs), self.log)
+            else:
+                process = spawn(slot, theirs.fileno(), self.log)
         worker = _Worker(slot, process, ours)
+        self._workers.append(worker)
         self._selector.register(ours, selectors.EVENT_READ, worker)
         self._events.append(Starting(slot.label))
-        self._send(worker, Hello(slot.label, self._task, len(self.slots), self._engine))
-        return worker
+        task = replace(self._task, function=None)
+        self._send(worker, Hello(slot.label, task, len(self.slots), self._engine))
+
+    def _become_worker(self, ours: Connection, theirs: Connection) -> None:
+        """In the copy: let go of the controller's ends, so that it is seen when it goes; then serve."""
+        assert self._task is not None
+        for connection in (ours, *(worker.connection for worker in self._workers)):
+            connection.close()
+        self._selector.close()
+        GlobalHydra.instance().clear()  # a task may initialize Hydra for itself
+        main(theirs.fileno(), self._task.function)
 
     def _lost(self, worker: _Worker) -> None:
         _kill(worker.process)
@@ -226,10 +245,10 @@ class LocalExecutor:
             # One after the other never got as far as a trial, and the next would not either.
             self._events.append(Broken(f"{error} while it loaded the task", f"see {self.log}"))
             return
-        self._workers.append(self._spawn(worker.slot))
+        self._start_worker(worker.slot, forked=False)
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: Process) -> None:
     """Kill a worker's whole process group, which holds all that its trial started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -63,13 +63,17 @@ class Goodbye:
     """The last: end when the trials under way are done."""
 
 
-def main(descriptor: int) -> None:
-    """Serve a controller over the connection on this file descriptor."""
+def main(descriptor: int, task: Callable[[Any], Any] | None = None) -> None:
+    """Serve a controller over the connection on this file descriptor.
+
+    Args:
+        task: the task function, in a copy of the controller, which has it; else it is loaded.
+    """
     # Ctrl-C is for the controller to act on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Collections while torch is loaded find nothing, and take a sixth of the time.
     gc.disable()
-    Worker(Connection(descriptor)).serve()
+    Worker(Connection(descriptor)).serve(task)
     _leave()
 
 
@@ -125,7 +129,7 @@ class Worker:
         self._inbox = MessageBox()
         self._label = ""
 
-    def serve(self) -> None:
+    def serve(self, task: Callable[[Any], Any] | None = None) -> None:
         """Let the engine run jobs until told Goodbye, or until the controller is gone."""
         threading.Thread(target=self._listen, daemon=True).start()
         hello = self._hello.get()
@@ -137,9 +141,10 @@ class Worker:
             level=logging.INFO,
             stream=sys.stdout,
             format="[%(asctime)s][%(name)s][%(levelname)s] %(message)s",
+            force=True,  # a copy of the controller has its handlers
         )
         try:
-            engine = make_engine(load_task(hello.task), workers=hello.workers, **hello.engine)
+            engine = make_engine(task or load_task(hello.task), workers=hello.workers, **hello.engine)
         except BaseException as error:
             self.send(Broken(f"{type(error).__name__}: {error}", traceback.format_exc()))
             return

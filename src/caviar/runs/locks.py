@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import weakref
 from pathlib import Path
 from typing import IO
+
+_HELD: weakref.WeakSet[IO[str]] = weakref.WeakSet()
 
 
 def hold(path: Path) -> IO[str] | None:
@@ -23,7 +27,21 @@ def hold(path: Path) -> IO[str] | None:
         return None
     except OSError:
         pass
+    return keep_from_copies(file)
+
+
+def keep_from_copies(file: IO[str]) -> IO[str]:
+    """Close a locked file in every copy of this process, which would hold the lock after its end."""
+    _HELD.add(file)
     return file
+
+
+def _close_all() -> None:
+    for file in list(_HELD):
+        file.close()
+
+
+os.register_at_fork(after_in_child=_close_all)
 
 
 def is_held(path: Path) -> bool:

@@ -10,11 +10,11 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, time
-from typing import Any, TextIO
+from typing import IO, Any
 
 from caviar.errors import UsageError, usage_error
 from caviar.runs.files import write_atomic
-from caviar.runs.locks import is_held
+from caviar.runs.locks import is_held, keep_from_copies
 
 LOCK = "owner.lock"
 OWNER = "owner.json"
@@ -106,7 +106,7 @@ def is_running(folder: Path) -> bool:
     return is_held(folder / LOCK)
 
 
-def _lock(folder: Path) -> TextIO | None:
+def _lock(folder: Path) -> IO[str] | None:
     """The lock, held; None where another process holds it."""
     while True:
         lock = (folder / LOCK).open("a")
@@ -118,7 +118,7 @@ def _lock(folder: Path) -> TextIO | None:
         # Its last holder may have removed the file between our opening and our locking it.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(lock.fileno()), (folder / LOCK).stat()):
-                return lock
+                return keep_from_copies(lock)
         lock.close()
 
 

@@ -138,6 +138,7 @@ _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
             "gpus_per_trial": None,
             "threads": None,
             "devices": None,
+            "fork": None,
         },
     },
 }

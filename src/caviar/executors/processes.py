@@ -1,0 +1,147 @@
+"""How a worker process comes up: as a copy of this one, or as a new interpreter.
+
+A copy (`os.fork`) has all that the program has imported, at once: where a script imports torch at its
+top, its controller has it, and a new interpreter would import it a second time.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+from caviar.executors.slots import Slot, visible_gpus
+
+# The worker gets the controller's sys.path before its first import, so both find the same modules.
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from caviar.executors.worker import main; main(int(sys.argv[2]))"
+)
+
+
+class Process(Protocol):
+    """What an executor asks of a worker's process, which leads a process group of its own."""
+
+    pid: int
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status, or minus the signal that ended it.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not ended in that many seconds.
+        """
+        ...
+
+
+def spawn(slot: Slot, descriptor: int, log: Path) -> Process:
+    """Start a new interpreter that serves the connection on ``descriptor``, within ``slot``."""
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(descriptor)],
+            env={**os.environ, **slot.env},
+            pass_fds=[descriptor],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def fork(slot: Slot, serve: Callable[[], object], log: Path) -> Process:
+    """Start a copy of this process that calls ``serve`` within ``slot`` and ends."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with warnings.catch_warnings():
+        # From Python 3.12 on: of threads, which `why_not_forked` has looked for.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        _live(slot, serve, log)
+    with suppress(OSError):
+        os.setpgid(pid, pid)  # here and in the copy: whichever comes first, it can be killed whole
+    return Forked(pid)
+
+
+def why_not_forked(slot: Slot) -> str | None:
+    """What speaks against a copy of this process on this slot; None where nothing does."""
+    if not sys.platform.startswith("linux"):
+        return f"libraries on {sys.platform} do not bear it"
+    if visible_gpus():
+        return "here are GPUs: a process must know which are its own before it imports anything"
+    others = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+    if others:
+        return f"this program has threads, which a copy would lack: {', '.join(others)}"
+    if "torch" in sys.modules and slot.env["OMP_NUM_THREADS"] != "1":
+        # GNU's OpenMP hangs in a copy of a process that has used it; with one thread it is not used.
+        return "this program has loaded torch, and a copy could use one thread of it only"
+    return None
+
+
+class Forked:
+    """A copy of this process, by its pid."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._code: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while self._code is None:
+            ended, status = os.waitpid(self.pid, 0 if deadline is None else os.WNOHANG)
+            if ended:
+                self._code = os.waitstatus_to_exitcode(status)
+            elif deadline is not None:
+                if time.monotonic() >= deadline:
+                    raise subprocess.TimeoutExpired(f"worker {self.pid}", timeout or 0)
+                time.sleep(0.001)
+        return self._code
+
+
+def _live(slot: Slot, serve: Callable[[], object], log: Path) -> NoReturn:
+    """The life of a copy; what it got of its controller that is not a worker's is put off first."""
+    try:
+        os.setpgid(0, 0)
+        atexit._clear()  # the program's own process does what it left for its exit
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_DFL)
+        with open(os.devnull, "rb") as nothing, log.open("ab") as file:
+            for source, target in ((nothing, 0), (file, 1), (file, 2)):
+                os.dup2(source.fileno(), target)
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # a notebook puts its own there
+        os.environ.update(slot.env)
+        _limit_threads(int(slot.env["OMP_NUM_THREADS"]))
+        _draw_own_numbers()
+        serve()
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+    os._exit(1)
+
+
+def _limit_threads(threads: int) -> None:
+    # The environment is read when a library is loaded: those that are, are told.
+    if "numpy" in sys.modules:
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+
+
+def _draw_own_numbers() -> None:
+    # All copies would draw the same; torch starts with one and the same seed in any process.
+    random.seed()
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
