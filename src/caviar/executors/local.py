@@ -199,7 +199,9 @@ class LocalExecutor:
         why_not = why_not_forked(slot)
         if why_not:
             with self.log.open("a") as log:
-                log.write(f"{slot.label}: a new interpreter, not a copy of the controller: {why_not}\n")
+                log.write(
+                    f"{slot.label}: a new interpreter, not a copy of the controller: {why_not}\n"
+                )
         return why_not is None
 
     def _start_worker(self, slot: Slot, forked: bool) -> None:

@@ -144,7 +144,9 @@ class Worker:
             force=True,  # a copy of the controller has its handlers
         )
         try:
-            engine = make_engine(task or load_task(hello.task), workers=hello.workers, **hello.engine)
+            engine = make_engine(
+                task or load_task(hello.task), workers=hello.workers, **hello.engine
+            )
         except BaseException as error:
             self.send(Broken(f"{type(error).__name__}: {error}", traceback.format_exc()))
             return
