@@ -20,7 +20,8 @@ from rich.console import Console
 
 from caviar.reports.live import LivePanel
 from caviar.reports.progress import Lines
-from caviar.reports.tally import Tally, duration, printable
+from caviar.reports.tally import Tally
+from caviar.reports.words import duration, printable
 from caviar.sweep.study import Asked
 from caviar.trials import Failed, Finished, Pruned, Ready, Reported, Started, Starting
 from tests.apps import App, make_app

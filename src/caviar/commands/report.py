@@ -107,7 +107,7 @@ def _find(name: str) -> Sweep:
 
 
 def _print(sweeps: list[dict[str, Any]]) -> None:
-    from caviar.reports.tally import printable
+    from caviar.reports.words import printable
 
     for sweep in sweeps:
         lines = [f"{sweep['name']}: {sweep['trials']} trials"]

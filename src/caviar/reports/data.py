@@ -12,9 +12,9 @@ from caviar.errors import UsageError
 from caviar.reports.importance import shares
 from caviar.reports.look import Look
 from caviar.reports.one_run import OneRun
-from caviar.reports.tally import printable
 from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import judge
+from caviar.reports.words import printable
 from caviar.runs import folder as names
 from caviar.runs.compare import rerun_command
 from caviar.runs.edits import in_force, read_edits

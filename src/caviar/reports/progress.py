@@ -7,7 +7,8 @@ from pathlib import Path
 from time import monotonic
 from typing import TextIO
 
-from caviar.reports.tally import Tally, printable, short
+from caviar.reports.tally import Tally
+from caviar.reports.words import printable, short
 from caviar.sweep.study import Asked
 from caviar.trials import Event, Failed, Finished, Pruned
 

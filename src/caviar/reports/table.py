@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from caviar.reports.tally import short
+from caviar.reports.words import short
 from caviar.runs.folder import Result
 from caviar.space.space import Space
 from caviar.sweep.loop import Outcome

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 
 from optuna.trial import FrozenTrial, TrialState
 
+from caviar.reports.words import short
 from caviar.sweep.study import Asked
 from caviar.trials import Event, Failed, Finished, Pruned, Reported, Started
-
-_CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f-\x9f]"
-)
 
 
 @dataclass
@@ -137,21 +133,3 @@ class Tally:
         sign = -1 if self.directions[0] == "maximize" else 1
         if self.best is None or sign * value < sign * self.best[0]:
             self.best = (value, number)
-
-
-def short(value: object) -> str:
-    """A value for reading: four significant digits of a float, everything else as it is."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def duration(seconds: float) -> str:
-    """``42 s``, ``3 min``, ``2 h 5 min``."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def printable(text: str) -> str:
-    """``text`` without control characters, which could colour, move or clear a terminal."""
-    return _CONTROL.sub("", text)

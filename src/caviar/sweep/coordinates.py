@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from caviar.space.hyperparameters import Choice, Hyperparameter, Interval, Range
 from caviar.space.space import Space
-from caviar.sweep.surrogate import Array
+
+if TYPE_CHECKING:
+    # Not to be imported here: scipy, which it brings, takes 0.3 s, and a report needs `position` alone.
+    from caviar.sweep.surrogate import Array
 
 ABSENT = 0.5
 """Where a hyperparameter stands in a trial that does not have it: no way off for any value."""

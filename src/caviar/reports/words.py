@@ -1,0 +1,27 @@
+"""Numbers, durations and text as a person reads them in a terminal."""
+
+from __future__ import annotations
+
+import re
+
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f-\x9f]"
+)
+
+
+def short(value: object) -> str:
+    """A value for reading: four significant digits of a float, everything else as it is."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``3 min``, ``2 h 5 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def printable(text: str) -> str:
+    """``text`` without control characters, which could colour, move or clear a terminal."""
+    return _CONTROL.sub("", text)
