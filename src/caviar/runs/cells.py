@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from caviar.runs import folder as names
+from caviar.errors import UsageError
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.folder import Result
+from caviar.runs.overrides import read_overrides
 from caviar.runs.program import PROGRAM
 from caviar.runs.tags import read_tags
 
@@ -68,13 +68,8 @@ def cells_of(sweep: str | None, folder: Path) -> list[dict[str, Any]]:
 
 def _overrides(folder: Path) -> dict[str, Any]:
     try:
-        text = (folder / names.OVERRIDES).read_text()
-        # Plain words, a line each, are read by hand: ten times as fast as any YAML reader.
-        if re.fullmatch(r"(?:- [A-Za-z_+~@][^\n#:'\"\\]*\n)*", text):
-            lines = [line[2:] for line in text.splitlines()]
-        else:
-            lines = [str(item) for item in yaml.load(text, Loader=Loader) or []]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError):
+        lines = read_overrides(folder)
+    except UsageError:
         return {}
     found = {}
     for line in lines:

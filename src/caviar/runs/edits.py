@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caviar.errors import UsageError
-from caviar.runs.files import unreadable
+from caviar.runs.files import read_text, unreadable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -69,9 +69,9 @@ def read_edits(run: Path) -> list[Edit]:
     Raises:
         UsageError: the record cannot be read.
     """
-    path = run / EDITS
+    path = f"{run}/{EDITS}"
     try:
-        text = path.read_text()
+        text = read_text(path)
         return [Edit(**json.loads(line)) for line in text[: text.rfind("\n") + 1].splitlines()]
     except FileNotFoundError:
         return []

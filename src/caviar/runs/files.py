@@ -10,7 +10,15 @@ import yaml
 from caviar.errors import UsageError
 
 
-def read_described(path: Path, schema: int, kind: str) -> dict[str, Any]:
+def read_text(path: str, errors: str = "strict") -> str:
+    """What ``Path(path).read_text(errors=errors)`` gives of UTF-8, in half the time: a sweep has four such
+    files a trial."""
+    with open(path, "rb", buffering=0) as file:
+        text = file.read().decode("utf-8", errors)
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def read_described(path: Path | str, schema: int, kind: str) -> dict[str, Any]:
     """Read a JSON or YAML file that says what the folder around it is.
 
     Args:
@@ -21,13 +29,14 @@ def read_described(path: Path, schema: int, kind: str) -> dict[str, Any]:
     Raises:
         UsageError: there is none, it cannot be parsed, or a newer caviar wrote it.
     """
-    parse = json.loads if path.suffix == ".json" else yaml.safe_load
+    parse = json.loads if str(path).endswith(".json") else yaml.safe_load
     try:
-        found = parse(path.read_text())
+        found = parse(read_text(str(path)))
     except FileNotFoundError:
-        raise UsageError(f"{path.parent}: not a {kind} (it has no {path.name})") from None
+        folder, name = os.path.split(path)
+        raise UsageError(f"{folder}: not a {kind} (it has no {name})") from None
     except (ValueError, yaml.YAMLError) as error:
-        language, problem = path.suffix[1:].upper(), " ".join(str(error).split())
+        language, problem = Path(path).suffix[1:].upper(), " ".join(str(error).split())
         raise UsageError(f"{path}: not readable as {language} ({problem})") from None
     if not isinstance(found, dict):
         raise UsageError(f"{path}: not what a {kind} has there")
@@ -36,7 +45,7 @@ def read_described(path: Path, schema: int, kind: str) -> dict[str, Any]:
     return found
 
 
-def unreadable(path: Path, error: Exception) -> str:
+def unreadable(path: Path | str, error: Exception) -> str:
     """One line for a file that cannot be read, naming it once."""
     text = " ".join(str(error).split())
     return text if str(path) in text else f"{path}: not readable ({text})"

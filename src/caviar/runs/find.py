@@ -52,12 +52,13 @@ def run_folders(root: Path | None = None) -> list[Path]:
 
 def trial_folders(sweep: Path) -> list[Path]:
     """Every folder under a sweep's ``trials``, by name, so by number."""
+    trials = sweep / TRIALS
     try:
-        with os.scandir(sweep / TRIALS) as entries:
+        with os.scandir(trials) as entries:
             names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [sweep / TRIALS / name for name in sorted(names)]
+    return [trials / name for name in sorted(names)]
 
 
 def find(name: str | Path) -> Path:

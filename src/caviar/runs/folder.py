@@ -69,7 +69,7 @@ class Result:
         Raises:
             UsageError: there is none, it is not JSON, or a newer caviar wrote it.
         """
-        data = read_described(folder / RESULT, SCHEMA, "run folder")
+        data = read_described(f"{folder}/{RESULT}", SCHEMA, "run folder")
         known = cls.__dataclass_fields__
         return cls(**{key: _loose(value) for key, value in data.items() if key in known})
 

@@ -24,6 +24,8 @@ FACTS = [
 ]
 """Columns of `Sweep.trials` before the hyperparameters; ``value`` is several for several objectives."""
 
+_READ = [name for name in FACTS if name not in ("value", "edits")]
+
 
 def load(path_or_name: str | Path) -> Sweep:
     """Read a sweep: by path, by its name under the outputs folder, or ``latest``.
@@ -122,12 +124,12 @@ class Sweep:
         """
         import pandas as pd
 
-        columns = self._columns
-        rows = [self._row(number) for number in self.numbers]
-        index = pd.Index(self.numbers, name="trial", dtype="int64")
+        searched, numbers = self._searched, self.numbers
+        columns = list(dict.fromkeys([*self._fixed, *searched.values()]))
+        rows = [self._row(number, searched) for number in numbers]
+        index = pd.Index(numbers, name="trial", dtype="int64")
         table = pd.DataFrame(rows, index=index, columns=columns)
-        values = [name for name in columns if name == "value" or name in self._values]
-        for name in [*values, "seconds"]:
+        for name in [*self._values, "seconds"]:
             table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
         for name in ("best_epoch", "seed", "edits"):
             numbers = pd.to_numeric(table[name], errors="coerce")
@@ -140,8 +142,7 @@ class Sweep:
     @cached_property
     def metrics(self) -> DataFrame:
         """All trials' metrics: columns trial, epoch, step, then one a metric."""
-        folders = [(number, folder) for number, (folder, _) in sorted(self._results.items())]
-        table, problems = read_metrics(folders)
+        table, problems = read_metrics((n, self._results[n][0]) for n in self.numbers)
         self._skip(problems)
         return table
 
@@ -149,8 +150,7 @@ class Sweep:
     def edits(self) -> DataFrame:
         """What was changed while trials trained, and no rollback has undone: a row a change, with columns
         trial, edit, kind, epoch, batch, step, key, old, new, who, when, why."""
-        folders = [(number, folder) for number, (folder, _) in sorted(self._results.items())]
-        table, problems = edits_table(folders)
+        table, problems = edits_table((n, self._results[n][0]) for n in self.numbers)
         self._skip(problems)
         return table
 
@@ -196,19 +196,19 @@ class Sweep:
         return [FACTS[0], *self._values, *FACTS[2:]]
 
     @property
-    def _columns(self) -> list[str]:
-        searched = [self.column(str(name)) for name in _mapping(self.settings.get("space"))]
-        seen = (self.column(p) for _, r in self._results.values() for p in _mapping(r.params))
-        return list(dict.fromkeys([*self._fixed, *searched, *seen]))
+    def _searched(self) -> dict[str, str]:
+        """The column of each hyperparameter that was to be searched, or that a trial has."""
+        wanted = (str(name) for name in _mapping(self.settings.get("space")))
+        seen = (name for _, result in self._results.values() for name in _mapping(result.params))
+        return {name: self.column(name) for name in dict.fromkeys([*wanted, *seen])}
 
-    def _row(self, number: int) -> dict[str, Any]:
+    def _row(self, number: int, searched: dict[str, str]) -> dict[str, Any]:
         _, result = self._results[number]
         values = result.value if isinstance(result.value, list) else [result.value]
-        read = [name for name in FACTS if name not in ("value", "edits")]
-        row: dict[str, Any] = {name: getattr(result, name) for name in read}
+        row: dict[str, Any] = {name: getattr(result, name) for name in _READ}
         row["edits"] = self._edited.get(number, 0)
-        row |= dict(zip(self._values, values, strict=False))
-        row |= {self.column(name): value for name, value in _mapping(result.params).items()}
+        row |= zip(self._values, values, strict=False)
+        row |= {searched[name]: value for name, value in _mapping(result.params).items()}
         return row
 
     def _skip(self, problems: list[str]) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caviar.runs import folder as names
-from caviar.runs.files import unreadable
+from caviar.runs.files import read_text, unreadable
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+NAN = float("nan")
 
 
 def read_metrics(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame, list[str]]:
@@ -26,12 +28,11 @@ def read_metrics(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame,
     trials: list[int | None] = []
     problems: list[str] = []
     for number, folder in folders:
-        path = folder / names.METRICS
+        path = f"{folder}/{names.METRICS}"
         try:
             # What follows the last newline is being written.
-            text = path.read_text().rpartition("\n")[0]
-            header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
-            table = [[_number(cell) for cell in row] for row in rows if row]
+            header, *rows = _cells(read_text(path).rpartition("\n")[0])
+            table = [_numbers(row) for row in rows if row]
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
@@ -42,13 +43,15 @@ def read_metrics(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame,
             continue
         before = len(trials)
         trials += [number] * len(table)
-        for position, name in enumerate(header):
+        by_column = zip(*table, strict=True) if table else [()] * len(header)
+        for name, numbers in zip(header, by_column, strict=True):
             name = "trial." if name == "trial" else name
             column = columns.setdefault(name, [])
-            column += [float("nan")] * (before - len(column))
-            column += [row[position] for row in table]
+            if len(column) < before:
+                column += [NAN] * (before - len(column))
+            column += numbers
     for column in columns.values():
-        column += [float("nan")] * (len(trials) - len(column))
+        column += [NAN] * (len(trials) - len(column))
     found = pd.DataFrame({"trial": trials, **columns})
     for name in ("trial", "epoch", "step"):
         whole = found[name].notna().all() and (found[name] % 1 == 0).all()
@@ -56,5 +59,14 @@ def read_metrics(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame,
     return found, problems
 
 
-def _number(cell: str) -> float:
-    return float(cell) if cell else float("nan")
+def _cells(text: str) -> list[list[str]]:
+    if '"' in text:
+        return list(csv.reader(io.StringIO(text)))
+    return [line.split(",") if line else [] for line in text.split("\n")]
+
+
+def _numbers(row: list[str]) -> list[float]:
+    try:
+        return [*map(float, row)]
+    except ValueError:
+        return [float(cell) if cell else NAN for cell in row]

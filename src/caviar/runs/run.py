@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from caviar.errors import UsageError
 from caviar.runs import folder as names
 from caviar.runs.edits import edits_table
-from caviar.runs.files import unreadable
+from caviar.runs.files import read_text, unreadable
 from caviar.runs.find import inside
 from caviar.runs.folder import Result
 from caviar.runs.metrics import read_metrics
+from caviar.runs.overrides import read_overrides
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -40,14 +42,24 @@ class Run:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The resolved config; empty where there is none or it is not readable, which is said."""
-        data = _read_yaml(self.folder / names.CONFIG)
+        path = self.folder / names.CONFIG
+        try:
+            data = yaml.load(read_text(str(path)), Loader=_Loader)
+        except FileNotFoundError:
+            return {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            say_skipped([unreadable(path, error)])
+            return {}
         return data if isinstance(data, dict) else {}
 
     @cached_property
     def overrides(self) -> list[str]:
         """What this run changed, as Hydra overrides."""
-        data = _read_yaml(self.folder / names.OVERRIDES)
-        return [str(item) for item in data] if isinstance(data, list) else []
+        try:
+            return read_overrides(self.folder)
+        except UsageError as error:
+            say_skipped([str(error)])
+            return []
 
     @cached_property
     def metrics(self) -> DataFrame:
@@ -83,13 +95,3 @@ def say_skipped(problems: list[str]) -> None:
         log.warning("skipped: %s", problem)
     if len(problems) > 5:
         log.warning("skipped: %d files more", len(problems) - 5)
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        return yaml.load(path.read_text(), Loader=_Loader)
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        say_skipped([unreadable(path, error)])
-        return None
