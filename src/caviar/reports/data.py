@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections import defaultdict
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +20,14 @@ from caviar.reports.words import printable
 from caviar.runs import folder as names
 from caviar.runs.compare import rerun_command
 from caviar.runs.edits import in_force, read_edits
-from caviar.runs.find import from_here
+from caviar.runs.files import read_text
+from caviar.runs.find import all_from_here, from_here
 from caviar.space.hyperparameters import Choice, Interval, Range
 
 if TYPE_CHECKING:
-    from caviar.runs.load import Run, Sweep
+    from numpy.typing import NDArray
+
+    from caviar.runs.load import Sweep
 
 POINTS = 200_000
 """Numbers of learning curves that a page holds, of all metrics together: about 1.6 MB."""
@@ -35,9 +40,7 @@ LOG_TAIL = 8000
 def sweep_data(sweep: Sweep) -> dict[str, Any]:
     """Everything that the page shows of one sweep."""
     look = Look(sweep)
-    runs = {number: sweep.run(number) for number in sweep.numbers}
-    lines: dict[str, int] = {}
-    return {
+    found = {
         "name": sweep.folder.name,
         "single_run": isinstance(sweep, OneRun),
         "folder": from_here(sweep.folder),
@@ -51,11 +54,10 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
         "space": [_described(h) for h in sweep.space.hyperparameters],
         "verdicts": verdicts(sweep),
         "importance": _importance(look),
-        "trials": [_trial(sweep, n, run, len(runs), lines) for n, run in runs.items()],
-        "lines": list(lines),
-        "curves": _curves(look),
-        "problems": sweep.problems[:20],
     }
+    trials, lines = _trials(sweep)
+    found |= {"trials": trials, "lines": lines, "curves": _curves(look)}
+    return {**found, "problems": sweep.problems[:20]}
 
 
 def verdicts(sweep: Sweep) -> list[dict[str, Any]]:
@@ -63,19 +65,6 @@ def verdicts(sweep: Sweep) -> list[dict[str, Any]]:
     if isinstance(sweep, OneRun):
         return []
     return [vars(verdict) for verdict in judge(Evidence.of(sweep))]
-
-
-def clean(value: Any) -> Any:
-    """``value`` for strict JSON: a number that is not finite as the text that it prints as."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else repr(value)
-    if isinstance(value, dict):
-        return {str(key): clean(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [clean(item) for item in value]
-    if value is None or isinstance(value, str | int | bool):
-        return value
-    return clean(value.item()) if hasattr(value, "item") else str(value)
 
 
 def _sampler(sweep: Sweep) -> str | None:
@@ -108,40 +97,45 @@ def _importance(look: Look) -> list[dict[str, Any]]:
     ]
 
 
-def _trial(
-    sweep: Sweep, number: int, run: Run, count: int, lines: dict[str, int]
-) -> dict[str, Any]:
-    result = run.result
-    space = {h.name.lstrip("+"): h for h in sweep.space.hyperparameters}
-    params = {
-        name: _label(value) if isinstance(space.get(name), Choice) else value
-        for name, value in result.params.items()
-    }
-    kept = LOG_TAIL if result.state == "FAIL" else LOG_TAIL // 8
-    checkpoint = run.checkpoint
-    folder, edits = from_here(run.folder), _edits(run.folder)
-    config = _text(run.folder / names.CONFIG)
-    return {
-        "number": number,
-        "state": result.state,
-        "values": result.value if isinstance(result.value, list) else [result.value],
-        "best_epoch": result.best_epoch,
-        "seconds": result.seconds,
-        "started": result.started,
-        "seed": result.seed,
-        "error": result.error,
-        "params": params,
-        "edits": edits,
-        "checkpoint": from_here(checkpoint) if checkpoint else None,
-        "folder": folder,
-        # Configs differ in few lines: each line is stored once.
-        "config": [lines.setdefault(line, len(lines)) for line in config.splitlines()],
-        "log": _tail(run.log, min(kept, max(300, 1_000_000 // max(count, 1)))),
-        # Its overrides alone would not give an edited run again.
-        "rerun": f"caviar replay {shlex.quote(folder)}"
-        if edits
-        else rerun_command(sweep.settings, run.overrides),
-    }
+def _trials(sweep: Sweep) -> tuple[list[dict[str, Any]], list[str]]:
+    """All trials, and the lines of their configs, which differ in few: each line is stored once."""
+    runs = {number: sweep.run(number) for number in sweep.numbers}
+    folders = all_from_here(run.folder for run in runs.values())
+    choices = {h.name.lstrip("+") for h in sweep.space.hyperparameters if isinstance(h, Choice)}
+    room = max(300, 1_000_000 // max(len(runs), 1))
+    lines: defaultdict[str, int] = defaultdict(count().__next__)
+    trials = []
+    for (number, run), folder in zip(runs.items(), folders, strict=True):
+        result = run.result
+        kept = LOG_TAIL if result.state == "FAIL" else LOG_TAIL // 8
+        checkpoint, edits = run.checkpoint, _edits(run.folder)
+        config = _text(f"{run.folder}/{names.CONFIG}").splitlines()
+        trials.append(
+            {
+                "number": number,
+                "state": result.state,
+                "values": result.value if isinstance(result.value, list) else [result.value],
+                "best_epoch": result.best_epoch,
+                "seconds": result.seconds,
+                "started": result.started,
+                "seed": result.seed,
+                "error": result.error,
+                "params": {
+                    name: _label(value) if name in choices else value
+                    for name, value in result.params.items()
+                },
+                "edits": edits,
+                "checkpoint": from_here(checkpoint) if checkpoint else None,
+                "folder": folder,
+                "config": [*map(lines.__getitem__, config)],
+                "log": _tail(f"{run.folder}/{names.LOG}", min(kept, room)),
+                # Its overrides alone would not give an edited run again.
+                "rerun": f"caviar replay {shlex.quote(folder)}"
+                if edits
+                else rerun_command(sweep.settings, run.overrides),
+            }
+        )
+    return trials, list(lines)
 
 
 def _edits(run: Path) -> list[dict[str, Any]]:
@@ -153,9 +147,9 @@ def _edits(run: Path) -> list[dict[str, Any]]:
     return [{"epoch": edit.epoch, "text": edit.in_words()} for edit in edits]
 
 
-def _tail(path: Path, characters: int) -> str:
+def _tail(path: str, characters: int) -> str:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", buffering=0) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - 4 * characters))
             return printable(file.read().decode(errors="replace"))[-characters:]
@@ -163,17 +157,15 @@ def _tail(path: Path, characters: int) -> str:
         return ""
 
 
-def _text(path: Path) -> str:
+def _text(path: str) -> str:
     try:
-        return path.read_text(errors="replace")[:50_000]
+        return read_text(path, "replace")[:50_000]
     except OSError:
         return ""
 
 
 def _curves(look: Look) -> dict[str, dict[str, Any]]:
     """metric -> trial -> values, and epochs where they are not 0, 1, 2, …; the score first."""
-    import numpy as np
-
     table = look.curves
     if not len(table):
         return {}
@@ -182,24 +174,42 @@ def _curves(look: Look) -> dict[str, dict[str, Any]]:
     metrics.sort(key=lambda name: (first.index(name) if name in first else 9, name))
     metrics = metrics[:8]
     step = max(1, math.ceil(len(table) * len(metrics) / POINTS))
-    found: dict[str, dict[str, Any]] = {name: {} for name in metrics}
     trials = table.index.get_level_values("trial").to_numpy()
-    order = np.argsort(trials, kind="stable")
     epochs = table.index.get_level_values("epoch").to_numpy()
-    columns = {name: table[name].to_numpy() for name in metrics}
-    # By numpy: a table of each trial's own rows is a hundred times as dear as the rows.
-    for rows in np.split(order, np.flatnonzero(np.diff(trials[order])) + 1):
-        trial = trials[rows[0]]
-        for name in metrics:
-            values = columns[name][rows]
-            kept = np.flatnonzero(np.isfinite(values))
-            if step > 1 and len(kept):
-                kept = np.unique(np.append(kept[::step], kept[-1]))
-            if len(kept):
-                at = epochs[rows][kept]
-                plain = bool((at == np.arange(len(at))).all())
-                found[name][str(trial)] = {
-                    "y": [float(f"{value:.5g}") for value in values[kept]],
-                    "x": None if plain else [int(epoch) for epoch in at],
-                }
-    return found
+    return {name: _by_trial(trials, epochs, table[name].to_numpy(), step) for name in metrics}
+
+
+def _by_trial(
+    trials: NDArray[Any], epochs: NDArray[Any], values: NDArray[Any], step: int
+) -> dict[str, Any]:
+    """trial -> its finite values, each ``step``th and the last; by numpy, as trials are many and short.
+
+    Args:
+        trials: the trial of each value, in order.
+        epochs: the epoch of each value, in order in a trial.
+    """
+    import numpy as np
+
+    def places() -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Where each trial begins and ends, and the place of each value in its trial."""
+        starts = np.flatnonzero(np.diff(trials, prepend=trials[:1] - 1))
+        ends = np.append(starts[1:], len(trials))[: len(starts)]
+        return starts, ends, np.arange(len(trials)) - np.repeat(starts, ends - starts)
+
+    there = np.isfinite(values)
+    trials, epochs, values = trials[there], epochs[there], values[there]
+    _, ends, place = places()
+    kept = place % step == 0
+    kept[ends - 1] = True
+    trials, epochs, values = trials[kept], epochs[kept], values[kept]
+    starts, ends, place = places()
+    if not len(starts):
+        return {}
+    plain = np.logical_and.reduceat(epochs == place, starts)
+    x, y = epochs.tolist(), [float(f"{value:.5g}") for value in values.tolist()]
+    return {
+        str(trial): {"y": y[a:b], "x": None if in_order else [*map(int, x[a:b])]}
+        for trial, a, b, in_order in zip(
+            *(part.tolist() for part in (trials[starts], starts, ends, plain)), strict=True
+        )
+    }

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caviar.reports.data import clean, sweep_data
+from caviar.reports.data import sweep_data
 from caviar.runs.files import write_atomic
 
 if TYPE_CHECKING:
@@ -60,10 +60,30 @@ def page(sweeps: Sequence[dict[str, Any]]) -> str:
 
 def in_script(value: Any) -> str:
     """``value`` as JSON that cannot end the script element it stands in."""
-    text = json.dumps(clean(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = strict_json(value)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text.encode("utf-8", "replace").decode("utf-8")  # a lone surrogate becomes ?
+
+
+def strict_json(value: Any) -> str:
+    """``value`` as strict JSON: a number that is not finite as the text that it prints as."""
+    try:
+        return json.dumps(
+            value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
+        )
+    except (ValueError, TypeError):
+        # Taken apart only as far as there is such a number in it, or a key that is no text.
+        if isinstance(value, dict):
+            items = [f"{strict_json(str(key))}:{strict_json(item)}" for key, item in value.items()]
+            return f"{{{','.join(items)}}}"
+        if isinstance(value, list | tuple):
+            return f"[{','.join(map(strict_json, value))}]"
+        return json.dumps(str(value))
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def _verdicts(verdicts: Sequence[dict[str, Any]]) -> str:

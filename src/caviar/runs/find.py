@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -205,8 +206,25 @@ def _trial(sweep: Path, which: str) -> Path:
 
 def from_here(path: Path) -> str:
     """A path as a command that is run in this folder takes it: relative where it lies below."""
-    here, whole = Path.cwd(), path.resolve()
-    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
+    return all_from_here([path])[0]
+
+
+def all_from_here(paths: Iterable[Path]) -> list[str]:
+    """`from_here` of many paths; a folder that several are in is resolved once."""
+    here = os.getcwd()
+    below = here.rstrip("/") + "/"
+    parents: dict[str, str] = {}
+    found = []
+    for path in paths:
+        parent, name = os.path.split(path)
+        if name in ("", ".", "..") or os.path.islink(path):
+            whole = os.path.realpath(path)
+        else:
+            if parent not in parents:
+                parents[parent] = os.path.realpath(parent)
+            whole = os.path.join(parents[parent], name)
+        found.append("." if whole == here else whole.removeprefix(below))
+    return found
 
 
 def _by_age(parent: Path, wanted: Any, file: str) -> list[Path]:
