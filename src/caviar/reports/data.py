@@ -27,7 +27,7 @@ from caviar.space.hyperparameters import Choice, Interval, Range
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from caviar.runs.load import Sweep
+    from caviar.runs.load import Run, Sweep
 
 POINTS = 200_000
 """Numbers of learning curves that a page holds, of all metrics together: about 1.6 MB."""
@@ -40,6 +40,7 @@ LOG_TAIL = 8000
 def sweep_data(sweep: Sweep) -> dict[str, Any]:
     """Everything that the page shows of one sweep."""
     look = Look(sweep)
+    runs = {number: sweep.run(number) for number in sweep.numbers}
     found = {
         "name": sweep.folder.name,
         "single_run": isinstance(sweep, OneRun),
@@ -55,7 +56,7 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
         "verdicts": verdicts(sweep),
         "importance": _importance(look),
     }
-    trials, lines = _trials(sweep)
+    trials, lines = _trials(sweep, runs)
     found |= {"trials": trials, "lines": lines, "curves": _curves(look)}
     return {**found, "problems": sweep.problems[:20]}
 
@@ -97,9 +98,8 @@ def _importance(look: Look) -> list[dict[str, Any]]:
     ]
 
 
-def _trials(sweep: Sweep) -> tuple[list[dict[str, Any]], list[str]]:
+def _trials(sweep: Sweep, runs: dict[int, Run]) -> tuple[list[dict[str, Any]], list[str]]:
     """All trials, and the lines of their configs, which differ in few: each line is stored once."""
-    runs = {number: sweep.run(number) for number in sweep.numbers}
     folders = all_from_here(run.folder for run in runs.values())
     choices = {h.name.lstrip("+") for h in sweep.space.hyperparameters if isinstance(h, Choice)}
     room = max(300, 1_000_000 // max(len(runs), 1))
