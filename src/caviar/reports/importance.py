@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from caviar.space.hyperparameters import Choice, Hyperparameter
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from caviar.reports.look import Look
 
 BEST = 0.25
@@ -63,15 +67,23 @@ def importance(look: Look, h: Hyperparameter) -> Importance:
         weights = np.exp(-0.5 * ((mirrored[:, :, None] - grid) / BANDWIDTH) ** 2).sum(0)
     weights /= weights.sum(1, keepdims=True)
     everything = weights.mean(0)
+    found = ((_picked(n) @ weights - everything) ** 2 / everything).sum(1)
+    p = (1 + (found[1:] >= found[0]).sum()) / (SHUFFLES + 1)
+    return Importance(float(found[0]), float(found[1:].mean()), float(p), n)
+
+
+@lru_cache(maxsize=1)  # most often, all hyperparameters have the same trials
+def _picked(n: int) -> NDArray[np.float64]:
+    """Shape ``(1 + SHUFFLES, n)``: the weight of each trial, best first, among the best; then by chance."""
+    import numpy as np
+
     top = max(2, round(BEST * n))
     rng = np.random.default_rng(0)
     picked = np.zeros((SHUFFLES + 1, n))
     picked[0, :top] = 1 / top
     for row in picked[1:]:
         row[rng.permutation(n)[:top]] = 1 / top
-    found = ((picked @ weights - everything) ** 2 / everything).sum(1)
-    p = (1 + (found[1:] >= found[0]).sum()) / (SHUFFLES + 1)
-    return Importance(float(found[0]), float(found[1:].mean()), float(p), n)
+    return picked
 
 
 def shares(look: Look) -> dict[str, tuple[float, Importance]]:

@@ -153,9 +153,9 @@ class Evidence:
         return isinstance(node, dict) and last in node
 
     def _curves(self, metric: str) -> dict[int, Curve]:
-        if metric not in self.metrics:
-            return {}
         cache = self.__dict__.setdefault("_curve_cache", {})
+        if metric not in cache and metric not in self.metrics:
+            return {}
         if metric not in cache:
             table = self.metrics[["trial", "epoch", metric]].dropna()
             table = table.groupby(["trial", "epoch"], sort=True)[metric].last()

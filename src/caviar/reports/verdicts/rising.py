@@ -18,7 +18,10 @@ def rising(evidence: Evidence) -> Verdict:
         return Verdict(
             NAME, "unknown", "fewer than 3 trials logged train/loss for 6 epochs or more."
         )
-    count = sum(rises(curve) for curve in curves)
+    by_length: dict[int, list[Curve]] = {}
+    for curve in curves:
+        by_length.setdefault(len(curve), []).append(curve)
+    count = sum(int(rises(np.stack(alike)).sum()) for alike in by_length.values())
     told = f"the training loss of {count} of {len(curves)} trials rises towards the end"
     if count < SHARE * len(curves):
         return Verdict(NAME, "pass", f"{told}.")
@@ -30,7 +33,15 @@ def rising(evidence: Evidence) -> Verdict:
     return Verdict(NAME, "warn", f"{told}: {advice}, or clip the gradient.", command)
 
 
-def rises(curve: Curve) -> bool:
-    """Whether the median of the last 3 epochs is well above the lowest median of 3."""
-    smooth = np.median(np.lib.stride_tricks.sliding_window_view(curve, 3), axis=1)
-    return bool(smooth[-1] > smooth.min() + BACK * max(smooth[0] - smooth.min(), 1e-12))
+def rises(curves: np.ndarray) -> np.ndarray:
+    """Whether the median of the last 3 epochs is well above the lowest median of 3.
+
+    Args:
+        curves: shape ``(trials, epochs)``.
+
+    Returns:
+        Shape ``(trials,)``.
+    """
+    smooth = np.median(np.lib.stride_tricks.sliding_window_view(curves, 3, axis=1), axis=2)
+    lowest = smooth.min(axis=1)
+    return smooth[:, -1] > lowest + BACK * np.maximum(smooth[:, 0] - lowest, 1e-12)
