@@ -14,44 +14,46 @@ from caviar.runs.files import read_text, unreadable
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-NAN = float("nan")
-
 
 def read_metrics(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame, list[str]]:
     """All rows of many ``metrics.csv`` files, and what could not be used.
 
     Read by hand: pandas takes 1 ms a file, and believes a number that is only half written yet.
     """
+    import numpy as np
     import pandas as pd
 
-    columns: dict[str, list[float]] = {"epoch": [], "step": []}
     trials: list[int | None] = []
+    parts: list[
+        tuple[int, list[str], list[float]]
+    ] = []  # where its rows begin, its columns, its cells
     problems: list[str] = []
     for number, folder in folders:
         path = f"{folder}/{names.METRICS}"
         try:
             # What follows the last newline is being written.
-            header, *rows = _cells(read_text(path).rpartition("\n")[0])
-            table = [_numbers(row) for row in rows if row]
+            header, rows, numbers = _table(read_text(path).rpartition("\n")[0])
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
             problems.append(unreadable(path, error))
             continue
-        if any(len(row) != len(header) for row in table) or len(set(header)) < len(header):
+        if rows is None or len(set(header)) < len(header):
             problems.append(f"{path}: its rows do not fit its header")
             continue
-        before = len(trials)
-        trials += [number] * len(table)
-        by_column = zip(*table, strict=True) if table else [()] * len(header)
-        for name, numbers in zip(header, by_column, strict=True):
+        if parts and parts[-1][1] == header:
+            parts[-1][2].extend(numbers)
+        else:
+            parts.append((len(trials), header, numbers))
+        trials += [number] * rows
+    columns = {name: np.full(len(trials), np.nan) for name in ("epoch", "step")}
+    for start, header, numbers in parts:
+        cells = np.array(numbers).reshape(-1, max(len(header), 1))
+        for name, column in zip(header, cells.T, strict=False):
             name = "trial." if name == "trial" else name
-            column = columns.setdefault(name, [])
-            if len(column) < before:
-                column += [NAN] * (before - len(column))
-            column += numbers
-    for column in columns.values():
-        column += [NAN] * (len(trials) - len(column))
+            if name not in columns:
+                columns[name] = np.full(len(trials), np.nan)
+            columns[name][start : start + len(column)] = column
     found = pd.DataFrame({"trial": trials, **columns})
     for name in ("trial", "epoch", "step"):
         whole = found[name].notna().all() and (found[name] % 1 == 0).all()
@@ -59,14 +61,26 @@ def read_metrics(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame,
     return found, problems
 
 
-def _cells(text: str) -> list[list[str]]:
+def _table(text: str) -> tuple[list[str], int | None, list[float]]:
+    """The header, how many rows there are (None where one does not fit the header), and all their cells.
+
+    Raises:
+        ValueError, csv.Error: a cell is no number, or the text no CSV.
+    """
     if '"' in text:
-        return list(csv.reader(io.StringIO(text)))
-    return [line.split(",") if line else [] for line in text.split("\n")]
-
-
-def _numbers(row: list[str]) -> list[float]:
+        header, *rows = csv.reader(io.StringIO(text))
+        rows = [row for row in rows if row]
+        cells = [cell for row in rows for cell in row]
+        fits = all(len(row) == len(header) for row in rows)
+    else:
+        first, *rows = text.split("\n")
+        header = first.split(",") if first else []
+        rows = [row for row in rows if row]
+        cells = ",".join(rows).split(",") if rows else []
+        commas = len(header) - 1
+        fits = all(row.count(",") == commas for row in rows)
     try:
-        return [*map(float, row)]
+        numbers = [*map(float, cells)]
     except ValueError:
-        return [float(cell) if cell else NAN for cell in row]
+        numbers = [float(cell) if cell else float("nan") for cell in cells]
+    return header, len(rows) if fits else None, numbers
