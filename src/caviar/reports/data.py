@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caviar.errors import UsageError
+from caviar.reports.curves import curves
 from caviar.reports.importance import shares
 from caviar.reports.look import Look
 from caviar.reports.one_run import OneRun
@@ -25,12 +25,8 @@ from caviar.runs.find import all_from_here, from_here
 from caviar.space.hyperparameters import Choice, Interval, Range
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from caviar.runs.load import Run, Sweep
 
-POINTS = 200_000
-"""Numbers of learning curves that a page holds, of all metrics together: about 1.6 MB."""
 FEW = 12
 """Values of a range that are each a tick of its axis."""
 LOG_TAIL = 8000
@@ -57,7 +53,7 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
         "importance": _importance(look),
     }
     trials, lines = _trials(sweep, runs)
-    found |= {"trials": trials, "lines": lines, "curves": _curves(look)}
+    found |= {"trials": trials, "lines": lines, "curves": curves(look)}
     return {**found, "problems": sweep.problems[:20]}
 
 
@@ -162,54 +158,3 @@ def _text(path: str) -> str:
         return read_text(path, "replace")[:50_000]
     except OSError:
         return ""
-
-
-def _curves(look: Look) -> dict[str, dict[str, Any]]:
-    """metric -> trial -> values, and epochs where they are not 0, 1, 2, …; the score first."""
-    table = look.curves
-    if not len(table):
-        return {}
-    metrics = [name for name in table.columns if name != "step" and table[name].notna().any()]
-    first = [look.sweep.metric, "train/loss", "val/loss"]
-    metrics.sort(key=lambda name: (first.index(name) if name in first else 9, name))
-    metrics = metrics[:8]
-    step = max(1, math.ceil(len(table) * len(metrics) / POINTS))
-    trials = table.index.get_level_values("trial").to_numpy()
-    epochs = table.index.get_level_values("epoch").to_numpy()
-    return {name: _by_trial(trials, epochs, table[name].to_numpy(), step) for name in metrics}
-
-
-def _by_trial(
-    trials: NDArray[Any], epochs: NDArray[Any], values: NDArray[Any], step: int
-) -> dict[str, Any]:
-    """trial -> its finite values, each ``step``th and the last; by numpy, as trials are many and short.
-
-    Args:
-        trials: the trial of each value, in order.
-        epochs: the epoch of each value, in order in a trial.
-    """
-    import numpy as np
-
-    def places() -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Where each trial begins and ends, and the place of each value in its trial."""
-        starts = np.flatnonzero(np.diff(trials, prepend=trials[:1] - 1))
-        ends = np.append(starts[1:], len(trials))[: len(starts)]
-        return starts, ends, np.arange(len(trials)) - np.repeat(starts, ends - starts)
-
-    there = np.isfinite(values)
-    trials, epochs, values = trials[there], epochs[there], values[there]
-    _, ends, place = places()
-    kept = place % step == 0
-    kept[ends - 1] = True
-    trials, epochs, values = trials[kept], epochs[kept], values[kept]
-    starts, ends, place = places()
-    if not len(starts):
-        return {}
-    plain = np.logical_and.reduceat(epochs == place, starts)
-    x, y = epochs.tolist(), [float(f"{value:.5g}") for value in values.tolist()]
-    return {
-        str(trial): {"y": y[a:b], "x": None if in_order else [*map(int, x[a:b])]}
-        for trial, a, b, in_order in zip(
-            *(part.tolist() for part in (trials[starts], starts, ends, plain)), strict=True
-        )
-    }

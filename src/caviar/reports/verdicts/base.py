@@ -113,11 +113,14 @@ class Evidence:
         plain = h.name.lstrip("+")
         return f"params.{plain}" if f"params.{plain}" in self.trials else plain
 
-    def positions(self, table: pd.DataFrame, h: Hyperparameter) -> np.ndarray:
-        """Where trials lie on the hyperparameter's own scale, 0 to 1; those without it are left out."""
-        if self.column(h) not in table:
-            return np.array([])
-        return np.array([position(h, value) for value in table[self.column(h)].dropna()])
+    def positions(self, h: Hyperparameter) -> pd.Series:
+        """Where the complete trials lie on the hyperparameter's own scale, 0 to 1, the best trial first;
+        those without it are left out."""
+        cache = self.__dict__.setdefault("_position_cache", {})
+        if h.name not in cache:
+            values = self.complete.get(self.column(h), self.complete["loss"][:0]).dropna()
+            cache[h.name] = values.map(lambda value: position(h, value)).astype(float)
+        return cache[h.name]
 
     def curve(self, number: int, metric: str) -> Curve:
         """A trial's metric after each epoch; empty where it was not logged."""

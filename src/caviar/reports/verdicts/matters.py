@@ -80,6 +80,6 @@ def _bins(evidence: Evidence, h: Hyperparameter) -> np.ndarray:
     column = evidence.complete[evidence.column(h)]
     if isinstance(h, Choice):
         return np.unique(column.astype(str), return_inverse=True)[1]
-    places = evidence.positions(evidence.complete, h)
+    places = evidence.positions(h).to_numpy()
     edges = np.unique(np.quantile(places, np.linspace(0, 1, BINS + 1)[1:-1]))
     return np.searchsorted(edges, places, side="right")

@@ -47,12 +47,11 @@ def top_places(evidence: Evidence, least: int) -> Iterator[Places]:
     """The places on each hyperparameter that has an order, where ``least`` of the top trials have it."""
     table = evidence.complete
     for h in evidence.numeric:
-        top = evidence.positions(evidence.top, h)
-        best = evidence.positions(table.head(1), h)
-        if len(best) and len(top) >= least:
-            tried = evidence.positions(table, h)
+        tried = evidence.positions(h)
+        top = tried[tried.index.isin(evidence.top.index)]
+        if table.index[0] in tried.index and len(top) >= least:
             values = evidence.top[evidence.column(h)].dropna().to_numpy(float)
-            yield Places(h, float(best[0]), top, tried, values)
+            yield Places(h, float(top.iloc[0]), top.to_numpy(), tried.to_numpy(), values)
 
 
 def too_few(evidence: Evidence, name: str, fewest: int) -> Verdict | None:

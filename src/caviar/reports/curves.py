@@ -1,0 +1,84 @@
+"""The learning curves that a page holds: of many trials, every few epochs, to five digits."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from caviar.reports.look import Look
+
+POINTS = 200_000
+"""Numbers of learning curves that a page holds, of all metrics together: about 1.6 MB."""
+_POWERS = np.array([float(f"1e{power}") for power in range(23)])
+"""The powers of ten that a float is exactly."""
+
+
+def curves(look: Look) -> dict[str, dict[str, Any]]:
+    """metric -> trial -> values, and epochs where they are not 0, 1, 2, …; the score first."""
+    table = look.curves
+    if not len(table):
+        return {}
+    metrics = [name for name in table.columns if name != "step" and table[name].notna().any()]
+    first = [look.sweep.metric, "train/loss", "val/loss"]
+    metrics.sort(key=lambda name: (first.index(name) if name in first else 9, name))
+    metrics = metrics[:8]
+    step = max(1, math.ceil(len(table) * len(metrics) / POINTS))
+    trials = table.index.get_level_values("trial").to_numpy()
+    epochs = table.index.get_level_values("epoch").to_numpy()
+    return {name: _by_trial(trials, epochs, table[name].to_numpy(), step) for name in metrics}
+
+
+def _by_trial(
+    trials: NDArray[Any], epochs: NDArray[Any], values: NDArray[Any], step: int
+) -> dict[str, Any]:
+    """trial -> its finite values, each ``step``th and the last; by numpy, as trials are many and short.
+
+    Args:
+        trials: the trial of each value, in order.
+        epochs: the epoch of each value, in order in a trial.
+    """
+
+    def places() -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Where each trial begins and ends, and the place of each value in its trial."""
+        starts = np.flatnonzero(np.diff(trials, prepend=trials[:1] - 1))
+        ends = np.append(starts[1:], len(trials))[: len(starts)]
+        return starts, ends, np.arange(len(trials)) - np.repeat(starts, ends - starts)
+
+    there = np.isfinite(values)
+    trials, epochs, values = trials[there], epochs[there], values[there]
+    _, ends, place = places()
+    kept = place % step == 0
+    kept[ends - 1] = True
+    trials, epochs, values = trials[kept], epochs[kept], values[kept]
+    starts, ends, place = places()
+    if not len(starts):
+        return {}
+    plain = np.logical_and.reduceat(epochs == place, starts)
+    x, y = epochs.tolist(), rounded(values).tolist()
+    return {
+        str(trial): {"y": y[a:b], "x": None if in_order else [*map(int, x[a:b])]}
+        for trial, a, b, in_order in zip(
+            *(part.tolist() for part in (trials[starts], starts, ends, plain)), strict=True
+        )
+    }
+
+
+def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``float(f"{value:.5g}")`` of each."""
+    size = np.abs(values)
+    simple = (size > 1e-15) & (size < 1e15)
+    shift = 4 - np.floor(np.log10(np.where(simple, size, 1.0))).astype(int)
+    up, down = _POWERS[np.maximum(shift, 0)], _POWERS[np.maximum(-shift, 0)]
+    scaled = values * up / down
+    digits = np.rint(scaled)
+    # A whole number over an exact power of ten, or times one: the nearest float, as reading text gives.
+    found = digits * down / up
+    # Too close to halfway between two for the product's own rounding.
+    simple &= np.abs(np.abs(scaled - digits) - 0.5) > 1e-6
+    for place in np.flatnonzero(~simple):
+        found[place] = float(f"{values[place]:.5g}")
+    return found
