@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import caviar
@@ -236,3 +238,18 @@ def test_no_text_ends_the_script_element_it_stands_in() -> None:
     text = in_script({"a": "</script><!--\u2028", "b": math.nan})
     assert "<" not in text
     assert json.loads(text) == {"a": "</script><!--\u2028", "b": "nan"}
+
+
+def test_what_strict_json_does_not_know_stands_as_its_text() -> None:
+    day = datetime.date(2026, 1, 2)
+    odd = {
+        "a": [1, {"b": (math.inf, -0.0)}, np.float32("nan")],
+        day: np.int64(3),
+        "when": day,
+        1: {},
+    }
+    wanted = {"a": [1, {"b": ["inf", -0.0]}, "nan"], "2026-01-02": 3, "when": "2026-01-02", "1": {}}
+    assert json.loads(in_script(odd)) == wanted
+    del odd[day], wanted["2026-01-02"]
+    odd["a"], wanted["a"] = [], []
+    assert json.loads(in_script(odd)) == wanted

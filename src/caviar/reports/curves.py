@@ -29,10 +29,10 @@ def curves(look: Look) -> dict[str, dict[str, Any]]:
     step = max(1, math.ceil(len(table) * len(metrics) / POINTS))
     trials = table.index.get_level_values("trial").to_numpy()
     epochs = table.index.get_level_values("epoch").to_numpy()
-    return {name: _by_trial(trials, epochs, table[name].to_numpy(), step) for name in metrics}
+    return {name: by_trial(trials, epochs, table[name].to_numpy(), step) for name in metrics}
 
 
-def _by_trial(
+def by_trial(
     trials: NDArray[Any], epochs: NDArray[Any], values: NDArray[Any], step: int
 ) -> dict[str, Any]:
     """trial -> its finite values, each ``step``th and the last; by numpy, as trials are many and short.
@@ -71,9 +71,10 @@ def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """``float(f"{value:.5g}")`` of each."""
     size = np.abs(values)
     simple = (size > 1e-15) & (size < 1e15)
-    shift = 4 - np.floor(np.log10(np.where(simple, size, 1.0))).astype(int)
+    held = np.where(simple, values, 1.0)
+    shift = 4 - np.floor(np.log10(np.abs(held))).astype(int)
     up, down = _POWERS[np.maximum(shift, 0)], _POWERS[np.maximum(-shift, 0)]
-    scaled = values * up / down
+    scaled = held * up / down
     digits = np.rint(scaled)
     # A whole number over an exact power of ten, or times one: the nearest float, as reading text gives.
     found = digits * down / up
