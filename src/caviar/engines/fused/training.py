@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -153,7 +154,7 @@ class Training:
         self._best_waited_for: Any = None
         self._rates: tuple[int, list[float]] = (-1, [])
 
-    @property
+    @cached_property
     def key(self) -> Hashable:
         course, recipe = self.course, self.recipe
         return (
