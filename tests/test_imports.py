@@ -61,3 +61,17 @@ def test_a_sweeps_controller_and_the_command_need_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_training_on_lanes_needs_neither_lightning_nor_torchs_compiler():
+    code = (
+        "import sys; from tests.engines.lanes import TINY, training; "
+        "import caviar.engines.fused.engine; from caviar.engines.fused.stack import Stack; "
+        "one = training(*TINY); stack = Stack([one], 2); stack.go_native(); "
+        "stack.admit(one); stack.tick(); stack.best_weights(0); assert one.rows; "
+        "print([m for m in ('lightning', 'torchmetrics', 'torch._dynamo') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=SRC.parent
+    )
+    assert done.stdout == "[]\n", done.stdout + done.stderr

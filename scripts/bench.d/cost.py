@@ -11,9 +11,8 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-APPS = Path(__file__).resolve().parent / "apps"
-OUT = ROOT / "outputs" / "bench"
+sys.path.append(str(Path(__file__).resolve().parent))  # last: its inspect.py is not Python's
+from sweep import APPS, OUT, fresh
 
 # Runs the app as `python app.py -m` would, and writes down what its process took. The workers'
 # time is not in it: the controller's own CPU time is, and its memory at its highest.
@@ -61,8 +60,7 @@ def main() -> None:
 
 def measure(trials: int, executor: str) -> dict:
     """Run one sweep of the do-nothing app."""
-    folder = OUT / "work" / f"cost-{executor}"
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = fresh(OUT / "work" / f"cost-{executor}")
     shutil.copytree(APPS, folder)
     begin = time.time()
     done = subprocess.run(

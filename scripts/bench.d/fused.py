@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parent))  # last: its inspect.py is not Python's
-from sweep import APPS, NETWORK, OUT, ROOT, SPACE, machine, peer_python
+from sweep import APPS, NETWORK, OUT, ROOT, SPACE, fresh, machine, peer_python
 
 WORKERS = 2
 
@@ -95,8 +95,7 @@ def asha(quick: bool) -> dict[str, Any]:
 
 def sweep(side: str, count: int, *overrides: str) -> dict[str, Any]:
     """Run one sweep in a fresh folder."""
-    folder = OUT / "work" / f"fused-{side}"
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = fresh(OUT / "work" / f"fused-{side}")
     if side == "peer":
         shutil.copytree(APPS, folder)
         command = [peer_python(), "digits.py", "-m", "--config-name=peer_mlp"]
@@ -204,8 +203,7 @@ def solo_seconds(overrides: list[str], epochs: int) -> float:
     from caviar.runs.active import ActiveRun, activate
     from project.train import build, fit
 
-    folder = OUT / "work" / "fused-step"
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = fresh(OUT / "work" / "fused-step")
     folder.mkdir(parents=True)
     config = composed(
         [*overrides, f"trainer.max_epochs={epochs}", f"trainer.check_val_every_n_epoch={epochs}"],
@@ -272,8 +270,7 @@ def parts(quick: bool) -> dict[str, float]:
 
     torch.set_num_threads(1)
     count = 128 if quick else 512
-    folder = OUT / "work" / "fused-parts"
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = fresh(OUT / "work" / "fused-parts")
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = compose("train", [*NETWORK, "outputs=none"], return_hydra_config=True)
     OmegaConf.set_readonly(config.hydra, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
 import platform
@@ -123,10 +124,22 @@ def peer_python() -> str:
     return str(python)
 
 
+def fresh(folder: Path) -> Path:
+    """Move away what was there before; it is deleted when all has been measured.
+
+    Some file systems (ext4 without a journal) do not reuse what was deleted within the last minutes,
+    and look for long where to put a new file.
+    """
+    if folder.exists():
+        old = folder.with_name(f"{folder.name}.{time.time_ns()}.old")
+        folder.rename(old)
+        atexit.register(shutil.rmtree, old)
+    return folder
+
+
 def measure(side: str, python: str, app: str, trials: int, workers: int) -> Measured:
     """Run one sweep in a fresh folder."""
-    folder = OUT / "work" / f"{app}-{side}"
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = fresh(OUT / "work" / f"{app}-{side}")
     shutil.copytree(APPS, folder)
     log = folder / "log.txt"
     command = [python, *words(side, app, workers), f"hydra.sweeper.n_trials={trials}"]

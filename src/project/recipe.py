@@ -168,7 +168,7 @@ def _data(settings: str) -> InMemoryData:
         data = caviar.instantiate(json.loads(settings))
         if not isinstance(data, InMemoryData):
             raise caviar.NotFusibleError(f"data._target_: {type(data).__name__} is not in memory")
-        data.setup()
+        _ = data.parts  # read now: what is wrong with it is known before anything trains
         while len(_datasets) >= max(_MOST_DATASETS, data.folds or 0):
             _datasets.pop(next(iter(_datasets)))
         _datasets[settings] = data

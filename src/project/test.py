@@ -14,12 +14,12 @@ def test(run: str) -> dict[str, float]:
         UsageError: the run cannot be read, or its data is not what it was trained on.
     """
     import caviar
+    from project.data.datamodule import make_data
     from project.evaluation import evaluate_test_part, in_words
     from project.saved import open_run
 
     saved = open_run(run)
-    data = caviar.instantiate(saved.config.data, seed=saved.config.seed)
-    data.setup()
+    data = make_data(saved.config)
     # The rows of the test part follow from the data: other data could have trained on them.
     if data.parts.preprocessing != saved.preprocessing:
         raise caviar.UsageError(f"run={run}: its data has changed since it was trained")

@@ -60,10 +60,10 @@ def build(config: DictConfig) -> caviar.Experiment:
         UsageError: the data cannot be used, or a setting is none of its choices.
     """
     from project.classifier import Classifier
+    from project.data.datamodule import make_data
     from project.seeding import seeded
 
-    data = caviar.instantiate(config.data, seed=config.seed)
-    data.setup()
+    data = make_data(config)
     network = _plain(config.model)
     loss = network.pop("loss", {})
     if loss.get("class_weights") == "balanced":
@@ -102,13 +102,13 @@ def fit(config: DictConfig, experiment: caviar.Experiment) -> float:
         FloatingPointError: a loss or the score is NaN or infinite.
     """
     from project.callbacks.score import Score
-    from project.data.base import InMemoryData
+    from project.data.datamodule import DataModule
     from project.quiet import quiet
     from project.resume import checkpoint_to_resume
     from project.seeding import seeded
 
     folder = Path(config.dir)
-    if isinstance(experiment.data, InMemoryData):
+    if isinstance(experiment.data, DataModule):
         experiment.data.parts.preprocessing.save(folder)
     score = Score(experiment.metric, experiment.direction)
     with quiet(), seeded(experiment.seed):

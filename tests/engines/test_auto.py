@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,14 @@ def test_a_small_network_is_fused_and_a_large_one_goes_by_solo() -> None:
     assert large.lanes == 0 or large.lane_step < large.solo_step
 
 
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests run beside this one; here they are not to count."""
+    monkeypatch.setattr(calibration, "_crowded", lambda: False)
+
+
 def test_what_was_measured_is_remembered_on_disk(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, monkeypatch: pytest.MonkeyPatch, alone: None
 ) -> None:
     first = choose(training(), None, "cpu")
     (file,) = (cache / "calibration").iterdir()
@@ -45,7 +52,38 @@ def test_what_was_measured_is_remembered_on_disk(
         choose(training("data.batch_size=8"), None, "cpu")
 
 
-def test_a_torn_measurement_is_measured_again(cache: Path) -> None:
+def test_what_was_measured_is_forgotten_after_a_month(cache: Path, alone: None) -> None:
+    choose(training(), None, "cpu")
+    (file,) = (cache / "calibration").iterdir()
+    for days, again in ((29, False), (31, True)):
+        written = time.time() - days * 86400
+        os.utime(file, (written, written))
+        choose(training(), None, "cpu")
+        assert (file.stat().st_mtime > written + 1) == again
+
+
+def test_what_was_measured_on_a_crowded_processor_is_not_remembered(cache: Path) -> None:
+    cores = os.sched_getaffinity(0)
+    core = min(cores)
+    busy = f"import os\nos.sched_setaffinity(0, {{{core}}})\nprint(flush=True)\nwhile True: pass"
+    os.sched_setaffinity(0, {core})
+    others = [
+        subprocess.Popen([sys.executable, "-c", busy], stdout=subprocess.PIPE) for _ in range(3)
+    ]
+    try:
+        for other in others:
+            assert other.stdout is not None
+            other.stdout.readline()
+        choose(training(), None, "cpu")
+    finally:
+        os.sched_setaffinity(0, cores)
+        for other in others:
+            other.kill()
+            other.communicate()
+    assert not (cache / "calibration").exists()
+
+
+def test_a_torn_measurement_is_measured_again(cache: Path, alone: None) -> None:
     choose(training(), None, "cpu")
     (file,) = (cache / "calibration").iterdir()
     file.write_text('{"lanes": 4')

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -49,12 +50,10 @@ def test_each_lane_steps_as_torch_does(target: str, data: st.DataObject) -> None
         name: torch.tensor([[one[name]] for one in chosen], dtype=torch.float64)
         for name in optimizer.constants
     }
-    columns = [optimizer.steps(one, [lr] * 5, 0) for one, lr in zip(chosen, lrs, strict=True)]
+    settings = {name: tensor[:, 0].numpy() for name, tensor in constants.items()}
+    columns = optimizer.steps(settings, np.array([lrs] * 5), np.zeros(len(lanes)))
     for step in range(5):
-        at = [
-            torch.tensor([[lane[step, column]] for lane in columns])
-            for column in range(len(optimizer.columns))
-        ]
+        at = list(torch.from_numpy(columns[:, step, :, None]))
         optimizer.step(found, gradients[step].clone(), states, constants, at, decayed=4)
     for lane, (kwargs, lr) in enumerate(zip(lanes, lrs, strict=True)):
         wanted = torch_steps(target, start[lane], gradients[:, lane], {**kwargs, "lr": lr})

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from caviar import UsageError
+from project.data.datamodule import DataModule
 from project.data.digits import Digits
 from project.data.synthetic import Synthetic
 
@@ -33,7 +34,9 @@ def test_the_data_seed_makes_the_data_and_the_training_seed_does_not() -> None:
 
 
 def test_the_training_seed_decides_the_order_of_the_samples() -> None:
-    first, again, other = (next(iter(Digits(seed=s).train_dataloader()))[1] for s in (0, 0, 1))
+    first, again, other = (
+        next(iter(DataModule(Digits(seed=s)).train_dataloader()))[1] for s in (0, 0, 1)
+    )
     assert first.equal(again)
     assert not first.equal(other)
 
@@ -65,4 +68,4 @@ def test_a_wrong_shape_is_told() -> None:
 
 def test_without_a_test_part_there_is_nothing_to_test() -> None:
     with pytest.raises(UsageError, match=r"data\.test_fraction=0"):
-        Synthetic(test_fraction=0.0).test_dataloader()
+        DataModule(Synthetic(test_fraction=0.0)).test_dataloader()

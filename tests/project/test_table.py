@@ -159,12 +159,12 @@ def test_a_table_is_read_once_a_process_until_it_changes(table: Path) -> None:
 @pytest.mark.parametrize("key", ["categories", "ignore"])
 def test_a_wrong_column_name_is_told_with_the_nearest_one(key: str, table: Path) -> None:
     with pytest.raises(UsageError, match=rf"data\.{key}=color: .* did you mean colour\?"):
-        load(table, **{key: ["color"]}).setup()
+        _ = load(table, **{key: ["color"]}).parts
 
 
 def test_a_table_of_nothing_but_left_out_columns_is_told(table: Path) -> None:
     with pytest.raises(UsageError, match="has no column but those left out"):
-        load(table, ignore=["id", "weight", "colour", "code", "broken"]).setup()
+        _ = load(table, ignore=["id", "weight", "colour", "code", "broken"]).parts
 
 
 def test_text_in_a_column_of_numbers_is_told(table: Path) -> None:

@@ -125,8 +125,7 @@ def _live(slot: Slot, serve: Callable[[], object], log: Path) -> NoReturn:
         _draw_own_numbers()
         serve()
     except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
+        os.write(2, traceback.format_exc().encode())
     os._exit(1)
 
 

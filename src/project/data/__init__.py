@@ -1,1 +1,1 @@
-"""Data sets: a file each, a DataModule in it. Nothing is imported here: `check` reads no torch."""
+"""Data sets: a file each. Nothing is imported here: `check` reads no torch."""

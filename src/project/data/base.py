@@ -1,4 +1,7 @@
-"""What every data set shares: the split, the loaders, and a memory of what is loaded."""
+"""What every data set shares: its parts, and a memory of what is loaded. Lanes need no more.
+
+Nothing of Lightning is imported here: a worker that trains on lanes alone starts in half the time.
+"""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
@@ -6,12 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 from torch import Tensor
 
 from caviar import UsageError
-from project.data.batches import Batches, epoch_order
 from project.data.preprocessing import Preprocessing
 from project.data.split import Split, fold_split, stratified_split
 
@@ -28,8 +29,10 @@ class Parts:
     preprocessing: Preprocessing
 
 
-class InMemoryData(LightningDataModule):
+class InMemoryData:
     """The base of the data sets: a subclass says in `load` what its parts are, and no more.
+
+    A Trainer takes it as `project.data.datamodule.DataModule`, which makes its batches.
 
     Args:
         batch_size: samples a training batch.
@@ -60,7 +63,6 @@ class InMemoryData(LightningDataModule):
         folds: int | None = None,
         fold: int | None = None,
     ) -> None:
-        super().__init__()
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.fractions = val_fraction, test_fraction
@@ -127,39 +129,6 @@ class InMemoryData(LightningDataModule):
         labels = self.parts.train[1]
         counts = torch.bincount(labels, minlength=self.num_classes)
         return (len(labels) / (self.num_classes * counts)).tolist()
-
-    def setup(self, stage: str | None = None) -> None:
-        _ = self.parts
-
-    def train_dataloader(self) -> Batches:
-        x, y = self._on_device(self.parts.train)
-        return Batches(
-            x,
-            y,
-            self.batch_size,
-            order=lambda: epoch_order(len(x), self.seed, self._epoch()),
-            drop_last=self.drop_last,
-            share=(self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1),
-        )
-
-    # Every process evaluates the whole part: metrics are then exact, without padding or gathering.
-    def val_dataloader(self) -> Batches:
-        return Batches(*self._on_device(self.parts.val), self.eval_batch_size)
-
-    def test_dataloader(self) -> Batches:
-        if not len(self.parts.test[0]):
-            raise UsageError("data.test_fraction=0: there is no test part to evaluate")
-        return Batches(*self._on_device(self.parts.test), self.eval_batch_size)
-
-    def transfer_batch_to_device(self, batch: Part, device: Any, dataloader_idx: int) -> Part:
-        return batch  # it is there already
-
-    def _on_device(self, part: Part) -> Part:
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        return part[0].to(device), part[1].to(device)
-
-    def _epoch(self) -> int:
-        return self.trainer.current_epoch if self.trainer else 0
 
 
 def parts_of(

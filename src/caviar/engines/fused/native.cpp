@@ -107,9 +107,9 @@ template <class T> inline Vec<T> sqrt_(Vec<T> x) {
 enum Activation { RELU, LEAKY_RELU, ELU, GELU, GELU_TANH, SILU, TANH, SIGMOID, MISH, SOFTPLUS };
 
 // What an activation gives for x, and its slope there.
-template <class T> inline Vec<T> activation(int kind, T number, Vec<T> x, Vec<T>& slope) {
+template <class T, int KIND> inline Vec<T> activation(T number, Vec<T> x, Vec<T>& slope) {
     const Vec<T> one = x - x + T(1);
-    switch (kind) {
+    switch (KIND) {
     case RELU:
     case LEAKY_RELU:
         slope = x > T(0) ? one : one * number;
@@ -158,6 +158,53 @@ template <class T> inline Vec<T> activation(int kind, T number, Vec<T> x, Vec<T>
         slope = s * (one - s);
         return s;
     }
+    }
+}
+
+// ---------------------------------------------------------------------------------- turning
+
+// a0 b0 a1 b1 … of the first halves, or of the second.
+template <class T, bool SECOND> inline Vec<T> zip(Vec<T> a, Vec<T> b) {
+    constexpr int L = LENGTH<T>;
+    typename Wide<T>::I places;
+    for (int i = 0; i < L; i++) places[i] = i / 2 + (i % 2) * L + (SECOND ? L / 2 : 0);
+#if defined(__clang__)
+    Vec<T> found;
+    for (int i = 0; i < L; i++) found[i] = places[i] < L ? a[places[i]] : b[places[i] - L];
+    return found;
+#else
+    return __builtin_shuffle(a, b, places);
+#endif
+}
+
+// to[k * to_row + o] = from[o * from_row + k] for a square of whole vectors: to zip the rows of the
+// upper half with those of the lower turns the numbers' places by one bit, and log2(L) bits are all.
+template <class T> inline void turn_square(const T* from, long from_row, T* to, long to_row) {
+    constexpr int L = LENGTH<T>;
+    Vec<T> rows[L], next[L];
+    for (int i = 0; i < L; i++) rows[i] = load(from + i * from_row);
+    for (int size = 1; size < L; size *= 2) {
+        for (int i = 0; i < L / 2; i++) {
+            next[2 * i] = zip<T, false>(rows[i], rows[i + L / 2]);
+            next[2 * i + 1] = zip<T, true>(rows[i], rows[i + L / 2]);
+        }
+        for (int i = 0; i < L; i++) rows[i] = next[i];
+    }
+    for (int i = 0; i < L; i++) store(to + i * to_row, rows[i]);
+}
+
+// The same for `rows` times `columns` numbers; what `to` has beyond them in its rows becomes 0.
+template <class T>
+void turn(const T* from, long from_row, long rows, long columns, T* to, long to_row) {
+    constexpr int L = LENGTH<T>;
+    const long whole_rows = rows / L * L, whole_columns = columns / L * L;
+    for (long o = 0; o < whole_rows; o += L)
+        for (long k = 0; k < whole_columns; k += L)
+            turn_square<T>(from + o * from_row + k, from_row, to + k * to_row + o, to_row);
+    for (long k = 0; k < columns; k++) {
+        T* row = to + k * to_row;
+        for (long o = k < whole_columns ? whole_rows : 0; o < rows; o++) row[o] = from[o * from_row + k];
+        for (long o = rows; o < to_row; o++) row[o] = 0;
     }
 }
 
@@ -308,7 +355,7 @@ template <class T> class Lane {
             total += Arena::size<T>(most(net, i) * most(net, i + 1)) * 2;
             total += Arena::size<T>(most(net, i + 1)) * 4;
         }
-        return total + 4096;
+        return total + Arena::size<T>(most(net, net.count) * LENGTH<T>) * 2 + 4096;
     }
 
     Lane(const Net& net, long batch, Arena& arena) : net_(net) {
@@ -324,6 +371,8 @@ template <class T> class Lane {
             straight_[i] = arena.take<T>(most(net, i) * most(net, i + 1));
             vectors_[i] = arena.take<T>(most(net, i + 1) * 4);
         }
+        logits_ = arena.take<T>(most(net, net.count) * LENGTH<T>);
+        powers_ = arena.take<T>(most(net, net.count) * LENGTH<T>);
     }
 
     void on(long lane) {
@@ -357,35 +406,50 @@ template <class T> class Lane {
     }
 
     // The sum of the samples' losses; `flow_` becomes its gradient over the logits, divided by `batch`.
+    // A vector's length of samples at a time, turned: a class is a vector.
     T loss(const int64_t* rows, long first, long batch, T* probabilities, long samples) {
+        constexpr int L = LENGTH<T>;
         const long classes = widths_[net_.count], pitch = rounded<T>(classes);
-        const T* logits = out_[net_.count];
         const T* weights = static_cast<const T*>(net_.weights) + lane_ * classes;
         const T smoothing = static_cast<const T*>(net_.smoothing)[lane_];
-        constexpr int L = LENGTH<T>;
-        T all = 0, total = 0, *powers = vectors_[net_.count - 1] + 2 * pitch;
+        const T share = smoothing / T(classes), part = 1 / T(batch);
+        T all = 0, total = 0;
         for (long c = 0; c < classes; c++) all += weights[c];
-        for (long r = 0; r < batch; r++) {
-            const T* z = logits + r * pitch;
-            const long target = net_.y[rows ? rows[r] : first + r];
-            T most = z[0], sum = 0, spread = 0;
-            for (long c = 1; c < classes; c++) most = z[c] > most ? z[c] : most;
-            for (long c = 0; c < pitch; c += L) store(powers + c, exp_(load(z + c) - most));
-            for (long c = 0; c < classes; c++) sum += powers[c];
-            const T log_sum = std::log(sum), share = smoothing / T(classes);
-            T* g = flow_ + r * pitch;
+        for (long r = 0; r < batch; r += L) {
+            const long count = std::min<long>(L, batch - r);
+            turn<T>(out_[net_.count] + r * pitch, pitch, count, pitch, logits_, L);
+            Vec<T> most = load(logits_), sum{}, spread{}, log_sum, weight{}, own{};
+            for (long c = 1; c < classes; c++) {
+                const Vec<T> z = load(logits_ + c * L);
+                most = z > most ? z : most;
+            }
+            for (long c = 0; c < classes; c++) {
+                const Vec<T> power = exp_(load(logits_ + c * L) - most);
+                store(powers_ + c * L, power);
+                sum += power;
+            }
+            for (int i = 0; i < L; i++) log_sum[i] = std::log(sum[i]);
             if (smoothing != 0)
-                for (long c = 0; c < classes; c++) spread += weights[c] * (z[c] - most - log_sum);
-            const T weight = (1 - smoothing) * weights[target];
-            total -= weight * (z[target] - most - log_sum) + share * spread;
+                for (long c = 0; c < classes; c++)
+                    spread += weights[c] * (load(logits_ + c * L) - most - log_sum);
+            int64_t targets[L];
+            for (int i = 0; i < count; i++) {
+                targets[i] = net_.y[rows ? rows[r + i] : first + r + i];
+                weight[i] = (1 - smoothing) * weights[targets[i]];
+                own[i] = logits_[targets[i] * L + i];
+            }
+            const Vec<T> losses = weight * (own - most - log_sum) + share * spread;
+            for (int i = 0; i < count; i++) total -= losses[i];
             if (probabilities) {
-                for (long c = 0; c < classes; c++) probabilities[c * samples + r] = powers[c] / sum;
+                for (long c = 0; c < classes; c++)
+                    store_some(probabilities + c * samples + r, load(powers_ + c * L) / sum, count);
                 continue;
             }
-            const T pull = weight + share * all, part = 1 / T(batch);
+            const Vec<T> pull = (weight + share * all) / sum;
             for (long c = 0; c < classes; c++)
-                g[c] = (pull * (powers[c] / sum) - share * weights[c]) * part;
-            g[target] -= weight * part;
+                store(powers_ + c * L, (pull * load(powers_ + c * L) - share * weights[c]) * part);
+            for (int i = 0; i < count; i++) powers_[targets[i] * L + i] -= weight[i] * part;
+            turn<T>(powers_, L, pitch, count, flow_ + r * pitch, pitch);
         }
         return total;
     }
@@ -454,7 +518,7 @@ template <class T> class Lane {
         case ADAMW: {  // beta1, beta2, eps, weight_decay; step_size, root_correction, shrink
             const T beta1 = constant[0], beta2 = constant[1], eps = constant[2], decay = constant[3];
             const T step_size = column[0], root = column[1], shrink = column[2];
-            const T left1 = 1 - beta1, left2 = 1 - beta2;
+            const T left1 = 1 - beta1, left2 = 1 - beta2, over_root = 1 / root;
             for (long j = 0; j < n; j += L) {
                 Vec<T> w = load(p + j), d = load(g + j);
                 if (j < steps.decayed) {
@@ -466,7 +530,7 @@ template <class T> class Lane {
                 Vec<T> v = load(slot[1] + j) * beta2 + d * left2 * d;
                 store(slot[0] + j, m);
                 store(slot[1] + j, v);
-                store(p + j, w - m / (sqrt_<T>(v) / root + eps) * step_size);
+                store(p + j, w - m / (sqrt_<T>(v) * over_root + eps) * step_size);  // 1 / root: a division less
             }
             break;
         }
@@ -502,8 +566,7 @@ template <class T> class Lane {
         const long into = widths_[i], out = widths_[i + 1], pitch = rounded<T>(out);
         const T* weight = parameters_ + layer.weight;
         T *turned = turned_[i], *bias = nullptr;
-        for (long o = 0; o < pitch; o++)
-            for (long k = 0; k < into; k++) turned[k * pitch + o] = o < out ? weight[o * layer.row + k] : T(0);
+        turn<T>(weight, layer.row, out, into, turned, pitch);
         if (layer.bias >= 0) {
             bias = vectors_[i];
             for (long o = 0; o < pitch; o++) bias[o] = o < out ? parameters_[layer.bias + o] : T(0);
@@ -618,10 +681,25 @@ template <class T> class Lane {
         const T *x = out_[i];
         T *y = out_[i + 1], *slopes = kept_[i + 1];
         const T number = T(layer.number);
-        const int kind = int(layer.activation);
+        switch (layer.activation) {
+        case RELU: return activate_all<RELU>(numbers, number, x, y, slopes);
+        case LEAKY_RELU: return activate_all<LEAKY_RELU>(numbers, number, x, y, slopes);
+        case ELU: return activate_all<ELU>(numbers, number, x, y, slopes);
+        case GELU: return activate_all<GELU>(numbers, number, x, y, slopes);
+        case GELU_TANH: return activate_all<GELU_TANH>(numbers, number, x, y, slopes);
+        case SILU: return activate_all<SILU>(numbers, number, x, y, slopes);
+        case TANH: return activate_all<TANH>(numbers, number, x, y, slopes);
+        case MISH: return activate_all<MISH>(numbers, number, x, y, slopes);
+        case SOFTPLUS: return activate_all<SOFTPLUS>(numbers, number, x, y, slopes);
+        default: return activate_all<SIGMOID>(numbers, number, x, y, slopes);
+        }
+    }
+
+    template <int KIND>
+    static void activate_all(long numbers, T number, const T* x, T* y, T* slopes) {
         for (long j = 0; j < numbers; j += LENGTH<T>) {
             Vec<T> slope;
-            store(y + j, activation<T>(kind, number, load(x + j), slope));
+            store(y + j, activation<T, KIND>(number, load(x + j), slope));
             store(slopes + j, slope);
         }
     }
@@ -651,7 +729,7 @@ template <class T> class Lane {
     const Net& net_;
     long lane_ = 0;
     const int64_t* widths_ = nullptr;
-    T *parameters_ = nullptr, *running_ = nullptr, *gradients_, *flow_, *other_;
+    T *parameters_ = nullptr, *running_ = nullptr, *gradients_, *flow_, *other_, *logits_, *powers_;
     T *out_[MOST + 1], *kept_[MOST + 1], *turned_[MOST], *straight_[MOST], *vectors_[MOST];
 };
 

@@ -13,7 +13,7 @@ from caviar.engines.fused.stacked import Stacked
 from caviar.experiment import Recipe
 
 Weights = dict[str, Tensor]
-"""A state dict that is never changed in place: trials may share it."""
+"""A state dict; a trial's is never changed in place: others may share it."""
 
 _MOST = 64
 
@@ -23,12 +23,14 @@ class _Model:
     """A network that stands for all of its architecture.
 
     Attributes:
+        tensors: its state dict, which is what is drawn anew.
         seed: whose ``weights`` these are.
         redraws: whether drawing its weights anew gives those of a network made anew; None where
             that has not been tried.
     """
 
     network: nn.Module
+    tensors: Weights
     plan: Plan
     seed: int
     weights: Weights
@@ -66,7 +68,8 @@ def _plan_and_weights(recipe: Recipe) -> tuple[Plan, Weights]:
     model = _models.get(key)
     if model is None:
         network = recipe.network()
-        model = _Model(network, plan_of(network), recipe.seed, _copy(network))
+        tensors = network.state_dict()
+        model = _Model(network, tensors, plan_of(network), recipe.seed, _copy(tensors))
         while len(_models) >= _MOST:
             del _models[next(iter(_models))]
         _models[key] = model
@@ -88,7 +91,7 @@ def _drawn(model: _Model, recipe: Recipe) -> Weights:
     if model.redraws is False:
         return recipe.network().state_dict()
     recipe.redraw(model.network)
-    weights = _copy(model.network)
+    weights = _copy(model.tensors)
     if model.redraws is None:
         made = recipe.network().state_dict()
         model.redraws = _same(made, weights)
@@ -96,8 +99,8 @@ def _drawn(model: _Model, recipe: Recipe) -> Weights:
     return weights
 
 
-def _copy(network: nn.Module) -> Weights:
-    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+def _copy(weights: Weights) -> Weights:
+    return {name: tensor.clone() for name, tensor in weights.items()}
 
 
 def _same(one: Weights, other: Weights) -> bool:

@@ -72,10 +72,19 @@ class LaneOptimizer(ABC):
         return {name: float(all_of_them[name]) for name in self.constants}
 
     def steps(
-        self, settings: Mapping[str, float], lrs: Sequence[float], done: int
+        self,
+        settings: Mapping[str, NDArray[np.float64]],
+        lrs: NDArray[np.float64],
+        done: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """The columns of the next steps, shape ``(steps, columns)``, after ``done`` steps."""
-        return np.asarray(lrs, dtype=np.float64)[:, None]
+        """The columns of some lanes' next steps, shape ``(columns, steps, lanes)``.
+
+        Args:
+            settings: the constants, by name, ``(lanes,)``.
+            lrs: learning rates, ``(steps, lanes)``.
+            done: steps that lie behind, ``(lanes,)``.
+        """
+        return lrs[None]
 
     @abstractmethod
     def step(
@@ -129,15 +138,13 @@ class Adam(LaneOptimizer):
     off = ("maximize", "amsgrad", "decoupled_weight_decay")
 
     def steps(self, settings, lrs, done):  # type: ignore[no-untyped-def]
-        lr = np.asarray(lrs, dtype=np.float64)
-        count = np.arange(done + 1, done + 1 + len(lr), dtype=np.float64)
+        count = done + np.arange(1, len(lrs) + 1)[:, None]
         return np.stack(
             [
-                lr / (1 - settings["beta1"] ** count),
+                lrs / (1 - settings["beta1"] ** count),
                 np.sqrt(1 - settings["beta2"] ** count),
-                1 - lr * settings["weight_decay"],
-            ],
-            axis=1,
+                1 - lrs * settings["weight_decay"],
+            ]
         )
 
     def step(self, parameters, gradients, state, constants, columns, decayed) -> None:  # type: ignore[no-untyped-def]

@@ -103,6 +103,7 @@ class Stack:
             return torch.full((lanes, 1), value, dtype=dtype, device=device)
 
         self._constants = {name: column() for name in self._optimizer.constants}
+        self._settings = {name: np.zeros(lanes) for name in self._constants}  # in double precision
         self._norm = None if course.norm is None else column(float("inf"))
         self._value = None if course.value is None else column(float("inf"))
         self._smoothing = torch.zeros(lanes, dtype=dtype, device=device)
@@ -261,7 +262,7 @@ class Stack:
     def _set(self, lane: int, training: Training) -> None:
         recipe, course = training.recipe, training.course
         for name, tensor in self._constants.items():
-            tensor[lane] = training.settings[name]
+            tensor[lane] = self._settings[name][lane] = training.settings[name]
         if self._norm is not None and course.norm is not None:
             self._norm[lane] = course.norm
         if self._value is not None and course.value is not None:
@@ -280,19 +281,22 @@ class Stack:
 
     def _prepare(self) -> Tensor:
         """Each lane's order of samples, and the optimizer's columns ``(steps, columns, lanes, 1)``."""
-        course = self._course
-        columns = np.ones((course.steps, len(self._optimizer.columns), self.lanes, 1))
-        for lane, training in enumerate(self.trainings):
-            if training is None:
-                columns[:, 0, lane] = 0
-                continue
+        course, active = self._course, self.active
+        shape = (len(self._optimizer.columns), course.steps, self.lanes)
+        columns = np.ones(shape)
+        columns[0] = 0.0
+        trainings = [training for training in self.trainings if training is not None]
+        rates = np.empty((course.steps, len(active)))
+        for index, (lane, training) in enumerate(zip(active, trainings, strict=True)):
             recipe = training.recipe
             order = recipe.order(len(recipe.train[0]), recipe.seed, training.epoch)
             self._order[lane] = order[: course.samples]
-            done = training.epoch * course.steps
-            rates = training.rates()
-            columns[:, :, lane, 0] = self._optimizer.steps(training.settings, rates, done)
-        return torch.from_numpy(columns).to(self.device, course.dtype)
+            rates[:, index] = training.rates()
+        settings = {name: values[active] for name, values in self._settings.items()}
+        done = np.array([float(training.epoch * course.steps) for training in trainings])
+        columns[:, :, active] = self._optimizer.steps(settings, rates, done)
+        found = torch.from_numpy(columns).transpose(0, 1).unsqueeze(3)
+        return found.to(self.device, course.dtype).contiguous()
 
     def _bits(self) -> Iterator[tuple[dict[str, Tensor], int]]:
         """The epoch's steps, some at a time: random numbers of the dropout layers, and how many steps.

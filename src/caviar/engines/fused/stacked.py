@@ -101,6 +101,7 @@ class Stacked:
         }
         for parameter in self.parameters.values():
             parameter.requires_grad_()
+        self._views: dict[int, tuple[Plan, Mapping[str, Tensor]]] = {}
 
     def holds(self, plan: Plan) -> bool:
         """Whether there is room for a network of this plan."""
@@ -120,8 +121,7 @@ class Stacked:
         """Set a lane to a plain network's state dict; ``plan`` is that network's."""
         self.clear(lane)
         own = self._of(lane, plan)
-        for name, tensor in tensors.items():
-            own[name].copy_(tensor)
+        torch._foreach_copy_([own[name] for name in tensors], list(tensors.values()))  # type: ignore[attr-defined]
         for name, value in plan.values.items():
             self.values[name][lane] = value
 
@@ -130,12 +130,18 @@ class Stacked:
         own = self._of(lane, plan)
         return {name: own[name].to("cpu", copy=True).contiguous() for name in plan.shapes}
 
-    def _of(self, lane: int, plan: Plan) -> dict[str, Tensor]:
-        return {
-            **self.layout.corners(self.flat[lane], plan),
-            **self.running_layout.corners(self.running[lane], plan),
-            **dict(zip(plan.counters, self.counted[lane].unbind(), strict=True)),
-        }
+    def _of(self, lane: int, plan: Plan) -> Mapping[str, Tensor]:
+        """Views of a lane, by the names of a plan's state dict."""
+        # Made once: seventeen views take as long as what is copied into them.
+        kept = self._views.get(lane)
+        if kept is None or kept[0] is not plan:
+            own = {
+                **self.layout.corners(self.flat[lane], plan),
+                **self.running_layout.corners(self.running[lane], plan),
+                **dict(zip(plan.counters, self.counted[lane].unbind(), strict=True)),
+            }
+            kept = self._views[lane] = (plan, own)
+        return kept[1]
 
     def state(self, training: bool, bits: dict[str, Tensor] | None = None) -> State:
         """What its layers compute with."""

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,7 @@ class Training:
         settings = dict(recipe.optimizer)
         self.optimizer: LaneOptimizer = optimizer_of(str(settings.pop("_target_")))
         self.settings = self.optimizer.settings(settings)
-        self.optimizer.target([torch.zeros(1)], **settings)  # torch checks what it is given
+        _checking(self.optimizer.target)([torch.zeros(1)], **settings)
         self.plan, self.weights = plan_and_weights(recipe)
         steps = self.course.steps
         total = steps * self.course.max_epochs
@@ -153,7 +154,7 @@ class Training:
         self._best_waited_for: Any = None
         self._rates: tuple[int, list[float]] = (-1, [])
 
-    @property
+    @cached_property
     def key(self) -> Hashable:
         course, recipe = self.course, self.recipe
         return (
@@ -265,6 +266,20 @@ class Training:
                 {name: value for name, value in row.items() if name not in ("epoch", "step")}
             )
             self.schedule.epoch_ended(so_far)
+
+
+@cache
+def _checking(target: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """A torch optimizer that checks its settings and does no more.
+
+    To take parameters in would import torch's compiler, a second of processor time.
+    """
+
+    class Checking(target):
+        def add_param_group(self, param_group: dict[str, Any]) -> None:
+            pass
+
+    return Checking
 
 
 def _better(value: float, than: float, direction: str) -> bool:
