@@ -13,6 +13,7 @@ from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal._storage import JournalOperation
 from optuna.study._tell import _tell_with_warning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -159,8 +160,9 @@ class SweepStudy:
     def report(self, number: int, value: float, step: int) -> None:
         """Note a trial's intermediate value; the pruner sees it at once, others when it is told."""
         if self._prunes:
+            storage = self.study._storage
             with self.one_write():
-                self._write_value(number, value, step)
+                storage.set_trial_intermediate_value(self._ids[number], step, value)
         else:
             self._reported.setdefault(number, []).append((step, value))
 
@@ -175,8 +177,7 @@ class SweepStudy:
     def tell(self, number: int, state: TrialState, values: list[float] | None = None) -> None:
         """A trial has ended: COMPLETE with its scores, PRUNED, or FAIL."""
         with self.one_write():
-            for step, value in self._reported.pop(number, []):
-                self._write_value(number, value, step)
+            self._write_values(number, self._reported.pop(number, []))
             # Not study.tell(): it returns a deep copy of the trial, which takes as long as the rest.
             _tell_with_warning(self.study, number, values, state)
         self._ids.pop(number, None)
@@ -252,8 +253,15 @@ class SweepStudy:
         self._ids[number] = trial_id
         return Asked(number, values, retry_of)
 
-    def _write_value(self, number: int, value: float, step: int) -> None:
-        self.study._storage.set_trial_intermediate_value(self._ids[number], step, value)
+    def _write_values(self, number: int, values: Sequence[tuple[int, float]]) -> None:
+        storage, trial_id = self.study._storage, self._ids[number]
+        for step, value in values:
+            if isinstance(storage, JournalStorage):
+                # Without reading each one back: the tell that follows reads them all.
+                entry = {"trial_id": trial_id, "step": step, "intermediate_value": value}
+                storage._write_log(JournalOperation.SET_TRIAL_INTERMEDIATE_VALUE, entry)
+            else:
+                storage.set_trial_intermediate_value(trial_id, step, value)
 
     def _take_up(self, how_it_ended: HowItEnded) -> None:
         """Tell trials that were under way when the last controller ended, and note what to retry."""

@@ -116,7 +116,8 @@ def auroc(outputs: Outputs) -> Tensor:
     positives = scores.gather(2, rows.expand(len(scores), -1, -1))
     ordered = _sort(scores)
     below = torch.searchsorted(ordered, positives)
-    up_to = torch.searchsorted(ordered, positives, right=True)
+    ties = bool((ordered[..., 1:] == ordered[..., :-1]).any())
+    up_to = torch.searchsorted(ordered, positives, right=True) if ties else below + 1
     ranks = ((below + up_to + 1) * real).sum(2).double() / 2
     positive = members.double()
     negative = len(outputs.targets) - positive

@@ -232,12 +232,15 @@ inline void tile(long depth, const T* a, long a_row, long a_next, const T* b, lo
 template <class T, int VECS>
 inline void strip(long rows, long depth, const T* a, long a_row, long a_next, const T* b,
                   long b_next, T* c, long c_row, long columns, const T* start) {
+    constexpr int MOST = BYTES == 64 ? 8 : 6;  // rows whose sums, by two vectors, registers hold
     long r = 0;
-    for (; r + 6 <= rows; r += 6)
-        tile<T, 6, VECS>(depth, a + r * a_row, a_row, a_next, b, b_next, c + r * c_row, c_row, columns, start);
+    for (; r + MOST <= rows; r += MOST)
+        tile<T, MOST, VECS>(depth, a + r * a_row, a_row, a_next, b, b_next, c + r * c_row, c_row, columns, start);
     a += r * a_row;
     c += r * c_row;
     switch (rows - r) {
+    case 7: tile<T, 7, VECS>(depth, a, a_row, a_next, b, b_next, c, c_row, columns, start); break;
+    case 6: tile<T, 6, VECS>(depth, a, a_row, a_next, b, b_next, c, c_row, columns, start); break;
     case 5: tile<T, 5, VECS>(depth, a, a_row, a_next, b, b_next, c, c_row, columns, start); break;
     case 4: tile<T, 4, VECS>(depth, a, a_row, a_next, b, b_next, c, c_row, columns, start); break;
     case 3: tile<T, 3, VECS>(depth, a, a_row, a_next, b, b_next, c, c_row, columns, start); break;
@@ -462,7 +465,11 @@ template <class T> class Lane {
             switch (layer.kind) {
             case LINEAR: linear_back(i, layer, batch, i > first); break;
             case BATCH_NORM: batch_norm_back(i, layer, batch); break;
-            default: times(flow_, kept_[i + 1], batch * rounded<T>(widths_[i + 1]));
+            default:
+                if (layer.kind == ACTIVATION && layer.activation == RELU)
+                    let_through(flow_, out_[i + 1], batch * rounded<T>(widths_[i + 1]));
+                else
+                    times(flow_, kept_[i + 1], batch * rounded<T>(widths_[i + 1]));
             }
         }
     }
@@ -700,7 +707,7 @@ template <class T> class Lane {
         for (long j = 0; j < numbers; j += LENGTH<T>) {
             Vec<T> slope;
             store(y + j, activation<T, KIND>(number, load(x + j), slope));
-            store(slopes + j, slope);
+            if (KIND != RELU) store(slopes + j, slope);  // a ReLU's is seen by what came out
         }
     }
 
@@ -723,6 +730,11 @@ template <class T> class Lane {
 
     static void times(T* values, const T* factors, long numbers) {
         for (long j = 0; j < numbers; j += LENGTH<T>) store(values + j, load(values + j) * load(factors + j));
+    }
+
+    static void let_through(T* values, const T* out, long numbers) {
+        for (long j = 0; j < numbers; j += LENGTH<T>)
+            store(values + j, load(out + j) > T(0) ? load(values + j) : Vec<T>{});
     }
 
     static constexpr long MOST = 128;  // layers; the caller asks for no more
