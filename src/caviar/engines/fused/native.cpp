@@ -465,11 +465,7 @@ template <class T> class Lane {
             switch (layer.kind) {
             case LINEAR: linear_back(i, layer, batch, i > first); break;
             case BATCH_NORM: batch_norm_back(i, layer, batch); break;
-            default:
-                if (layer.kind == ACTIVATION && layer.activation == RELU)
-                    let_through(flow_, out_[i + 1], batch * rounded<T>(widths_[i + 1]));
-                else
-                    times(flow_, kept_[i + 1], batch * rounded<T>(widths_[i + 1]));
+            default: times(flow_, kept_[i + 1], batch * rounded<T>(widths_[i + 1]));
             }
         }
     }
@@ -707,7 +703,7 @@ template <class T> class Lane {
         for (long j = 0; j < numbers; j += LENGTH<T>) {
             Vec<T> slope;
             store(y + j, activation<T, KIND>(number, load(x + j), slope));
-            if (KIND != RELU) store(slopes + j, slope);  // a ReLU's is seen by what came out
+            store(slopes + j, slope);
         }
     }
 
@@ -730,11 +726,6 @@ template <class T> class Lane {
 
     static void times(T* values, const T* factors, long numbers) {
         for (long j = 0; j < numbers; j += LENGTH<T>) store(values + j, load(values + j) * load(factors + j));
-    }
-
-    static void let_through(T* values, const T* out, long numbers) {
-        for (long j = 0; j < numbers; j += LENGTH<T>)
-            store(values + j, load(out + j) > T(0) ? load(values + j) : Vec<T>{});
     }
 
     static constexpr long MOST = 128;  // layers; the caller asks for no more
