@@ -5,7 +5,7 @@ import torch
 
 from caviar import UsageError
 from project.data.datamodule import DataModule
-from project.data.digits import Digits
+from project.data.digits import Digits, read_digits
 from project.data.synthetic import Synthetic
 
 
@@ -69,3 +69,18 @@ def test_a_wrong_shape_is_told() -> None:
 def test_without_a_test_part_there_is_nothing_to_test() -> None:
     with pytest.raises(UsageError, match=r"data\.test_fraction=0"):
         DataModule(Synthetic(test_fraction=0.0)).test_dataloader()
+
+
+def test_the_digits_are_scikit_learns() -> None:
+    from sklearn.datasets import load_digits
+
+    theirs, ours = load_digits(as_frame=True), Digits(val_fraction=0.15, test_fraction=0.15)
+    pixels, labels = read_digits()
+    assert (pixels == theirs.data.to_numpy()).all()
+    assert (labels == theirs.target.to_numpy()).all()
+    preprocessing = ours.parts.preprocessing
+    assert [column.name for column in preprocessing.columns] == list(theirs.data.columns)
+    features = torch.from_numpy(preprocessing.features(theirs.data))
+    parts = [*ours.parts.train[0], *ours.parts.val[0], *ours.parts.test[0]]
+    seen = {tuple(row.tolist()) for row in parts}
+    assert seen == {tuple(row.tolist()) for row in features}
