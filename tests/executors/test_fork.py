@@ -101,6 +101,19 @@ def test_no_copy_of_a_program_with_threads(tmp_path):
     assert "this program has threads, which a copy would lack: logger" in workers_txt(app)
 
 
+def test_no_copy_of_a_program_that_has_computed_on_several_threads(tmp_path):
+    top = "import torch\ntorch.set_num_threads(2)\ntorch.ones(10**7).sum()"
+    app = program(tmp_path, top)
+    assert sweep(app, "threads=1").count("imported") == 3
+    assert "of a library" in workers_txt(app)
+
+
+def test_a_copy_of_a_program_that_has_imported_all_that_a_training_needs(tmp_path):
+    app = program(tmp_path, "import lightning.pytorch, pandas, sklearn.datasets, pyarrow")
+    assert sweep(app, "threads=1").count("imported") == 1
+    assert workers_txt(app) == ""
+
+
 def test_a_task_in_a_copy_may_initialize_hydra_for_itself(tmp_path):
     task = (
         "with hydra.initialize_config_dir(str(HERE / 'conf'), version_base='1.3'):"

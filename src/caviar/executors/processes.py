@@ -81,12 +81,31 @@ def why_not_forked(slot: Slot) -> str | None:
     if visible_gpus():
         return "here are GPUs: a process must know which are its own before it imports anything"
     others = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+    others += [f"{count} of a library" for count in [_library_threads()] if count > 0]
     if others:
         return f"this program has threads, which a copy would lack: {', '.join(others)}"
     if "torch" in sys.modules and slot.env["OMP_NUM_THREADS"] != "1":
         # GNU's OpenMP hangs in a copy of a process that has used it; with one thread it is not used.
         return "this program has loaded torch, and a copy could use one thread of it only"
     return None
+
+
+def _library_threads() -> int:
+    """Threads that Python does not know of, and that would not be there again in a copy.
+
+    OpenBLAS has some from its import on, jemalloc one: both see to it themselves.
+    """
+    running = 0
+    for task in os.listdir("/proc/self/task"):
+        with suppress(OSError):  # it has just ended
+            running += "jemalloc" not in Path(f"/proc/self/task/{task}/comm").read_text()
+    known = threading.active_count()
+    if "numpy" in sys.modules:
+        from threadpoolctl import threadpool_info
+
+        pools = [pool for pool in threadpool_info() if pool["internal_api"] == "openblas"]
+        known += sum(pool["num_threads"] - 1 for pool in pools)
+    return running - known
 
 
 class Forked:

@@ -33,7 +33,7 @@ SOURCE = Path(__file__).with_suffix(".cpp")
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-fno-math-errno",
           "-fno-trapping-math")  # fmt: skip
 
-_AT_ONCE = 64
+_AT_ONCE = 128
 """Samples of the validation part that go through a network together: they stay in the cache."""
 
 _MOST_LAYERS = 128
