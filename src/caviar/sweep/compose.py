@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from caviar.configs import has_key, keys_of, update
@@ -42,6 +43,8 @@ class Composer:
             UsageError: Hydra cannot compose it.
         """
         key = tuple(groups.items())
+        if not key and key not in self._bases and self._is_own():
+            self._bases[key] = copy.deepcopy(self._master)
         if key not in self._bases:
             overrides = [*self.fixed, *(f"{group}={choice}" for group, choice in key)]
             try:
@@ -49,6 +52,16 @@ class Composer:
             except (HydraException, OmegaConfBaseException) as error:
                 raise UsageError(explain(error, lambda: keys_of(self._master))) from error
         return self._bases[key]
+
+    def _is_own(self) -> bool:
+        """Whether composing would give the sweep's own config once more, which takes a while.
+
+        It would not where the command line has sweeps in it, which trials have not, or where a group
+        was left open, which Hydra forgives a sweep and not a trial.
+        """
+        hydra = self._master.hydra
+        choices = OmegaConf.to_container(hydra.runtime.choices)
+        return list(hydra.overrides.task) == self.fixed and "???" not in choices.values()  # type: ignore[union-attr]
 
     def is_group(self, name: str) -> bool:
         """Whether a key names a config group (``optimizer``, ``db@source``) and not a value."""
