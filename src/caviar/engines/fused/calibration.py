@@ -38,7 +38,7 @@ NATIVE_LANES = 32
 _KEPT = 30 * 86400.0
 """Seconds for which a measurement holds: drivers and neighbours change."""
 
-_VERSION = 3
+_VERSION = 4
 """Grows when what is measured changes: older measurements are then forgotten."""
 
 

@@ -46,6 +46,10 @@ class Ended:
     error: Exception | None = None
 
 
+_REHEARSED = 32
+"""Steps of the loop in C++ that are timed together."""
+
+
 class Stack:
     """Room for ``lanes`` trainings of one kind.
 
@@ -197,10 +201,14 @@ class Stack:
     def rehearse(self) -> float:
         """Seconds that a step takes at best, from a few; what they do to the lanes is undone."""
         before = [tensor.detach().clone() for tensor in self._changing]
-        columns, (bits, _) = self._prepare()[:1], next(self._bits())
-        rows = self._order[:, : self._course.batch_size].to(self.device)
+        columns, (bits, count) = self._prepare(), next(self._bits())
+        # The loop in C++ makes itself room once a call: one step alone would bear all of that.
+        steps = 1 if self.native is None else min(count, _REHEARSED)
+        rows = self._order[:, : steps * self._course.batch_size].to(self.device)
         losses = torch.zeros(self.lanes, dtype=self._course.dtype, device=self.device)
-        found = seconds(lambda: self._steps(rows, columns, bits, losses), self.device)
+        found = (
+            seconds(lambda: self._steps(rows, columns[:steps], bits, losses), self.device) / steps
+        )
         self._snapshot = before
         self.rewind()
         return found
