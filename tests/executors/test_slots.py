@@ -111,6 +111,14 @@ def test_without_a_driver_workers_share_the_cores_and_see_no_gpu(app: App):
     assert {fact["threads"] for fact in facts} == {str(max(usable_cores() // 2, 1))}
 
 
+def test_a_worker_with_a_gpu_is_never_a_copy(app: App):
+    driver = {"PYTHONPATH": str(app.folder / "driver"), "FAKE_GPUS": "2"}
+    done = app.sweep("+workers=2", "hydra.sweeper.executor.fork=true", env=driver)
+    assert done.status == 2
+    assert done.err.startswith("error: executor.fork=True: a worker must know its GPUs before")
+    assert not (app.folder / "sweep").exists()
+
+
 def test_gpus_can_be_left_alone_and_threads_be_said(app: App):
     facts = seen(app, 2, "gpus_per_trial=0", "workers=2", "threads=1", FAKE_GPUS="4")
     assert {(fact["devices"], fact["threads"]) for fact in facts} == {("", "1")}

@@ -83,6 +83,9 @@ class LocalExecutor:
         self.slots = plan(workers, gpus_per_trial, threads, devices)
         if fork not in (None, True, False):
             raise usage_error("executor.fork", fork, "must be null, true or false")
+        if fork and any(slot.env["CUDA_VISIBLE_DEVICES"] for slot in self.slots):
+            why = "a worker must know its GPUs before it imports anything"
+            raise usage_error("executor.fork", fork, why, [False])
         self._fork = fork
         self.log = Path(os.devnull)
         self.judge: Callable[[Reported], bool] = lambda report: False
