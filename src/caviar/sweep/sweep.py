@@ -135,6 +135,7 @@ def _run(
         owner,
         folders,
     )
+    gc.enable()
     gc.freeze()  # all is loaded: no collection, and no exit, need look through it
     try:
         outcome = loop.run()
