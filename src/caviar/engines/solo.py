@@ -121,12 +121,12 @@ class Solo:
         dirname = ",".join(job.overrides)
         _set(hydra.runtime, output_dir=str(run.dir))
         _set(hydra.job, num=job.number, id=str(job.number), override_dirname=dirname)
-        _set(hydra.overrides, task=job.overrides)
+        _set_list(hydra.overrides, "task", job.overrides)
         write_atomic(run.dir / names.CONFIG, yaml_text(resolved(config)))
         write_atomic(run.dir / names.OVERRIDES, yaml_text(job.overrides))
         with (
-            _in_folder(run.dir, hydra_config),
-            env_override(hydra_config.hydra.job.env_set),
+            _in_folder(run.dir, hydra.job.chdir),
+            env_override(hydra.job.env_set),
             activate(run),
         ):
             return numbers(self._task(config))
@@ -149,6 +149,16 @@ def _set(node: DictConfig, **values: Any) -> None:
     # Each value's own node is set: an assignment looks through all of the config, for three times the time.
     for key, value in values.items():
         node._get_node(key)._set_value(value)  # type: ignore[union-attr]
+
+
+def _set_list(node: DictConfig, key: str, items: list[str]) -> None:
+    # Trials mostly have as many overrides as the one before: their nodes are there.
+    held: Any = node._get_node(key)
+    if len(held) == len(items):
+        for index, item in enumerate(items):
+            held._get_node(index)._set_value(item)
+    else:
+        held._set_value(items)
 
 
 class _Listener:
@@ -236,9 +246,9 @@ def output_to(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _in_folder(folder: Path, hydra_config: DictConfig) -> Iterator[None]:
+def _in_folder(folder: Path, chdir: bool | None) -> Iterator[None]:
     """Change to the run folder where the app asks for that (``hydra.job.chdir``)."""
-    if not hydra_config.hydra.job.chdir:
+    if not chdir:
         yield
         return
     before = os.getcwd()

@@ -60,13 +60,12 @@ def _value(parent: DictConfig | ListConfig, key: Any) -> Any:
 
 @contextmanager
 def _refusing_resolvers() -> Iterator[None]:
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise _LeftAsWrittenError
 
     resolvers = BaseContainer._resolvers
     held = {name: resolvers[name] for name in _LEFT_AS_WRITTEN if name in resolvers}
-    for name in held:
-        OmegaConf.register_new_resolver(name, refuse, replace=True)
+    resolvers.update(dict.fromkeys(held, refuse))
     try:
         yield
     finally:
