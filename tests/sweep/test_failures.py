@@ -65,7 +65,8 @@ def test_a_trial_that_exits_fails_and_its_worker_lives_on(tmp_path):
         "return", "import sys, os\n    if config.x > 0: sys.exit(3)\n    return os.getpid(); return"
     )
     app = make_app(tmp_path / "app", code + GUARD)
-    app.sweep("hydra.sweeper.n_trials=8", "hydra.sweeper.executor.workers=1")
+    seeded = "hydra.sweeper.sampler.seed=0"  # else five in a row may exit, which ends a sweep
+    app.sweep("hydra.sweeper.n_trials=8", "hydra.sweeper.executor.workers=1", seeded)
     assert len({r["value"] for r in app.results() if r["state"] == "COMPLETE"}) == 1
 
 
