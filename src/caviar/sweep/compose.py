@@ -68,7 +68,9 @@ class Composer:
         if name not in self._groups:
             group = name.lstrip("+").partition("@")[0]
             # Not get_group_options(): it copies all sources first, for a name that is mostly no group.
-            self._groups[name] = any(source.is_group(group) for source in self._loader.get_sources())
+            self._groups[name] = any(
+                source.is_group(group) for source in self._loader.get_sources()
+            )
         return self._groups[name]
 
     def split(self, values: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
