@@ -83,6 +83,18 @@ def test_a_copy_of_a_program_that_has_torch_keeps_to_its_share_of_the_cores(tmp_
         assert result["facts"]["seen"] == ["1", ""]
 
 
+def test_a_controller_has_its_own_threads_back_after_its_sweep(tmp_path):
+    top = (
+        "import threadpoolctl, numpy\n"
+        "def threads(): return [pool['num_threads'] for pool in threadpoolctl.threadpool_info()]\n"
+        "before = threads()\n"
+        "atexit.register(lambda: note('same' if threads() == before else 'other'))"
+    )
+    app = program(tmp_path, top, "caviar.record(threads=threads())")
+    assert "same" in sweep(app, "threads=1")
+    assert [result["facts"]["threads"] for result in app.results()] == [[1]] * 4
+
+
 def test_no_copy_of_a_program_that_has_torch_where_a_worker_has_two_threads(tmp_path):
     app = program(tmp_path, "import torch", "caviar.record(threads=torch.get_num_threads())")
     assert sweep(app, "threads=2").count("imported") == 3

@@ -18,7 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from caviar.errors import usage_error
 from caviar.executors.base import TaskSource
-from caviar.executors.processes import Process, fork, spawn, why_not_forked
+from caviar.executors.processes import Process, fork, limit_threads, spawn, why_not_forked
 from caviar.executors.slots import Slot, plan
 from caviar.executors.worker import Goodbye, Hello, Interrupt, Prune, Stop, main
 from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Ready, Reported, Starting
@@ -95,6 +95,7 @@ class LocalExecutor:
         self._selector = selectors.DefaultSelector()  # of the connections to all workers
         self._events: list[Event] = []
         self._stillborn = 0
+        self._give_threads_back: Callable[[], None] = lambda: None
 
     @property
     def lanes(self) -> int:
@@ -103,8 +104,11 @@ class LocalExecutor:
     def start(self, task: TaskSource) -> None:
         """Start all workers; they load the task while the controller goes on."""
         self._task = task
-        for slot in self.slots:
-            self._start_worker(slot, self._forks(slot))
+        forked = [self._forks(slot) for slot in self.slots]
+        if any(forked):
+            self._give_threads_back = limit_threads(int(self.slots[0].env["OMP_NUM_THREADS"]))
+        for slot, is_copy in zip(self.slots, forked, strict=True):
+            self._start_worker(slot, is_copy)
 
     def submit(self, job: Job) -> None:
         """Hand a job to the worker that has the most room for it."""
@@ -161,6 +165,7 @@ class LocalExecutor:
             worker.process.wait()
             self._hang_up(worker)
         self._workers = []
+        self._give_threads_back()
 
     def _having(self, number: int) -> list[_Worker]:
         return [worker for worker in self._workers if number in worker.jobs]

@@ -74,6 +74,22 @@ def fork(slot: Slot, serve: Callable[[], object], log: Path) -> Process:
     return Forked(pid)
 
 
+def limit_threads(threads: int) -> Callable[[], None]:
+    """Hold this process's numerical libraries, and so those of its copies, to this many threads.
+
+    The environment is read when a library is loaded: those that are, must be told. Told in a copy,
+    OpenBLAS would start its threads there anew, and each keeps a core busy for 30 ms.
+
+    Returns:
+        what gives this process its threads back.
+    """
+    if "numpy" not in sys.modules:
+        return lambda: None
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(threads).restore_original_limits
+
+
 def why_not_forked(slot: Slot) -> str | None:
     """What speaks against a copy of this process on this slot; None where nothing does."""
     if not sys.platform.startswith("linux"):
@@ -140,22 +156,13 @@ def _live(slot: Slot, serve: Callable[[], object], log: Path) -> NoReturn:
                 os.dup2(source.fileno(), target)
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # a notebook puts its own there
         os.environ.update(slot.env)
-        _limit_threads(int(slot.env["OMP_NUM_THREADS"]))
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(int(slot.env["OMP_NUM_THREADS"]))
         _draw_own_numbers()
         serve()
     except BaseException:
         os.write(2, traceback.format_exc().encode())
     os._exit(1)
-
-
-def _limit_threads(threads: int) -> None:
-    # The environment is read when a library is loaded: those that are, are told.
-    if "numpy" in sys.modules:
-        from threadpoolctl import threadpool_limits
-
-        threadpool_limits(threads)
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(threads)
 
 
 def _draw_own_numbers() -> None:
