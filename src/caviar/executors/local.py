@@ -157,6 +157,7 @@ class LocalExecutor:
                 _kill(worker.process)
             else:
                 self._send(worker, Goodbye())
+        self._give_threads_back()  # while the workers end: it wakes threads that are busy for a while
         deadline = monotonic() + 5
         for worker in self._workers:
             with suppress(subprocess.TimeoutExpired):
@@ -165,7 +166,6 @@ class LocalExecutor:
             worker.process.wait()
             self._hang_up(worker)
         self._workers = []
-        self._give_threads_back()
 
     def _having(self, number: int) -> list[_Worker]:
         return [worker for worker in self._workers if number in worker.jobs]
