@@ -1,6 +1,8 @@
 """The entry of an app: `hydra.main`, with bad input told in one line and single runs recorded."""
 
+import atexit
 import functools
+import gc
 import inspect
 import logging
 import os
@@ -148,6 +150,8 @@ def _quote_options(folder: Path) -> None:
 
 
 def _run_app(app: Callable[[], Any], keys: Callable[[], Iterable[str]]) -> Any:
+    # The interpreter's last act is to look for garbage in all that is loaded: most of a second, with torch.
+    atexit.register(gc.freeze)
     full_errors = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra ends the process with status 1 on its own errors; asked for full errors, it raises them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
