@@ -3,11 +3,13 @@
 import json
 import logging
 import math
+import os
 
 import pandas as pd
 import pytest
 
 import caviar
+from caviar.reports.html import write_report
 from caviar.runs.folder import Result
 from caviar.space.grammar import read
 from caviar.space.hyperparameters import Interval
@@ -31,6 +33,26 @@ def test_trials_are_a_table_by_number(tmp_path):
     assert trials["model.width"].dtype == "int64"
     assert trials.started.dt.tz is not None
     assert trials.error[2].startswith("FloatingPointError")
+
+
+def test_an_error_that_names_a_file_whose_name_is_no_text_is_read_all_the_same(tmp_path):
+    folder = make_sweep(tmp_path / "s", n_trials=2)
+    name = os.fsdecode(b"photo-\xff.png")
+    Result("FAIL", 1, error=f"FileNotFoundError: {name}").write(folder / "trials" / "0001")
+    sweep = caviar.load(folder)
+    assert sweep.trials.error[1] == "FileNotFoundError: photo-?.png"
+    write_report([sweep], tmp_path / "report.html")
+    assert "photo-?.png" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("name", "value"), [("params", [1]), ("facts", "x")])
+def test_a_result_with_a_list_where_a_mapping_belongs_is_left_out_and_told(tmp_path, name, value):
+    folder = make_sweep(tmp_path / "s", n_trials=3)
+    file = folder / "trials" / "0001" / "result.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), name: value}))
+    sweep = caviar.load(folder)
+    assert list(sweep.trials.index) == [0, 2]
+    assert sweep.problems == [f"{file}: {name}={value!r}: must be a mapping"]
 
 
 def test_metrics_are_one_table(tmp_path):

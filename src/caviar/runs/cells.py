@@ -24,8 +24,8 @@ def cells_of(sweep: str | None, folder: Path) -> list[dict[str, Any]]:
     """What a run's files say, as it is remembered: facts, params, overrides, metrics."""
     result = Result.read(folder)
     number = result.number
-    if number is None and sweep is not None and folder.name.isdecimal():
-        number = int(folder.name)
+    if not isinstance(number, int):
+        number = int(folder.name) if sweep is not None and folder.name.isdecimal() else None
     value = result.value
     edits = in_force(read_edits(folder))
     values: dict[str, Any] = {"value": value}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import usage_error
+from caviar.errors import UsageError, usage_error
 from caviar.runs.files import read_described, write_atomic
 from caviar.runs.text import json_text
 
@@ -67,9 +67,13 @@ class Result:
         """Read ``result.json``.
 
         Raises:
-            UsageError: there is none, it is not JSON, or a newer caviar wrote it.
+            UsageError: there is none, it is not JSON, a newer caviar wrote it, or its ``params`` or
+                ``facts`` are no mapping.
         """
         data = read_described(f"{folder}/{RESULT}", SCHEMA, "run folder")
+        for name in ("params", "facts"):
+            if not isinstance(data.get(name, {}), dict):
+                raise UsageError(f"{folder}/{RESULT}: {name}={data[name]!r}: must be a mapping")
         known = cls.__dataclass_fields__
         return cls(**{key: _loose(value) for key, value in data.items() if key in known})
 
@@ -109,4 +113,7 @@ def check_name(name: str) -> None:
 def _loose(value: Any) -> Any:
     if isinstance(value, list):
         return [_loose(item) for item in value]
+    if isinstance(value, str) and not value.isascii():
+        # An error may name a file whose name is no text, which no table can hold.
+        return value.encode(errors="replace").decode()
     return float(value) if value in ("nan", "inf", "-inf") else value
