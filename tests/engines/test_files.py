@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from caviar.engines.fused import engine
 from caviar.engines.fused.best import BestFew
 from caviar.engines.fused.writer import Writer
+from caviar.engines.solo import Solo
 from caviar.trials import Event, Finished
+from project.train import main
 from tests.engines.test_engine import Jobs, Memory, fused, jobs, rates  # noqa: F401 - a fixture
 from tests.waiting import until
 
@@ -44,6 +46,32 @@ def test_a_trials_files_are_on_the_disk_before_its_end_is_told(
     fused().serve(inbox, inbox.send)
     assert len(inbox.ends()) == 6
     assert missing == []
+
+
+def test_solo_syncs_the_score_before_it_is_told_and_the_config_after(
+    jobs: Jobs,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fsync, synced, when_told = os.fsync, set[str](), []
+
+    def noting(file: int) -> None:
+        fsync(file)
+        synced.add(os.readlink(f"/proc/self/fd/{file}"))
+
+    monkeypatch.setattr(os, "fsync", noting)
+    (job,) = jobs(rates(1))
+    inbox = Memory([job])
+
+    def told(event: Event) -> None:
+        if isinstance(event, Finished):
+            when_told.extend(synced)
+
+    inbox.when = told
+    Solo(main).serve(inbox, inbox.send)
+    config = {f"{job.folder}/config.yaml", f"{job.folder}/overrides.yaml"}
+    assert f"{job.folder}/.result.json.{os.getpid()}.partial" in when_told
+    assert not config & set(when_told)
+    assert config <= synced
 
 
 def test_a_short_trials_files_are_written_once(

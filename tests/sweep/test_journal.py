@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 from pathlib import Path
 
 import optuna
@@ -15,6 +16,7 @@ from optuna.trial import TrialState
 from caviar.sweep.journal import Journal
 from caviar.sweep.samplers import RandomSampler
 from caviar.sweep.study import SweepStudy
+from tests.apps import GUARD, QUADRATIC, make_app
 from tests.contracts.samplers import ask_and_tell, mixed_space
 
 
@@ -95,3 +97,57 @@ def test_several_processes_append_whole_lines(tmp_path: Path):
     lines = path.read_bytes().splitlines()
     assert len(lines) == 270
     assert all(json.loads(line)["op_code"] == 99 for line in lines)
+
+
+SLOW_DISK = """
+import os, time
+from pathlib import Path
+
+fsync = os.fsync
+CREATED = '"op_code":4'
+
+def waits_for_a_trial(file):
+    # The disk has a journal with a trial in it only after that trial has begun.
+    path = Path(os.readlink(f"/proc/self/fd/{file}"))
+    if path.name == "study.journal" and CREATED in path.read_text():
+        deadline = time.monotonic() + 30
+        while not Path("began").exists():
+            assert time.monotonic() < deadline, "no trial began before the disk had the journal"
+            time.sleep(0.001)
+        with open("synced", "a") as log:
+            log.write(f"{path.stat().st_size}\\n")
+    fsync(file)
+
+os.fsync = waits_for_a_trial
+
+def begin():
+    Path("began").touch()
+    with open("seen", "a") as log:
+        log.write(f"{Path('sweep/study.journal').read_text().count(CREATED)}\\n")
+"""
+
+
+def test_a_trial_runs_once_the_journal_has_it_and_waits_for_no_disk(tmp_path: Path):
+    task = QUADRATIC.replace("return", "begin()\n    return")
+    app = make_app(tmp_path / "app", SLOW_DISK + task + GUARD)
+    done = app.sweep("hydra.sweeper.n_trials=6", "hydra.sweeper.executor.workers=1")
+    assert done.status == 0, done.out
+    seen = [int(line) for line in (app.folder / "seen").read_text().split()]
+    assert all(entries > number for number, entries in enumerate(seen)), seen
+    synced = [int(line) for line in (app.folder / "synced").read_text().split()]
+    assert synced[-1] == (app.folder / "sweep/study.journal").stat().st_size
+
+
+def test_a_batch_is_synced_once_when_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    study = open_study(tmp_path / "study.journal")
+    fsync, synced = os.fsync, []
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(file), fsync(file)))
+    with study.one_write():
+        study.ask()
+        study.ask()
+    assert synced == []
+    study.sync()
+    study.sync()
+    assert len(synced) == 1

@@ -30,7 +30,7 @@ from caviar.runs.active import (
     activate,
 )
 from caviar.runs.config import resolved
-from caviar.runs.files import write_atomic
+from caviar.runs.files import sync, write_atomic
 from caviar.runs.folder import Result
 from caviar.runs.text import yaml_text
 from caviar.security import allow
@@ -66,6 +66,7 @@ class Solo:
         """Run one job, and tell what comes of it."""
         send(Started(job.number))
         send(self.run(job, _Listener(job.number, inbox, send)))
+        self.settle(job)
 
     def run(self, job: Job, listener: Listener) -> Finished | Pruned | Failed:
         """Run one trial and leave its run folder behind, whatever happens in the task."""
@@ -112,6 +113,16 @@ class Solo:
         result.take(run.facts)
         return _left(result, folder, Finished(job.number, values, seconds, run.facts))
 
+    def settle(self, job: Job) -> None:
+        """See a trial's config safe from a power cut: after it was told, not on its way to training."""
+        for name in (names.CONFIG, names.OVERRIDES):
+            try:
+                sync(Path(job.folder, name))
+            except FileNotFoundError:
+                continue  # it failed before it had one, or whoever ran it has taken the folder away
+            except OSError as error:
+                print(f"{job.folder}/{name}: may not outlast a power cut: {error}", flush=True)
+
     def _call(self, job: Job, run: ActiveRun) -> list[float]:
         config, hydra_config = self._configs(job)
         for name, value in job.values.items():
@@ -122,8 +133,8 @@ class Solo:
         _set(hydra.runtime, output_dir=str(run.dir))
         _set(hydra.job, num=job.number, id=str(job.number), override_dirname=dirname)
         _set_list(hydra.overrides, "task", job.overrides)
-        write_atomic(run.dir / names.CONFIG, yaml_text(resolved(config)))
-        write_atomic(run.dir / names.OVERRIDES, yaml_text(job.overrides))
+        write_atomic(run.dir / names.CONFIG, yaml_text(resolved(config)), durable=False)
+        write_atomic(run.dir / names.OVERRIDES, yaml_text(job.overrides), durable=False)
         with (
             _in_folder(run.dir, hydra.job.chdir),
             env_override(hydra.job.env_set),

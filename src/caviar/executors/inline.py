@@ -45,6 +45,7 @@ class InlineExecutor:
         if not self._events and self._job is not None:
             job, self._job = self._job, None
             self._events.append(self._engine.run(job, _Listener(job.number, self.judge)))
+            self._engine.settle(job)
         events, self._events = self._events, []
         return events
 

@@ -90,3 +90,16 @@ def write_atomic(path: Path, content: str | bytes, durable: bool = True) -> None
         with suppress(FileNotFoundError):
             os.unlink(partial)
         raise
+
+
+def sync(path: Path) -> None:
+    """Have a file on the disk that was written without being ``durable``.
+
+    Raises:
+        OSError: it is gone, or the disk cannot take it.
+    """
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -125,12 +125,14 @@ class Loop:
             try:
                 events: list[Event] = []
                 while True:
-                    # What is told and what is asked next are one write, on disk before any of it runs.
+                    # What is told and what is asked next are one write, in the file before any of it
+                    # runs. The lanes do not wait until the disk has it too.
                     with self.study.one_write():
                         for event in events:
                             self._handle(event)
                         ready = self._ready()
                     self._submit(ready)
+                    self.study.sync()
                     self._watch_clock()
                     self._obey()
                     self.view.tick()
@@ -273,6 +275,7 @@ class Loop:
         with self.study.one_write():
             for number in [*self._running, *(asked.number for asked, _ in self._again)]:
                 self._tell_cut_short(number)
+        self.study.sync()
         self._running, self._again = {}, []
 
     def _tell_cut_short(self, number: int) -> None:

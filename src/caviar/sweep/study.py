@@ -200,10 +200,15 @@ class SweepStudy:
 
     @contextmanager
     def one_write(self) -> Iterator[None]:
-        """Gather what is written inside, so that it costs one lock and one fsync; may be nested."""
+        """Gather what is written inside, so that it costs one lock and one write; may be nested."""
         inside = self._journal is None or self._journal.batching
         with nullcontext() if inside else self._journal.batch():  # type: ignore[union-attr]
             yield
+
+    def sync(self) -> None:
+        """Wait until all that was written outlasts a power cut."""
+        if self._journal is not None:
+            self._journal.sync()
 
     def _ask_new(self, point: Mapping[str, Any]) -> Asked:
         storage, study_id = self.study._storage, self.study._study_id
