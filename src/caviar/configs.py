@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 
 def update(config: DictConfig, name: str, value: Any) -> None:
@@ -43,3 +44,11 @@ def has_key(config: DictConfig, name: str) -> bool:
         if node is None:
             return False
     return True
+
+
+def is_mapping_at(config: DictConfig, name: str) -> bool:
+    """Whether a config has a mapping under ``name``."""
+    try:
+        return isinstance(OmegaConf.select(config, name), DictConfig)
+    except OmegaConfBaseException:
+        return False  # an interpolation that leads nowhere

@@ -27,6 +27,10 @@ CASES = {
     ),
     "sampler": (["hydra.sweeper.sampler._target_=os.system"], "_target_=os.system: not allowed"),
     "name": (["hydra.sweep.dir='a b'"], "name=a b: a name is made of"),
+    "mapping": (
+        ["+model.w=1", "model=choice(a,b)"],
+        "model=choice(a, b): in the config that is a mapping, and no config group has this name",
+    ),
     "type": (["+z=1", "z.y=interval(0,1)"], "z.y=interval(0.0, 1.0): the config has no such key"),
 }
 

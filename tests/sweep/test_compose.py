@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from caviar.errors import UsageError
 from caviar.sweep.compose import Composer
 from project.train import CONFIGS
-from tests.apps import CONFIG
+from tests.apps import CONFIG, GUARD, QUADRATIC, make_app
 
 
 def composed(folder: Path, name: str, overrides: list[str], fixed: list[str]):
@@ -62,3 +62,25 @@ def test_a_group_that_was_left_open_is_told(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("defaults:\n  - db: ???\n  - _self_\nx: 1\n")
     with pytest.raises(UsageError, match="db"):
         composed(tmp_path, "config", [], [])
+
+
+@pytest.mark.parametrize("on_command_line", [False, True])
+def test_a_group_on_the_apps_own_search_path_is_a_group(
+    tmp_path: Path, on_command_line: bool
+) -> None:
+    code = QUADRATIC.replace("config.y", "config.model.w")
+    search_path = f"searchpath: [file://{tmp_path}/more]"
+    config = CONFIG.replace("defaults:", "defaults:\n  - model: small")
+    if not on_command_line:
+        config = config.replace("hydra:\n", f"hydra:\n  {search_path}\n")
+    (tmp_path / "more/model").mkdir(parents=True)
+    for width, name in enumerate(("small", "large")):
+        (tmp_path / f"more/model/{name}.yaml").write_text(f"w: {width}\n")
+    app = make_app(tmp_path / "app", code + GUARD, config)
+    words = [f"hydra.{search_path.replace(': ', '=')}"] if on_command_line else []
+    done = app.sweep("model=choice(small,large)", "x=choice(1.0)", *words)
+    assert done.status == 0, done.out + done.err
+    for result in app.results():
+        assert result["value"] == {"small": 0, "large": 1}[result["params"]["model"]]
+    refused = app.sweep("model=choice(small,lrge)", *words)
+    assert "model=lrge: no such option of this config group; did you mean large?" in refused.err

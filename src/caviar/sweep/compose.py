@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from caviar.configs import has_key, keys_of, update
+from caviar.configs import has_key, is_mapping_at, keys_of, update
 from caviar.errors import UsageError, nearest, usage_error
 from caviar.hydra_errors import explain
 from caviar.space.hyperparameters import Choice, Hyperparameter
@@ -66,12 +66,20 @@ class Composer:
     def is_group(self, name: str) -> bool:
         """Whether a key names a config group (``optimizer``, ``db@source``) and not a value."""
         if name not in self._groups:
-            group = name.lstrip("+").partition("@")[0]
-            # Not get_group_options(): it copies all sources first, for a name that is mostly no group.
+            # Options last: to look for them copies all sources, for a name that is mostly no group.
             self._groups[name] = any(
-                source.is_group(group) for source in self._loader.get_sources()
-            )
+                source.is_group(_group_of(name)) for source in self._loader.get_sources()
+            ) or bool(self._master.hydra.searchpath and self._options(name))
         return self._groups[name]
+
+    def _options(self, name: str) -> list[str]:
+        """What a config group has to choose from, on the app's own ``hydra.searchpath`` too."""
+        hydra = self._master.hydra
+        return self._loader.get_group_options(
+            _group_of(name),
+            config_name=hydra.job.config_name,
+            overrides=list(hydra.overrides.hydra),
+        )
 
     def split(self, values: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
         """Part a trial's values into the config groups that it picks and the rest."""
@@ -109,10 +117,15 @@ class Composer:
     def _check_options(self, group: Hyperparameter) -> None:
         if not isinstance(group, Choice):
             raise usage_error(group.name, group, "a config group needs a choice(…)")
-        known = self._loader.get_group_options(group.name.lstrip("+").partition("@")[0])
+        known = self._options(group.name)
         for option in group.options:
             if str(option) not in known:
                 raise usage_error(group.name, option, "no such option of this config group", known)
+
+
+def _group_of(name: str) -> str:
+    """The config group in a key: ``db`` of ``+db@source``."""
+    return name.lstrip("+").partition("@")[0]
 
 
 def _may_exist(hyperparameter: Hyperparameter, space: Space, choices: Mapping[str, str]) -> bool:
@@ -134,9 +147,14 @@ def _check_key(
             + (f"; did you mean {near}?" if near else "")
             + (f" (or say under which choice it exists: when.{name})" if choices else "")
         )
+    is_mapping = not name.startswith("+") and is_mapping_at(config, name)
     for value in hyperparameter.spread(2):
+        shown = hyperparameter.from_study(value)
+        if is_mapping and not (shown is None or isinstance(shown, Mapping)):
+            why = "in the config that is a mapping, and no config group has this name"
+            raise usage_error(name, hyperparameter, why)
         try:
-            update(config, name, hyperparameter.from_study(value))
+            update(config, name, shown)
         except OmegaConfBaseException as error:
             raise usage_error(name, hyperparameter, str(error).splitlines()[0]) from error
 
