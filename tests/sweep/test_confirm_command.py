@@ -254,3 +254,17 @@ def test_without_a_look_the_look_is_still_to_be_had(app):
     # This program has no recipe for lanes.
     assert "engine=auto: 0 of 4 trainings were lanes, the others went by solo" in done.stdout
     assert not (app.folder / "sweep" / "test_set.json").exists()
+
+
+def test_a_folder_that_is_not_trusted_is_confirmed_only_where_that_is_asked_for(app):
+    (app.folder / "sweep").chmod(0o777)
+    refused = confirm(app, "--top", "1", "--seeds", "2")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
+    assert "anybody may write it" in refused.stderr
+    assert refused.stderr.endswith("(where you trust it: caviar confirm sweep --trust)\n")
+    assert not (app.folder / "trained.txt").exists()
+    assert not (app.folder / "sweep" / "confirm.json").exists()
+    done = confirm(app, "--top", "1", "--seeds", "2", "--trust")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(app.results("sweep-confirm")) == 4
+    assert lines(app, "looks.txt") == ["looked"]

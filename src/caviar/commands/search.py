@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from caviar.commands.names import complete_sweep, sweep_folder
+from caviar.commands.sweeps import Trust
 
 Sweep = Annotated[
     str,
@@ -61,9 +62,10 @@ def confirm_command(
     again: Annotated[
         bool, typer.Option("--test-again", help="... though another sweep over this data has.")
     ] = False,
+    trust: Trust = False,
 ) -> None:
     """Example: caviar confirm outputs/sweeps/first --top 5 --seeds 10"""
     from caviar.sweep.confirming import confirm
 
     folder = sweep_folder(sweep)
-    confirm(folder, top, seeds, test, again)
+    confirm(folder, top, seeds, test, again, trust)

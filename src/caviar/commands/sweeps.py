@@ -10,6 +10,13 @@ from caviar.commands.names import NAMES, complete_either, sweep_folder
 from caviar.commands.panda import Trusted
 from caviar.errors import usage_error
 
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Run the recorded command whatever it is: it may be anybody's program."
+    ),
+]
+
 Sweep = Annotated[
     str,
     typer.Argument(
@@ -38,12 +45,7 @@ def resume(
         list[str] | None,
         typer.Argument(help="n_trials=NUMBER: how many trials in total, old ones included."),
     ] = None,
-    trust: Annotated[
-        bool,
-        typer.Option(
-            "--trust", help="Run the recorded command whatever it is: it may be anybody's program."
-        ),
-    ] = False,
+    trust: Trust = False,
     allow: Trusted = None,
 ) -> None:
     """Example: caviar resume latest n_trials=64"""

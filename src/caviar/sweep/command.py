@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
@@ -52,6 +53,29 @@ def split(command: Sequence[Any]) -> tuple[list[str], list[str]]:
         if word in {"-m", "-c"} or not word.startswith("-"):  # Hydra's -m comes after it
             break
     return program, words
+
+
+def command_to_run(folder: Path, recorded: Mapping[str, Any], verb: str, trust: bool) -> Command:
+    """The command of the sweep in ``folder``, as far as it may be run.
+
+    Args:
+        verb: the command of `caviar` that would run it, for the error's advice.
+        trust: take it as it is recorded, whatever that is.
+
+    Raises:
+        UsageError: see `recorded_command`; or the folder that it was started in is gone.
+    """
+    if not trust:
+        try:
+            return recorded_command(folder, recorded)
+        except UsageError as error:
+            again = f"caviar {verb} {shlex.quote(str(folder))} --trust"
+            raise UsageError(f"{error} (where you trust it: {again})") from None
+    program, words = split(recorded["command"])
+    command = Command([sys.executable, *program[1:]], words, Path(recorded["folder"]))
+    if not command.folder.is_dir():
+        raise UsageError(f"{folder}: the folder it was started in is gone: {command.folder}")
+    return command
 
 
 def recorded_command(folder: Path, recorded: Mapping[str, Any]) -> Command:

@@ -17,7 +17,7 @@ from typing import Any
 from caviar.errors import UsageError, usage_error
 from caviar.runs.folder import Result
 from caviar.space.grammar import as_override
-from caviar.sweep.command import recorded_command, split
+from caviar.sweep.command import command_to_run, split
 from caviar.sweep.finished import FinishedSweep
 from caviar.sweep.intervals import Estimate, t_interval
 
@@ -113,13 +113,13 @@ def overrides_of(sweep: FinishedSweep, plan: Plan) -> list[str]:
     ]
 
 
-def program_of(sweep: FinishedSweep) -> list[str]:
+def program_of(sweep: FinishedSweep, trust: bool) -> list[str]:
     """The command that starts the sweep's program, without its arguments.
 
     Raises:
         UsageError: it is not the project's at hand, see `caviar.sweep.command`.
     """
-    return recorded_command(sweep.folder, sweep.recorded).program
+    return command_to_run(sweep.folder, sweep.recorded, "confirm", trust).program
 
 
 def kept_arguments(sweep: FinishedSweep, but: Sequence[str] = ()) -> list[str]:
@@ -141,10 +141,10 @@ def kept_arguments(sweep: FinishedSweep, but: Sequence[str] = ()) -> list[str]:
     return [*found, *(word for word in words if word.startswith(taken))]
 
 
-def train(sweep: FinishedSweep, plan: Plan, folder: Path) -> int:
+def train(sweep: FinishedSweep, plan: Plan, program: Sequence[str], folder: Path) -> int:
     """Run the sweep of a plan in ``folder``; its exit status."""
     line = [
-        *program_of(sweep),
+        *program,
         "-m",
         "hydra.sweeper.engine=auto",  # lanes where they can; what the sweep was given comes after it
         *kept_arguments(sweep),
@@ -210,7 +210,9 @@ def in_words(verdict: Verdict) -> list[str]:
     return lines
 
 
-def test_once(sweep: FinishedSweep, plan: Plan, winner: str, folder: Path) -> Result:
+def test_once(
+    sweep: FinishedSweep, plan: Plan, winner: str, program: Sequence[str], folder: Path
+) -> Result:
     """Train the winner with the first of the fresh seeds, and evaluate the test part.
 
     The seed is settled before any score is known, so that no lucky one is picked.
@@ -219,7 +221,7 @@ def test_once(sweep: FinishedSweep, plan: Plan, winner: str, folder: Path) -> Re
         UsageError: the run did not end well.
     """
     line = [
-        *program_of(sweep),
+        *program,
         *kept_arguments(sweep, but=list(plan.candidates[winner])),
         *(as_override(name, value) for name, value in plan.candidates[winner].items()),
         f"seed={plan.seeds[0]}",

@@ -18,6 +18,7 @@ from caviar.sweep.confirm import (
     compare,
     in_words,
     make_plan,
+    program_of,
     scores_of,
     test_once,
     testable,
@@ -30,7 +31,14 @@ FILE = "confirm.json"
 """In the sweep's folder: each confirm's plan, written before it trains, and what came of it."""
 
 
-def confirm(folder: Path, top: int, seeds: int, test: bool = True, again: bool = False) -> None:
+def confirm(
+    folder: Path,
+    top: int,
+    seeds: int,
+    test: bool = True,
+    again: bool = False,
+    trust: bool = False,
+) -> None:
     """Confirm the sweep in ``folder``, and print what came of it.
 
     A confirm that was killed is gone on with, if it was asked for the same.
@@ -39,6 +47,7 @@ def confirm(folder: Path, top: int, seeds: int, test: bool = True, again: bool =
         top: how many of the best trials, and ``seeds``, how many seeds each.
         test: look at the test part in the end, if nobody has.
         again: look though another sweep over the same data has.
+        trust: run the program that the folder names, whatever that is.
 
     Raises:
         UsageError: the sweep runs still, is too small, or the confirming sweep did not end.
@@ -46,6 +55,7 @@ def confirm(folder: Path, top: int, seeds: int, test: bool = True, again: bool =
     sweep = open_sweep(folder)
     if is_running(folder):
         raise UsageError(f"{folder}: the sweep is still running; confirm it when it has ended")
+    program = program_of(sweep, trust)
     log = _read(folder)
     entry = _unfinished(log, top, seeds)
     if entry is None:
@@ -56,7 +66,7 @@ def confirm(folder: Path, top: int, seeds: int, test: bool = True, again: bool =
         _write(folder, log)
     plan = Plan(entry["candidates"], entry["seeds"])
     trained = (folder.resolve().parent / entry["sweep"]).resolve()
-    status = _resume(trained) if trained.exists() else train(sweep, plan, trained)
+    status = _resume(trained, trust) if trained.exists() else train(sweep, plan, program, trained)
     if status not in (0, 3):
         raise UsageError(f"confirm: the sweep {trained} ended with status {status}")
     verdict = compare(scores_of(open_sweep(trained).results), sweep.sign)
@@ -70,12 +80,12 @@ def confirm(folder: Path, top: int, seeds: int, test: bool = True, again: bool =
     print(f"{metric} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
     print("\n".join(in_words(verdict)))
     print(_engine_of(trained))
-    _test(sweep, plan, verdict.winner, trained, test, again)
+    if _may_look(sweep, test, again):
+        _look(sweep, plan, verdict.winner, program, trained, again)
 
 
-def _test(
-    sweep: FinishedSweep, plan: Plan, winner: str, trained: Path, test: bool, again: bool
-) -> None:
+def _may_look(sweep: FinishedSweep, test: bool, again: bool) -> bool:
+    """Whether the test part is to be looked at; where not, why is printed."""
     seen = test_set.looked_at(sweep, again)
     if seen:
         print(f"{seen}; it is not looked at again")
@@ -84,12 +94,19 @@ def _test(
     elif not testable(sweep):
         print("the program has no setting `test`: the test part was not looked at")
     else:
-        run = trained.with_name(f"{trained.name}-test")
-        test_set.claim(sweep, winner, run, again)
-        result = test_once(sweep, plan, winner, run)
-        found = result.facts.get("test") or {}
-        test_set.conclude(sweep, winner, run, found)
-        print(f"test part, looked at once, for trial {winner}: {json.dumps(found)}")
+        return True
+    return False
+
+
+def _look(
+    sweep: FinishedSweep, plan: Plan, winner: str, program: list[str], trained: Path, again: bool
+) -> None:
+    """Evaluate the winner on the test part, with a record of it from before the look."""
+    run = trained.with_name(f"{trained.name}-test")
+    test_set.claim(sweep, winner, run, again)
+    found = test_once(sweep, plan, winner, program, run).facts.get("test") or {}
+    test_set.conclude(sweep, winner, run, found)
+    print(f"test part, looked at once, for trial {winner}: {json.dumps(found)}")
 
 
 def _engine_of(trained: Path) -> str:
@@ -100,11 +117,12 @@ def _engine_of(trained: Path) -> str:
     return f"engine={engine}: {lanes} of {len(logs)} trainings were lanes, the others went by solo"
 
 
-def _resume(folder: Path) -> int:
+def _resume(folder: Path, trust: bool) -> int:
     if not (folder / "sweep.yaml").exists():
         raise UsageError(f"{folder}: is in the way; it is no sweep that confirm began")
     code = "from caviar.cli import main; main()"
     line = [sys.executable, "-c", code, "resume", str(folder)]
+    line += ["--trust"] if trust else []
     return subprocess.run(line, check=False).returncode
 
 

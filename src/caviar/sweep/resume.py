@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from caviar.errors import UsageError
 from caviar.space.space import Space
 from caviar.sweep import record
-from caviar.sweep.command import Command, recorded_command, split
+from caviar.sweep.command import command_to_run
 from caviar.sweep.owner import is_running, owner_of
 from caviar.sweep.settings import Settings
 
@@ -39,17 +38,7 @@ def resume(folder: Path, n_trials: int | None = None, trust: bool = False) -> No
         raise UsageError(
             f"{folder}: process {owner.get('pid')} on {owner.get('host')} is running this sweep"
         )
-    if trust:
-        program, words = split(recorded["command"])
-        command = Command([sys.executable, *program[1:]], words, Path(recorded["folder"]))
-        if not command.folder.is_dir():
-            raise UsageError(f"{folder}: the folder it was started in is gone: {command.folder}")
-    else:
-        try:
-            command = recorded_command(folder, recorded)
-        except UsageError as error:
-            again = f"caviar resume {shlex.quote(str(folder))} --trust"
-            raise UsageError(f"{error} (where you trust it: {again})") from None
+    command = command_to_run(folder, recorded, "resume", trust)
     line = shlex.join(["python", *command.program[1:], *command.words])
     print(f"in {command.folder}: {line}", flush=True)
     os.environ[_FOLDER] = str(folder.resolve())
