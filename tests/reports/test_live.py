@@ -159,7 +159,7 @@ def test_a_terminal_shows_one_panel_that_is_drawn_anew_and_goes_at_the_end(
 
 
 def test_ctrl_c_on_the_terminal_gives_it_back_as_it_was(terminal: Terminal):
-    terminal.read_until(lambda text: "cpu:0" in text, "a lane")
+    terminal.read_until(lambda text: re.search(r"cpu:0 +\d+", text), "a trial under way")
     os.kill(terminal.process.pid, signal.SIGINT)
     terminal.read_until(lambda text: "stopping after" in text, "what it waits for")
     os.kill(terminal.process.pid, signal.SIGINT)
