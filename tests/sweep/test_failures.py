@@ -3,6 +3,8 @@
 import json
 import os
 
+import pytest
+
 from tests.apps import CONFIG, GUARD, QUADRATIC, make_app
 
 FAILS_SOMETIMES = QUADRATIC.replace(
@@ -127,3 +129,25 @@ def test_a_failed_trial_is_in_the_result_file_as_strict_json(tmp_path):
         raise AssertionError(constant)
 
     assert json.loads(text, parse_constant=refuse)["facts"] == {"loss": "nan"}
+
+
+INTERRUPTED = """
+import os, signal
+from caviar.sweep.samplers import RandomSampler
+
+def check(config):
+    os.kill(os.getpid(), signal.SIGINT)
+
+class Sampler(RandomSampler):
+    def bind(self, space):
+        os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+@pytest.mark.parametrize("when", ["check=at.check", "sampler._target_=at.Sampler"])
+def test_ctrl_c_while_a_sweep_starts_is_one_line_and_leaves_nothing_behind(tmp_path, when):
+    app = make_app(tmp_path / "app")
+    (app.folder / "at.py").write_text(INTERRUPTED)
+    done = app.sweep(f"hydra.sweeper.{when}", "hydra.sweeper.sampler.seed=0", "+allow=[at.]")
+    assert (done.status, done.out, done.err) == (130, "", "interrupted\n")
+    assert not (app.folder / "sweep").exists()

@@ -89,6 +89,10 @@ def run_sweep(
         if not resumed:
             shutil.rmtree(folder)
         raise
+    except KeyboardInterrupt:
+        if not (folder / record.SWEEP).exists():
+            shutil.rmtree(folder)  # nothing had begun, and nothing in there can be gone on with
+        raise
 
 
 def _run(

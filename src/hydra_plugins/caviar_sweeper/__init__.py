@@ -46,6 +46,10 @@ class CaviarSweeper(Sweeper):
         except UsageError as error:
             print(f"error: {error}", file=sys.stderr)
             status = 2
+        except KeyboardInterrupt:
+            # While it starts, or when all trials have ended: in between it is a request to the loop.
+            print("interrupted", file=sys.stderr)
+            status = 130
         finally:
             gc.enable()
         if status:
