@@ -1,6 +1,6 @@
 """Looking into a composed config and changing it, by dotted key."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
@@ -8,12 +8,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 
 def update(config: DictConfig, name: str, value: Any) -> None:
-    """Set ``name`` (``+name`` where the config does not have it yet) to ``value``, in place."""
+    """Set ``name`` (``+name`` where the config does not have it yet) to ``value``, in place.
+
+    As Hydra does it: a mapping joins the one that is there, all else takes its place.
+    """
+    merge = isinstance(value, Mapping)
     if name.startswith("+"):
         with open_dict(config):
-            OmegaConf.update(config, name.lstrip("+"), value, merge=False, force_add=True)
+            OmegaConf.update(config, name.lstrip("+"), value, merge=merge, force_add=True)
     else:
-        OmegaConf.update(config, name, value, merge=False)
+        OmegaConf.update(config, name, value, merge=merge)
 
 
 def keys_of(config: Any, prefix: str = "") -> Iterator[str]:

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from caviar.configs import keys_of
-from caviar.errors import UsageError
+from caviar.errors import UsageError, name_and_text
 from caviar.hydra_errors import explain
 from caviar.runs import folder as names
 from caviar.runs.active import GO_ON, ActiveRun, activate, active_run
@@ -115,7 +115,7 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
         result.state, result.error = "FAIL", str(error)
         raise
     except BaseException as error:
-        result.state, result.error = "FAIL", f"{type(error).__name__}: {error}"
+        result.state, result.error = "FAIL", name_and_text(error)
         with (folder / names.LOG).open("a") as file:
             traceback.print_exc(file=file)
         raise

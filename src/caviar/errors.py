@@ -37,3 +37,13 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
     """The choice most like ``name``, or None where none is at all like it."""
     found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.4)
     return found[0] if found else None
+
+
+def name_and_text(error: BaseException) -> str:
+    """``Name: text`` of any error, its line breaks left out."""
+    try:
+        text = str(error)
+    except Exception as unreadable:
+        text = f"(no text: its __str__ raises {type(unreadable).__name__})"
+    name = type(error).__name__
+    return " ".join(f"{name}: {text}".split()) if text.strip() else name

@@ -27,6 +27,20 @@ CASES = {
     ),
     "sampler": (["hydra.sweeper.sampler._target_=os.system"], "_target_=os.system: not allowed"),
     "name": (["hydra.sweep.dir='a b'"], "name=a b: a name is made of"),
+    "sampler without its group": (
+        ["hydra.sweeper.sampler=grid"],
+        "hydra.sweeper.sampler=grid: a config group chooses it: hydra/sweeper/sampler=grid",
+    ),
+    "pruner without its group": (["hydra.sweeper.pruner=asha"], "hydra/sweeper/pruner=asha"),
+    "executor without its group": (["hydra.sweeper.executor=local"], "hydra/sweeper/executor=loc"),
+    "setting": (
+        ["+hydra.sweeper.n_trails=3"],
+        "hydra.sweeper.n_trails=3: no such setting; did you mean n_trials?",
+    ),
+    "added though it is there": (
+        ["+x=choice(1,2)"],
+        "+x=choice(1, 2): the config has x already; leave out the +",
+    ),
     "mapping": (
         ["+model.w=1", "model=choice(a,b)"],
         "model=choice(a, b): in the config that is a mapping, and no config group has this name",

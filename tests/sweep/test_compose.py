@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
@@ -84,3 +85,57 @@ def test_a_group_on_the_apps_own_search_path_is_a_group(
         assert result["value"] == {"small": 0, "large": 1}[result["params"]["model"]]
     refused = app.sweep("model=choice(small,lrge)", *words)
     assert "model=lrge: no such option of this config group; did you mean large?" in refused.err
+
+
+def test_a_mapping_joins_the_one_that_is_there_as_hydra_does_it(tmp_path: Path) -> None:
+    code = QUADRATIC.replace("(config.x - 1) ** 2 + config.y", "config.d.a + config.d.b")
+    app = make_app(tmp_path / "app", code + GUARD, CONFIG + "d: {a: 1, b: 2}\n")
+    words = ["d=choice({a:10},{b:20})", "x=choice(1)", "hydra/sweeper/sampler=grid"]
+    done = app.sweep(*words)
+    assert done.status == 0, done.out + done.err
+    assert sorted(result["value"] for result in app.results()) == [12, 21]
+
+
+def test_a_deletion_deletes_what_an_override_before_it_added(tmp_path: Path) -> None:
+    app = make_app(tmp_path / "app")
+    done = app.sweep("+d.z=9", "~d.z", "hydra.sweeper.n_trials=1")
+    assert done.status == 0, done.out + done.err
+
+
+STRUCTURED = """
+import enum
+from dataclasses import dataclass, field
+import hydra
+from hydra.core.config_store import ConfigStore
+
+class Color(enum.Enum):
+    RED = 1
+    BLUE = 2
+
+class Size(str, enum.Enum):
+    BIG = "b"
+
+@dataclass
+class Net:
+    color: Color = Color.RED
+    size: Size = Size.BIG
+    table: dict[int, str] = field(default_factory=lambda: {1: "a"})
+    weights: dict[Color, int] = field(default_factory=lambda: {Color.RED: 1})
+
+ConfigStore.instance().store(group="net", name="default", node=Net)
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    assert isinstance(config.net.color, Color)
+    return config.x
+"""
+
+
+def test_enums_and_numbers_as_keys_are_written_as_hydra_writes_them(tmp_path: Path) -> None:
+    config = CONFIG.replace("defaults:", "defaults:\n  - net: default")
+    app = make_app(tmp_path / "app", STRUCTURED + GUARD, config)
+    done = app.sweep("net.color=choice(BLUE)", "hydra.sweeper.n_trials=1")
+    assert done.status == 0, done.out + done.err
+    written = yaml.safe_load((app.folder / "sweep/trials/0000/config.yaml").read_text())
+    net = {"color": "BLUE", "size": "BIG", "table": {1: "a"}, "weights": {"RED": 1}}
+    assert written["net"] == net

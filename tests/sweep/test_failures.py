@@ -151,3 +151,79 @@ def test_ctrl_c_while_a_sweep_starts_is_one_line_and_leaves_nothing_behind(tmp_p
     done = app.sweep(f"hydra.sweeper.{when}", "hydra.sweeper.sampler.seed=0", "+allow=[at.]")
     assert (done.status, done.out, done.err) == (130, "", "interrupted\n")
     assert not (app.folder / "sweep").exists()
+
+
+def by_point(app) -> dict[int, dict]:
+    return {result["params"]["k"]: result for result in app.results()}
+
+
+def grid_app(folder, code: str):
+    """An app whose trials are told apart by k: 0, 1, 2."""
+    config = CONFIG.replace("x: interval(-5, 5)", "k: range(0, 3)").replace("x: 0.0", "k: 0")
+    return make_app(folder, code + GUARD, config)
+
+
+GRID = ["hydra/sweeper/sampler=grid", "hydra.sweeper.executor.workers=1", "hydra.sweeper.retries=0"]
+TASK = """
+import sys
+import hydra
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    if config.k == 1:
+        ACT
+    print("scored", config.k)
+    return float(config.k)
+"""
+
+
+@pytest.mark.parametrize("executor", ["local", "inline"])
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [
+        (
+            "return 1.0, 2.0",
+            "ValueError: a trial returns a number, but this one returned (1.0, 2.0)",
+        ),
+        ("raise Mute", "Mute: (no text: its __str__ raises RuntimeError)"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise GeneratorExit('gone')", "GeneratorExit: gone"),
+        ("sys.exit()", "SystemExit"),
+        ("sys.stdout.close(); sys.stderr.close(); raise ValueError('mute')", "ValueError: mute"),
+        ("sys.stdout = None; raise ValueError('gone')", "ValueError: gone"),
+    ],
+)
+def test_whatever_a_task_does_its_trial_alone_fails_and_says_why(tmp_path, executor, act, told):
+    app = grid_app(tmp_path / "app", TASK.replace("ACT", act))
+    words = [*GRID[::2], f"hydra/sweeper/executor={executor}"]
+    done = app.sweep(*words, *([GRID[1]] if executor == "local" else []))
+    assert done.status == 3, done.out + done.err
+    assert done.err == ""
+    found = by_point(app)
+    assert [found[k]["state"] for k in range(3)] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert found[1]["error"] == told
+    assert [trial.state.name for trial in app.study().trials].count("FAIL") == 1
+    for k in range(3):
+        log = (app.folder / f"sweep/trials/{found[k]['number']:04}/log.txt").read_text()
+        assert (f"scored {k}" in log) is (k != 1)
+        assert ("Traceback (most recent call last)" in log) is (k == 1)
+
+
+@pytest.mark.parametrize("returned", ["1.0", "[1.0]", "(1.0, 2.0, 3.0)"])
+def test_with_two_objectives_a_trial_returns_two_numbers(tmp_path, returned):
+    code = QUADRATIC.split("return")[0] + f"return {returned}\n" + GUARD
+    app = make_app(tmp_path / "app", code)
+    done = app.sweep("hydra.sweeper.direction=[minimize,maximize]", "hydra.sweeper.n_trials=2")
+    assert done.status == 4, done.out + done.err
+    assert "a trial returns 2 numbers, one an objective, but" in app.results()[0]["error"]
+
+
+def test_a_task_that_closes_its_output_keeps_its_score(tmp_path):
+    app = grid_app(tmp_path / "app", TASK.replace("ACT", "sys.stdout.close(); return 1.0"))
+    done = app.sweep(*GRID)
+    assert done.status == 0, done.out + done.err
+    assert {k: result["value"] for k, result in by_point(app).items()} == {0: 0.0, 1: 1.0, 2: 2.0}

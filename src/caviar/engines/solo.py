@@ -8,12 +8,12 @@ import os
 import pickle
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import env_override, setup_globals
@@ -21,6 +21,7 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from caviar.configs import update
 from caviar.engines.base import Inbox, Send
+from caviar.errors import name_and_text
 from caviar.runs import folder as names
 from caviar.runs.active import (
     ActiveRun,
@@ -89,20 +90,21 @@ class Solo:
             folder.mkdir(parents=True, exist_ok=True)
             result.write(folder)
             with output_to(folder / names.LOG):
-                try:
-                    values = self._call(job, run)
-                except BaseException as error:
-                    if not _is_pruned(error):
-                        traceback.print_exc()
-                    raise
-        except (Exception, SystemExit) as error:
+                values = self._call(job, run)
+        # Ctrl-C does not come here as an exception: a KeyboardInterrupt is the task's own.
+        except BaseException as error:
             seconds = perf_counter() - start
             result.seconds = round(seconds, 6)
             result.take(run.facts)
             if _is_pruned(error):
                 result.state, result.value = "PRUNED", last.value
                 return _left(result, folder, Pruned(job.number, last.value, seconds, run.facts))
-            line = " ".join(f"{type(error).__name__}: {error}".split())
+            with (
+                suppress(OSError),
+                (folder / names.LOG).open("a", encoding="utf-8", errors="backslashreplace") as log,
+            ):
+                traceback.print_exc(file=log)
+            line = name_and_text(error)
             result.state, result.error = "FAIL", line
             full = isinstance(error, OSError) and error.errno in _FULL
             failed = Failed(job.number, line, traceback.format_exc(), seconds, hopeless=full)
@@ -140,7 +142,7 @@ class Solo:
             env_override(hydra.job.env_set),
             activate(run),
         ):
-            return numbers(self._task(config))
+            return numbers(self._task(config), job.objectives)
 
     def _configs(self, job: Job) -> tuple[DictConfig, DictConfig]:
         """A fresh copy of the base for this trial, and its Hydra node, which is updated in place."""
@@ -212,7 +214,7 @@ def _left(result: Result, folder: Path, event: _Ended) -> _Ended | Failed:
     except OSError as error:
         return Failed(
             event.number,
-            f"{type(error).__name__}: {error}",
+            name_and_text(error),
             traceback.format_exc(),
             event.seconds,
             hopeless=error.errno in _FULL,
@@ -220,40 +222,61 @@ def _left(result: Result, folder: Path, event: _Ended) -> _Ended | Failed:
     return event
 
 
-def numbers(returned: Any) -> list[float]:
+def numbers(returned: Any, objectives: int) -> list[float]:
     """A task's return value as a list of finite numbers, one an objective.
 
     Raises:
-        ValueError: it is not a number or a list of numbers, or not finite.
+        ValueError: it is not a number or a list of numbers, or not so many, or not finite.
     """
     items = list(returned) if isinstance(returned, list | tuple) else [returned]
+    wanted = "a number" if objectives == 1 else f"{objectives} numbers, one an objective"
     try:
         values = [float(item) for item in items]
     except (TypeError, ValueError):
-        raise ValueError(f"a trial returns a number, but this one returned {returned!r}") from None
-    if not values or not all(math.isfinite(value) for value in values):
-        raise ValueError(f"a trial returns a finite number, but this one returned {returned!r}")
+        values = []
+    if len(values) != objectives:
+        raise ValueError(f"a trial returns {wanted}, but this one returned {returned!r}")
+    if not all(math.isfinite(value) for value in values):
+        raise ValueError(f"a trial returns finite numbers, but this one returned {returned!r}")
     return values
 
 
 @contextmanager
 def output_to(path: Path) -> Iterator[None]:
-    """Send stdout and stderr, of this process and of what it starts, to the end of a file."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    """Send stdout and stderr, of this process and of what it starts, to the end of a file.
+
+    ``sys.stdout`` and ``sys.stderr`` are new ones meanwhile: a task may close them.
+    """
+    streams = sys.stdout, sys.stderr
+    _flush(streams)
     kept = os.dup(1), os.dup(2)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.dup2(file, 1)
         os.dup2(file, 2)
+        sys.stdout, sys.stderr = map(_lines_to, (1, 2))
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush((sys.stdout, sys.stderr, *streams))
+        sys.stdout, sys.stderr = streams
         for number, original in zip((1, 2), kept, strict=True):
             os.dup2(original, number)
             os.close(original)
         os.close(file)
+
+
+def _lines_to(descriptor: int) -> TextIO:
+    """A stream that writes each line at once, so that prints and log lines stay in their order."""
+    return open(
+        descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
+    )
+
+
+def _flush(streams: Iterable[Any]) -> None:
+    for stream in streams:
+        # A task may have closed it, or put something in its place that cannot be flushed.
+        with suppress(AttributeError, OSError, ValueError):
+            stream.flush()
 
 
 @contextmanager

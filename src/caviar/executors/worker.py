@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
+from caviar.errors import name_and_text
 from caviar.executors.base import TaskSource
 from caviar.trials import Broken, Event, Job, Ready, Started
 
@@ -148,7 +149,7 @@ class Worker:
                 task or load_task(hello.task), workers=hello.workers, **hello.engine
             )
         except BaseException as error:
-            self.send(Broken(f"{type(error).__name__}: {error}", traceback.format_exc()))
+            self.send(Broken(name_and_text(error), traceback.format_exc()))
             return
         # A batch system signals every process of a job; what is under way is then not to be lost.
         for number in (signal.SIGTERM, signal.SIGUSR2):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from typing import Any
 
 import yaml
@@ -40,7 +41,7 @@ def _plain(node: DictConfig | ListConfig) -> Any:
     if node._is_none() or node._is_missing():
         return None if node._is_none() else "???"
     if isinstance(node, DictConfig):
-        return {str(key): _value(node, key) for key in node}
+        return {_bare(key): _value(node, key) for key in node}
     return [_value(node, index) for index in range(len(node))]
 
 
@@ -55,6 +56,13 @@ def _value(parent: DictConfig | ListConfig, key: Any) -> Any:
         return raw._value()  # type: ignore[union-attr]
     if isinstance(value, DictConfig | ListConfig):
         return _plain(value)
+    return _bare(value)
+
+
+def _bare(value: Any) -> Any:
+    """A leaf, or a key, as Hydra writes and reads it: a number, a word, an enum's name."""
+    if isinstance(value, Enum):
+        return value.name
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 

@@ -46,7 +46,6 @@ def read(
     """
     parser = OverridesParser.create(config_loader=config_loader)
     found: dict[str, Override] = {}
-    deletions: list[str] = []
     written = [f"{key}={_as_text(value)}" for key, value in params.items()]
     for line in [*written, *arguments]:
         try:
@@ -54,15 +53,17 @@ def read(
         except HydraException as error:
             key, _, value = line.partition("=")
             raise usage_error(key, value, str(error).splitlines()[0]) from error
+        key = override.get_key_element().lstrip("+")
         if override.is_delete():
-            deletions.append(line)
-        else:
-            # Popped first, so that the order is that of the last mention.
-            found.pop(override.get_key_element().lstrip("+"), None)
-            found[override.get_key_element().lstrip("+")] = override
-    hyperparameters, fixed = [], list(deletions)
+            key = line  # of its own: it may delete what an override before it has added
+        # Popped first, so that the order is that of the last mention.
+        found.pop(key, None)
+        found[key] = override
+    hyperparameters, fixed = [], []
     for override in found.values():
-        if override.is_sweep_override():
+        if override.is_delete():
+            fixed.append(str(override.input_line))
+        elif override.is_sweep_override():
             hyperparameters.append(_hyperparameter(override))
         else:
             fixed.append(f"{override.get_key_element()}={override.get_value_element_as_str()}")

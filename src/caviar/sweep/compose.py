@@ -147,6 +147,10 @@ def _check_key(
             + (f"; did you mean {near}?" if near else "")
             + (f" (or say under which choice it exists: when.{name})" if choices else "")
         )
+    if name.startswith("+") and not name.startswith("++") and has_key(config, name[1:]):
+        raise usage_error(
+            name, hyperparameter, f"the config has {name[1:]} already; leave out the +"
+        )
     is_mapping = not name.startswith("+") and is_mapping_at(config, name)
     for value in hyperparameter.spread(2):
         shown = hyperparameter.from_study(value)

@@ -18,12 +18,16 @@ class JobMaker:
         composer: gives the base configs.
         folders: where run folders go.
         metric: the score's name, where it has one.
+        objectives: how many scores a trial has.
     """
 
-    def __init__(self, composer: Composer, folders: TrialFolders, metric: str | None) -> None:
+    def __init__(
+        self, composer: Composer, folders: TrialFolders, metric: str | None, objectives: int
+    ) -> None:
         self._composer = composer
         self._folders = folders
         self._metric = metric
+        self._objectives = objectives
         self._bases: dict[tuple[tuple[str, str], ...], Base] = {}
 
     def __call__(self, asked: Asked, attempt: int) -> Job:
@@ -42,6 +46,7 @@ class JobMaker:
             params={name.lstrip("+"): value for name, value in asked.values.items()},
             folder=str(self._folders.path(asked.number)),
             metric=self._metric,
+            objectives=self._objectives,
             retry_of=asked.retry_of[-1] if asked.retry_of else None,
             resume_from=self._checkpoints(asked, attempt),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from caviar.engines.make import ENGINES, FUSED_OPTIONS
@@ -59,7 +59,25 @@ class Settings:
     max_same_failures: int = 5
     report: bool = False
 
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> Settings:
+        """The settings under ``hydra.sweeper``; null stands for the default.
+
+        Raises:
+            UsageError: there is no such setting, or a value cannot work.
+        """
+        known = [f.name for f in fields(cls)]
+        for key, value in given.items():
+            if key not in known:
+                raise usage_error(f"hydra.sweeper.{key}", value, "no such setting", known, like=key)
+        return cls(**{key: value for key, value in given.items() if value is not None})
+
     def __post_init__(self) -> None:
+        for key in ("sampler", "pruner", "executor"):
+            value = getattr(self, key)
+            if not isinstance(value, Mapping):
+                why = f"a config group chooses it: hydra/sweeper/{key}={value}"
+                raise usage_error(f"hydra.sweeper.{key}", value, why)
         if self.n_trials is not None and self.n_trials < 1:
             raise usage_error("n_trials", self.n_trials, "must be at least 1")
         for direction in self.directions:

@@ -128,7 +128,7 @@ def _run(
         study,
         executor,
         n_trials,
-        JobMaker(composer, folders, settings.metric),
+        JobMaker(composer, folders, settings.metric, len(settings.directions)),
         view,
         Limits(
             settings.retries,

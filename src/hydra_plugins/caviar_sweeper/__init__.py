@@ -37,7 +37,7 @@ class CaviarSweeper(Sweeper):
 
         try:
             plain = OmegaConf.to_container(OmegaConf.create(self._settings), resolve=True)
-            settings = Settings(**{k: v for k, v in plain.items() if v is not None})  # type: ignore
+            settings = Settings.read(plain)  # type: ignore[arg-type]
             assert self.hydra_context is not None
             assert self.config is not None
             status = run_sweep(

@@ -15,6 +15,7 @@ from caviar.engines.fused.files import BEST, RunFolder, lightning_checkpoint, lo
 from caviar.engines.fused.folds import Folded, FoldFolder
 from caviar.engines.fused.groups import Group, Run
 from caviar.engines.fused.writer import Writer
+from caviar.errors import name_and_text
 from caviar.runs.folder import Result
 from caviar.runs.folds import facts_of, mean_score
 from caviar.trials import Event, Failed, Finished, Job, Pruned, Started
@@ -152,7 +153,7 @@ class Endings:
         seconds = 0.0 if began is None else perf_counter() - began
         line, trace = str(error), ""
         if isinstance(error, BaseException):
-            line = " ".join(f"{type(error).__name__}: {error}".split())
+            line = name_and_text(error)
             trace = "".join(traceback.format_exception(error))
         result = replace(folder.result, state="FAIL", error=line, seconds=round(seconds, 6))
         event = Failed(job.number, line, trace, seconds)
@@ -255,4 +256,4 @@ def _facts(one: Run | Folded, facts: dict[str, Any]) -> dict[str, Any]:
 
 def _not_written(number: int, error: OSError, seconds: float) -> Failed:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return Failed(number, f"{type(error).__name__}: {error}", "", seconds, hopeless=full)
+    return Failed(number, name_and_text(error), "", seconds, hopeless=full)
