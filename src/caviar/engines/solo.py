@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import pickle
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -15,12 +14,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TextIO, TypeVar
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import env_override, setup_globals
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig
 
-from caviar.configs import update
 from caviar.engines.base import Inbox, Send
+from caviar.engines.hydra_job import HydraJobs
 from caviar.errors import name_and_text
 from caviar.runs import folder as names
 from caviar.runs.active import (
@@ -34,7 +31,6 @@ from caviar.runs.config import resolved
 from caviar.runs.files import sync, write_atomic
 from caviar.runs.folder import Result
 from caviar.runs.text import yaml_text
-from caviar.security import allow
 from caviar.trials import Failed, Finished, Job, Pruned, Reported, Started
 
 Task = Callable[[DictConfig], Any]
@@ -54,9 +50,8 @@ class Solo:
     lanes = 1
 
     def __init__(self, task: Task) -> None:
-        setup_globals()  # Hydra's resolvers, which a worker process does not have yet
         self._task = task
-        self._bases: dict[int, tuple[bytes, DictConfig]] = {}
+        self._jobs = HydraJobs()
 
     def serve(self, inbox: Inbox, send: Send) -> None:
         """Run jobs until the inbox is closed."""
@@ -126,52 +121,11 @@ class Solo:
                 print(f"{job.folder}/{name}: may not outlast a power cut: {error}", flush=True)
 
     def _call(self, job: Job, run: ActiveRun) -> list[float]:
-        config, hydra_config = self._configs(job)
-        for name, value in job.values.items():
-            update(config, name, value)
-        HydraConfig.instance().cfg = hydra_config  # type: ignore[assignment]
-        hydra = hydra_config.hydra
-        dirname = ",".join(job.overrides)
-        _set(hydra.runtime, output_dir=str(run.dir))
-        _set(hydra.job, num=job.number, id=str(job.number), override_dirname=dirname)
-        _set_list(hydra.overrides, "task", job.overrides)
+        config = self._jobs.config(job, run.dir)
         write_atomic(run.dir / names.CONFIG, yaml_text(resolved(config)), durable=False)
         write_atomic(run.dir / names.OVERRIDES, yaml_text(job.overrides), durable=False)
-        with (
-            _in_folder(run.dir, hydra.job.chdir),
-            env_override(hydra.job.env_set),
-            activate(run),
-        ):
-            return numbers(self._task(config), job.objectives)
-
-    def _configs(self, job: Job) -> tuple[DictConfig, DictConfig]:
-        """A fresh copy of the base for this trial, and its Hydra node, which is updated in place."""
-        if job.base.id not in self._bases:
-            assert job.base.pickled is not None  # it comes with the first job that needs it
-            whole = pickle.loads(job.base.pickled)
-            hydra_config = DictConfig({"hydra": whole.hydra})
-            with read_write(whole), open_dict(whole):
-                del whole["hydra"]
-            allow(whole.get("allow"))
-            self._bases[job.base.id] = (pickle.dumps(whole), hydra_config)
-        pickled, hydra_config = self._bases[job.base.id]
-        return pickle.loads(pickled), hydra_config
-
-
-def _set(node: DictConfig, **values: Any) -> None:
-    # Each value's own node is set: an assignment looks through all of the config, for three times the time.
-    for key, value in values.items():
-        node._get_node(key)._set_value(value)  # type: ignore[union-attr]
-
-
-def _set_list(node: DictConfig, key: str, items: list[str]) -> None:
-    # Trials mostly have as many overrides as the one before: their nodes are there.
-    held: Any = node._get_node(key)
-    if len(held) == len(items):
-        for index, item in enumerate(items):
-            held._get_node(index)._set_value(item)
-    else:
-        held._set_value(items)
+        with activate(run):
+            return numbers(self._jobs.call(job, run.dir, self._task, config), job.objectives)
 
 
 class _Listener:
@@ -277,17 +231,3 @@ def _flush(streams: Iterable[Any]) -> None:
         # A task may have closed it, or put something in its place that cannot be flushed.
         with suppress(AttributeError, OSError, ValueError):
             stream.flush()
-
-
-@contextmanager
-def _in_folder(folder: Path, chdir: bool | None) -> Iterator[None]:
-    """Change to the run folder where the app asks for that (``hydra.job.chdir``)."""
-    if not chdir:
-        yield
-        return
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)

@@ -76,12 +76,15 @@ class PlainConfigs:
         Its ``hydra:`` values that belong to one run, the run folder above all, are not the trial's.
 
         Raises:
-            NotFusibleError: the app asks for a working folder or an environment of its own.
+            NotFusibleError: the app asks for a working folder or an environment of its own, or to be
+                called back.
         """
         base = self._bases[job.base.id]
         job_node = base.hydra.hydra.job
         if job_node.get("chdir") or job_node.get("env_set"):
             raise NotFusibleError("hydra.job.chdir or hydra.job.env_set")
+        if base.hydra.hydra.callbacks:
+            raise NotFusibleError("hydra.callbacks")
         keys = tuple(job.values)
         live, written = _patched(base.live, job.values), _patched(base.written, job.values)
         if keys not in base.simple or live is None or written is None:

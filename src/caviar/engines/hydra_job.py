@@ -1,0 +1,193 @@
+"""What Hydra does for a job, done for a trial: its config, its log, its folder, its callbacks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.callbacks import Callbacks
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus, configure_log, env_override, setup_globals
+from hydra.types import TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from caviar.configs import update
+from caviar.security import allow
+from caviar.trials import Base, Job
+
+
+@dataclass
+class _Base:
+    """A base config, as trials start from it.
+
+    Attributes:
+        pickled: without its Hydra node.
+        whole: the config of the trial under way, and that node, which is updated in place for each.
+        dirname: from overrides to ``override_dirname``.
+        callbacks: of ``hydra.callbacks``, made when the first trial needs them.
+    """
+
+    pickled: bytes
+    whole: DictConfig
+    dirname: Callable[[list[str]], str]
+    callbacks: Callbacks | None = None
+    has_log: bool = False
+
+    def __post_init__(self) -> None:
+        self.hydra: DictConfig = self.whole.hydra
+
+
+class HydraJobs:
+    """Gives each trial of this process what Hydra would give the job.
+
+    A trial is no job of a launcher, for the time that takes: of a base config all is made once, and
+    only what a trial changes is set anew.
+    """
+
+    def __init__(self) -> None:
+        setup_globals()  # Hydra's resolvers, which a worker process does not have yet
+        self._bases: dict[int, _Base] = {}
+
+    def config(self, job: Job, folder: Path) -> DictConfig:
+        """The trial's config; `HydraConfig` is its own from here on."""
+        base = self._base(job.base)
+        config = pickle.loads(base.pickled)
+        for name, value in job.values.items():
+            update(config, name, value)
+        # Hydra's node lies beside the app's, so that one may refer to the other.
+        vars(base.whole)["_content"] = {**config._content, "hydra": base.hydra}
+        HydraConfig.instance().cfg = base.whole  # type: ignore[assignment]
+        _set(base.hydra.runtime, output_dir=str(folder))
+        named = base.dirname(job.overrides)
+        _set(base.hydra.job, num=job.number, id=str(job.number), override_dirname=named)
+        _set_list(base.hydra.overrides, "task", job.overrides)
+        return config
+
+    def call(self, job: Job, folder: Path, task: TaskFunction, config: DictConfig) -> Any:
+        """Call the task as the app's ``hydra:`` settings have it; `config` comes before."""
+        base = self._bases[job.base.id]
+        settings = base.hydra.job
+        with _in_folder(folder, settings.chdir), env_override(settings.env_set):
+            if not base.has_log:
+                _configure_log(base.hydra)
+                base.has_log = True
+            if base.callbacks is None:
+                base.callbacks = Callbacks(base.whole)
+            if not base.callbacks.callbacks:
+                return task(config)
+            return _with_callbacks(base.callbacks, base.whole, task, config)
+
+    def _base(self, sent: Base) -> _Base:
+        if sent.id not in self._bases:
+            assert sent.pickled is not None  # it comes with the first job that needs it
+            whole = pickle.loads(sent.pickled)
+            hydra = DictConfig({"hydra": whole.hydra})
+            with read_write(whole), open_dict(whole):
+                del whole["hydra"]
+            allow(whole.get("allow"))
+            dirname = _dirname_by(hydra.hydra.job.config.override_dirname)
+            self._bases[sent.id] = _Base(pickle.dumps(whole), hydra, dirname)
+        return self._bases[sent.id]
+
+
+def _with_callbacks(
+    callbacks: Callbacks, whole: Any, task: TaskFunction, config: DictConfig
+) -> Any:
+    callbacks.on_job_start(config=whole, task_function=task)
+    told = JobReturn()
+    told.cfg, told.hydra_cfg = config, OmegaConf.masked_copy(whole, "hydra")
+    told.overrides, told.working_dir = list(whole.hydra.overrides.task), os.getcwd()
+    told.task_name = whole.hydra.job.name
+    try:
+        told.return_value = task(config)
+        told.status = JobStatus.COMPLETED
+    except BaseException as error:
+        told.return_value, told.status = error, JobStatus.FAILED
+        raise
+    finally:
+        callbacks.on_job_end(config=whole, job_return=told)
+    return told.return_value
+
+
+def _configure_log(hydra: DictConfig) -> None:
+    """Log as ``hydra.job_logging`` and ``hydra.verbose`` say, but to no file of its own.
+
+    What a trial logs stands in its ``log.txt``, with all else that it writes.
+    """
+    if hydra.job_logging is None:
+        return
+    log: Any = OmegaConf.to_container(hydra.job_logging, resolve=True)
+    handlers = log.get("handlers") or {}
+    files = {name for name, handler in handlers.items() if "filename" in handler}
+    log["handlers"] = {name: handlers[name] for name in handlers if name not in files}
+    for logger in (log.get("root"), *(log.get("loggers") or {}).values()):
+        if logger and logger.get("handlers"):
+            logger["handlers"] = [name for name in logger["handlers"] if name not in files]
+    configure_log(DictConfig(log), hydra.verbose)
+    for name in ("", *(log.get("loggers") or {})):
+        for handler in logging.getLogger(name).handlers:
+            stream = getattr(handler, "stream", None)
+            if isinstance(handler, logging.StreamHandler) and stream in (sys.stdout, sys.stderr):
+                handler.setStream(_Current("stdout" if stream is sys.stdout else "stderr"))
+
+
+class _Current:
+    """Writes to what is ``sys.stdout`` by then: each trial has one of its own."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def write(self, text: str) -> None:
+        getattr(sys, self._name).write(text)
+
+    def flush(self) -> None:
+        getattr(sys, self._name).flush()
+
+
+def _dirname_by(settings: DictConfig) -> Callable[[list[str]], str]:
+    """How overrides become one word, as `hydra._internal.config_loader_impl` has it."""
+    left_out = {str(key) for key in settings.exclude_keys}
+    between, equals = str(settings.item_sep), str(settings.kv_sep)
+
+    def dirname(overrides: list[str]) -> str:
+        named = sorted(o for o in overrides if o.lstrip("+~").partition("=")[0] not in left_out)
+        return between.join(named).replace("=", equals)
+
+    return dirname
+
+
+def _set(node: DictConfig, **values: Any) -> None:
+    # Each value's own node is set: an assignment looks through all of the config, for three times the time.
+    for key, value in values.items():
+        node._get_node(key)._set_value(value)  # type: ignore[union-attr]
+
+
+def _set_list(node: DictConfig, key: str, items: list[str]) -> None:
+    # Trials mostly have as many overrides as the one before: their nodes are there.
+    held: Any = node._get_node(key)
+    if len(held) == len(items):
+        for index, item in enumerate(items):
+            held._get_node(index)._set_value(item)
+    else:
+        held._set_value(items)
+
+
+@contextmanager
+def _in_folder(folder: Path, chdir: bool | None) -> Iterator[None]:
+    """Change to the run folder where the app asks for that (``hydra.job.chdir``)."""
+    if not chdir:
+        yield
+        return
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
