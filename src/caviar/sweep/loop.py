@@ -97,6 +97,7 @@ class Loop:
         limits: when to give up.
         owner: whose sweep this is; it also carries requests to stop.
         folders: where workers write; asked when one is lost.
+        at_once: how many trials may be under way, however many lanes there are; None for all.
     """
 
     study: SweepStudy
@@ -107,6 +108,7 @@ class Loop:
     limits: Limits
     owner: Owner
     folders: TrialFolders
+    at_once: int | None = None
     outcome: Outcome = field(default_factory=Outcome)
     _running: dict[int, _Running] = field(default_factory=dict)
     _again: list[tuple[Asked, int]] = field(default_factory=list)
@@ -116,6 +118,7 @@ class Loop:
     _requests: list[str] = field(default_factory=list)
     _errors: list[str] = field(default_factory=list)
     _completed: int = 0
+    _told_at_once: bool = False
     _heard: float = field(default_factory=monotonic)
 
     def run(self) -> Outcome:
@@ -151,7 +154,7 @@ class Loop:
 
     def _ready(self) -> list[tuple[Asked, int]]:
         """What the free lanes get next: trials to try again, then new ones."""
-        free = self.executor.lanes - len(self._running)
+        free = self._room() - len(self._running)
         ending = self._stop_at is not None and monotonic() >= self._stop_at
         if free <= 0 or ending or self._requests:
             return []
@@ -161,6 +164,16 @@ class Loop:
             self.view.asked(asked)
             ready.append((asked, 0))
         return ready
+
+    def _room(self) -> int:
+        lanes = self.executor.lanes
+        if self.at_once is None or lanes <= self.at_once:
+            return lanes
+        if not self._told_at_once:
+            self._told_at_once = True
+            told = f"at most {self.at_once} trials at once, of {lanes} lanes"
+            self.view.say(f"{told}: the sampler learns from those that ended")
+        return self.at_once
 
     def _submit(self, ready: list[tuple[Asked, int]]) -> None:
         for asked, attempt in ready:

@@ -33,6 +33,15 @@ INTERRUPTED = "interrupted"
 NEVER_RAN = "never_ran"
 
 
+HISTORY_FREE = (
+    PlacedSampler,
+    optuna.samplers.BruteForceSampler,
+    optuna.samplers.GridSampler,
+    optuna.samplers.QMCSampler,
+    optuna.samplers.RandomSampler,
+)
+"""Samplers that look at no result."""
+
 HowItEnded = Callable[[int], Finished | Pruned | Failed | None]
 
 
@@ -80,6 +89,7 @@ class SweepStudy:
 
     Attributes:
         finite: how many trials the sampler has in all, where that is finite.
+        learns: whether what the sampler proposes depends on how earlier trials ended.
         orphans: trials that were cut short when the last controller was killed.
 
     Raises:
@@ -122,6 +132,7 @@ class SweepStudy:
         self._prunes = not isinstance(pruner, NopPruner)
         bind = getattr(sampler, "bind", None)  # caviar's own samplers take in the space
         self.finite: int | None = bind(space) if bind else None
+        self.learns = not isinstance(sampler, HISTORY_FREE)
         self._sampler = sampler
         self._enqueue = list(enqueue)
         self._place = 0

@@ -1,0 +1,60 @@
+"""A sampler that learns sees results before it proposes, however many lanes there are."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CREATED, ENDED, COMPLETE = 4, 6, 1
+
+
+def journal(folder: Path) -> list[int]:
+    """For each trial that was asked for, how many before it were not complete by then."""
+    waiting, under_way = [], 0
+    for line in (folder / "study.journal").read_text().splitlines():
+        entry = json.loads(line)
+        if entry["op_code"] == CREATED:
+            waiting.append(under_way)
+            under_way += 1
+        elif entry["op_code"] == ENDED and entry["state"] == COMPLETE:
+            under_way -= 1
+    return waiting
+
+
+def sweep(folder: Path, *words: str) -> str:
+    line = [sys.executable, "-m", "project.train", "-m", "engine=fused", "data=synthetic", *words]
+    more = [
+        "trainer.max_epochs=2",
+        "hydra.sweeper.executor.workers=1",
+        "hydra.sweeper.report=false",
+    ]
+    done = subprocess.run(
+        [*line, *more, f"hydra.sweep.dir={folder}"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("search", ["tpe", "cmaes", "nsgaii"])
+def test_an_eighth_of_the_trials_is_under_way_when_the_sampler_learns(tmp_path: Path, search: str):
+    out = sweep(tmp_path / "sweep", f"search={search}", "hydra.sweeper.n_trials=24")
+    waiting = journal(tmp_path / "sweep")
+    assert len(waiting) == 24
+    assert 1 <= max(waiting) < 3, waiting
+    assert "at most 3 trials at once, of 24 lanes: the sampler learns from those that ended" in out
+
+
+def test_a_sampler_that_does_not_learn_fills_all_lanes(tmp_path: Path):
+    out = sweep(tmp_path / "sweep", "search=random", "hydra.sweeper.n_trials=24")
+    assert max(journal(tmp_path / "sweep")) > 3
+    assert "at once" not in out
+
+
+def test_coarse_to_fine_zooms_on_lanes_too(tmp_path: Path):
+    out = sweep(tmp_path / "sweep", "search=coarse_to_fine", "hydra.sweeper.n_trials=48")
+    stages = re.findall(r"stage ([23]) of 3: (.*)", out)
+    assert [number for number, _ in stages] == ["2", "3"]
+    assert "0 trials are complete" not in out
