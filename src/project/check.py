@@ -1,12 +1,13 @@
 """What can be told of a config before anything is trained: cheap, and without torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from caviar import usage_error
+from caviar.configs import has_key
 from caviar.runs.folder import check_name
 from project.choices import ACTIVATIONS, BATCH_NORM, DIRECTIONS, SHAPES
 
@@ -42,6 +43,16 @@ _NUMBERS: dict[str, Rule] = {
     "trainer.max_epochs": _POSITIVE,
 }
 
+_WHOLE = {
+    *("seed", "data.batch_size", "data.eval_batch_size", "data.split_seed", "data.data_seed"),
+    *("data.samples", "data.features", "data.classes", "data.folds", "data.overfit"),
+    *("model.depth", "model.width", "trainer.max_epochs"),
+}
+_MAY_BE_NULL = {"data.folds", "data.overfit"}
+_FLAGS = ("data.drop_last", "test")
+_LESS_IS_BETTER = ("loss", "CalibrationError", "HammingDistance", "HingeLoss")
+"""How the names of losses and of torchmetrics classes end that are better when they are lower."""
+
 _NAMES: dict[str, tuple[str, ...]] = {
     "direction": DIRECTIONS,
     "model.activation": tuple(ACTIVATIONS),
@@ -62,6 +73,16 @@ def check(config: DictConfig) -> None:
     metrics = metric_names(config)
     if config.metric not in metrics:
         raise usage_error("metric", config.metric, "no such metric", metrics)
+    _check_direction(config)
+    in_steps = OmegaConf.select(config, "trainer.max_steps") is not None
+    may_be_null = _MAY_BE_NULL | ({"trainer.max_epochs"} if in_steps else set())
+    for key in _NUMBERS:
+        if (
+            key not in may_be_null
+            and has_key(config, key)
+            and OmegaConf.select(config, key) is None
+        ):
+            raise usage_error(key, "null", "must be a number")
     check_numbers(lambda key: OmegaConf.select(config, key))
     for name, logger in (config.get("logger") or {}).items():
         package = _PACKAGES.get(str(logger and logger.get("_target_")).rpartition(".")[2])
@@ -89,8 +110,28 @@ def check_numbers(value_of: Callable[[str], Any]) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise usage_error(key, value, "must be a number")
+        if key in _WHOLE and value % 1:
+            raise usage_error(key, value, "must be a whole number")
         if not holds(value):
             raise usage_error(key, value, problem)
+    for key in _FLAGS:
+        if not isinstance(value_of(key), bool | None):
+            raise usage_error(key, value_of(key), "must be true or false")
+    hidden = value_of("model.hidden")
+    sizes = list(hidden) if isinstance(hidden, Sequence) and not isinstance(hidden, str) else [0]
+    if hidden is not None and not all(isinstance(size, int) and size > 0 for size in sizes):
+        why = "must be a list of whole numbers above 0, as [64, 32], or null"
+        raise usage_error("model.hidden", hidden, why)
+
+
+def _check_direction(config: DictConfig) -> None:
+    """Refuse to seek the worst: the highest loss."""
+    metric, direction = str(config.metric), str(config.get("direction"))
+    made_by = (config.get("metrics") or {}).get(metric.removeprefix("val/")) or {}
+    names = (metric, str(made_by.get("_target_")))
+    if direction == "maximize" and any(name.endswith(_LESS_IS_BETTER) for name in names):
+        why = f"{metric} is better when it is lower: direction=minimize"
+        raise usage_error("direction", direction, why)
 
 
 def metric_names(config: DictConfig) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from caviar import cli
+from caviar.runs.compare import rerun_command
 from caviar.runs.folder import Result
 from caviar.sweep.owner import Owner
 from tests.apps import GUARD, QUADRATIC, make_app
@@ -220,6 +221,18 @@ def test_several_objectives_list_but_have_no_best(caviar, outputs):
         done = caviar("runs", *arguments)
         assert (done.status, done.out) == (2, "")
         assert "several objectives" in done.err
+
+
+@pytest.mark.parametrize(
+    ("command", "again"),
+    [
+        (["/a/python", "-m", "project.train", "-m", "x=1,2"], "python -m project.train x=1"),
+        (["/a/python", "-P", "-m", "project.train", "-m"], "python -P -m project.train x=1"),
+        (["/a/python", "-X", "dev", "app.py", "-m"], "python -X dev app.py x=1"),
+    ],
+)
+def test_a_trial_is_run_again_as_its_sweep_was_started(command: list[str], again: str):
+    assert rerun_command({"command": command}, ["x=1"]) == again
 
 
 def test_show_tells_all_of_a_run(caviar, wide):

@@ -40,12 +40,49 @@ from project.check import check, metric_names
         ("model.width=0", "model.width=0: must be above 0"),
         ("trainer.max_epochs=0", "trainer.max_epochs=0: must be above 0"),
         ("scheduler.warmup_epochs=-1", "scheduler.warmup_epochs=-1: must be at least 0"),
+        ("data.split_seed=null", "data.split_seed=null: must be a number"),
+        ("seed=null", "seed=null: must be a number"),
+        ("trainer.max_epochs=null", "trainer.max_epochs=null: must be a number"),
+        ("seed=1.5", "seed=1.5: must be a whole number"),
+        ("data.batch_size=2.5", "data.batch_size=2.5: must be a whole number"),
+        ("model.width=2.5", "model.width=2.5: must be a whole number"),
+        ("model.depth=1.5", "model.depth=1.5: must be a whole number"),
+        ("data.drop_last=maybe", "data.drop_last=maybe: must be true or false"),
+        *(
+            (
+                f"model.hidden={hidden}",
+                f"model.hidden={shown}: must be a list of whole numbers above 0, as [64, 32], or null",
+            )
+            for hidden, shown in (("64", "64"), ("[0]", "[0]"), ("[8,2.5]", "[8, 2.5]"))
+        ),
+        (
+            "metric=val/loss",
+            "direction=maximize: val/loss is better when it is lower: direction=minimize",
+        ),
+        (
+            "metric=val/ece",
+            "direction=maximize: val/ece is better when it is lower: direction=minimize",
+        ),
     ],
 )
 def test_a_wrong_setting_is_told(override: str, line: str, compose_run: Callable[..., Any]) -> None:
     with pytest.raises(UsageError) as told:
         check(compose_run(override))
     assert str(told.value) == line
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["metric=val/loss", "direction=minimize"],
+        ["trainer.max_epochs=null", "+trainer.max_steps=9"],
+        ["model.hidden=[]"],
+        ["model.hidden=[16]", "data.drop_last=true"],
+        ["data.folds=null", "data.overfit=64"],
+    ],
+)
+def test_a_right_setting_passes(overrides: list[str], compose_run: Callable[..., Any]) -> None:
+    check(compose_run(*overrides))
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,16 @@ def test_a_missing_category_is_not_the_category_named_nan() -> None:
     assert features.tolist() == [[0, 0, 1], [0, 0, 1], [0, 1, 0]]
 
 
+def test_a_column_too_large_to_be_scaled_is_told(table: Path) -> None:
+    frame = pd.read_csv(table)
+    frame["huge"] = np.linspace(-1e300, 1e300, len(frame))
+    frame.to_csv(table, index=False)
+    with pytest.raises(
+        UsageError, match=r"column huge holds .*e\+(299|300): too large to be scaled"
+    ):
+        _ = load(table).parts
+
+
 def test_an_unseen_category_is_ignored(table: Path) -> None:
     preprocessing = load(table).parts.preprocessing
     row = {"weight": [1.0], "colour": ["purple"], "code": [1], "broken": ["True"]}

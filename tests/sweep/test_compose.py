@@ -83,7 +83,8 @@ def test_a_group_on_the_apps_own_search_path_is_a_group(
     assert done.status == 0, done.out + done.err
     for result in app.results():
         assert result["value"] == {"small": 0, "large": 1}[result["params"]["model"]]
-    refused = app.sweep("model=choice(small,lrge)", *words)
+    when = "+hydra.sweeper.when={y:{model:large}}"  # which is looked at after the options
+    refused = app.sweep("model=choice(small,lrge)", "y=choice(1,2)", when, *words)
     assert "model=lrge: no such option of this config group; did you mean large?" in refused.err
 
 

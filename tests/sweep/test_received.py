@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from caviar.errors import UsageError
-from caviar.sweep.command import recorded_command
+from caviar.sweep.command import command_to_run, recorded_command
 from tests.apps import App, make_app
 
 EVIL = "open('/tmp/harm', 'w')"
@@ -110,6 +110,16 @@ def test_a_folder_outside_the_project_is_refused_and_said_where_to_go(app: App, 
 def test_an_argument_that_reaches_code_or_configs_elsewhere_is_refused(app: App, word):
     told = refused(received(app, ["python", "app.py", "-m", word]))
     assert f"its command says {word}" in told
+
+
+@pytest.mark.parametrize("gone", ["app.py", "folder"])
+def test_what_is_gone_is_not_to_be_trusted_back(app: App, gone: str):
+    sweep = received(app, ["python", "gone.py"], app.folder if gone == "app.py" else "/gone")
+    recorded = yaml.safe_load((sweep / "sweep.yaml").read_text())
+    with pytest.raises(UsageError) as error:
+        command_to_run(sweep, recorded, "resume", False)
+    assert "gone" in str(error.value)
+    assert "--trust" not in str(error.value)
 
 
 def test_a_config_name_is_an_argument_of_the_project(app: App):

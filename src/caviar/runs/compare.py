@@ -11,6 +11,7 @@ from typing import Any
 from caviar.errors import UsageError
 from caviar.runs.edits import changes_of, in_force, read_edits
 from caviar.runs.find import TRIALS, read_sweep_file
+from caviar.runs.program import split
 from caviar.runs.rows import Row
 
 ENDED = ("COMPLETE", "PRUNED", "FAIL")
@@ -137,9 +138,8 @@ def rerun_command(settings: dict[str, Any], overrides: Sequence[str]) -> str | N
     command = settings.get("command")
     if not isinstance(command, list) or len(command) < 2:
         return None
-    words = [str(word) for word in command]
-    app = words[:3] if words[1] == "-m" else words[:2]
-    return shlex.join(["python", *app[1:], *overrides])
+    program, _ = split(command)
+    return shlex.join(["python", *program[1:], *overrides])
 
 
 def _config(row: Row) -> dict[str, Any]:

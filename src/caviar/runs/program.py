@@ -41,6 +41,19 @@ def command_of(started: Mapping[str, Any], overrides: Sequence[str]) -> str | No
     return shlex.join(["python", *app, *overrides])
 
 
+def split(command: Sequence[Any]) -> tuple[list[str], list[str]]:
+    """A command's program, with what Python is told, and the program's own arguments."""
+    program, words = [str(word) for word in command[:1]], [str(word) for word in command[1:]]
+    while words:
+        word = words.pop(0)
+        program.append(word)
+        if word in {"-m", "-c", "-W", "-X"} and words:
+            program.append(words.pop(0))
+        if word in {"-m", "-c"} or not word.startswith("-"):  # Hydra's -m comes after it
+            break
+    return program, words
+
+
 def hold(run: Path) -> IO[str]:
     """Say that this process trains the single run ``run``, until the file that is returned is closed.
 

@@ -19,12 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from caviar.errors import UsageError
+from caviar.runs.program import split
 
 _MARKS = ("pyproject.toml", "setup.py", ".git")
 """A folder that has one of these is a project's."""
 
 _OURS = re.compile(r"hydra/sweeper(/\w+)?|hydra\.sweeper\.(?!_)\w+(\..+)?|hydra\.sweep\.(sub)?dir")
 """Hydra's own settings that a recorded command may hold; others name files, and classes to make."""
+
+
+class GoneError(UsageError):
+    """What a sweep ran is not there any more: no trust brings it back."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +47,6 @@ class Command:
     folder: Path
 
 
-def split(command: Sequence[Any]) -> tuple[list[str], list[str]]:
-    """A command's program, with what Python is told, and the program's own arguments."""
-    program, words = [str(word) for word in command[:1]], [str(word) for word in command[1:]]
-    while words:
-        word = words.pop(0)
-        program.append(word)
-        if word in {"-m", "-c", "-W", "-X"} and words:
-            program.append(words.pop(0))
-        if word in {"-m", "-c"} or not word.startswith("-"):  # Hydra's -m comes after it
-            break
-    return program, words
-
-
 def command_to_run(folder: Path, recorded: Mapping[str, Any], verb: str, trust: bool) -> Command:
     """The command of the sweep in ``folder``, as far as it may be run.
 
@@ -68,13 +60,15 @@ def command_to_run(folder: Path, recorded: Mapping[str, Any], verb: str, trust: 
     if not trust:
         try:
             return recorded_command(folder, recorded)
+        except GoneError:
+            raise
         except UsageError as error:
             again = f"caviar {verb} {shlex.quote(str(folder))} --trust"
             raise UsageError(f"{error} (where you trust it: {again})") from None
     program, words = split(recorded["command"])
     command = Command([sys.executable, *program[1:]], words, Path(recorded["folder"]))
     if not command.folder.is_dir():
-        raise UsageError(f"{folder}: the folder it was started in is gone: {command.folder}")
+        raise GoneError(f"{folder}: the folder it was started in is gone: {command.folder}")
     return command
 
 
@@ -88,7 +82,7 @@ def recorded_command(folder: Path, recorded: Mapping[str, Any]) -> Command:
     project = _project(Path.cwd())
     where = Path(str(recorded.get("folder") or project))
     if not where.is_dir():
-        raise UsageError(f"{folder}: the folder it was started in is gone: {where}")
+        raise GoneError(f"{folder}: the folder it was started in is gone: {where}")
     if not _inside(where, project):
         raise UsageError(
             f"{folder}: it was started in {where}, outside the project here ({project}); go there first"
@@ -103,7 +97,7 @@ def recorded_command(folder: Path, recorded: Mapping[str, Any]) -> Command:
     installed = None if file or len(task) < 2 else _file_on_path(task[1])
     file = file or installed
     if file is None or not file.is_file():
-        raise UsageError(f"{folder}: its task {task[-1]} is not there any more")
+        raise GoneError(f"{folder}: its task {task[-1]} is not there any more (was it renamed?)")
     ours = installed is not None or _inside(file, project)
     if not ours or _packaged(file) or _came_along(file, folder):
         raise UsageError(

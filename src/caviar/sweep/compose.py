@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -86,6 +86,19 @@ class Composer:
         groups = {name: str(value) for name, value in values.items() if self.is_group(name)}
         return groups, {name: v for name, v in values.items() if name not in groups}
 
+    def check_options(self, hyperparameters: Iterable[Hyperparameter]) -> None:
+        """Raise UsageError for a config group without that option, or with no choice of any."""
+        for group in hyperparameters:
+            if not self.is_group(group.name):
+                continue
+            if not isinstance(group, Choice):
+                raise usage_error(group.name, group, "a config group needs a choice(…)")
+            known = self._options(group.name)
+            for option in group.options:
+                if str(option) not in known:
+                    why = "no such option of this config group"
+                    raise usage_error(group.name, option, why, known)
+
     def check(self, space: Space) -> Iterator[DictConfig]:
         """Check that every hyperparameter fits the config, under each choice of the searched groups.
 
@@ -93,12 +106,9 @@ class Composer:
             each base config that was composed, for further checks.
 
         Raises:
-            UsageError: a group without that option, a key that the config does not have, or a value
-                that its type refuses.
+            UsageError: a key that the config does not have, or a value that its type refuses.
         """
         groups = [h for h in space.hyperparameters if self.is_group(h.name)]
-        for group in groups:
-            self._check_options(group)
         # One group at a time, the others at their first option: a sum of compositions, no product.
         firsts = {group.name: str(group.options[0]) for group in groups}  # type: ignore[attr-defined]
         trials = [firsts] + [
@@ -113,14 +123,6 @@ class Composer:
                 if hyperparameter not in groups and _may_exist(hyperparameter, space, choices):
                     _check_key(hyperparameter, scratch, choices)
             yield base
-
-    def _check_options(self, group: Hyperparameter) -> None:
-        if not isinstance(group, Choice):
-            raise usage_error(group.name, group, "a config group needs a choice(…)")
-        known = self._options(group.name)
-        for option in group.options:
-            if str(option) not in known:
-                raise usage_error(group.name, option, "no such option of this config group", known)
 
 
 def _group_of(name: str) -> str:

@@ -16,8 +16,9 @@ from typing import Any
 
 from caviar.errors import UsageError, usage_error
 from caviar.runs.folder import Result
+from caviar.runs.program import split
 from caviar.space.grammar import as_override
-from caviar.sweep.command import command_to_run, split
+from caviar.sweep.command import command_to_run
 from caviar.sweep.finished import FinishedSweep
 from caviar.sweep.intervals import Estimate, t_interval
 

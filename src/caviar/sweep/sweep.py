@@ -202,6 +202,7 @@ def read_space(
     """
     reading = read(settings.params, arguments, context.config_loader)
     composer = Composer(context.config_loader, master, reading.fixed)
+    composer.check_options(reading.hyperparameters)
 
     def value_of(parent: str) -> Any:
         if composer.is_group(parent):
