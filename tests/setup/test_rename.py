@@ -56,6 +56,16 @@ def renamed_tree(tmp_path_factory) -> Path:
     return tree
 
 
+def test_what_was_made_under_the_old_name_is_told(tmp_path):
+    tree = copy_tree(tmp_path / "tree")
+    (tree / "outputs/runs/first").mkdir(parents=True)
+    (tree / "outputs/sweeps/second").mkdir(parents=True)
+    done = rename(tree, NEW)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.splitlines()[1]
+    assert told.startswith(f"2 runs and sweeps in outputs keep the name {PACKAGE}: ")
+
+
 def test_no_import_and_no_dotted_name_of_the_old_package_remains(original, renamed_tree):
     assert PACKAGE in imports(original)
     assert PACKAGE not in imports(renamed_tree)
