@@ -88,6 +88,9 @@ def check(config: DictConfig) -> None:
         package = _PACKAGES.get(str(logger and logger.get("_target_")).rpartition(".")[2])
         if package and find_spec(package) is None:
             raise usage_error("logger", name, f"needs: pip install {package}")
+    for key, example in (("data.path", "houses.csv"), ("data.target", "sold")):
+        if has_key(config, key) and OmegaConf.select(config, key) is None:
+            raise usage_error(key, "???", f"has to be given, as in {key}={example}")
     if OmegaConf.select(config, "data.folds") is not None:
         _check_folds(config)
     if OmegaConf.select(config, "data.val_fraction") is not None:

@@ -95,6 +95,11 @@ def test_a_right_setting_passes(overrides: list[str], compose_run: Callable[...,
             "data.shape=spiral: no such choice; did you mean",
         ),
         (["data=synthetic", "data.samples=8"], "data.samples=8: too few: each class needs 3"),
+        (
+            ["data=table", "data.target=y"],
+            "data.path=???: has to be given, as in data.path=houses.csv",
+        ),
+        (["data=table", "data.path=a.csv"], "data.target=???: has to be given, as in data.target="),
         (["data=synthetic", "data.classes=1"], "data.classes=1: must be at least 2"),
         (
             ["data=synthetic", "data.shape=spirals", "data.features=1"],
