@@ -53,8 +53,10 @@ def test_a_sampler_that_does_not_learn_fills_all_lanes(tmp_path: Path):
     assert "at once" not in out
 
 
-def test_coarse_to_fine_zooms_on_lanes_too(tmp_path: Path):
+def test_a_stage_of_coarse_to_fine_begins_when_all_trials_before_it_have_ended(tmp_path: Path):
     out = sweep(tmp_path / "sweep", "search=coarse_to_fine", "hydra.sweeper.n_trials=48")
     stages = re.findall(r"stage ([23]) of 3: (.*)", out)
     assert [number for number, _ in stages] == ["2", "3"]
-    assert "0 trials are complete" not in out
+    waiting = journal(tmp_path / "sweep")
+    assert [place for place in range(1, 48) if waiting[place] == 0] == [16, 32]
+    assert "trials are complete, and" not in out  # with all 16 there are enough to look at

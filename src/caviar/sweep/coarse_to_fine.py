@@ -22,11 +22,11 @@ from caviar.sweep.zoom_lines import NARROWEST
 class CoarseToFineSampler(IndependentSampler):
     """Shares the budget out to stages; each draws from the space that the trials so far zoom in to.
 
-    A stage begins with the trials that have ended by then: it waits for no lane. A trial that repeats
-    an interrupted one counts once. No stage leaves the space that the sweep declared: all its trials
-    are draws from one space, as its record and its report say. What may lie beyond an end is for the
-    next sweep: ``caviar zoom`` moves and widens. Where the trials are too few or say too little to
-    zoom, the stage draws from the space of the one before.
+    A stage begins when all trials of the one before have ended: it zooms in on what they say, and many
+    lanes would be ahead of it. A trial that repeats an interrupted one counts once. No stage leaves the
+    space that the sweep declared: all its trials are draws from one space, as its record and its report
+    say. What may lie beyond an end is for the next sweep: ``caviar zoom`` moves and widens. Where the
+    trials are too few or say too little to zoom, the stage draws from the space of the one before.
 
     Args:
         n_trials: the budget.
@@ -59,7 +59,7 @@ class CoarseToFineSampler(IndependentSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         place = self._place_of(study, trial)
-        stage = min(place * self.stages // self.n_trials, self.stages - 1)
+        stage = self._stage_of(place)
         if stage > self._stage:
             self._stage = stage
             print(f"coarse to fine: stage {stage + 1} of {self.stages}: {self._look_closer(study)}")
@@ -69,6 +69,13 @@ class CoarseToFineSampler(IndependentSampler):
             return h.to_study(fixed[h.name])
         bits = np.random.default_rng([self.seed, place, zlib.crc32(param_name.encode())])
         return h.from_unit(bits.random())
+
+    def waits_at(self, place: int) -> bool:
+        """Whether the trial at this place in the order of asking is to wait for all before it."""
+        return place > 0 and self._stage_of(place) > self._stage_of(place - 1)
+
+    def _stage_of(self, place: int) -> int:
+        return min(place * self.stages // self.n_trials, self.stages - 1)
 
     def _lines(self) -> list[Any]:
         return self._zoom.lines if self._zoom else []

@@ -160,6 +160,8 @@ class Loop:
             return []
         ready, self._again = self._again[:free], self._again[free:]
         while self._more() and len(ready) < free:
+            if self.study.waits(len(self._running) + len(ready)):
+                break
             asked = self.study.ask()
             self.view.asked(asked)
             ready.append((asked, 0))

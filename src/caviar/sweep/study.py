@@ -168,6 +168,11 @@ class SweepStudy:
                     )  # what a point leaves open, from a place of its own
             return self._ask_new(point)
 
+    def waits(self, under_way: int) -> bool:
+        """Whether the next trial can only be asked for when those under way have ended."""
+        waits_at = getattr(self._sampler, "waits_at", None)
+        return bool(under_way and waits_at and not self._retries and waits_at(self._place))
+
     def report(self, number: int, value: float, step: int) -> None:
         """Note a trial's intermediate value; the pruner sees it at once, others when it is told."""
         if self._prunes:
