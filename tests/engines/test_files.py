@@ -20,25 +20,32 @@ from tests.waiting import until
 FILES = {"config.yaml", "overrides.yaml", "metrics.csv", "result.json", "preprocessing.json"}
 
 
-def test_a_trials_files_are_on_the_disk_before_its_end_is_told(
-    jobs: Jobs,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    fsync, synced, missing = os.fsync, set[Path](), []
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The paths of all files that have been synced to the disk, as they come to be."""
+    fsync, found = os.fsync, set[str]()
 
     def noting(file: int) -> None:
         fsync(file)
-        synced.add(Path(os.readlink(f"/proc/self/fd/{file}")))
+        found.add(os.readlink(f"/proc/self/fd/{file}"))
 
     monkeypatch.setattr(os, "fsync", noting)
+    return found
+
+
+def test_a_trials_files_are_on_the_disk_before_its_end_is_told(
+    jobs: Jobs,  # noqa: F811
+    synced: set[str],
+) -> None:
+    missing: list[str] = []
     mine = jobs(rates(6))
     inbox = Memory(mine)
 
     def told(event: Event) -> None:
         if isinstance(event, Finished):
             folder = Path(mine[event.number].folder)
-            partials = {folder / f".{name}.{os.getpid()}.partial" for name in FILES}
-            best = folder / "checkpoints" / f".best.ckpt.{os.getpid()}.partial"
+            partials = {f"{folder}/.{name}.{os.getpid()}.partial" for name in FILES}
+            best = f"{folder}/checkpoints/.best.ckpt.{os.getpid()}.partial"
             missing.extend((partials | {best}) - synced)
             missing.extend(name for name in FILES if not (folder / name).exists())
 
@@ -50,15 +57,9 @@ def test_a_trials_files_are_on_the_disk_before_its_end_is_told(
 
 def test_solo_syncs_the_score_before_it_is_told_and_the_config_after(
     jobs: Jobs,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
+    synced: set[str],
 ) -> None:
-    fsync, synced, when_told = os.fsync, set[str](), []
-
-    def noting(file: int) -> None:
-        fsync(file)
-        synced.add(os.readlink(f"/proc/self/fd/{file}"))
-
-    monkeypatch.setattr(os, "fsync", noting)
+    when_told: list[str] = []
     (job,) = jobs(rates(1))
     inbox = Memory([job])
 

@@ -163,7 +163,8 @@ def grid_app(folder, code: str):
     return make_app(folder, code + GUARD, config)
 
 
-GRID = ["hydra/sweeper/sampler=grid", "hydra.sweeper.executor.workers=1", "hydra.sweeper.retries=0"]
+GRID = ["hydra/sweeper/sampler=grid", "hydra.sweeper.retries=0"]
+ONE_WORKER = {"local": ["hydra.sweeper.executor.workers=1"], "inline": []}
 TASK = """
 import sys
 import hydra
@@ -199,8 +200,7 @@ def main(config):
 )
 def test_whatever_a_task_does_its_trial_alone_fails_and_says_why(tmp_path, executor, act, told):
     app = grid_app(tmp_path / "app", TASK.replace("ACT", act))
-    words = [*GRID[::2], f"hydra/sweeper/executor={executor}"]
-    done = app.sweep(*words, *([GRID[1]] if executor == "local" else []))
+    done = app.sweep(*GRID, f"hydra/sweeper/executor={executor}", *ONE_WORKER[executor])
     assert done.status == 3, done.out + done.err
     assert done.err == ""
     found = by_point(app)
@@ -224,6 +224,6 @@ def test_with_two_objectives_a_trial_returns_two_numbers(tmp_path, returned):
 
 def test_a_task_that_closes_its_output_keeps_its_score(tmp_path):
     app = grid_app(tmp_path / "app", TASK.replace("ACT", "sys.stdout.close(); return 1.0"))
-    done = app.sweep(*GRID)
+    done = app.sweep(*GRID, *ONE_WORKER["local"])
     assert done.status == 0, done.out + done.err
     assert {k: result["value"] for k, result in by_point(app).items()} == {0: 0.0, 1: 1.0, 2: 2.0}

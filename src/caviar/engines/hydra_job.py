@@ -32,6 +32,7 @@ class _Base:
         whole: the config of the trial under way, and that node, which is updated in place for each.
         dirname: from overrides to ``override_dirname``.
         callbacks: of ``hydra.callbacks``, made when the first trial needs them.
+        has_log: whether the log is as this base wants it.
     """
 
     pickled: bytes
@@ -87,14 +88,20 @@ class HydraJobs:
     def _base(self, sent: Base) -> _Base:
         if sent.id not in self._bases:
             assert sent.pickled is not None  # it comes with the first job that needs it
-            whole = pickle.loads(sent.pickled)
-            hydra = DictConfig({"hydra": whole.hydra})
-            with read_write(whole), open_dict(whole):
-                del whole["hydra"]
-            allow(whole.get("allow"))
+            own, hydra = parted(sent.pickled)
             dirname = _dirname_by(hydra.hydra.job.config.override_dirname)
-            self._bases[sent.id] = _Base(pickle.dumps(whole), hydra, dirname)
+            self._bases[sent.id] = _Base(pickle.dumps(own), hydra, dirname)
         return self._bases[sent.id]
+
+
+def parted(pickled: bytes) -> tuple[DictConfig, DictConfig]:
+    """A base config as the app's own and, by itself, its ``hydra``; what it allows is allowed now."""
+    own = pickle.loads(pickled)
+    hydra = DictConfig({"hydra": own.hydra})
+    with read_write(own), open_dict(own):
+        del own["hydra"]
+    allow(own.get("allow"))
+    return own, hydra
 
 
 def _with_callbacks(

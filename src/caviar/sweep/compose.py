@@ -102,6 +102,8 @@ class Composer:
     def check(self, space: Space) -> Iterator[DictConfig]:
         """Check that every hyperparameter fits the config, under each choice of the searched groups.
 
+        Those groups have the options that they are to take: see `check_options`.
+
         Yields:
             each base config that was composed, for further checks.
 

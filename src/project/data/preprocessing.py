@@ -126,8 +126,8 @@ def _learn(series: pd.Series, text: bool, most: int) -> Column:
     with np.errstate(over="ignore"):
         scale = float(known.std()) if len(known) else 1.0
     if not np.isfinite(scale):
-        most = np.abs(known).max()
-        raise UsageError(f"data: column {name} holds {most:.3g}: too large to be scaled")
+        largest = np.abs(known).max()
+        raise UsageError(f"data: column {name} holds {largest:.3g}: too large to be scaled")
     return Column(name, mean, scale if scale > 0 else 1.0, flag=len(known) < len(numbers))
 
 

@@ -12,10 +12,10 @@ from hydra.core.utils import setup_globals
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from caviar.configs import update
+from caviar.engines.hydra_job import parted
 from caviar.experiment import NotFusibleError
 from caviar.runs.config import resolved
 from caviar.runs.text import yaml_text
-from caviar.security import allow
 from caviar.trials import Base, Job
 
 Plain = dict[str, Any]
@@ -62,13 +62,9 @@ class PlainConfigs:
         if base.pickled is None:
             return
         self.pickled[base.id] = base.pickled
-        whole = pickle.loads(base.pickled)
-        allow(whole.get("allow"))
-        hydra = DictConfig({"hydra": whole.hydra})
-        with read_write(whole), open_dict(whole):
-            del whole["hydra"]
-        live, written = self._forms(whole, hydra)
-        self._bases[base.id] = _Base(pickle.dumps(whole), hydra, live, written)
+        own, hydra = parted(base.pickled)
+        live, written = self._forms(own, hydra)
+        self._bases[base.id] = _Base(pickle.dumps(own), hydra, live, written)
 
     def __call__(self, job: Job) -> tuple[Plain, str]:
         """The job's config, plain and resolved, and as the text of ``config.yaml``.
