@@ -1,12 +1,12 @@
 """What can be told of a config before anything is trained: cheap, and without torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from caviar import usage_error
+from caviar import UsageError, usage_error
 from caviar.configs import has_key
 from caviar.runs.folder import check_name
 from project.choices import ACTIVATIONS, BATCH_NORM, DIRECTIONS, SHAPES
@@ -50,6 +50,7 @@ _WHOLE = {
 }
 _MAY_BE_NULL = {"data.folds", "data.overfit"}
 _FLAGS = ("data.drop_last", "test")
+_HIDDEN = "model.hidden"
 _LESS_IS_BETTER = ("loss", "CalibrationError", "HammingDistance", "HingeLoss")
 """How the names of losses and of torchmetrics classes end that are better when they are lower."""
 
@@ -60,14 +61,19 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "data.shape": SHAPES,
 }
 
+_CHECKED = (*_NUMBERS, *_FLAGS, *_NAMES, _HIDDEN)
 
 _PACKAGES = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 
 
-def check(config: DictConfig) -> None:
+def check(config: DictConfig, searched: Mapping[str, Sequence[Any]] | None = None) -> None:
     """Raise UsageError, in one line, for a setting that cannot work. A sweep calls it first of all.
 
     A setting that ``config`` does not have is not checked, so another model may have others.
+
+    Args:
+        config: a run's, or what a sweep's trials start from.
+        searched: values that a sweep may give, by key, so that a wrong end is told before it starts.
     """
     check_name(str(config.name))
     metrics = metric_names(config)
@@ -76,14 +82,14 @@ def check(config: DictConfig) -> None:
     _check_direction(config)
     in_steps = OmegaConf.select(config, "trainer.max_steps") is not None
     may_be_null = _MAY_BE_NULL | ({"trainer.max_epochs"} if in_steps else set())
-    for key in _NUMBERS:
-        if (
-            key not in may_be_null
-            and has_key(config, key)
-            and OmegaConf.select(config, key) is None
-        ):
-            raise usage_error(key, "null", "must be a number")
-    check_numbers(lambda key: OmegaConf.select(config, key))
+    values = {key: OmegaConf.select(config, key) for key in _CHECKED if has_key(config, key)}
+    _check_values(values, may_be_null)
+    for key, some in (searched or {}).items():
+        for value in some:
+            try:
+                _check_values({key: value}, may_be_null)
+            except UsageError as error:
+                raise UsageError(f"{error} (the space has this value)") from error
     for name, logger in (config.get("logger") or {}).items():
         package = _PACKAGES.get(str(logger and logger.get("_target_")).rpartition(".")[2])
         if package and find_spec(package) is None:
@@ -120,11 +126,18 @@ def check_numbers(value_of: Callable[[str], Any]) -> None:
     for key in _FLAGS:
         if not isinstance(value_of(key), bool | None):
             raise usage_error(key, value_of(key), "must be true or false")
-    hidden = value_of("model.hidden")
+    hidden = value_of(_HIDDEN)
     sizes = list(hidden) if isinstance(hidden, Sequence) and not isinstance(hidden, str) else [0]
     if hidden is not None and not all(isinstance(size, int) and size > 0 for size in sizes):
         why = "must be a list of whole numbers above 0, as [64, 32], or null"
-        raise usage_error("model.hidden", hidden, why)
+        raise usage_error(_HIDDEN, hidden, why)
+
+
+def _check_values(values: Mapping[str, Any], may_be_null: Container[str]) -> None:
+    for key in _NUMBERS:
+        if key not in may_be_null and values.get(key, 0) is None:
+            raise usage_error(key, "null", "must be a number")
+    check_numbers(values.get)
 
 
 def _check_direction(config: DictConfig) -> None:

@@ -72,6 +72,28 @@ def test_a_wrong_setting_is_told(override: str, line: str, compose_run: Callable
 
 
 @pytest.mark.parametrize(
+    ("space", "problem"),
+    [
+        ("model.width=-4,8", "model.width=-4: must be above 0"),
+        ("model.width=interval(16,256)", "model.width=16.24: must be a whole number"),
+        ("model.dropout=interval(0,2)", "model.dropout=1.998: must be at least 0 and below 1"),
+        ("optimizer.lr=0.1,null", "optimizer.lr=null: must be a number"),
+        ("model.hidden=choice([8],[0])", "model.hidden=[0]: must be a list of whole numbers"),
+    ],
+)
+def test_an_impossible_end_of_a_space_is_told_before_the_sweep_starts(
+    space: str, problem: str, tmp_path: Path
+) -> None:
+    line = [sys.executable, "-P", "-m", "project.train", "-m", f"hydra.sweep.dir={tmp_path}/s"]
+    done = subprocess.run([*line, space], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {problem}")
+    assert done.stderr.endswith(" (the space has this value)\n")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
     "overrides",
     [
         ["metric=val/loss", "direction=minimize"],

@@ -66,8 +66,12 @@ def test_a_check_of_the_apps_own_refuses_before_any_worker_starts(tmp_path):
     app = make_app(tmp_path / "app")
     (app.folder / "rules.py").write_text(
         "from caviar import usage_error\n"
-        "def check(config):\n    raise usage_error('y', config.y, 'too small', [1, 2])\n"
+        "def check(config, searched):\n"
+        "    raise usage_error('y', config.y, f'too small for {searched}', [1, 2])\n"
     )
-    done = app.sweep("hydra.sweeper.check=rules.check", "+allow=[rules.]")
-    assert (done.status, done.err) == (2, "error: y=0: too small (one of: 1, 2)\n")
+    space = ["x=interval(0,1)", "+z=int(interval(1,8))"]
+    done = app.sweep("hydra.sweeper.check=rules.check", "+allow=[rules.]", *space)
+    searched = "{'x': [0.001, 0.999], 'z': [1, 8]}"
+    assert done.err == f"error: y=0: too small for {searched} (one of: 1, 2)\n"
+    assert done.status == 2
     assert not (app.folder / "sweep").exists()

@@ -99,13 +99,14 @@ class Composer:
                     why = "no such option of this config group"
                     raise usage_error(group.name, option, why, known)
 
-    def check(self, space: Space) -> Iterator[DictConfig]:
+    def check(self, space: Space) -> Iterator[tuple[DictConfig, dict[str, list[Any]]]]:
         """Check that every hyperparameter fits the config, under each choice of the searched groups.
 
         Those groups have the options that they are to take: see `check_options`.
 
         Yields:
-            each base config that was composed, for further checks.
+            for further checks each base config that was composed, and by key some values of what is
+            searched in it: every option of a choice, else one near either end.
 
         Raises:
             UsageError: a key that the config does not have, or a value that its type refuses.
@@ -121,10 +122,12 @@ class Composer:
         for choices in trials:
             base = self.base(choices)
             scratch = _without_hydra(base)
+            searched = {}
             for hyperparameter in space.hyperparameters:
                 if hyperparameter not in groups and _may_exist(hyperparameter, space, choices):
                     _check_key(hyperparameter, scratch, choices)
-            yield base
+                    searched[hyperparameter.name.lstrip("+")] = _some_values(hyperparameter)
+            yield base, searched
 
 
 def _group_of(name: str) -> str:
@@ -136,6 +139,13 @@ def _may_exist(hyperparameter: Hyperparameter, space: Space, choices: Mapping[st
     """Whether it exists under these groups, whatever values the other parents take."""
     condition = space.conditions.get(hyperparameter.name, {})
     return all(choices[p] in map(str, allowed) for p, allowed in condition.items() if p in choices)
+
+
+def _some_values(hyperparameter: Hyperparameter) -> list[Any]:
+    if isinstance(hyperparameter, Choice):
+        return list(hyperparameter.options)
+    # Not the very ends: an interval's are drawn next to never, and nobody is hurt by lr=interval(0, 1).
+    return [hyperparameter.from_study(hyperparameter.from_unit(u)) for u in (0.001, 0.999)]
 
 
 def _check_key(

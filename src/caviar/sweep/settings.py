@@ -30,8 +30,8 @@ class Settings:
         fused: arguments of the fused engine.
         enqueue: points to try first, each by hyperparameter.
         storage: None for a journal in the sweep's folder, else an URL that Optuna knows.
-        check: dotted name of a function that gets every composed config before a worker starts, and
-            raises UsageError.
+        check: dotted name of a function (config, searched) that gets every composed config before a
+            worker starts, with values of the space by key (see `Composer.check`), and raises UsageError.
         retries, trial_timeout, heartbeat_timeout, max_same_failures: see `caviar.sweep.loop.Limits`.
         report: whether ``report.html`` is written at the end, which takes a second or two.
 

@@ -223,9 +223,9 @@ def read_space(
         if name:
             check_target(name, import_it=False)  # a name to call, as a _target_ is
     check = get_method(settings.check) if settings.check else None
-    for base in composer.check(space):
+    for base, searched in composer.check(space):
         if check is not None:
-            check(base)
+            check(base, searched)
     return space, composer
 
 
