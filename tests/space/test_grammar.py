@@ -110,3 +110,8 @@ def test_what_a_hyperparameter_prints_reads_back_as_itself(text):
     (again,) = read({"x": str(hyperparameter)}, []).hyperparameters
     assert again == hyperparameter
     assert repr(again) == repr(hyperparameter)
+
+
+def test_what_the_command_line_gave_is_known_by_name():
+    typed = read({"a": "interval(0, 1)", "b": 1}, ["+c=choice(1, 2)", "d=3", "~e"]).typed
+    assert typed == {"+c", "d", "~e"}

@@ -57,6 +57,18 @@ def test_a_condition_on_what_is_not_searched_is_settled_by_the_config(value, kep
     assert not space.conditions
 
 
+def test_what_is_typed_and_cannot_be_there_is_refused():
+    momentum = Interval("optimizer.momentum", 0.5, 0.9)
+    when = {"optimizer.momentum": {"optimizer": ["sgd", "rmsprop"]}}
+    words = (
+        r"optimizer\.momentum=interval\(0\.5, 0\.9\): exists under optimizer=sgd or "
+        r"optimizer=rmsprop only \(when\), and here optimizer=adam"
+    )
+    with pytest.raises(UsageError, match=words):
+        Space.build([momentum], when, lambda _: "adam", {"optimizer.momentum"})
+    assert Space.build([momentum], when, lambda _: "sgd", {"optimizer.momentum"}).hyperparameters
+
+
 def test_children_of_a_dropped_parent_are_dropped_too():
     when = {"d": {"optimizer": "sgd"}, "optimizer.nesterov": {"d": 1}}
     assert names(build([Range("d", 1, 3), NESTEROV], when, lambda name: "adam")) == []

@@ -25,10 +25,14 @@ from caviar.space.scales import LINEAR, SCALES
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read: the hyperparameters to search, and the overrides that hold in every trial."""
+    """What was read: the hyperparameters to search, and the overrides that hold in every trial.
+
+    ``typed`` has the names of those hyperparameters that the command line gave.
+    """
 
     hyperparameters: list[Hyperparameter]
     fixed: list[str]
+    typed: frozenset[str]
 
 
 def read(
@@ -47,7 +51,8 @@ def read(
     parser = OverridesParser.create(config_loader=config_loader)
     found: dict[str, Override] = {}
     written = [f"{key}={_as_text(value)}" for key, value in params.items()]
-    for line in [*written, *arguments]:
+    typed = set()
+    for index, line in enumerate([*written, *arguments]):
         try:
             override = parser.parse_override(line)
         except HydraException as error:
@@ -59,6 +64,8 @@ def read(
         # Popped first, so that the order is that of the last mention.
         found.pop(key, None)
         found[key] = override
+        if index >= len(written):
+            typed.add(override.get_key_element())
     hyperparameters, fixed = [], []
     for override in found.values():
         if override.is_delete():
@@ -67,7 +74,7 @@ def read(
             hyperparameters.append(_hyperparameter(override))
         else:
             fixed.append(f"{override.get_key_element()}={override.get_value_element_as_str()}")
-    return Reading(hyperparameters, fixed)
+    return Reading(hyperparameters, fixed, frozenset(typed))
 
 
 def as_override(name: str, value: Any) -> str:

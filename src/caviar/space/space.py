@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from caviar.errors import usage_error
 from caviar.space.hyperparameters import Choice, Hyperparameter, Range
+from caviar.space.quoting import as_text
 
 Condition = Mapping[str, tuple[Any, ...]]
 """Parent name -> the values of it under which the child exists; all parents must agree."""
@@ -31,6 +32,7 @@ class Space:
         hyperparameters: list[Hyperparameter],
         when: Mapping[str, Mapping[str, Any]],
         value_of: Callable[[str], Any],
+        typed: Container[str] = (),
     ) -> Space:
         """Put hyperparameters and ``when`` together.
 
@@ -41,9 +43,11 @@ class Space:
             hyperparameters: the search space, in the order it was written.
             when: child -> {parent: value or list of values}.
             value_of: the value of a parent that is not searched, in the composed config.
+            typed: names given on the command line: whoever types one wants it searched.
 
         Raises:
-            UsageError: ``when`` names no hyperparameter, a value its parent cannot take, or a circle.
+            UsageError: ``when`` names no hyperparameter, a value its parent cannot take, or a circle;
+                one of ``typed`` is not there.
         """
         known = {hyperparameter.name: hyperparameter for hyperparameter in hyperparameters}
         conditions: dict[str, dict[str, tuple[Any, ...]]] = {}
@@ -56,8 +60,12 @@ class Space:
                 if parent in known:
                     _check_values(f"when.{child}.{parent}", values, known[parent])
                     conditions.setdefault(child, {})[parent] = values
-                elif value_of(parent) not in values:
+                elif (value := value_of(parent)) not in values:
                     dropped.add(child)
+                    if child in typed:
+                        choices = " or ".join(f"{parent}={as_text(option)}" for option in values)
+                        why = f"exists under {choices} only (when), and here {parent}={as_text(value)}"
+                        raise usage_error(child, known[child], why)
         ordered = _parents_first(known, conditions)
         for hyperparameter in ordered:
             if any(parent in dropped for parent in conditions.get(hyperparameter.name, {})):

@@ -213,7 +213,7 @@ def read_space(
             raise usage_error("when", parent, "the config has no such key", keys_of(master))
         return value
 
-    space = Space.build(reading.hyperparameters, settings.when, value_of)
+    space = Space.build(reading.hyperparameters, settings.when, value_of, reading.typed)
     if not space.hyperparameters:
         raise UsageError(
             "hydra.sweeper.params={}: the space is empty; name a hyperparameter, "
