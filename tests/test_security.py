@@ -142,3 +142,13 @@ def test_of_a_library_only_classes_are_targets(target):
 
 def test_a_function_of_the_project_is_a_target():
     check_target("project.callbacks.progress_bar.progress_bar")
+
+
+def test_a_misspelt_target_is_told_in_one_line_with_the_nearest_name(caplog):
+    with pytest.raises(UsageError) as told:
+        check_target("optuna.samplers.TPESampller")
+    line = (
+        "_target_=optuna.samplers.TPESampller: not found; did you mean optuna.samplers.TPESampler?"
+    )
+    assert str(told.value) == line
+    assert caplog.text == ""

@@ -70,7 +70,7 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
                 return recorded(config)
             if folder is not None:
                 _quote_options(folder)
-            return _run_app(app, lambda: _config_keys(folder, config_name))
+            return _run_app(app, lambda: _config_keys(folder, config_name), folder)
 
         return entry
 
@@ -149,7 +149,7 @@ def _quote_options(folder: Path) -> None:
             sys.argv[index] = f"{group}='{option}'"
 
 
-def _run_app(app: Callable[[], Any], keys: Callable[[], Iterable[str]]) -> Any:
+def _run_app(app: Callable[[], Any], keys: Callable[[], Iterable[str]], folder: Path | None) -> Any:
     # The interpreter's last act is to look for garbage in all that is loaded: most of a second, with torch.
     atexit.register(gc.freeze)
     full_errors = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -160,7 +160,7 @@ def _run_app(app: Callable[[], Any], keys: Callable[[], Iterable[str]]) -> Any:
     except (HydraException, OmegaConfBaseException) as error:
         if full_errors:
             raise
-        refuse(explain(error, keys))
+        refuse(explain(error, keys, folder))
     finally:
         if not full_errors:
             del os.environ["HYDRA_FULL_ERROR"]

@@ -1,5 +1,6 @@
 """What a config may bring to life: ``_target_`` is checked against an allowlist before use."""
 
+import logging
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from hydra.utils import get_object
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from caviar.errors import UsageError, usage_error
+from caviar.errors import UsageError, nearest, usage_error
 
 CLASSES_ONLY = (
     "caviar.",
@@ -84,15 +85,33 @@ def check_target(target: Any, import_it: bool = True) -> None:
     if not import_it:
         return
     try:
-        found = get_object(target)
+        found = _found(target)
     except Exception as error:
-        raise usage_error("_target_", target, f"cannot be imported ({error})") from error
+        raise usage_error("_target_", target, _why_not_found(target, error)) from error
     home = getattr(found, "__module__", None)
     if not isinstance(home, str) or not _allowed(f"{home}."):
         raise _refused(target)
     if f"{home}.".startswith(CLASSES_ONLY) and not isinstance(found, type):
         package = target.partition(".")[0]
         raise usage_error("_target_", target, f"not allowed: of {package}, only classes are")
+
+
+def _found(target: str) -> Any:
+    log = logging.getLogger("hydra.utils")
+    was, log.disabled = log.disabled, True  # it logs what is told here in one line
+    try:
+        return get_object(target)
+    finally:
+        log.disabled = was
+
+
+def _why_not_found(target: str, error: Exception) -> str:
+    module, _, name = target.rpartition(".")
+    try:
+        near = nearest(name, dir(_found(module)))
+    except Exception:
+        near = None
+    return f"not found; did you mean {module}.{near}?" if near else f"cannot be imported ({error})"
 
 
 def _targets(node: Any) -> Iterator[Any]:

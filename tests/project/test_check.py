@@ -228,3 +228,13 @@ def test_importing_the_entry_and_checking_imports_neither_torch_nor_lightning() 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_key_of_another_optimizer_is_told_with_the_optimizers_that_have_it() -> None:
+    line = [sys.executable, "-P", "-m", "project.train", "optimizer.momentum=0.9"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: optimizer.momentum=0.9: the config has no such key; "
+        "it is there with optimizer=rmsprop or optimizer=sgd\n",
+    )
