@@ -49,8 +49,7 @@ def _recipe(config: Mapping[str, Any]) -> caviar.Recipe:
     data = _data(json.dumps(config["data"], default=str))
     model = dict(config["model"])
     loss = dict(model.pop("loss", None) or {})
-    if loss.get("class_weights") == "balanced":
-        loss["class_weights"] = data.balanced_weights()
+    loss["class_weights"] = data.class_weights(loss.get("class_weights"))
     network = {**model, "in_features": data.num_features, "num_classes": data.num_classes}
     optimizer, decay_all = torch_settings(config["optimizer"])
     stopping = callbacks.get("early_stopping.EarlyStopping")

@@ -65,9 +65,8 @@ def build(config: DictConfig) -> caviar.Experiment:
 
     data = make_data(config)
     network = _plain(config.model)
-    loss = network.pop("loss", {})
-    if loss.get("class_weights") == "balanced":
-        loss["class_weights"] = data.balanced_weights()
+    loss = network.pop("loss", None) or {}
+    loss["class_weights"] = data.class_weights(loss.get("class_weights"))
     with seeded(config.seed):
         module = Classifier(
             network={

@@ -1,5 +1,7 @@
 """Claims about the data sets that come without a file."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -57,8 +59,14 @@ def test_overfit_validates_on_the_samples_it_trains_on() -> None:
 def test_balanced_weights_give_every_class_the_same_say() -> None:
     data = Digits()
     counts = torch.bincount(data.parts.train[1])
-    said = counts * torch.tensor(data.balanced_weights())
+    said = counts * torch.tensor(data.class_weights("balanced"))
     torch.testing.assert_close(said, torch.full((10,), len(data.parts.train[1]) / 10))
+
+
+@pytest.mark.parametrize("wrong", [[1, 2], [1] * 9 + ["one"], [1] * 9 + [-1], [], "equal", 3])
+def test_wrong_class_weights_are_told(wrong: Any) -> None:
+    with pytest.raises(UsageError, match=r"class_weights=.* a list of 10 numbers, one a class"):
+        Digits().class_weights(wrong)
 
 
 def test_a_wrong_shape_is_told() -> None:

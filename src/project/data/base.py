@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from caviar import UsageError
+from caviar import UsageError, usage_error
 from project.data.preprocessing import Preprocessing
 from project.data.split import Split, fold_split, stratified_split
 
@@ -125,11 +125,30 @@ class InMemoryData(ABC):
         """Number of classes."""
         return len(self.parts.preprocessing.classes)
 
-    def balanced_weights(self) -> list[float]:
-        """A weight a class, inverse to its share of the training part."""
-        labels = self.parts.train[1]
-        counts = torch.bincount(labels, minlength=self.num_classes)
-        return (len(labels) / (self.num_classes * counts)).tolist()
+    def class_weights(self, asked: Any) -> list[float] | None:
+        """A factor on the loss of each class, as ``model.loss.class_weights`` asks.
+
+        Args:
+            asked: None for none; ``balanced``: inverse to a class's share of the training part; or
+                the factors themselves.
+
+        Raises:
+            UsageError: none of these, or not one number a class.
+        """
+        if asked is None:
+            return None
+        if asked == "balanced":
+            labels = self.parts.train[1]
+            counts = torch.bincount(labels, minlength=self.num_classes)
+            return (len(labels) / (self.num_classes * counts)).tolist()
+        given = asked if isinstance(asked, list) else []
+        factors = [float(w) for w in given if type(w) in (int, float) and w >= 0]
+        if not len(given) == len(factors) == self.num_classes:
+            problem = (
+                f"must be null, balanced, or a list of {self.num_classes} numbers, one a class"
+            )
+            raise usage_error("model.loss.class_weights", asked, problem)
+        return factors
 
 
 def parts_of(

@@ -47,8 +47,8 @@ class DataModule(LightningDataModule):
     def num_classes(self) -> int:
         return self.data.num_classes
 
-    def balanced_weights(self) -> list[float]:
-        return self.data.balanced_weights()
+    def class_weights(self, asked: Any) -> list[float] | None:
+        return self.data.class_weights(asked)
 
     def setup(self, stage: str | None = None) -> None:
         _ = self.data.parts
