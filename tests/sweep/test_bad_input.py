@@ -75,3 +75,14 @@ def test_a_check_of_the_apps_own_refuses_before_any_worker_starts(tmp_path):
     assert done.err == f"error: y=0: too small for {searched} (one of: 1, 2)\n"
     assert done.status == 2
     assert not (app.folder / "sweep").exists()
+
+
+@pytest.mark.parametrize("sampler", ["coarse_to_fine", "cmaes"])
+def test_a_sampler_of_one_objective_is_refused_several_before_anything_runs(tmp_path, sampler):
+    app = make_app(tmp_path / "app")
+    done = app.sweep(
+        f"hydra/sweeper/sampler={sampler}", "hydra.sweeper.direction=[minimize,maximize]"
+    )
+    assert (done.status, done.out) == (2, "")
+    assert "needs one objective" in done.err
+    assert not (app.folder / "sweep").exists()

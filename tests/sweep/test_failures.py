@@ -227,3 +227,46 @@ def test_a_task_that_closes_its_output_keeps_its_score(tmp_path):
     done = app.sweep(*GRID, *ONE_WORKER["local"])
     assert done.status == 0, done.out + done.err
     assert {k: result["value"] for k, result in by_point(app).items()} == {0: 0.0, 1: 1.0, 2: 2.0}
+
+
+CHOICES = """
+defaults:
+  - a: one
+  - b: one
+  - both: ${a}_${b}
+  - override hydra/sweeper: caviar
+  - override hydra/sweeper/sampler: grid
+hydra:
+  sweep:
+    dir: sweep
+  sweeper:
+    params:
+      a: one, two
+      b: one, two
+x: 1.0
+y: 0
+"""
+
+
+def test_choices_that_do_not_go_together_fail_their_trial_and_keep_the_sweep(tmp_path):
+    app = make_app(tmp_path / "app", config=CHOICES)
+    for name in ("a/one", "a/two", "b/one", "b/two", "both/one_one", "both/one_two", "both/two_one"):
+        file = app.folder / f"conf/{name}.yaml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("{}\n")
+    done = app.sweep("hydra.sweeper.executor.workers=1")
+    assert done.status == 3, done.err
+    states = [result["state"] for result in app.results()]
+    assert states == ["COMPLETE"] * 3 + ["FAIL"]
+    assert "both=two_two" in app.results()[3]["error"]
+    assert app.resume().status == 3
+
+
+def test_a_sweep_whose_best_result_is_damaged_is_told_all_the_same(tmp_path):
+    app = make_app(tmp_path / "app")
+    app.sweep("hydra.sweeper.n_trials=3")
+    for folder in (app.folder / "sweep/trials").iterdir():
+        (folder / "result.json").write_text("{")
+    done = app.resume()
+    assert done.status == 0, done.err
+    assert "3 complete" in done.out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from caviar.errors import UsageError
 from caviar.reports.words import short
 from caviar.runs.folder import Result
 from caviar.space.space import Space
@@ -41,9 +43,10 @@ def print_summary(
     if not ranked:
         return
     best = folder / "trials" / f"{ranked[0].number:04}"
-    checkpoint = Result.read(best).checkpoint
-    if checkpoint:
-        say(f"best checkpoint: {best / checkpoint}")
+    with suppress(UsageError):  # its folder was taken away, or damaged
+        checkpoint = Result.read(best).checkpoint
+        if checkpoint:
+            say(f"best checkpoint: {best / checkpoint}")
     trial = shlex.quote(f"{folder}/{ranked[0].number}")
     say(f"inspect it:      caviar runs show {trial}")
     say(f"what it means:   caviar report {quoted}")

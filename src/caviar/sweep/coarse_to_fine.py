@@ -90,8 +90,6 @@ class CoarseToFineSampler(IndependentSampler):
 
     def _look_closer(self, study: Study) -> str:
         """Zoom in, and say how far."""
-        if len(study.directions) > 1:
-            raise UsageError("sampler: coarse to fine needs one objective")
         # Each stage may narrow as far as a sweep of its own.
         narrowest = NARROWEST**self._stage
         ended = tried(study, self._space)

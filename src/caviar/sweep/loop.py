@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from optuna.trial import TrialState
 
+from caviar.errors import UsageError, name_and_text
 from caviar.executors.base import Executor
 from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner
@@ -181,7 +182,13 @@ class Loop:
         for asked, attempt in ready:
             now = monotonic()
             self._running[asked.number] = _Running(asked, attempt, now, now)
-            self.executor.submit(self.make_job(asked, attempt))
+            try:
+                job = self.make_job(asked, attempt)
+            except UsageError as error:
+                # Its choices do not go together; those of the next trial may.
+                self._handle(Failed(asked.number, name_and_text(error)))
+            else:
+                self.executor.submit(job)
 
     def _handle(self, event: Event) -> None:
         running = self._running.get(getattr(event, "number", -1))

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 DEFAULT_TRIALS = 20
 JOURNAL = "study.journal"
+ONE_OBJECTIVE = (".CoarseToFineSampler", ".CmaEsSampler")
+"""Samplers that fail in the middle of a sweep with several objectives."""
 
 
 def run_sweep(
@@ -58,7 +60,7 @@ def run_sweep(
         task: the app's function.
 
     Raises:
-        UsageError: something cannot work; nothing was started and nothing written.
+        UsageError: something cannot work. Where nothing had been started, nothing is left behind.
     """
     allow(master.get("allow"))
     resumed = folder_to_resume()
@@ -67,7 +69,7 @@ def run_sweep(
         settings = recorded_settings(settings, recorded)
     settings = replace(settings, sampler=_seeded(settings.sampler))
     space, composer = read_space(settings, arguments, master, context)
-    check_sampler(settings.sampler, space)
+    check_sampler(settings, space)
     check_target(settings.pruner.get("_target_", "optuna.pruners.NopPruner"), import_it=False)
     for index, point in enumerate(settings.enqueue):
         space.check(point, f"enqueue.{index}")
@@ -85,11 +87,7 @@ def run_sweep(
         finally:
             executor.close()
             owner.release()
-    except UsageError:
-        if not resumed:
-            shutil.rmtree(folder)
-        raise
-    except KeyboardInterrupt:
+    except (UsageError, KeyboardInterrupt):
         if not (folder / record.SWEEP).exists():
             shutil.rmtree(folder)  # nothing had begun, and nothing in there can be gone on with
         raise
@@ -229,17 +227,22 @@ def read_space(
     return space, composer
 
 
-def check_sampler(sampler: Mapping[str, Any], space: Space) -> None:
+def check_sampler(settings: Settings, space: Space) -> None:
     """Tell what is wrong with a sampler's settings as far as that can be seen without Optuna.
 
     Raises:
-        UsageError: a target that is not allowed, a negative seed, a grid that cannot be laid.
+        UsageError: a target that is not allowed, a negative seed, a grid that cannot be laid, several
+            objectives for a sampler that needs one.
     """
+    sampler = settings.sampler
+    target = str(sampler.get("_target_"))
     check_target(sampler.get("_target_"), import_it=False)
+    if target.endswith(ONE_OBJECTIVE) and len(settings.directions) > 1:
+        raise usage_error("sampler", target, "needs one objective")
     seed = sampler.get("seed", 0)
     if not isinstance(seed, int) or seed < 0:
         raise usage_error("sampler.seed", seed, "must be a whole number, 0 or more")
-    if str(sampler.get("_target_")).endswith(".GridSampler") and "points" in sampler:
+    if target.endswith(".GridSampler") and "points" in sampler:
         combinations(space, sampler["points"])
 
 
