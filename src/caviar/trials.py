@@ -59,6 +59,7 @@ class Starting:
 class Ready:
     """A worker has loaded the task, and can have so many jobs under way; told anew when that changes.
 
+    One that leaves before it is told to can have none.
     An engine leaves ``worker`` empty, here and in Started: the worker fills in its own label.
     """
 
@@ -110,7 +111,7 @@ class Failed:
     Attributes:
         error: one line, the exception's.
         traceback: all of it, empty where there is none (a killed worker).
-        transient: whether another try may fare better (the worker was lost).
+        transient: whether another try may fare better (its worker was lost, or told to go).
         hopeless: no other trial would fare better either (the disk is full).
     """
 

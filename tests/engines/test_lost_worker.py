@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from caviar.engines.fused.files import LANE
@@ -32,9 +33,15 @@ def trials(folder: Path) -> list[Path]:
     return sorted((folder / "sweeps/s/trials").glob("*"))
 
 
-def test_lanes_of_a_killed_worker_go_on_from_their_checkpoints_to_the_same_curves(
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [(signal.SIGKILL, "ended with signal SIGKILL"), (signal.SIGTERM, "again: TrialInterrupted")],
+)
+def test_lanes_of_a_lost_worker_go_on_from_their_checkpoints_to_the_same_curves(
     jobs: Jobs,  # noqa: F811
     tmp_path: Path,
+    how: int,
+    words: str,
 ) -> None:
     out = tmp_path / "out.txt"
     with out.open("w") as file:
@@ -53,12 +60,12 @@ def test_lanes_of_a_killed_worker_go_on_from_their_checkpoints_to_the_same_curve
         until(kept, "every lane has been written down", 120)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         (worker,) = children.read_text().split()
-        os.kill(int(worker), signal.SIGKILL)
+        os.kill(int(worker), how)
         assert process.wait(240) == 0, out.read_text()
     finally:
         process.kill()
         process.wait()
-    assert "ended with signal SIGKILL" in out.read_text()
+    assert words in out.read_text()
     said = re.findall(r"(\d+) of \d+ lane-ticks", (tmp_path / "sweeps/s/workers.txt").read_text())
     assert 0 < int(said[0]) < 4 * EPOCHS
     undisturbed = jobs([result(trial)["params"] for trial in trials(tmp_path)], *RUN)

@@ -250,7 +250,15 @@ y: 0
 
 def test_choices_that_do_not_go_together_fail_their_trial_and_keep_the_sweep(tmp_path):
     app = make_app(tmp_path / "app", config=CHOICES)
-    for name in ("a/one", "a/two", "b/one", "b/two", "both/one_one", "both/one_two", "both/two_one"):
+    for name in (
+        "a/one",
+        "a/two",
+        "b/one",
+        "b/two",
+        "both/one_one",
+        "both/one_two",
+        "both/two_one",
+    ):
         file = app.folder / f"conf/{name}.yaml"
         file.parent.mkdir(exist_ok=True)
         file.write_text("{}\n")

@@ -215,6 +215,20 @@ main()
         assert result["facts"]["went_on_from"] != str(result["facts"]["pid"])
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_worker_that_is_told_to_go_alone_is_replaced_and_its_trial_goes_on(app: App, number):
+    (app.folder / "talk").touch()
+    process = app.start("hydra.sweeper.executor.workers=1", "hydra.sweeper.n_trials=3")
+    under_way(app, process, trials=1)
+    (first,) = pids(app)
+    os.kill(first, number)
+    until(lambda: pids(app) not in ([first], []), "another worker has the trial")
+    open_the_gate(app)
+    assert process.wait(60) == 0, app.out
+    check_whole(app, 3)
+    assert app.results()[0]["facts"]["went_on_from"] == "of trial 0000"
+
+
 @pytest.mark.parametrize(
     ("limit", "words"),
     [("trial_timeout", "it took over 1.5 s"), ("heartbeat_timeout", "silent for 1.5 s")],

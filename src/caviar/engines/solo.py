@@ -102,7 +102,14 @@ class Solo:
             line = name_and_text(error)
             result.state, result.error = "FAIL", line
             full = isinstance(error, OSError) and error.errno in _FULL
-            failed = Failed(job.number, line, traceback.format_exc(), seconds, hopeless=full)
+            failed = Failed(
+                job.number,
+                line,
+                traceback.format_exc(),
+                seconds,
+                transient=isinstance(error, TrialInterrupted),
+                hopeless=full,
+            )
             return _left(result, folder, failed)
         seconds = perf_counter() - start
         result.state, result.seconds = "COMPLETE", round(seconds, 6)

@@ -36,7 +36,7 @@ class _Worker:
     """A process and what it has been given.
 
     Attributes:
-        lanes: how many jobs it can have under way; one until it says more.
+        lanes: how many jobs it can have under way; one until it says more, none when it is to go.
         jobs: those under way, by number, each with the time it was submitted.
         doomed: trials that it is to let go of, or be killed for, and why; ``told``: when it was told.
         bases: configs that it has been sent.
@@ -99,7 +99,9 @@ class LocalExecutor:
 
     @property
     def lanes(self) -> int:
-        return sum(worker.lanes for worker in self._workers) or len(self.slots)
+        if not self._workers:
+            return len(self.slots)
+        return sum(worker.lanes for worker in self._workers)
 
     def start(self, task: TaskSource) -> None:
         """Start all workers; they load the task while the controller goes on."""
@@ -112,7 +114,8 @@ class LocalExecutor:
 
     def submit(self, job: Job) -> None:
         """Hand a job to the worker that has the most room for it."""
-        worker = min(self._workers, key=lambda w: (len(w.jobs) / w.lanes, not w.ready))
+        staying = [worker for worker in self._workers if worker.lanes]
+        worker = min(staying, key=lambda w: (len(w.jobs) / w.lanes, not w.ready))
         worker.jobs[job.number] = monotonic()
         if job.base.id in worker.bases:
             job = replace(job, base=replace(job.base, pickled=None))

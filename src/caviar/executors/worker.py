@@ -87,6 +87,7 @@ class MessageBox:
         self._stopped: dict[int, str] = {}
         self.closed = False
         self.interrupted = False
+        self.leaving = False
 
     def put(self, message: Any) -> None:
         """Take in a message; called by the listening thread."""
@@ -102,8 +103,13 @@ class MessageBox:
             self.closed = True
             self._jobs.put(None)  # wakes an engine that waits
 
+    def leave(self) -> None:
+        """This process is to go, whatever its controller does: let go of all, and take no more."""
+        self.leaving = self.interrupted = True
+        self.put(Goodbye())
+
     def take(self, timeout: float | None) -> Job | None:
-        if self.closed and self._jobs.empty():
+        if self.leaving or (self.closed and self._jobs.empty()):
             return None
         try:
             job = self._jobs.get(timeout != 0, timeout or None)
@@ -153,7 +159,7 @@ class Worker:
             return
         # A batch system signals every process of a job; what is under way is then not to be lost.
         for number in (signal.SIGTERM, signal.SIGUSR2):
-            signal.signal(number, lambda *_: self._inbox.put(Interrupt()))
+            signal.signal(number, lambda *_: self._inbox.leave())
         # What is loaded now stays: no collection need look through all of torch again.
         gc.freeze()
         gc.enable()
@@ -162,6 +168,8 @@ class Worker:
 
     def send(self, *events: Event) -> None:
         """Tell the controller something; end this process if it is gone."""
+        if self._inbox.leaving:
+            events = (*events, Ready(lanes=0))  # or what it just let go of would come back to it
         told = tuple(
             replace(event, worker=self._label) if isinstance(event, Ready | Started) else event
             for event in events

@@ -16,6 +16,7 @@ from caviar.engines.fused.folds import Folded, FoldFolder
 from caviar.engines.fused.groups import Group, Run
 from caviar.engines.fused.writer import Writer
 from caviar.errors import name_and_text
+from caviar.runs.active import TrialInterrupted
 from caviar.runs.folder import Result
 from caviar.runs.folds import facts_of, mean_score
 from caviar.trials import Event, Failed, Finished, Job, Pruned, Started
@@ -156,7 +157,8 @@ class Endings:
             line = name_and_text(error)
             trace = "".join(traceback.format_exception(error))
         result = replace(folder.result, state="FAIL", error=line, seconds=round(seconds, 6))
-        event = Failed(job.number, line, trace, seconds)
+        stopped = isinstance(error, TrialInterrupted)
+        event = Failed(job.number, line, trace, seconds, transient=stopped)
         self._end(job.number, folder, result, event, rows, log=trace or f"{line}\n")
 
     def _finish(self, run: Run, pruned: bool, checkpoint: Mapping[str, Any] | None) -> None:
