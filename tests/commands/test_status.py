@@ -2,8 +2,9 @@
 
 import json
 
+from caviar.sweep.finished import open_sweep
 from caviar.sweep.owner import Owner
-from tests.made_up import make_sweep
+from tests.made_up import make_run, make_sweep
 
 
 def test_only_sweeps_under_way_are_shown(caviar, outputs, wide):
@@ -60,3 +61,22 @@ def test_many_sweeps_are_read_by_way_of_one_index(caviar, outputs, monkeypatch):
     monkeypatch.setattr(index, "_remembered", lambda path: read.append(path) or remembered(path))
     assert len(json.loads(caviar("status", "--all", "--json").out)["sweeps"]) == 5
     assert len(read) == 1
+
+
+def test_trials_that_were_stopped_or_repeated_are_not_counted_as_ended(caviar, outputs):
+    sweep = make_sweep(outputs / "sweeps/s", n_trials=4)
+    trials = sweep / "trials"
+    stopped = "TrialInterrupted: the sweep was stopped at step 3"
+    make_run(trials / "0004", "FAIL", number=4, error=stopped)
+    make_run(trials / "0005", "FAIL", number=5, error="OSError: No space left on device")
+    make_run(trials / "0006", number=6, facts={"retry_of": 5})
+    sweep.joinpath("sweep.yaml").write_text(
+        sweep.joinpath("sweep.yaml").read_text().replace("n_trials: 4", "n_trials: 6")
+    )
+    (line,) = json.loads(caviar("status", "s", "--json").out)["sweeps"]
+    assert (line["done"], line["failed"], line["is"]) == (5, 0, "interrupted")
+    (line,) = json.loads(caviar("runs", "list", "--summary", "--json").out)["sweeps"]
+    assert (line["trials"], line["complete"], line["fail"]) == (5, 5, 0)
+    tried = open_sweep(sweep).tried()
+    assert len(tried) == 5
+    assert all(trial.loss is not None for trial in tried)

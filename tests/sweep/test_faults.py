@@ -154,6 +154,22 @@ def test_a_killed_controller_takes_its_workers_along_and_the_sweep_can_be_resume
     check_whole(app, 6)  # finished trials are never run twice
 
 
+def test_a_trial_that_let_go_before_its_killed_controller_knew_is_done_again(app: App):
+    (app.folder / "talk").touch()
+    process = app.start("hydra.sweeper.executor.workers=1", "hydra.sweeper.n_trials=2")
+    under_way(app, process, 1)
+    (worker,) = pids(app)
+    process.send_signal(signal.SIGSTOP)  # it reads nothing more
+    os.kill(worker, signal.SIGTERM)
+    until(lambda: app.results()[0]["state"] == "FAIL", "the trial has let go")
+    process.kill()
+    process.wait()
+    open_the_gate(app)
+    done = app.resume()
+    assert done.status == 0, done.out + done.err
+    check_whole(app, 2)
+
+
 def test_a_resumed_sweep_tries_what_an_undisturbed_one_would_have_tried(app: App):
     open_the_gate(app)
     seed = "hydra.sweeper.sampler.seed=3"

@@ -71,7 +71,7 @@ def status(
 
 def _state_of(folder: Path, rows: list[Any]) -> dict[str, Any]:
     from caviar.errors import UsageError
-    from caviar.runs.compare import ENDED, best_of, sign
+    from caviar.runs.compare import ENDED, best_of, sign, standing
     from caviar.runs.find import read_sweep_file
     from caviar.sweep.owner import is_running, owner_of
 
@@ -80,6 +80,7 @@ def _state_of(folder: Path, rows: list[Any]) -> dict[str, Any]:
     except UsageError as error:
         say(f"skipped: {error}")
         settings = {}
+    rows = standing(rows)
     counts = {s: sum(r.facts["state"] == s for r in rows) for s in (*ENDED, "RUNNING")}
     done = sum(counts[state] for state in ENDED)
     total = settings.get("n_trials")

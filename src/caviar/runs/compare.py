@@ -11,6 +11,7 @@ from typing import Any
 from caviar.errors import UsageError
 from caviar.runs.edits import changes_of, in_force, read_edits
 from caviar.runs.find import TRIALS, read_sweep_file
+from caviar.runs.folder import was_stopped
 from caviar.runs.program import split
 from caviar.runs.rows import Row
 
@@ -43,12 +44,26 @@ def scored(row: Row) -> bool:
     )
 
 
+def standing(rows: Iterable[Row]) -> list[Row]:
+    """The trials of one sweep but those that were stopped, or that another one repeats."""
+    rows = list(rows)
+    repeated = {row.metrics["retry_of"] for row in rows if "retry_of" in row.metrics}
+    return [
+        row
+        for row in rows
+        if row.facts["number"] not in repeated
+        and not (row.facts["state"] == "FAIL" and was_stopped(row.facts["error"]))
+    ]
+
+
 def summarise(groups: Sequence[tuple[Path, list[Row]]]) -> list[dict[str, Any]]:
     """A row a sweep: counts, the best, how soon it was found, and the best at equal cost.
 
+    Only the `standing` trials count.
     ``best_at_N_trials`` and ``best_at_N_s`` are of the first N trials and the first N seconds of training,
     summed over trials in the order of their numbers, where N is what the smallest of the sweeps spent.
     """
+    groups = [(folder, standing(rows)) for folder, rows in groups]
     settings = [_settings(folder) for folder, _ in groups]
     ended = [
         sorted(

@@ -86,6 +86,11 @@ class Result:
                 self.facts[key] = value
 
 
+def was_stopped(error: object) -> bool:
+    """Whether a run failed with this error because it was stopped: it says nothing of its values."""
+    return re.match(r"(Trial)?Interrupted\b", str(error)) is not None
+
+
 def make_folder(wanted: Path) -> Path:
     """Make a new folder at ``wanted``; where the name is taken, at ``wanted-2``, ``wanted-3``, …
 

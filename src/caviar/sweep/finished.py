@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 
 from caviar.errors import UsageError
-from caviar.runs.folder import RESULT, Result
+from caviar.runs.folder import RESULT, Result, was_stopped
 from caviar.space.grammar import read as read_grammar
 from caviar.space.space import Space
 from caviar.sweep import record
 from caviar.sweep.zoom import Tried
-
-_NO_FAULT = ("Interrupted", "WorkerLost")
-"""Errors that say nothing of the values: the trial was stopped, or its worker lost."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +50,16 @@ class FinishedSweep:
         complete = [sign * _value(result) for result in self.ranked]
         median = float(np.median(complete)) if complete else 0.0
         found = []
+        repeated = {r.facts["retry_of"] for r in self.results if "retry_of" in r.facts}
         for result in self.results:
+            if result.number in repeated:
+                continue
             if result.state == "COMPLETE":
                 loss = sign * _value(result)
             elif result.state == "PRUNED":
                 last = median if result.value is None else sign * _value(result)
                 loss = max(last, median)
-            elif result.state == "FAIL" and not str(result.error).startswith(_NO_FAULT):
+            elif result.state == "FAIL" and not _no_fault(result.error):
                 loss = None
             else:
                 continue
@@ -86,6 +86,11 @@ def open_sweep(name: str | Path) -> FinishedSweep:
     space = Space.build(hyperparameters, recorded.get("when") or {}, lambda parent: None)
     files = sorted((folder / "trials").glob(f"*/{RESULT}"))
     return FinishedSweep(folder, recorded, space, [Result.read(file.parent) for file in files])
+
+
+def _no_fault(error: str | None) -> bool:
+    """Whether the values are not to blame: the trial was stopped, or its worker lost."""
+    return was_stopped(error) or str(error).startswith("WorkerLost")
 
 
 def _value(result: Result) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from caviar.errors import UsageError
-from caviar.runs.folder import CHECKPOINTS, LOG, Result
+from caviar.runs.folder import CHECKPOINTS, LOG, Result, was_stopped
 from caviar.trials import Failed, Finished, Pruned
 
 
@@ -30,7 +30,7 @@ class TrialFolders:
         return run / CHECKPOINTS if left else None
 
     def ended(self, number: int) -> Finished | Pruned | Failed | None:
-        """How a trial ended, by what its worker wrote; None where it was cut short.
+        """How a trial ended, by what its worker wrote; None where it was cut short or stopped.
 
         A worker writes the result and then tells its controller: either may be killed in between,
         and the trial is done all the same.
@@ -46,7 +46,7 @@ class TrialFolders:
         if result.state == "PRUNED":
             value = result.value if isinstance(result.value, float) else None
             return Pruned(number, value, seconds, result.facts)
-        if result.state == "FAIL":
+        if result.state == "FAIL" and not was_stopped(result.error):
             return Failed(number, result.error or "", seconds=seconds)
         return None
 

@@ -4,11 +4,11 @@ import re
 
 from caviar.reports.verdicts.base import Evidence, Verdict
 from caviar.reports.verdicts.diverged import diverging
+from caviar.runs.folder import was_stopped
 
 NAME = "failed trials"
 SHARE = 0.05
 SHOWN = 3
-_STOPPED = re.compile(r"(Trial)?Interrupted\b")
 
 
 def failed(evidence: Evidence) -> Verdict:
@@ -16,7 +16,7 @@ def failed(evidence: Evidence) -> Verdict:
     ended = evidence.trials[evidence.trials["state"].isin(["COMPLETE", "PRUNED", "FAIL"])]
     errors = ended.loc[ended["state"] == "FAIL", "error"]
     errors = errors.where(errors.map(lambda e: isinstance(e, str)), "no error recorded")
-    stopped = errors.map(lambda error: bool(_STOPPED.match(error)))
+    stopped = errors.map(was_stopped)
     errors, count = errors[~stopped & ~errors.map(diverging)], len(ended) - int(stopped.sum())
     if not count:
         return Verdict(NAME, "unknown", "0 trials have ended of themselves.")
