@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.apps import App, make_app
 from tests.waiting import gone, until
@@ -290,6 +291,63 @@ def test_a_torn_journal_line_is_cut_and_told_and_all_others_are_kept(app: App):
     assert f"{journal}: cut 34 bytes of a torn last line" in done.out
     assert journal.read_bytes().startswith(whole)
     check_whole(app, 6)
+
+
+def test_a_journal_that_is_damaged_is_told_by_its_line(app: App):
+    open_the_gate(app)
+    app.sweep()
+    journal = app.folder / "sweep" / "study.journal"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([*lines[:2], "garbage\n", *lines[2:]]))
+    done = app.resume("n_trials=6")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert f"{journal}: line 3 is not readable" in done.err
+
+
+def test_a_record_that_lacks_a_part_is_told_in_one_line(app: App):
+    open_the_gate(app)
+    app.sweep()
+    record = app.folder / "sweep" / "sweep.yaml"
+    whole = app.settings()
+    for key in ("sampler", "command", "n_trials", "folder"):
+        record.write_text(yaml.safe_dump({k: v for k, v in whole.items() if k != key}))
+        done = app.resume("n_trials=6")
+        assert (done.status, done.err) == (2, f"error: {record}: it has no {key}\n")
+
+
+def test_a_moved_sweep_goes_on_at_once_past_the_lock_of_a_killed_writer(app: App):
+    open_the_gate(app)
+    app.sweep()
+    (app.folder / "sweep").rename(app.folder / "moved")
+    (app.folder / "moved" / "study.journal.lock").touch()
+    done = app.resume("n_trials=6", name="moved")
+    assert done.status == 0, done.out + done.err
+    assert len(app.results("moved")) == 6
+    assert "lock" not in done.err  # as Optuna has it, which waits 30 s for its owner
+
+
+def test_a_resume_looks_for_the_best_in_the_direction_that_the_sweep_had(app: App):
+    open_the_gate(app)
+    app.sweep("hydra.sweeper.n_trials=3")
+    config = app.folder / "conf" / "config.yaml"
+    config.write_text(config.read_text().replace("n_trials", "direction: maximize\n    n_trials"))
+    done = app.resume()
+    assert done.status == 0, done.out + done.err
+    best = min(app.results(), key=lambda result: result["value"])
+    assert f"sweep/{best['number']}" in done.out.partition("inspect it:")[2]
+
+
+def test_asking_twice_for_no_new_trials_does_not_end_those_under_way(app: App):
+    process = app.start("hydra.sweeper.executor.workers=2")
+    under_way(app, process)
+    ask = [sys.executable, "-m", "caviar.cli", "stop", str(app.folder / "sweep")]
+    for _ in range(2):
+        asked = subprocess.run(ask, check=True, capture_output=True, text=True)
+        assert "asked to start no new trial" in asked.stdout
+        until(lambda: not (app.folder / "sweep" / "request").exists(), "it has been read")
+    open_the_gate(app)
+    assert process.wait(60) == 130
+    assert len([t for t in app.study().trials if t.state.name == "COMPLETE"]) == 2
 
 
 def test_a_resume_under_another_space_is_refused(app: App):

@@ -97,6 +97,23 @@ def test_a_sweep_may_keep_its_study_in_postgresql_and_be_resumed_from_there(tmp_
     assert '"shared"' in studies_served(postgres)
 
 
+def test_a_password_on_the_command_line_is_written_nowhere_and_given_anew_to_resume(
+    tmp_path, postgres
+):
+    app = make_app(tmp_path / "app")
+    done = app.sweep(f"hydra.sweeper.storage='{postgres}'", "hydra.sweep.dir=typed")
+    assert done.status == 0, done.out + done.err
+    written = b"".join(f.read_bytes() for f in (app.folder / "typed").rglob("*") if f.is_file())
+    assert b"a-secret" not in written
+    (app.folder / "typed").rename(app.folder / "renamed")
+    refused = app.resume("n_trials=6", name="renamed")
+    assert (refused.status, refused.err.count("\n")) == (2, 1)
+    assert "the password is not kept; resume with storage=URL" in refused.err
+    resumed = app.resume("n_trials=6", f"storage={postgres}", name="renamed")
+    assert resumed.status == 0, resumed.out + resumed.err
+    assert len(app.results("renamed")) == 6
+
+
 def test_a_storage_that_does_not_answer_is_told_in_one_line(tmp_path):
     app = make_app(tmp_path / "app")
     url = f"postgresql+psycopg://nobody@127.0.0.1:{free_port()}/x"

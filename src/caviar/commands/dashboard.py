@@ -146,10 +146,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _storage(folder: Path) -> str:
     """The study as optuna-dashboard names it: the journal's path, or an URL."""
     from caviar.runs.find import inside, read_sweep_file
+    from caviar.sweep.record import HIDDEN
 
     held = str(read_sweep_file(folder).get("storage") or "study.journal")
     if "://" in held:
-        if ":***@" in held:
+        if HIDDEN in held:
             raise UsageError(
                 f"storage={held}: the password is not kept; give the URL with --storage"
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,7 +43,10 @@ def resume(
     sweep: Sweep,
     settings: Annotated[
         list[str] | None,
-        typer.Argument(help="n_trials=NUMBER: how many trials in total, old ones included."),
+        typer.Argument(
+            help="n_trials=NUMBER: how many trials in total, old ones included. storage=URL: the "
+            "study's, where it has a password."
+        ),
     ] = None,
     trust: Trust = False,
     allow: Trusted = None,
@@ -56,15 +59,15 @@ def resume(
         return
     from caviar.sweep import resume as resuming
 
-    n_trials = None
+    given: dict[str, Any] = {}
     for setting in settings or []:
         key, _, value = setting.partition("=")
-        if key != "n_trials":
-            raise usage_error("resume", key, "no such setting", ["n_trials"])
-        if not value.isdigit() or int(value) < 1:
+        if key not in ("n_trials", "storage"):
+            raise usage_error("resume", key, "no such setting", ["n_trials", "storage"])
+        if key == "n_trials" and (not value.isdigit() or int(value) < 1):
             raise usage_error("n_trials", value, "must be a whole number, 1 or more")
-        n_trials = int(value)
-    resuming.resume(sweep_folder(sweep), n_trials, trust)
+        given[key] = int(value) if key == "n_trials" else value
+    resuming.resume(sweep_folder(sweep), **given, trust=trust)
 
 
 def stop(sweep: Sweep) -> None:
@@ -75,11 +78,13 @@ def stop(sweep: Sweep) -> None:
     if run := steer.watched(sweep):
         print(steer.request(run, "stop"))
         return
-    ask_to_stop(sweep_folder(sweep), "stop")
+    ask_to_stop(folder := sweep_folder(sweep), "stop")
+    print(f"{folder}: asked to start no new trial; those under way end (at once: caviar cancel)")
 
 
 def cancel(sweep: Sweep) -> None:
     """Example: caviar cancel outputs/sweeps/first"""
     from caviar.sweep.owner import ask_to_stop
 
-    ask_to_stop(sweep_folder(sweep), "cancel")
+    ask_to_stop(folder := sweep_folder(sweep), "cancel")
+    print(f"{folder}: asked to end now (caviar resume goes on with it)")

@@ -11,6 +11,7 @@ from typing import Any
 
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
+from caviar.errors import UsageError
 from caviar.runs.files import sync
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # one for all: to make one takes as long
@@ -60,7 +61,7 @@ class Journal(JournalFileBackend):
         number = min(log_number_from, self._lines_read)
         # The lock is held since the batch's first entry: no stranger's line can come in between.
         if not (self._file_read and number == self._lines_read):
-            for log in super().read_logs(number):
+            for log in self._whole_lines(number):
                 number += 1
                 self._lines_read = max(number, self._lines_read)
                 if number > log_number_from:
@@ -68,6 +69,14 @@ class Journal(JournalFileBackend):
             self._file_read = bool(self._batched)
         if self._batched:
             yield from self._batched[max(log_number_from - number, 0) :]
+
+    def _whole_lines(self, number: int) -> Iterator[dict[str, Any]]:
+        try:
+            for log in super().read_logs(number):
+                number += 1
+                yield log
+        except ValueError as error:
+            raise UsageError(f"{self._path}: line {number + 1} is not readable ({error})") from None
 
     @property
     def batching(self) -> bool:

@@ -282,9 +282,9 @@ class Loop:
                 self._draining = True
                 self._stop_at = monotonic() + GRACE_SECONDS
                 self.executor.interrupt()
-            elif request == "cancel" or self._draining:
+            elif request == "cancel" or (request == "interrupt" and self._draining):
                 self._stop_at = monotonic()
-            else:
+            elif not self._draining:
                 self._draining = True
                 if self._running:
                     self.view.say(f"stopping after {len(self._running)} trials; Ctrl-C: now")
@@ -316,7 +316,7 @@ class Loop:
         from Slurm, mean that the machine is about to be taken away.
         """
         meanings = {
-            signal.SIGINT: "stop",
+            signal.SIGINT: "interrupt",
             signal.SIGTERM: "terminate",
             signal.SIGUSR2: "terminate",
         }

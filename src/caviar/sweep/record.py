@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from caviar.errors import UsageError
 from caviar.runs.code import git_commit, versions
 from caviar.runs.config import to_yaml
 from caviar.runs.files import read_described, write_atomic
@@ -15,6 +16,9 @@ from caviar.sweep.settings import Settings
 
 SWEEP = "sweep.yaml"
 SCHEMA = 1
+_NEEDED = (
+    "command", "direction", "engine", "folder", "n_trials", "overrides", "sampler", "space"
+)  # fmt: skip
 
 
 def write(folder: Path, described: Mapping[str, Any]) -> None:
@@ -26,16 +30,22 @@ def read(folder: Path) -> dict[str, Any]:
     """Read ``sweep.yaml``.
 
     Raises:
-        UsageError: there is none, it is no YAML, or a newer caviar wrote it.
+        UsageError: there is none, it is no YAML, it lacks a part, or a newer caviar wrote it.
     """
-    return read_described(folder / SWEEP, SCHEMA, "sweep's folder")
+    found = read_described(folder / SWEEP, SCHEMA, "sweep's folder")
+    missing = [key for key in _NEEDED if found.get(key) is None]
+    if missing:
+        raise UsageError(f"{folder / SWEEP}: it has no {', no '.join(missing)}")
+    return found
 
 
 def describe(
-    settings: Settings, space: Space, n_trials: int, arguments: list[str]
+    settings: Settings, space: Space, n_trials: int, arguments: list[str], study: str
 ) -> dict[str, Any]:
-    """What ``sweep.yaml`` holds for a sweep that is about to start."""
+    """What ``sweep.yaml`` holds for a sweep that is about to start; no password is written down."""
     directions = settings.directions
+    storage = without_password(settings.storage)
+    words = [word.replace(str(settings.storage), str(storage)) for word in sys.orig_argv[1:]]
     return {
         "schema": SCHEMA,
         "n_trials": n_trials,
@@ -50,8 +60,9 @@ def describe(
         "retries": settings.retries,
         "trial_timeout": settings.trial_timeout,
         "heartbeat_timeout": settings.heartbeat_timeout,
-        "storage": without_password(settings.storage) or "study.journal",
-        "command": [sys.executable, *sys.orig_argv[1:]],
+        "storage": storage or "study.journal",
+        "study": study,
+        "command": [sys.executable, *words],
         "folder": str(Path.cwd()),
         "overrides": arguments,
         "versions": versions(),
@@ -65,6 +76,10 @@ def describe_space(space: Space) -> dict[str, Any]:
         "space": {h.name: str(h) for h in space.hyperparameters},
         "when": {name: {p: list(v) for p, v in c.items()} for name, c in space.conditions.items()},
     }
+
+
+HIDDEN = ":***@"
+"""Stands in an URL where its password was."""
 
 
 def without_password(url: str | None) -> str | None:

@@ -9,23 +9,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import UsageError
+from caviar.errors import UsageError, usage_error
 from caviar.space.space import Space
 from caviar.sweep import record
 from caviar.sweep.command import command_to_run
 from caviar.sweep.owner import is_running, owner_of
+from caviar.sweep.record import HIDDEN
 from caviar.sweep.settings import Settings
 
 _FOLDER = "CAVIAR_RESUME"
 _TRIALS = "CAVIAR_RESUME_TRIALS"
+_STORAGE = "CAVIAR_RESUME_STORAGE"
 
 
-def resume(folder: Path, n_trials: int | None = None, trust: bool = False) -> None:
+def resume(
+    folder: Path, n_trials: int | None = None, storage: str | None = None, trust: bool = False
+) -> None:
     """Replace this process by the sweep's own command, which then goes on in ``folder``.
 
     Args:
         folder: the sweep's.
         n_trials: how many trials there shall be in total; None for as many as were planned.
+        storage: the study's URL, where it has a password: that is not kept.
         trust: run what the folder says, whatever that is.
 
     Raises:
@@ -44,6 +49,8 @@ def resume(folder: Path, n_trials: int | None = None, trust: bool = False) -> No
     os.environ[_FOLDER] = str(folder.resolve())
     if n_trials is not None:
         os.environ[_TRIALS] = str(n_trials)
+    if storage is not None:
+        os.environ[_STORAGE] = storage
     os.chdir(command.folder)
     os.execv(command.program[0], [*command.program, *command.words])
 
@@ -55,11 +62,21 @@ def folder_to_resume() -> Path | None:
 
 
 def recorded_settings(settings: Settings, recorded: Mapping[str, Any]) -> Settings:
-    """``settings`` with all that decides which trials come next as it was when the sweep began."""
+    """``settings`` with all that decides which trials come next as it was when the sweep began.
+
+    Raises:
+        UsageError: the study's URL lacks its password.
+    """
     wanted = os.environ.pop(_TRIALS, None)
+    storage = os.environ.pop(_STORAGE, settings.storage)
+    if HIDDEN in str(storage):
+        raise usage_error("storage", storage, "the password is not kept; resume with storage=URL")
     return replace(
         settings,
         n_trials=int(wanted) if wanted else recorded["n_trials"],
+        metric=recorded.get("metric"),
+        direction=recorded["direction"],
+        storage=storage,
         sampler=recorded["sampler"],
         pruner=recorded.get("pruner") or {},
         enqueue=recorded.get("enqueue") or (),

@@ -111,12 +111,13 @@ def _run(
     from caviar.trials import Failed
 
     folders = TrialFolders(folder / "trials")
-    study = _open_study(settings, space, folder, folders if recorded else None)
+    name = str((recorded or {}).get("study") or folder.name)
+    study = _open_study(settings, space, folder, name, folders if recorded else None)
     n_trials = settings.n_trials or study.finite or DEFAULT_TRIALS
     if study.finite is not None and n_trials > study.finite:
         print(f"the grid has {study.finite} points: n_trials={n_trials} becomes {study.finite}")
         n_trials = study.finite
-    described = recorded or record.describe(settings, space, n_trials, arguments)
+    described = recorded or record.describe(settings, space, n_trials, arguments, name)
     record.write(folder, {**described, "n_trials": n_trials})
     for number in study.orphans:
         folders.give_up(Failed(number, "Interrupted: the sweep's process was killed"))
@@ -156,7 +157,7 @@ def _run(
 
 
 def _open_study(
-    settings: Settings, space: Space, folder: Path, resumed: TrialFolders | None
+    settings: Settings, space: Space, folder: Path, name: str, resumed: TrialFolders | None
 ) -> SweepStudy:
     from caviar.sweep.journal import Journal
     from caviar.sweep.study import SweepStudy
@@ -175,6 +176,9 @@ def _open_study(
     if settings.storage:
         storage = settings.storage
     else:
+        if resumed:
+            # This process has the sweep: a lock is that of a controller killed while it wrote.
+            (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)
         storage = Journal(folder / JOURNAL)
         if storage.torn:
             print(f"{folder / JOURNAL}: cut {storage.torn} bytes of a torn last line")
@@ -183,7 +187,7 @@ def _open_study(
         made["sampler"],
         settings.directions,
         storage,
-        folder.name,
+        name,
         made["pruner"],
         settings.enqueue,
         resumed.ended if resumed else None,
