@@ -135,6 +135,41 @@ def test_a_terminated_sweep_leaves_checkpoints_and_goes_on_from_them(app: App, n
     assert sorted(filter(None, went_on)) == ["of trial 0000", "of trial 0001"]
 
 
+@pytest.mark.parametrize(
+    ("signals", "talks"),
+    [
+        ((signal.SIGTERM,), True),
+        ((signal.SIGTERM, signal.SIGTERM), False),
+        ((signal.SIGINT,) * 2, False),
+    ],
+)
+def test_an_inline_trial_ends_by_sigterm_at_its_next_report_and_by_a_second_signal_at_once(
+    app: App, signals, talks
+):
+    if talks:
+        (app.folder / "talk").touch()
+    process = app.start("hydra/sweeper/executor=inline", "hydra.sweeper.n_trials=3")
+    under_way(app, process, 1)
+    for number in signals:
+        process.send_signal(number)
+        until(lambda n=number: n not in pending(process.pid), "it has the signal")
+    assert process.wait(30) == 130, app.out
+    (result,) = app.results()
+    assert (result["state"], "Interrupted" in result["error"]) == ("FAIL", True)
+    assert [trial.state.name for trial in app.study().trials] == ["FAIL"]
+    open_the_gate(app)
+    done = app.resume()
+    assert done.status == 0, done.out + done.err
+    check_whole(app, 3)
+
+
+def pending(pid: int) -> set[int]:
+    """The signals that were sent to a process and that it has not taken yet."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (mask,) = [int(line.split()[1], 16) for line in lines if line.startswith("ShdPnd")]
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+
+
 def test_a_killed_controller_takes_its_workers_along_and_the_sweep_can_be_resumed(app: App):
     process = app.start("hydra.sweeper.executor.workers=2", "hydra.sweeper.n_trials=4")
     under_way(app, process)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from caviar.engines.solo import Solo
 from caviar.executors.base import TaskSource
-from caviar.runs.active import TrialPruned
-from caviar.trials import Event, Job, Reported, Started
+from caviar.runs.active import TrialInterrupted, TrialPruned
+from caviar.trials import Event, Failed, Job, Reported, Started
+
+
+class Interrupted(BaseException):
+    """Ends a trial wherever it is: nothing that catches an Exception may hold it up."""
 
 
 class InlineExecutor:
     """Runs each trial when its events are asked for, in this process.
 
     A trial that runs here has the whole process until it ends, so nothing can stop it from outside
-    but a report that the pruner does not like.
+    but a report that the pruner does not like, and a signal: SIGTERM (or SIGUSR2) ends it at its next
+    report, a second signal wherever it is. The first Ctrl-C lets it end.
 
     Args:
         task: the task function itself, which no other process has to find.
@@ -27,7 +36,9 @@ class InlineExecutor:
 
     def __init__(self, task: Callable[[Any], Any]) -> None:
         self.log = Path(os.devnull)
-        self._engine = Solo(task)
+        self._task = task
+        self._engine = Solo(self._call)
+        self._signals: list[int] = []
         self._job: Job | None = None
         self._events: list[Event] = []
         self.judge: Callable[[Reported], bool] = lambda report: False
@@ -44,7 +55,11 @@ class InlineExecutor:
         """Run the job that waits, if one does."""
         if not self._events and self._job is not None:
             job, self._job = self._job, None
-            self._events.append(self._engine.run(job, _Listener(job.number, self.judge)))
+            self._signals.clear()
+            event = self._engine.run(job, _Listener(job.number, self._reported))
+            if isinstance(event, Failed) and event.error.startswith(Interrupted.__name__):
+                event = replace(event, transient=True)
+            self._events.append(event)
             self._engine.settle(job)
         events, self._events = self._events, []
         return events
@@ -61,12 +76,41 @@ class InlineExecutor:
     def close(self) -> None:
         """Nothing to end."""
 
+    def _call(self, config: Any) -> Any:
+        with self._noting_signals():
+            return self._task(config)
+
+    @contextmanager
+    def _noting_signals(self) -> Iterator[None]:
+        """Pass signals on to whom they were for, and end the trial by them: the loop cannot meanwhile."""
+
+        def note(signum: int, frame: FrameType | None) -> None:
+            handler = before[signum]
+            if callable(handler):
+                handler(signum, frame)
+            self._signals.append(signum)
+            if len(self._signals) > 1:
+                raise Interrupted("the sweep was stopped")
+
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+        before = {int(number): signal.signal(number, note) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _reported(self, report: Reported) -> None:
+        if self.judge(report):
+            raise TrialPruned(f"pruned at step {report.step}")
+        if {signal.SIGTERM, signal.SIGUSR2} & set(self._signals):
+            raise TrialInterrupted(f"the sweep was stopped at step {report.step}")
+
 
 class _Listener:
-    def __init__(self, number: int, judge: Callable[[Reported], bool]) -> None:
+    def __init__(self, number: int, listen: Callable[[Reported], None]) -> None:
         self._number = number
-        self._judge = judge
+        self._listen = listen
 
     def reported(self, value: float, step: int) -> None:
-        if self._judge(Reported(self._number, value, step)):
-            raise TrialPruned(f"pruned at step {step}")
+        self._listen(Reported(self._number, value, step))

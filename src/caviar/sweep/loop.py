@@ -156,8 +156,7 @@ class Loop:
     def _ready(self) -> list[tuple[Asked, int]]:
         """What the free lanes get next: trials to try again, then new ones."""
         free = self._room() - len(self._running)
-        ending = self._stop_at is not None and monotonic() >= self._stop_at
-        if free <= 0 or ending or self._requests:
+        if free <= 0 or self._stop_at is not None or self._requests:
             return []
         ready, self._again = self._again[:free], self._again[free:]
         while self._more() and len(ready) < free:
@@ -288,7 +287,7 @@ class Loop:
                 self._draining = True
                 if self._running:
                     self.view.say(f"stopping after {len(self._running)} trials; Ctrl-C: now")
-        if self._stop_at is not None and monotonic() >= self._stop_at:
+        if self._stop_at is not None and (monotonic() >= self._stop_at or not self._running):
             self._stop_now()
 
     def _stop_now(self) -> None:
