@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -313,6 +314,19 @@ if __name__ == "__main__":
     assert "again" not in done.out  # its own fault: not tried once more
     for pid in pids(app):
         assert gone(pid)
+
+
+def test_trials_are_not_silent_because_their_controller_stood_still(app: App):
+    (app.folder / "talk").touch()
+    process = app.start("hydra.sweeper.executor.workers=2", "hydra.sweeper.heartbeat_timeout=1")
+    under_way(app, process)
+    process.send_signal(signal.SIGSTOP)
+    stopped = time.monotonic()
+    until(lambda: time.monotonic() - stopped > 3, "longer than a trial may be silent")
+    process.send_signal(signal.SIGCONT)
+    open_the_gate(app)
+    assert process.wait(60) == 0, app.out
+    check_whole(app, 4)
 
 
 def test_a_torn_journal_line_is_cut_and_told_and_all_others_are_kept(app: App):

@@ -152,6 +152,10 @@ class LocalExecutor:
                 self._send(worker, Stop(number, why))
             if len(worker.jobs) == 1 or monotonic() - worker.told > _LETS_GO:
                 _kill(worker.process)
+                while worker in self._workers and worker.connection.poll(1):
+                    self._receive(worker)  # its last words, and then its end: no job goes to it
+                if worker in self._workers:
+                    self._lost(worker)  # something that left its group holds the connection
 
     def close(self) -> None:
         """Let idle workers end, kill busy ones, and wait until all are gone."""

@@ -22,6 +22,9 @@ from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Reported
 GRACE_SECONDS = 20.0
 """How long trials may take to leave a checkpoint when the machine is taken away (Slurm gives 30)."""
 
+STANDSTILL_SECONDS = 2.0
+"""Between two looks at the clock there are 0.2; after more than these, the process was stopped."""
+
 
 class View(Protocol):
     """Who shows a sweep while it runs."""
@@ -121,6 +124,7 @@ class Loop:
     _completed: int = 0
     _told_at_once: bool = False
     _heard: float = field(default_factory=monotonic)
+    _looked: float = field(default_factory=monotonic)
 
     def run(self) -> Outcome:
         """Ask, submit and tell until all trials have ended or somebody stops it."""
@@ -253,6 +257,9 @@ class Loop:
     def _watch_clock(self) -> None:
         """Stop trials that take too long or have fallen silent."""
         now, limits = monotonic(), self.limits
+        stood_still, self._looked = now - self._looked > STANDSTILL_SECONDS, now
+        if stood_still:
+            return  # what was said meanwhile is yet to be read
         for number, running in self._running.items():
             began, heard = running.began, running.heard
             if not running.started:
