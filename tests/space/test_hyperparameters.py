@@ -127,3 +127,10 @@ def test_bounds_that_cannot_work_are_refused_in_one_line(make, words):
         make()
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_nan_is_an_option_like_any_other():
+    choice = Choice("class_weight", (1.0, math.nan))
+    for option in (1.0, float("nan")):  # another object than the one above
+        assert choice.holds(option)
+        assert str(choice.from_study(choice.to_study(option))) == str(option)

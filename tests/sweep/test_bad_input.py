@@ -77,6 +77,14 @@ def test_a_check_of_the_apps_own_refuses_before_any_worker_starts(tmp_path):
     assert not (app.folder / "sweep").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path):
+    app = make_app(tmp_path / "app")
+    (app.folder / "taken").write_text("a file")
+    done = app.sweep("hydra.sweep.dir=taken/sweep")
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert f"name={app.folder}/taken/sweep: no folder can be made there" in done.err
+
+
 @pytest.mark.parametrize("sampler", ["coarse_to_fine", "cmaes"])
 def test_a_sampler_of_one_objective_is_refused_several_before_anything_runs(tmp_path, sampler):
     app = make_app(tmp_path / "app")

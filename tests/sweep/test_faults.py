@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,16 @@ def test_the_first_ctrl_c_lets_trials_end_and_a_resume_does_the_rest(app: App):
     done = app.resume()
     assert done.status == 0, done.out + done.err
     check_whole(app, 5)
+
+
+def test_ctrl_c_while_the_last_trials_end_stops_nothing(app: App):
+    process = app.start("hydra.sweeper.executor.workers=2", "hydra.sweeper.n_trials=2")
+    under_way(app, process)
+    process.send_signal(signal.SIGINT)
+    until(lambda: "stopping after 2 trials" in app.out, "it has heard")
+    open_the_gate(app)
+    assert process.wait(60) == 0
+    assert "caviar resume" not in app.out
 
 
 def test_the_second_ctrl_c_ends_trials_at_once_and_a_resume_does_them_again(app: App):
@@ -457,6 +468,30 @@ def test_a_full_disk_stops_the_sweep_with_a_clear_error_and_loses_nothing(
     assert len({t.params["x"] for t in trials if t.state.name == "COMPLETE"}) == 100
     kept = {result["number"]: result["value"] for result in app.results()}
     assert all(kept[result["number"]] == result["value"] for result in complete)
+
+
+def test_a_disk_that_is_full_from_the_start_is_told_in_one_line(tmp_path: Path, small_disk: Path):
+    app = make_app(tmp_path / "app")
+    with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
+    done = app.sweep(f"hydra.sweep.dir={small_disk}/sweep")
+    assert (done.status, done.err.count("\n")) == (2, 1), done.err
+    assert "No space left on device" in done.err
+    assert not (small_disk / "sweep").exists()
+
+
+def test_a_sweep_whose_folder_is_taken_away_ends_with_one_line(app: App):
+    process = app.start("hydra.sweeper.executor.workers=2")
+    under_way(app, process)
+    (app.folder / "sweep").rename(app.folder / "away")
+    open_the_gate(app)
+    assert process.wait(60) == 2
+    assert "Traceback" not in app.out
+    assert app.out.count("error: ") == 1, app.out
+    (app.folder / "away").rename(app.folder / "sweep")
+    done = app.resume()
+    assert done.status == 0, done.out + done.err
 
 
 @pytest.mark.parametrize(("share", "state"), [(0.5, "COMPLETE"), (1, "FAIL")])

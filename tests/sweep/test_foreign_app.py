@@ -254,6 +254,17 @@ def main(config):
     assert done.status == 0, done.out
 
 
+@pytest.mark.parametrize("executor", ["local", "inline"])
+def test_a_trial_that_goes_elsewhere_leaves_the_next_one_where_the_sweep_began(tmp_path, executor):
+    code = QUADRATIC.replace(
+        "return", "import os; here = os.getcwd(); os.chdir('/'); return len(here); return"
+    )
+    app = make_app(tmp_path / "app", code + GUARD)
+    done = app.sweep(f"hydra/sweeper/executor={executor}")
+    assert done.status == 0, done.out + done.err
+    assert {result["value"] for result in app.results()} == {len(str(app.folder))}
+
+
 def test_an_environment_secret_reaches_the_task_and_no_file(tmp_path):
     code = QUADRATIC.replace("return", "assert config.again == 'hunter2'; return") + GUARD
     config = CONFIG + "token: ${oc.env:TOKEN}\nagain: ${token}\n"

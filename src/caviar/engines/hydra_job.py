@@ -188,12 +188,13 @@ def _set_list(node: DictConfig, key: str, items: list[str]) -> None:
 
 @contextmanager
 def _in_folder(folder: Path, chdir: bool | None) -> Iterator[None]:
-    """Change to the run folder where the app asks for that (``hydra.job.chdir``)."""
-    if not chdir:
-        yield
-        return
+    """Change to the run folder where the app asks for that (``hydra.job.chdir``), and back.
+
+    Wherever the task itself goes, the next trial starts where this one did.
+    """
     before = os.getcwd()
-    os.chdir(folder)
+    if chdir:
+        os.chdir(folder)
     try:
         yield
     finally:

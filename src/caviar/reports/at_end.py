@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from caviar.errors import name_and_text
+
 TIMEOUT = 300
 """Seconds; 10,000 trials of 10 epochs take 4."""
 WARNINGS = 3
@@ -41,10 +43,10 @@ class Reporting:
         again = f"caviar report {shlex.quote(str(self._folder))}"
         try:
             found, said = self._process.communicate(timeout=TIMEOUT)
-        except subprocess.TimeoutExpired as error:
+        except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
             self._process.kill()
             self._process.communicate()
-            print(f"no report: {error}")
+            print(f"no report: {name_and_text(error)}; try again with: {again}")
             return
         if self._process.returncode:
             lines = said.strip().splitlines()

@@ -95,18 +95,27 @@ def make_folder(wanted: Path) -> Path:
     """Make a new folder at ``wanted``; where the name is taken, at ``wanted-2``, ``wanted-3``, …
 
     Raises:
-        UsageError: the name has characters other than ``A-Z a-z 0-9 . _ -``.
+        UsageError: the name has characters other than ``A-Z a-z 0-9 . _ -``, or no folder can be made
+            there.
     """
     check_name(wanted.name)
-    wanted.parent.mkdir(parents=True, exist_ok=True)
     candidate, number = wanted, 1
-    while True:
-        try:
-            candidate.mkdir(exist_ok=False)
-            return candidate
-        except FileExistsError:
+    try:
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        while not _made(candidate):
             number += 1
             candidate = wanted.with_name(f"{wanted.name}-{number}")
+    except OSError as error:
+        raise usage_error("name", wanted, f"no folder can be made there: {error}") from None
+    return candidate
+
+
+def _made(folder: Path) -> bool:
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False  # somebody else was faster
+    return True
 
 
 def check_name(name: str) -> None:

@@ -276,4 +276,4 @@ def _category(option: Any) -> Any:
 
 def _same(a: Any, b: Any) -> bool:
     # In Python 1 == True == 1.0, but they are three different options.
-    return type(a) is type(b) and a == b
+    return type(a) is type(b) and (a == b or (a != a and b != b))

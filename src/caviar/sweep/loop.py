@@ -10,6 +10,7 @@ from time import monotonic
 from types import FrameType
 from typing import Any, Protocol
 
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from caviar.errors import UsageError, name_and_text
@@ -129,6 +130,7 @@ class Loop:
     def run(self) -> Outcome:
         """Ask, submit and tell until all trials have ended or somebody stops it."""
         self.executor.judge = self._judge
+        self._completed = sum(t.state == TrialState.COMPLETE for t in self.study.trials())
         with self._signals():
             try:
                 events: list[Event] = []
@@ -148,10 +150,14 @@ class Loop:
                     if done or self._stopping:
                         break
                     events = self.executor.events(timeout=0.2)
-            except OSError as error:
+            except (OSError, StorageInternalError) as error:
                 # Nothing can be told any more; what is running will be done again by a resume.
-                self.outcome.stopped = f"the sweep cannot write its journal: {error}"
+                problem = f"{error}".splitlines()[0]
+                self.outcome.stopped = f"the sweep cannot write its study: {problem}"
                 self.executor.close()
+        if not (self._stopping or self._again or self.outcome.stopped):
+            # All that was planned is done: who asked to stop meanwhile stopped nothing.
+            self.outcome.interrupted &= self.study.places < self.n_trials
         return self.outcome
 
     def _more(self) -> bool:

@@ -87,9 +87,12 @@ def run_sweep(
         finally:
             executor.close()
             owner.release()
-    except (UsageError, KeyboardInterrupt):
+    except (UsageError, OSError, KeyboardInterrupt) as error:
         if not (folder / record.SWEEP).exists():
-            shutil.rmtree(folder)  # nothing had begun, and nothing in there can be gone on with
+            # Nothing had begun, and nothing in there can be gone on with.
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise UsageError(f"{folder}: {error}") from error
         raise
 
 
@@ -103,6 +106,8 @@ def _run(
     recorded: Mapping[str, Any] | None,
     arguments: list[str],
 ) -> int:
+    from optuna.exceptions import StorageInternalError
+
     from caviar.reports.at_end import Reporting
     from caviar.reports.table import exit_status, print_summary
     from caviar.reports.view import make_view
@@ -150,10 +155,16 @@ def _run(
     # Reading all run folders takes a second or more: worth it where trainings took longer.
     told = (settings.report or settings.metric) and not outcome.interrupted
     reporting = Reporting(folder, settings.report) if told else None
-    print_summary(folder, study.current(), space, settings, outcome)
+    try:
+        trials = study.current()
+    except StorageInternalError as error:
+        raise UsageError(
+            f"{folder}: its study cannot be read: {str(error).splitlines()[0]}"
+        ) from error
+    print_summary(folder, trials, space, settings, outcome)
     if reporting:
         reporting.tell()
-    return exit_status(study.current(), outcome)
+    return exit_status(trials, outcome)
 
 
 def _open_study(
