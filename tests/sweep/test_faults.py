@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -492,6 +493,21 @@ def test_a_sweep_whose_folder_is_taken_away_ends_with_one_line(app: App):
     (app.folder / "away").rename(app.folder / "sweep")
     done = app.resume()
     assert done.status == 0, done.out + done.err
+
+
+def test_a_study_that_is_taken_away_ends_the_sweep_with_one_line(app: App):
+    database = app.folder / "study.db"
+    process = app.start(
+        "hydra.sweeper.executor.workers=2", f"+hydra.sweeper.storage=sqlite:///{database}"
+    )
+    under_way(app, process)
+    with sqlite3.connect(database) as connection:
+        connection.execute("DROP TABLE trials")
+    open_the_gate(app)
+    assert process.wait(60) == 2
+    assert "Traceback" not in app.out
+    assert "error: " in app.out
+    assert "no such table: trials" in app.out
 
 
 @pytest.mark.parametrize(("share", "state"), [(0.5, "COMPLETE"), (1, "FAIL")])
