@@ -135,7 +135,7 @@ INTERRUPTED = """
 import os, signal
 from caviar.sweep.samplers import RandomSampler
 
-def check(config):
+def check(config, searched):
     os.kill(os.getpid(), signal.SIGINT)
 
 class Sampler(RandomSampler):
