@@ -60,6 +60,11 @@ def test_a_reverse_log_axis_has_the_true_values_as_ticks(opened: Opened) -> None
     assert {"0.9", "0.97", "0.99"} <= set(plot.locator(".xtick").all_text_contents())
 
 
+def test_no_value_just_below_one_is_shown_as_one(opened: Opened) -> None:
+    shown = opened.page.evaluate("[0.99997, 0.9814126, 0.9990004, 0.5, -0.99997, 1].map(short)")
+    assert shown == ["0.99997", "0.9814", "0.999", "0.5", "-0.99997", "1"]
+
+
 def test_a_failed_trial_is_a_red_cross_on_each_slice(opened: Opened) -> None:
     for plot in opened.page.locator("#slices .plot").all():
         opened.page.evaluate("drawAll()")

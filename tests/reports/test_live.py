@@ -21,7 +21,7 @@ from rich.console import Console
 from caviar.reports.live import LivePanel
 from caviar.reports.progress import Lines
 from caviar.reports.tally import Tally
-from caviar.reports.words import duration, printable
+from caviar.reports.words import duration, printable, short
 from caviar.sweep.study import Asked
 from caviar.trials import Failed, Finished, Pruned, Ready, Reported, Started, Starting
 from tests.apps import App, make_app
@@ -321,6 +321,12 @@ def test_lines_sum_up_once_a_minute(monkeypatch):
     assert lines.count(summary) == 2
     assert lines.count("    Traceback") == 19
     assert "[2/10] trial 1 pruned at val/acc=0.25" in lines
+
+
+def test_no_value_just_below_one_is_told_as_one():
+    values = (0.99997, 0.9814126, 0.9990004, 0.5, -0.99997, 1.0, 1.00001, 1e-5, float("nan"))
+    told = ["0.99997", "0.9814", "0.999", "0.5", "-0.99997", "1", "1", "1e-05", "nan"]
+    assert [short(value) for value in values] == told
 
 
 def test_control_characters_are_taken_out_and_words_of_any_language_stay():

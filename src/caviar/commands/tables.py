@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caviar.errors import UsageError
+from caviar.reports import words
 
 SCHEMA = 1
 """Version of all ``--json`` output; it grows by one whenever a key changes its meaning."""
@@ -101,8 +102,8 @@ def exact(value: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """A value for a person: four significant digits of a float."""
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A value for a person: four significant digits of a float, nothing for None."""
+    return "" if value is None else words.short(value)
 
 
 def shorten(columns: Sequence[str]) -> list[str]:

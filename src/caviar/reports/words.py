@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _CONTROL = re.compile(
@@ -11,7 +12,14 @@ _CONTROL = re.compile(
 
 def short(value: object) -> str:
     """A value for reading: four significant digits of a float, everything else as it is."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return digits(value, 4) if isinstance(value, float) else str(value)
+
+
+def digits(value: float, count: int) -> str:
+    """``count`` significant digits; just below 1, where a momentum lies, at least two of ``1 - value``."""
+    off = 1 - abs(value)
+    places = 1 - math.floor(math.log10(off)) if 0 < off < 1 else 0
+    return f"{value:.{places}f}".rstrip("0") if places > count else f"{value:.{count}g}"
 
 
 def duration(seconds: float) -> str:

@@ -23,7 +23,10 @@ function isNumber(value) { return typeof value === "number" && Number.isFinite(v
 function short(value) {
   if (!isNumber(value)) return value === null || value === undefined ? "" : String(value);
   if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(3).replace(/\.?0+e/, "e");
-  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
+  if (Number.isInteger(value)) return String(value);
+  // Just below 1, where a momentum lies: at least two digits of 1 - value.
+  const places = 1 - Math.floor(Math.log10(Math.abs(1 - Math.abs(value))));
+  return String(Number(Math.abs(value) < 1 && places > 4 ? value.toFixed(places) : value.toPrecision(4)));
 }
 function scoreOf(trial) { return trial.values[0]; }
 function sign(sweep) { return sweep.directions[0] === "maximize" ? -1 : 1; }
