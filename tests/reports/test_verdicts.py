@@ -1,6 +1,8 @@
 """Each verdict on made-up studies where the right answer is known: pass, warn and unknown."""
 
+import re
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from typer.main import get_command
 
+import caviar
 from caviar.cli import make_app
 from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import VERDICTS, judge
@@ -16,7 +19,9 @@ from caviar.space.grammar import read
 from caviar.space.hyperparameters import Choice, Interval, Range
 from caviar.space.scales import LOG, REVERSE_LOG
 from caviar.space.space import Space
+from caviar.sweep.confirm import CANDIDATE
 from project.train import CONFIGS
+from tests.made_up import make_sweep
 
 LR = Interval("optimizer.lr", 1e-4, 1e-1, LOG)
 BETA = Interval("optimizer.momentum", 0.5, 0.99, REVERSE_LOG)
@@ -223,6 +228,14 @@ def test_the_end_of_a_reverse_log_hyperparameter_is_judged_on_its_own_scale():
     assert "expand above 0.99" in beyond.sentence
 
 
+def test_no_value_just_below_one_is_told_as_one():
+    beta = Interval("optimizer.momentum", 0.9, 0.9999, REVERSE_LOG)
+    found = verdict("edge", made_up(lambda lr, beta: 1 - beta, space=(LR, beta)))
+    best, _, end = found.sentence.partition("optimizer.momentum=")[2].partition(" (expand above ")
+    assert 0.999 < float(best) < 0.9999
+    assert end == "0.9999)."
+
+
 def test_no_room_is_asked_for_below_zero():
     assert verdict("edge", made_up(lambda d, lr: d, space=(DROPOUT, LR))).status == "pass"
 
@@ -263,6 +276,85 @@ def test_a_hyperparameter_that_does_nothing_is_to_be_fixed_at_the_best_trials_va
     assert f"optimizer.momentum={best}" in found.next
     assert verdict("matters", made_up(bowl, n=200)).status == "pass"
     assert verdict("matters", made_up(lambda a, b: np.sin(1e5 * a), n=60)).status == "unknown"
+
+
+@pytest.mark.parametrize("words", [[], ["+model.extra=interval(0, 0.5)"]])
+def test_what_the_config_does_not_have_is_fixed_with_the_plus_that_added_it(words):
+    extra = Interval("+model.extra", 0.0, 0.5)
+    study = made_up(lambda lr, _: bowl(lr), n=100, space=(LR, extra))
+    renamed = study.trials.rename(columns={extra.name: "model.extra"})
+    study = replace(study, trials=renamed)
+    study.settings["command"] = [*COMMAND, *words]
+    found = verdict("matters", study)
+    assert "chance: model.extra (" in found.sentence
+    assert re.search(r"-m \+model\.extra=0\.\d+$", found.next)
+
+
+def test_a_rerun_keeps_the_plus_that_its_key_was_typed_with():
+    study = made_up(bowl, best_epoch=18, curve=falling(0.1))
+    study.settings["command"] = [*COMMAND, "++trainer.max_epochs=20"]
+    assert verdict("longer", study).next.endswith("-m ++trainer.max_epochs=40")
+
+
+def test_a_choice_that_others_exist_under_is_not_to_be_fixed():
+    choice = Choice("optimizer", ("adam", "sgd"))
+    study = made_up(lambda lr, *_: bowl(lr), n=100, space=(LR, DROPOUT, choice))
+    assert "optimizer (" in verdict("matters", study).sentence
+    needs = {"optimizer.momentum": {"optimizer": ("sgd",)}}
+    study = replace(study, space=Space(study.space.hyperparameters, needs))
+    found = verdict("matters", study)
+    assert "model.dropout" in found.sentence
+    assert "optimizer (" not in found.sentence
+
+
+def test_one_hyperparameter_is_not_said_to_lack_trials():
+    found = verdict("matters", made_up(bowl, n=100, space=(LR,)))
+    assert found.status == "unknown"
+    assert "trials" not in found.sentence
+
+
+def test_a_searched_seed_is_a_repetition_and_no_hyperparameter(tmp_path):
+    space = {"optimizer.lr": "tag(log, interval(1e-4, 1e-1))", "seed": "range(0, 3)"}
+    folder = make_sweep(tmp_path / "seeds", lambda p: p["seed"], 60, space=space, epochs=10)
+    found = {v.name: v for v in judge(Evidence.of(caviar.load(folder)))}
+    assert "seed" not in found["best near an edge"].sentence
+    assert "for 1 hyperparameters" in found["enough trials"].sentence
+
+
+def test_the_noise_of_retraining_is_told_by_a_searched_seed(tmp_path):
+    space = {"model.depth": "choice(1, 2, 3)", "seed": "choice(0, 1, 2)"}
+    folder = make_sweep(tmp_path / "seeds", lambda p: p["seed"], 60, space=space)
+    for run in caviar.load(folder).numbers:
+        held = caviar.load(folder).run(run).result
+        held.seed = held.params["seed"]
+        held.write(folder / f"trials/{run:04}")
+    found = {v.name: v for v in judge(Evidence.of(caviar.load(folder)))}
+    assert "repeated seeds" in found["top trials alike"].sentence
+
+
+def test_several_objectives_are_not_said_to_be_no_complete_trials(tmp_path):
+    two = ["minimize", "maximize"]
+    folder = make_sweep(tmp_path / "two", lambda p: [0.1, 0.2], 60, direction=two)
+    found = judge(Evidence.of(caviar.load(folder)))
+    assert not any("complete" in v.sentence for v in found)
+    assert any("2 objectives" in v.sentence for v in found)
+
+
+def test_a_confirming_sweep_is_told_to_draw_no_more_and_to_change_nothing(tmp_path):
+    space = {CANDIDATE: "choice(default, '7')", "seed": "choice(1, 2)"}
+    folder = make_sweep(tmp_path / "first-confirm", lambda p: 0.5, 4, space=space)
+    found = judge(Evidence.of(caviar.load(folder)))
+    assert [v.next for v in found] == [None, None]
+    assert "caviar confirm" in found[0].sentence
+
+
+def test_a_damaged_value_is_left_out_and_the_rest_is_judged(tmp_path):
+    folder = make_sweep(tmp_path / "damaged", n_trials=60)
+    for number, params in enumerate([{"optimizer.lr": "oops"}, {"optimizer.momentum": 1.5}]):
+        held = caviar.load(folder).run(number).result
+        held.params |= params
+        held.write(folder / f"trials/{number:04}")
+    assert len(judge(Evidence.of(caviar.load(folder)))) == len(VERDICTS)
 
 
 def test_diverged_trials_show_the_cliff():

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 
+from caviar.reports.look import place
+from caviar.reports.words import digits
 from caviar.runs.find import from_here
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space
-from caviar.sweep.coordinates import position
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from caviar.runs.load import Sweep
 
 Curve = np.ndarray
@@ -68,11 +69,18 @@ class Evidence:
     def of(cls, sweep: Sweep) -> Evidence:
         """Read what verdicts need from a loaded sweep."""
         trials = sweep.trials.copy()
+        # No seed is better than another: a searched one is a repetition, not a hyperparameter.
+        searched = [h for h in sweep.space.hyperparameters if not _is_seed(h)]
+        for h in searched:
+            if not isinstance(h, Choice):
+                # A damaged record may hold anything.
+                column = sweep.column(h.name)
+                trials[column] = pd.to_numeric(trials[column], errors="coerce")
         trials["tested"] = [bool(sweep.run(n).result.facts.get("tested")) for n in trials.index]
         found = cls(
             shlex.quote(from_here(sweep.folder)),
             sweep.settings,
-            sweep.space,
+            Space(tuple(searched), sweep.space.conditions),
             sweep.directions,
             sweep.metric,
             trials,
@@ -119,7 +127,7 @@ class Evidence:
         cache = self.__dict__.setdefault("_position_cache", {})
         if h.name not in cache:
             values = self.complete.get(self.column(h), self.complete["loss"][:0]).dropna()
-            cache[h.name] = values.map(lambda value: position(h, value)).astype(float)
+            cache[h.name] = values.map(lambda value: place(h, value)).astype(float).dropna()
         return cache[h.name]
 
     def curve(self, number: int, metric: str) -> Curve:
@@ -136,9 +144,17 @@ class Evidence:
         command = [str(part) for part in self.settings.get("command") or []]
         if not command:
             return None
-        keys = {override.partition("=")[0] for override in overrides}
-        kept = [part for part in command[1:] if part.partition("=")[0] not in keys | {"name"}]
-        return shlex.join(["python", *kept, *overrides])
+        new = {override.partition("=")[0].lstrip("+"): override for override in overrides}
+        kept = []
+        for part in command[1:]:
+            key = part.partition("=")[0]
+            name = key.lstrip("+")
+            if name in new:
+                # Hydra wants the + of what the config does not have.
+                new[name] = key.removesuffix(name) + new[name].lstrip("+")
+            elif key != "name":
+                kept.append(part)
+        return shlex.join(["python", *kept, *new.values()])
 
     def config_value(self, key: str) -> Any:
         """What the best trial's config has under a dotted key; None where it has no such key."""
@@ -171,6 +187,10 @@ class Evidence:
         return cache[metric]
 
 
+def _is_seed(h: Hyperparameter) -> bool:
+    return bool(re.search(r"(^|[._+])seed$", h.name))
+
+
 def vars_of(evidence: Evidence) -> dict[str, Any]:
     """The fields that an Evidence was made with."""
     return {name: getattr(evidence, name) for name in Evidence.__dataclass_fields__}
@@ -178,4 +198,4 @@ def vars_of(evidence: Evidence) -> dict[str, Any]:
 
 def short(value: float) -> str:
     """Three significant digits."""
-    return f"{value:.3g}"
+    return digits(value, 3)

@@ -12,7 +12,7 @@ def batch_size(evidence: Evidence) -> Verdict:
     """Warn where it is searched: each size has its own best learning rate and regularisation."""
     names = [h.name.lstrip("+") for h in evidence.space.hyperparameters]
     if not names:
-        return Verdict(NAME, "unknown", "the space cannot be read.")
+        return Verdict(NAME, "unknown", "no hyperparameter is on record.")
     found = next(
         (n for n in names if n.rpartition(".")[2] in ("batch_size", "train_batch_size")), None
     )

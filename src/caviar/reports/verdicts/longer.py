@@ -10,7 +10,9 @@ def longer(evidence: Evidence) -> Verdict:
     """Warn where most of the top trials have their best epoch in the last quarter."""
     found = best_epochs(evidence)
     if len(found) < 3:
-        return Verdict(NAME, "unknown", "fewer than 3 complete trials tell their best epoch.")
+        return Verdict(
+            NAME, "unknown", "fewer than 3 top trials of 4 epochs or more tell their best epoch."
+        )
     late = sum(place > 0.75 for place in found)
     told = f"{late} of the {len(found)} best trials had their best epoch in the last quarter"
     if late * 2 <= len(found):

@@ -23,13 +23,16 @@ def matters(evidence: Evidence) -> Verdict:
     (a first-order effect, as the main effect of a functional ANOVA; an interaction is not seen).
     """
     table = evidence.complete
+    # Under a choice that others depend on there are other spaces: it is never idle.
+    parents = {name for allowed in evidence.space.conditions.values() for name in allowed}
     hyperparameters = [
-        h
-        for h in evidence.space.hyperparameters
-        if evidence.column(h) in table and table[evidence.column(h)].notna().all()
+        h for h in evidence.space.hyperparameters if h.name not in parents and _in_all(evidence, h)
     ]
-    if len(table) < max(FEWEST, EACH * len(hyperparameters)) or len(hyperparameters) < 2:
-        need = max(FEWEST, EACH * len(hyperparameters))
+    if len(hyperparameters) < 2:
+        told = f"{len(hyperparameters)} of the hyperparameters can be told from others"
+        return Verdict(NAME, "unknown", f"{told}; it takes 2 that each trial has.")
+    need = max(FEWEST, EACH * len(hyperparameters))
+    if len(table) < need:
         return Verdict(NAME, "unknown", f"{len(table)} complete trials; {need} are needed to tell.")
     ranks = table["loss"].rank().to_numpy(float)
     rng = np.random.default_rng(0)
@@ -43,9 +46,8 @@ def matters(evidence: Evidence) -> Verdict:
             found = True
         elif share <= np.quantile(chance, 0.9):
             idle.append(h)
-            told.append(
-                f"{h.name} ({share:.0%}, and chance alone gives up to {np.quantile(chance, 0.95):.0%})"
-            )
+            name, most = h.name.lstrip("+"), np.quantile(chance, 0.95)
+            told.append(f"{name} ({share:.0%}, and chance alone gives up to {most:.0%})")
     if not found:
         return Verdict(
             NAME, "unknown", "none stands out from chance: more trials are needed to tell."
@@ -53,13 +55,20 @@ def matters(evidence: Evidence) -> Verdict:
     if not idle:
         return Verdict(NAME, "pass", "none of them explains as little as chance would.")
     best = table.iloc[0]
-    overrides = [as_override(h.name.lstrip("+"), _plain(best[evidence.column(h)])) for h in idle]
+    overrides = [as_override(h.name, _plain(best[evidence.column(h)])) for h in idle]
     return Verdict(
         NAME,
         "warn",
         f"alone these explain no more of the ranks than chance: {', '.join(told)}. Fix them.",
         evidence.rerun(*overrides),
     )
+
+
+def _in_all(evidence: Evidence, h: Hyperparameter) -> bool:
+    if isinstance(h, Choice):
+        column = evidence.column(h)
+        return column in evidence.complete and bool(evidence.complete[column].notna().all())
+    return len(evidence.positions(h)) == len(evidence.complete)
 
 
 def _plain(value: Any) -> Any:

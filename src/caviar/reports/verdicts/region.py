@@ -28,7 +28,9 @@ def region(evidence: Evidence) -> Verdict:
             found.append(f"{places.h.name} {low} to {high} ({width:.0%} of what was tried)")
     if not found:
         return Verdict(
-            NAME, "pass", f"the {len(evidence.top)} best trials are spread over the space."
+            NAME,
+            "pass",
+            f"no small part of a range, away from its ends, holds all {len(evidence.top)} best trials.",
         )
     return Verdict(
         NAME,

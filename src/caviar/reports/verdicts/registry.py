@@ -38,8 +38,22 @@ VERDICTS: list[Callable[[Evidence], Verdict]] = [
 ]
 
 
+CANDIDATE = "+candidate"
+"""By which `caviar.sweep.confirm`, whose scipy takes long to import, tells its trials apart."""
+OF_ANY = [tested, failed, diverged, steps, batch_size]
+"""Those that ask for no best trial, which several objectives do not have."""
+
+
 def judge(evidence: Evidence) -> list[Verdict]:
-    """All verdicts: warnings first, then what is unknown, then what passes."""
+    """The verdicts that can be given: warnings first, then what is unknown, then what passes."""
     order = ["warn", "unknown", "pass"]
-    found = [verdict(evidence) for verdict in VERDICTS]
+    verdicts, found = VERDICTS, []
+    if any(h.name == CANDIDATE for h in evidence.space.hyperparameters):
+        # Its trials are no draws from a space: there is no more to draw, nothing to narrow or to fix.
+        told = "its trials repeat the best ones of another sweep; caviar confirm compares them"
+        verdicts, found = [failed], [Verdict("confirming sweep", "unknown", f"{told}.")]
+    elif len(evidence.directions) > 1:
+        told = f"{len(evidence.directions)} objectives have no one best trial to judge by"
+        verdicts, found = OF_ANY, [Verdict("best trials", "unknown", f"{told}.")]
+    found += [verdict(evidence) for verdict in verdicts]
     return sorted(found, key=lambda verdict: order.index(verdict.status))

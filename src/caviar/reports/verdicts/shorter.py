@@ -10,7 +10,9 @@ def shorter(evidence: Evidence) -> Verdict:
     """Warn where most of the top trials have their best epoch in the first tenth."""
     found = best_epochs(evidence)
     if len(found) < 3:
-        return Verdict(NAME, "unknown", "fewer than 3 complete trials tell their best epoch.")
+        return Verdict(
+            NAME, "unknown", "fewer than 3 top trials of 4 epochs or more tell their best epoch."
+        )
     early = sum(place <= 0.1 for place in found)
     told = f"{early} of the {len(found)} best trials had their best epoch in the first tenth"
     if early * 2 <= len(found):

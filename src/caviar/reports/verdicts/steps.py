@@ -10,7 +10,7 @@ def steps(evidence: Evidence) -> Verdict:
     """Warn where it is: fix it, and let the best epoch tell where to stop."""
     hyperparameters = evidence.space.hyperparameters
     if not hyperparameters:
-        return Verdict(NAME, "unknown", "the space cannot be read.")
+        return Verdict(NAME, "unknown", "no hyperparameter is on record.")
     h = next((h for h in hyperparameters if h.name.rpartition(".")[2] in LENGTHS), None)
     if h is None:
         return Verdict(NAME, "pass", "the length of training is not searched.")
