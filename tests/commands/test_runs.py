@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -229,6 +230,8 @@ def test_several_objectives_list_but_have_no_best(caviar, outputs):
         (["/a/python", "-m", "project.train", "-m", "x=1,2"], "python -m project.train x=1"),
         (["/a/python", "-P", "-m", "project.train", "-m"], "python -P -m project.train x=1"),
         (["/a/python", "-X", "dev", "app.py", "-m"], "python -X dev app.py x=1"),
+        (["/p", "app.py", "-m", "-cn", "b", "x=1,2"], "python app.py --config-name=b x=1"),
+        (["/p", "app.py", "-m", "--config-dir=c"], "python app.py --config-dir=c x=1"),
     ],
 )
 def test_a_trial_is_run_again_as_its_sweep_was_started(command: list[str], again: str):
@@ -438,6 +441,19 @@ def test_single_runs_say_what_they_were_run_with(caviar, outputs, tmp_path):
     assert held["versions"]["python"] == sys.version.split()[0]
     assert held["rerun"].startswith(f"python {app.folder}/app.py x=1")
     assert "program" not in json.dumps(held["metrics"])
+
+
+def test_a_run_of_another_config_is_run_again_with_it(caviar, outputs, tmp_path):
+    app = make_app(tmp_path / "app", APP)
+    (app.folder / "conf/other.yaml").write_text("defaults: [config]\ny: 5\n")
+    bare = ("hydra.output_subdir=null", "hydra/job_logging=stdout")
+    assert app.run("-cn", "other", f"hydra.run.dir={outputs}/runs/r", *bare).status == 0
+    again = json.loads(caviar("runs", "show", "r", "--json").out)["rerun"]
+    words = shlex.split(again)[2:]
+    assert app.run(*words, f"hydra.run.dir={outputs}/runs/s", *bare).status == 0
+    assert json.loads(caviar("runs", "diff", "r", "s", "--json").out)["differences"].keys() <= {
+        "result"
+    }
 
 
 def test_a_slip_in_a_column_is_told_before_any_config_is_parsed(caviar, outputs, wide):

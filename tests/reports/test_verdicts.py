@@ -296,6 +296,13 @@ def test_a_rerun_keeps_the_plus_that_its_key_was_typed_with():
     assert verdict("longer", study).next.endswith("-m ++trainer.max_epochs=40")
 
 
+def test_what_a_rerun_adds_stands_with_the_other_overrides():
+    study = made_up(bowl, best_epoch=18, curve=falling(0.1))
+    study.settings["command"] = ["/p", "app.py", "model.depth=1,2", "-m", "--config-name=b"]
+    again = "python app.py model.depth=1,2 trainer.max_epochs=40 -m --config-name=b"
+    assert verdict("longer", study).next == again
+
+
 def test_a_choice_that_others_exist_under_is_not_to_be_fixed():
     choice = Choice("optimizer", ("adam", "sgd"))
     study = made_up(lambda lr, *_: bowl(lr), n=100, space=(LR, DROPOUT, choice))

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import pytest
+import yaml
 
 from caviar import UsageError
 from caviar.sweep import test_set
@@ -254,6 +255,17 @@ def test_without_a_look_the_look_is_still_to_be_had(app):
     # This program has no recipe for lanes.
     assert "engine=auto: 0 of 4 trainings were lanes, the others went by solo" in done.stdout
     assert not (app.folder / "sweep" / "test_set.json").exists()
+
+
+def test_a_sweep_of_another_config_is_confirmed_with_it(app):
+    (app.folder / "conf" / "other.yaml").write_text(CONFIG + "y: 5\n")
+    words = ("-cn", "other", "hydra.sweep.dir=more", "hydra.sweeper.n_trials=2")
+    assert app.sweep(*words).status == 0
+    line = [*LINE[:-1], "more", "--top", "1", "--seeds", "2", "--no-test"]
+    done = subprocess.run(line, cwd=app.folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    configs = (app.folder / "more-confirm").glob("trials/*/config.yaml")
+    assert [yaml.safe_load(config.read_text())["y"] for config in configs] == [5] * 4
 
 
 def test_a_folder_that_is_not_trusted_is_confirmed_only_where_that_is_asked_for(app):

@@ -12,7 +12,7 @@ from caviar.errors import UsageError
 from caviar.runs.edits import changes_of, in_force, read_edits
 from caviar.runs.find import TRIALS, read_sweep_file
 from caviar.runs.folder import was_stopped
-from caviar.runs.program import split
+from caviar.runs.program import config_options, split
 from caviar.runs.rows import Row
 
 ENDED = ("COMPLETE", "PRUNED", "FAIL")
@@ -153,8 +153,8 @@ def rerun_command(settings: dict[str, Any], overrides: Sequence[str]) -> str | N
     command = settings.get("command")
     if not isinstance(command, list) or len(command) < 2:
         return None
-    program, _ = split(command)
-    return shlex.join(["python", *program[1:], *overrides])
+    program, words = split(command)
+    return shlex.join(["python", *program[1:], *config_options(words), *overrides])
 
 
 def _config(row: Row) -> dict[str, Any]:

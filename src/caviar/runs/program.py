@@ -18,10 +18,10 @@ PROGRAM = "program"
 
 
 def program() -> dict[str, Any]:
-    """This process: its module or script, its working directory, and how many threads it was given."""
+    """This process: its module or script and which config it has, its working directory, its threads."""
     module, script = started_as()
-    threads = os.environ.get("OMP_NUM_THREADS")
-    return {"module": module, "script": script, "cwd": os.getcwd(), "threads": threads}
+    started = {"module": module, "script": script, "options": config_options(sys.argv[1:])}
+    return {**started, "cwd": os.getcwd(), "threads": os.environ.get("OMP_NUM_THREADS")}
 
 
 def started_as() -> tuple[str | None, str | None]:
@@ -38,7 +38,8 @@ def command_of(started: Mapping[str, Any], overrides: Sequence[str]) -> str | No
     if not module and not script:
         return None
     app = ["-m", str(module)] if module else [str(script)]
-    return shlex.join(["python", *app, *overrides])
+    options = started.get("options")
+    return shlex.join(["python", *app, *(options if isinstance(options, list) else []), *overrides])
 
 
 def split(command: Sequence[Any]) -> tuple[list[str], list[str]]:
@@ -52,6 +53,18 @@ def split(command: Sequence[Any]) -> tuple[list[str], list[str]]:
         if word in {"-m", "-c"} or not word.startswith("-"):  # Hydra's -m comes after it
             break
     return program, words
+
+
+def config_options(words: Sequence[str]) -> list[str]:
+    """The options among a Hydra app's arguments that say which config it has, each as one word."""
+    whole = {"-cn": "--config-name", "-cp": "--config-path", "-cd": "--config-dir"}
+    found, left = [], list(words)
+    while left:
+        option, equals, value = left.pop(0).partition("=")
+        option = whole.get(option, option)
+        if option in whole.values() and (equals or left):
+            found.append(f"{option}={value if equals else left.pop(0)}")
+    return found
 
 
 def hold(run: Path) -> IO[str]:

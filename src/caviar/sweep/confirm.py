@@ -16,7 +16,7 @@ from typing import Any
 
 from caviar.errors import UsageError, usage_error
 from caviar.runs.folder import Result
-from caviar.runs.program import split
+from caviar.runs.program import config_options, split
 from caviar.space.grammar import as_override
 from caviar.sweep.command import command_to_run
 from caviar.sweep.finished import FinishedSweep
@@ -115,12 +115,13 @@ def overrides_of(sweep: FinishedSweep, plan: Plan) -> list[str]:
 
 
 def program_of(sweep: FinishedSweep, trust: bool) -> list[str]:
-    """The command that starts the sweep's program, without its arguments.
+    """The command that starts the sweep's program with its config, without its arguments.
 
     Raises:
         UsageError: it is not the project's at hand, see `caviar.sweep.command`.
     """
-    return command_to_run(sweep.folder, sweep.recorded, "confirm", trust).program
+    command = command_to_run(sweep.folder, sweep.recorded, "confirm", trust)
+    return [*command.program, *config_options(command.words)]
 
 
 def kept_arguments(sweep: FinishedSweep, but: Sequence[str] = ()) -> list[str]:
@@ -137,7 +138,7 @@ def kept_arguments(sweep: FinishedSweep, but: Sequence[str] = ()) -> list[str]:
         if key not in dropped and not key.startswith("hydra"):
             found.append(str(override))
     _, words = split(sweep.recorded["command"])
-    taken = ("--config", "hydra/sweeper=", "hydra/sweeper/executor=", "hydra.sweeper.executor.",
+    taken = ("hydra/sweeper=", "hydra/sweeper/executor=", "hydra.sweeper.executor.",
              "hydra.sweeper.engine=", "hydra.sweeper.fused.")  # fmt: skip
     return [*found, *(word for word in words if word.startswith(taken))]
 

@@ -154,7 +154,10 @@ class Evidence:
                 new[name] = key.removesuffix(name) + new[name].lstrip("+")
             elif key != "name":
                 kept.append(part)
-        return shlex.join(["python", *kept, *new.values()])
+        # Hydra wants all overrides in a row: -m may stand after them.
+        typed = [i for i, part in enumerate(kept) if "=" in part and not part.startswith("-")]
+        at = typed[-1] + 1 if typed else len(kept)
+        return shlex.join(["python", *kept[:at], *new.values(), *kept[at:]])
 
     def config_value(self, key: str) -> Any:
         """What the best trial's config has under a dotted key; None where it has no such key."""
