@@ -296,6 +296,13 @@ def test_a_rerun_keeps_the_plus_that_its_key_was_typed_with():
     assert verdict("longer", study).next.endswith("-m ++trainer.max_epochs=40")
 
 
+def test_no_sweep_is_to_be_run_as_it_was():
+    study = made_up(bowl, curve=falling(0.1, noise=0.2))
+    assert verdict("late", study).next.endswith("scheduler=cosine")
+    study.settings["command"] = [*COMMAND, "scheduler=cosine"]
+    assert verdict("late", study).next is None
+
+
 def test_what_a_rerun_adds_stands_with_the_other_overrides():
     study = made_up(bowl, best_epoch=18, curve=falling(0.1))
     study.settings["command"] = ["/p", "app.py", "model.depth=1,2", "-m", "--config-name=b"]

@@ -140,9 +140,10 @@ class Evidence:
         return found if found and found != metric and found in self.metrics else None
 
     def rerun(self, *overrides: str) -> str | None:
-        """The command that started the sweep, with other overrides; None where it is not known."""
+        """The command that started the sweep, with other overrides; None where it is not known, or has
+        them: it would give the same sweep once more."""
         command = [str(part) for part in self.settings.get("command") or []]
-        if not command:
+        if not command or set(overrides) <= set(command):
             return None
         new = {override.partition("=")[0].lstrip("+"): override for override in overrides}
         kept = []
