@@ -224,6 +224,15 @@ def test_several_objectives_list_but_have_no_best(caviar, outputs):
         assert "several objectives" in done.err
 
 
+def test_a_sweep_of_several_objectives_hides_no_score_of_another(caviar, outputs, wide):
+    two = {"direction": ["minimize", "maximize"], "n_trials": 3, "states": {1: "FAIL"}}
+    make_sweep(outputs / "sweeps/two", lambda p: [p["optimizer.lr"], 1.0], **two)
+    rows = table(caviar("runs", "list", "--sort", "value", "--where", "state == 'COMPLETE'"))
+    assert [r["run"].partition("/")[0] for r in rows] == ["wide"] * 5 + ["two"] * 2
+    assert all(r["value"] for r in rows[:5])
+    assert "value" not in table(caviar("runs", "list", "two"))[0]
+
+
 @pytest.mark.parametrize(
     ("command", "again"),
     [
@@ -373,11 +382,14 @@ def test_what_is_no_run_is_skipped_and_named(caviar, wide):
     (wide / "trials/0004/result.json").write_text("{")
     (wide / "trials/0005/result.json").unlink()
     (wide / "trials/notes.txt").write_text("mine")
+    file = wide / "trials/0006/result.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "seconds": "1 s"}))
     done = caviar("runs", "list", "wide")
-    assert len(table(done)) == 6
-    assert len(done.err.splitlines()) == 3
-    for name in ("0004", "0005", "notes.txt"):
+    assert len(table(done)) == 5
+    assert len(done.err.splitlines()) == 4
+    for name in ("0004", "0005", "notes.txt", "seconds='1 s': must be a number"):
         assert name in done.err
+    assert caviar("runs", "list", "wide", "--summary").status == 0
 
 
 def test_no_runs_are_no_rows(caviar, outputs):

@@ -67,15 +67,18 @@ class Result:
         """Read ``result.json``.
 
         Raises:
-            UsageError: there is none, it is not JSON, a newer caviar wrote it, or its ``params`` or
-                ``facts`` are no mapping.
+            UsageError: there is none, it is not JSON, a newer caviar wrote it, its ``params`` or
+                ``facts`` are no mapping, or its ``seconds`` no number.
         """
         data = read_described(f"{folder}/{RESULT}", SCHEMA, "run folder")
         for name in ("params", "facts"):
             if not isinstance(data.get(name, {}), dict):
                 raise UsageError(f"{folder}/{RESULT}: {name}={data[name]!r}: must be a mapping")
         known = cls.__dataclass_fields__
-        return cls(**{key: _loose(value) for key, value in data.items() if key in known})
+        found = cls(**{key: _loose(value) for key, value in data.items() if key in known})
+        if not isinstance(found.seconds, int | float | None):
+            raise UsageError(f"{folder}/{RESULT}: seconds={found.seconds!r}: must be a number")
+        return found
 
     def take(self, facts: dict[str, Any]) -> None:
         """Put what a task recorded where it belongs: into a field of its name, else into ``facts``."""

@@ -67,7 +67,10 @@ class Rows:
     def columns(self) -> list[str]:
         """Every column that some run has, in the order in which they are shown."""
         values = sorted(set(_names(self.rows, "facts")) - set(FACTS) - set(LAST))
-        found = [*FACTS[:2], *(values or ["value"]), *FACTS[3:]]
+        # A trial that failed has no score, and does not say of how many.
+        if not values or any(row.facts.get("value") is not None for row in self.rows):
+            values.insert(0, "value")
+        found = [*FACTS[:2], *values, *FACTS[3:]]
         for part in ("params", "overrides", "metrics", "config"):
             found += [column for column in _names(self.rows, part) if column not in LAST]
         return [*dict.fromkeys(found), *LAST]
