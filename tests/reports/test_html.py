@@ -123,6 +123,24 @@ def test_a_phone_needs_no_sideways_scrolling(opened: Opened) -> None:
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 380
 
 
+def test_a_trial_that_was_stopped_is_not_shown_as_failed(browser: Any, tmp_path: Path) -> None:
+    states = {2: "FAIL", 3: "FAIL"}
+    folder = make_sweep(tmp_path / "s", n_trials=12, states=states, settings={"n_trials": 11})
+    path = folder / "trials/0003/result.json"
+    killed = {"error": "Interrupted: the sweep's process was killed"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **killed}))
+    write_report([caviar.load(folder)], folder / "report.html")
+    opened = Opened(browser, folder / "report.html")
+    opened.draw_all()
+    facts = opened.page.locator("#facts .facts div").all_inner_texts()
+    assert {"10\ncomplete", "1\nfailed", "1\nstopped"} <= set(facts)
+    assert "11 of 11 trials" in opened.page.inner_text("#facts")
+    assert opened.page.locator("#failures summary").count() == 1
+    failed = "node => node.data.find((trace) => trace.name === 'failed').customdata"
+    assert opened.page.locator("#history .plot").evaluate(failed) == [2]
+    opened.close()
+
+
 def test_what_a_run_says_is_shown_as_text(browser: Any, tmp_path: Path) -> None:
     space = {"x": "choice('<b>fat</b>', '中文')", "lr": "tag(log, interval(1e-4, 1))"}
     folder = make_sweep(

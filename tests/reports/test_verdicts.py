@@ -247,6 +247,7 @@ def test_failures_are_grouped_by_error_and_the_most_frequent_ones_log_is_named()
     study = made_up(bowl, error=error)
     study.trials.loc[0, ["state", "error"]] = ["FAIL", "OSError: disk"]
     study.trials.loc[1, ["state", "error"]] = ["FAIL", "TrialInterrupted: the sweep was stopped"]
+    assert "of 59 trials" in verdict("diverged", study).sentence
     found = verdict("failed", study)
     keyed = study.trials.index[study.trials["error"].str.startswith("KeyError", na=False)]
     assert f"{len(keyed) + 1} of 59 trials" in found.sentence

@@ -103,13 +103,15 @@ def _trials(sweep: Sweep, runs: dict[int, Run]) -> tuple[list[dict[str, Any]], l
     trials = []
     for (number, run), folder in zip(runs.items(), folders, strict=True):
         result = run.result
-        kept = LOG_TAIL if result.state == "FAIL" else LOG_TAIL // 8
+        failed = result.state == "FAIL"
+        kept = LOG_TAIL if failed else LOG_TAIL // 8
         checkpoint, edits = run.checkpoint, _edits(run.folder)
         config = _text(f"{run.folder}/{names.CONFIG}").splitlines()
         trials.append(
             {
                 "number": number,
-                "state": result.state,
+                # To Optuna it failed, but not to a person.
+                "state": "STOPPED" if failed and names.was_stopped(result.error) else result.state,
                 "values": result.value if isinstance(result.value, list) else [result.value],
                 "best_epoch": result.best_epoch,
                 "seconds": result.seconds,

@@ -21,6 +21,8 @@ CHECKPOINTS = "checkpoints"
 REPORT = "report.html"
 """The report's name in a sweep's folder."""
 
+_STOPPED = re.compile(r"(Trial)?Interrupted\b")
+
 SCHEMA = 1
 """Version of ``result.json``; it grows by one whenever a field changes its meaning."""
 
@@ -90,8 +92,8 @@ class Result:
 
 
 def was_stopped(error: object) -> bool:
-    """Whether a run failed with this error because it was stopped: it says nothing of its values."""
-    return re.match(r"(Trial)?Interrupted\b", str(error)) is not None
+    """Whether an error line says that the sweep was stopped or killed: the trial itself did not fail."""
+    return isinstance(error, str) and bool(_STOPPED.match(error))
 
 
 def make_folder(wanted: Path) -> Path:

@@ -25,7 +25,7 @@ function curvesFigure(sweep, metric, log) {
   const xOf = (curve) => curve.x || curve.y.map((_, i) => i);
   const group = (name, dash, color) => ({ x: [], y: [], customdata: [], name, mode: "lines", line: { color, width: 1, dash }, opacity: name === "running" ? 0.9 : 0.5,
     hovertemplate: `trial %{customdata} (${name}), epoch %{x}: %{y:.4g}<extra></extra>` });
-  const groups = { COMPLETE: group("complete", "solid", theme.muted), PRUNED: group("pruned", "dot", theme.muted), FAIL: group("failed", "solid", theme.fail), RUNNING: group("running", "dash", theme.warn) };
+  const groups = { COMPLETE: group("complete", "solid", theme.muted), PRUNED: group("pruned", "dot", theme.muted), FAIL: group("failed", "solid", theme.fail), STOPPED: group("stopped", "dot", theme.soft), RUNNING: group("running", "dash", theme.warn) };
   const marks = (name, marker) => ({ x: [], y: [], customdata: [], text: [], name, mode: "markers", showlegend: false, marker, hovertemplate: "trial %{customdata}: %{text}<extra></extra>" });
   const star = marks("best epoch", { size: 11, symbol: "star", color: theme.warn, line: { color: theme.card, width: 1 } });
   const dot = marks("best epochs", { size: 4, color: theme.muted });

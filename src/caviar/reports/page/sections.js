@@ -2,17 +2,19 @@
 // One function a section; each fills its part of the page for the sweep that is picked.
 function facts(sweep) {
   const count = (state) => sweep.trials.filter((trial) => trial.state === state).length;
+  const stopped = count("STOPPED");
   const best = sweep.directions.length === 1 ? ranked(sweep)[0] : null;
   const seconds = sweep.trials.reduce((sum, trial) => sum + (isNumber(trial.seconds) ? trial.seconds : 0), 0);
   const pairs = [
     [`best ${sweep.metric}`, best ? short(scoreOf(best)) : "none"],
     ["best trial", best ? `${best.number}${best.edits.length ? " (edited)" : ""}` : "none"],
     ["complete", count("COMPLETE")], ["pruned", count("PRUNED")], ["failed", count("FAIL")], ["running", count("RUNNING")],
+    ...(stopped ? [["stopped", stopped]] : []),
     ["of training, summed", duration(seconds)], ["sampler", (sweep.sampler || "unknown").replace(/Sampler$/, "")],
   ];
   const node = body("facts");
   node.append(el("div", { class: "facts" }, ...pairs.map(([name, value]) => el("div", {}, el("strong", {}, String(value)), name))));
-  const planned = sweep.n_trials ? `${sweep.trials.length} of ${sweep.n_trials} trials; ` : "";
+  const planned = sweep.n_trials ? `${sweep.trials.length - stopped} of ${sweep.n_trials} trials; ` : "";
   node.append(el("p", { class: "soft" }, `${planned}${sweep.folder}; commit ${(sweep.git_commit || "unknown").slice(0, 10)}; ` +
     `${Object.entries(sweep.versions).map(([k, v]) => `${k} ${v}`).join(", ")}; written ${sweep.written}`));
   if (best) node.append(el("p", { class: "controls" }, el("button", { type: "button", on: { click: () => openTrial(best.number) } }, `Open trial ${best.number}`)));
@@ -76,7 +78,7 @@ function history_(sweep) {
     if (pruned.length) traces.push(points(pruned, x, y, { name: "pruned", marker: { size: 6, color: theme.muted, symbol: "circle-open" } }));
     if (failed.length) traces.push(points(failed, x, y, { name: "failed", marker: { size: 9, color: theme.fail, symbol: "x" } }));
     if (sweep.directions.length === 1) traces.push({ x: line.trials.map((n) => n - 1), y: line.values, mode: "lines", name: "best so far", line: { shape: "hv", color: theme.warn, width: 2 }, hoverinfo: "skip" });
-    return { traces, outline: (t) => t.state === "RUNNING" ? [] : ringAt(t.number, y(t)),
+    return { traces, outline: (t) => ["RUNNING", "STOPPED"].includes(t.state) ? [] : ringAt(t.number, y(t)),
       layout: { showlegend: true, xaxis: { title: { text: "trial" }, range: spanOf(sweep.trials.map(x), 0.03), zeroline: false }, yaxis: axis, annotations: notes } };
   });
 }
@@ -161,7 +163,7 @@ function timeline(sweep) {
     line.x.push(start, start + seconds, null); line.y.push(lane, lane, null); line.customdata.push(trial.number, trial.number, null);
   }
   figure(body("timeline"), "when each trial ran", Math.min(700, 170 + 22 * free.length), () => {
-    const theme = themed(), colours = { COMPLETE: theme.accent, PRUNED: theme.muted, FAIL: theme.fail, RUNNING: theme.warn };
+    const theme = themed(), colours = { COMPLETE: theme.accent, PRUNED: theme.muted, FAIL: theme.fail, RUNNING: theme.warn, STOPPED: theme.soft };
     const traces = Object.entries(by).map(([state, line]) => ({ ...line, mode: "lines+markers", name: state === "FAIL" ? "failed" : state.toLowerCase(), marker: { size: 4 }, line: { width: 8, color: colours[state] }, hovertemplate: "trial %{customdata}: %{x:.1f} s<extra></extra>" }));
     return { traces, outline: (t) => place.has(t.number) ? lineAlong(...place.get(t.number)) : [], layout: { showlegend: true,
       xaxis: { title: { text: "seconds since the first trial began" }, range: spanOf(Object.values(by).flatMap((line) => line.x), 0.02), zeroline: false },

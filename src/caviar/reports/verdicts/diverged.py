@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from caviar.reports.verdicts.base import Evidence, Verdict, short
+from caviar.runs.folder import was_stopped
 
 NAME = "diverged trials"
 SHARE = 0.05
@@ -14,6 +15,7 @@ _SIGNS = re.compile(r"FloatingPointError|\bnan\b|\binf\b|infinite|not finite|div
 def diverged(evidence: Evidence) -> Verdict:
     """Warn above 5 %; the cliff is the value that parts diverged from complete trials best."""
     ended = evidence.trials[evidence.trials["state"].isin(["COMPLETE", "PRUNED", "FAIL"])]
+    ended = ended[~ended["error"].map(was_stopped).astype(bool)]
     if len(ended) < 5:
         return Verdict(NAME, "unknown", f"{len(ended)} trials have ended; 5 are needed to tell.")
     failed = ended[ended["state"] == "FAIL"]
