@@ -228,6 +228,15 @@ def test_a_resumed_sweep_tries_what_an_undisturbed_one_would_have_tried(app: App
     assert [r["params"] for r in app.results()] == [r["params"] for r in app.results("whole")]
 
 
+def test_a_sweep_whose_folder_was_renamed_is_gone_on_with(app: App):
+    open_the_gate(app)
+    app.sweep("hydra.sweeper.n_trials=2")
+    (app.folder / "sweep").rename(app.folder / "kept")
+    done = app.resume("n_trials=3", name="kept")
+    assert done.status == 0, done.out + done.err
+    assert len(app.results("kept")) == 3
+
+
 def test_a_second_controller_is_refused_and_told_whose_the_sweep_is(app: App):
     process = app.start("hydra.sweeper.executor.workers=1")
     under_way(app, process, 1)
