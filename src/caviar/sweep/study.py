@@ -111,9 +111,6 @@ class SweepStudy:
         self._journal = storage if isinstance(storage, Journal) else None
         opened = open_storage(storage)
         pruner = pruner or NopPruner()
-        if resume is not None and self._journal:
-            # Its folder may have been renamed since; a journal of its own holds no other study.
-            name = next(iter(optuna.get_all_study_names(opened)), name)
         try:
             self.study = (
                 optuna.load_study(study_name=name, storage=opened, sampler=sampler, pruner=pruner)
