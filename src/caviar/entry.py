@@ -111,7 +111,8 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
         result.state, result.value = "COMPLETE", value
         return value
     except UsageError as error:
-        discarded = not going_on
+        # A training's hours are not thrown away over what was found wrong only after it.
+        discarded = not (going_on or names.has_trained(folder))
         result.state, result.error = "FAIL", str(error)
         raise
     except BaseException as error:

@@ -29,7 +29,7 @@ ALLOWED = ["project.", *CLASSES_ONLY]
 _PREFIX = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.")
 
 
-def allow(prefixes: Iterable[str] | None) -> None:
+def allow(prefixes: Iterable[str] | str | None) -> None:
     """Add prefixes to ALLOWED, for this process: what an app's config lists under ``allow``.
 
     Never called with what a run folder or a checkpoint says.
@@ -37,7 +37,7 @@ def allow(prefixes: Iterable[str] | None) -> None:
     Raises:
         UsageError: a prefix that is no package's name with a dot at its end, or names Python itself.
     """
-    for prefix in prefixes or ():
+    for prefix in [prefixes] if isinstance(prefixes, str) else prefixes or ():
         top = str(prefix).partition(".")[0]
         if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
             raise usage_error(

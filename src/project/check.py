@@ -80,6 +80,8 @@ def check(config: DictConfig, searched: Mapping[str, Sequence[Any]] | None = Non
     if config.metric not in metrics:
         raise usage_error("metric", config.metric, "no such metric", metrics)
     _check_direction(config)
+    _check_callbacks(config, metrics)
+    _check_test(config)
     in_steps = OmegaConf.select(config, "trainer.max_steps") is not None
     may_be_null = _MAY_BE_NULL | ({"trainer.max_epochs"} if in_steps else set())
     values = {key: OmegaConf.select(config, key) for key in _CHECKED if has_key(config, key)}
@@ -97,6 +99,7 @@ def check(config: DictConfig, searched: Mapping[str, Sequence[Any]] | None = Non
     for key, example in (("data.path", "houses.csv"), ("data.target", "sold")):
         if has_key(config, key) and OmegaConf.select(config, key) is None:
             raise usage_error(key, "???", f"has to be given, as in {key}={example}")
+    _check_validation(config)
     if OmegaConf.select(config, "data.folds") is not None:
         _check_folds(config)
     if OmegaConf.select(config, "data.val_fraction") is not None:
@@ -153,6 +156,30 @@ def _check_direction(config: DictConfig) -> None:
 def metric_names(config: DictConfig) -> list[str]:
     """Every metric that a run of ``config`` logs, and so may be scored by."""
     return ["train/loss", "val/loss", *(f"val/{name}" for name in config.get("metrics") or {})]
+
+
+def _check_callbacks(config: DictConfig, metrics: Sequence[str]) -> None:
+    for name, callback in (config.get("callbacks") or {}).items():
+        watched = callback and callback.get("metric")
+        if watched and watched not in metrics:
+            raise usage_error(f"callbacks.{name}.metric", watched, "no such metric", metrics)
+
+
+def _check_test(config: DictConfig) -> None:
+    if not config.get("test"):
+        return
+    if has_key(config, "callbacks") and not (config.callbacks or {}).get("checkpoint"):
+        raise usage_error("test", config.test, "needs callbacks.checkpoint")
+    if OmegaConf.select(config, "data.test_fraction") == 0:
+        raise usage_error("test", config.test, "data.test_fraction=0 leaves no test part")
+
+
+def _check_validation(config: DictConfig) -> None:
+    """Refuse a training that ends before its first validation: it would have no score."""
+    key = "trainer.check_val_every_n_epoch"
+    every, epochs = OmegaConf.select(config, key), OmegaConf.select(config, "trainer.max_epochs")
+    if every and epochs and every > epochs:
+        raise usage_error(key, every, f"no validation in trainer.max_epochs={epochs}")
 
 
 def _check_folds(config: DictConfig) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import MetricCollection
 
-from caviar import instantiate
+from caviar import instantiate, usage_error
 from project.optimizers import make_optimizer
 from project.schedulers import Length, Schedule
 
@@ -141,13 +141,19 @@ class Classifier(LightningModule):
 
     def _log_evaluation(self, part: str) -> None:
         values = {f"{part}/loss": self._eval_loss.take()}
-        values |= {f"{part}/{name}": value for name, value in self.metrics.compute().items()}
+        for name, value in self.metrics.compute().items():
+            if value.numel() != 1:
+                why = f"gives {value.numel()} values, not one"
+                target = self.hparams["metrics"][name]["_target_"]
+                raise usage_error(f"metrics.{name}", target, why)
+            values[f"{part}/{name}"] = value
         self.metrics.reset()
         if self._train_loss.count and part == "val":
             self.log("train/loss", self._train_loss.take(), sync_dist=True)
         self.log_dict(values, sync_dist=True)
 
     def _length(self) -> Length:
+        self.trainer.fit_loop.setup_data()  # where only steps are given, nobody has counted yet
         steps = self.trainer.estimated_stepping_batches
         batches = self.trainer.num_training_batches
         return Length(steps, math.ceil(batches / self.trainer.accumulate_grad_batches))

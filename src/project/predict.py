@@ -1,5 +1,6 @@
 """Probabilities and classes for new rows, from a saved run alone."""
 
+import sys
 from pathlib import Path
 
 from caviar import usage_error
@@ -39,6 +40,8 @@ def predict(run: str, data: str, out: str) -> None:
     frame = read_table(data, text=saved.preprocessing.text_columns(), key="data")
     if not len(frame):
         raise usage_error("data", data, "the table has no rows")
+    for name in saved.preprocessing.unknown_columns(frame):
+        print(f"warning: column {name}: training knew none of its values", file=sys.stderr)
     features = torch.from_numpy(saved.preprocessing.features(frame))
     with torch.no_grad():
         steps = [saved.module.predict_step(rows) for rows in features.split(ROWS)]

@@ -257,6 +257,23 @@ def test_a_setting_that_cannot_work_fails_its_trial_alone(jobs: Jobs) -> None:
         assert "UsageError" in ends[number].error
 
 
+def test_a_lane_that_watches_a_metric_that_is_not_there_fails_alone(jobs: Jobs) -> None:
+    stopping = {"callbacks.early_stopping.metric": "val/nothing"}
+    ends = serve(jobs([{}, stopping, {}], "callbacks=early_stopping")).ends()
+    assert [type(ends[number]) for number in range(3)] == [Finished, Failed, Finished]
+    assert "val/nothing" in ends[1].error
+
+
+def test_a_metric_of_many_values_fails_its_trials_and_no_others(jobs: Jobs) -> None:
+    per_class = "{_target_: torchmetrics.classification.MulticlassRecall, average: none}"
+    bad = jobs(rates(2), f"+metrics.recall={per_class}")
+    ends = serve(bad).ends()
+    assert {end.error for end in ends.values()} == {
+        "UsageError: metrics.recall=torchmetrics.classification.MulticlassRecall: gives 3 values, "
+        "not one"
+    }
+
+
 def test_a_folder_that_cannot_be_written_fails_its_trial_alone(jobs: Jobs, tmp_path: Path) -> None:
     mine = jobs(rates(2))
     Path(mine[1].folder).parent.mkdir(parents=True)

@@ -25,6 +25,15 @@ from project.check import check, metric_names
             "direction=max",
             "direction=max: no such choice; did you mean maximize? (one of: maximize, minimize)",
         ),
+        (
+            "callbacks.checkpoint.metric=val/ac",
+            "callbacks.checkpoint.metric=val/ac: no such metric; did you mean val/acc? (one of: "
+            "train/loss, val/loss, val/acc, val/acc_macro, val/f1, val/ece, val/auroc)",
+        ),
+        (
+            "trainer.check_val_every_n_epoch=50",
+            "trainer.check_val_every_n_epoch=50: no validation in trainer.max_epochs=20",
+        ),
         ("seed=-1", "seed=-1: must be at least 0"),
         ("optimizer.lr=0", "optimizer.lr=0: must be above 0"),
         ("optimizer.lr=fast", "optimizer.lr=fast: must be a number"),
@@ -238,3 +247,8 @@ def test_a_key_of_another_optimizer_is_told_with_the_optimizers_that_have_it() -
         "error: optimizer.momentum=0.9: the config has no such key; "
         "it is there with optimizer=rmsprop or optimizer=sgd\n",
     )
+
+
+def test_a_test_with_no_test_part_is_told_before_training(compose_run: Callable[..., Any]) -> None:
+    with pytest.raises(UsageError, match=r"test=True: data\.test_fraction=0 leaves no test part"):
+        check(compose_run("test=true", "data.test_fraction=0"))

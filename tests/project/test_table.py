@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from caviar import UsageError
-from project.data.preprocessing import Column, Preprocessing
+from project.data.preprocessing import Column, Preprocessing, learn
 from project.data.table import Table
 
 
@@ -99,6 +99,20 @@ def test_an_unseen_category_is_ignored(table: Path) -> None:
     preprocessing = load(table).parts.preprocessing
     row = {"weight": [1.0], "colour": ["purple"], "code": [1], "broken": ["True"]}
     assert preprocessing.features(pd.DataFrame(row))[0, 2:6].tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("trained", "met"), [([1, 2], [1.0, 2.0, None]), ([1.0, 2.0, None], ["1", "2"])]
+)
+def test_a_whole_number_is_one_category_with_and_without_a_point(
+    trained: list[Any], met: list[Any]
+) -> None:
+    columns = learn(pd.DataFrame({"code": trained}), ["code"], ["code"], 9)
+    preprocessing = Preprocessing(columns, [0, 1])
+    frame = pd.DataFrame({"code": met})
+    assert preprocessing.features(frame)[:2, :2].tolist() == [[1, 0], [0, 1]]
+    assert preprocessing.unknown_columns(frame) == []
+    assert preprocessing.unknown_columns(pd.DataFrame({"code": ["01", "3"]})) == ["code"]
 
 
 def test_text_and_booleans_are_categories_and_codes_are_when_named(table: Path) -> None:

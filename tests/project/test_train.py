@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import random
 import subprocess
 import sys
@@ -191,6 +192,28 @@ def test_without_the_guard_a_nan_metric_is_an_error_all_the_same(
             "metric=val/loss",
             "direction=minimize",
         )
+
+
+def test_what_is_found_wrong_after_training_does_not_throw_it_away(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "project.train", "name=run", "trainer.max_epochs=1", "test=true",
+         "callbacks.checkpoint.folder=${dir}/elsewhere"],
+        env={**os.environ, "CAVIAR_OUTPUTS": str(tmp_path)},
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("error: ")) == (2, 1), done.stderr
+    assert (tmp_path / "runs/run/metrics.csv").exists()
+
+
+def test_a_metric_of_many_values_is_told(train: Train, short: tuple[str, ...]) -> None:
+    per_class = "{_target_: torchmetrics.classification.MulticlassRecall, average: none}"
+    with pytest.raises(UsageError, match=r"metrics\.recall=.*MulticlassRecall: gives 3 values"):
+        train(*short, f"+metrics.recall={per_class}")
+
+
+def test_a_training_may_be_measured_in_steps(train: Train, short: tuple[str, ...]) -> None:
+    run = train(*short, "trainer.max_epochs=null", "+trainer.max_steps=20")
+    assert int(run.rows[-1]["step"]) == 19
 
 
 def test_a_run_without_validation_cannot_be_scored(train: Train, short: tuple[str, ...]) -> None:

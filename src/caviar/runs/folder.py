@@ -96,6 +96,11 @@ def was_stopped(error: object) -> bool:
     return isinstance(error, str) and bool(_STOPPED.match(error))
 
 
+def has_trained(folder: Path) -> bool:
+    """Whether a run has left anything that its training took time for."""
+    return (folder / METRICS).exists() or any(folder.glob(f"{CHECKPOINTS}/*"))
+
+
 def make_folder(wanted: Path) -> Path:
     """Make a new folder at ``wanted``; where the name is taken, at ``wanted-2``, ``wanted-3``, …
 

@@ -35,8 +35,6 @@ NEVER_RAN = "never_ran"
 
 HISTORY_FREE = (
     PlacedSampler,
-    optuna.samplers.BruteForceSampler,
-    optuna.samplers.GridSampler,
     optuna.samplers.QMCSampler,
     optuna.samplers.RandomSampler,
 )

@@ -41,6 +41,7 @@ DEFAULT_TRIALS = 20
 JOURNAL = "study.journal"
 ONE_OBJECTIVE = (".CoarseToFineSampler", ".CmaEsSampler")
 """Samplers that fail in the middle of a sweep with several objectives."""
+ENDS_ITSELF = ("optuna.samplers.BruteForceSampler", "optuna.samplers.GridSampler")
 
 
 def run_sweep(
@@ -246,12 +247,15 @@ def check_sampler(settings: Settings, space: Space) -> None:
     """Tell what is wrong with a sampler's settings as far as that can be seen without Optuna.
 
     Raises:
-        UsageError: a target that is not allowed, a negative seed, a grid that cannot be laid, several
-            objectives for a sampler that needs one.
+        UsageError: a target that is not allowed or cannot be used, a negative seed, a grid that cannot
+            be laid, several objectives for a sampler that needs one.
     """
     sampler = settings.sampler
     target = str(sampler.get("_target_"))
     check_target(sampler.get("_target_"), import_it=False)
+    if target in ENDS_ITSELF:
+        why = "it ends a study by itself, which nobody here waits for"
+        raise usage_error("sampler", target, f"{why}; hydra/sweeper/sampler=grid has every point")
     if target.endswith(ONE_OBJECTIVE) and len(settings.directions) > 1:
         raise usage_error("sampler", target, "needs one objective")
     seed = sampler.get("seed", 0)

@@ -71,6 +71,16 @@ class Preprocessing:
         parts = [_features(column, frame) for column in self.columns]
         return np.concatenate(parts, axis=1) if parts else np.zeros((len(frame), 0), np.float32)
 
+    def unknown_columns(self, frame: pd.DataFrame) -> list[str]:
+        """Columns of categories of which no value in ``frame`` was there in training."""
+        found = []
+        for column in self.columns:
+            if column.values is not None and column.name in frame:
+                words = _words(cast("pd.Series", frame[column.name]).dropna())
+                if len(words) and not words.isin(column.values).any():
+                    found.append(column.name)
+        return found
+
     def text_columns(self) -> list[str]:
         """The columns of categories, which are to be read as text."""
         return [column.name for column in self.columns if column.values is not None]
@@ -116,7 +126,7 @@ def learn(frame: pd.DataFrame, names: list[str], texts: list[str], most: int) ->
 def _learn(series: pd.Series, text: bool, most: int) -> Column:
     name = str(series.name)
     if text:
-        counts = series.dropna().astype(str).value_counts()
+        counts = _words(series.dropna()).value_counts()
         # By count, then by name: the order of equal counts must not hang on the order of rows.
         ranked = sorted(counts.index, key=lambda value: (-counts[value], value))[:most]
         return Column(name, values=sorted(ranked), flag=bool(series.isna().any()))
@@ -142,12 +152,20 @@ def _features(column: Column, frame: pd.DataFrame) -> NDArray[np.float32]:
         features[:, 0] = np.where(missing, 0.0, (numbers - column.mean) / column.scale)
     else:
         missing = series.isna().to_numpy()
-        text = series.astype(str).to_numpy()
+        text = _words(series).to_numpy()
         for index, value in enumerate(column.values):
             features[:, index] = (text == value) & ~missing
     if column.flag:
         features[:, -1] = missing
     return features
+
+
+def _words(series: pd.Series) -> pd.Series:
+    """A category's values as text; a whole number's has no point, which a missing value beside it gives.
+
+    A table reads 1 as 1.0 where another row has nothing there: that is the same category.
+    """
+    return series.astype(str).str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
 
 
 def _numbers(series: pd.Series) -> NDArray[np.float64]:

@@ -260,15 +260,24 @@ class Fused:
             ended = stack.tick()
             group.seconds += perf_counter() - began
         except Exception as error:
-            if not _out_of_memory(error):
-                raise
-            self._halve(group, error)
+            if _out_of_memory(error):
+                self._halve(group, error)
+            else:
+                self._give_up(group, error)
             return
         group.ticked = time.monotonic()
         self.occupancy.tick(stack.lanes, len(ended))
         self._epoch_ended(group, ended)
         if not group.count:
             group.stack = None  # its memory, and the data's, for other groups
+
+    def _give_up(self, group: Group, error: BaseException) -> None:
+        """End the trials on the lanes by what went wrong for all of them; others go on."""
+        runs = list(group.runs.values())
+        group.runs.clear()
+        group.stack = None
+        for run in {run.job.number: run for run in runs}.values():  # a trial's folds as one
+            self._fail(run, error)
 
     def _obey(self, group: Group) -> None:
         """End what the controller does not want any more."""

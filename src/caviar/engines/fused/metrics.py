@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from caviar.errors import usage_error
 from caviar.security import instantiate
 
 
@@ -162,7 +163,8 @@ class Metrics:
 
     def __init__(self, settings: Mapping[str, Mapping[str, Any]], num_classes: int) -> None:
         self._compute = {
-            name: _stacked(dict(settings[name])) or _by_lane(dict(settings[name]), num_classes)
+            name: _stacked(dict(settings[name]))
+            or _by_lane(name, dict(settings[name]), num_classes)
             for name in sorted(settings)  # the order of torchmetrics' collections
         }
 
@@ -186,7 +188,7 @@ def _stacked(settings: dict[str, Any]) -> Callable[[Outputs], Tensor] | None:
     return lambda outputs: compute(outputs, **settings)
 
 
-def _by_lane(settings: dict[str, Any], num_classes: int) -> Callable[[Outputs], Tensor]:
+def _by_lane(name: str, settings: dict[str, Any], num_classes: int) -> Callable[[Outputs], Tensor]:
     metric = instantiate({**settings, "num_classes": num_classes}, _convert_="all")
 
     def compute(outputs: Outputs) -> Tensor:
@@ -195,6 +197,9 @@ def _by_lane(settings: dict[str, Any], num_classes: int) -> Callable[[Outputs], 
             metric.update(probabilities.T, outputs.targets)
             values.append(metric.compute())
             metric.reset()
+            if values[-1].numel() != 1:
+                why = f"gives {values[-1].numel()} values, not one"
+                raise usage_error(f"metrics.{name}", settings["_target_"], why)
         return torch.stack(values)
 
     return compute

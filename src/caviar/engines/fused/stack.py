@@ -440,7 +440,7 @@ class Stack:
             try:
                 over = training.epoch_ended(losses[lane], own if training.validates() else None)
                 ended.append(Ended(training, lane, over))
-            except FloatingPointError as error:
+            except Exception as error:  # its own: its neighbours go on
                 ended.append(Ended(training, lane, True, error))
             if training.improved:
                 improved.append(lane)

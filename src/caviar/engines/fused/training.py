@@ -90,6 +90,8 @@ def course_of(recipe: Recipe) -> Course:
     if not steps or not eval_steps:
         raise NotFusibleError("an epoch without a batch")
     limit = settings.get("gradient_clip_val") or None
+    if limit is not None and limit <= 0:
+        limit = None  # as Lightning has it
     by_value = settings.get("gradient_clip_algorithm") == "value"
     dtype, mixed = _PRECISIONS[precision]
     return Course(
