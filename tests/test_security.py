@@ -99,8 +99,9 @@ if __name__ == "__main__":
     refused = app.sweep(made, "hydra.sweeper.n_trials=1")
     assert refused.status == 4
     assert "_target_=mine.Made: not allowed" in refused.out
-    done = app.sweep(made, "+allow=[mine.]", "hydra.sweeper.n_trials=1")
-    assert done.status == 0, done.out + done.err
+    for allowed in ("[mine.]", "mine."):
+        done = app.sweep(made, f"+allow={allowed}", "hydra.sweeper.n_trials=1")
+        assert done.status == 0, done.out + done.err
     assert app.results("sweep-2")[0]["value"] == 7.0
 
 

@@ -26,6 +26,7 @@ CASES = {
     "softmax regression": ("model.depth=0",),
     "clipped by norm": ("trainer.gradient_clip_val=0.1",),
     "clipped by value": ("trainer.gradient_clip_val=0.01", "+trainer.gradient_clip_algorithm=value"),
+    "not clipped": ("trainer.gradient_clip_val=-1",),
     "label smoothing": ("model.loss.label_smoothing=0.2",),
     "class weights": ("model.loss.class_weights=[1.0,2.0,0.5]",),
     "balanced": ("model.loss.class_weights=balanced", "model.loss.label_smoothing=0.1"),

@@ -472,6 +472,15 @@ def test_ten_trials_a_hyperparameter_are_asked_for_but_no_more_than_a_grid_has()
     assert verdict("budget", made_up(bowl, n=0)).status == "unknown"
 
 
+def test_a_pruned_trial_was_a_draw_too():
+    evidence = made_up(bowl, n=20)
+    evidence.trials.loc[8:, "state"] = "PRUNED"
+    found = verdict("budget", Evidence(**{**vars(evidence), "trials": evidence.trials.copy()}))
+    assert found.status == "pass"
+    assert "8 complete and 12 pruned trials" in found.sentence
+    assert "with 20 random draws" in found.sentence
+
+
 def test_a_look_at_the_test_set_is_told():
     found = verdict("tested", made_up(bowl, tested=True))
     assert found.status == "warn"

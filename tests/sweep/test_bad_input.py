@@ -77,6 +77,14 @@ def test_a_check_of_the_apps_own_refuses_before_any_worker_starts(tmp_path):
     assert not (app.folder / "sweep").exists()
 
 
+@pytest.mark.parametrize("sampler", ["GridSampler", "BruteForceSampler"])
+def test_a_sampler_of_optuna_that_ends_a_study_itself_is_refused(tmp_path, sampler):
+    app = make_app(tmp_path / "app")
+    done = app.sweep(f"hydra.sweeper.sampler._target_=optuna.samplers.{sampler}")
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "hydra/sweeper/sampler=grid has every point" in done.err
+
+
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path):
     app = make_app(tmp_path / "app")
     (app.folder / "taken").write_text("a file")

@@ -9,10 +9,13 @@ NAME = "top trials alike"
 def alike(evidence: Evidence) -> Verdict:
     """Warn where others are within two standard deviations of a difference of the best trial."""
     found = retrain_noise(evidence)
-    if found is None or len(evidence.complete) < 3:
+    if len(evidence.complete) < 3:
+        return Verdict(
+            NAME, "unknown", f"{len(evidence.complete)} trials are complete; it takes 3."
+        )
+    if found is None:
         text = "the noise of retraining is not known: no seeds repeated, no curves of 8 epochs."
-        key = f"caviar confirm {evidence.name}" if len(evidence.complete) > 1 else None
-        return Verdict(NAME, "unknown", text, key)
+        return Verdict(NAME, "unknown", text, f"caviar confirm {evidence.name}")
     noise, source = found
     margin = 2 * 2**0.5 * noise
     losses = evidence.complete["loss"]

@@ -8,7 +8,10 @@ EACH = 10
 
 
 def budget(evidence: Evidence) -> Verdict:
-    """Warn below 10 complete trials a hyperparameter, unless every point of the space was tried."""
+    """Warn below 10 trials a hyperparameter, unless every point of the space was tried.
+
+    One that was pruned was a draw as well: it is known to be none of the best.
+    """
     count, hyperparameters = len(evidence.complete), evidence.space.hyperparameters
     if not count or not hyperparameters:
         return Verdict(
@@ -18,12 +21,16 @@ def budget(evidence: Evidence) -> Verdict:
     points = 1
     for h in hyperparameters:
         points *= len(h.spread(wanted)) if not isinstance(h, Interval) else wanted
+    wanted = min(wanted, points)
+    pruned = int((evidence.trials["state"] == "PRUNED").sum())
+    draws = count + pruned
     told = (
-        f"{count} complete trials for {len(hyperparameters)} hyperparameters; with {count} random draws "
-        f"the best is among the top 5 % of the space with a chance of {1 - 0.95**count:.0%}"
+        f"{count} complete {f'and {pruned} pruned ' if pruned else ''}trials for "
+        f"{len(hyperparameters)} hyperparameters; with {draws} random draws the best is among the "
+        f"top 5 % of the space with a chance of {1 - 0.95**draws:.0%}"
     )
-    if count >= min(wanted, points):
+    if draws >= wanted:
         return Verdict(NAME, "pass", f"{told}.")
-    ask = len(evidence.trials) - count + wanted
+    ask = len(evidence.trials) - draws + wanted
     command = f"caviar resume {evidence.name} n_trials={ask}"
-    return Verdict(NAME, "warn", f"{told}: the space can bear {wanted}.", command)
+    return Verdict(NAME, "warn", f"{told}: {wanted} are wanted.", command)
