@@ -312,6 +312,25 @@ def test_out_of_memory_halves_the_lanes_and_loses_no_trial(
     assert len(set(steps)) == len(steps) == 24
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("full"), ValueError("no lane")])
+def test_an_error_on_the_way_to_a_lane_loses_no_trial(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    admit, calls = Stack.admit, []
+
+    def once(self: Stack, *arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise error
+        return admit(self, *arguments)
+
+    monkeypatch.setattr(Stack, "admit", once)
+    ends = serve(jobs(rates(6)), lanes=4).ends()
+    failed = [number for number, end in ends.items() if isinstance(end, Failed)]
+    assert sorted(ends) == list(range(6))
+    assert failed == ([] if isinstance(error, torch.OutOfMemoryError) else [2])
+
+
 def test_what_does_not_fit_on_one_lane_fails(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> Any:
         raise torch.OutOfMemoryError("the device is full")

@@ -251,25 +251,39 @@ class Fused:
         if not group.count:
             return
         try:
-            self._started(group.fill(self._most))
-            stack = group.stack
-            assert stack is not None
-            self._look_ahead(group, stack)
-            stack.compiled = self._compiles(group, stack)
-            began = perf_counter()
+            admitted = group.fill(self._most)
+        except Exception as error:
+            if _out_of_memory(error):
+                self._halve(group, error)
+            else:
+                self._refuse(group, error)
+            return
+        self._started(admitted)
+        stack = group.stack
+        assert stack is not None
+        self._look_ahead(group, stack)
+        stack.compiled = self._compiles(group, stack)
+        began = perf_counter()
+        try:
             ended = stack.tick()
-            group.seconds += perf_counter() - began
         except Exception as error:
             if _out_of_memory(error):
                 self._halve(group, error)
             else:
                 self._give_up(group, error)
             return
+        group.seconds += perf_counter() - began
         group.ticked = time.monotonic()
         self.occupancy.tick(stack.lanes, len(ended))
         self._epoch_ended(group, ended)
         if not group.count:
             group.stack = None  # its memory, and the data's, for other groups
+
+    def _refuse(self, group: Group, error: BaseException) -> None:
+        """End the trial that could not get a lane; the others keep their places."""
+        run = group.waiting.pop(0)
+        group.park()
+        self._fail(run, error)
 
     def _give_up(self, group: Group, error: BaseException) -> None:
         """End the trials on the lanes by what went wrong for all of them; others go on."""

@@ -95,10 +95,10 @@ class Group:
         elif self._small_for > _SMALL_FOR and len(self.runs) <= wanted:
             stack = self._resized(stack, wanted, coming)
         self.stack = stack
-        free = stack.free
-        admitted, self.waiting = self.waiting[: len(free)], self.waiting[len(free) :]
-        for lane, run in zip(free, admitted, strict=False):
-            self._admit(stack, lane, run)
+        admitted = []
+        for lane in stack.free[: len(self.waiting)]:
+            self._admit(stack, lane, self.waiting[0])
+            admitted.append(self.waiting.pop(0))  # only now: who fails to get a lane waits still
         return admitted
 
     def release(self, lane: int) -> None:
@@ -147,11 +147,10 @@ class Group:
 
     def _admit(self, stack: Stack, lane: int, run: Run) -> None:
         stack.admit(run.training, lane)
+        if run.saved is not None:
+            try:
+                stack.load(lane, run.saved)
+            except (KeyError, RuntimeError) as error:
+                log.warning("trial %d begins afresh: %s", run.job.number, error)
+            run.saved = None
         self.runs[lane] = run
-        if run.saved is None:
-            return
-        try:
-            stack.load(lane, run.saved)
-        except (KeyError, RuntimeError) as error:
-            log.warning("trial %d begins afresh: %s", run.job.number, error)
-        run.saved = None
