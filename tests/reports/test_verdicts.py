@@ -19,7 +19,7 @@ from caviar.space.grammar import read
 from caviar.space.hyperparameters import Choice, Interval, Range
 from caviar.space.scales import LOG, REVERSE_LOG
 from caviar.space.space import Space
-from caviar.sweep.confirm import CANDIDATE
+from caviar.sweep.record import CANDIDATE
 from project.train import CONFIGS
 from tests.made_up import make_sweep
 

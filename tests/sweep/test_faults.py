@@ -93,11 +93,17 @@ def check_whole(app: App, n_trials: int, done_twice: int = 0) -> None:
     assert left <= {"study.journal", "sweep.yaml", "trials", "workers.txt", "report.html"}
 
 
-def test_the_first_ctrl_c_lets_trials_end_and_a_resume_does_the_rest(app: App):
-    process = app.start("hydra.sweeper.executor.workers=2", "hydra.sweeper.n_trials=5")
+def stopping(app: App, n_trials: int) -> subprocess.Popen:
+    """A sweep of two workers that has heard one Ctrl-C."""
+    process = app.start("hydra.sweeper.executor.workers=2", f"hydra.sweeper.n_trials={n_trials}")
     under_way(app, process)
     process.send_signal(signal.SIGINT)
     until(lambda: "stopping after 2 trials" in app.out, "it says what it waits for")
+    return process
+
+
+def test_the_first_ctrl_c_lets_trials_end_and_a_resume_does_the_rest(app: App):
+    process = stopping(app, 5)
     open_the_gate(app)
     assert process.wait(60) == 130
     assert f"go on with it:   caviar resume {app.folder / 'sweep'}" in app.out
@@ -108,10 +114,7 @@ def test_the_first_ctrl_c_lets_trials_end_and_a_resume_does_the_rest(app: App):
 
 
 def test_ctrl_c_while_the_last_trials_end_stops_nothing(app: App):
-    process = app.start("hydra.sweeper.executor.workers=2", "hydra.sweeper.n_trials=2")
-    under_way(app, process)
-    process.send_signal(signal.SIGINT)
-    until(lambda: "stopping after 2 trials" in app.out, "it has heard")
+    process = stopping(app, 2)
     open_the_gate(app)
     assert process.wait(60) == 0
     assert "caviar resume" not in app.out
@@ -226,15 +229,6 @@ def test_a_resumed_sweep_tries_what_an_undisturbed_one_would_have_tried(app: App
     app.resume("n_trials=8")
     app.sweep("hydra.sweeper.n_trials=8", seed, "hydra.sweep.dir=whole")
     assert [r["params"] for r in app.results()] == [r["params"] for r in app.results("whole")]
-
-
-def test_a_sweep_whose_folder_was_renamed_is_gone_on_with(app: App):
-    open_the_gate(app)
-    app.sweep("hydra.sweeper.n_trials=2")
-    (app.folder / "sweep").rename(app.folder / "kept")
-    done = app.resume("n_trials=3", name="kept")
-    assert done.status == 0, done.out + done.err
-    assert len(app.results("kept")) == 3
 
 
 def test_a_second_controller_is_refused_and_told_whose_the_sweep_is(app: App):

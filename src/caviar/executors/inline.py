@@ -14,6 +14,7 @@ from typing import Any
 from caviar.engines.solo import Solo
 from caviar.executors.base import TaskSource
 from caviar.runs.active import TrialInterrupted, TrialPruned
+from caviar.runs.folder import was_stopped
 from caviar.trials import Event, Failed, Job, Reported, Started
 
 
@@ -57,7 +58,7 @@ class InlineExecutor:
             job, self._job = self._job, None
             self._signals.clear()
             event = self._engine.run(job, _Listener(job.number, self._reported))
-            if isinstance(event, Failed) and event.error.startswith(Interrupted.__name__):
+            if isinstance(event, Failed) and was_stopped(event.error):
                 event = replace(event, transient=True)
             self._events.append(event)
             self._engine.settle(job)

@@ -11,7 +11,7 @@ from typing import Any
 from caviar.errors import UsageError
 from caviar.runs.edits import changes_of, in_force, read_edits
 from caviar.runs.find import TRIALS, read_sweep_file
-from caviar.runs.folder import was_stopped
+from caviar.runs.folder import repeated, was_stopped
 from caviar.runs.program import config_options, split
 from caviar.runs.rows import Row
 
@@ -47,11 +47,11 @@ def scored(row: Row) -> bool:
 def standing(rows: Iterable[Row]) -> list[Row]:
     """The trials of one sweep but those that were stopped, or that another one repeats."""
     rows = list(rows)
-    repeated = {row.metrics["retry_of"] for row in rows if "retry_of" in row.metrics}
+    again = repeated(row.metrics for row in rows)
     return [
         row
         for row in rows
-        if row.facts["number"] not in repeated
+        if row.facts["number"] not in again
         and not (row.facts["state"] == "FAIL" and was_stopped(row.facts["error"]))
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,9 +97,15 @@ def was_stopped(error: object) -> bool:
     return isinstance(error, str) and bool(_STOPPED.match(error))
 
 
+def repeated(facts: Iterable[Mapping[str, Any]]) -> set[int]:
+    """The numbers of the trials that a later one repeats, by what the trials of a sweep recorded."""
+    return {held["retry_of"] for held in facts if "retry_of" in held}
+
+
 def has_trained(folder: Path) -> bool:
     """Whether a run has left anything that its training took time for."""
-    return (folder / METRICS).exists() or any(folder.glob(f"{CHECKPOINTS}/*"))
+    left = (METRICS, f"{CHECKPOINTS}/*")  # its own, or a fold's
+    return any(any(folder.glob(f"**/{files}")) for files in left)
 
 
 def make_folder(wanted: Path) -> Path:

@@ -21,8 +21,8 @@ from caviar.space.grammar import as_override
 from caviar.sweep.command import command_to_run
 from caviar.sweep.finished import FinishedSweep
 from caviar.sweep.intervals import Estimate, t_interval
+from caviar.sweep.record import CANDIDATE
 
-CANDIDATE = "+candidate"
 DEFAULT = "default"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from caviar.errors import UsageError
-from caviar.runs.folder import RESULT, Result, was_stopped
+from caviar.runs.folder import RESULT, Result, repeated, was_stopped
 from caviar.space.grammar import read as read_grammar
 from caviar.space.space import Space
 from caviar.sweep import record
@@ -50,9 +50,9 @@ class FinishedSweep:
         complete = [sign * _value(result) for result in self.ranked]
         median = float(np.median(complete)) if complete else 0.0
         found = []
-        repeated = {r.facts["retry_of"] for r in self.results if "retry_of" in r.facts}
+        again = repeated(result.facts for result in self.results)
         for result in self.results:
-            if result.number in repeated:
+            if result.number in again:
                 continue
             if result.state == "COMPLETE":
                 loss = sign * _value(result)

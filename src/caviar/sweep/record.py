@@ -16,6 +16,8 @@ from caviar.sweep.settings import Settings
 
 SWEEP = "sweep.yaml"
 SCHEMA = 1
+CANDIDATE = "+candidate"
+"""The hyperparameter of a sweep that confirms another one: which of its trials a trial repeats."""
 _NEEDED = (
     "command", "direction", "engine", "folder", "n_trials", "overrides", "sampler", "space"
 )  # fmt: skip

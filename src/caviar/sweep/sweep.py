@@ -42,6 +42,7 @@ JOURNAL = "study.journal"
 ONE_OBJECTIVE = (".CoarseToFineSampler", ".CmaEsSampler")
 """Samplers that fail in the middle of a sweep with several objectives."""
 ENDS_ITSELF = ("optuna.samplers.BruteForceSampler", "optuna.samplers.GridSampler")
+"""Samplers that call ``Study.stop``, which Optuna has for its own loop alone."""
 
 
 def run_sweep(

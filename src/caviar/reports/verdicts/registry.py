@@ -18,6 +18,7 @@ from caviar.reports.verdicts.rising import rising
 from caviar.reports.verdicts.shorter import shorter
 from caviar.reports.verdicts.steps import steps
 from caviar.reports.verdicts.tested import tested
+from caviar.sweep.record import CANDIDATE
 
 VERDICTS: list[Callable[[Evidence], Verdict]] = [
     tested,
@@ -38,8 +39,6 @@ VERDICTS: list[Callable[[Evidence], Verdict]] = [
 ]
 
 
-CANDIDATE = "+candidate"
-"""By which `caviar.sweep.confirm`, whose scipy takes long to import, tells its trials apart."""
 OF_ANY = [tested, failed, diverged, steps, batch_size]
 """Those that ask for no best trial, which several objectives do not have."""
 
