@@ -57,9 +57,9 @@ def test_every_section_is_filled_from_trials_of_every_state(opened: Opened, swee
     assert len(opened.column(1)) == len(sweep.trials)
     assert "FloatingPointError" in opened.page.inner_text("#failures")
     assert "of 1000 trials" in opened.page.inner_text("#facts")
-    assert f"{len(numbers(sweep, 'COMPLETE'))} complete trials" in opened.page.inner_text(
-        "#verdicts"
-    )
+    complete, pruned = (len(numbers(sweep, state)) for state in ("COMPLETE", "PRUNED"))
+    told = f"{complete} complete and {pruned} pruned trials"
+    assert told in opened.page.inner_text("#verdicts")
 
 
 def test_every_trial_that_logged_the_score_has_a_curve_the_running_one_too(
