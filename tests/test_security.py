@@ -153,3 +153,16 @@ def test_a_misspelt_target_is_told_in_one_line_with_the_nearest_name(caplog):
     )
     assert str(told.value) == line
     assert caplog.text == ""
+
+
+def test_a_mistake_in_the_code_of_a_target_keeps_its_traceback(tmp_path: Path, monkeypatch):
+    (tmp_path / "buggy_package.py").write_text(
+        "class Model:\n    def __init__(self):\n        self.size = len(3)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("caviar.security.ALLOWED", ["buggy_package."])
+    with pytest.raises(TypeError, match="has no len") as raised:
+        instantiate({"model": {"_target_": "buggy_package.Model"}})
+    assert raised.traceback[-1].path.name == "buggy_package.py"
+    with pytest.raises(UsageError, match=r"^model: TypeError: .*unexpected keyword argument 'x'$"):
+        instantiate({"model": {"_target_": "buggy_package.Model", "x": 1}})

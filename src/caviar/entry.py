@@ -18,12 +18,13 @@ from typing import Any, NoReturn
 import hydra
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from caviar.configs import keys_of
-from caviar.errors import UsageError, name_and_text
+from caviar.errors import UsageError, name_and_text, usage_error
 from caviar.hydra_errors import explain
 from caviar.runs import folder as names
 from caviar.runs.active import GO_ON, ActiveRun, activate, active_run
@@ -68,8 +69,11 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
         def entry(config: DictConfig | None = None) -> Any:
             if config is not None:
                 return recorded(config)
-            if folder is not None:
-                _quote_options(folder)
+            try:
+                if folder is not None:
+                    _quote_options(folder)
+            except UsageError as error:
+                refuse(error)
             return _run_app(app, lambda: _config_keys(folder, config_name), folder)
 
         return entry
@@ -143,11 +147,25 @@ def _quote_options(folder: Path) -> None:
     """Let ``panda=true`` choose the option ``true`` of the config group ``panda``.
 
     Hydra reads it as a boolean, which no group can be set to; in quotes it is the option's name.
+
+    Raises:
+        UsageError: a group is set to a number, a boolean or null, and has no option of this name.
     """
-    for index, word in enumerate(sys.argv):
+    parser = OverridesParser.create()
+    for index, word in enumerate(sys.argv[1:], 1):
         group, _, option = word.partition("=")
-        if option in ("true", "false") and (folder / group / f"{option}.yaml").is_file():
+        options = sorted(file.stem for file in (folder / group).glob("*.yaml")) if option else []
+        if not options:
+            continue
+        try:
+            value = parser.parse_override(word).value()
+        except HydraException:
+            continue  # told by Hydra
+        if option in options and not isinstance(value, str):
             sys.argv[index] = f"{group}='{option}'"
+        elif value is None or isinstance(value, bool | int | float):
+            problem = f"no such option of this group; ~{group} leaves it out"
+            raise usage_error(group, option, problem, options)
 
 
 def _run_app(app: Callable[[], Any], keys: Callable[[], Iterable[str]], folder: Path | None) -> Any:

@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from traceback import walk_tb
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -11,7 +12,7 @@ from hydra.utils import get_object
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from caviar.errors import UsageError, nearest, usage_error
+from caviar.errors import UsageError, name_and_text, nearest, usage_error
 
 CLASSES_ONLY = (
     "caviar.",
@@ -25,6 +26,8 @@ CLASSES_ONLY = (
 list below, one of Lightning reads a pickle (``load_from_checkpoint``), and configs name classes."""
 
 ALLOWED = ["project.", *CLASSES_ONLY]
+
+_LIBRARIES = tuple({f"{prefix.partition('.')[0]}." for prefix in CLASSES_ONLY})
 
 _PREFIX = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.")
 
@@ -53,18 +56,34 @@ def instantiate(config: Any, *args: Any, **kwargs: Any) -> Any:
     """`hydra.utils.instantiate`, for targets in ALLOWED alone.
 
     Raises:
-        UsageError: a ``_target_`` anywhere in ``config`` or ``kwargs`` is not allowed, or the target
-            itself raised one.
+        UsageError: a ``_target_`` anywhere in ``config`` or ``kwargs`` is not allowed, or does not take
+            its arguments.
+        Exception: whatever a target of the project raises.
     """
     check_targets(config)
     check_targets(kwargs)
     try:
         return hydra_instantiate(config, *args, **kwargs)
     except InstantiationException as error:
-        if isinstance(error.__cause__, UsageError):
-            # What the target says of its arguments is for the user, and is one line already.
-            raise error.__cause__ from None
-        raise
+        problem, cause = str(error), error.__cause__
+    if cause is None:
+        raise UsageError(" ".join(problem.split()))
+    if isinstance(cause, UsageError) or not _refuses_arguments(cause):
+        raise cause
+    key = re.search(r"full_key: (\S+)", problem) or re.search(r"target '(.+?)'", problem)
+    raise UsageError(
+        f"{key[1]}: {name_and_text(cause)}" if key else name_and_text(cause)
+    ) from cause
+
+
+def _refuses_arguments(error: BaseException) -> bool:
+    """Whether a target was called with what it does not take, or is a library's and says so itself.
+
+    What is raised in the project's own code may be a mistake in that code: its traceback is needed.
+    """
+    modules = [str(f.f_globals.get("__name__")) for f, _ in walk_tb(error.__traceback__)]
+    called = [name for name in modules if name.partition(".")[0] != "hydra"]
+    return not called or f"{called[0]}.".startswith(_LIBRARIES)
 
 
 def check_targets(config: Any) -> None:

@@ -40,15 +40,29 @@ _NUMBERS: dict[str, Rule] = {
     "optimizer.beta1": _SHARE,
     "optimizer.beta2": _SHARE,
     "scheduler.warmup_epochs": _NOT_NEGATIVE,
+    "scheduler.step_epochs": _POSITIVE,
+    "scheduler.gamma": _POSITIVE,
+    "scheduler.rise": _SHARE,
+    "scheduler.initial": _NOT_NEGATIVE,
+    "scheduler.final": _NOT_NEGATIVE,
+    "scheduler.reduce": (lambda value: 0 < value < 1, "must be above 0 and below 1"),
+    "scheduler.patience": _NOT_NEGATIVE,
     "trainer.max_epochs": _POSITIVE,
+    "trainer.accumulate_grad_batches": _POSITIVE,
+    "trainer.check_val_every_n_epoch": _POSITIVE,
+    "trainer.limit_train_batches": _POSITIVE,
 }
 
 _WHOLE = {
     *("seed", "data.batch_size", "data.eval_batch_size", "data.split_seed", "data.data_seed"),
     *("data.samples", "data.features", "data.classes", "data.folds", "data.overfit"),
-    *("model.depth", "model.width", "trainer.max_epochs"),
+    *("model.depth", "model.width", "scheduler.patience", "trainer.max_epochs"),
+    *("trainer.accumulate_grad_batches", "trainer.check_val_every_n_epoch"),
 }
-_MAY_BE_NULL = {"data.folds", "data.overfit"}
+_MAY_BE_NULL = {
+    *("data.folds", "data.overfit"),
+    *("trainer.check_val_every_n_epoch", "trainer.limit_train_batches"),
+}
 _FLAGS = ("data.drop_last", "test")
 _HIDDEN = "model.hidden"
 _LESS_IS_BETTER = ("loss", "CalibrationError", "HammingDistance", "HingeLoss")
@@ -176,6 +190,11 @@ def _check_test(config: DictConfig) -> None:
 
 def _check_validation(config: DictConfig) -> None:
     """Refuse a training that ends before its first validation: it would have no score."""
+    none = OmegaConf.select(config, "trainer.limit_val_batches") == 0
+    if none and str(config.metric).startswith("val/"):
+        raise usage_error(
+            "trainer.limit_val_batches", 0, f"leaves nothing for metric={config.metric}"
+        )
     key = "trainer.check_val_every_n_epoch"
     every, epochs = OmegaConf.select(config, key), OmegaConf.select(config, "trainer.max_epochs")
     if every and epochs and every > epochs:

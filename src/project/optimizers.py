@@ -14,9 +14,12 @@ def make_optimizer(module: nn.Module, config: Mapping[str, Any]) -> Optimizer:
 
     Beside the arguments of the torch class, a config may hold ``beta1`` and ``beta2``, which become
     ``betas`` (a sweep searches numbers, not pairs), and ``decay_all``: see `parameter_groups`.
+
+    Raises:
+        UsageError: the class does not take what ``config`` says.
     """
     settings, decay_all = torch_settings(config)
-    return instantiate({**settings, "_partial_": True})(parameter_groups(module, decay_all))
+    return instantiate(settings, parameter_groups(module, decay_all))
 
 
 def torch_settings(config: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:

@@ -4,7 +4,6 @@ import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from caviar import UsageError
@@ -14,9 +13,9 @@ from project.data.preprocessing import Preprocessing
 
 _UNREADABLE = (
     *(RuntimeError, KeyError, TypeError, ValueError, AttributeError, EOFError),
-    *(pickle.UnpicklingError, InstantiationException),
+    pickle.UnpicklingError,
 )
-"""What Lightning, torch and Hydra raise at a checkpoint that is damaged, or that asks for too much."""
+"""What Lightning, torch and caviar raise at a checkpoint that is damaged, or that asks for too much."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,6 @@ def _module(folder: Path, result: Result) -> Classifier:
         raise UsageError(f"run={folder}: its checkpoint {result.checkpoint} is gone")
     try:
         module = Classifier.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-    except UsageError:
-        raise
     except _UNREADABLE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UsageError(f"run={folder}: {result.checkpoint} is not readable ({reason})") from None

@@ -99,7 +99,10 @@ def fit(config: DictConfig, experiment: caviar.Experiment) -> float:
 
     Raises:
         FloatingPointError: a loss or the score is NaN or infinite.
+        UsageError: Lightning cannot train with these settings.
     """
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
     from project.callbacks.score import Score
     from project.data.datamodule import DataModule
     from project.quiet import quiet
@@ -111,12 +114,16 @@ def fit(config: DictConfig, experiment: caviar.Experiment) -> float:
         experiment.data.parts.preprocessing.save(folder)
     score = Score(experiment.metric, experiment.direction)
     with quiet(), seeded(experiment.seed):
-        make_trainer(config, experiment, score).fit(
-            experiment.module,
-            datamodule=experiment.data,
-            ckpt_path=checkpoint_to_resume(folder),
-            weights_only=True,
-        )
+        trainer = make_trainer(config, experiment, score)
+        try:
+            trainer.fit(
+                experiment.module,
+                datamodule=experiment.data,
+                ckpt_path=checkpoint_to_resume(folder),
+                weights_only=True,
+            )
+        except MisconfigurationException as error:
+            raise caviar.UsageError(f"trainer: {' '.join(str(error).split())}") from error
     if score.value is None:
         raise caviar.usage_error("metric", experiment.metric, "never logged: no validation ran")
     caviar.record(
@@ -158,15 +165,22 @@ def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score
     loggers = _each(config.get("logger"))
     for logger in loggers:
         logger.log_hyperparams(resolved(config))
-    return Trainer(
-        **experiment.trainer,
-        callbacks=[EpochSeed(experiment.seed), *callbacks, score],
-        logger=loggers,
+    ours = {
+        "callbacks": [EpochSeed(experiment.seed), *callbacks, score],
+        "logger": loggers,
         # Lightning would add its own of either kind where the config has none.
-        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-        default_root_dir=config.dir,
-    )
+        "enable_progress_bar": any(isinstance(callback, ProgressBar) for callback in callbacks),
+        "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks),
+        "default_root_dir": config.dir,
+    }
+    for key in ours.keys() & experiment.trainer.keys():
+        raise caviar.usage_error(
+            f"trainer.{key}", experiment.trainer[key], "is set by project.train"
+        )
+    try:
+        return Trainer(**experiment.trainer, **ours)
+    except Exception as error:
+        raise caviar.UsageError(f"trainer: {' '.join(str(error).split())}") from error
 
 
 def _each(group: DictConfig | None) -> list[Any]:

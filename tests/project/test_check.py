@@ -49,6 +49,25 @@ from project.check import check, metric_names
         ("model.width=0", "model.width=0: must be above 0"),
         ("trainer.max_epochs=0", "trainer.max_epochs=0: must be above 0"),
         ("scheduler.warmup_epochs=-1", "scheduler.warmup_epochs=-1: must be at least 0"),
+        ("scheduler=step scheduler.step_epochs=0", "scheduler.step_epochs=0: must be above 0"),
+        (
+            "scheduler=onecycle scheduler.rise=1",
+            "scheduler.rise=1: must be at least 0 and below 1",
+        ),
+        (
+            "scheduler=plateau scheduler.reduce=1.5",
+            "scheduler.reduce=1.5: must be above 0 and below 1",
+        ),
+        *(
+            (f"trainer.{name}=0", f"trainer.{name}=0: must be above 0")
+            for name in (
+                *("accumulate_grad_batches", "check_val_every_n_epoch", "limit_train_batches"),
+            )
+        ),
+        (
+            "trainer.limit_val_batches=0",
+            "trainer.limit_val_batches=0: leaves nothing for metric=val/acc",
+        ),
         ("data.split_seed=null", "data.split_seed=null: must be a number"),
         ("seed=null", "seed=null: must be a number"),
         ("trainer.max_epochs=null", "trainer.max_epochs=null: must be a number"),
@@ -76,7 +95,7 @@ from project.check import check, metric_names
 )
 def test_a_wrong_setting_is_told(override: str, line: str, compose_run: Callable[..., Any]) -> None:
     with pytest.raises(UsageError) as told:
-        check(compose_run(override))
+        check(compose_run(*override.split(" ")))
     assert str(told.value) == line
 
 
@@ -110,6 +129,8 @@ def test_an_impossible_end_of_a_space_is_told_before_the_sweep_starts(
         ["model.hidden=[]"],
         ["model.hidden=[16]", "data.drop_last=true"],
         ["data.folds=null", "data.overfit=64"],
+        ["trainer.limit_val_batches=0", "metric=train/loss", "direction=minimize"],
+        ["trainer.check_val_every_n_epoch=null", "+trainer.val_check_interval=50"],
     ],
 )
 def test_a_right_setting_passes(overrides: list[str], compose_run: Callable[..., Any]) -> None:
@@ -252,3 +273,44 @@ def test_a_key_of_another_optimizer_is_told_with_the_optimizers_that_have_it() -
 def test_a_test_with_no_test_part_is_told_before_training(compose_run: Callable[..., Any]) -> None:
     with pytest.raises(UsageError, match=r"test=True: data\.test_fraction=0 leaves no test part"):
         check(compose_run("test=true", "data.test_fraction=0"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (
+            ["optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0"],
+            "torch.optim.sgd.SGD: ValueError: Nesterov momentum requires a momentum",
+        ),
+        (["+optimizer.foo=1"], "torch.optim.adam.Adam: TypeError: Adam.__init__() got an unexp"),
+        (["+model.foo=1"], "project.models.mlp.MLP: TypeError: MLP.__init__() got an unexpected"),
+        (
+            ["+callbacks.checkpoint.foo=1"],
+            "callbacks.checkpoint: TypeError: BestAndLast.__init__()",
+        ),
+        (["trainer.precision=fp8"], "trainer: Precision 'fp8' is invalid. Allowed precision"),
+        (["+trainer.foo=1"], "trainer: Trainer.__init__() got an unexpected keyword argument"),
+        (["+trainer.logger=true"], "trainer.logger=True: is set by project.train"),
+        (
+            ["trainer.limit_train_batches=0.0001"],
+            "trainer: You requested to check 0.0001 of the `train_dataloader`",
+        ),
+    ],
+)
+def test_what_a_library_says_of_its_arguments_is_told_in_one_line(
+    overrides: list[str], line: str, train: Callable[..., Any], short: tuple[str, ...]
+) -> None:
+    with pytest.raises(UsageError) as told:
+        train(*short, *overrides)
+    assert str(told.value).startswith(line)
+    assert "\n" not in str(told.value)
+
+
+def test_a_config_group_set_to_null_is_told_its_options() -> None:
+    line = [sys.executable, "-P", "-m", "project.train", "logger=null"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        "error: logger=null: no such option of this group; ~logger leaves"
+    )
+    assert done.stderr.count("\n") == 1
