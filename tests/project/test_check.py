@@ -314,3 +314,14 @@ def test_a_config_group_set_to_null_is_told_its_options() -> None:
         "error: logger=null: no such option of this group; ~logger leaves"
     )
     assert done.stderr.count("\n") == 1
+
+
+def test_a_key_that_only_the_default_space_names_is_told_with_what_leaves_it_out(tmp_path: Path):
+    line = [sys.executable, "-P", "-m", "project.train", "-m", f"hydra.sweep.dir={tmp_path}/s"]
+    done = subprocess.run([*line, "~model.width"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: model.width=int(tag(log, interval(16, 128))): the config has no such key; "
+        "did you mean model.depth? It is searched by space=mlp, which space=none leaves out\n"
+    )
+    assert not (tmp_path / "s").exists()

@@ -81,6 +81,14 @@ class Composer:
             overrides=list(hydra.overrides.hydra),
         )
 
+    def _origin(self, name: str) -> str:
+        """What searches a hyperparameter that the command line does not name; empty where it does."""
+        hydra = self._master.hydra
+        if any(word.partition("=")[0] == name for word in hydra.overrides.task):
+            return ""
+        chosen = hydra.runtime.choices.get("space")
+        return f"space={chosen}, which space=none leaves out" if chosen else "hydra.sweeper.params"
+
     def split(self, values: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
         """Part a trial's values into the config groups that it picks and the rest."""
         groups = {name: str(value) for name, value in values.items() if self.is_group(name)}
@@ -125,7 +133,7 @@ class Composer:
             searched = {}
             for hyperparameter in space.hyperparameters:
                 if hyperparameter not in groups and _may_exist(hyperparameter, space, choices):
-                    _check_key(hyperparameter, scratch, choices)
+                    _check_key(hyperparameter, scratch, choices, self._origin(hyperparameter.name))
                     searched[hyperparameter.name.lstrip("+")] = _some_values(hyperparameter)
             yield base, searched
 
@@ -149,16 +157,17 @@ def _some_values(hyperparameter: Hyperparameter) -> list[Any]:
 
 
 def _check_key(
-    hyperparameter: Hyperparameter, config: DictConfig, choices: Mapping[str, str]
+    hyperparameter: Hyperparameter, config: DictConfig, choices: Mapping[str, str], origin: str
 ) -> None:
     name = hyperparameter.name
     under = "".join(f" under {group}={choice}" for group, choice in choices.items())
     if not name.startswith("+") and not has_key(config, name):
         known = [key for key in keys_of(config) if key.count(".") == name.count(".")]
-        near = nearest(name, known)
+        near = nearest(name, [key for key in known if "._" not in key])
         raise UsageError(
             f"{name}={hyperparameter}: the config has no such key{under}"
             + (f"; did you mean {near}?" if near else "")
+            + (f"{' It' if near else '; it'} is searched by {origin}" if origin else "")
             + (f" (or say under which choice it exists: when.{name})" if choices else "")
         )
     if name.startswith("+") and not name.startswith("++") and has_key(config, name[1:]):
