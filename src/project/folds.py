@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ import caviar
 from caviar.runs.active import ActiveRun, activate
 from caviar.runs.folder import CHECKPOINTS
 from caviar.runs.folds import Facts, facts_of, fold_folder, mean_score, read_fold, write_fold
+
+log = logging.getLogger(__name__)
 
 
 def over_folds(config: DictConfig, train: Callable[[DictConfig], float]) -> float:
@@ -28,7 +31,9 @@ def over_folds(config: DictConfig, train: Callable[[DictConfig], float]) -> floa
         folds.append(_fold(config, fold, train))
         caviar.report(mean_score(folds), fold)
     caviar.record(metric=config.metric, seed=config.seed, **facts_of(folds))
-    return mean_score(folds)
+    mean = mean_score(folds)
+    log.info("%s=%.4f, the mean over %d folds: %s", config.metric, mean, len(folds), config.dir)
+    return mean
 
 
 def _fold(config: DictConfig, fold: int, train: Callable[[DictConfig], float]) -> Facts:

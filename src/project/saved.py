@@ -51,6 +51,10 @@ def open_run(path: str | Path) -> SavedRun:
 
 
 def _module(folder: Path, result: Result) -> Classifier:
+    if result.facts.get("folds"):
+        many = len(result.facts["folds"])
+        why = f"it is {many} models, one a fold; train one without data.folds, or test all by test=true"
+        raise UsageError(f"run={folder}: {why}")
     if result.checkpoint is None:
         raise UsageError(f"run={folder}: it kept no checkpoint (state {result.state})")
     path = (folder / result.checkpoint).resolve()

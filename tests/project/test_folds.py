@@ -19,6 +19,7 @@ from caviar import UsageError
 from caviar.runs.active import ActiveRun, activate
 from project.data.split import fold_split, stratified_split
 from project.folds import over_folds
+from project.saved import open_run
 from project.train import build
 
 
@@ -52,8 +53,12 @@ def test_a_class_too_small_for_the_folds_is_told() -> None:
         fold_split(labels, 0.15, 0.15, 0, 5, 0)
 
 
-def test_the_score_is_the_mean_over_folds_and_each_is_recorded(train, short) -> None:
+def test_the_score_is_the_mean_over_folds_and_each_is_recorded(train, short, caplog) -> None:
+    caplog.set_level("INFO")
     run = train(*short, "data.noise=0.8", "data.folds=3")
+    assert f"val/acc={run.score:.4f}, the mean over 3 folds" in caplog.text
+    with pytest.raises(UsageError, match="it is 3 models, one a fold"):
+        open_run(run.folder)
     folds = run.facts["folds"]
     assert len(folds) == 3
     assert run.score == pytest.approx(np.mean([fold["score"] for fold in folds]))
