@@ -127,6 +127,16 @@ def test_the_best_are_trained_anew_and_the_test_part_is_looked_at_once(app):
     seeds = {r["params"]["seed"] for r in app.results("sweep-confirm-2")}
     assert seeds == {11, 12}
 
+    of_that = subprocess.run(
+        [*LINE[:-1], "sweep-confirm"], cwd=app.folder, capture_output=True, text=True, timeout=120
+    )
+    assert (of_that.returncode, of_that.stdout) == (2, "")
+    assert "sweep-confirm: it confirms another sweep; confirm that one again" in of_that.stderr
+    more = [*LINE[:-2], "resume", "sweep-confirm", "n_trials=20"]
+    more_of_that = subprocess.run(more, cwd=app.folder, capture_output=True, text=True, timeout=120)
+    assert (more_of_that.returncode, more_of_that.stdout) == (2, "")
+    assert "n_trials=20: a confirming sweep trains what was planned" in more_of_that.stderr
+
 
 def test_a_kill_in_the_middle_is_gone_on_with_and_trains_nothing_twice(app):
     (app.folder / "slow").touch()

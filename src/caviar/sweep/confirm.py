@@ -63,12 +63,15 @@ def make_plan(sweep: FinishedSweep, top: int, seeds: int, used: Sequence[int] = 
         used: seeds of earlier confirms.
 
     Raises:
-        UsageError: fewer than one trial or two seeds are asked for, or the sweep has too few trials.
+        UsageError: fewer than one trial or two seeds are asked for, the sweep has too few trials, or
+            it is a confirming sweep.
     """
     if top < 1:
         raise usage_error("--top", top, "must be at least 1")
     if seeds < 2:
         raise usage_error("--seeds", seeds, "an interval needs at least 2")
+    if any(h.name == CANDIDATE for h in sweep.space.hyperparameters):
+        raise UsageError(f"{sweep.folder}: it confirms another sweep; confirm that one again")
     if len(sweep.ranked) < top:
         raise usage_error("--top", top, f"{len(sweep.ranked)} trials are complete")
     best = sweep.ranked[:top]

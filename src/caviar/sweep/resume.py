@@ -34,10 +34,13 @@ def resume(
         trust: run what the folder says, whatever that is.
 
     Raises:
-        UsageError: it is no sweep, somebody is running it, or what it would run is not the task of
-            the project at hand.
+        UsageError: it is no sweep, somebody is running it, more of a confirming sweep is asked for, or
+            what it would run is not the task of the project at hand.
     """
     recorded = record.read(folder)
+    if n_trials is not None and record.CANDIDATE in recorded["space"]:
+        why = "a confirming sweep trains what was planned; caviar confirm the first sweep again"
+        raise usage_error("n_trials", n_trials, why)
     if is_running(folder):
         owner = owner_of(folder) or {}
         raise UsageError(
