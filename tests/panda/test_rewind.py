@@ -155,6 +155,24 @@ def test_a_rollback_goes_on_as_if_the_edit_had_never_been(
     assert means == wanted
 
 
+class Seeded(Callback):
+    """Seeds each epoch as it begins: after its data was set up, before its first batch is fetched."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        torch.manual_seed(trainer.current_epoch)
+
+
+def test_an_edit_before_the_very_first_batch_is_undone_where_epochs_are_seeded(
+    tmp_path: Path,
+) -> None:
+    plain, _, _ = train(tmp_path / "plain", callbacks=[Seeded()])
+    (tmp_path / "edited" / "panda" / "asked").mkdir(parents=True)
+    ask(tmp_path / "edited", **SET)
+    module, _, panda = train(tmp_path / "edited", {4: BACK}, callbacks=[Seeded()])
+    assert [(edit.kind, edit.step) for edit in panda.editor.edits] == [("set", 0), ("rollback", 5)]
+    assert equal(module, plain)
+
+
 def test_an_edit_without_a_rollback_does_something(tmp_path: Path, plain: Any) -> None:
     module, rows, _ = train(tmp_path, {8: SET})
     assert not equal(module, plain[0])

@@ -84,7 +84,11 @@ class Rewind:
         """What Lightning's checkpoint lacks."""
         module, fetch_rng = self._trainer.lightning_module, self.fetch_rng
         return {
-            "epoch": {**self._epoch, "rng": as_containers(self._epoch["rng"])},
+            "epoch": {
+                **self._epoch,
+                "rng": as_containers(self._epoch["rng"]),
+                "now": as_containers(self._epoch["now"]),
+            },
             "fetch_rng": None if fetch_rng is None else as_containers(fetch_rng),
             "stepped": self._loop._batches_that_stepped,
             "evaluating": [name for name, part in module.named_modules() if not part.training],
@@ -120,6 +124,7 @@ class Rewind:
         if self._epoch["set_up"]:
             fit_loop._combined_loader = None
             fit_loop.setup_data()
+            set_rng_state(self._epoch["now"])  # a hook may have seeded the epoch since
         else:
             iter(fit_loop._data_fetcher)  # type: ignore[arg-type]
         fetcher = fit_loop._data_fetcher
@@ -151,7 +156,8 @@ class Rewind:
             and not self._loop.restarting
         )
         if self.capturing:
-            self._epoch = {"set_up": set_up, "rng": self._set_up_rng if set_up else rng_state()}
+            now = rng_state()
+            self._epoch = {"set_up": set_up, "rng": self._set_up_rng if set_up else now, "now": now}
         go_on = self._run_epoch
         while True:
             try:
