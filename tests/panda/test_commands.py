@@ -23,6 +23,7 @@ from caviar import cli
 from caviar.errors import UsageError
 from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import alive, read_status
+from caviar.panda.inbox import ask
 from caviar.panda.replay import compare, replay
 from caviar.runs.folder import Result
 from tests.waiting import until
@@ -265,6 +266,39 @@ def test_a_killed_run_goes_on_is_rolled_back_and_replayed_bit_for_bit(
     assert (result.state, result.facts["resumed"]) == ("COMPLETE", True)
     assert "3 edits made again" in (told := training.must("replay"))
     assert "identical, bit for bit" in told
+
+
+def test_an_edit_of_a_run_begun_again_keeps_its_place_among_those_made_again(
+    tmp_path: Path,
+) -> None:
+    training = under_way(begin(tmp_path, DROPOUT, "trainer.max_epochs=100000"))
+    going_on = None
+    try:
+        training.must("set", "optimizer.lr=3e-2")
+        training.process.kill()
+        training.process.wait()
+        ask(training.folder, "set", changes={"model.dropout": 0.5})  # met at the very start
+        going_on = training.asking("resume")
+        until(lambda: len(read_edits(training.folder)) == 2, "the edit at the start")
+        first, second = read_edits(training.folder)
+        assert second.at == (0, 0) < first.at
+        until(lambda: training.status["epoch"] > first.epoch + 20, "the edit made again")
+        assert "back to before edit 2" in training.must("rollback", "--to", "2")
+        training.must("pause")
+        assert training.status["settings"]["model.dropout"] == 0.2
+        training.must("resume")
+        until(lambda: training.status["epoch"] > first.epoch + 20, "the edit made once more")
+        assert training.status["settings"]["optimizer.lr"] == 0.03
+        training.must("stop")
+        assert going_on.wait(60) == 0
+    finally:
+        for process in (training.process, going_on):
+            if process:
+                process.kill()
+                process.communicate()
+    told = Result.read(training.folder).facts["edits_in_force"]
+    assert [words.partition(":")[0] for words in told] == ["edit 1", "edit 4"]
+    assert "identical, bit for bit" in training.must("replay")
 
 
 def test_a_request_that_the_run_never_came_to_is_taken_back(training: Training) -> None:

@@ -103,8 +103,7 @@ class Panda(Callback):
         self._autopilot = Autopilot(self.auto, trainer, self.editor, self.health)
         kept = any(hasattr(logger, "rewind") for logger in trainer.loggers)
         self._rows = None if kept else Rows(self.folder)
-        recorded = self.editor.edits if self.replay is None else read_edits(self.replay)
-        self.editor.scheduled = in_force(recorded)
+        self._schedule((0, 0))
         self._last_epoch = None if self.replay is None else last_recorded(self.replay)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -122,9 +121,7 @@ class Panda(Callback):
         if loaded is not None:
             self.health.history = History.of(loaded["history"])
             self.editor.put(loaded["settings"])
-            # Of what is recorded, all that lies ahead is done again, at its place.
-            here = (trainer.current_epoch, 0)
-            self.editor.scheduled = [edit for edit in self.editor.scheduled if edit.at >= here]
+            self._schedule((trainer.current_epoch, 0))
             # That checkpoint may be of a part which has been rolled back since.
             later = [e for e in self.editor.edits[loaded["records"] :] if e.kind == "rollback"]
             if later and later[-1].to is not None and self.editor.states.has(later[-1].to):
@@ -260,8 +257,7 @@ class Panda(Callback):
         self._at_each_step = True
         self._watch_steps(True)
         self._due = True  # what else was asked in the meantime
-        last = max(edit.edit for edit in self.editor.edits if edit.kind == "rollback")
-        self.editor.scheduled = [e for e in in_force(self.editor.edits) if e.edit > last]
+        self._schedule((epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.ready))
         self.editor.last_epoch = epoch
         self.editor.states.put_back_files(path)
         for logger in self.trainer.loggers:
@@ -270,6 +266,11 @@ class Panda(Callback):
         if self._rows is not None:
             self._rows.rewind(epoch)
         self._edited()
+
+    def _schedule(self, here: tuple[int, int]) -> None:
+        """Of what is recorded, all that lies ahead of ``here`` is done again, at its place."""
+        recorded = self.editor.edits if self.replay is None else read_edits(self.replay)
+        self.editor.scheduled = [edit for edit in in_force(recorded) if edit.at >= here]
 
     # ---- telling
 

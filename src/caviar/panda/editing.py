@@ -87,7 +87,9 @@ class Editor:
         """
         known = [edit.edit for edit in self.edits if self.states.has(edit.edit)]
         if to is None:
-            history = [edit.edit for edit in in_force(self.edits) if edit.edit in known]
+            here = (self._trainer.current_epoch, batch)
+            made = [edit for edit in in_force(self.edits) if edit.at <= here]
+            history = [edit.edit for edit in made if edit.edit in known]
             if not history:
                 raise UsageError("rollback: there is no edit to undo")
             to = history[-1]

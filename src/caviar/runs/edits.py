@@ -80,7 +80,11 @@ def read_edits(run: Path) -> list[Edit]:
 
 
 def in_force(edits: list[Edit]) -> list[Edit]:
-    """The edits that led to where the run is now: those that no rollback has undone."""
+    """The edits that lead to where the run is, in the order of their places: those no rollback has undone.
+
+    A run that was killed may begin again before some of them, and be edited there: what comes later
+    is made again at its place, unless the run is stopped before it.
+    """
     before: dict[int, list[Edit]] = {}
     history: list[Edit] = []
     for edit in edits:
@@ -90,7 +94,9 @@ def in_force(edits: list[Edit]) -> list[Edit]:
             history = list(before[edit.to])
         else:
             history.append(edit)
-    return history
+    stops = [edit.at for edit in history if edit.kind == "stop"]
+    reached = [edit for edit in history if not stops or edit.at <= min(stops)]
+    return sorted(reached, key=lambda edit: edit.at)
 
 
 CHANGES = ["edit", "kind", "epoch", "batch", "step", "key", "old", "new", "who", "when", "why"]
