@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +195,19 @@ def test_a_replay_makes_the_edits_again(tmp_path: Path) -> None:
     again, _, _ = train(tmp_path / "b", replay=str(tmp_path / "a"))
     assert equal(again, module)
     assert not (tmp_path / "b" / "edits.jsonl").exists()
+
+
+def test_an_edit_for_an_epoch_to_come_is_noted_and_one_for_a_past_epoch_refused(
+    tmp_path: Path,
+) -> None:
+    wanted = {"kind": "set", "waits": True, "changes": {"optimizer.lr": 0.9}}
+    _, _, panda = train(tmp_path, {2: {**wanted, "at": 3}, 26: {**wanted, "at": 4}})
+    assert [edit.at for edit in panda.editor.edits] == [(3, 0)]
+    answers = [json.loads(f.read_text()) for f in sorted((tmp_path / "panda/answers").iterdir())]
+    assert answers == [
+        {"done": True, "text": "at the start of epoch 3"},
+        {"done": False, "text": "--at=4: must be an epoch to come: epoch 4 is under way"},
+    ]
 
 
 def test_edits_wait_for_whole_optimizer_steps(tmp_path: Path) -> None:

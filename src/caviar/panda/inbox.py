@@ -100,7 +100,17 @@ class Inbox:
 
     def answer(self, request: Request, text: str, done: bool = True) -> None:
         """Tell whoever asked, and take the request away."""
-        answer = json.dumps({"done": done, "text": text})
         if request.get("waits"):
-            write_atomic(self._answers / f"{request['id']}.json", answer)
+            self._tell(request, text, done)
         (self._asked / f"{request['id']}.json").unlink(missing_ok=True)
+
+    def note(self, request: Request, text: str) -> None:
+        """Tell whoever asked that it will be done; the request stays, and nobody waits for it now."""
+        noted = json.dumps({**request, "waits": False})
+        write_atomic(self._asked / f"{request['id']}.json", noted)
+        if request.get("waits"):
+            self._tell(request, text, done=True)
+
+    def _tell(self, request: Request, text: str, done: bool) -> None:
+        answer = json.dumps({"done": done, "text": text})
+        write_atomic(self._answers / f"{request['id']}.json", answer)

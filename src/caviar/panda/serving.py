@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lightning.pytorch import Trainer
 
-from caviar.errors import UsageError
+from caviar.errors import UsageError, usage_error
 from caviar.panda.editing import Editor
 from caviar.panda.inbox import Inbox, Request
 
@@ -70,20 +70,24 @@ class Service:
             self.inbox.answer(request, "the training ended before this was reached", done=False)
 
     def _do(self, request: Request, batch: int) -> Path | None:
-        kind, editor = request["kind"], self._editor
+        kind, editor, epoch = request["kind"], self._editor, self._trainer.current_epoch
         if any(edit.request == request["id"] for edit in editor.edits):
             self.inbox.answer(request, "done already")  # killed between doing it and saying so
         elif kind in ("pause", "resume"):
             self.paused = kind == "pause"
             self._tell()
             state = "paused" if self.paused else "training"
-            place = f"epoch {self._trainer.current_epoch}, step {self._trainer.global_step}"
+            place = f"epoch {epoch}, step {self._trainer.global_step}"
             self.inbox.answer(request, f"{state} at {place}")
         elif self._replaying:
             raise UsageError("this run replays another's edits, and takes none of its own")
-        elif kind == "set" and (request.get("at") or 0) > self._trainer.current_epoch:
+        elif kind == "set" and (at := request.get("at") or 0) > epoch:
             # The file stays until its epoch comes: a run that is killed and resumed finds it again.
             self._later[request["id"]] = request
+            self.inbox.note(request, f"at the start of epoch {at}")
+        elif kind == "set" and at and request.get("waits"):  # nobody was promised that epoch yet
+            problem = f"must be an epoch to come: epoch {epoch} is under way"
+            raise usage_error("--at", at, problem)
         elif kind == "set":
             edit = editor.set(batch, request["changes"], request=request)
             self.inbox.answer(request, edit.in_words())

@@ -111,8 +111,8 @@ def edit(name: str, assignments: list[str], at: int | None = None, wait: float =
     epochs = changes.get("trainer.max_epochs")
     if epochs is not None and epochs <= max(epoch, at or 0):
         raise usage_error("trainer.max_epochs", epochs, f"epoch {epoch} is under way already")
-    id = ask(run, "set", changes=changes, at=at, waits=at is None)
-    text = f"at the start of epoch {at}" if at is not None else _answer(run, id, wait)
+    id = ask(run, "set", changes=changes, at=at, waits=True)
+    text = _answer(run, id, wait)
     if epochs is not None and status["schedulers"]:
         text += f"\nnote: the schedule ({status['schedulers'][0]}) keeps the length it began with"
     return text
