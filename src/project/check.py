@@ -205,6 +205,8 @@ def _check_folds(config: DictConfig) -> None:
     folds = config.data.folds
     if config.data.get("overfit") is not None:
         raise usage_error("data.folds", folds, "there is nothing to fold with data.overfit")
+    if config.get("panda"):
+        raise usage_error("data.folds", folds, "a panda is one training; leave out panda=true")
 
 
 def _check_data(data: DictConfig) -> None:

@@ -146,6 +146,7 @@ def test_a_right_setting_passes(overrides: list[str], compose_run: Callable[...,
             ["data=synthetic", "data.shape=spiral"],
             "data.shape=spiral: no such choice; did you mean",
         ),
+        (["panda='true'", "data.folds=3"], "data.folds=3: a panda is one training"),
         (["data=synthetic", "data.samples=8"], "data.samples=8: too few: each class needs 3"),
         (
             ["data=table", "data.target=y"],
