@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from traceback import format_exception
 
 
 class UsageError(ValueError):
@@ -47,3 +48,8 @@ def name_and_text(error: BaseException) -> str:
         text = f"(no text: its __str__ raises {type(unreadable).__name__})"
     name = type(error).__name__
     return " ".join(f"{name}: {text}".split()) if text.strip() else name
+
+
+def traceback_of(error: BaseException) -> str:
+    """Its traceback; empty of a UsageError, whose one line tells all."""
+    return "" if isinstance(error, UsageError) else "".join(format_exception(error))

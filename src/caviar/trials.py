@@ -110,7 +110,7 @@ class Failed:
 
     Attributes:
         error: one line, the exception's.
-        traceback: all of it, empty where there is none (a killed worker).
+        traceback: all of it, empty where none is needed (a killed worker, bad input).
         transient: whether another try may fare better (its worker was lost, or told to go).
         hopeless: no other trial would fare better either (the disk is full).
     """

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -43,6 +45,20 @@ def test_all_failing_the_same_way_stops_the_sweep_early_and_shows_the_traceback_
     assert lines.count("    full_key: nothing") == 1
     assert summary.count("Traceback (most recent call last)") == 1
     assert lines.count("FAILED: ConfigAttributeError") == 5
+
+
+@pytest.mark.parametrize("engine", ["solo", "fused"])
+def test_bad_input_that_a_trial_alone_can_see_is_shown_without_a_traceback(tmp_path, engine):
+    command = [sys.executable, "-P", "-m", "project.train", "-m", f"hydra.sweep.dir={tmp_path}/s"]
+    words = [
+        f"engine={engine}",
+        "model._target_=project.models.mlp.MLPP",
+        "hydra.sweeper.n_trials=9",
+    ]
+    done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "did you mean project.models.mlp.MLP?" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_different_failures_do_not_stop_the_sweep(tmp_path):

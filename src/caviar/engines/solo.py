@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from caviar.engines.base import Inbox, Send
 from caviar.engines.hydra_job import HydraJobs
-from caviar.errors import name_and_text
+from caviar.errors import name_and_text, traceback_of
 from caviar.runs import folder as names
 from caviar.runs.active import (
     ActiveRun,
@@ -105,7 +105,7 @@ class Solo:
             failed = Failed(
                 job.number,
                 line,
-                traceback.format_exc(),
+                traceback_of(error),
                 seconds,
                 transient=isinstance(error, TrialInterrupted),
                 hopeless=full,

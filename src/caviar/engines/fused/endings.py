@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -15,7 +14,7 @@ from caviar.engines.fused.files import BEST, RunFolder, lightning_checkpoint, lo
 from caviar.engines.fused.folds import Folded, FoldFolder
 from caviar.engines.fused.groups import Group, Run
 from caviar.engines.fused.writer import Writer
-from caviar.errors import name_and_text
+from caviar.errors import name_and_text, traceback_of
 from caviar.runs.active import TrialInterrupted
 from caviar.runs.folder import Result
 from caviar.runs.folds import facts_of, mean_score
@@ -155,7 +154,7 @@ class Endings:
         line, trace = str(error), ""
         if isinstance(error, BaseException):
             line = name_and_text(error)
-            trace = "".join(traceback.format_exception(error))
+            trace = traceback_of(error)
         result = replace(folder.result, state="FAIL", error=line, seconds=round(seconds, 6))
         stopped = isinstance(error, TrialInterrupted)
         event = Failed(job.number, line, trace, seconds, transient=stopped)
