@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.errors import InstantiationException
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_method, get_object
 from omegaconf import DictConfig, OmegaConf
@@ -21,7 +20,6 @@ from caviar.configs import keys_of
 from caviar.errors import UsageError, usage_error
 from caviar.executors.base import Executor, TaskSource
 from caviar.executors.inline import InlineExecutor
-from caviar.hydra_errors import one_line
 from caviar.runs.folder import make_folder
 from caviar.security import allow, check_target, instantiate
 from caviar.space.grammar import read
@@ -183,8 +181,8 @@ def _open_study(
     for part, config in (("sampler", sampler), ("pruner", settings.pruner)):
         try:
             made[part] = instantiate(config) if config else None
-        except InstantiationException as error:
-            raise UsageError(f"hydra.sweeper.{part}: {one_line(error)}") from error
+        except UsageError as error:
+            raise UsageError(f"hydra.sweeper.{part}: {error}") from error
     storage: Journal | str
     if settings.storage:
         storage = settings.storage
