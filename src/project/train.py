@@ -6,7 +6,10 @@ train import torch and lightning: a sweep's controller imports this file without
 
 from __future__ import annotations
 
+import gc
 import logging
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +47,24 @@ def main(config: DictConfig) -> float:
 
 def train_once(config: DictConfig) -> float:
     """Build, fit and, where ``config.test`` says so, test; the score."""
+    _load()
     experiment = build(config)
     score = fit(config, experiment)
     if config.test:
         test(config, experiment)
     return score
+
+
+@cache
+def _load() -> None:
+    """Import what trains, without garbage collections: they find nothing, and take a sixth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    for name in ("lightning.pytorch", "project.classifier", "project.data.datamodule"):
+        import_module(name)
+    gc.freeze()  # it stays: no later collection need look through it
+    if enabled:
+        gc.enable()
 
 
 def build(config: DictConfig) -> caviar.Experiment:
