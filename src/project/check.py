@@ -51,6 +51,12 @@ _NUMBERS: dict[str, Rule] = {
     "trainer.accumulate_grad_batches": _POSITIVE,
     "trainer.check_val_every_n_epoch": _POSITIVE,
     "trainer.limit_train_batches": _POSITIVE,
+    "trainer.gradient_clip_val": _NOT_NEGATIVE,
+    "trainer.log_every_n_steps": _NOT_NEGATIVE,
+    "callbacks.checkpoint.every_seconds": _NOT_NEGATIVE,
+    "callbacks.early_stopping.patience": _NOT_NEGATIVE,
+    "callbacks.early_stopping.min_delta": _NOT_NEGATIVE,
+    "callbacks.nan_guard.every_steps": _POSITIVE,
 }
 
 _WHOLE = {
@@ -58,21 +64,25 @@ _WHOLE = {
     *("data.samples", "data.features", "data.classes", "data.folds", "data.overfit"),
     *("model.depth", "model.width", "scheduler.patience", "trainer.max_epochs"),
     *("trainer.accumulate_grad_batches", "trainer.check_val_every_n_epoch"),
+    *("trainer.log_every_n_steps", "callbacks.early_stopping.patience"),
+    "callbacks.nan_guard.every_steps",
 }
 _MAY_BE_NULL = {
     *("data.folds", "data.overfit"),
     *("trainer.check_val_every_n_epoch", "trainer.limit_train_batches"),
+    *("trainer.gradient_clip_val", "trainer.log_every_n_steps"),
 }
 _FLAGS = ("data.drop_last", "test")
 _HIDDEN = "model.hidden"
 _LESS_IS_BETTER = ("loss", "CalibrationError", "HammingDistance", "HingeLoss")
 """How the names of losses and of torchmetrics classes end that are better when they are lower."""
 
-_NAMES: dict[str, tuple[str, ...]] = {
+_NAMES: dict[str, tuple[str | bool, ...]] = {
     "direction": DIRECTIONS,
     "model.activation": tuple(ACTIVATIONS),
     "model.batch_norm": BATCH_NORM,
     "data.shape": SHAPES,
+    "trainer.deterministic": (True, False, "warn"),
 }
 
 _CHECKED = (*_NUMBERS, *_FLAGS, *_NAMES, _HIDDEN)

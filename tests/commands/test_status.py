@@ -22,6 +22,18 @@ def test_only_sweeps_under_way_are_shown(caviar, outputs, wide):
     assert line["left_s"] > 0
 
 
+def test_a_damaged_date_hides_no_sweep(caviar, wide):
+    for result in wide.glob("trials/*/result.json"):
+        facts = json.loads(result.read_text())
+        result.write_text(json.dumps({**facts, "started": "yesterday"}))
+    owner = Owner(wide)
+    try:
+        (line,) = json.loads(caviar("status", "--json").out)["sweeps"]
+    finally:
+        owner.release()
+    assert (line["done"], line["left_s"]) == (7, None)
+
+
 def test_an_ended_sweep_is_told_from_an_interrupted_one(caviar, outputs, wide):
     make_sweep(outputs / "sweeps/whole", n_trials=2)
     (outputs / "sweeps/empty").mkdir()

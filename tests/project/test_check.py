@@ -68,6 +68,16 @@ from project.check import check, metric_names
             "trainer.limit_val_batches=0",
             "trainer.limit_val_batches=0: leaves nothing for metric=val/acc",
         ),
+        ("trainer.gradient_clip_val=-1", "trainer.gradient_clip_val=-1: must be at least 0"),
+        (
+            "trainer.deterministic=wern",
+            "trainer.deterministic=wern: no such choice; did you mean warn? (one of: True, False, warn)",
+        ),
+        (
+            "callbacks=early_stopping callbacks.early_stopping.patience=x",
+            "callbacks.early_stopping.patience=x: must be a number",
+        ),
+        ("callbacks.nan_guard.every_steps=0", "callbacks.nan_guard.every_steps=0: must be above 0"),
         ("data.split_seed=null", "data.split_seed=null: must be a number"),
         ("seed=null", "seed=null: must be a number"),
         ("trainer.max_epochs=null", "trainer.max_epochs=null: must be a number"),
@@ -221,6 +231,11 @@ def test_a_bad_table_is_told(
         check(config)
     assert str(told.value).startswith(line.format(dir=table.parent))
     assert "\n" not in str(told.value)
+
+
+def test_good_settings_pass(compose_run: Callable[..., Any]) -> None:
+    check(compose_run("callbacks.checkpoint=null", "trainer.gradient_clip_val=null"))
+    check(compose_run("callbacks=early_stopping", "trainer.deterministic=warn"))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

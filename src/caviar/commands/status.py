@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -109,7 +110,10 @@ def _state_of(folder: Path, rows: list[Any]) -> dict[str, Any]:
 
 def _seconds_left(rows: list[Any], done: int, left: int) -> float | None:
     """The rest at the pace so far, in seconds."""
-    began = [datetime.fromisoformat(r.facts["started"]) for r in rows if r.facts["started"]]
+    began = []
+    for row in rows:
+        with suppress(TypeError, ValueError):  # not yet, or damaged
+            began.append(datetime.fromisoformat(row.facts["started"]))
     if not began or not done:
         return None
     first = min(time if time.tzinfo else time.replace(tzinfo=UTC) for time in began)
