@@ -13,6 +13,7 @@ from project.choices import ACTIVATIONS, BATCH_NORM, DIRECTIONS, SHAPES
 
 Rule = tuple[Callable[[Any], bool], str]
 
+_ANY: Rule = (lambda value: True, "")
 _POSITIVE: Rule = (lambda value: value > 0, "must be above 0")
 _NOT_NEGATIVE: Rule = (lambda value: value >= 0, "must be at least 0")
 _SHARE: Rule = (lambda value: 0 <= value < 1, "must be at least 0 and below 1")
@@ -51,7 +52,7 @@ _NUMBERS: dict[str, Rule] = {
     "trainer.accumulate_grad_batches": _POSITIVE,
     "trainer.check_val_every_n_epoch": _POSITIVE,
     "trainer.limit_train_batches": _POSITIVE,
-    "trainer.gradient_clip_val": _NOT_NEGATIVE,
+    "trainer.gradient_clip_val": _ANY,
     "trainer.log_every_n_steps": _NOT_NEGATIVE,
     "callbacks.checkpoint.every_seconds": _NOT_NEGATIVE,
     "callbacks.early_stopping.patience": _NOT_NEGATIVE,

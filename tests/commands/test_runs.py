@@ -261,6 +261,12 @@ def test_show_tells_all_of_a_run(caviar, wide):
     assert f"params\toptimizer.lr\t{result.params['optimizer.lr']!r}\n" in text
 
 
+def test_show_tells_what_trained_a_trial(caviar, outputs):
+    make_run(outputs / "runs/lane", facts={"engine": "fused"})
+    assert json.loads(caviar("runs", "show", "lane", "--json").out)["engine"] == "fused"
+    assert "result\tengine\tfused\n" in caviar("runs", "show", "lane").out
+
+
 def test_show_of_a_sweep_counts_its_trials(caviar, wide):
     held = json.loads(caviar("runs", "show", "latest", "--json").out)
     assert (held["complete"], held["pruned"], held["fail"], held["running"]) == (5, 1, 1, 1)

@@ -132,6 +132,7 @@ def test_a_run_folder_is_that_of_solo(jobs: Jobs) -> None:
         assert list(results[0]) == list(results[1])
         for key in set(results[0]) - {"seconds", "started", "facts"}:
             assert results[0][key] == results[1][key], key
+        assert [found["facts"].pop("engine") for found in results] == ["fused", "solo"]
         metrics = [found["facts"].pop("metrics") for found in results]
         assert list(metrics[0]) == list(metrics[1])
         assert metrics[0] == pytest.approx(metrics[1], rel=1e-4)

@@ -68,7 +68,7 @@ from project.check import check, metric_names
             "trainer.limit_val_batches=0",
             "trainer.limit_val_batches=0: leaves nothing for metric=val/acc",
         ),
-        ("trainer.gradient_clip_val=-1", "trainer.gradient_clip_val=-1: must be at least 0"),
+        ("trainer.gradient_clip_val=x", "trainer.gradient_clip_val=x: must be a number"),
         (
             "trainer.deterministic=wern",
             "trainer.deterministic=wern: no such choice; did you mean warn? (one of: True, False, warn)",

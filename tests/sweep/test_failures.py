@@ -144,7 +144,7 @@ def test_a_failed_trial_is_in_the_result_file_as_strict_json(tmp_path):
     def refuse(constant):
         raise AssertionError(constant)
 
-    assert json.loads(text, parse_constant=refuse)["facts"] == {"loss": "nan"}
+    assert json.loads(text, parse_constant=refuse)["facts"]["loss"] == "nan"
 
 
 INTERRUPTED = """

@@ -77,6 +77,7 @@ class Solo:
         )
         checkpoints = Path(job.resume_from) if job.resume_from else None
         run = ActiveRun(folder, listener=listener, resume_from=checkpoints)
+        run.facts["engine"] = "solo"
         if job.retry_of is not None:
             run.facts["retry_of"] = job.retry_of
         last = _Last(listener)

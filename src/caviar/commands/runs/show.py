@@ -50,7 +50,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
         "checkpoint": str(checkpoint) if checkpoint and checkpoint.is_file() else None,
         "log": str(read.log) if read.log.is_file() else None,
     }
-    code = code_of(row)
+    code, engine = code_of(row), read.result.facts.get("engine")
     edits = in_force(read_edits(folder))
     if edits:
         # Its config alone would not make it again; its edits would, at the steps they were made at.
@@ -62,6 +62,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
             {
                 **facts,
                 **files,
+                "engine": engine,
                 "params": read.result.params,
                 "metrics": row.metrics,
                 "overrides": read.overrides,
@@ -75,6 +76,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
     told = {*files, "edits_in_force"}
     facts = [(k, v) for k, v in row.facts.items() if k not in told and v is not None]
     lines: list[tuple[str, str, Any]] = [("result", k, v) for k, v in facts]
+    lines += [("result", "engine", engine)] if engine else []
     lines += [("edits in force", str(e.edit), e.in_words().partition(": ")[2]) for e in edits]
     lines += [("params", k, v) for k, v in row.params.items()]
     lines += [("overrides", k, v) for k, v in row.overrides.items()]

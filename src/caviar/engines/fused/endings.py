@@ -250,9 +250,9 @@ def _result(
 
 
 def _facts(one: Run | Folded, facts: dict[str, Any]) -> dict[str, Any]:
-    """``facts``, and of which earlier trial this is another try, if it is one."""
-    again = one.job.retry_of
-    return facts if again is None else {"retry_of": again, **facts}
+    """``facts``, what trained, and of which earlier trial this is another try, if it is one."""
+    again = {} if one.job.retry_of is None else {"retry_of": one.job.retry_of}
+    return {"engine": "fused", **again, **facts}
 
 
 def _not_written(number: int, error: OSError, seconds: float) -> Failed:

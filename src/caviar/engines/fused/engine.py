@@ -417,6 +417,7 @@ def _folder(job: Job) -> RunFolder:
         metric=job.metric,
         params=job.params,
         started=_now(),
+        facts={"engine": "fused"},
     )
     if job.retry_of is not None:
         result.facts["retry_of"] = job.retry_of
