@@ -47,6 +47,12 @@ def test_an_eighth_of_the_trials_is_under_way_when_the_sampler_learns(tmp_path: 
     assert "at most 3 trials at once, of 24 lanes: the sampler learns from those that ended" in out
 
 
+def test_the_genetic_search_has_more_than_one_generation(tmp_path: Path):
+    sweep(tmp_path / "sweep", "search=nsgaii")
+    text = (tmp_path / "sweep/study.journal").read_text()
+    assert max(map(int, re.findall(r'"NSGAIISampler:generation": ?(\d+)', text))) >= 2
+
+
 def test_a_sampler_that_does_not_learn_fills_all_lanes(tmp_path: Path):
     out = sweep(tmp_path / "sweep", "search=random", "hydra.sweeper.n_trials=24")
     assert max(journal(tmp_path / "sweep")) > 3
