@@ -103,6 +103,9 @@ def test_a_trial_may_hold_several_gpus(app: App):
 def test_what_the_environment_hides_stays_hidden(app: App):
     facts = seen(app, 2, CUDA_VISIBLE_DEVICES="5,GPU-8932f937", FAKE_GPUS="8")
     assert sorted(fact["devices"] for fact in facts) == ["5", "GPU-8932f937"]
+    assert {fact["order"] for fact in facts} == {
+        None
+    }  # 5 is the card that it is to whoever listed it
 
 
 def test_without_a_driver_workers_share_the_cores_and_see_no_gpu(app: App):

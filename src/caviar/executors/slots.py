@@ -164,7 +164,10 @@ def _gpu_shares(gpus: list[str], per_trial: float) -> list[str]:
 
 def _gpu_env(share: str) -> dict[str, str]:
     # NVML counts GPUs in bus order; CUDA must count the same way for an index to mean the same card.
-    return {"CUDA_VISIBLE_DEVICES": share, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    # An index that a person has listed means what it meant to him: CUDA counts as it did there.
+    counted = "CUDA_VISIBLE_DEVICES" not in os.environ
+    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if counted else {}
+    return {"CUDA_VISIBLE_DEVICES": share, **order}
 
 
 def _thread_env(threads: int) -> dict[str, str]:
