@@ -200,6 +200,14 @@ def test_what_lanes_cannot_do_is_done_by_solo_and_said_once(
     assert (Path(mine[1].folder) / "checkpoints/last.ckpt").exists()
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which lanes would use")
+def test_a_trial_that_asks_for_a_gpu_is_not_trained_without_one(jobs: Jobs) -> None:
+    inbox = serve(jobs(rates(1), "trainer.accelerator=gpu"))
+    (end,) = inbox.ends().values()
+    assert isinstance(end, Failed)
+    assert end.error == "UsageError: trainer: No supported gpu backend found!"
+
+
 def test_a_pruned_trial_ends_at_its_next_tick_with_the_last_value(jobs: Jobs) -> None:
     mine = jobs(rates(3, **{"trainer.max_epochs": 6}))
     inbox = Memory(mine)

@@ -32,9 +32,18 @@ _USED = {
 }  # fmt: skip
 _MUST_BE: dict[str, tuple[Any, ...]] = {"devices": (1, "auto"), "accumulate_grad_batches": (1,)}
 _NO_MATTER = {
-    "accelerator", "deterministic", "num_sanity_val_steps", "log_every_n_steps", "benchmark",
+    "num_sanity_val_steps", "log_every_n_steps", "benchmark",
     "enable_model_summary", "enable_progress_bar", "enable_checkpointing", "inference_mode",
 }  # fmt: skip
+_ON_CPU: dict[str, tuple[Any, ...]] = {
+    "accelerator": ("auto", "cpu"),
+    "deterministic": (True, False, "warn"),
+}
+_ON_GPU: dict[str, tuple[Any, ...]] = {
+    "accelerator": ("auto", "gpu", "cuda"),
+    "deterministic": (False,),
+}
+"""What lanes are where they train: a CPU is deterministic anyway."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +79,10 @@ def course_of(recipe: Recipe) -> Course:
         NotFusibleError: one that lanes do not know.
     """
     settings = recipe.trainer
+    must_be = _MUST_BE | (_ON_GPU if torch.cuda.is_available() else _ON_CPU)
     for name, value in settings.items():
         known = name in _USED or name in _NO_MATTER or value is None
-        if not known and value not in _MUST_BE.get(name, ()):
+        if not known and value not in must_be.get(name, ()):
             raise NotFusibleError(f"trainer.{name}={value}")
     precision = str(settings.get("precision") or "32")
     if precision not in _PRECISIONS:
