@@ -131,4 +131,11 @@ class Broken:
     traceback: str
 
 
-Event = Starting | Ready | Started | Reported | Finished | Pruned | Failed | Broken
+@dataclass(frozen=True)
+class Said:
+    """What a worker has to say to whoever watches the sweep, who is told the same words once."""
+
+    text: str
+
+
+Event = Starting | Said | Ready | Started | Reported | Finished | Pruned | Failed | Broken

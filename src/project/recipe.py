@@ -19,6 +19,7 @@ from caviar.security import check_target
 from project.check import check_numbers
 from project.data.base import InMemoryData
 from project.data.batches import epoch_order
+from project.mirrored import changed
 from project.optimizers import torch_settings
 from project.schedulers import Length, Schedule
 from project.seeding import seeded
@@ -89,6 +90,8 @@ def _recipe(config: Mapping[str, Any]) -> caviar.Recipe:
 
 
 def _check_fusible(config: Mapping[str, Any]) -> None:
+    if why := changed():
+        raise caviar.NotFusibleError(why)
     if config.get("test"):
         raise caviar.NotFusibleError("test=true")
     for name, settings in (config.get("logger") or {}).items():

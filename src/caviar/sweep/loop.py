@@ -18,7 +18,7 @@ from caviar.executors.base import Executor
 from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner
 from caviar.sweep.study import Asked, SweepStudy
-from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Reported, Started
+from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Reported, Said, Started
 
 GRACE_SECONDS = 20.0
 """How long trials may take to leave a checkpoint when the machine is taken away (Slurm gives 30)."""
@@ -123,7 +123,7 @@ class Loop:
     _requests: list[str] = field(default_factory=list)
     _errors: list[str] = field(default_factory=list)
     _completed: int = 0
-    _told_at_once: bool = False
+    _said: set[str] = field(default_factory=set)
     _heard: float = field(default_factory=monotonic)
     _looked: float = field(default_factory=monotonic)
 
@@ -181,11 +181,14 @@ class Loop:
         lanes = self.executor.lanes
         if self.at_once is None or lanes <= self.at_once:
             return lanes
-        if not self._told_at_once:
-            self._told_at_once = True
-            told = f"at most {self.at_once} trials at once, of {lanes} lanes"
-            self.view.say(f"{told}: the sampler learns from those that ended")
+        told = f"at most {self.at_once} trials at once, of {lanes} lanes"
+        self._say_once(f"{told}: the sampler learns from those that ended")
         return self.at_once
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self.view.say(text)
 
     def _submit(self, ready: list[tuple[Asked, int]]) -> None:
         for asked, attempt in ready:
@@ -221,6 +224,8 @@ class Loop:
                 del self._running[event.number]
                 return
             self._tell(event)
+        elif isinstance(event, Said):
+            self._say_once(event.text)
         elif isinstance(event, Broken):
             self._stop(f"no worker can load the task: {event.error}\n{event.traceback}")
         self.view.happened(event)

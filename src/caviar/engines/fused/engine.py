@@ -30,7 +30,7 @@ from caviar.engines.solo import Solo, Task
 from caviar.experiment import Folds, NotFusibleError, Recipe
 from caviar.runs.active import TrialInterrupted
 from caviar.runs.folder import Result
-from caviar.trials import Job, Ready, Reported, Started
+from caviar.trials import Job, Ready, Reported, Said, Started
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +147,7 @@ class Fused:
                 if str(error) not in self._reasons:
                     self._reasons.add(str(error))
                     log.warning("not fusible, so by solo: %s", error)
+                    self._send(Said(f"not on lanes, each by its own Trainer: {error}"))
                 self._alone.append(job)
 
     def _begin(self, job: Job) -> None:
