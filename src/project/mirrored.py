@@ -17,6 +17,8 @@ AS_WRITTEN = {
     "classifier.py": "41022a901e95",
     "train.py": "fd580217aa72",
     "optimizers.py": "7fb5af12402d",
+    "folds.py": "066a7f47f4bc",
+    "loggers.py": "27b1b7f0d087",
     "callbacks/checkpoint.py": "c0cb92d8ea1e",
     "callbacks/early_stopping.py": "c214935a2e48",
     "callbacks/epoch_seed.py": "6f57e6b078af",
