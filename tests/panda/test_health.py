@@ -15,8 +15,9 @@ from typer.main import get_command
 
 from caviar import cli
 from caviar.panda import settings
-from caviar.panda.checks import CHECKS, examine
-from caviar.panda.files import read_health, read_status
+from caviar.panda.checks import CAUSES, CHECKS, Finding, examine
+from caviar.panda.files import FOLDER, read_health, read_status
+from caviar.panda.health import Health
 from caviar.panda.remedies import Remedies
 from caviar.panda.vitals import History, Vitals
 from project.train import CONFIGS, build, fit
@@ -209,7 +210,13 @@ FALLING = [2.0 * 0.8**i for i in range(20)]
             history(FALLING[:15], [1.0] * 10 + [1.5] * 5),
             history([1.0] * 15, [1.0] * 10 + [1.5] * 5),
         ),
+        (
+            "overfitting",  # what has not learned yet is not learning too much
+            history([1.9 - 0.01 * i for i in range(15)], [1.0] * 10 + [1.5] * 5),
+            history([4.0 - 0.01 * i for i in range(15)], [1.0] * 10 + [1.5] * 5),
+        ),
         ("underfitting", history([1.41] * 8), history([1.39] * 8)),
+        ("underfitting", history([4.0] * 8), history([4.0 - 0.2 * i for i in range(8)])),
         ("underfitting", history([1.9] * 8), history([1.99 - 0.05 * i for i in range(8)])),
         (
             "gradient_exploding",
@@ -268,9 +275,66 @@ def test_a_check_has_its_border_where_it_says(check: str, ill: History, well: Hi
     assert check not in names(well)
 
 
+@pytest.mark.parametrize(
+    "seen",
+    [
+        history([2.0] * 20, [2.0] * 20),  # never learned anything
+        history([4.0] * 20, [4.0] * 20),  # nor kept what it began with
+        history([1.0] * 16 + [1.4, 2.0, 4.0], [1.0] * 19),  # lost what it had learned
+    ],
+    ids=["at its start", "above its start", "diverging"],
+)
+def test_findings_of_one_training_do_not_contradict_one_another(seen: History) -> None:
+    found = examine(seen, NOW)
+    assert len(found) == 2
+    assert len({one.remedy.partition("  #")[0] for one in found}) == 1, found
+
+
+def test_a_loss_above_its_start_is_no_reason_for_a_higher_learning_rate() -> None:
+    (found,) = examine(history([4.0] * 8), NOW)
+    assert found.remedy.startswith("caviar set cub optimizer.lr=0.00333")
+
+
+def test_what_learns_by_heart_is_not_told_to_be_regularised_less() -> None:
+    seen = history([1.9 - 0.01 * i for i in range(15)], [1.0] * 10 + [1.5] * 5)
+    assert names(seen) == {"overfitting"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "remedy"),
+    [
+        (("optimizer.lr=1e-5", "model.dropout=0.1"), "optimizer.lr=3e-05"),
+        (("model.loss.label_smoothing=0.9",), "model.loss.label_smoothing=0"),
+    ],
+)
+def test_what_holds_the_loss_up_is_what_is_to_be_changed(
+    tmp_path: Path, overrides: tuple[str, ...], remedy: str
+) -> None:
+    found = train(tmp_path / "run", *overrides, "trainer.max_epochs=9")["underfitting"]
+    assert f" {remedy} " in found["remedy"]
+
+
+def test_a_training_whose_units_have_died_is_told_to_stop_and_nothing_else(tmp_path: Path) -> None:
+    train(tmp_path / "run", *PLAIN_SGD, "optimizer.lr=1", "trainer.max_epochs=12")
+    found = read_status(tmp_path / "run")["findings"]
+    assert {"dead_units", "gradient_vanishing", "plateau"} <= {one["check"] for one in found}
+    assert {one["remedy"].partition("  #")[0] for one in found} == {
+        shlex.join(["caviar", "stop", str(tmp_path / "run")])
+    }
+    assert "begin again with a lower optimizer.lr" in str(found)
+
+
+def test_a_loss_that_is_no_number_leaves_no_other_advice_standing(tmp_path: Path) -> None:
+    health = Health(tmp_path, ("train/loss", "val/loss"), 0.01, True, lambda: NOW)
+    (tmp_path / FOLDER).mkdir()
+    health.findings = {"underfitting": Finding("underfitting", "", "caviar set cub optimizer.lr=3")}
+    health.failed(FloatingPointError("train/loss is nan: lower the learning rate"))
+    assert "lr=0.00333" in health.findings["underfitting"].remedy
+
+
 def test_every_check_is_shown_a_real_illness_here() -> None:
     real = {"not_finite", "diverging", "gradient_exploding", "throughput", *ILL}
-    assert real == CHECKS.keys()
+    assert real == CHECKS.keys() == {*CAUSES, "throughput"}
 
 
 def test_a_history_is_the_same_after_a_checkpoint() -> None:

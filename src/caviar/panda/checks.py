@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from caviar.panda.remedies import Remedies
@@ -25,6 +25,9 @@ FITTED = 0.02
 ANNEALED = 0.3
 """Below this share of the learning rate that a schedule began with, little is meant to happen."""
 
+DEAD = 0.5
+"""From this share of a layer's units on, that are 0 for a whole batch, too many are."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -34,6 +37,23 @@ class Finding:
     sentence: str
     remedy: str
 
+
+CAUSES = (
+    "not_finite",
+    "gradient_vanishing",
+    "diverging",
+    "gradient_exploding",
+    "dead_units",
+    "update_ratio",
+    "batch_norm_drift",
+    "overfitting",
+    "underfitting",
+    "plateau",
+)
+"""Checks, the deepest cause first: what is found of a later one may come of an earlier one."""
+
+COMES_OF = {*CAUSES} - {"not_finite", "gradient_vanishing", "gradient_exploding", "overfitting"}
+"""Checks whose remedy is a guess at a cause, which another check may have found."""
 
 Check = Callable[[History, Remedies], tuple[str, str] | None]
 
@@ -57,7 +77,26 @@ def examine(history: History, remedies: Remedies) -> list[Finding]:
         told = function(history, remedies)
         if told:
             found.append(Finding(name, *told))
-    return found
+    return agreed(found)
+
+
+def agreed(found: list[Finding]) -> list[Finding]:
+    """The findings with remedies that do not contradict one another.
+
+    A loss that stands still asks for a higher learning rate or a lower one, whatever made it do so.
+    """
+    lead = min((one for one in found if one.check in CAUSES), key=_depth, default=None)
+    if lead is None:
+        return found
+    remedy = f"{lead.remedy.partition('  #')[0]}  # as for {lead.check}"
+    return [
+        replace(one, remedy=remedy) if one.check in COMES_OF and one != lead else one
+        for one in found
+    ]
+
+
+def _depth(finding: Finding) -> int:
+    return CAUSES.index(finding.check)
 
 
 @check("not_finite")
@@ -125,7 +164,8 @@ def overfitting(history: History, remedies: Remedies) -> tuple[str, str] | None:
     """The validation loss has risen and stays up, while the training loss falls.
 
     It has risen when its median over five epochs is a fifth above its lowest such median, and a
-    twentieth of the loss at the start: what is next to nothing may double.
+    twentieth of the loss at the start: what is next to nothing may double. A training loss above its
+    start has learned nothing, by heart or not.
     """
     val, train = history.losses("val_loss"), history.losses("train_loss")
     if len(val) < 10 or len(train) < 10:
@@ -133,7 +173,8 @@ def overfitting(history: History, remedies: Remedies) -> tuple[str, str] | None:
     medians = [median(val[i : i + 5]) for i in range(len(val) - 4)]
     lowest, now = min(medians), medians[-1]
     risen = now - lowest > max(0.2 * abs(lowest), 0.05 * abs(_start(history)))
-    if not risen or median(train[-5:]) >= median(train[-10:-5]):
+    fitted = median(train[-5:])
+    if not risen or fitted >= median(train[-10:-5]) or fitted > _start(history):
         return None
     return (
         f"over five epochs the validation loss is {now:.4g}, {100 * (now / lowest - 1):.0f} % above "
@@ -159,27 +200,32 @@ def _regularise(remedies: Remedies) -> str:
 
 @check("underfitting")
 def underfitting(history: History, remedies: Remedies) -> tuple[str, str] | None:
-    """After many epochs the training loss is hardly below its start, and hardly falls."""
+    """After many epochs the training loss has never been far below its start, and hardly falls."""
     losses, start, half = history.losses("train_loss"), _start(history), PATIENCE // 2
-    if len(losses) < PATIENCE:
+    if len(losses) < PATIENCE or start <= 0:
         return None
     before, now = median(losses[-PATIENCE:-half]), median(losses[-half:])
-    if not 0.7 * start <= now <= 1.2 * start or now < 0.95 * before:
+    if min(losses) < 0.7 * start or now < 0.95 * before or overfitting(history, remedies):
         return None
     return (
         f"after {history.epochs[-1].epoch + 1} epochs the training loss is {now:.4g}, "
         f"from {start:.4g}",
-        _fit(history, remedies),
+        remedies.undo(otherwise=remedies.scale_lr(1 / 3, "a third of what it is"))
+        if now > 1.2 * start
+        else _fit(history, remedies),
     )
 
 
 def _fit(history: History, remedies: Remedies) -> str:
     ratios = [one.update_ratio for one in history.looks() if one.update_ratio]
     ratio = median(ratios[-1].values()) if ratios else None
-    if ratio is not None and ratio > 1e-2:
-        return remedies.scale_lr(1 / 3, f"a step changes the weights by {ratio:.2g} of their norm")
-    if remedies.settings.get("model.dropout"):
-        return remedies.set("model.dropout", 0, "less regularisation; else a larger network")
+    if ratio is not None and not 3e-4 <= ratio <= 1e-2:
+        why = f"a step changes the weights by {ratio:.2g} of their norm"
+        return remedies.scale_lr(1 / 3 if ratio > 1e-2 else 3, why)
+    # A smoothed loss has a floor, and it may be close to the start.
+    for key in ("model.dropout", "model.loss.label_smoothing"):
+        if remedies.settings.get(key):
+            return remedies.set(key, 0, "less regularisation; else a larger network")
     return remedies.scale_lr(3, "three times what it is; if that does not help: a larger network")
 
 
@@ -227,7 +273,9 @@ def gradient_vanishing(history: History, remedies: Remedies) -> tuple[str, str] 
     else:
         return None
     why = "then begin again with batch norm, relu or gelu, or fewer layers"
-    return sentence, remedies.stop(why)
+    if _most(history, "dead")[1] >= DEAD:
+        why = "then begin again with a lower optimizer.lr, batch norm or leaky_relu"
+    return sentence, remedies.undo(otherwise=remedies.stop(why))
 
 
 def _ends(gradients: dict[str, float]) -> tuple[tuple[str, float], tuple[str, float]]:
@@ -240,7 +288,7 @@ def _ends(gradients: dict[str, float]) -> tuple[tuple[str, float], tuple[str, fl
 def dead_units(history: History, remedies: Remedies) -> tuple[str, str] | None:
     """In some layer, half of the units are 0 for every sample of a batch."""
     layer, share = _most(history, "dead")
-    if share < 0.5:
+    if share < DEAD:
         return None
     return (
         f"{100 * share:.0f} % of the units of {layer} are 0 for a whole batch",

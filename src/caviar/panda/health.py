@@ -12,7 +12,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 
 from caviar.panda import settings
-from caviar.panda.checks import Finding, broken, examine
+from caviar.panda.checks import Finding, agreed, broken, examine
 from caviar.panda.files import FOLDER, HEALTH
 from caviar.panda.probe import Probe
 from caviar.panda.remedies import Remedies
@@ -139,7 +139,8 @@ class Health:
         """The training ended with ``error``."""
         if isinstance(error, FloatingPointError):
             found = Finding("not_finite", str(error).partition(": ")[0], broken(self._remedies()))
-            self._find({**self.findings, "not_finite": found})
+            known = {**self.findings, "not_finite": found}
+            self._find({one.check: one for one in agreed([*known.values()])})
 
     def back_to(self, epoch: int) -> None:
         """The training has returned to ``epoch``."""
