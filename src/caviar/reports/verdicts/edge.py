@@ -45,5 +45,6 @@ def _chance(places: Places, low: bool) -> float:
     best, top = places.from_end(low)
     if best >= BEST or np.median(top) >= REST:
         return 1.0
-    outer = max(BEST, 1 / places.cells)
-    return outer * as_near(float(top.sum() - best), len(top) - 1, places.cells)
+    tried = places.tried if low else 1 - places.tried
+    outer = float((tried < BEST).mean())
+    return outer * as_near(float(top.sum() - best), len(top) - 1, tried, places.cells)

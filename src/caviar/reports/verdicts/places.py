@@ -1,9 +1,14 @@
-"""Where the best trials lie on each hyperparameter's own scale, and whether chance would put them there."""
+"""Where the best trials lie on each hyperparameter's own scale, and whether chance would put them there.
+
+Chance picks among the places that were tried: a sampler that learns tries most where some trial was
+good, be it by luck, and there its best trials would lie if nothing mattered.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import exp, lgamma
 
 import numpy as np
 
@@ -11,7 +16,8 @@ from caviar.reports.verdicts.base import Evidence, Verdict
 from caviar.space.hyperparameters import Hyperparameter
 
 FALSE_ALARMS = 0.05
-"""Of studies in which nothing matters, the share that may be warned of, all hyperparameters together."""
+"""Of studies in which nothing matters, the share that may be warned of, all hyperparameters together;
+of those by a sampler that learns, a few times as many are: its trials follow the scores."""
 CELLS = 50
 
 
@@ -63,19 +69,26 @@ def too_few(evidence: Evidence, name: str, fewest: int) -> Verdict | None:
     return Verdict(name, "unknown", f"{told}; {fewest} trials of numbers are needed to tell.")
 
 
-def as_near(total: float, of: int, cells: int) -> float:
-    """The chance that ``of`` draws from ``cells`` even places of [0, 1] sum up to ``total`` or less."""
-    if of == 0:
-        return 1.0
-    one = np.full(cells, 1 / cells)
+def as_near(total: float, of: int, tried: np.ndarray, cells: int) -> float:
+    """The chance that ``of`` draws from ``tried``, rounded to ``cells`` even places, sum up to ``total``
+    or less."""
+    one = np.bincount(np.rint(tried.clip(0, 1) * (cells - 1)).astype(int)) / len(tried)
     chances = np.ones(1)
     for _ in range(of):
         chances = np.convolve(chances, one)
     return float(chances[: int(total * (cells - 1) + 1.5)].sum())
 
 
-def within(width: float, of: int) -> float:
-    """The chance that ``of`` uniform draws all lie within ``width`` of each other (David and Nagaraja,
-    Order Statistics, section 2.3)."""
-    width = min(width, 1.0)
-    return of * width ** (of - 1) - (of - 1) * width**of
+def within(width: float, of: int, tried: np.ndarray) -> float:
+    """The chance that ``of`` of ``tried``, picked at random, all lie within ``width`` of each other.
+
+    The lowest of them may be any; the others are then among those at most ``width`` above it.
+    """
+    places, n = np.sort(tried), len(tried)
+    above = np.searchsorted(places, places + width + 1e-9, "right") - np.arange(1, n + 1)
+    ways = [_log_ways(int(m), of - 1) for m in above if m >= of - 1]
+    return sum(exp(w - _log_ways(n, of)) for w in ways)
+
+
+def _log_ways(n: int, of: int) -> float:
+    return lgamma(n + 1) - lgamma(of + 1) - lgamma(n - of + 1)

@@ -21,8 +21,9 @@ def region(evidence: Evidence) -> Verdict:
         span = float(np.ptp(places.tried))
         if span == 0 or places.top.min() < END or places.top.max() > 1 - END:
             continue
-        width = float(np.ptp(places.top)) / span
-        chance = within(width + 1 / places.cells, len(places.top))
+        width = float(np.ptp(places.top))
+        chance = within(width, len(places.top), places.tried)
+        width /= span
         if width < SMALL and chance <= FALSE_ALARMS / len(evidence.numeric):
             low, high = short(places.values.min()), short(places.values.max())
             found.append(f"{places.h.name} {low} to {high} ({width:.0%} of what was tried)")
@@ -30,7 +31,8 @@ def region(evidence: Evidence) -> Verdict:
         return Verdict(
             NAME,
             "pass",
-            f"no small part of a range, away from its ends, holds all {len(evidence.top)} best trials.",
+            f"no small part of a range, away from its ends, holds all {len(evidence.top)} best trials, "
+            "more than chance would put there.",
         )
     return Verdict(
         NAME,
