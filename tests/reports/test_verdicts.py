@@ -14,6 +14,8 @@ from typer.main import get_command
 
 import caviar
 from caviar.cli import make_app
+from caviar.reports.importance import shares
+from caviar.reports.look import Look
 from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import VERDICTS, judge
 from caviar.space.grammar import read
@@ -399,6 +401,19 @@ def test_a_damaged_value_is_left_out_and_the_rest_is_judged(tmp_path):
         held.params |= params
         held.write(folder / f"trials/{number:04}")
     assert len(judge(Evidence.of(caviar.load(folder)))) == len(VERDICTS)
+
+
+def test_a_value_far_outside_the_space_counts_as_its_nearest_end(tmp_path):
+    folder = make_sweep(tmp_path / "outside", n_trials=60)
+    inside = shares(Look(caviar.load(folder)))["optimizer.lr"]
+    held = caviar.load(folder).run(0).result
+    held.params["optimizer.lr"] = 1e30
+    held.write(folder / "trials/0000")
+    share, found = shares(Look(caviar.load(folder)))["optimizer.lr"]
+    assert found.trials == 60
+    assert share == pytest.approx(inside[0], abs=0.1)
+    evidence = Evidence.of(caviar.load(folder))
+    assert evidence.positions(evidence.space.hyperparameters[0])[0] == 1
 
 
 def test_diverged_trials_show_the_cliff():

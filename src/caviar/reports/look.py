@@ -67,11 +67,14 @@ class Look:
 
 
 def place(h: Hyperparameter, value: Any) -> float:
-    """The position of a value on its hyperparameter's scale; NaN for one that has none."""
+    """The position of a value on its hyperparameter's scale, 0 to 1; NaN for one that has none.
+
+    A value outside the space, as of a trial from before its bounds were changed, is at the nearest end.
+    """
     try:
         if isinstance(h, Choice):
             return float([h.to_study(o) for o in h.options].index(h.to_study(value)))
-        return float(position(h, value))
+        return min(max(float(position(h, value)), 0.0), 1.0)
     except (ValueError, TypeError, OverflowError):
         return math.nan
 
