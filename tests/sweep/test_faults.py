@@ -135,6 +135,30 @@ def test_the_second_ctrl_c_ends_trials_at_once_and_a_resume_does_them_again(app:
     check_whole(app, 4)
 
 
+def test_a_signal_is_heard_whenever_it_comes(tmp_path: Path):
+    while_it_looks = """
+import signal
+from caviar.sweep.owner import Owner
+
+def requests(self, look=Owner.requests):
+    if len(list(Path("sweep/trials").glob("*/pid"))) == 2 and not Path("sent").exists():
+        Path("sent").touch()
+        os.kill(os.getpid(), signal.SIGTERM)
+    return look(self)
+
+Owner.requests = requests
+"""
+    app = make_app(tmp_path / "app", GATED.replace("\n@hydra", while_it_looks + "\n@hydra"))
+    (app.folder / "talk").touch()
+    process = app.start("hydra.sweeper.executor.workers=2", "hydra.sweeper.n_trials=3")
+    try:
+        assert process.wait(30) == 130, app.out
+    finally:
+        process.kill()
+        process.wait()
+    assert (app.folder / "sent").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
 def test_a_terminated_sweep_leaves_checkpoints_and_goes_on_from_them(app: App, number):
     (app.folder / "talk").touch()

@@ -291,8 +291,9 @@ class Loop:
         """Act on signals, on requests from other processes, and on a deadline that has passed."""
         if not self.owner.still_owns():
             self._stop(f"another process took this sweep over: {self.owner.describe()}")
-        requests, self._requests = [*self._requests, *self.owner.requests()], []
-        for request in requests:
+        # Taken first: a signal may come while the owner's are read.
+        signals, self._requests = self._requests, []
+        for request in [*signals, *self.owner.requests()]:
             self.outcome.interrupted = True
             if request == "terminate":
                 self.view.say(f"terminated: trials have {GRACE_SECONDS:g} s to leave a checkpoint")
