@@ -254,6 +254,41 @@ def main(config):
     assert done.status == 0, done.out
 
 
+@pytest.mark.parametrize("fork", [True, False])
+def test_trials_of_an_app_without_a_version_base_are_in_their_folders_as_hydras_jobs_are(
+    tmp_path, fork
+):
+    code = QUADRATIC.replace(', version_base="1.3"', "").replace(
+        "return", "open('left.txt', 'w').close(); return"
+    )
+    app = make_app(tmp_path / "app", code + GUARD)
+    done = app.sweep(f"hydra.sweeper.executor.fork={fork}")
+    assert done.status == 0, done.out + done.err
+    left = [file.parent.name for file in app.folder.rglob("left.txt")]
+    assert sorted(left) == ["0000", "0001", "0002", "0003"]
+
+
+def test_hydras_sweep_dir_and_subdir_are_where_the_trial_is(tmp_path):
+    code = """
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    assert config.here == HydraConfig.get().runtime.output_dir, config.here
+    return 0.0
+"""
+    config = CONFIG.replace("dir: sweep", "dir: sweeps/${now:%f}")
+    config += "here: ${hydra:sweep.dir}/${hydra:sweep.subdir}\n"
+    app = make_app(tmp_path / "app", code + GUARD, config)
+    done = app.sweep()
+    assert done.status == 0, done.out + done.err
+    for _ in range(2):  # the second time the name is taken
+        done = app.sweep("hydra.sweep.dir=sweeps/named")
+        assert done.status == 0, done.out + done.err
+    assert (app.folder / "sweeps/named-2").is_dir()
+
+
 @pytest.mark.parametrize("executor", ["local", "inline"])
 def test_a_trial_that_goes_elsewhere_leaves_the_next_one_where_the_sweep_began(tmp_path, executor):
     code = QUADRATIC.replace(

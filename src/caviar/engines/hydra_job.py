@@ -66,6 +66,9 @@ class HydraJobs:
         vars(base.whole)["_content"] = {**config._content, "hydra": base.hydra}
         HydraConfig.instance().cfg = base.whole  # type: ignore[assignment]
         _set(base.hydra.runtime, output_dir=str(folder))
+        # The sweep's own folder: the wanted name may have been taken, and `now` is another time here.
+        sweep, subdir = folder.parent.parent, Path(*folder.parts[-2:])
+        _set(base.hydra.sweep, dir=str(sweep), subdir=str(subdir))
         named = base.dirname(job.overrides)
         _set(base.hydra.job, num=job.number, id=str(job.number), override_dirname=named)
         _set_list(base.hydra.overrides, "task", job.overrides)

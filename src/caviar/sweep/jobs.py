@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pickle
 
+from hydra import version
+from omegaconf import DictConfig, read_write
+
 from caviar.space.grammar import as_override
 from caviar.sweep.compose import Composer
 from caviar.sweep.folders import TrialFolders
@@ -36,6 +39,7 @@ class JobMaker:
         key = tuple(groups.items())
         if key not in self._bases:
             config = self._composer.base(groups)
+            _settle_chdir(config)
             self._bases[key] = Base(len(self._bases), pickle.dumps(config))
         fixed = self._composer.fixed
         return Job(
@@ -56,3 +60,14 @@ class JobMaker:
         tries = [*asked.retry_of, *([asked.number] if attempt else [])]
         found = (self._folders.checkpoints(number) for number in reversed(tries))
         return next((str(folder) for folder in found if folder), None)
+
+
+def _settle_chdir(config: DictConfig) -> None:
+    """Say whether trials change to their folders where the app leaves that open, as Hydra decides it.
+
+    It hangs on the ``version_base`` of `hydra.main`: an app that has none expects to be in its own folder,
+    and its trials would write over each other's files. A worker need not know it.
+    """
+    if config.hydra.job.chdir is None:
+        with read_write(config):
+            config.hydra.job.chdir = not version.base_at_least("1.2")
