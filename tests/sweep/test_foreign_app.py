@@ -205,6 +205,29 @@ def test_config_groups_are_searched_and_conditions_hold(tmp_path):
         )
 
 
+def test_an_option_of_a_group_may_have_any_name_and_its_rerun_command_works(tmp_path):
+    app = _with_kinds(
+        make_app(tmp_path / "app", QUADRATIC.replace("config.y", "config.kind.y") + GUARD)
+    )
+    done = app.sweep("kind='über 2',3", "x=1.0", "hydra/sweeper/sampler=grid")
+    assert done.status == 0, done.out + done.err
+    assert {r["params"]["kind"]: r["value"] for r in app.results()} == {"über 2": 2, 3: 3}
+    for folder in (app.folder / "sweep/trials").iterdir():
+        again = app.run(*yaml.safe_load((folder / "overrides.yaml").read_text()))
+        assert again.status == 0, again.err
+
+
+def _with_kinds(app):
+    kinds = app.folder / "conf" / "kind"
+    kinds.mkdir()
+    for y, name in enumerate(("plain", "über 2", "3", "other"), 1):
+        (kinds / f"{name}.yaml").write_text(f"y: {y}\n")
+    config = yaml.safe_load(CONFIG)
+    config["defaults"] = ["_self_", {"kind": "plain"}, *config["defaults"]]
+    (app.folder / "conf/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    return app
+
+
 def test_lists_and_null_can_be_options(tmp_path):
     code = QUADRATIC.replace("config.y", "(sum(config.y) if config.y else 0)") + GUARD
     app = make_app(tmp_path / "app", code)

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from caviar.configs import has_key, is_mapping_at, keys_of, update
 from caviar.errors import UsageError, nearest, usage_error
 from caviar.hydra_errors import explain
+from caviar.space.grammar import as_override
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space
 
@@ -46,7 +47,7 @@ class Composer:
         if not key and key not in self._bases and self._is_own():
             self._bases[key] = copy.deepcopy(self._master)
         if key not in self._bases:
-            overrides = [*self.fixed, *(f"{group}={choice}" for group, choice in key)]
+            overrides = [*self.fixed, *(as_override(group, choice) for group, choice in key)]
             try:
                 self._bases[key] = self._loader.load_sweep_config(self._master, overrides)
             except (HydraException, OmegaConfBaseException) as error:

@@ -46,7 +46,9 @@ class JobMaker:
             number=asked.number,
             base=self._bases[key],
             values=values,
-            overrides=fixed + [as_override(name, value) for name, value in asked.values.items()],
+            # A group's option 1 is the text '1': no group can be set to a number.
+            overrides=fixed
+            + [as_override(name, groups.get(name, value)) for name, value in asked.values.items()],
             params={name.lstrip("+"): value for name, value in asked.values.items()},
             folder=str(self._folders.path(asked.number)),
             metric=self._metric,
