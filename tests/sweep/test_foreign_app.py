@@ -205,6 +205,19 @@ def test_config_groups_are_searched_and_conditions_hold(tmp_path):
         )
 
 
+def test_glob_searches_the_options_of_a_config_group(tmp_path):
+    app = _with_kinds(
+        make_app(tmp_path / "app", QUADRATIC.replace("config.y", "config.kind.y") + GUARD)
+    )
+    done = app.sweep("kind=glob(*, exclude=other*)", "x=1.0", "hydra/sweeper/sampler=grid")
+    assert done.status == 0, done.out + done.err
+    assert {r["params"]["kind"]: r["value"] for r in app.results()} == {
+        "plain": 1,
+        "über 2": 2,
+        "3": 3,
+    }
+
+
 def test_an_option_of_a_group_may_have_any_name_and_its_rerun_command_works(tmp_path):
     app = _with_kinds(
         make_app(tmp_path / "app", QUADRATIC.replace("config.y", "config.kind.y") + GUARD)

@@ -58,6 +58,7 @@ def read(
         except HydraException as error:
             key, _, value = line.partition("=")
             raise usage_error(key, value, str(error).splitlines()[0]) from error
+        override.config_loader = config_loader  # Hydra sets it only where it parses several at once
         key = override.get_key_element().lstrip("+")
         if override.is_delete():
             key = line  # of its own: it may delete what an override before it has added
