@@ -230,6 +230,21 @@ def test_an_option_of_a_group_may_have_any_name_and_its_rerun_command_works(tmp_
         assert again.status == 0, again.err
 
 
+def test_an_override_may_refer_to_what_is_searched_and_added(tmp_path):
+    code = """
+import hydra
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    return float(config.tag[1:])
+"""
+    app = _with_kinds(make_app(tmp_path / "app", code + GUARD))
+    words = ["+new.z=1,2", "kind=plain,other", "+tag=t${new.z}", "+hydra.job.env_set.TAG=${new.z}"]
+    done = app.sweep("x=0.0", *words, "hydra/sweeper/sampler=grid")
+    assert done.status == 0, done.out + done.err
+    assert sorted(r["value"] for r in app.results()) == [1, 1, 2, 2]
+
+
 def _with_kinds(app):
     kinds = app.folder / "conf" / "kind"
     kinds.mkdir()

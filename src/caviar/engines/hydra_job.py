@@ -113,7 +113,10 @@ def _with_callbacks(
     callbacks.on_job_start(config=whole, task_function=task)
     told = JobReturn()
     told.cfg, told.hydra_cfg = config, OmegaConf.masked_copy(whole, "hydra")
-    told.overrides, told.working_dir = list(whole.hydra.overrides.task), os.getcwd()
+    told.overrides, told.working_dir = (
+        OmegaConf.to_container(whole.hydra.overrides.task),
+        os.getcwd(),
+    )
     told.task_name = whole.hydra.job.name
     try:
         told.return_value = task(config)

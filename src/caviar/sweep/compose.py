@@ -62,7 +62,10 @@ class Composer:
         """
         hydra = self._master.hydra
         choices = OmegaConf.to_container(hydra.runtime.choices)
-        return list(hydra.overrides.task) == self.fixed and "???" not in choices.values()  # type: ignore[union-attr]
+        overrides = OmegaConf.to_container(
+            hydra.overrides.task
+        )  # as typed: ${…} is the app's matter
+        return overrides == self.fixed and "???" not in choices.values()  # type: ignore[union-attr]
 
     def is_group(self, name: str) -> bool:
         """Whether a key names a config group (``optimizer``, ``db@source``) and not a value."""
@@ -76,16 +79,16 @@ class Composer:
     def _options(self, name: str) -> list[str]:
         """What a config group has to choose from, on the app's own ``hydra.searchpath`` too."""
         hydra = self._master.hydra
+        typed: Any = OmegaConf.to_container(hydra.overrides.hydra)
         return self._loader.get_group_options(
-            _group_of(name),
-            config_name=hydra.job.config_name,
-            overrides=list(hydra.overrides.hydra),
+            _group_of(name), config_name=hydra.job.config_name, overrides=typed
         )
 
     def _origin(self, name: str) -> str:
         """What searches a hyperparameter that the command line does not name; empty where it does."""
         hydra = self._master.hydra
-        if any(word.partition("=")[0] == name for word in hydra.overrides.task):
+        typed: Any = OmegaConf.to_container(hydra.overrides.task)
+        if any(word.partition("=")[0] == name for word in typed):
             return ""
         chosen = hydra.runtime.choices.get("space")
         return f"space={chosen}, which space=none leaves out" if chosen else "hydra.sweeper.params"
