@@ -113,10 +113,8 @@ def _with_callbacks(
     callbacks.on_job_start(config=whole, task_function=task)
     told = JobReturn()
     told.cfg, told.hydra_cfg = config, OmegaConf.masked_copy(whole, "hydra")
-    told.overrides, told.working_dir = (
-        OmegaConf.to_container(whole.hydra.overrides.task),
-        os.getcwd(),
-    )
+    typed: Any = OmegaConf.to_container(whole.hydra.overrides.task)
+    told.overrides, told.working_dir = typed, os.getcwd()
     told.task_name = whole.hydra.job.name
     try:
         told.return_value = task(config)

@@ -62,10 +62,8 @@ class Composer:
         """
         hydra = self._master.hydra
         choices = OmegaConf.to_container(hydra.runtime.choices)
-        overrides = OmegaConf.to_container(
-            hydra.overrides.task
-        )  # as typed: ${…} is the app's matter
-        return overrides == self.fixed and "???" not in choices.values()  # type: ignore[union-attr]
+        typed = OmegaConf.to_container(hydra.overrides.task)  # ${…} in it is the app's matter
+        return typed == self.fixed and "???" not in choices.values()  # type: ignore[union-attr]
 
     def is_group(self, name: str) -> bool:
         """Whether a key names a config group (``optimizer``, ``db@source``) and not a value."""
