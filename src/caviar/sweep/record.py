@@ -11,6 +11,7 @@ from caviar.errors import UsageError
 from caviar.runs.code import git_commit, versions
 from caviar.runs.config import to_yaml
 from caviar.runs.files import read_described, write_atomic
+from caviar.runs.ours import mark
 from caviar.space.space import Space
 from caviar.sweep.settings import Settings
 
@@ -24,8 +25,10 @@ _NEEDED = (
 
 
 def write(folder: Path, described: Mapping[str, Any]) -> None:
-    """Write ``sweep.yaml``."""
-    write_atomic(folder / SWEEP, to_yaml(dict(described)))
+    """Write ``sweep.yaml``, and sign it."""
+    text = to_yaml(dict(described))
+    mark(folder, {SWEEP: text})
+    write_atomic(folder / SWEEP, text)
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from caviar.engines.fused.native import compiler
 from caviar.engines.fused.stack import Stack, seconds
 from caviar.engines.fused.training import Training
 from caviar.runs.files import write_atomic
+from caviar.runs.private import private_folder, why_not_private
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,8 @@ def choose(training: Training, most: int | None, device: str, native: bool = Tru
     name = _fingerprint(training, most, device, native)
     file = cache_folder() / "calibration" / f"{name}.json"
     with suppress(OSError, ValueError, TypeError):
-        if time.time() - file.stat().st_mtime < _KEPT:
+        private_folder(file.parent)
+        if not why_not_private(file) and time.time() - file.stat().st_mtime < _KEPT:
             return Choice(**json.loads(file.read_text()))
     crowded = _crowded()
     choice = _measure(training, most, device, native)
@@ -85,8 +87,7 @@ def choose(training: Training, most: int | None, device: str, native: bool = Tru
         log.info("measured while others used this processor, so not remembered")
         return choice
     with suppress(OSError):  # a home that cannot be written to costs a measurement each time
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, json.dumps(asdict(choice)) + "\n")
+        write_atomic(private_folder(file.parent) / file.name, json.dumps(asdict(choice)) + "\n")
     return choice
 
 
