@@ -12,6 +12,7 @@ from caviar.runs.files import unreadable
 from caviar.runs.find import find_run, find_sweep, read_sweep_file, trial_folders
 from caviar.runs.folder import Result
 from caviar.runs.metrics import read_metrics
+from caviar.runs.ours import is_signed
 from caviar.runs.run import Run, say_skipped
 
 if TYPE_CHECKING:
@@ -66,6 +67,11 @@ class Sweep:
 
     def __repr__(self) -> str:
         return f"<Sweep {self.folder.name}: {len(self._results)} trials in {self.folder}>"
+
+    @cached_property
+    def ours(self) -> bool:
+        """Whether this user's caviar made it here (`caviar.runs.ours`)."""
+        return is_signed(self.folder)
 
     @property
     def metric(self) -> str | None:

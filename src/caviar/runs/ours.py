@@ -21,7 +21,7 @@ from typing import Any
 
 from caviar.errors import UsageError
 from caviar.runs.files import write_atomic
-from caviar.runs.inside import LinkError, check_tree, open_inside
+from caviar.runs.inside import check_tree, open_inside
 from caviar.runs.private import private_folder, why_not_private
 
 MADE = "made.json"
@@ -90,6 +90,12 @@ def check_ours(folder: Path) -> dict[str, Any]:
         LinkError: there is a link in it that leads out of it.
     """
     real = Path(os.path.realpath(folder))
+    started = _check_signed(real)
+    check_tree(real)
+    return started
+
+
+def _check_signed(real: Path) -> dict[str, Any]:
     made = _signed(real)
     for path in (real, real / MADE, *(real / name for name in made["files"])):
         try:
@@ -99,11 +105,10 @@ def check_ours(folder: Path) -> dict[str, Any]:
         if why_not:
             raise NotOursError(f"{path}: {why_not}")
     if made["folder"] != str(real) and made["inode"] != os.stat(real).st_ino:
-        raise NotOursError(f"{folder}: it is a copy; caviar made {made['folder']}")
+        raise NotOursError(f"{real}: it is a copy; caviar made {made['folder']}")
     for name, digests in made["files"].items():
         if sha256(_read(real / name)).hexdigest() not in digests:
             raise NotOursError(f"{real / name}: it has been changed since caviar wrote it")
-    check_tree(real)
     return made["started"] or {}
 
 
@@ -130,13 +135,21 @@ def check_trusted(folder: Path, verb: str, trust: bool) -> dict[str, Any]:
         ) from None
 
 
-def is_ours(folder: Path) -> bool:
-    """Whether `check_ours` finds nothing."""
+def is_signed(folder: Path) -> bool:
+    """Whether a folder is ours; links in it are not looked for."""
     try:
-        check_ours(folder)
-    except (NotOursError, LinkError, OSError):
+        _check_signed(Path(os.path.realpath(folder)))
+    except (NotOursError, OSError):
         return False
     return True
+
+
+def started_here(folder: Path) -> dict[str, Any]:
+    """How the run in a folder was started, where this user's caviar has signed that; else empty."""
+    try:
+        return _check_signed(Path(os.path.realpath(folder)))
+    except (NotOursError, OSError):
+        return {}
 
 
 def _signed(folder: Path) -> dict[str, Any]:
