@@ -79,8 +79,11 @@ def mark(folder: Path, files: Mapping[str, str], started: Mapping[str, Any] | No
     write_atomic(folder / MADE, json.dumps(signed, indent=1) + "\n")
 
 
-def check_ours(folder: Path) -> dict[str, Any]:
+def check_ours(folder: Path, *files: str) -> dict[str, Any]:
     """See that a folder is ours, and that no link in it leads out of it.
+
+    Args:
+        files: those of it that are to be signed.
 
     Returns:
         how it was started, as `mark` was told; empty where a file says so.
@@ -90,13 +93,16 @@ def check_ours(folder: Path) -> dict[str, Any]:
         LinkError: there is a link in it that leads out of it.
     """
     real = Path(os.path.realpath(folder))
-    started = _check_signed(real)
+    started = _check_signed(real, *files)
     check_tree(real)
     return started
 
 
-def _check_signed(real: Path) -> dict[str, Any]:
+def _check_signed(real: Path, *files: str) -> dict[str, Any]:
     made = _signed(real)
+    for name in files:
+        if name not in made["files"]:
+            raise NotOursError(f"{real / name}: this user's caviar did not make it here")
     for path in (real, real / MADE, *(real / name for name in made["files"])):
         try:
             why_not = why_not_private(path)
@@ -112,10 +118,11 @@ def _check_signed(real: Path) -> dict[str, Any]:
     return made["started"] or {}
 
 
-def check_trusted(folder: Path, verb: str, trust: bool) -> dict[str, Any]:
+def check_trusted(folder: Path, file: str, verb: str, trust: bool) -> dict[str, Any]:
     """See that what a folder says may be run: it is ours, or the user trusts it.
 
     Args:
+        file: where it says so.
         verb: the command of `caviar` that would run it, for the error's advice.
 
     Returns:
@@ -127,7 +134,7 @@ def check_trusted(folder: Path, verb: str, trust: bool) -> dict[str, Any]:
     if trust:
         return {}
     try:
-        return check_ours(folder)
+        return check_ours(folder, file)
     except NotOursError as error:
         again = f"caviar {verb} {shlex.quote(str(folder))} --trust"
         raise UsageError(
