@@ -32,6 +32,7 @@ from caviar.runs.code import git_commit, versions
 from caviar.runs.config import resolved, to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result, make_folder
+from caviar.runs.inside import open_inside
 from caviar.runs.program import PROGRAM, hold, program
 from caviar.security import allow
 
@@ -97,7 +98,8 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
         overrides = OmegaConf.to_container(hydra_config.overrides.task)
         write_atomic(folder / names.OVERRIDES, to_yaml(overrides))
     held = hold(folder)
-    log = logging.FileHandler(folder / names.LOG)
+    file = open_inside(folder / names.LOG, "a")
+    log = logging.StreamHandler(file)
     log.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
     logging.getLogger().addHandler(log)
     result = Result(state="RUNNING", started=datetime.now(UTC).isoformat(timespec="seconds"))
@@ -121,12 +123,12 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
         raise
     except BaseException as error:
         result.state, result.error = "FAIL", name_and_text(error)
-        with (folder / names.LOG).open("a") as file:
-            traceback.print_exc(file=file)
+        traceback.print_exc(file=file)
         raise
     finally:
         logging.getLogger().removeHandler(log)
         log.close()
+        file.close()
         result.seconds = round(perf_counter() - start, 3)
         if discarded:
             # Nothing was done: leave nothing behind, neither files nor a taken name.
@@ -140,7 +142,8 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
 def _claim(wanted: Path) -> Path:
     """Hydra has just made ``wanted``, or found it: an empty one is ours, a filled one somebody's."""
     names.check_name(wanted.name)
-    return wanted if not any(wanted.iterdir()) else make_folder(wanted)
+    # It may be a link that the user has put there: what is in the run's folder may not.
+    return wanted.resolve() if not any(wanted.iterdir()) else make_folder(wanted)
 
 
 def _quote_options(folder: Path) -> None:

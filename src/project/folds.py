@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import caviar
 from caviar.runs.active import ActiveRun, activate
 from caviar.runs.folder import CHECKPOINTS
 from caviar.runs.folds import Facts, facts_of, fold_folder, mean_score, read_fold, write_fold
+from caviar.runs.inside import copy_folder, make_folders
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,9 @@ def _fold(config: DictConfig, fold: int, train: Callable[[DictConfig], float]) -
     earlier = fold_folder(checkpoints.parent, fold) if checkpoints else None
     if earlier is not None and (done := read_fold(earlier)) is not None:
         if earlier != place:
-            shutil.copytree(earlier, place, dirs_exist_ok=True)
+            copy_folder(earlier, place)
         return done
-    place.mkdir(exist_ok=True)
+    make_folders(place)
     with activate(ActiveRun(place, resume_from=earlier / CHECKPOINTS if earlier else None)) as run:
         score = train(_config_of(config, fold, place))
     facts = {"score": score, **run.facts}

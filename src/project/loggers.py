@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import METRICS
+from caviar.runs.inside import make_folders, open_inside
 
 
 class MetricsCSV(Logger):
@@ -60,10 +61,10 @@ class MetricsCSV(Logger):
         fresh = [column for column in row if column not in self.columns]
         self.columns += fresh
         if first or same or fresh:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folders(self.folder)
             write_atomic(self.folder / METRICS, self._text(self.rows, header=True))
         else:
-            with (self.folder / METRICS).open("a", newline="") as file:
+            with open_inside(self.folder / METRICS, "a", newline="") as file:
                 file.write(self._text([row], header=False))
 
     def rewind(self, epoch: int) -> None:
@@ -76,7 +77,7 @@ class MetricsCSV(Logger):
         file = self.folder / METRICS
         if not file.is_file():
             return []
-        with file.open(newline="") as lines:
+        with open_inside(file, newline="") as lines:
             reader = csv.DictReader(lines)
             rows = [{**row, "epoch": int(row["epoch"])} for row in reader if row["epoch"].isdigit()]
             self.columns = list(reader.fieldnames or [])

@@ -1,10 +1,10 @@
 """Going on with a trial that an earlier try began: its last checkpoint, and the rows it logged."""
 
-import shutil
 from pathlib import Path
 
 import caviar
 from caviar.runs.folder import CHECKPOINTS, METRICS
+from caviar.runs.inside import copy_folder, copy_inside
 from project.callbacks.checkpoint import LAST
 
 
@@ -19,7 +19,7 @@ def checkpoint_to_resume(folder: Path) -> Path | None:
         return None
     here = folder / CHECKPOINTS
     if earlier != here:
-        shutil.copytree(earlier, here, dirs_exist_ok=True)
+        copy_folder(earlier, here)
         if (earlier.parent / METRICS).is_file():
-            shutil.copy(earlier.parent / METRICS, folder / METRICS)
+            copy_inside(earlier.parent / METRICS, folder / METRICS)
     return here / LAST

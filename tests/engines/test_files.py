@@ -1,6 +1,7 @@
 """What is written of a trial on a lane, when, and by whom."""
 
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
     def noting(file: int) -> None:
         fsync(file)
-        found.add(os.readlink(f"/proc/self/fd/{file}"))
+        path = os.readlink(f"/proc/self/fd/{file}")
+        found.add(re.sub(r"\.[0-9a-f]{12}\.partial$", ".partial", path))
 
     monkeypatch.setattr(os, "fsync", noting)
     return found
@@ -44,8 +46,8 @@ def test_a_trials_files_are_on_the_disk_before_its_end_is_told(
     def told(event: Event) -> None:
         if isinstance(event, Finished):
             folder = Path(mine[event.number].folder)
-            partials = {f"{folder}/.{name}.{os.getpid()}.partial" for name in FILES}
-            best = f"{folder}/checkpoints/.best.ckpt.{os.getpid()}.partial"
+            partials = {f"{folder}/.{name}.partial" for name in FILES}
+            best = f"{folder}/checkpoints/.best.ckpt.partial"
             missing.extend((partials | {best}) - synced)
             missing.extend(name for name in FILES if not (folder / name).exists())
 
@@ -70,7 +72,7 @@ def test_solo_syncs_the_score_before_it_is_told_and_the_config_after(
     inbox.when = told
     Solo(main).serve(inbox, inbox.send)
     config = {f"{job.folder}/config.yaml", f"{job.folder}/overrides.yaml"}
-    assert f"{job.folder}/.result.json.{os.getpid()}.partial" in when_told
+    assert f"{job.folder}/.result.json.partial" in when_told
     assert not config & set(when_told)
     assert config <= synced
 
@@ -81,9 +83,9 @@ def test_a_short_trials_files_are_written_once(
 ) -> None:
     replace, written = os.replace, []
 
-    def noting(source: Path, target: Path) -> None:
-        replace(source, target)
-        written.append(target)
+    def noting(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        replace(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+        written.append(Path(os.readlink(f"/proc/self/fd/{dst_dir_fd}"), target))
 
     monkeypatch.setattr(os, "replace", noting)
     monkeypatch.setattr(engine, "_SHOWN_AFTER", 60.0)

@@ -96,7 +96,7 @@ def test_entries_of_another_shape_are_read_again(root):
 
 
 def test_a_folder_that_cannot_be_written_to_is_listed_all_the_same(root, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(index.os, "replace", full)

@@ -30,6 +30,7 @@ from caviar.runs.active import (
 from caviar.runs.config import resolved
 from caviar.runs.files import sync, write_atomic
 from caviar.runs.folder import Result
+from caviar.runs.inside import make_folders, open_inside, opener
 from caviar.runs.text import yaml_text
 from caviar.trials import Failed, Finished, Job, Pruned, Reported, Started
 
@@ -83,7 +84,7 @@ class Solo:
         last = _Last(listener)
         run.listener = last
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folders(folder)
             result.write(folder)
             with output_to(folder / names.LOG):
                 values = self._call(job, run)
@@ -97,7 +98,9 @@ class Solo:
                 return _left(result, folder, Pruned(job.number, last.value, seconds, run.facts))
             with (
                 suppress(OSError),
-                (folder / names.LOG).open("a", encoding="utf-8", errors="backslashreplace") as log,
+                open_inside(
+                    folder / names.LOG, "a", encoding="utf-8", errors="backslashreplace"
+                ) as log,
             ):
                 traceback.print_exc(file=log)
             line = name_and_text(error)
@@ -212,7 +215,7 @@ def output_to(path: Path) -> Iterator[None]:
     streams = sys.stdout, sys.stderr
     _flush(streams)
     kept = os.dup(1), os.dup(2)
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    file = opener(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         os.dup2(file, 1)
         os.dup2(file, 2)

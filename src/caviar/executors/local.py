@@ -21,6 +21,7 @@ from caviar.executors.base import TaskSource
 from caviar.executors.processes import Process, fork, limit_threads, spawn, why_not_forked
 from caviar.executors.slots import Slot, plan
 from caviar.executors.worker import Goodbye, Hello, Interrupt, Prune, Stop, main
+from caviar.runs.inside import open_inside
 from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Ready, Reported, Starting
 
 _LETS_GO = 20.0
@@ -213,7 +214,7 @@ class LocalExecutor:
             return self._fork
         why_not = why_not_forked(slot)
         if why_not:
-            with self.log.open("a") as log:
+            with open_inside(self.log, "a") as log:
                 log.write(
                     f"{slot.label}: a new interpreter, not a copy of the controller: {why_not}\n"
                 )

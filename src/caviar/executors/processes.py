@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from caviar.executors.slots import Slot, visible_gpus
+from caviar.runs.inside import open_inside
 
 # The worker gets the controller's sys.path before its first import, so both find the same modules.
 _BOOT = (
@@ -47,7 +48,7 @@ class Process(Protocol):
 
 def spawn(slot: Slot, descriptor: int, log: Path) -> Process:
     """Start a new interpreter that serves the connection on ``descriptor``, within ``slot``."""
-    with log.open("ab") as file:
+    with open_inside(log, "ab") as file:
         return subprocess.Popen(
             [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(descriptor)],
             env={**os.environ, **slot.env},
@@ -151,7 +152,7 @@ def _live(slot: Slot, serve: Callable[[], object], log: Path) -> NoReturn:
         atexit._clear()  # the program's own process does what it left for its exit
         for number in (signal.SIGTERM, signal.SIGUSR2):
             signal.signal(number, signal.SIG_DFL)
-        with open(os.devnull, "rb") as nothing, log.open("ab") as file:
+        with open(os.devnull, "rb") as nothing, open_inside(log, "ab") as file:
             for source, target in ((nothing, 0), (file, 1), (file, 2)):
                 os.dup2(source.fileno(), target)
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # a notebook puts its own there

@@ -64,7 +64,7 @@ class Panda(Callback):
         if run is not None and run.listener is not None:
             raise usage_error("panda", "true", "a panda is one run; a sweep trains many, unwatched")
         check_policies(auto)
-        self.folder = Path(folder).absolute()
+        self.folder = Path(folder).resolve()  # the folder itself may be a link of the user's
         self.metric = metric
         self.direction = direction
         self.auto = list(auto) if replay is None else []

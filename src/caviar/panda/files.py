@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import IO, Any
 
 from caviar.errors import UsageError
 from caviar.runs import locks
+from caviar.runs.files import write_atomic
+from caviar.runs.inside import make_folders
 
 FOLDER = "panda"
 STATUS = "status.json"
@@ -28,7 +29,7 @@ def hold(run: Path) -> IO[str]:
         UsageError: another process trains it.
     """
     folder = run / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     file = locks.hold(folder / ALIVE)
     if file is None:
         raise UsageError(f"{run}: another process is training it")
@@ -61,10 +62,7 @@ def read_status(run: Path) -> dict[str, Any]:
 
 def write_status(run: Path, status: dict[str, Any]) -> None:
     """Put ``status`` in place whole. Not synced to the disk: a machine that fell trains nothing."""
-    path = run / FOLDER / STATUS
-    partial = path.with_name(f".{STATUS}.partial")
-    partial.write_text(json.dumps(status) + "\n")
-    os.replace(partial, path)
+    write_atomic(run / FOLDER / STATUS, json.dumps(status) + "\n", durable=False)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from uuid import uuid4
 from caviar.errors import UsageError
 from caviar.panda.files import FOLDER, alive
 from caviar.runs.files import write_atomic
+from caviar.runs.inside import make_folders, remove_inside
 
 ASKED = "asked"
 ANSWERS = "answers"
@@ -47,12 +48,12 @@ def answer_to(run: Path, id: str, seconds: float) -> str | None:
         gone = not alive(run)
         if file.exists():
             answer = json.loads(file.read_text())
-            file.unlink()
+            remove_inside(file)
             if not answer["done"]:
                 raise UsageError(answer["text"])
             return answer["text"]
         if gone:
-            (run / FOLDER / ASKED / f"{id}.json").unlink(missing_ok=True)
+            remove_inside(run / FOLDER / ASKED / f"{id}.json")
             raise UsageError(f"run={run.name}: it ended before it came to this")
         if time.monotonic() > end:
             return None
@@ -84,7 +85,7 @@ class Inbox:
         self._asked = run / FOLDER / ASKED
         self._answers = run / FOLDER / ANSWERS
         for folder in (self._asked, self._answers):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folders(folder)
         self._path = str(self._asked)
         self._seen = 0
 
@@ -102,7 +103,7 @@ class Inbox:
         """Tell whoever asked, and take the request away."""
         if request.get("waits"):
             self._tell(request, text, done)
-        (self._asked / f"{request['id']}.json").unlink(missing_ok=True)
+        remove_inside(self._asked / f"{request['id']}.json")
 
     def note(self, request: Request, text: str) -> None:
         """Tell whoever asked that it will be done; the request stays, and nobody waits for it now."""

@@ -16,6 +16,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torchmetrics import Metric
 
 from caviar.panda.rng import as_containers, rng_state, set_rng_state
+from caviar.runs.inside import make_folders, partial_of
 
 
 class Rollback(BaseException):
@@ -71,8 +72,8 @@ class Rewind:
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, which holds `taking` as well."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
+        make_folders(path.parent)
+        partial = partial_of(path)
         self.taking = self._state()
         try:
             self._trainer.save_checkpoint(partial)

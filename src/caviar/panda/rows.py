@@ -9,6 +9,7 @@ from typing import Any
 
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import METRICS
+from caviar.runs.inside import open_inside
 
 
 class Rows:
@@ -29,7 +30,7 @@ class Rows:
             self._columns = [*columns, *(name for name in row if name not in columns)]
             self._write([*rows, row])
         else:
-            with self._file.open("a", newline="") as file:
+            with open_inside(self._file, "a", newline="") as file:
                 file.write(self._text([row], header=False))
 
     def rewind(self, epoch: int) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from caviar.panda.files import FOLDER
 from caviar.runs.folder import CHECKPOINTS, METRICS
+from caviar.runs.inside import copy_inside, remove_inside
 
 STATE = "state.ckpt"
 
@@ -38,18 +38,18 @@ class States:
         # written into, so a second name for it costs nothing.
         for file in (self._run / CHECKPOINTS).glob("*.ckpt"):
             copy = place / file.name
-            copy.unlink(missing_ok=True)
+            remove_inside(copy)
             try:
-                os.link(file, copy)
+                os.link(file, copy, follow_symlinks=False)
             except OSError:
-                shutil.copy2(file, copy)
+                copy_inside(file, copy)
         if (self._run / METRICS).exists():
-            shutil.copy2(self._run / METRICS, place / METRICS)
+            copy_inside(self._run / METRICS, place / METRICS)
 
     def put_back_files(self, state: Path) -> None:
         """Make the run's checkpoints those that were kept with ``state``."""
         for file in (self._run / CHECKPOINTS).glob("*.ckpt"):
-            file.unlink()
+            remove_inside(file)
         for file in state.parent.glob("*.ckpt"):
             if file != state:
-                shutil.copy2(file, self._run / CHECKPOINTS / file.name)
+                copy_inside(file, self._run / CHECKPOINTS / file.name)

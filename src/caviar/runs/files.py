@@ -2,13 +2,13 @@
 
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
 from caviar.errors import UsageError
+from caviar.runs.inside import put
 
 CHUNK = 1 << 16
 
@@ -70,26 +70,17 @@ def write_atomic(path: Path, content: str | bytes, durable: bool = True) -> None
         durable: whether it is to outlast a power cut; what is soon written anew need not.
 
     Raises:
+        LinkError: the folder that it is in is a link.
         OSError: the disk is full or the folder is gone; ``path`` is then as it was.
     """
     data = content.encode() if isinstance(content, str) else content
-    # By the operating system's own calls: a sweep of short trials writes thousands.
-    partial = os.path.join(path.parent, f".{path.name}.{os.getpid()}.partial")
-    try:
-        file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        try:
-            written = os.write(file, data)
-            while written < len(data):
-                written += os.write(file, data[written:])
-            if durable:
-                os.fsync(file)
-        finally:
-            os.close(file)
-        os.replace(partial, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(partial)
-        raise
+    put(path, lambda file: _write_all(file, data), durable)
+
+
+def _write_all(file: IO[bytes], data: bytes) -> None:
+    written = file.write(data)
+    while written < len(data):
+        written += file.write(data[written:])
 
 
 def sync(path: Path) -> None:

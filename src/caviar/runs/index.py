@@ -20,7 +20,7 @@ from caviar.errors import UsageError
 from caviar.runs import folder as names
 from caviar.runs.cells import Loader, cells_of, flat, plain
 from caviar.runs.edits import EDITS
-from caviar.runs.files import unreadable
+from caviar.runs.files import unreadable, write_atomic
 from caviar.runs.find import TRIALS, outputs_root, run_folders, sweep_folders
 from caviar.runs.rows import Row, Rows
 from caviar.runs.tags import TAGS
@@ -178,11 +178,7 @@ def _remembered(path: Path) -> dict[str, Any]:
 def _remember(path: Path, runs: dict[str, Any]) -> None:
     # Moved in whole, so two commands at once cannot mix: one of them is remembered. Not fsynced: what
     # is lost is read again.
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(json.dumps({"schema": SCHEMA, "runs": runs}))
-        os.replace(partial, path)
-    except OSError:
-        # A folder that cannot be written to, or a full disk: the list is right all the same.
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    path = path.parent.resolve() / path.name
+    # A folder that cannot be written to, or a full disk: the list is right all the same.
+    with suppress(OSError):
+        write_atomic(path, json.dumps({"schema": SCHEMA, "runs": runs}), durable=False)

@@ -8,6 +8,8 @@ import weakref
 from pathlib import Path
 from typing import IO
 
+from caviar.runs.inside import open_inside
+
 _HELD: weakref.WeakSet[IO[str]] = weakref.WeakSet()
 
 
@@ -19,7 +21,7 @@ def hold(path: Path) -> IO[str] | None:
     Returns:
         None where another process holds it.
     """
-    file = path.open("a")
+    file = open_inside(path, "a")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -47,7 +49,7 @@ os.register_at_fork(after_in_child=_close_all)
 def is_held(path: Path) -> bool:
     """Whether another process holds the file."""
     try:
-        with path.open() as file:
+        with open_inside(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from caviar.errors import UsageError
 from caviar.runs.folder import CHECKPOINTS, LOG, Result, was_stopped
+from caviar.runs.inside import make_folders, open_inside
 from caviar.trials import Failed, Finished, Pruned
 
 
@@ -54,13 +55,13 @@ class TrialFolders:
         """Write the end of a run that could not do so itself."""
         folder = self.path(event.number)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folders(folder)
             result = self._read(folder) or Result(state="RUNNING", number=event.number)
             if result.state != "RUNNING":
                 return
             result.state, result.error, result.seconds = "FAIL", event.error, event.seconds
             result.write(folder)
-            with (folder / LOG).open("a") as log:
+            with open_inside(folder / LOG, "a") as log:
                 log.write(f"{event.error}\n")
         except OSError:
             return  # the disk has no room: the study knows that it failed

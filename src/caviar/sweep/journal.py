@@ -13,6 +13,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from caviar.errors import UsageError
 from caviar.runs.files import sync
+from caviar.runs.inside import open_inside
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # one for all: to make one takes as long
 
@@ -31,8 +32,8 @@ class Journal(JournalFileBackend):
 
     def __init__(self, path: Path) -> None:
         # Absolute, because a lock beside a relative path moves with the working directory.
-        self._path = path.resolve()
-        self._path.touch()
+        self._path = path.parent.resolve() / path.name
+        open_inside(self._path, "ab").close()
         self._batched: list[dict[str, Any]] | None = None
         self._file_read = False  # whole, since this batch took the lock
         self._lines_read = 0
@@ -125,7 +126,7 @@ class Journal(JournalFileBackend):
         self._cut_torn_tail()
         data = "".join(_encode(log) + "\n" for log in logs).encode()
         before = self._path.stat().st_size
-        with self._path.open("r+b", buffering=0) as file:
+        with open_inside(self._path, "r+b", buffering=0) as file:
             file.seek(before)
             try:
                 written = 0
@@ -138,7 +139,7 @@ class Journal(JournalFileBackend):
 
     def _cut_torn_tail(self) -> int:
         """Cut what follows the last newline; return how many bytes that was. Needs the lock."""
-        with self._path.open("r+b") as file:
+        with open_inside(self._path, "r+b") as file:
             size = file.seek(0, os.SEEK_END)
             end = size
             while end > 0:

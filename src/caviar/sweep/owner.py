@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from caviar.errors import UsageError, usage_error
 from caviar.runs.files import write_atomic
+from caviar.runs.inside import open_inside
 from caviar.runs.locks import is_held, keep_from_copies
 
 LOCK = "owner.lock"
@@ -109,7 +110,7 @@ def is_running(folder: Path) -> bool:
 def _lock(folder: Path) -> IO[str] | None:
     """The lock, held; None where another process holds it."""
     while True:
-        lock = (folder / LOCK).open("a")
+        lock = open_inside(folder / LOCK, "a")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

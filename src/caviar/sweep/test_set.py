@@ -16,6 +16,7 @@ import yaml
 from caviar.errors import UsageError
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import CONFIG
+from caviar.runs.inside import open_inside
 from caviar.sweep.finished import FinishedSweep
 
 FILE = "test_set.json"
@@ -61,7 +62,7 @@ def claim(sweep: FinishedSweep, trial: str, run: Path, again: bool = False) -> N
     if seen:
         raise UsageError(seen)
     try:
-        with (sweep.folder / FILE).open("x") as file:
+        with open_inside(sweep.folder / FILE, "x") as file:
             json.dump(_entry(sweep, trial, run), file)
     except FileExistsError:
         raise UsageError(str(looked_at(sweep))) from None

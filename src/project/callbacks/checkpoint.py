@@ -8,6 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from caviar import TrialInterrupted
+from caviar.runs.inside import make_folders, partial_of
 from project.callbacks.score import better, monitored
 
 BEST = "best.ckpt"
@@ -36,7 +37,7 @@ class BestAndLast(Checkpoint):
         self._written = monotonic()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folders(self.folder)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != "fit":
@@ -68,7 +69,8 @@ class BestAndLast(Checkpoint):
 
     def _write(self, trainer: Trainer, name: str, weights_only: bool = False) -> None:
         # Beside its place first: a run killed while writing keeps the checkpoint it had.
-        partial = self.folder / f".{name}.partial"
+        # Of one name for all processes of a training.
+        partial = trainer.strategy.broadcast(partial_of(self.folder / name))
         trainer.save_checkpoint(partial, weights_only=weights_only)
         if trainer.is_global_zero:
             partial.replace(self.folder / name)

@@ -18,6 +18,7 @@ from torch import Tensor
 from caviar.runs import folder as names
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result
+from caviar.runs.inside import make_folders, open_inside, remove_inside
 from caviar.runs.text import CsvText, yaml_text
 
 BEST = f"{names.CHECKPOINTS}/best.ckpt"
@@ -68,7 +69,7 @@ class RunFolder:
         self.begin()
         try:
             folder = self.path / names.CHECKPOINTS
-            folder.mkdir(exist_ok=True)
+            make_folders(folder)
             data = io.BytesIO()
             torch.save(dict(content), data)
             write_atomic(folder / name, data.getvalue())
@@ -100,13 +101,13 @@ class RunFolder:
         if best is not None:
             self.checkpoint(Path(BEST).name, best)
         if log:
-            with (self.path / names.LOG).open("a") as file:
+            with open_inside(self.path / names.LOG, "a") as file:
                 file.write(log)
         if self.error is not None:
             raise self.error
         self.result = result
         if result.state != "FAIL":
-            (self.path / names.CHECKPOINTS / LANE).unlink(missing_ok=True)
+            remove_inside(self.path / names.CHECKPOINTS / LANE)
         result.write(self.path)
 
     def drop_best(self) -> None:
@@ -114,11 +115,11 @@ class RunFolder:
         self.result.checkpoint = None
         with suppress(OSError):  # where that cannot be written, what it says stays true
             self.result.write(self.path)
-            (self.path / BEST).unlink(missing_ok=True)
+            remove_inside(self.path / BEST)
 
     def _make(self) -> None:
         self._made = True
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folders(self.path)
         write_atomic(self.path / names.CONFIG, self.config)
         write_atomic(self.path / names.OVERRIDES, yaml_text(list(self.overrides)))
         self._write_files()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from caviar.engines.fused.files import BEST, LANE, RunFolder
 from caviar.experiment import Recipe
 from caviar.runs import folder as names
 from caviar.runs.folds import Facts, fold_folder, mean_score, read_fold, write_fold
+from caviar.runs.inside import copy_folder, make_folders, remove_inside
 from caviar.trials import Job, Reported
 
 
@@ -36,7 +36,7 @@ class FoldFolder(RunFolder):
         if best is not None:
             self.checkpoint(Path(BEST).name, best)
         try:
-            (self.path / names.CHECKPOINTS / LANE).unlink(missing_ok=True)
+            remove_inside(self.path / names.CHECKPOINTS / LANE)
             if self.error is None:
                 write_fold(self.path, facts)
         except OSError as error:
@@ -44,7 +44,7 @@ class FoldFolder(RunFolder):
 
     def _make(self) -> None:
         self._made = True
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folders(self.path)
         self._write_files()
 
 
@@ -114,7 +114,7 @@ class Folded:
             if facts is None:
                 continue
             if earlier != place.path:
-                shutil.copytree(earlier, place.path, dirs_exist_ok=True)
+                copy_folder(earlier, place.path)
             self.done[fold] = facts
 
     def lane_file(self, fold: int) -> Path | None:
@@ -132,4 +132,4 @@ class Folded:
         with suppress(OSError):  # where that cannot be written, what it says stays true
             result.write(self.folder.path)
             for place in self.places:
-                (place.path / BEST).unlink(missing_ok=True)
+                remove_inside(place.path / BEST)
