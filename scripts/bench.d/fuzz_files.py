@@ -102,7 +102,9 @@ class Fuzzer:
             raw = told.startswith("logs")
             fault = running.wrong(ran, statuses, raw)
             after = outside.seen(self.root, self.work)
-            changed = [p for p in {*before, *after} if before.get(p) != after.get(p) and "/told" not in p]
+            changed = [
+                p for p in {*before, *after} if before.get(p) != after.get(p) and "/told" not in p
+            ]
             if changed:
                 fault = f"it changed {', '.join(sorted(changed)[:3])}"
                 before = after
@@ -115,7 +117,11 @@ class Fuzzer:
             found = (self.work / name).rglob("*") if name != "." else self.work.glob("*")
             for path in found:
                 try:
-                    if path.is_symlink() or not path.is_file() or path.lstat().st_mtime < age - 0.05:
+                    if (
+                        path.is_symlink()
+                        or not path.is_file()
+                        or path.lstat().st_mtime < age - 0.05
+                    ):
                         continue
                     if path.stat().st_size < 1 << 26 and SECRET.encode() in path.read_bytes():
                         return f"{path.relative_to(self.work)} holds what a link outside holds"
@@ -138,7 +144,13 @@ class Fuzzer:
         """Some commands, most of them on what was damaged."""
         parts = file.parts
         near_sweep = parts[2] if len(parts) > 3 and parts[1] == "sweeps" else "lanes"
-        run = f"{near_sweep}/{int(parts[4])}" if "trials" in parts else parts[2] if len(parts) > 2 else "single"
+        run = (
+            f"{near_sweep}/{int(parts[4])}"
+            if "trials" in parts
+            else parts[2]
+            if len(parts) > 2
+            else "single"
+        )
         names = {
             "run": run if chance.random() < 0.8 else chance.choice(RUNS),
             "sweep": near_sweep if chance.random() < 0.8 else chance.choice(SWEEPS),
@@ -167,7 +179,9 @@ class Fuzzer:
         sweep, slash, number = run.partition("/")
         if not slash:
             return f"outputs/{'sweeps' if 'confirm' in run else 'runs'}/{run}"
-        return f"outputs/sweeps/{sweep}/trials/{number if number.isalpha() else int(number):04}".replace("best", "0000")
+        return f"outputs/sweeps/{sweep}/trials/{number if number.isalpha() else int(number):04}".replace(
+            "best", "0000"
+        )
 
 
 def _caviar(line: str) -> Callable[[], None]:
@@ -219,7 +233,9 @@ def main() -> None:
     parser.add_argument("seconds", nargs="?", type=float, default=300.0)
     parser.add_argument("--seed", help="begin with this one, as a fault's line has it")
     parser.add_argument("--only", help="damage only files whose path this pattern is found in")
-    parser.add_argument("--keep", type=Path, help="keep what is made in this folder, or use what is there")
+    parser.add_argument(
+        "--keep", type=Path, help="keep what is made in this folder, or use what is there"
+    )
     asked = parser.parse_args()
     place = asked.keep or Path(tempfile.mkdtemp(prefix="caviar-fuzz-"))
     place.mkdir(parents=True, exist_ok=True)

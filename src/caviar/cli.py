@@ -10,6 +10,7 @@ from typing import NoReturn
 import typer
 
 from caviar.errors import UsageError
+from caviar.plain import tell
 
 COMMANDS = {
     "Look at what was logged": ["runs", "status", "logs", "report", "dashboard"],
@@ -56,7 +57,7 @@ def main() -> None:
     except UsageError as error:
         _refuse(str(error))
     except typer.Abort:
-        print("aborted: nothing was done", file=sys.stderr)
+        tell("aborted: nothing was done", file=sys.stderr)
         raise SystemExit(1) from None
     except Exception as error:
         # What typer finds wrong with the words themselves. It has no public name for all of these.
@@ -79,7 +80,7 @@ def _add_example(command: typer.models.CommandInfo) -> None:
 
 
 def _refuse(problem: str) -> NoReturn:
-    print(f"error: {' '.join(problem.split())}", file=sys.stderr)
+    tell(f"error: {' '.join(problem.split())}", file=sys.stderr)
     raise SystemExit(2)
 
 

@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from caviar.configs import keys_of
 from caviar.errors import UsageError, name_and_text, usage_error
 from caviar.hydra_errors import explain
+from caviar.plain import tell
 from caviar.runs import folder as names
 from caviar.runs.active import GO_ON, ActiveRun, activate, active_run
 from caviar.runs.code import git_commit, versions
@@ -33,6 +34,7 @@ from caviar.runs.config import resolved, to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result, make_folder
 from caviar.runs.inside import open_inside
+from caviar.runs.ours import mark
 from caviar.runs.program import PROGRAM, hold, program
 from caviar.security import allow
 
@@ -94,9 +96,11 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
     with read_write(hydra_config), open_dict(hydra_config):  # type: ignore[arg-type]
         hydra_config.runtime.output_dir = str(folder)
     if not going_on:
-        write_atomic(folder / names.CONFIG, to_yaml(resolved(config)))
         overrides = OmegaConf.to_container(hydra_config.overrides.task)
-        write_atomic(folder / names.OVERRIDES, to_yaml(overrides))
+        said = {names.CONFIG: to_yaml(resolved(config)), names.OVERRIDES: to_yaml(overrides)}
+        mark(folder, said, program())
+        for name, text in said.items():
+            write_atomic(folder / name, text)
     held = hold(folder)
     file = open_inside(folder / names.LOG, "a")
     log = logging.StreamHandler(file)
@@ -199,5 +203,5 @@ def _config_keys(folder: Path | None, config_name: str) -> list[str]:
 
 def refuse(problem: object) -> NoReturn:
     """End the process over bad input: one line on stderr, exit status 2."""
-    print(f"error: {problem}", file=sys.stderr)
+    tell(f"error: {problem}", file=sys.stderr)
     raise SystemExit(2)

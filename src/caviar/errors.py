@@ -4,9 +4,17 @@ import difflib
 from collections.abc import Iterable
 from traceback import format_exception
 
+from caviar.plain import printable
+
 
 class UsageError(ValueError):
-    """Input that cannot work. Its text is one line; the process that meets it exits with status 2."""
+    """Input that cannot work. Its text is one line; the process that meets it exits with status 2.
+
+    It may hold text of a file that anybody wrote: what could steer a terminal is left out.
+    """
+
+    def __init__(self, text: object = "") -> None:
+        super().__init__(printable(str(text)))
 
 
 def usage_error(

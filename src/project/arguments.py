@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from caviar import UsageError, usage_error
+from caviar.plain import tell
 
 
 def command(function: Callable[..., Any], usage: str, defaults: Mapping[str, str | None]) -> None:
@@ -15,12 +16,12 @@ def command(function: Callable[..., Any], usage: str, defaults: Mapping[str, str
         defaults: every key with its default; None where the key has to be given.
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
-        print(usage)
+        tell(usage)
         return
     try:
         function(**parse(sys.argv[1:], usage, defaults))
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 
 

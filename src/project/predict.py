@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from caviar import usage_error
+from caviar.plain import tell
 from project.arguments import command
 
 USAGE = """python -m project.predict run=PATH data=NEW.csv [out=predictions.csv]
@@ -41,7 +42,7 @@ def predict(run: str, data: str, out: str) -> None:
     if not len(frame):
         raise usage_error("data", data, "the table has no rows")
     for name in saved.preprocessing.unknown_columns(frame):
-        print(f"warning: column {name}: training knew none of its values", file=sys.stderr)
+        tell(f"warning: column {name}: training knew none of its values", file=sys.stderr)
     features = torch.from_numpy(saved.preprocessing.features(frame))
     with torch.no_grad():
         steps = [saved.module.predict_step(rows) for rows in features.split(ROWS)]
@@ -58,7 +59,7 @@ def predict(run: str, data: str, out: str) -> None:
         table.to_csv(target, index=False)
     else:
         table.to_parquet(target, index=False)
-    print(f"{len(table)} predictions: {target}")
+    tell(f"{len(table)} predictions: {target}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ def test(run: str) -> dict[str, float]:
         UsageError: the run cannot be read, or its data is not what it was trained on.
     """
     import caviar
+    from caviar.plain import tell
     from project.data.datamodule import make_data
     from project.evaluation import evaluate_test_part, in_words
     from project.saved import open_run
@@ -26,7 +27,7 @@ def test(run: str) -> dict[str, float]:
     metrics = evaluate_test_part(saved.module, data, saved.config.trainer)
     saved.result.facts |= {"tested": True, "test": metrics}
     saved.result.write(saved.folder)
-    print(in_words(metrics))
+    tell(in_words(metrics))
     return metrics
 
 

@@ -148,7 +148,15 @@ def _odd_neighbour(file: Path, chance: Random, outside: Path) -> None:
 
 
 ODD_NAMES = [
-    *(b"\x1b[31mred", b"two\nlines", b"-1", b"--force", b"%s{0}${oc.env:HOME}", b"\xff\xfe", b"0 1"),
+    *(
+        b"\x1b[31mred",
+        b"two\nlines",
+        b"-1",
+        b"--force",
+        b"%s{0}${oc.env:HOME}",
+        b"\xff\xfe",
+        b"0 1",
+    ),
     *("²".encode(), "٣".encode(), b"9" * 200, b"0000", b"00", b"*", b"'", b"~", b"x" * 255),
 ]
 

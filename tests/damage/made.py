@@ -27,11 +27,28 @@ def make(place: Path) -> None:
     (place / "table.csv").write_text(TABLE)
     table = ("data=table", f"data.path={place / 'table.csv'}", "data.target=y", "data.ignore=[id]")
     lr = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
-    sweep = ("-m", "hydra.sweeper.params=null", "hydra.sweeper.when=null", *SMALL, *table, lr, "hydra.sweeper.sampler.seed=1")
+    sweep = (
+        "-m",
+        "hydra.sweeper.params=null",
+        "hydra.sweeper.when=null",
+        *SMALL,
+        *table,
+        lr,
+        "hydra.sweeper.sampler.seed=1",
+    )
     train = (sys.executable, "-m", "project.train")
     caviar = (sys.executable, "-m", "caviar.cli")
     made_up = (*SMALL, "data=synthetic", "data.samples=120")
-    _run(place, *train, *sweep, "name=lanes", "engine=fused", "metric=val/loss", "direction=minimize", "hydra.sweeper.n_trials=8")
+    _run(
+        place,
+        *train,
+        *sweep,
+        "name=lanes",
+        "engine=fused",
+        "metric=val/loss",
+        "direction=minimize",
+        "hydra.sweeper.n_trials=8",
+    )
     _run(place, *train, *sweep, "name=solo", "engine=solo", "search=cmaes",
          "model.dropout=interval(0,0.5)", "hydra.sweeper.n_trials=4")  # fmt: skip
     _run(place, *train, *table, *SMALL, "name=single")

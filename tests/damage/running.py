@@ -29,7 +29,9 @@ class Ran:
     seconds: float
 
 
-def run(command: Callable[[], None], place: Path, env: dict[str, str], told: Path, deadline: float) -> Ran:
+def run(
+    command: Callable[[], None], place: Path, env: dict[str, str], told: Path, deadline: float
+) -> Ran:
     """Run ``command`` in a child whose working folder is ``place``; what it prints goes to files in ``told``."""
     began = time.monotonic()
     child = os.fork()
@@ -110,7 +112,9 @@ def wrong(ran: Ran, statuses: Sequence[int], raw: bool = False) -> str | None:
         return f"a warning: {_last(ran.err)}"
     if SECRET in ran.out + ran.err:
         return "it shows what a link outside holds"
-    if not raw and (odd := {c for c in ran.out + ran.err if not c.isprintable() and c not in "\n\t\r"}):
+    if not raw and (
+        odd := {c for c in ran.out + ran.err if not c.isprintable() and c not in "\n\t\r"}
+    ):
         return f"it prints control characters: {sorted(odd)!r}"
     return None
 

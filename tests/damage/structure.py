@@ -17,10 +17,54 @@ import yaml
 DEEP = 100_000
 SECRET = "canary-of-a-secret"
 ODD: list[Any] = [
-    *([], {}, [1, 2], [[]], {"a": 1}, [None], None, True, False, "", "x", "x" * 1_000_000, 0, -1, 1e308),
-    *(10**400, -(10**400), 2**63, 0.5, float("nan"), float("inf"), "nan", "1e999", "2020-13-45", "1"),
-    *("\x1b[31mred\x07\x00", "two\nlines", "\ud800", "../../outside/files/x", "/etc/hostname", "\u202e"),
-    *("/dev/zero", "-1", "${oc.env:HOME}", "${x", "%(x)s", "[red]x[/", "choice(", "<script>", "9" * 5000),
+    *(
+        [],
+        {},
+        [1, 2],
+        [[]],
+        {"a": 1},
+        [None],
+        None,
+        True,
+        False,
+        "",
+        "x",
+        "x" * 1_000_000,
+        0,
+        -1,
+        1e308,
+    ),
+    *(
+        10**400,
+        -(10**400),
+        2**63,
+        0.5,
+        float("nan"),
+        float("inf"),
+        "nan",
+        "1e999",
+        "2020-13-45",
+        "1",
+    ),
+    *(
+        "\x1b[31mred\x07\x00",
+        "two\nlines",
+        "\ud800",
+        "../../outside/files/x",
+        "/etc/hostname",
+        "\u202e",
+    ),
+    *(
+        "/dev/zero",
+        "-1",
+        "${oc.env:HOME}",
+        "${x",
+        "%(x)s",
+        "[red]x[/",
+        "choice(",
+        "<script>",
+        "9" * 5000,
+    ),
     *("COMPLETE", "RUNNING", "FAIL", "2020-01-01", "Interrupted", "module.x", [1, "x", None, {}]),
 ]
 
@@ -60,7 +104,9 @@ def _write(file: Path, data: Any) -> None:
 
 
 def _read(file: Path) -> Any:
-    return yaml.safe_load(file.read_text()) if file.suffix == ".yaml" else json.loads(file.read_text())
+    return (
+        yaml.safe_load(file.read_text()) if file.suffix == ".yaml" else json.loads(file.read_text())
+    )
 
 
 def _a_place(node: Any, chance: Random) -> tuple[Any, Any] | None:
@@ -170,7 +216,9 @@ def _bomb(file: Path, chance: Random, outside: Path) -> None:
     """Each line nine times the one before."""
     names = "abcdefghijklm"
     lines = ['a: &a ["x","x","x","x","x","x","x","x","x"]']
-    lines += [f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]" for a, b in zip(names, names[1:], strict=False)]
+    lines += [
+        f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]" for a, b in zip(names, names[1:], strict=False)
+    ]
     file.write_text("\n".join([*lines, file.read_text()]))
 
 
@@ -178,7 +226,9 @@ def _recursive(file: Path, chance: Random, outside: Path) -> None:
     lines = file.read_text().splitlines()
     at = chance.randrange(len(lines) or 1)
     head = lines[at].partition(":")[0] if lines else "x"
-    file.write_text("\n".join([*lines[:at], f"{head}: &loop [*loop, {{a: *loop}}]", *lines[at + 1 :]]))
+    file.write_text(
+        "\n".join([*lines[:at], f"{head}: &loop [*loop, {{a: *loop}}]", *lines[at + 1 :]])
+    )
 
 
 def _tags(file: Path, chance: Random, outside: Path) -> None:
@@ -199,7 +249,9 @@ def _line(file: Path, chance: Random, outside: Path) -> None:
     lines = file.read_text().splitlines()
     at = chance.randrange(len(lines) or 1)
     held = lines[at] if lines else "{}"
-    changed = chance.choice(("value", "value", "value", "gone", "twice", "moved", "odd", "deep", "key"))
+    changed = chance.choice(
+        ("value", "value", "value", "gone", "twice", "moved", "odd", "deep", "key")
+    )
     if changed in ("value", "key"):
         data = json.loads(held)
         by = "__delitem__" if changed == "key" else "__setitem__"
@@ -218,7 +270,9 @@ def _pickle_in_study(file: Path, chance: Random, outside: Path) -> None:
     text = pickle.dumps(Harm(outside.parent / "harm-study")).hex()
     lines = file.read_text().splitlines()
     keys = ("cma:optimizer:0", "cma:optimizer:0", "sepcma:optimizer:0", "cma:optimizer:x", "x")
-    op, name = chance.choice(((9, "system_attr"), (8, "user_attr"), (2, "user_attr"), (3, "system_attr")))
+    op, name = chance.choice(
+        ((9, "system_attr"), (8, "user_attr"), (2, "user_attr"), (3, "system_attr"))
+    )
     log: dict[str, Any] = {"op_code": op, "worker_id": "x", "trial_id": 0, "study_id": 0}
     log[name] = {chance.choice(keys): text}
     at = next((i for i, line in enumerate(lines) if '"op_code":6' in line), len(lines))
@@ -229,7 +283,21 @@ def _cells(file: Path, chance: Random, outside: Path) -> None:
     rows = list(csv.reader(io.StringIO(file.read_text()))) or [["a"]]
     for _ in range(chance.choice((1, 1, 5))):
         row = chance.choice(rows)
-        odd = ("nan", "", "x", "1e999", "-inf", "0x10", "9" * 400, "x" * 200_000, "\0", "a,b", '"', "1_0", "²")
+        odd = (
+            "nan",
+            "",
+            "x",
+            "1e999",
+            "-inf",
+            "0x10",
+            "9" * 400,
+            "x" * 200_000,
+            "\0",
+            "a,b",
+            '"',
+            "1_0",
+            "²",
+        )
         how = chance.choice(("cell", "cell", "more", "less", "twice"))
         if how == "cell" and row:
             row[chance.randrange(len(row))] = chance.choice(odd)
@@ -260,7 +328,12 @@ def _checkpoint_value(file: Path, chance: Random, outside: Path) -> None:
     import torch
 
     held = torch.load(file, weights_only=True)
-    odd = [*(o for o in ODD if o != "\ud800"), torch.zeros(3), torch.zeros(0, 2), torch.tensor(float("nan"))]
+    odd = [
+        *(o for o in ODD if o != "\ud800"),
+        torch.zeros(3),
+        torch.zeros(0, 2),
+        torch.tensor(float("nan")),
+    ]
     _change(held, chance, lambda at, key: at.__setitem__(key, chance.choice(odd)))
     torch.save(held, file)
 

@@ -83,9 +83,10 @@ def test_a_short_trials_files_are_written_once(
 ) -> None:
     replace, written = os.replace, []
 
-    def noting(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
-        replace(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
-        written.append(Path(os.readlink(f"/proc/self/fd/{dst_dir_fd}"), target))
+    def noting(source: str, target: str, **folders: int) -> None:
+        replace(source, target, **folders)
+        if folders:
+            written.append(Path(os.readlink(f"/proc/self/fd/{folders['dst_dir_fd']}"), target))
 
     monkeypatch.setattr(os, "replace", noting)
     monkeypatch.setattr(engine, "_SHOWN_AFTER", 60.0)

@@ -19,6 +19,7 @@ import typer
 from caviar.commands.names import NAMES, complete_sweep, options_refused
 from caviar.commands.tables import say
 from caviar.errors import UsageError
+from caviar.plain import tell
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
@@ -124,7 +125,7 @@ def _watch(
                 return 1
         for name, port in list(waiting.items()):
             if not _is_free(port):
-                print(f"{name}: http://{HOST}:{port}/", flush=True)
+                tell(f"{name}: http://{HOST}:{port}/")
                 del waiting[name]
         if waiting and time.monotonic() > deadline:
             say(f"{', '.join(waiting)} did not answer within {START_SECONDS:g} s")

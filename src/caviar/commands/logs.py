@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import codecs
+import io
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 from caviar.commands.names import NAMES, complete_run, options_refused
 from caviar.commands.tables import say
 from caviar.errors import UsageError
+from caviar.plain import tell
 from caviar.runs.inside import open_inside
 
 POLL_SECONDS = 0.1
@@ -60,9 +62,10 @@ def logs(
     if not path.is_file() and not (follow and _under_way(folder)):
         raise UsageError(f"run={run}: it has no {LOG} ({folder})")
     try:
+        text = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), True)
         for piece in _pieces(path, folder, follow, lines):
-            sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
+            tell(text.decode(piece), end="")
+        tell(text.decode(b"", final=True), end="")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     except OSError as error:

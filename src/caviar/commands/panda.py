@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from caviar.commands.names import complete_single
+from caviar.plain import tell
 
 Run = Annotated[
     str,
@@ -14,9 +15,11 @@ Run = Annotated[
 ]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the run to say it is done.")]
 
-Trusted = Annotated[
-    list[str] | None,
-    typer.Option(help="A prefix that the run's config may allow for _target_, as in mypackage."),
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Run what the folder says whatever it is: it may be anybody's program."
+    ),
 ]
 
 
@@ -53,7 +56,7 @@ def set_(
     """Example: caviar set latest optimizer.lr=3e-4 --at 10"""
     from caviar.panda import steer
 
-    print(steer.edit(run, values, at, wait))
+    tell(steer.edit(run, values, at, wait))
 
 
 def rollback(
@@ -64,23 +67,23 @@ def rollback(
     """Example: caviar rollback latest --to 2"""
     from caviar.panda import steer
 
-    print(steer.roll_back(run, to, wait))
+    tell(steer.roll_back(run, to, wait))
 
 
 def pause(run: Run, wait: Wait = 30.0) -> None:
     """Example: caviar pause latest"""
     from caviar.panda import steer
 
-    print(steer.request(run, "pause", wait))
+    tell(steer.request(run, "pause", wait))
 
 
-def replay(run: Run, allow: Trusted = None) -> None:
+def replay(run: Run, trust: Trust = False) -> None:
     """Example: caviar replay latest"""
     from caviar.panda.replay import replay as again
     from caviar.panda.steer import find_watched
 
-    folder, edits, compared = again(find_watched(run), allow or ())
+    folder, edits, compared = again(find_watched(run), trust)
     if compared.difference:
-        print(f"{folder}: {edits} edits made again; {compared.difference}")
+        tell(f"{folder}: {edits} edits made again; {compared.difference}")
         raise typer.Exit(1)
-    print(f"{folder}: {edits} edits made again; {compared.epochs} epochs identical, bit for bit")
+    tell(f"{folder}: {edits} edits made again; {compared.epochs} epochs identical, bit for bit")

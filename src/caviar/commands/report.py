@@ -11,6 +11,7 @@ import typer
 from caviar.commands.names import NAMES, complete_sweep, options_refused
 from caviar.commands.tables import print_json, say
 from caviar.errors import UsageError
+from caviar.plain import tell
 
 if TYPE_CHECKING:
     from caviar.runs.load import Sweep
@@ -113,12 +114,10 @@ def _find(name: str) -> Sweep:
 
 
 def _print(sweeps: list[dict[str, Any]]) -> None:
-    from caviar.reports.words import printable
-
     for sweep in sweeps:
         lines = [f"{sweep['name']}: {sweep['trials']} trials"]
         for verdict in sweep["verdicts"]:
             lines.append(f"  {verdict['status']:8} {verdict['name']}: {verdict['sentence']}")
             if verdict["next"]:
                 lines.append(f"           next: {verdict['next']}")
-        print(printable("\n".join(lines)))
+        tell(*lines)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from caviar.commands.names import complete_sweep, sweep_folder
-from caviar.commands.sweeps import Trust
+from caviar.commands.panda import Trust
+from caviar.plain import tell
 
 Sweep = Annotated[
     str,
@@ -50,8 +52,8 @@ def zoom_command(
     path = out / f"{name}.yaml"
     text = config_of(found, opened, out)
     write_space(text, path, force)
-    print(text, end="")
-    typer.echo(f"written to {path}; search it with: space={name}", err=True)
+    tell(text, end="")
+    tell(f"written to {path}; search it with: space={name}", file=sys.stderr)
 
 
 def confirm_command(

@@ -7,15 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from caviar.commands.names import NAMES, complete_either, sweep_folder
-from caviar.commands.panda import Trusted
+from caviar.commands.panda import Trust
 from caviar.errors import usage_error
-
-Trust = Annotated[
-    bool,
-    typer.Option(
-        "--trust", help="Run the recorded command whatever it is: it may be anybody's program."
-    ),
-]
+from caviar.plain import tell
 
 Sweep = Annotated[
     str,
@@ -49,13 +43,12 @@ def resume(
         ),
     ] = None,
     trust: Trust = False,
-    allow: Trusted = None,
 ) -> None:
     """Example: caviar resume latest n_trials=64"""
     from caviar.panda import steer
 
     if not settings and (run := steer.single(sweep)):
-        steer.resume(run, allow or ())
+        steer.resume(run, trust)
         return
     from caviar.sweep import resume as resuming
 
@@ -76,10 +69,10 @@ def stop(sweep: Sweep) -> None:
     from caviar.sweep.owner import ask_to_stop
 
     if run := steer.watched(sweep):
-        print(steer.request(run, "stop"))
+        tell(steer.request(run, "stop"))
         return
     ask_to_stop(folder := sweep_folder(sweep), "stop")
-    print(f"{folder}: asked to start no new trial; those under way end (at once: caviar cancel)")
+    tell(f"{folder}: asked to start no new trial; those under way end (at once: caviar cancel)")
 
 
 def cancel(sweep: Sweep) -> None:
@@ -87,4 +80,4 @@ def cancel(sweep: Sweep) -> None:
     from caviar.sweep.owner import ask_to_stop
 
     ask_to_stop(folder := sweep_folder(sweep), "cancel")
-    print(f"{folder}: asked to end now (caviar resume goes on with it)")
+    tell(f"{folder}: asked to end now (caviar resume goes on with it)")

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from caviar import plain
 from caviar.errors import UsageError
 from caviar.reports import words
 
@@ -59,12 +60,14 @@ def print_rows(
     elif form == "csv":
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([exact(value) for value in row] for row in rows)
-        sys.stdout.write(text.getvalue())
+        writer.writerow([plain.cell(column) for column in columns])
+        writer.writerows([plain.cell(exact(value)) for value in row] for row in rows)
+        # Off a terminal it is data, and every character of it counts.
+        whole = text.getvalue()
+        sys.stdout.write(plain.printable(whole) if sys.stdout.isatty() else whole)
     elif form == "md":
-        lines = [columns, ["---"] * len(columns), *([short(v) for v in row] for row in rows)]
-        for line in lines:
+        lines = [[plain.cell(short(v)) for v in row] for row in [columns, *rows]]
+        for line in [lines[0], ["---"] * len(columns), *lines[1:]]:
             cells = (_one_line(cell).replace("\\", "\\\\").replace("|", "\\|") for cell in line)
             sys.stdout.write(f"| {' | '.join(cells)} |\n")
     else:
@@ -75,14 +78,15 @@ def print_rows(
 def print_json(data: Mapping[str, Any]) -> None:
     """Print one JSON object, strict: a NaN or an infinity is a string, as in ``result.json``."""
     # Where the reader's encoding does not hold every character, JSON's own way to write them does.
-    escaped = "utf" not in (sys.stdout.encoding or "").lower()
+    # So it does on a terminal, which other characters could steer.
+    escaped = sys.stdout.isatty() or "utf" not in (sys.stdout.encoding or "").lower()
     text = json.dumps({"schema": SCHEMA, **strict(dict(data))}, indent=1, ensure_ascii=escaped)
     sys.stdout.write(text + "\n")
 
 
 def say(message: str) -> None:
     """Tell a person something, on stderr."""
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(plain.printable(message) + "\n")
 
 
 def strict(value: Any) -> Any:
@@ -131,7 +135,7 @@ def _print_rich(
     from rich.text import Text
 
     console = Console()
-    names = shorten(columns)
+    names = [_one_line(name) for name in shorten(columns)]
     numbers = [
         all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(names))
     ]
@@ -144,7 +148,12 @@ def _print_rich(
         ]
         names, *cells = cells
         numbers, count = [False] * len(names), len(names)
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=Text(_one_line(title)) if title else None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for index, name in enumerate(names[:count]):
         # A run's name is what the other commands take: it is never cut.
         whole = name in ("run", "sweep", "state") or numbers[index]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,16 +14,17 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from caviar.errors import UsageError, usage_error
+from caviar.errors import UsageError
 from caviar.panda.files import FOLDER, STATUS, alive, read_status
 from caviar.runs.active import GO_ON
 from caviar.runs.config import read_config
 from caviar.runs.folder import CONFIG, RESULT, Result
+from caviar.runs.ours import check_trusted
 from caviar.runs.program import PROGRAM, under_way
-from caviar.security import ALLOWED, check_target
+from caviar.space.grammar import as_override
 
 
-def go_on(run: Path, trusted: Sequence[str] = ()) -> int:
+def go_on(run: Path, trust: bool = False) -> int:
     """Go on with a run that was killed, in its own folder, and return the exit status.
 
     From its last checkpoint; where it had come to none, from the start, its edits made again. A run
@@ -31,25 +32,20 @@ def go_on(run: Path, trusted: Sequence[str] = ()) -> int:
 
     Args:
         run: the run folder.
-        trusted: what its config may add to `caviar.security.ALLOWED`.
+        trust: start what the folder says, whatever that is.
 
     Raises:
-        UsageError: it ended, or it cannot be started from its folder.
+        UsageError: it ended, it is not ours, or it cannot be started from its folder.
     """
     if (run / FOLDER / STATUS).exists():
-        started = read_status(run)
-        ended = started["state"] == "ended"
+        ended = read_status(run)["state"] == "ended"
     else:
-        result = Result.read(run)
-        started = result.facts.get(PROGRAM)
-        ended = result.state == "COMPLETE"
+        ended = Result.read(run).state == "COMPLETE"
     if ended:
         raise UsageError(f"run={run.name}: it is not training any more (it ended)")
     if alive(run) or under_way(run):
         raise UsageError(f"run={run.name}: another process is training it")
-    if not isinstance(started, dict):
-        raise UsageError(f"run={run.name}: its {RESULT} does not say how it was started")
-    with training_of(run, trusted, started) as command:
+    with training_of(run, "resume", trust) as command:
         environment = {**command.environment, GO_ON: str(run.absolute())}
         process = subprocess.Popen(
             [*command.words, *overrides_for(run)], cwd=command.folder, env=environment
@@ -71,66 +67,73 @@ class Command:
 
 
 @contextmanager
-def training_of(
-    run: Path, trusted: Sequence[str] = (), started: dict[str, Any] | None = None
-) -> Iterator[Command]:
+def training_of(run: Path, verb: str, trust: bool = False) -> Iterator[Command]:
     """What starts the training of ``run`` once more, for as long as the block lasts.
 
     Args:
         run: the run folder.
-        trusted: what its config may add to `caviar.security.ALLOWED`.
-        started: how it was started; None for what a watched run says of that.
+        verb: the command of `caviar` that asks for it.
+        trust: start what the folder says, whatever that is.
 
     Raises:
-        UsageError: its config or its program cannot be used.
+        UsageError: it is not ours, or its config or its program cannot be used.
     """
-    status = started or read_status(run)
-    config = _config(run, trusted)
-    words = [sys.executable, *_app(status)]
+    # Signed, where the folder is ours; else, where it is trusted, what its files say.
+    started = check_trusted(run, verb, trust) or _told(run)
+    config = _config(run)
+    words = [sys.executable, *_app(run, started)]
     # A sum over several threads is rounded otherwise: as many as the run had.
-    threads = status.get("threads")
+    threads = _threads(run, started)
     environment = dict(os.environ)
     if threads is not None:
-        environment["OMP_NUM_THREADS"] = str(int(threads))
+        environment["OMP_NUM_THREADS"] = threads
     # What was checked is what Hydra reads: a copy, with none of the run's other files beside it.
     with TemporaryDirectory() as place:
         OmegaConf.save(config, Path(place) / CONFIG)
         words += [f"--config-path={place}", f"--config-name={Path(CONFIG).stem}"]
-        yield Command(words, status["cwd"], environment)
+        yield Command(words, str(started.get("cwd") or Path.cwd()), environment)
 
 
 def overrides_for(folder: Path) -> list[str]:
     """What has the run kept in ``folder``."""
-    run_dir = f"hydra.run.dir='{folder.absolute()}'"
+    run_dir = as_override("hydra.run.dir", str(folder.absolute()))
     return [run_dir, "hydra.output_subdir=null", "hydra/job_logging=stdout"]
 
 
-def _config(run: Path, trusted: Sequence[str]) -> DictConfig:
+def _told(run: Path) -> dict[str, Any]:
+    """How the run was started, as its unsigned files have it."""
+    started = Result.read(run).facts.get(PROGRAM)
+    if not isinstance(started, dict) and (run / FOLDER / STATUS).exists():
+        started = read_status(run)
+    if not isinstance(started, dict):
+        raise UsageError(f"run={run.name}: its {RESULT} does not say how it was started")
+    return started
+
+
+def _threads(run: Path, started: Mapping[str, Any]) -> str | None:
+    """How many threads the training had: what a watched run says, else the environment."""
+    with suppress(UsageError):
+        threads = read_status(run).get("threads")
+        if isinstance(threads, int):
+            return str(threads)
+    told = started.get("threads")
+    return None if told is None else str(told)
+
+
+def _config(run: Path) -> DictConfig:
     """The run's config, if it holds what a run's config holds and nothing that steers Hydra."""
     config = read_config(run)
     for key in ("hydra", "defaults"):
         if key in config:
             raise UsageError(f"{run / CONFIG}: it has a {key} node, which no run writes")
-    written = OmegaConf.to_container(config, resolve=False)
-    asked = written.get("allow") or []  # type: ignore[union-attr]
-    for prefix in asked if isinstance(asked, list) else [asked]:
-        if prefix not in [*ALLOWED, *trusted]:
-            raise usage_error(
-                "allow", prefix, f"the run's config asks for it; --allow {prefix} trusts it"
-            )
     return config
 
 
-def _app(status: dict[str, Any]) -> list[str]:
-    """The arguments of python that start the app; what a run's folder says is not trusted blindly."""
-    module, script = status.get("module"), status.get("script")
-    if module:
-        check_target(module if "." in module else f"{module}.", import_it=False)
+def _app(run: Path, started: Mapping[str, Any]) -> list[str]:
+    """The arguments of python that start the app."""
+    module, script = started.get("module"), started.get("script")
+    if isinstance(module, str):
         return ["-P", "-m", module]  # from where it is installed, not from the folder it ran in
-    if (
-        isinstance(script, str)
-        and Path(script).is_file()
-        and Path(script).is_relative_to(Path.cwd())
-    ):
+    if isinstance(script, str) and Path(script).is_file():
         return [script]
-    raise usage_error("run", script, "the script it was started with is not in this folder")
+    raise UsageError(f"run={run.name}: the script it was started with is not there: {script}")

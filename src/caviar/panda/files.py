@@ -17,8 +17,8 @@ from caviar.runs.fields import (
     Must,
     check_fields,
     each,
+    mapping_to,
     optional,
-    values,
 )
 from caviar.runs.files import read_json, read_lines, write_atomic
 from caviar.runs.inside import make_folders
@@ -37,8 +37,8 @@ ALIVE = "alive"
 _STATUS = {
     **dict.fromkeys(("state", "cwd"), TEXT),
     **dict.fromkeys(("epoch", "step", "max_epochs"), NUMBER),
-    "settings": values(optional(NUMBER)),
-    "missing": values(TEXT),
+    "settings": mapping_to(optional(NUMBER)),
+    "missing": mapping_to(TEXT),
     **dict.fromkeys(("losses", "schedulers"), each(TEXT)),
     "findings": each(MAPPING),
     "vitals": optional(MAPPING),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -14,6 +13,7 @@ from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import alive
 from caviar.runs.folder import Result, make_folder
 from caviar.runs.metrics import read_rows
+from caviar.space.grammar import as_override
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Compared:
     difference: str | None
 
 
-def replay(run: Path, trusted: Sequence[str] = ()) -> tuple[Path, int, Compared]:
+def replay(run: Path, trust: bool = False) -> tuple[Path, int, Compared]:
     """Train ``run`` again beside itself, in a process of its own.
 
     Args:
         run: the run folder.
-        trusted: what its config may add to `caviar.security.ALLOWED`.
+        trust: start what the folder says, whatever that is.
 
     Returns:
         The new folder, the number of edits made again, and how the metrics compare.
@@ -45,10 +45,14 @@ def replay(run: Path, trusted: Sequence[str] = ()) -> tuple[Path, int, Compared]
     """
     if alive(run):
         raise UsageError(f"run={run.name}: it is still training; stop it, or wait for its end")
-    with training_of(run, trusted) as command:
+    with training_of(run, "replay", trust) as command:
         folder = make_folder(run.with_name(f"{run.name}-replay"))
         done = subprocess.run(
-            [*command.words, *overrides_for(folder), f"panda.replay='{run.absolute()}'"],
+            [
+                *command.words,
+                *overrides_for(folder),
+                as_override("panda.replay", str(run.absolute())),
+            ],
             cwd=command.folder,
             env=command.environment,
             capture_output=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from caviar.panda.again import go_on
 from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import alive, is_watched, read_status
 from caviar.panda.inbox import answer_to, ask
+from caviar.plain import tell
 from caviar.runs.find import TRIALS, find, find_run, is_sweep
 from caviar.runs.folder import RESULT
 
@@ -72,20 +72,20 @@ def request(name: str | Path, kind: str, wait: float = WAIT, **what: Any) -> str
     return _answer(run, ask(run, kind, waits=True, **what), wait)
 
 
-def resume(run: Path, trusted: Sequence[str] = ()) -> None:
+def resume(run: Path, trust: bool = False) -> None:
     """Go on with a paused run, or start one that was killed again where it was.
 
     Args:
         run: the run folder.
-        trusted: what the config of a killed run may add to `caviar.security.ALLOWED`.
+        trust: start a killed run as its folder says, whatever that is.
 
     Raises:
         UsageError: it ended.
         SystemExit: the training that was started again failed.
     """
     if alive(run):
-        print(request(run, "resume"))
-    elif status := go_on(run, trusted):
+        tell(request(run, "resume"))
+    elif status := go_on(run, trust):
         raise SystemExit(status)
 
 

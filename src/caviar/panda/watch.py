@@ -15,6 +15,7 @@ from rich.text import Text
 from caviar.panda.curves import curve
 from caviar.panda.edits import Edit, in_force, read_edits
 from caviar.panda.files import alive, read_health, read_status
+from caviar.plain import tell
 from caviar.reports.progress import short
 from caviar.runs.metrics import read_rows
 
@@ -51,20 +52,20 @@ def _lines(run: Path) -> None:
         status, (_, rows) = read_status(run), read_rows(run)
         edits, health = read_edits(run), read_health(run)
         for edit in edits[edits_told:]:
-            print(edit.in_words(), flush=True)
+            tell(edit.in_words())
             if edit.kind == "rollback":
                 rows_told = min(rows_told, len([r for r in rows if int(r["epoch"]) < edit.epoch]))
         edits_told = len(edits)
         for row in rows[rows_told:]:
-            print(_row(row, status), flush=True)
+            tell(_row(row, status))
         rows_told = len(rows)
         for one in health[findings_told:]:
             what = f"{one['sentence']}. {one['remedy']}" if one["begins"] else "over"
-            print(f"epoch {one['epoch']}: {one['check']}: {what}", flush=True)
+            tell(f"epoch {one['epoch']}: {one['check']}: {what}")
         findings_told = len(health)
         now = status["state"] if living else _ended(status)
         if now != state:
-            print(f"{run.name}: {now}", flush=True)
+            tell(f"{run.name}: {now}")
             state = now
         if not living:
             return

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from caviar.errors import name_and_text
+from caviar.plain import tell
 
 TIMEOUT = 300
 """Seconds; 10,000 trials of 10 epochs take 4."""
@@ -46,21 +47,21 @@ class Reporting:
         except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
             self._process.kill()
             self._process.communicate()
-            print(f"no report: {name_and_text(error)}; try again with: {again}")
+            tell(f"no report: {name_and_text(error)}; try again with: {again}")
             return
         if self._process.returncode:
             lines = said.strip().splitlines()
             last = lines[-1] if lines else f"exit status {self._process.returncode}"
-            print(f"no report: {last}; try again with: {again}")
+            tell(f"no report: {last}; try again with: {again}")
             return
         told = json.loads(found)
         warned = [v for v in told["sweeps"][0]["verdicts"] if v["status"] == "warn"]
         for verdict in warned[:WARNINGS]:
-            print(f"warning: {verdict['sentence']}")
+            tell(f"warning: {verdict['sentence']}")
             if verdict["next"]:
-                print(f"    next: {verdict['next']}")
+                tell(f"    next: {verdict['next']}")
         if len(warned) > WARNINGS:
-            print(f"    and {len(warned) - WARNINGS} more in the report: {again}")
+            tell(f"    and {len(warned) - WARNINGS} more in the report: {again}")
         if self._page:
-            print(f"report:          {told['report']}")
+            tell(f"report:          {told['report']}")
         sys.stdout.flush()

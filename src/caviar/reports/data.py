@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caviar.errors import UsageError
+from caviar.plain import printable
 from caviar.reports.curves import curves
 from caviar.reports.importance import shares
 from caviar.reports.look import Look
 from caviar.reports.one_run import OneRun
 from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import judge
-from caviar.reports.words import printable
 from caviar.runs import folder as names
 from caviar.runs.compare import rerun_command
 from caviar.runs.edits import in_force, read_edits

@@ -13,8 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from caviar.plain import printable
 from caviar.reports.tally import Lane, Tally
-from caviar.reports.words import duration, printable, short
+from caviar.reports.words import duration, short
 from caviar.sweep.study import Asked
 from caviar.trials import Event, Failed, Finished, Pruned, Ready, Started, Starting
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from time import monotonic
 from typing import TextIO
 
+from caviar.plain import printable
 from caviar.reports.tally import Tally
-from caviar.reports.words import printable, short
+from caviar.reports.words import short
 from caviar.sweep.study import Asked
 from caviar.trials import Event, Failed, Finished, Pruned
 

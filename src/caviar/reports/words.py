@@ -1,13 +1,8 @@
-"""Numbers, durations and text as a person reads them in a terminal."""
+"""Numbers and durations as a person reads them in a terminal."""
 
 from __future__ import annotations
 
 import math
-import re
-
-_CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[^\S\n\t ]|[\x00-\x08\x0e-\x1f\x7f-\x9f]"
-)
 
 
 def short(value: object) -> str:
@@ -28,8 +23,3 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def printable(text: str) -> str:
-    """``text`` without control characters, which could colour, move or clear a terminal."""
-    return _CONTROL.sub("", text)

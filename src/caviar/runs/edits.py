@@ -74,7 +74,7 @@ def read_edits(run: Path) -> list[Edit]:
         try:
             found.append(_checked(Edit(**held), found))
         except (TypeError, ValueError) as error:
-            raise UsageError(f"{path}: line {number} is no edit ({error})") from None
+            raise UsageError(f"{path}: line {number} is not an edit ({error})") from None
     return found
 
 

@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from caviar.plain import cell
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.files import write_atomic
 from caviar.runs.rows import Row
@@ -21,6 +22,7 @@ Table = dict[str, list[Any]]
 
 def write(path: Path, kind: str, table: Table) -> None:
     """Write a table whole; ``kind`` is one of `KINDS`."""
+    path = path.parent.resolve() / path.name  # it is the user's own way there
     write_atomic(path, {"parquet": _parquet, "csv": _csv, "json": _json}[kind](table))
 
 
@@ -60,9 +62,9 @@ def _parquet(table: Table) -> bytes:
 def _csv(table: Table) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table)
+    writer.writerow([cell(name) for name in table])
     for row in zip(*table.values(), strict=True):
-        writer.writerow("" if value is None else value for value in row)
+        writer.writerow("" if value is None else cell(value) for value in row)
     return text.getvalue()
 
 

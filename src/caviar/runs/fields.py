@@ -34,7 +34,7 @@ def each(must: Must) -> Must:
     )
 
 
-def values(must: Must) -> Must:
+def mapping_to(must: Must) -> Must:
     """A mapping to such values."""
     right = must[0]
     return (

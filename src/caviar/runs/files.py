@@ -101,7 +101,7 @@ def read_lines(path: Path | str) -> list[dict[str, Any]]:
         except ValueError as error:
             raise UsageError(f"{path}: line {number} is not readable as JSON ({error})") from None
         if not isinstance(found[-1], dict):
-            raise UsageError(f"{path}: line {number} is no mapping")
+            raise UsageError(f"{path}: line {number} is not a mapping")
     return found
 
 

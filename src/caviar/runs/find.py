@@ -26,8 +26,8 @@ from caviar.runs.fields import (
     check_fields,
     each,
     either,
+    mapping_to,
     optional,
-    values,
 )  # fmt: skip
 from caviar.runs.files import read_yaml
 from caviar.runs.folder import CONFIG, RESULT, Result
@@ -43,8 +43,8 @@ SWEEP_FIELDS = {
         ("metric", "study", "storage", "engine", "folder", "git_commit"), optional(TEXT)
     ),
     **dict.fromkeys(("sampler", "pruner", "executor", "versions"), optional(MAPPING)),
-    "space": optional(values(either(TEXT, NUMBER, FLAG))),
-    "when": optional(values(values(either(LIST, TEXT, NUMBER, FLAG)))),
+    "space": optional(mapping_to(either(TEXT, NUMBER, FLAG))),
+    "when": optional(mapping_to(values(either(LIST, TEXT, NUMBER, FLAG)))),
     "enqueue": optional(each(MAPPING)),
     "command": optional(each(TEXT)),
     "overrides": optional(each(TEXT)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -77,6 +78,10 @@ class Result:
         data = read_described(f"{folder}/{RESULT}", SCHEMA, "run folder")
         known = cls.__dataclass_fields__
         held = {key: _loose(value) for key, value in data.items() if key in known}
+        # A task may have returned a word: that is no score, and no fault of the file.
+        held["value"] = _as_number(held.get("value"))
+        if isinstance(held.get("best_epoch"), str):
+            held["best_epoch"] = None
         check_fields(f"{folder}/{RESULT}", held, _MUST, needed=("state",))
         return cls(**held)
 
@@ -153,6 +158,12 @@ def check_name(name: str) -> None:
     """Raise UsageError unless ``name`` can be a folder's name on every system and in any shell."""
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name) or set(name) == {"."}:
         raise usage_error("name", name, "a name is made of A-Z a-z 0-9 . _ - alone")
+
+
+def _as_number(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_number(item) for item in value]
+    return math.nan if isinstance(value, str) else value
 
 
 def _loose(value: Any) -> Any:

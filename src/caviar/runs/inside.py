@@ -189,19 +189,20 @@ def copy_folder(source: Path, target: Path) -> None:
 
 
 def check_tree(folder: Path) -> None:
-    """See that a folder holds files and folders alone, at any depth.
+    """See that a folder holds files and folders alone, at any depth; a link may lead from one to another.
 
     Raises:
-        LinkError: there is a link in it, or a pipe, a socket or a device.
+        LinkError: a link leads out of it, or there is a pipe, a socket or a device.
         OSError: it cannot be looked through.
     """
-    left = [str(folder)]
+    left = [root := os.path.realpath(folder)]
     while left:
         with os.scandir(left.pop()) as entries:
             for entry in entries:
                 if entry.is_symlink():
-                    raise _link(entry.path)
-                if entry.is_dir(follow_symlinks=False):
+                    if not os.path.realpath(entry.path).startswith(f"{root}{os.sep}"):
+                        raise LinkError(f"{entry.path}: a link, which leads out of the folder")
+                elif entry.is_dir(follow_symlinks=False):
                     left.append(entry.path)
                 elif not entry.is_file(follow_symlinks=False):
                     raise LinkError(f"{entry.path}: neither a file nor a folder")

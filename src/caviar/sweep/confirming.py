@@ -9,12 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import UsageError
-from caviar.runs.fields import MAPPING, WHOLE, check_fields, each, optional, values
+from caviar.errors import UsageError, usage_error
+from caviar.plain import tell
+from caviar.runs.fields import MAPPING, WHOLE, check_fields, each, mapping_to, optional
 from caviar.runs.files import read_json, read_text, write_atomic
-from caviar.runs.folder import LOG
+from caviar.runs.folder import LOG, check_name
 from caviar.sweep import test_set
 from caviar.sweep.confirm import (
+    DEFAULT,
     Plan,
     compare,
     in_words,
@@ -34,7 +36,7 @@ FILE = "confirm.json"
 _ENTRY = {
     "sweep": (lambda name: isinstance(name, str) and Path(name).name == name, "a folder's name"),
     "top": WHOLE,
-    "candidates": values(MAPPING),
+    "candidates": mapping_to(MAPPING),
     "seeds": each(WHOLE),
     "result": optional(MAPPING),
 }
@@ -61,6 +63,7 @@ def confirm(
     Raises:
         UsageError: the sweep runs still, is too small, or the confirming sweep did not end.
     """
+    folder = folder.resolve()
     sweep = open_sweep(folder)
     if is_running(folder):
         raise UsageError(f"{folder}: the sweep is still running; confirm it when it has ended")
@@ -74,6 +77,7 @@ def confirm(
         log.append(entry)
         _write(folder, log)
     plan = Plan(entry["candidates"], entry["seeds"])
+    _check(sweep, plan, entry["sweep"])
     trained = (folder.resolve().parent / entry["sweep"]).resolve()
     status = _resume(trained, trust) if trained.exists() else train(sweep, plan, program, trained)
     if status not in (0, 3):
@@ -86,22 +90,38 @@ def confirm(
     }
     _write(folder, log)
     metric = sweep.recorded.get("metric") or "value"
-    print(f"{metric} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
-    print("\n".join(in_words(verdict)))
-    print(_engine_of(trained))
+    tell(f"{metric} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
+    tell("\n".join(in_words(verdict)))
+    tell(_engine_of(trained))
     if _may_look(sweep, test, again):
         _look(sweep, plan, verdict.winner, program, trained, again)
+
+
+def _check(sweep: FinishedSweep, plan: Plan, name: str) -> None:
+    """Raise UsageError where a plan holds what the sweep's own space does not.
+
+    The values are of files that anything may have been written into; all of them become words of a
+    command.
+    """
+    for candidate, values in plan.candidates.items():
+        if candidate != DEFAULT and not candidate.isdecimal():
+            raise usage_error("confirm", candidate, "not the number of a trial")
+        sweep.space.check(values, f"trial {candidate}")
+    for seed in plan.seeds:
+        if type(seed) is not int or seed < 0:
+            raise usage_error("confirm.seeds", seed, "must be whole numbers, 0 or more")
+    check_name(name)
 
 
 def _may_look(sweep: FinishedSweep, test: bool, again: bool) -> bool:
     """Whether the test part is to be looked at; where not, why is printed."""
     seen = test_set.looked_at(sweep, again)
     if seen:
-        print(f"{seen}; it is not looked at again")
+        tell(f"{seen}; it is not looked at again")
     elif not test:
-        print("the test part was not looked at")
+        tell("the test part was not looked at")
     elif not testable(sweep):
-        print("the program has no setting `test`: the test part was not looked at")
+        tell("the program has no setting `test`: the test part was not looked at")
     else:
         return True
     return False
@@ -115,7 +135,7 @@ def _look(
     test_set.claim(sweep, winner, run, again)
     found = test_once(sweep, plan, winner, program, run).facts.get("test") or {}
     test_set.conclude(sweep, winner, run, found)
-    print(f"test part, looked at once, for trial {winner}: {json.dumps(found)}")
+    tell(f"test part, looked at once, for trial {winner}: {json.dumps(found)}")
 
 
 def _engine_of(trained: Path) -> str:

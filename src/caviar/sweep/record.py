@@ -12,6 +12,7 @@ from caviar.runs.config import to_yaml
 from caviar.runs.fields import check_fields
 from caviar.runs.files import read_described, write_atomic
 from caviar.runs.find import SWEEP_FIELDS
+from caviar.runs.ours import mark
 from caviar.space.space import Space
 from caviar.sweep.settings import Settings
 
@@ -25,8 +26,10 @@ _NEEDED = (
 
 
 def write(folder: Path, described: Mapping[str, Any]) -> None:
-    """Write ``sweep.yaml``."""
-    write_atomic(folder / SWEEP, to_yaml(dict(described)))
+    """Write ``sweep.yaml``, and sign it."""
+    text = to_yaml(dict(described))
+    mark(folder, {SWEEP: text})
+    write_atomic(folder / SWEEP, text)
 
 
 def read(folder: Path) -> dict[str, Any]:

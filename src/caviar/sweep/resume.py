@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from caviar.errors import UsageError, usage_error
+from caviar.plain import tell
 from caviar.space.space import Space
 from caviar.sweep import record
 from caviar.sweep.command import command_to_run
@@ -48,7 +49,7 @@ def resume(
         )
     command = command_to_run(folder, recorded, "resume", trust)
     line = shlex.join(["python", *command.program[1:], *command.words])
-    print(f"in {command.folder}: {line}", flush=True)
+    tell(f"in {command.folder}: {line}")
     os.environ[_FOLDER] = str(folder.resolve())
     if n_trials is not None:
         os.environ[_TRIALS] = str(n_trials)

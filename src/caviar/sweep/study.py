@@ -20,11 +20,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from caviar.errors import UsageError, usage_error
 from caviar.space.space import Space
 from caviar.sweep.journal import Journal
-from caviar.sweep.pickles import check_pickles
+from caviar.sweep.pickles import load_no_pickle_of_others
 from caviar.sweep.record import without_password
 from caviar.sweep.samplers import PlacedSampler
 from caviar.trials import Failed, Finished, Pruned
 
+load_no_pickle_of_others()
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.simplefilter("ignore", ExperimentalWarning)  # whoever names such a sampler knows
 
@@ -139,7 +140,6 @@ class SweepStudy:
         self._reported: dict[int, list[tuple[int, float]]] = {}
         self._ids: dict[int, int] = {}
         if resume is not None:
-            check_pickles(self.trials())
             with self.one_write():
                 self._take_up(resume)
 

@@ -20,6 +20,7 @@ from caviar.configs import keys_of
 from caviar.errors import UsageError, usage_error
 from caviar.executors.base import Executor, TaskSource
 from caviar.executors.inline import InlineExecutor
+from caviar.plain import tell
 from caviar.runs.folder import make_folder
 from caviar.security import allow, check_target, instantiate
 from caviar.space.grammar import read
@@ -120,7 +121,7 @@ def _run(
     study = _open_study(settings, space, folder, name, folders if recorded else None)
     n_trials = settings.n_trials or study.finite or DEFAULT_TRIALS
     if study.finite is not None and n_trials > study.finite:
-        print(f"the grid has {study.finite} points: n_trials={n_trials} becomes {study.finite}")
+        tell(f"the grid has {study.finite} points: n_trials={n_trials} becomes {study.finite}")
         n_trials = study.finite
     described = recorded or record.describe(settings, space, n_trials, arguments, name)
     record.write(folder, {**described, "n_trials": n_trials})
@@ -192,7 +193,7 @@ def _open_study(
             (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)
         storage = Journal(folder / JOURNAL)
         if storage.torn:
-            print(f"{folder / JOURNAL}: cut {storage.torn} bytes of a torn last line")
+            tell(f"{folder / JOURNAL}: cut {storage.torn} bytes of a torn last line")
     return SweepStudy(
         space,
         made["sampler"],
@@ -273,7 +274,7 @@ def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
     target = settings.executor.get("_target_")
     if target == f"{InlineExecutor.__module__}.{InlineExecutor.__qualname__}":
         if settings.engine == "auto" and settings.build:
-            print("executor=inline runs one trial after the other: engine=auto is engine=solo")
+            tell("executor=inline runs one trial after the other: engine=auto is engine=solo")
         return InlineExecutor(inspect.unwrap(task))
     engine = {
         "name": settings.engine,

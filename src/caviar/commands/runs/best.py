@@ -11,6 +11,7 @@ from caviar.commands.runs.arguments import Json, Where, rows_of, tell_of_edits
 from caviar.commands.runs.show import show
 from caviar.commands.tables import one_format
 from caviar.errors import UsageError
+from caviar.plain import tell
 
 
 def best(
@@ -61,8 +62,8 @@ def best(
         if checkpoint is None or not checkpoint.is_file():
             kept = f"its checkpoint {name} is not there" if name else "it kept no checkpoint"
             raise UsageError(f"run={found.facts['run']}: {kept}")
-        print(checkpoint)
+        tell(checkpoint)
     elif path:
-        print(found.folder)
+        tell(found.folder)
     else:
         show(str(found.folder), as_json)

@@ -9,6 +9,7 @@ import typer
 from caviar.commands.names import options_refused
 from caviar.commands.runs.arguments import OneRun
 from caviar.errors import usage_error
+from caviar.plain import tell
 
 
 def tag(
@@ -40,4 +41,4 @@ def tag(
     if new != sorted(held):
         write_tags(folder, new)
     for name in new:
-        print(name)
+        tell(name)

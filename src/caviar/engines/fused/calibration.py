@@ -21,6 +21,7 @@ from caviar.engines.fused.training import Training
 from caviar.errors import UsageError
 from caviar.runs.fields import FLAG, NUMBER, WHOLE, check_fields
 from caviar.runs.files import read_json, write_atomic
+from caviar.runs.private import private_folder, why_not_private
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +79,10 @@ def choose(training: Training, most: int | None, device: str, native: bool = Tru
         native: the loop in C++ may be taken.
     """
     name = _fingerprint(training, most, device, native)
-    file = (cache_folder() / "calibration").resolve() / f"{name}.json"
+    file = cache_folder() / "calibration" / f"{name}.json"
     with suppress(OSError, UsageError, TypeError):
-        if time.time() - file.stat().st_mtime < _KEPT:
+        private_folder(file.parent)
+        if not why_not_private(file) and time.time() - file.stat().st_mtime < _KEPT:
             held = read_json(file)
             check_fields(file, held, _CHOICE, _CHOICE)
             if held["lanes"] <= max(most or 0, _LANES[-1]):
@@ -92,8 +94,7 @@ def choose(training: Training, most: int | None, device: str, native: bool = Tru
         log.info("measured while others used this processor, so not remembered")
         return choice
     with suppress(OSError):  # a home that cannot be written to costs a measurement each time
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, json.dumps(asdict(choice)) + "\n")
+        write_atomic(private_folder(file.parent) / file.name, json.dumps(asdict(choice)) + "\n")
     return choice
 
 

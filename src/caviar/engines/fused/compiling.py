@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -9,7 +13,9 @@ from typing import Any
 
 import torch
 
+from caviar.engines.fused.cache import cache_folder
 from caviar.engines.fused.native import compiler
+from caviar.runs.private import private_folder
 
 
 def why_not_compiled(device: str, torch_folder: Path = Path(torch.__file__).parent) -> str | None:
@@ -27,9 +33,22 @@ def why_not_compiled(device: str, torch_folder: Path = Path(torch.__file__).pare
 @cache
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function``, compiled for each shape that it is called with."""
+    # Its own choice is a folder below /tmp whose name anybody can foresee.
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = _cache()
     import torch._dynamo.config as dynamo
     import torch._inductor.config as inductor
 
     inductor.compile_threads = 1  # a worker starts no processes of its own
     dynamo.recompile_limit = 64  # one for each kind of trial, and a last batch that is not full
     return torch.compile(function, dynamic=False)
+
+
+def _cache() -> str:
+    """Where torch keeps what it compiled; for this process alone where others may write to the cache."""
+    try:
+        return str(private_folder(cache_folder() / "inductor"))
+    except OSError:
+        place = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        return place

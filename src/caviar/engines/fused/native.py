@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from caviar.engines.fused.cache import cache_folder
 from caviar.engines.fused.optimizers import LaneOptimizer
 from caviar.engines.fused.stacked import Stacked
 from caviar.engines.fused.training import Course
+from caviar.runs.inside import remove_inside
+from caviar.runs.private import private_folder, why_not_private
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 
@@ -133,10 +136,11 @@ def library() -> ctypes.CDLL:
     Raises:
         OSError: there is no compiler, or it failed; the message says what it said.
     """
-    folder = cache_folder() / "native"
     try:
-        found = ctypes.CDLL(str(build(folder)))
-    except PermissionError:  # a home that cannot be written to costs a compilation each time
+        found = ctypes.CDLL(str(build(private_folder(cache_folder() / "native"))))
+    except (
+        PermissionError
+    ):  # a home that cannot be written to, or others can, costs a compilation each time
         with tempfile.TemporaryDirectory() as place:
             found = ctypes.CDLL(str(build(Path(place))))
     pointer = ctypes.c_void_p
@@ -161,8 +165,10 @@ def build(folder: Path) -> Path:
     source = SOURCE.read_bytes()
     what = repr((source, command, version, _FLAGS, platform.machine(), _processor()))
     target = folder / f"{hashlib.sha256(what.encode()).hexdigest()[:24]}.so"
-    if target.exists() and target.stat().st_uid == os.getuid():
-        return target
+    with suppress(FileNotFoundError):
+        if not why_not_private(target) and target.is_file():
+            return target
+        remove_inside(target)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=folder) as place:
         built = Path(place) / "built.so"
