@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
@@ -128,7 +127,9 @@ def _parent_is_file(file: Path, chance: Random, outside: Path) -> None:
 
 
 def _parent_is_link(file: Path, chance: Random, outside: Path) -> None:
-    """To a folder that has the same files."""
+    """To a folder that has the same files. In place of a run or a sweep, a person may have put one."""
+    if file.parent.parent.name in ("runs", "sweeps"):
+        raise LookupError(file)
     shutil.rmtree(file.parent)
     file.parent.symlink_to(outside / "files")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 import pickle
@@ -216,9 +217,7 @@ def _bomb(file: Path, chance: Random, outside: Path) -> None:
     """Each line nine times the one before."""
     names = "abcdefghijklm"
     lines = ['a: &a ["x","x","x","x","x","x","x","x","x"]']
-    lines += [
-        f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]" for a, b in zip(names, names[1:], strict=False)
-    ]
+    lines += [f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]" for a, b in itertools.pairwise(names)]
     file.write_text("\n".join([*lines, file.read_text()]))
 
 

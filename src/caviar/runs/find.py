@@ -44,7 +44,7 @@ SWEEP_FIELDS = {
     ),
     **dict.fromkeys(("sampler", "pruner", "executor", "versions"), optional(MAPPING)),
     "space": optional(mapping_to(either(TEXT, NUMBER, FLAG))),
-    "when": optional(mapping_to(values(either(LIST, TEXT, NUMBER, FLAG)))),
+    "when": optional(mapping_to(mapping_to(either(LIST, TEXT, NUMBER, FLAG)))),
     "enqueue": optional(each(MAPPING)),
     "command": optional(each(TEXT)),
     "overrides": optional(each(TEXT)),
