@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import METRICS
 from caviar.runs.inside import make_folders, open_inside
+from caviar.runs.metrics import read_rows
 
 
 class MetricsCSV(Logger):
@@ -74,14 +75,9 @@ class MetricsCSV(Logger):
 
     def _earlier(self, epoch: int) -> list[dict[str, Any]]:
         """The rows before ``epoch`` that stand in the file already, and their columns."""
-        file = self.folder / METRICS
-        if not file.is_file():
-            return []
-        with open_inside(file, newline="") as lines:
-            reader = csv.DictReader(lines)
-            rows = [{**row, "epoch": int(row["epoch"])} for row in reader if row["epoch"].isdigit()]
-            self.columns = list(reader.fieldnames or [])
-        return [row for row in rows if row["epoch"] < epoch]
+        self.columns, rows = read_rows(self.folder)
+        found = [{**row, "epoch": int(row["epoch"])} for row in rows]
+        return [row for row in found if row["epoch"] < epoch]
 
     def _text(self, rows: list[dict[str, Any]], header: bool) -> str:
         text = io.StringIO()

@@ -4,10 +4,12 @@ import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from caviar import UsageError
-from caviar.runs.folder import CONFIG, Result
+from caviar.runs.config import read_config
+from caviar.runs.folder import Result
+from caviar.runs.inside import open_inside
 from project.classifier import Classifier
 from project.data.preprocessing import Preprocessing
 
@@ -43,11 +45,15 @@ def open_run(path: str | Path) -> SavedRun:
     """
     folder = Path(path)
     result = Result.read(folder)
-    if not (folder / CONFIG).is_file():
-        raise UsageError(f"run={folder}: it has no {CONFIG}")
-    config = OmegaConf.load(folder / CONFIG)
-    assert isinstance(config, DictConfig)
-    return SavedRun(folder, result, config, _module(folder, result), Preprocessing.read(folder))
+    config, preprocessing = read_config(folder), Preprocessing.read(folder)
+    module = _module(folder, result)
+    network = module.hparams["network"]
+    sizes = {"in_features": preprocessing.num_features, "num_classes": len(preprocessing.classes)}
+    for name, size in sizes.items():
+        if network.get(name, size) != size:
+            why = f"its checkpoint's {name}={network[name]} does not fit its preprocessing's {size}"
+            raise UsageError(f"run={folder}: {why}")
+    return SavedRun(folder, result, config, module, preprocessing)
 
 
 def _module(folder: Path, result: Result) -> Classifier:
@@ -63,7 +69,8 @@ def _module(folder: Path, result: Result) -> Classifier:
     if not path.is_file():
         raise UsageError(f"run={folder}: its checkpoint {result.checkpoint} is gone")
     try:
-        module = Classifier.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+        with open_inside(path, "rb") as file:
+            module = Classifier.load_from_checkpoint(file, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UsageError(f"run={folder}: {result.checkpoint} is not readable ({reason})") from None

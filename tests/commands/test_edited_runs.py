@@ -145,4 +145,4 @@ def test_a_record_that_cannot_be_read_is_told_and_not_taken_for_none(caviar, cub
         assert "cub" not in done.out
         done = caviar("runs", "show", "cub")
         assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
-        assert f"{EDITS}: not readable" in done.err
+        assert f"{EDITS}: line 1 is not" in done.err

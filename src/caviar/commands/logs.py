@@ -15,6 +15,7 @@ from caviar.commands.names import NAMES, complete_run, options_refused
 from caviar.commands.tables import say
 from caviar.errors import UsageError
 from caviar.plain import tell
+from caviar.runs.inside import open_inside
 
 POLL_SECONDS = 0.1
 CHUNK = 1 << 16
@@ -51,6 +52,7 @@ def logs(
 
       caviar logs wide/7 --lines 20
     """
+    from caviar.runs.files import unreadable
     from caviar.runs.find import find_run
     from caviar.runs.folder import LOG
 
@@ -66,6 +68,8 @@ def logs(
         tell(text.decode(b"", final=True), end="")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+    except OSError as error:
+        raise UsageError(unreadable(path, error)) from None
 
 
 def _pieces(path: Path, folder: Path, follow: bool, lines: int | None) -> Iterator[bytes]:
@@ -76,7 +80,7 @@ def _pieces(path: Path, folder: Path, follow: bool, lines: int | None) -> Iterat
         # Asked before the file is read: what a run wrote until it ended is then all there.
         going = follow and _under_way(folder)
         if path.is_file():
-            with path.open("rb") as file:
+            with open_inside(path, "rb") as file:
                 if file.seek(0, 2) < position:
                     position = 0  # another try of the trial began the file anew
                 file.seek(position)
@@ -115,7 +119,7 @@ def _state(folder: Path) -> str:
 
 def _start_of_last(path: Path, lines: int) -> int:
     """Where the last ``lines`` lines of a file begin; reads from its end."""
-    with path.open("rb") as file:
+    with open_inside(path, "rb") as file:
         end = file.seek(0, 2)
         if lines == 0:
             return end

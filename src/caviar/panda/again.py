@@ -12,12 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from caviar.errors import UsageError
 from caviar.panda.files import FOLDER, STATUS, alive, read_status
 from caviar.runs.active import GO_ON
+from caviar.runs.config import read_config
 from caviar.runs.folder import CONFIG, RESULT, Result
 from caviar.runs.ours import check_trusted
 from caviar.runs.program import PROGRAM, under_way
@@ -122,15 +122,7 @@ def _threads(run: Path, started: Mapping[str, Any]) -> str | None:
 
 def _config(run: Path) -> DictConfig:
     """The run's config, if it holds what a run's config holds and nothing that steers Hydra."""
-    if not (run / CONFIG).is_file():
-        raise UsageError(f"run={run}: it has no {CONFIG}")
-    try:
-        config = OmegaConf.load(run / CONFIG)
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise UsageError(f"{run / CONFIG}: not readable as YAML ({problem})") from None
-    if not isinstance(config, DictConfig):
-        raise UsageError(f"{run / CONFIG}: not a config")
+    config = read_config(run)
     for key in ("hydra", "defaults"):
         if key in config:
             raise UsageError(f"{run / CONFIG}: it has a {key} node, which no run writes")

@@ -126,7 +126,7 @@ class Editor:
         present = settings.values(self._trainer)
         for key, value in changes.items():
             if key not in present or present[key] != value:
-                settings.SETTINGS[key].put(self._trainer, value)
+                settings.SETTINGS[key].put(self._trainer, settings.check(key, value))
 
     def save_state(self) -> None:
         """Save everything, as it is before this batch, under the number of what comes next."""
@@ -135,9 +135,9 @@ class Editor:
 
     def _check(self, present: dict[str, Any], changes: dict[str, Any]) -> None:
         for key, value in changes.items():
+            settings.check(key, value)
             if key not in present:
                 raise usage_error(key, value, settings.SETTINGS[key].missing)
-            settings.check(key, value)
         epochs = changes.get("trainer.max_epochs")
         if epochs is not None and epochs <= self._trainer.current_epoch:
             raise usage_error("trainer.max_epochs", epochs, "that epoch is under way or over")

@@ -8,7 +8,19 @@ from typing import IO, Any
 
 from caviar.errors import UsageError
 from caviar.runs import locks
-from caviar.runs.files import write_atomic
+from caviar.runs.fields import (
+    FLAG,
+    MAPPING,
+    NUMBER,
+    TEXT,
+    WHOLE,
+    Must,
+    check_fields,
+    each,
+    mapping_to,
+    optional,
+)
+from caviar.runs.files import read_json, read_lines, write_atomic
 from caviar.runs.inside import make_folders
 
 FOLDER = "panda"
@@ -20,6 +32,21 @@ HEALTH = "health.jsonl"
 
 ALIVE = "alive"
 """Locked for as long as the process that trains lives: no pid to mistake, in a container too."""
+
+
+_STATUS = {
+    **dict.fromkeys(("state", "cwd"), TEXT),
+    **dict.fromkeys(("epoch", "step", "max_epochs"), NUMBER),
+    "settings": mapping_to(optional(NUMBER)),
+    "missing": mapping_to(TEXT),
+    **dict.fromkeys(("losses", "schedulers"), each(TEXT)),
+    "findings": each(MAPPING),
+    "vitals": optional(MAPPING),
+    "threads": optional(WHOLE),
+    **dict.fromkeys(("metric", "replay", "module", "script"), optional(TEXT)),
+}
+"""What the parts of ``status.json`` must be that somebody reads."""
+_FINDING: dict[str, Must] = dict.fromkeys(("check", "sentence", "remedy"), TEXT)
 
 
 def hold(run: Path) -> IO[str]:
@@ -50,14 +77,20 @@ def read_status(run: Path) -> dict[str, Any]:
     """What ``run`` last said of itself.
 
     Raises:
-        UsageError: it was not trained with ``panda=true``.
+        UsageError: it was not trained with ``panda=true``, or its word cannot be read.
     """
+    path = run / FOLDER / STATUS
     try:
-        return json.loads((run / FOLDER / STATUS).read_text())
+        status = read_json(path)
     except FileNotFoundError:
         raise UsageError(f"run={run}: not a watched run (train it with panda=true)") from None
-    except ValueError as error:
-        raise UsageError(f"{run / FOLDER / STATUS}: not readable as JSON ({error})") from None
+    if not isinstance(status, dict):
+        raise UsageError(f"{path}: not what a watched run has there")
+    check_fields(path, status, _STATUS, [k for k, must in _STATUS.items() if not must[0](None)])
+    check_fields(path, status["vitals"] or {}, {"steps_per_second": optional(NUMBER)})
+    for finding in status["findings"]:
+        check_fields(path, finding, _FINDING, _FINDING)
+    return {**dict.fromkeys(_STATUS), **status}
 
 
 def write_status(run: Path, status: dict[str, Any]) -> None:
@@ -65,15 +98,15 @@ def write_status(run: Path, status: dict[str, Any]) -> None:
     write_atomic(run / FOLDER / STATUS, json.dumps(status) + "\n", durable=False)
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """A file of one JSON object a line; a last line that is not whole is left out."""
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-
-
 def read_health(run: Path) -> list[dict[str, Any]]:
-    """Every change in what the checks found, oldest first."""
-    return read_lines(run / FOLDER / HEALTH)
+    """Every change in what the checks found, oldest first.
+
+    Raises:
+        UsageError: the record cannot be read.
+    """
+    path = run / FOLDER / HEALTH
+    found = read_lines(path)
+    for change in found:
+        check_fields(path, change, _FINDING, _FINDING)
+        check_fields(path, change, {"begins": FLAG, "epoch": NUMBER}, ("begins", "epoch"))
+    return found

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
 import os
 import platform
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,22 @@ from uuid import uuid4
 
 from caviar.errors import UsageError
 from caviar.panda.files import FOLDER, alive
-from caviar.runs.files import write_atomic
+from caviar.runs.fields import FLAG, MAPPING, TEXT, WHOLE, check_fields, optional
+from caviar.runs.files import read_json, write_atomic
 from caviar.runs.inside import make_folders, remove_inside
+
+log = logging.getLogger(__name__)
 
 ASKED = "asked"
 ANSWERS = "answers"
 
 Request = dict[str, Any]
+
+_REQUEST = {
+    **dict.fromkeys(("kind", "who", "when"), TEXT),
+    **dict.fromkeys(("at", "to"), optional(WHOLE)),
+    "changes": MAPPING,
+}
 
 
 def ask(run: Path, kind: str, **what: Any) -> str:
@@ -47,8 +58,9 @@ def answer_to(run: Path, id: str, seconds: float) -> str | None:
     while True:
         gone = not alive(run)
         if file.exists():
-            answer = json.loads(file.read_text())
+            answer = read_json(file)
             remove_inside(file)
+            check_fields(file, answer, {"done": FLAG, "text": TEXT}, ("done", "text"))
             if not answer["done"]:
                 raise UsageError(answer["text"])
             return answer["text"]
@@ -97,7 +109,21 @@ class Inbox:
         """All that is asked and not yet answered, oldest first."""
         self._seen = os.stat(self._path).st_mtime_ns
         names = sorted(name for name in os.listdir(self._path) if not name.startswith("."))
-        return [json.loads((self._asked / name).read_text()) for name in names]
+        return [request for name in names if (request := self._read(self._asked / name))]
+
+    def _read(self, file: Path) -> Request | None:
+        """A request; None where it is none that can be done, which is then taken away."""
+        try:
+            held = read_json(file)
+            if not isinstance(held, dict) or held.get("id") != file.stem:
+                raise UsageError(f"{file}: no request")
+            check_fields(file, held, _REQUEST, ("kind", "who", "when"))
+        except (FileNotFoundError, UsageError) as error:
+            log.warning("skipped: %s", error)
+            with suppress(OSError):
+                remove_inside(file)
+            return None
+        return held
 
     def answer(self, request: Request, text: str, done: bool = True) -> None:
         """Tell whoever asked, and take the request away."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import subprocess
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -12,7 +11,8 @@ from caviar.errors import UsageError
 from caviar.panda.again import overrides_for, training_of
 from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import alive
-from caviar.runs.folder import METRICS, Result, make_folder
+from caviar.runs.folder import Result, make_folder
+from caviar.runs.metrics import read_rows
 from caviar.space.grammar import as_override
 
 
@@ -67,7 +67,7 @@ def replay(run: Path, trust: bool = False) -> tuple[Path, int, Compared]:
 
 def compare(run: Path, again: Path) -> Compared:
     """Compare two ``metrics.csv``, number by number, as they are written: to the last bit."""
-    rows, others = _rows(run), _rows(again)
+    (_, rows), (_, others) = read_rows(run), read_rows(again)
     for index, (row, other) in enumerate(zip_longest(rows, others)):
         if row == other:
             continue
@@ -85,15 +85,7 @@ def last_recorded(run: Path) -> int | None:
         state = Result.read(run).state
     except UsageError:
         return None
-    rows = _rows(run)
+    _, rows = read_rows(run)
     if state == "COMPLETE" or not rows:
         return None
     return int(rows[-1]["epoch"])
-
-
-def _rows(run: Path) -> list[dict[str, str]]:
-    try:
-        text = (run / METRICS).read_text()
-    except FileNotFoundError:
-        return []
-    return list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))

@@ -10,6 +10,7 @@ from typing import Any
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import METRICS
 from caviar.runs.inside import open_inside
+from caviar.runs.metrics import read_rows
 
 
 class Rows:
@@ -39,13 +40,8 @@ class Rows:
         self._write(rows)
 
     def _before(self, epoch: int) -> tuple[list[dict[str, Any]], list[str]]:
-        try:
-            text = self._file.read_text()
-        except FileNotFoundError:
-            return [], []
-        reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
-        rows = [row for row in reader if int(row["epoch"]) < epoch]
-        return rows, list(reader.fieldnames or [])
+        columns, rows = read_rows(self._file.parent)
+        return [row for row in rows if int(row["epoch"]) < epoch], columns
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         write_atomic(self._file, self._text(rows, header=True))

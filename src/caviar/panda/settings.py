@@ -43,9 +43,7 @@ def parse(key: str, text: str) -> Any:
         UsageError: there is no such setting, or it cannot have that value.
     """
     if key not in SETTINGS:
-        raise usage_error(
-            "set", key, "cannot be edited while a run trains", SETTINGS, like=_tail(key)
-        )
+        check(key, text)
     try:
         value = yaml.safe_load(text)
         if isinstance(value, str):
@@ -59,8 +57,10 @@ def check(key: str, value: Any) -> Any:
     """``value`` as ``key`` holds it.
 
     Raises:
-        UsageError: it cannot have that value.
+        UsageError: there is no such setting, or it cannot have that value.
     """
+    if key not in SETTINGS:
+        raise usage_error("set", key, "cannot be edited while a run trains", SETTINGS, _tail(key))
     setting = SETTINGS[key]
     if value is None and setting.nullable:
         return None

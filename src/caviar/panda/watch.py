@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from caviar.panda.edits import Edit, in_force, read_edits
 from caviar.panda.files import alive, read_health, read_status
 from caviar.plain import tell
 from caviar.reports.progress import short
-from caviar.runs.folder import METRICS
+from caviar.runs.metrics import read_rows
 
 EVERY = 0.5
 """Seconds between two looks."""
@@ -50,7 +49,7 @@ def _lines(run: Path) -> None:
     state = None
     while True:
         living = alive(run)
-        status, rows = read_status(run), read_rows(run)
+        status, (_, rows) = read_status(run), read_rows(run)
         edits, health = read_edits(run), read_health(run)
         for edit in edits[edits_told:]:
             tell(edit.in_words())
@@ -73,15 +72,6 @@ def _lines(run: Path) -> None:
         time.sleep(EVERY)
 
 
-def read_rows(run: Path) -> list[dict[str, str]]:
-    """The whole rows of ``metrics.csv`` so far."""
-    try:
-        text = (run / METRICS).read_text()
-    except FileNotFoundError:
-        return []
-    return list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
-
-
 def _row(row: dict[str, str], status: dict[str, Any]) -> str:
     names = [name for name in _shown(status) if row.get(name)]
     return f"epoch {row['epoch']}: " + " ".join(f"{n}={short(float(row[n]))}" for n in names)
@@ -97,7 +87,7 @@ def _ended(status: dict[str, Any]) -> str:
 
 
 def _view(run: Path, status: dict[str, Any]) -> Group:
-    rows, edits = read_rows(run), read_edits(run)
+    (_, rows), edits = read_rows(run), read_edits(run)
     kept = in_force(edits)
     state = status["state"] if alive(run) else _ended(status)
     vitals = status["vitals"] or {}

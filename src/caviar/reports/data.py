@@ -22,6 +22,7 @@ from caviar.runs.compare import rerun_command
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.files import read_text
 from caviar.runs.find import all_from_here, from_here
+from caviar.runs.inside import open_inside
 from caviar.space.hyperparameters import Choice, Interval, Range
 
 if TYPE_CHECKING:
@@ -140,14 +141,14 @@ def _edits(run: Path) -> list[dict[str, Any]]:
     """What was done to a run while it trained and led to where it is now."""
     try:
         edits = in_force(read_edits(run))
-    except (UsageError, KeyError) as error:
+    except UsageError as error:
         return [{"epoch": 0, "text": str(error)}]
     return [{"epoch": edit.epoch, "text": edit.in_words()} for edit in edits]
 
 
 def _tail(path: str, characters: int) -> str:
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open_inside(path, "rb", buffering=0) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - 4 * characters))
             return printable(file.read().decode(errors="replace"))[-characters:]
@@ -158,5 +159,5 @@ def _tail(path: str, characters: int) -> str:
 def _text(path: str) -> str:
     try:
         return read_text(path, "replace")[:50_000]
-    except OSError:
+    except (FileNotFoundError, UsageError):
         return ""

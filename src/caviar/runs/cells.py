@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from caviar.errors import UsageError
 from caviar.runs.edits import in_force, read_edits
-from caviar.runs.folder import Result
+from caviar.runs.folder import Result, number_of
 from caviar.runs.overrides import read_overrides
 from caviar.runs.program import PROGRAM
 from caviar.runs.tags import read_tags
 
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+def cells_of(sweep: str | None, folder: Path, problems: list[str]) -> list[dict[str, Any]]:
+    """What a run's files say, as it is remembered: facts, params, overrides, metrics.
 
-def cells_of(sweep: str | None, folder: Path) -> list[dict[str, Any]]:
-    """What a run's files say, as it is remembered: facts, params, overrides, metrics."""
+    Args:
+        sweep: what its sweep is called, where it has one.
+        problems: takes a line for each file that the run can be listed without.
+
+    Raises:
+        UsageError: its ``result.json`` or the record of its edits cannot be read.
+    """
     result = Result.read(folder)
-    number = result.number
-    if not isinstance(number, int):
-        number = int(folder.name) if sweep is not None and folder.name.isdecimal() else None
+    number = result.number if sweep is None else number_of(folder, result)
     value = result.value
     edits = in_force(read_edits(folder))
     values: dict[str, Any] = {"value": value}
@@ -44,7 +46,7 @@ def cells_of(sweep: str | None, folder: Path) -> list[dict[str, Any]]:
         "seed": result.seed,
         "metric": result.metric,
         "edits": len(edits) or None,
-        "tags": " ".join(read_tags(folder)) or None,
+        "tags": " ".join(_known(read_tags, folder, problems)) or None,
         "error": result.error,
         "edits_in_force": "; ".join(edit.in_words() for edit in edits) or None,
         "checkpoint": result.checkpoint,
@@ -52,7 +54,7 @@ def cells_of(sweep: str | None, folder: Path) -> list[dict[str, Any]]:
         "number": number,
     }
     params = dict(result.params)
-    overrides = {k: v for k, v in _overrides(folder).items() if k not in params}
+    overrides = {k: v for k, v in _overrides(folder, problems).items() if k not in params}
     metrics: dict[str, Any] = {}
     for name, fact in dict(result.facts).items():
         if name in facts or name == PROGRAM:
@@ -66,13 +68,17 @@ def cells_of(sweep: str | None, folder: Path) -> list[dict[str, Any]]:
     return [plain(facts), plain(params), overrides, plain(metrics)]
 
 
-def _overrides(folder: Path) -> dict[str, Any]:
+def _known(read: Callable[[Path], list[str]], folder: Path, problems: list[str]) -> list[str]:
     try:
-        lines = read_overrides(folder)
-    except UsageError:
-        return {}
+        return read(folder)
+    except UsageError as error:
+        problems.append(str(error))
+        return []
+
+
+def _overrides(folder: Path, problems: list[str]) -> dict[str, Any]:
     found = {}
-    for line in lines:
+    for line in _known(read_overrides, folder, problems):
         key, equals, value = line.partition("=")
         if equals and not key.startswith("~"):
             found[key.lstrip("+")] = _literal(value)

@@ -1,14 +1,21 @@
-"""Writing a resolved config, with what must not be resolved left as it was written."""
+"""Configs of runs: reading one, and writing one with what must not be resolved left as it was written."""
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
+
+from caviar.errors import UsageError
+from caviar.runs.files import MOST_PARSED, read_text
+from caviar.runs.folder import CONFIG
+from caviar.runs.parsing import parse_yaml
 
 _LEFT_AS_WRITTEN = ("oc.env", "hydra")
 """Resolvers whose value belongs to one person, one machine or one run: a token, a folder."""
@@ -24,6 +31,27 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     """
     with _refusing_resolvers():
         return _plain(config)
+
+
+def read_config(run: Path) -> DictConfig:
+    """The config of a run, as Hydra reads it.
+
+    Raises:
+        UsageError: there is none, or it cannot be read.
+    """
+    path = run / CONFIG
+    try:
+        text = read_text(path, most=MOST_PARSED)
+    except FileNotFoundError:
+        raise UsageError(f"run={run}: it has no {CONFIG}") from None
+    try:
+        parse_yaml(text)  # what Hydra's reader would be too deep or too large for
+        config = OmegaConf.load(io.StringIO(text))
+    except (ValueError, yaml.YAMLError, OmegaConfBaseException, OSError) as error:
+        raise UsageError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(config, DictConfig):
+        raise UsageError(f"{path}: not a config")
+    return config
 
 
 def to_yaml(value: Any) -> str:

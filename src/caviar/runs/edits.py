@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caviar.errors import UsageError
-from caviar.runs.files import read_text, unreadable
+from caviar.runs.files import read_lines
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -70,13 +69,27 @@ def read_edits(run: Path) -> list[Edit]:
         UsageError: the record cannot be read.
     """
     path = f"{run}/{EDITS}"
-    try:
-        text = read_text(path)
-        return [Edit(**json.loads(line)) for line in text[: text.rfind("\n") + 1].splitlines()]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, TypeError) as error:
-        raise UsageError(unreadable(path, error)) from None
+    found: list[Edit] = []
+    for number, held in enumerate(read_lines(path), 1):
+        try:
+            found.append(_checked(Edit(**held), found))
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{path}: line {number} is not an edit ({error})") from None
+    return found
+
+
+def _checked(edit: Edit, before: list[Edit]) -> Edit:
+    """``edit``, unless a part of it is not what it must be: then a ValueError."""
+    if any(type(part) is not int for part in (edit.edit, edit.epoch, edit.batch, edit.step)):
+        raise ValueError("its place is no whole number")
+    if not all(isinstance(part, str) for part in (edit.kind, edit.who, edit.when, edit.why or "")):
+        raise ValueError("its words are no text")
+    changes = edit.changes.values() if isinstance(edit.changes, dict) else [None]
+    if not all(isinstance(change, dict) and {"old", "new"} <= change.keys() for change in changes):
+        raise ValueError("its changes do not say what was and what is")
+    if edit.kind == "rollback" and edit.to not in [edit.edit, *(one.edit for one in before)]:
+        raise ValueError("it returns to before an edit that there is not")
+    return edit
 
 
 def in_force(edits: list[Edit]) -> list[Edit]:

@@ -1,33 +1,108 @@
-"""Whole files or none: what a reader of a run folder may rely on."""
+"""A run's files, read and written: whole or not at all, and never through a link."""
 
-import json
 import os
+import reprlib
 from pathlib import Path
 from typing import IO, Any
 
-import yaml
-
 from caviar.errors import UsageError
-from caviar.runs.inside import put
+from caviar.runs.inside import open_inside, opener, put
+from caviar.runs.parsing import parse_json, parse_yaml
 
-CHUNK = 1 << 16
+CHUNK = 1 << 20
+
+MOST = 1 << 28
+"""Bytes of a file that is read whole: the curves of a year, and less than a memory."""
+MOST_PARSED = 1 << 24
+"""Bytes of JSON or YAML: a sweep of 100,000 points to try first."""
 
 
-def read_text(path: str, errors: str = "strict") -> str:
-    """What ``Path(path).read_text(errors=errors)`` gives of UTF-8, in a third of the time: a sweep has four
-    such files a trial."""
-    file = os.open(path, os.O_RDONLY)
+def read_bytes(path: Path | str, most: int = MOST) -> bytes:
+    """A file of a run: a regular one, as no link leads to it and nobody waits at the end of a pipe.
+
+    Raises:
+        FileNotFoundError: there is none.
+        UsageError: it cannot be read, in one line that names it.
+    """
     try:
-        data = os.read(file, CHUNK)
-        while more := os.read(file, CHUNK):
-            data += more
-    except OSError as error:
-        error.filename = path  # as `open` says it of a folder
+        file = opener(path, os.O_RDONLY)
+        try:
+            size = os.fstat(file).st_size
+            data = os.read(file, min(size, most) + 1)
+            while len(data) <= most and (more := os.read(file, CHUNK)):
+                data += more
+        finally:
+            os.close(file)
+    except FileNotFoundError:
         raise
-    finally:
-        os.close(file)
-    text = data.decode("utf-8", errors)
+    except OSError as error:
+        raise UsageError(unreadable(path, error)) from None
+    if len(data) > most:
+        raise UsageError(f"{path}: not readable (it has more than {most >> 20} MiB)")
+    return data
+
+
+def read_text(path: Path | str, errors: str = "strict", most: int = MOST) -> str:
+    """A file of a run as UTF-8, a newline being one character, whichever it is.
+
+    Raises:
+        FileNotFoundError: there is none.
+        UsageError: it cannot be read, in one line that names it.
+    """
+    try:
+        text = read_bytes(path, most).decode("utf-8", errors)
+    except UnicodeDecodeError as error:
+        raise UsageError(unreadable(path, error)) from None
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def read_json(path: Path | str) -> Any:
+    """A file of a run as JSON: plain values.
+
+    Raises:
+        FileNotFoundError: there is none.
+        UsageError: it cannot be read, in one line that names it.
+    """
+    text = read_text(path, most=MOST_PARSED)
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        raise UsageError(f"{path}: not readable as JSON ({error})") from None
+
+
+def read_yaml(path: Path | str) -> Any:
+    """A file of a run as YAML: plain values.
+
+    Raises:
+        FileNotFoundError: there is none.
+        UsageError: it cannot be read, in one line that names it.
+    """
+    text = read_text(path, most=MOST_PARSED)
+    try:
+        return parse_yaml(text)
+    except ValueError as error:
+        raise UsageError(f"{path}: not readable as YAML ({error})") from None
+
+
+def read_lines(path: Path | str) -> list[dict[str, Any]]:
+    """A file of one JSON object a line; a last line that is not whole is left out.
+
+    Raises:
+        UsageError: it cannot be read, in one line that names it.
+    """
+    try:
+        text = read_text(path)
+    except FileNotFoundError:
+        return []
+    found = []
+    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), 1):
+        try:
+            found.append(parse_json(line))
+        except ValueError as error:
+            raise UsageError(f"{path}: line {number} is not readable as JSON ({error})") from None
+        if not isinstance(found[-1], dict):
+            raise UsageError(f"{path}: line {number} is not a mapping")
+    return found
 
 
 def read_described(path: Path | str, schema: int, kind: str) -> dict[str, Any]:
@@ -41,25 +116,26 @@ def read_described(path: Path | str, schema: int, kind: str) -> dict[str, Any]:
     Raises:
         UsageError: there is none, it cannot be parsed, or a newer caviar wrote it.
     """
-    parse = json.loads if str(path).endswith(".json") else yaml.safe_load
+    read = read_json if str(path).endswith(".json") else read_yaml
     try:
-        found = parse(read_text(str(path)))
+        found = read(path)
     except FileNotFoundError:
         folder, name = os.path.split(path)
         raise UsageError(f"{folder}: not a {kind} (it has no {name})") from None
-    except (ValueError, yaml.YAMLError) as error:
-        language, problem = Path(path).suffix[1:].upper(), " ".join(str(error).split())
-        raise UsageError(f"{path}: not readable as {language} ({problem})") from None
     if not isinstance(found, dict):
         raise UsageError(f"{path}: not what a {kind} has there")
-    if found.get("schema", 0) > schema:
-        raise UsageError(f"{path}: schema {found['schema']}, but this caviar reads {schema}")
+    written = found.get("schema", 0)
+    if not isinstance(written, int):
+        raise UsageError(f"{path}: schema={reprlib.repr(written)}: must be a number")
+    if written > schema:
+        raise UsageError(f"{path}: schema {written}, but this caviar reads {schema}")
     return found
 
 
 def unreadable(path: Path | str, error: Exception) -> str:
     """One line for a file that cannot be read, naming it once."""
-    text = " ".join(str(error).split())
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = " ".join(text.split())
     return text if str(path) in text else f"{path}: not readable ({text})"
 
 
@@ -89,8 +165,5 @@ def sync(path: Path) -> None:
     Raises:
         OSError: it is gone, or the disk cannot take it.
     """
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+    with open_inside(path, "rb") as file:
+        os.fsync(file.fileno())

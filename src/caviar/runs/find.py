@@ -10,19 +10,47 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from caviar.errors import UsageError, nearest, usage_error
+from caviar.runs.fields import (
+    FLAG,
+    LIST,
+    MAPPING,
+    NUMBER,
+    TEXT,
+    WHOLE,
+    Must,
+    check_fields,
+    each,
+    either,
+    mapping_to,
+    optional,
+)  # fmt: skip
+from caviar.runs.files import read_yaml
 from caviar.runs.folder import CONFIG, RESULT, Result
 
 SWEEP_FILE = "sweep.yaml"
 TRIALS = "trials"
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DIRECTION: Must = (lambda v: v in ("minimize", "maximize"), "minimize or maximize")
+SWEEP_FIELDS = {
+    "n_trials": optional(WHOLE),
+    "direction": optional(either(_DIRECTION, each(_DIRECTION))),
+    **dict.fromkeys(
+        ("metric", "study", "storage", "engine", "folder", "git_commit"), optional(TEXT)
+    ),
+    **dict.fromkeys(("sampler", "pruner", "executor", "versions"), optional(MAPPING)),
+    "space": optional(mapping_to(either(TEXT, NUMBER, FLAG))),
+    "when": optional(mapping_to(mapping_to(either(LIST, TEXT, NUMBER, FLAG)))),
+    "enqueue": optional(each(MAPPING)),
+    "command": optional(each(TEXT)),
+    "overrides": optional(each(TEXT)),
+}
+"""What the parts of ``sweep.yaml`` must be."""
+
 _BACK = re.compile(r"-[1-9]\d*")
 
 
@@ -41,34 +69,55 @@ def is_run(folder: Path) -> bool:
     return (folder / RESULT).is_file() or (folder / CONFIG).is_file()
 
 
-def sweep_folders(root: Path | None = None) -> list[Path]:
-    """The sweeps under the outputs folder, oldest first."""
-    return _by_age((root or outputs_root()) / "sweeps", is_sweep, SWEEP_FILE)
+def sweep_folders(root: Path | None = None, follow: bool = True) -> list[Path]:
+    """The sweeps under the outputs folder, oldest first; ``follow``: see `find`."""
+    return _by_age((root or outputs_root()) / "sweeps", is_sweep, follow)
 
 
-def run_folders(root: Path | None = None) -> list[Path]:
-    """The single runs under the outputs folder, oldest first."""
-    return _by_age((root or outputs_root()) / "runs", is_run, CONFIG)
+def run_folders(root: Path | None = None, follow: bool = True) -> list[Path]:
+    """The single runs under the outputs folder, oldest first; ``follow``: see `find`."""
+    return _by_age((root or outputs_root()) / "runs", is_run, follow)
 
 
 def trial_folders(sweep: Path) -> list[Path]:
-    """Every folder under a sweep's ``trials``, by name, so by number."""
+    """Every folder under a sweep's ``trials``, by name, so by number.
+
+    Raises:
+        UsageError: they cannot be listed.
+    """
+    return [folder for folder in in_trials(sweep) if folder.is_dir()]
+
+
+def in_trials(sweep: Path) -> list[Path]:
+    """All that is in a sweep's ``trials``, by name.
+
+    Raises:
+        UsageError: that is a link, no folder, or cannot be listed.
+    """
     trials = sweep / TRIALS
+    if trials.is_symlink():
+        raise UsageError(f"{trials}: a link, which is not followed")
     try:
-        with os.scandir(trials) as entries:
-            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
-    except (FileNotFoundError, NotADirectoryError):
+        names = sorted(name for name in os.listdir(trials) if not name.startswith("."))
+    except FileNotFoundError:
         return []
-    return [trials / name for name in sorted(names)]
+    except OSError as error:
+        raise UsageError(f"{trials}: cannot be listed ({error.strerror})") from None
+    return [trials / name for name in names]
 
 
-def find(name: str | Path) -> Path:
+def find(name: str | Path, follow: bool = True) -> Path:
     """The folder of the run or the sweep that ``name`` means.
+
+    Args:
+        follow: where a person has put a link in its place, the folder that it leads to.
 
     Raises:
         UsageError: there is none; it names the nearest that there is.
     """
-    return _find(str(name), "name", "runs and sweeps", [*run_folders(), *sweep_folders()])
+    folders = [*run_folders(follow=follow), *sweep_folders(follow=follow)]
+    found = _find(str(name), "name", "runs and sweeps", folders)
+    return _landed(found) if follow else found
 
 
 def find_sweep(name: str | Path) -> Path:
@@ -77,7 +126,7 @@ def find_sweep(name: str | Path) -> Path:
     Raises:
         UsageError: there is none, or it is a run's.
     """
-    folder = _find(str(name), "sweep", "sweeps", sweep_folders())
+    folder = _landed(_find(str(name), "sweep", "sweeps", sweep_folders()))
     if not is_sweep(folder):
         raise UsageError(f"sweep={name}: that is a run, not a sweep ({folder})")
     return folder
@@ -89,7 +138,7 @@ def find_run(name: str | Path) -> Path:
     Raises:
         UsageError: there is none, or it is a sweep's.
     """
-    folder = _find(str(name), "run", "runs", run_folders())
+    folder = _landed(_find(str(name), "run", "runs", run_folders()))
     if is_sweep(folder) and not is_run(folder):
         raise UsageError(f"run={name}: that is a sweep; name one of its runs, as in {name}/best")
     return folder
@@ -129,17 +178,16 @@ def read_sweep_file(sweep: Path) -> dict[str, Any]:
     """What ``sweep.yaml`` holds; empty where there is none (yet).
 
     Raises:
-        UsageError: it is not readable as a YAML mapping.
+        UsageError: it is not readable as a YAML mapping, or a part is not what it must be.
     """
     path = sweep / SWEEP_FILE
     try:
-        data = yaml.load(path.read_text(), Loader=_Loader)
+        data = read_yaml(path)
     except FileNotFoundError:
         return {}
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"{path}: not readable ({' '.join(str(error).split())})") from None
     if not isinstance(data, dict):
         raise UsageError(f"{path}: not readable (it holds no mapping)")
+    check_fields(path, data, SWEEP_FIELDS)
     return data
 
 
@@ -188,6 +236,18 @@ def _find(name: str, key: str, kind: str, folders: list[Path]) -> Path:
     )
 
 
+def _landed(folder: Path) -> Path:
+    """Where a link leads that a person has put in a run's or a sweep's place; one among trials came along.
+
+    Raises:
+        UsageError: it is in a sweep whose ``trials`` are a link.
+    """
+    if folder.parent.name == TRIALS:
+        in_trials(folder.parent.parent)
+        return folder
+    return folder.resolve() if folder.is_symlink() else folder
+
+
 def _trial(sweep: Path, which: str) -> Path:
     if which == "best":
         return best_run(sweep)
@@ -227,13 +287,14 @@ def all_from_here(paths: Iterable[Path]) -> list[str]:
     return found
 
 
-def _by_age(parent: Path, wanted: Any, file: str) -> list[Path]:
+def _by_age(parent: Path, wanted: Callable[[Path], bool], follow: bool) -> list[Path]:
     try:
         with os.scandir(parent) as entries:
             names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return []
-    return sorted((parent / name for name in names if wanted(parent / name)), key=_age)
+    found = [parent / name for name in names if wanted(parent / name)]
+    return sorted(map(_landed, found) if follow else found, key=_age)
 
 
 def _age(folder: Path) -> tuple[int, str]:

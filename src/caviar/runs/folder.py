@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import UsageError, usage_error
+from caviar.errors import usage_error
+from caviar.runs.fields import MAPPING, NUMBER, TEXT, WHOLE, check_fields, each, either, optional
 from caviar.runs.files import read_described, write_atomic
 from caviar.runs.text import json_text
 
@@ -70,18 +72,18 @@ class Result:
         """Read ``result.json``.
 
         Raises:
-            UsageError: there is none, it is not JSON, a newer caviar wrote it, its ``params`` or
-                ``facts`` are no mapping, or its ``seconds`` no number.
+            UsageError: there is none, it is not JSON, a newer caviar wrote it, or a field is not what
+                it must be.
         """
         data = read_described(f"{folder}/{RESULT}", SCHEMA, "run folder")
-        for name in ("params", "facts"):
-            if not isinstance(data.get(name, {}), dict):
-                raise UsageError(f"{folder}/{RESULT}: {name}={data[name]!r}: must be a mapping")
         known = cls.__dataclass_fields__
-        found = cls(**{key: _loose(value) for key, value in data.items() if key in known})
-        if not isinstance(found.seconds, int | float | None):
-            raise UsageError(f"{folder}/{RESULT}: seconds={found.seconds!r}: must be a number")
-        return found
+        held = {key: _loose(value) for key, value in data.items() if key in known}
+        # A task may have returned a word: that is no score, and no fault of the file.
+        held["value"] = _as_number(held.get("value"))
+        if isinstance(held.get("best_epoch"), str):
+            held["best_epoch"] = None
+        check_fields(f"{folder}/{RESULT}", held, _MUST, needed=("state",))
+        return cls(**held)
 
     def take(self, facts: dict[str, Any]) -> None:
         """Put what a task recorded where it belongs: into a field of its name, else into ``facts``."""
@@ -92,6 +94,23 @@ class Result:
                 self.facts[key] = value
 
 
+_MUST = {
+    "state": TEXT,
+    "value": optional(either(NUMBER, each(optional(NUMBER)))),
+    **dict.fromkeys(("number", "seed"), optional(WHOLE)),
+    **dict.fromkeys(("best_epoch", "seconds"), optional(NUMBER)),
+    **dict.fromkeys(("metric", "started", "checkpoint", "error"), optional(TEXT)),
+    **dict.fromkeys(("params", "facts"), MAPPING),
+}
+
+
+def number_of(folder: Path, result: Result) -> int | None:
+    """A trial's number: the one that it says, else the one that its folder is called by."""
+    if result.number is None and re.fullmatch(r"[0-9]{1,9}", folder.name):
+        return int(folder.name)
+    return result.number
+
+
 def was_stopped(error: object) -> bool:
     """Whether an error line says that the sweep was stopped or killed: the trial itself did not fail."""
     return isinstance(error, str) and bool(_STOPPED.match(error))
@@ -99,7 +118,7 @@ def was_stopped(error: object) -> bool:
 
 def repeated(facts: Iterable[Mapping[str, Any]]) -> set[int]:
     """The numbers of the trials that a later one repeats, by what the trials of a sweep recorded."""
-    return {held["retry_of"] for held in facts if "retry_of" in held}
+    return {number for held in facts if isinstance(number := held.get("retry_of"), int)}
 
 
 def has_trained(folder: Path) -> bool:
@@ -141,10 +160,13 @@ def check_name(name: str) -> None:
         raise usage_error("name", name, "a name is made of A-Z a-z 0-9 . _ - alone")
 
 
+def _as_number(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_number(item) for item in value]
+    return math.nan if isinstance(value, str) else value
+
+
 def _loose(value: Any) -> Any:
     if isinstance(value, list):
         return [_loose(item) for item in value]
-    if isinstance(value, str) and not value.isascii():
-        # An error may name a file whose name is no text, which no table can hold.
-        return value.encode(errors="replace").decode()
     return float(value) if value in ("nan", "inf", "-inf") else value

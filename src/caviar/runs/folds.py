@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from caviar.runs.files import write_atomic
+from caviar.errors import UsageError
+from caviar.runs.files import read_json, write_atomic
 
 FOLD = "fold.json"
 _KEPT = ("score", "best_epoch", "metrics", "checkpoint", "tested", "test")
@@ -32,11 +33,18 @@ def write_fold(folder: Path, facts: Mapping[str, Any]) -> None:
 
 
 def read_fold(folder: Path) -> Facts | None:
-    """What a fold came to; None where it is not done."""
+    """What a fold came to; None where it is not done, or what it says of that cannot be used."""
     try:
-        return json.loads((folder / FOLD).read_text())
-    except (OSError, ValueError):
+        found = read_json(folder / FOLD)
+    except (FileNotFoundError, UsageError):
         return None
+    if not isinstance(found, dict) or not isinstance(found.get("score", ""), int | float | None):
+        return None
+    tables = (found.get("metrics"), found.get("test", {}))
+    numbers = [x for table in tables if isinstance(table, dict) for x in table.values()]
+    whole = all(isinstance(table, dict) for table in tables)
+    whole = whole and all(isinstance(number, int | float) for number in numbers)
+    return found if whole and isinstance(found.get("checkpoint"), str | None) else None
 
 
 def mean_score(folds: Sequence[Mapping[str, Any]]) -> float:

@@ -9,52 +9,52 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from caviar.errors import UsageError
 from caviar.runs import folder as names
-from caviar.runs.cells import Loader, cells_of, flat, plain
+from caviar.runs.cells import cells_of, flat, plain
 from caviar.runs.edits import EDITS
-from caviar.runs.files import unreadable, write_atomic
-from caviar.runs.find import TRIALS, outputs_root, run_folders, sweep_folders
+from caviar.runs.files import read_bytes, read_yaml, unreadable, write_atomic
+from caviar.runs.find import TRIALS, in_trials, outputs_root, run_folders, sweep_folders
 from caviar.runs.rows import Row, Rows
 from caviar.runs.tags import TAGS
 
 INDEX = ".index.json"
 CONFIGS = ".index-configs.json"
-SCHEMA = 2
+SCHEMA = 3
 
 
 def all_runs(root: Path | None = None) -> Rows:
     """Every run under the outputs folder, those of sweeps included."""
     root = root or outputs_root()
     groups: list[tuple[str | None, Path]] = [(None, folder) for folder in run_folders(root)]
-    for sweep in sweep_folders(root):
-        groups += [(sweep.name, folder) for folder in _trials(sweep)]
-    return _read(groups, root, whole=True)
+    found, problems = _trials(sweep_folders(root), root)
+    return _read(groups + found, problems, root, whole=True)
 
 
 def runs_of(sweeps: Iterable[Path], root: Path | None = None) -> Rows:
     """Every run of some sweeps."""
     root = root or outputs_root()
-    groups = [(_label(sweep, root), folder) for sweep in sweeps for folder in _trials(sweep)]
-    return _read(groups, root, whole=False)
+    return _read(*_trials(sweeps, root), root, whole=False)
 
 
-def one_run(folder: Path) -> Row:
+def one_run(folder: Path, problems: list[str]) -> Row:
     """The row of a single run folder.
+
+    Args:
+        problems: takes a line for each file that it can be shown without.
 
     Raises:
         UsageError: its ``result.json`` cannot be read.
     """
     trial = folder.parent.name == TRIALS
     sweep = _label(folder.parent.parent, outputs_root()) if trial else None
-    return _row(cells_of(sweep, folder), folder)
+    return _row(cells_of(sweep, folder, problems), folder)
 
 
 def add_configs(rows: Rows, root: Path | None = None) -> None:
@@ -70,13 +70,14 @@ def add_configs(rows: Rows, root: Path | None = None) -> None:
             stamp = _stamp(file)
             entry: Any = known.get(key)
             if not _holds(entry, stamp, 1):
-                keys = dict(flat(yaml.load(file.read_bytes(), Loader=Loader)))
+                keys = dict(flat(read_yaml(file)))
                 entry = [stamp, [plain(keys)]]
                 known[key] = entry
                 changed = True
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-            if not isinstance(error, FileNotFoundError):
-                rows.problems.append(unreadable(file, error))
+        except FileNotFoundError:
+            continue
+        except (UsageError, OSError) as error:
+            rows.problems.append(unreadable(file, error))
             continue
         row.config = entry[1][0]
     if changed:
@@ -86,8 +87,8 @@ def add_configs(rows: Rows, root: Path | None = None) -> None:
 def config_mentions(folder: Path, key: str) -> bool:
     """Whether a run's config can have a key that ends so: whether the letters are in its text."""
     try:
-        return key.encode() in (folder / names.CONFIG).read_bytes()
-    except OSError:
+        return key.encode() in read_bytes(folder / names.CONFIG)
+    except (FileNotFoundError, UsageError):
         return False
 
 
@@ -96,13 +97,16 @@ def _label(sweep: Path, root: Path) -> str:
     return sweep.name if sweep.parent == root / "sweeps" else str(sweep)
 
 
-def _read(groups: Sequence[tuple[str | None, Path]], root: Path, whole: bool) -> Rows:
+def _read(
+    groups: Sequence[tuple[str | None, Path]], problems: list[str], root: Path, whole: bool
+) -> Rows:
     known = _remembered(root / INDEX)
     fresh: dict[str, Any] = {}
-    rows, problems = [], []
+    rows = []
     changed = False
     for sweep, folder in groups:
         key = str(folder)
+        found = len(problems)
         try:
             # Before the file is read: if it is replaced in between, the next look reads it again.
             stamp = _stamp(f"{key}/{names.RESULT}")
@@ -111,17 +115,17 @@ def _read(groups: Sequence[tuple[str | None, Path]], root: Path, whole: bool) ->
             entry: Any = known.get(key)
             if not _holds(entry, stamp, 4):
                 changed = True
-                entry = [stamp, cells_of(sweep, folder)]
+                entry = [stamp, cells_of(sweep, folder, problems)]
             row = _row(entry[1], folder)
         except FileNotFoundError:
             problems.append(f"{folder}: it has no {names.RESULT}")
             continue
-        except (UsageError, OSError, TypeError, AttributeError, LookupError, ValueError) as error:
+        except (UsageError, OSError) as error:
             problems.append(unreadable(folder, error))
             continue
         rows.append(row)
         # The overrides of a run that has just begun may not be there yet.
-        if row.facts["state"] != "RUNNING":
+        if row.facts["state"] != "RUNNING" and len(problems) == found:
             fresh[key] = entry
     if whole:
         changed |= len(fresh) != len(known)
@@ -140,13 +144,18 @@ def _holds(entry: Any, stamp: list[int], parts: int) -> bool:
     return isinstance(held, list) and len(held) == parts and all(isinstance(h, dict) for h in held)
 
 
-def _trials(sweep: Path) -> list[Path]:
-    # Not `trial_folders`: that asks of each entry whether it is a folder, as reading it will tell.
-    try:
-        found = sorted(os.listdir(sweep / TRIALS))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return [sweep / TRIALS / name for name in found if not name.startswith(".")]
+def _trials(sweeps: Iterable[Path], root: Path) -> tuple[list[tuple[str | None, Path]], list[str]]:
+    """What is in the trials of some sweeps, each with its sweep's label; and what cannot be listed."""
+    found: list[tuple[str | None, Path]] = []
+    problems = []
+    for sweep in sweeps:
+        label = _label(sweep, root)
+        try:
+            # Not `trial_folders`: that asks of each entry if it is a folder, as reading it will tell.
+            found += [(label, folder) for folder in in_trials(sweep)]
+        except UsageError as error:
+            problems.append(str(error))
+    return found, problems
 
 
 def _row(cells: list[dict[str, Any]], folder: Path) -> Row:
@@ -167,12 +176,21 @@ def _stamp_if_any(path: str) -> list[int]:
 
 
 def _remembered(path: Path) -> dict[str, Any]:
+    path = path.parent.resolve() / path.name
     try:
-        data = json.loads(path.read_bytes())
-        runs = data["runs"] if data["schema"] == SCHEMA else {}
-    except (OSError, ValueError, LookupError, TypeError):
+        # A sum first: what a fault of the disk has changed is no JSON's to notice.
+        total, _, text = read_bytes(path).partition(b"\n")
+        if total != _sum(text):
+            return {}
+        data = json.loads(text)
+    except (OSError, ValueError, RecursionError):
         return {}
-    return runs if isinstance(runs, dict) else {}
+    held = isinstance(data, dict) and data.get("schema") == SCHEMA and data.get("runs")
+    return held if isinstance(held, dict) else {}
+
+
+def _sum(data: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(data)
 
 
 def _remember(path: Path, runs: dict[str, Any]) -> None:
@@ -181,4 +199,5 @@ def _remember(path: Path, runs: dict[str, Any]) -> None:
     path = path.parent.resolve() / path.name
     # A folder that cannot be written to, or a full disk: the list is right all the same.
     with suppress(OSError):
-        write_atomic(path, json.dumps({"schema": SCHEMA, "runs": runs}), durable=False)
+        data = json.dumps({"schema": SCHEMA, "runs": runs}).encode()
+        write_atomic(path, _sum(data) + b"\n" + data, durable=False)

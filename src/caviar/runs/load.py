@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from caviar.errors import UsageError
 from caviar.runs.edits import edits_table
-from caviar.runs.files import unreadable
 from caviar.runs.find import find_run, find_sweep, read_sweep_file, trial_folders
-from caviar.runs.folder import Result
+from caviar.runs.folder import Result, number_of
 from caviar.runs.metrics import read_metrics
 from caviar.runs.ours import is_signed
 from caviar.runs.run import Run, say_skipped
@@ -174,15 +173,18 @@ class Sweep:
     def _results(self) -> dict[int, tuple[Path, Result]]:
         found: dict[int, tuple[Path, Result]] = {}
         problems = []
-        for folder in trial_folders(self.folder):
+        try:
+            folders = trial_folders(self.folder)
+        except UsageError as error:
+            folders = []
+            problems.append(str(error))
+        for folder in folders:
             try:
                 result = Result.read(folder)
-            except (UsageError, TypeError, AttributeError, OSError) as error:
-                problems.append(unreadable(folder, error))
+            except UsageError as error:
+                problems.append(str(error))
                 continue
-            number = result.number
-            if not isinstance(number, int):
-                number = int(folder.name) if folder.name.isdecimal() else None
+            number = number_of(folder, result)
             if number is None:
                 problems.append(f"{folder}: no trial number")
             elif number in found:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from caviar.errors import UsageError
 from caviar.runs import folder as names
 from caviar.runs.files import read_text, unreadable
 
@@ -35,7 +36,7 @@ def read_metrics(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame,
             header, rows, numbers = _table(read_text(path).rpartition("\n")[0])
         except FileNotFoundError:
             continue
-        except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+        except (ValueError, csv.Error) as error:
             problems.append(unreadable(path, error))
             continue
         if rows is None or len(set(header)) < len(header):
@@ -59,6 +60,32 @@ def read_metrics(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame,
         whole = found[name].notna().all() and (found[name] % 1 == 0).all()
         found[name] = found[name].astype("int64" if whole else "float64")
     return found, problems
+
+
+def read_rows(run: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns of a run's ``metrics.csv``, and its whole rows so far, as they are written.
+
+    Raises:
+        UsageError: it cannot be read, or is no such table.
+    """
+    path = f"{run}/{names.METRICS}"
+    try:
+        text = read_text(path)
+    except FileNotFoundError:
+        return [], []
+    try:
+        header, *rows = [
+            *csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")),
+        ] or [[]]
+        rows = [dict(zip(header, row, strict=True)) for row in rows if row]
+        for row in rows:
+            int(row["epoch"])
+            any(map(float, filter(None, row.values())))
+        if len(set(header)) < len(header):
+            raise ValueError
+    except (ValueError, LookupError, csv.Error):
+        raise UsageError(f"{path}: it is no table of numbers, a row an epoch") from None
+    return header, rows
 
 
 def _table(text: str) -> tuple[list[str], int | None, list[float]]:

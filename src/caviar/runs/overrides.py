@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import yaml
-
 from caviar.errors import UsageError
 from caviar.runs import folder as names
-from caviar.runs.files import read_text, unreadable
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from caviar.runs.files import MOST_PARSED, read_text, unreadable
+from caviar.runs.parsing import parse_yaml
 
 _PLAIN = re.compile(r"""(?:- [A-Za-z_+~][!"$-9;-~]*=[!"$-9;-~]*\n)+""")
 """Lines ``- key=value`` that YAML takes for text: printable ASCII, no ``#``, ``:`` or blank."""
@@ -25,13 +22,15 @@ def read_overrides(run: Path) -> list[str]:
     """
     path = f"{run}/{names.OVERRIDES}"
     try:
-        text = read_text(path)
+        text = read_text(path, most=MOST_PARSED)
         if _PLAIN.fullmatch(text):
             # By hand: ten times as fast as any YAML reader.
             return [line[2:] for line in text.splitlines()]
-        found = yaml.load(text, Loader=_Loader)
+        found = parse_yaml(text)
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except UsageError:
+        raise
+    except ValueError as error:
         raise UsageError(unreadable(path, error)) from None
     return [str(item) for item in found] if isinstance(found, list) else []

@@ -8,12 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from caviar.errors import UsageError
 from caviar.runs import folder as names
 from caviar.runs.edits import edits_table
-from caviar.runs.files import read_text, unreadable
+from caviar.runs.files import read_yaml
 from caviar.runs.find import inside
 from caviar.runs.folder import Result
 from caviar.runs.metrics import read_metrics
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 log = logging.getLogger(__name__)
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -44,11 +40,11 @@ class Run:
         """The resolved config; empty where there is none or it is not readable, which is said."""
         path = self.folder / names.CONFIG
         try:
-            data = yaml.load(read_text(str(path)), Loader=_Loader)
+            data = read_yaml(path)
         except FileNotFoundError:
             return {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            say_skipped([unreadable(path, error)])
+        except UsageError as error:
+            say_skipped([str(error)])
             return {}
         return data if isinstance(data, dict) else {}
 

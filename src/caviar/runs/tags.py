@@ -6,18 +6,25 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from caviar.runs.files import write_atomic
+from caviar.errors import UsageError
+from caviar.runs.files import read_json, write_atomic
 
 TAGS = "tags.json"
 
 
 def read_tags(folder: Path) -> list[str]:
-    """A run's tags, sorted."""
+    """A run's tags, sorted.
+
+    Raises:
+        UsageError: they cannot be read.
+    """
     try:
-        found = json.loads((folder / TAGS).read_bytes())
-    except (OSError, ValueError):
+        found = read_json(folder / TAGS)
+    except FileNotFoundError:
         return []
-    return sorted(str(tag) for tag in found) if isinstance(found, list) else []
+    if not isinstance(found, list) or not all(isinstance(tag, str) for tag in found):
+        raise UsageError(f"{folder / TAGS}: not a list of words")
+    return sorted(found)
 
 
 def write_tags(folder: Path, tags: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from caviar.errors import UsageError, usage_error
+from caviar.runs.files import read_text
 from caviar.runs.folder import Result
 from caviar.runs.program import config_options, split
 from caviar.space.grammar import as_override
@@ -245,9 +246,10 @@ def test_once(
 def testable(sweep: FinishedSweep) -> bool:
     """Whether the program has a setting ``test``, as the project's own has."""
     path = sweep.folder / "trials" / f"{sweep.ranked[0].number:04}" / "config.yaml"
-    return path.is_file() and any(
-        line.startswith("test:") for line in path.read_text().splitlines()
-    )
+    try:
+        return any(line.startswith("test:") for line in read_text(path).splitlines())
+    except FileNotFoundError:
+        return False
 
 
 def _choice(options: Sequence[Any]) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 
 from caviar.errors import UsageError, usage_error
 from caviar.plain import tell
-from caviar.runs.files import write_atomic
+from caviar.runs.fields import MAPPING, WHOLE, check_fields, each, mapping_to, optional
+from caviar.runs.files import read_json, read_text, write_atomic
 from caviar.runs.folder import LOG, check_name
 from caviar.sweep import test_set
 from caviar.sweep.confirm import (
@@ -31,6 +32,14 @@ from caviar.sweep.owner import is_running
 
 FILE = "confirm.json"
 """In the sweep's folder: each confirm's plan, written before it trains, and what came of it."""
+
+_ENTRY = {
+    "sweep": (lambda name: isinstance(name, str) and Path(name).name == name, "a folder's name"),
+    "top": WHOLE,
+    "candidates": mapping_to(MAPPING),
+    "seeds": each(WHOLE),
+    "result": optional(MAPPING),
+}
 
 
 def confirm(
@@ -131,10 +140,17 @@ def _look(
 
 def _engine_of(trained: Path) -> str:
     """By which engine the trials of a sweep were trained, as their logs tell."""
-    logs = [path.read_text() for path in (trained / "trials").glob(f"*/{LOG}")]
+    logs = [_log(path) for path in (trained / "trials").glob(f"*/{LOG}")]
     lanes = sum("[caviar.engines.fused]" in log for log in logs)
     engine = open_sweep(trained).recorded["engine"]
     return f"engine={engine}: {lanes} of {len(logs)} trainings were lanes, the others went by solo"
+
+
+def _log(path: Path) -> str:
+    try:
+        return read_text(path, "replace")
+    except (FileNotFoundError, UsageError):
+        return ""
 
 
 def _resume(folder: Path, trust: bool) -> int:
@@ -148,7 +164,7 @@ def _resume(folder: Path, trust: bool) -> int:
 
 def _unfinished(log: list[dict[str, Any]], top: int, seeds: int) -> dict[str, Any] | None:
     for entry in log[-1:]:
-        if entry["result"] is None and (entry["top"], len(entry["seeds"])) == (top, seeds):
+        if entry.get("result") is None and (entry["top"], len(entry["seeds"])) == (top, seeds):
             return entry
     return None
 
@@ -162,7 +178,15 @@ def _free(folder: Path) -> str:
 
 def _read(folder: Path) -> list[dict[str, Any]]:
     path = folder / FILE
-    return json.loads(path.read_text()) if path.exists() else []
+    try:
+        found = read_json(path)
+    except FileNotFoundError:
+        return []
+    if not isinstance(found, list):
+        raise UsageError(f"{path}: not what a confirmed sweep has there")
+    for entry in found:
+        check_fields(path, entry, _ENTRY, set(_ENTRY) - {"result"})
+    return found
 
 
 def _write(folder: Path, log: list[dict[str, Any]]) -> None:

@@ -13,8 +13,9 @@ from time import monotonic, time
 from typing import IO, Any
 
 from caviar.errors import UsageError, usage_error
-from caviar.runs.files import write_atomic
-from caviar.runs.inside import open_inside
+from caviar.runs.fields import TEXT, WHOLE, check_fields
+from caviar.runs.files import read_json, read_text, unreadable, write_atomic
+from caviar.runs.inside import open_inside, remove_inside
 from caviar.runs.locks import is_held, keep_from_copies
 
 LOCK = "owner.lock"
@@ -22,6 +23,8 @@ OWNER = "owner.json"
 REQUEST = "request"
 REQUESTS = ("stop", "cancel")
 """What can be asked: no new trials; or end at once."""
+
+_OWNER = {"pid": WHOLE, "host": TEXT, "token": TEXT}
 
 BEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
@@ -50,7 +53,10 @@ class Owner:
             raise UsageError(f"{folder}: {self.describe()} is running this sweep")
         self._lock = lock
         self._token = secrets.token_hex(8)
-        self._request.unlink(missing_ok=True)
+        try:
+            self._request.unlink(missing_ok=True)
+        except OSError as error:
+            raise UsageError(f"{self._request}: in the way ({error.strerror})") from None
         mine = {"pid": os.getpid(), "host": socket.gethostname(), "token": self._token}
         write_atomic(folder / OWNER, json.dumps(mine) + "\n")
         self._beat = monotonic()
@@ -70,8 +76,12 @@ class Owner:
         """What other processes have asked for since the last call."""
         if not self._request.exists():
             return []
-        text = self._request.read_text().strip()
-        self._request.unlink()
+        try:
+            text = read_text(self._request).strip()
+        except (FileNotFoundError, UsageError):
+            text = ""
+        with suppress(OSError):
+            remove_inside(self._request)
         return [text] if text in REQUESTS else []
 
     def describe(self) -> str:
@@ -92,9 +102,11 @@ class Owner:
 def owner_of(folder: Path) -> dict[str, Any] | None:
     """What ``owner.json`` holds; None where nobody owns the sweep."""
     try:
-        return json.loads((folder / OWNER).read_text())
-    except (OSError, ValueError):
+        owner = read_json(folder / OWNER)
+        check_fields(folder / OWNER, owner, _OWNER, _OWNER)
+    except (FileNotFoundError, UsageError, AttributeError):
         return None
+    return owner
 
 
 def is_running(folder: Path) -> bool:
@@ -110,7 +122,10 @@ def is_running(folder: Path) -> bool:
 def _lock(folder: Path) -> IO[str] | None:
     """The lock, held; None where another process holds it."""
     while True:
-        lock = open_inside(folder / LOCK, "a")
+        try:
+            lock = open_inside(folder / LOCK, "a")
+        except OSError as error:
+            raise UsageError(unreadable(folder / LOCK, error)) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

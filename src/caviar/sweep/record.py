@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import UsageError
 from caviar.runs.code import git_commit, versions
 from caviar.runs.config import to_yaml
+from caviar.runs.fields import check_fields
 from caviar.runs.files import read_described, write_atomic
+from caviar.runs.find import SWEEP_FIELDS
 from caviar.runs.ours import mark
 from caviar.space.space import Space
 from caviar.sweep.settings import Settings
@@ -38,9 +39,7 @@ def read(folder: Path) -> dict[str, Any]:
         UsageError: there is none, it is no YAML, it lacks a part, or a newer caviar wrote it.
     """
     found = read_described(folder / SWEEP, SCHEMA, "sweep's folder")
-    missing = [key for key in _NEEDED if found.get(key) is None]
-    if missing:
-        raise UsageError(f"{folder / SWEEP}: it has no {', no '.join(missing)}")
+    check_fields(folder / SWEEP, found, SWEEP_FIELDS, _NEEDED)
     return found
 
 

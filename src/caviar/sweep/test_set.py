@@ -11,10 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from caviar.errors import UsageError
-from caviar.runs.files import write_atomic
+from caviar.runs.files import read_json, read_yaml, write_atomic
 from caviar.runs.folder import CONFIG
 from caviar.runs.inside import open_inside
 from caviar.sweep.finished import FinishedSweep
@@ -82,8 +80,8 @@ def _entry(sweep: FinishedSweep, trial: str, run: Path) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     """A record; empty where it is not readable as one."""
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
+        found = read_json(path)
+    except (FileNotFoundError, UsageError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -103,9 +101,10 @@ def _data(sweep: FinishedSweep) -> Any:
         return None
     path = sweep.folder / "trials" / f"{sweep.ranked[0].number:04}" / CONFIG
     try:
-        data = (yaml.safe_load(path.read_text()) or {}).get("data")
-    except (OSError, yaml.YAMLError, AttributeError):
+        config = read_yaml(path)
+    except (FileNotFoundError, UsageError):
         return None
+    data = config.get("data") if isinstance(config, dict) else None
     if not isinstance(data, dict):
         return data
     return {key: value for key, value in data.items() if key not in SAME}

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caviar import UsageError
+from caviar.runs.fields import FLAG, MAPPING, NUMBER, TEXT, check_fields, each, either, optional
+from caviar.runs.files import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +43,21 @@ class Column:
     def size(self) -> int:
         """Features that the column gives."""
         return (1 if self.values is None else len(self.values)) + self.flag
+
+
+_COLUMN = {
+    "name": TEXT,
+    "mean": NUMBER,
+    "scale": NUMBER,
+    "values": optional(each(TEXT)),
+    "flag": FLAG,
+}
+_FIELDS = {
+    "columns": each(MAPPING),
+    "classes": each(either(TEXT, NUMBER, FLAG)),
+    "target": TEXT,
+}
+"""What the file must hold."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +121,15 @@ class Preprocessing:
             UsageError: there is none, or it is not readable.
         """
         try:
-            data = json.loads((folder / FILE).read_text())
+            data = read_json(folder / FILE)
+            check_fields(FILE, data, _FIELDS, ("columns", "classes"))
+            for column in data["columns"]:
+                check_fields(FILE, column, _COLUMN, ("name",))
             columns = [Column(**column) for column in data.pop("columns")]
             return cls(columns=columns, **data)
         except FileNotFoundError:
             raise UsageError(f"run={folder}: it has no {FILE}") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (UsageError, TypeError, AttributeError) as error:
             raise UsageError(f"run={folder}: {FILE} is not readable ({error})") from None
 
 

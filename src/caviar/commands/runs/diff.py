@@ -31,7 +31,8 @@ def diff(
 
     options_refused([a, b])
     form = one_format(json=as_json, csv=as_csv, md=as_md)
-    rows = Rows([one_run(find_run(name)) for name in (a, b)], [])
+    problems: list[str] = []
+    rows = Rows([one_run(find_run(name), problems) for name in (a, b)], problems)
     add_configs(rows)
     for problem in rows.problems:
         say(f"skipped: {problem}")

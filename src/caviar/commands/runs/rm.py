@@ -32,7 +32,7 @@ def rm(
     from caviar.sweep.owner import is_running
 
     options_refused(names)
-    folders = list(dict.fromkeys(find(name) for name in names))
+    folders = list(dict.fromkeys(find(name, follow=False) for name in names))
     for folder in folders:
         check_removable(folder)
         sweep = folder.parent.parent if folder.parent.name == TRIALS else folder

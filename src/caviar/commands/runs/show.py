@@ -39,7 +39,10 @@ def show(run: OneRun, as_json: Json = False) -> None:
     if not is_run(folder):
         _show_sweep(folder, form)
         return
-    row = one_run(folder)
+    problems: list[str] = []
+    row = one_run(folder, problems)
+    for problem in problems:
+        say(f"skipped: {problem}")
     read = Run(folder, Result.read(folder))
     checkpoint = inside(folder, read.result.checkpoint)
     again = None

@@ -18,7 +18,9 @@ from caviar.engines.fused.cache import cache_folder
 from caviar.engines.fused.native import compiler
 from caviar.engines.fused.stack import Stack, seconds
 from caviar.engines.fused.training import Training
-from caviar.runs.files import write_atomic
+from caviar.errors import UsageError
+from caviar.runs.fields import FLAG, NUMBER, WHOLE, check_fields
+from caviar.runs.files import read_json, write_atomic
 from caviar.runs.private import private_folder, why_not_private
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ _LARGE = 0.02
 
 NATIVE_LANES = 32
 """Lanes of a stack that the loop in C++ trains: more bring it nothing, but share its validation."""
+
+_CHOICE = {"lanes": WHOLE, "solo_step": NUMBER, "lane_step": NUMBER, "native": FLAG}
 
 _KEPT = 30 * 86400.0
 """Seconds for which a measurement holds: drivers and neighbours change."""
@@ -76,10 +80,13 @@ def choose(training: Training, most: int | None, device: str, native: bool = Tru
     """
     name = _fingerprint(training, most, device, native)
     file = cache_folder() / "calibration" / f"{name}.json"
-    with suppress(OSError, ValueError, TypeError):
+    with suppress(OSError, UsageError, TypeError):
         private_folder(file.parent)
         if not why_not_private(file) and time.time() - file.stat().st_mtime < _KEPT:
-            return Choice(**json.loads(file.read_text()))
+            held = read_json(file)
+            check_fields(file, held, _CHOICE, _CHOICE)
+            if held["lanes"] <= max(most or 0, _LANES[-1]):
+                return Choice(**held)
     crowded = _crowded()
     choice = _measure(training, most, device, native)
     log.info("%s", choice)

@@ -1,0 +1,1 @@
+"""Doing damage to a run's files, and seeing what the commands make of it."""
