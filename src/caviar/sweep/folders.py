@@ -60,8 +60,8 @@ class TrialFolders:
                 return
             result.state, result.error, result.seconds = "FAIL", event.error, event.seconds
             result.write(folder)
-            with (folder / LOG).open("a") as log:
-                log.write(f"{event.error}\n")
+            with (folder / LOG).open("a", encoding="utf-8", errors="backslashreplace") as log:
+                log.write(event.traceback or f"{event.error}\n")
         except OSError:
             return  # the disk has no room: the study knows that it failed
 

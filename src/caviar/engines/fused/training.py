@@ -266,13 +266,17 @@ class Training:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave. The schedule is brought to where it was."""
-        values = dict(state)
-        self._waited, self._best_waited_for = values.pop("waited"), values.pop("best_waited_for")
-        for name, value in values.items():
-            setattr(self, name, value)
+        """Go on from what `state` gave. The schedule is brought to where it was.
+
+        A training that was taken off its lane and gets another one is there already, and so is its
+        schedule.
+        """
+        there = len(self.rows)
+        self._waited, self._best_waited_for = state["waited"], state["best_waited_for"]
+        for name in ("epoch", "rows", "score", "best_epoch", "best_metrics", "metrics"):
+            setattr(self, name, state[name])
         so_far: dict[str, float] = {}
-        for row in self.rows:
+        for row in self.rows[there:]:
             self.schedule.epoch()
             so_far.update(
                 {name: value for name, value in row.items() if name not in ("epoch", "step")}
