@@ -89,6 +89,11 @@ class _Try:
     attempt: int = 0
     quarantine: int = 0
 
+    @property
+    def begun(self) -> int:
+        """How many tries of it there were at the least: in quarantine, one that does not count."""
+        return self.attempt + (self.quarantine > 0)
+
 
 @dataclass
 class _Running:
@@ -211,7 +216,7 @@ class Loop:
             now, number = monotonic(), this.asked.number
             self._running[number] = _Running(this, now, now)
             try:
-                job = self.make_job(this.asked, this.attempt)
+                job = self.make_job(this.asked, this.begun)
             except UsageError as error:
                 # Its choices do not go together; those of the next trial may.
                 self._handle(Failed(number, name_and_text(error)))
