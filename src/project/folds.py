@@ -17,7 +17,11 @@ from caviar.runs.folds import Facts, facts_of, fold_folder, mean_score, read_fol
 log = logging.getLogger(__name__)
 
 
-def over_folds(config: DictConfig, train: Callable[[DictConfig], float]) -> float:
+def over_folds(
+    config: DictConfig,
+    train: Callable[[DictConfig], float],
+    build: Callable[[DictConfig], object],
+) -> float:
     """The mean score of ``train`` over ``config.data.folds`` folds; each one's facts are recorded.
 
     After each fold the mean so far is reported, so a pruner may end a trial early. A trial that is
@@ -25,7 +29,10 @@ def over_folds(config: DictConfig, train: Callable[[DictConfig], float]) -> floa
 
     Args:
         train: a config with one fold chosen -> that fold's score.
+        build: raises what can be told of such a config before any is trained.
     """
+    for fold in range(config.data.folds):
+        build(_config_of(config, fold, fold_folder(Path(config.dir), fold)))
     folds: list[Facts] = []
     for fold in range(config.data.folds):
         folds.append(_fold(config, fold, train))

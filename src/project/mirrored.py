@@ -15,9 +15,9 @@ _HERE = Path(__file__).resolve().parent
 
 AS_WRITTEN = {
     "classifier.py": "41022a901e95",
-    "train.py": "fd580217aa72",
+    "train.py": "807a7cf92689",
     "optimizers.py": "7fb5af12402d",
-    "folds.py": "066a7f47f4bc",
+    "folds.py": "c4e66417b2bd",
     "loggers.py": "27b1b7f0d087",
     "callbacks/checkpoint.py": "c0cb92d8ea1e",
     "callbacks/early_stopping.py": "c214935a2e48",
