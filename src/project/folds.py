@@ -17,11 +17,7 @@ from caviar.runs.folds import Facts, facts_of, fold_folder, mean_score, read_fol
 log = logging.getLogger(__name__)
 
 
-def over_folds(
-    config: DictConfig,
-    train: Callable[[DictConfig], float],
-    build: Callable[[DictConfig], object],
-) -> float:
+def over_folds(config: DictConfig, train: Callable[[DictConfig], float]) -> float:
     """The mean score of ``train`` over ``config.data.folds`` folds; each one's facts are recorded.
 
     After each fold the mean so far is reported, so a pruner may end a trial early. A trial that is
@@ -29,10 +25,7 @@ def over_folds(
 
     Args:
         train: a config with one fold chosen -> that fold's score.
-        build: raises what can be told of such a config before any is trained.
     """
-    for fold in range(config.data.folds):
-        build(_config_of(config, fold, fold_folder(Path(config.dir), fold)))
     folds: list[Facts] = []
     for fold in range(config.data.folds):
         folds.append(_fold(config, fold, train))
@@ -53,13 +46,14 @@ def _fold(config: DictConfig, fold: int, train: Callable[[DictConfig], float]) -
         return done
     place.mkdir(exist_ok=True)
     with activate(ActiveRun(place, resume_from=earlier / CHECKPOINTS if earlier else None)) as run:
-        score = train(_config_of(config, fold, place))
+        score = train(config_of(config, fold, place))
     facts = {"score": score, **run.facts}
     write_fold(place, facts)
     return facts
 
 
-def _config_of(config: DictConfig, fold: int, place: Path) -> DictConfig:
+def config_of(config: DictConfig, fold: int, place: Path) -> DictConfig:
+    """The config of one fold's training in the folder ``place``."""
     copied = config.copy()
     with open_dict(copied):
         copied.data.fold = fold

@@ -15,9 +15,9 @@ _HERE = Path(__file__).resolve().parent
 
 AS_WRITTEN = {
     "classifier.py": "41022a901e95",
-    "train.py": "807a7cf92689",
+    "train.py": "2598eee8e206",
     "optimizers.py": "7fb5af12402d",
-    "folds.py": "c4e66417b2bd",
+    "folds.py": "8de9c7ed2d55",
     "loggers.py": "27b1b7f0d087",
     "callbacks/checkpoint.py": "c0cb92d8ea1e",
     "callbacks/early_stopping.py": "c214935a2e48",

@@ -40,9 +40,14 @@ def main(config: DictConfig) -> float:
     """Train as ``config`` says; the score is ``config.metric`` at its best epoch."""
     check(config)
     if OmegaConf.select(config, "data.folds"):
-        from project.folds import over_folds
+        from project.folds import config_of, over_folds
 
-        return over_folds(config, train_once, build)
+        _load()
+        for fold in range(config.data.folds):
+            build(
+                config_of(config, fold, Path(config.dir))
+            )  # what any is refused for, before the first
+        return over_folds(config, train_once)
     return train_once(config)
 
 
