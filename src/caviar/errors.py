@@ -52,7 +52,7 @@ def name_and_text(error: BaseException) -> str:
     """``Name: text`` of any error, its line breaks left out."""
     try:
         text = str(error)
-    except Exception as unreadable:
+    except BaseException as unreadable:
         text = f"(no text: its __str__ raises {type(unreadable).__name__})"
     name = type(error).__name__
     return " ".join(f"{name}: {text}".split()) if text.strip() else name

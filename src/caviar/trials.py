@@ -34,6 +34,8 @@ class Job:
         objectives: how many numbers it is to return.
         retry_of: the trial that this one repeats, because its sweep was interrupted.
         resume_from: a folder of checkpoints to go on from: an earlier try's.
+        quarantine: where it is not 0, the job may be on a worker with jobs of the same number alone:
+            one of them has cost an earlier worker its life, and nobody knows which.
     """
 
     number: int
@@ -46,6 +48,7 @@ class Job:
     objectives: int = 1
     retry_of: int | None = None
     resume_from: str | None = None
+    quarantine: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,9 @@ class Failed:
         traceback: all of it, empty where none is needed (a killed worker, bad input).
         transient: whether another try may fare better (its worker was lost, or told to go).
         hopeless: no other trial would fare better either (the disk is full).
+        quarantine: where it is not 0, its worker was lost with others on it: the try counts for none
+            of them, and the next one is a job of this quarantine.
+        kind: what failures of other trials share with it; the error, where that is not said.
     """
 
     number: int
@@ -121,6 +127,8 @@ class Failed:
     seconds: float = 0.0
     transient: bool = False
     hopeless: bool = False
+    quarantine: int = 0
+    kind: str = ""
 
 
 @dataclass(frozen=True)

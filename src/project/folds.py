@@ -46,13 +46,14 @@ def _fold(config: DictConfig, fold: int, train: Callable[[DictConfig], float]) -
         return done
     make_folders(place)
     with activate(ActiveRun(place, resume_from=earlier / CHECKPOINTS if earlier else None)) as run:
-        score = train(_config_of(config, fold, place))
+        score = train(config_of(config, fold, place))
     facts = {"score": score, **run.facts}
     write_fold(place, facts)
     return facts
 
 
-def _config_of(config: DictConfig, fold: int, place: Path) -> DictConfig:
+def config_of(config: DictConfig, fold: int, place: Path) -> DictConfig:
+    """The config of one fold's training in the folder ``place``."""
     copied = config.copy()
     with open_dict(copied):
         copied.data.fold = fold

@@ -15,10 +15,10 @@ _HERE = Path(__file__).resolve().parent
 
 AS_WRITTEN = {
     "classifier.py": "ff56b31e5269",
-    "train.py": "fd580217aa72",
+    "train.py": "2598eee8e206",
     "optimizers.py": "7fb5af12402d",
-    "folds.py": "07513698ed4d",
-    "loggers.py": "c147e9e6255f",
+    "folds.py": "4658e82d0098",
+    "loggers.py": "c604e10e301c",
     "callbacks/checkpoint.py": "7896d68c2996",
     "callbacks/early_stopping.py": "c214935a2e48",
     "callbacks/epoch_seed.py": "6f57e6b078af",

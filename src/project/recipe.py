@@ -52,6 +52,9 @@ def _recipe(config: Mapping[str, Any]) -> caviar.Recipe:
     loss = dict(model.pop("loss", None) or {})
     loss["class_weights"] = data.class_weights(loss.get("class_weights"))
     network = {**model, "in_features": data.num_features, "num_classes": data.num_classes}
+    data.check_batches(
+        lambda: _network(network, config["seed"]), config["trainer"].get("limit_train_batches")
+    )
     optimizer, decay_all = torch_settings(config["optimizer"])
     stopping = callbacks.get("early_stopping.EarlyStopping")
     return caviar.Recipe(

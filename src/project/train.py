@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
+from copy import deepcopy
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -39,8 +40,13 @@ def main(config: DictConfig) -> float:
     """Train as ``config`` says; the score is ``config.metric`` at its best epoch."""
     check(config)
     if OmegaConf.select(config, "data.folds"):
-        from project.folds import over_folds
+        from project.folds import config_of, over_folds
 
+        _load()
+        for fold in range(config.data.folds):
+            build(
+                config_of(config, fold, Path(config.dir))
+            )  # what any is refused for, before the first
         return over_folds(config, train_once)
     return train_once(config)
 
@@ -76,7 +82,7 @@ def build(config: DictConfig) -> caviar.Experiment:
         UsageError: the data cannot be used, or a setting is none of its choices.
     """
     from project.classifier import Classifier
-    from project.data.datamodule import make_data
+    from project.data.datamodule import DataModule, make_data
     from project.seeding import seeded
 
     data = make_data(config)
@@ -97,6 +103,9 @@ def build(config: DictConfig) -> caviar.Experiment:
             metric=config.metric,
             direction=config.direction,
         )
+    if isinstance(data, DataModule):
+        limit = config.trainer.get("limit_train_batches")
+        data.data.check_batches(lambda: deepcopy(module.network), limit)
     return caviar.Experiment(
         module=module,
         data=data,

@@ -54,6 +54,7 @@ class HydraJobs:
 
     def __init__(self) -> None:
         setup_globals()  # Hydra's resolvers, which a worker process does not have yet
+        self._sent: dict[int, bytes] = {}
         self._bases: dict[int, _Base] = {}
 
     def config(self, job: Job, folder: Path) -> DictConfig:
@@ -89,9 +90,10 @@ class HydraJobs:
             return _with_callbacks(base.callbacks, base.whole, task, config)
 
     def _base(self, sent: Base) -> _Base:
+        if sent.pickled is not None:  # it comes with the first job that needs it
+            self._sent[sent.id] = sent.pickled
         if sent.id not in self._bases:
-            assert sent.pickled is not None  # it comes with the first job that needs it
-            own, hydra = parted(sent.pickled)
+            own, hydra = parted(self._sent[sent.id])
             dirname = _dirname_by(hydra.hydra.job.config.override_dirname)
             self._bases[sent.id] = _Base(pickle.dumps(own), hydra, dirname)
         return self._bases[sent.id]

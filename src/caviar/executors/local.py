@@ -38,8 +38,10 @@ class _Worker:
 
     Attributes:
         lanes: how many jobs it can have under way; one until it says more, none when it is to go.
-        jobs: those under way, by number, each with the time it was submitted.
+        jobs: those under way, by number, each with the time it was handed over.
+        quarantine: of its jobs, where they are of one.
         doomed: trials that it is to let go of, or be killed for, and why; ``told``: when it was told.
+        gone: it has ended, or was killed, and what it last said is still to be read.
         bases: configs that it has been sent.
     """
 
@@ -48,9 +50,11 @@ class _Worker:
     connection: Connection
     lanes: int = 1
     ready: bool = False
-    jobs: dict[int, float] = field(default_factory=dict)
+    jobs: dict[int, tuple[Job, float]] = field(default_factory=dict)
+    quarantine: int = 0
     doomed: dict[int, str] = field(default_factory=dict)
     told: float = 0.0
+    gone: bool = False
     bases: set[int] = field(default_factory=set)
 
 
@@ -96,6 +100,8 @@ class LocalExecutor:
         self._selector = selectors.DefaultSelector()  # of the connections to all workers
         self._events: list[Event] = []
         self._stillborn = 0
+        self._held: list[Job] = []
+        self._quarantines = 0
         self._give_threads_back: Callable[[], None] = lambda: None
 
     @property
@@ -114,14 +120,39 @@ class LocalExecutor:
             self._start_worker(slot, is_copy)
 
     def submit(self, job: Job) -> None:
-        """Hand a job to the worker that has the most room for it."""
-        staying = [worker for worker in self._workers if worker.lanes]
-        worker = min(staying, key=lambda w: (len(w.jobs) / w.lanes, not w.ready))
-        worker.jobs[job.number] = monotonic()
-        if job.base.id in worker.bases:
-            job = replace(job, base=replace(job.base, pickled=None))
+        """Hand a job to the worker that has the most room for it, once there is one that may have it."""
+        self._held.append(job)
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Give the workers what is held for them, in its order."""
+        held, self._held = self._held, []
+        for job in held:
+            # Where one in quarantine waits for a worker to become free, no worker is kept busy by others.
+            if (self._held and not job.quarantine) or not self._hand(job):
+                self._held.append(job)
+
+    def _hand(self, job: Job) -> bool:
+        """Give a job to a worker; False where none may have it: a quarantine has its worker to itself."""
+        able = [
+            worker
+            for worker in self._workers
+            if not worker.gone
+            and len(worker.jobs) < worker.lanes
+            and (not worker.jobs or worker.quarantine == job.quarantine)
+        ]
+        if not able:
+            return False
+        worker = min(able, key=lambda w: (len(w.jobs) / w.lanes, not w.ready))
+        known = job.base.id in worker.bases
+        sent = replace(job, base=replace(job.base, pickled=None)) if known else job
+        if not self._send(worker, sent):
+            worker.gone = True
+            return self._hand(job)
+        worker.jobs[job.number] = job, monotonic()
+        worker.quarantine = job.quarantine
         worker.bases.add(job.base.id)
-        self._send(worker, job)
+        return True
 
     def events(self, timeout: float) -> list[Event]:
         """What the workers said; a worker that died is replaced, and its trials told as lost."""
@@ -140,12 +171,19 @@ class LocalExecutor:
     def interrupt(self) -> None:
         for worker in self._workers:
             self._send(worker, Interrupt())
+        for job in self._held:
+            error = "TrialInterrupted: the sweep was stopped"
+            self._events.append(Failed(job.number, error, transient=True))
+        self._held = []
 
     def stop(self, number: int, why: str) -> None:
         """Kill the worker that has this trial, and all that the trial started; a new one follows.
 
         A worker that has other trials too is told first, and spared if it lets go of this one.
         """
+        if any(job.number == number for job in self._held):
+            self._held = [job for job in self._held if job.number != number]
+            self._events.append(Failed(number, why))
         for worker in self._having(number):
             if number not in worker.doomed:
                 worker.doomed[number] = why
@@ -153,6 +191,7 @@ class LocalExecutor:
                 self._send(worker, Stop(number, why))
             if len(worker.jobs) == 1 or monotonic() - worker.told > _LETS_GO:
                 _kill(worker.process)
+                worker.gone = True
                 while worker in self._workers and worker.connection.poll(1):
                     self._receive(worker)  # its last words, and then its end: no job goes to it
                 if worker in self._workers:
@@ -173,14 +212,18 @@ class LocalExecutor:
             _kill(worker.process)
             worker.process.wait()
             self._hang_up(worker)
-        self._workers = []
+        self._workers, self._held = [], []
 
     def _having(self, number: int) -> list[_Worker]:
         return [worker for worker in self._workers if number in worker.jobs]
 
-    def _send(self, worker: _Worker, message: Any) -> None:
-        with suppress(OSError):  # a worker that just died is met, with what it last said, in events
+    def _send(self, worker: _Worker, message: Any) -> bool:
+        """Whether it went off: a worker that just died is met, with what it last said, in events."""
+        try:
             worker.connection.send(message)
+        except OSError:
+            return False
+        return True
 
     def _receive(self, worker: _Worker) -> None:
         """Take in the next message of a worker."""
@@ -207,6 +250,7 @@ class LocalExecutor:
                 # The memory that was missing may have been a neighbour's.
                 event = replace(event, transient=True)
             self._events.append(event)
+        self._hand_on()
 
     def _forks(self, slot: Slot) -> bool:
         """Whether the worker of this slot is to be a copy of this process; its log says why not."""
@@ -250,12 +294,20 @@ class LocalExecutor:
         self._hang_up(worker)
         self._workers.remove(worker)
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        error = f"WorkerLost: the worker on {worker.slot.label} ended with {how}"
-        for number, began in worker.jobs.items():
+        error = (
+            f"WorkerLost: the worker on {worker.slot.label} (see {self.log.name}) ended with {how}"
+        )
+        self._note_loss(worker, how)
+        apart = self._quarantine(worker)
+        for number, (job, began) in worker.jobs.items():
             why, seconds = worker.doomed.get(number), monotonic() - began
-            self._events.append(
-                Failed(number, why or error, seconds=seconds, transient=why is None)
-            )
+            if why is None and not worker.ready:
+                self._held.insert(0, job)  # it died before it could begin this
+                continue
+            told = error + (f": one of its {len(apart)} trials may have done it" if apart else "")
+            lost = Failed(number, why or told, seconds=seconds, transient=why is None)
+            kind = "" if why else f"WorkerLost: {how}"
+            self._events.append(replace(lost, quarantine=apart.get(number, 0), kind=kind))
         self._stillborn += not worker.ready
         if any(isinstance(event, Broken) for event in self._events):
             return
@@ -264,6 +316,25 @@ class LocalExecutor:
             self._events.append(Broken(f"{error} while it loaded the task", f"see {self.log}"))
             return
         self._start_worker(worker.slot, forked=False)
+        self._hand_on()
+
+    def _note_loss(self, worker: _Worker, how: str) -> None:
+        with suppress(OSError), self.log.open("a") as log:
+            trials = ", ".join(map(str, worker.jobs)) or "none"
+            log.write(f"{worker.slot.label}: ended with {how}; its trials: {trials}\n")
+
+    def _quarantine(self, worker: _Worker) -> dict[int, int]:
+        """The quarantines, by trial, of those that a worker was lost with; none where it had one alone.
+
+        Only one of them has to do with it, most likely. An eighth of them, at least one, is put together:
+        a trial that ends every worker is by itself at the third at the latest of 511, and few others are.
+        """
+        if len(worker.jobs) < 2:
+            return {}
+        first, size = self._quarantines + 1, max(1, len(worker.jobs) // 8)
+        found = {number: first + index // size for index, number in enumerate(worker.jobs)}
+        self._quarantines = max(found.values())
+        return found
 
 
 def _kill(process: Process) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import gc
 import importlib
 import logging
@@ -74,6 +75,8 @@ def main(descriptor: int, task: Callable[[Any], Any] | None = None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Collections while torch is loaded find nothing, and take a sixth of the time.
     gc.disable()
+    # A crash leaves its traceback in this process's log, though a trial's output may go elsewhere then.
+    faulthandler.enable(os.dup(2))
     Worker(Connection(descriptor)).serve(task)
     _leave()
 

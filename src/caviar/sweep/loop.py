@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from types import FrameType
 from typing import Any, Protocol
@@ -25,6 +25,9 @@ GRACE_SECONDS = 20.0
 
 STANDSTILL_SECONDS = 2.0
 """Between two looks at the clock there are 0.2; after more than these, the process was stopped."""
+
+SILENT = "Timeout: silent"
+"""How the error of a trial that gives no sign of life begins."""
 
 
 class View(Protocol):
@@ -73,6 +76,25 @@ class Limits:
     max_same_failures: int = 5
 
 
+@dataclass(frozen=True)
+class _Try:
+    """A trial that is to be run.
+
+    Attributes:
+        attempt: how many tries of it have counted so far.
+        quarantine: see `caviar.trials.Job`.
+    """
+
+    asked: Asked
+    attempt: int = 0
+    quarantine: int = 0
+
+    @property
+    def begun(self) -> int:
+        """How many tries of it there were at the least: in quarantine, one that does not count."""
+        return self.attempt + (self.quarantine > 0)
+
+
 @dataclass
 class _Running:
     """A trial under way.
@@ -82,8 +104,7 @@ class _Running:
         heard: when it last gave a sign of life.
     """
 
-    asked: Asked
-    attempt: int
+    this: _Try
     began: float
     heard: float
     started: bool = False
@@ -116,7 +137,7 @@ class Loop:
     at_once: int | None = None
     outcome: Outcome = field(default_factory=Outcome)
     _running: dict[int, _Running] = field(default_factory=dict)
-    _again: list[tuple[Asked, int]] = field(default_factory=list)
+    _again: list[_Try] = field(default_factory=list)
     _draining: bool = False
     _stop_at: float | None = None
     _stopping: bool = False
@@ -163,7 +184,7 @@ class Loop:
     def _more(self) -> bool:
         return self.study.places < self.n_trials and not self._draining and not self._stopping
 
-    def _ready(self) -> list[tuple[Asked, int]]:
+    def _ready(self) -> list[_Try]:
         """What the free lanes get next: trials to try again, then new ones."""
         free = self._room() - len(self._running)
         if free <= 0 or self._stop_at is not None or self._requests:
@@ -174,7 +195,7 @@ class Loop:
                 break
             asked = self.study.ask()
             self.view.asked(asked)
-            ready.append((asked, 0))
+            ready.append(_Try(asked))
         return ready
 
     def _room(self) -> int:
@@ -190,17 +211,17 @@ class Loop:
             self._said.add(text)
             self.view.say(text)
 
-    def _submit(self, ready: list[tuple[Asked, int]]) -> None:
-        for asked, attempt in ready:
-            now = monotonic()
-            self._running[asked.number] = _Running(asked, attempt, now, now)
+    def _submit(self, ready: list[_Try]) -> None:
+        for this in ready:
+            now, number = monotonic(), this.asked.number
+            self._running[number] = _Running(this, now, now)
             try:
-                job = self.make_job(asked, attempt)
+                job = self.make_job(this.asked, this.begun)
             except UsageError as error:
                 # Its choices do not go together; those of the next trial may.
-                self._handle(Failed(asked.number, name_and_text(error)))
+                self._handle(Failed(number, name_and_text(error)))
             else:
-                self.executor.submit(job)
+                self.executor.submit(replace(job, quarantine=this.quarantine))
 
     def _handle(self, event: Event) -> None:
         running = self._running.get(getattr(event, "number", -1))
@@ -217,10 +238,8 @@ class Loop:
                 ended = self.folders.ended(event.number)
                 if isinstance(ended, Finished | Pruned):
                     event = ended  # its worker was lost between writing that and telling it
-            if isinstance(event, Failed) and self._try_again(event, running):
-                tries = f"(try {running.attempt + 2} of {self.limits.retries + 1})"
-                self.view.again(event.number, f"{event.error} {tries}")
-                self._again.append((running.asked, running.attempt + 1))
+            if isinstance(event, Failed) and (again := self._try_again(event, running.this)):
+                self._again.append(again)
                 del self._running[event.number]
                 return
             self._tell(event)
@@ -235,9 +254,19 @@ class Loop:
         self.study.report(report.number, report.value, report.step)
         return self.study.should_prune(report.number)
 
-    def _try_again(self, event: Failed, running: _Running) -> bool:
-        stopping = self._stopping or self._stop_at is not None
-        return event.transient and running.attempt < self.limits.retries and not stopping
+    def _try_again(self, event: Failed, this: _Try) -> _Try | None:
+        """Its next try, where it has one."""
+        if self._stopping or self._stop_at is not None:
+            return None
+        # Of trials that fell silent together, one may hold up the others.
+        if event.quarantine and (event.transient or event.error.startswith(SILENT)):
+            self.view.again(event.number, event.error)
+            return replace(this, quarantine=event.quarantine)
+        if not event.transient or this.attempt >= self.limits.retries:
+            return None
+        tries = f"(try {this.attempt + 2} of {self.limits.retries + 1})"
+        self.view.again(event.number, f"{event.error} {tries}")
+        return replace(this, attempt=this.attempt + 1)
 
     def _tell(self, event: Finished | Pruned | Failed) -> None:
         del self._running[event.number]
@@ -257,7 +286,7 @@ class Loop:
             self.study.tell(event.number, TrialState.FAIL)
         if event.hopeless:
             self._stop(event.error)
-        self._errors.append(event.error)
+        self._errors.append(event.kind or event.error)
         alike = self._completed == 0 and len(set(self._errors)) == 1
         if alike and len(self._errors) >= self.limits.max_same_failures and self._more():
             self._stop(
@@ -279,7 +308,7 @@ class Loop:
             if limits.trial_timeout and now - began > limits.trial_timeout:
                 self.executor.stop(number, f"Timeout: it took over {limits.trial_timeout:g} s")
             elif limits.heartbeat_timeout and now - heard > limits.heartbeat_timeout:
-                self.executor.stop(number, f"Timeout: silent for {limits.heartbeat_timeout:g} s")
+                self.executor.stop(number, f"{SILENT} for {limits.heartbeat_timeout:g} s")
 
     def _stop(self, why: str) -> None:
         """Ask no more and end what is under way."""
@@ -313,7 +342,7 @@ class Loop:
         self._stopping = True
         self.executor.close()
         with self.study.one_write():
-            for number in [*self._running, *(asked.number for asked, _ in self._again)]:
+            for number in [*self._running, *(this.asked.number for this in self._again)]:
                 self._tell_cut_short(number)
         self.study.sync()
         self._running, self._again = {}, []

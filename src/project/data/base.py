@@ -4,18 +4,19 @@ Nothing of Lightning is imported here: a worker that trains on lanes alone start
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from caviar import UsageError, usage_error
 from project.data.preprocessing import Preprocessing
 from project.data.split import Split, fold_split, stratified_split
+from project.seeding import seeded
 
 Part = tuple[Tensor, Tensor]
 
@@ -112,6 +113,7 @@ class InMemoryData(ABC):
             if self.overfit:
                 few = tuple(tensor[: self.overfit] for tensor in parts.train)
                 parts = replace(parts, train=few, val=few)
+            _check(parts, type(self).__name__)
             self._parts = parts
         return self._parts
 
@@ -124,6 +126,36 @@ class InMemoryData(ABC):
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.parts.preprocessing.classes)
+
+    def check_batches(self, network: Callable[[], nn.Module], limit: float | None = None) -> None:
+        """Refuse batches of one sample where the network cannot be trained on one: batch norm cannot.
+
+        Args:
+            network: makes one to try it on.
+            limit: ``trainer.limit_train_batches``.
+
+        Raises:
+            UsageError: an epoch has such a batch, its last one most likely.
+        """
+        samples = len(self.parts.train[0])
+        size = min(self.batch_size, samples)
+        rest = 0 if self.drop_last else samples % size
+        if 1 not in (size, rest):
+            return
+        batches = samples // size + (rest > 0)
+        limit = 1.0 if limit is None else limit
+        if size > 1 and (limit if isinstance(limit, int) else int(batches * limit)) < batches:
+            return  # the last one is left out
+        with seeded(0, gpu=False):
+            try:
+                network().train()(self.parts.train[0][:1])
+            except ValueError as error:
+                if samples == 1:
+                    raise UsageError(f"data: one sample to train on: {error}") from error
+                where = "a batch" if size == 1 else f"the last of {batches} batches of an epoch"
+                remedy = "" if size == 1 else "data.drop_last=true, or "
+                why = f"{where} has one sample to be normalised ({error}): {remedy}another data.batch_size"
+                raise usage_error("data.batch_size", self.batch_size, why) from error
 
     def class_weights(self, asked: Any) -> list[float] | None:
         """A factor on the loss of each class, as ``model.loss.class_weights`` asks.
@@ -149,6 +181,20 @@ class InMemoryData(ABC):
             )
             raise usage_error("model.loss.class_weights", asked, problem)
         return factors
+
+
+def _check(parts: Parts, name: str) -> None:
+    """Refuse what no training can be made of."""
+    for part, (x, y) in (("train", parts.train), ("val", parts.val)):
+        if len(x) != len(y):
+            raise UsageError(
+                f"data: {name} has {len(x)} samples to {part} on, and {len(y)} targets"
+            )
+        if not len(x):
+            raise UsageError(f"data: {name} has no sample to {part} on")
+    if len(parts.preprocessing.classes) < 2:
+        classes = parts.preprocessing.classes
+        raise UsageError(f"data: {name} has the classes {classes}: two are needed")
 
 
 def parts_of(

@@ -59,12 +59,8 @@ class PlainConfigs:
 
     def learn(self, base: Base) -> None:
         """Take in a base config, if it has come with its job."""
-        if base.pickled is None:
-            return
-        self.pickled[base.id] = base.pickled
-        own, hydra = parted(base.pickled)
-        live, written = self._forms(own, hydra)
-        self._bases[base.id] = _Base(pickle.dumps(own), hydra, live, written)
+        if base.pickled is not None:
+            self.pickled[base.id] = base.pickled
 
     def __call__(self, job: Job) -> tuple[Plain, str]:
         """The job's config, plain and resolved, and as the text of ``config.yaml``.
@@ -74,8 +70,9 @@ class PlainConfigs:
         Raises:
             NotFusibleError: the app asks for a working folder or an environment of its own, or to be
                 called back.
+            Exception: what stands in the config cannot be had.
         """
-        base = self._bases[job.base.id]
+        base = self._base(job.base.id)
         job_node = base.hydra.hydra.job
         if job_node.get("chdir") or job_node.get("env_set"):
             raise NotFusibleError("hydra.job.chdir or hydra.job.env_set")
@@ -93,6 +90,13 @@ class PlainConfigs:
                 base.simple.add(keys)
             live, written = forms
         return live, self._text(base, written)
+
+    def _base(self, number: int) -> _Base:
+        if number not in self._bases:
+            own, hydra = parted(self.pickled[number])
+            live, written = self._forms(own, hydra)
+            self._bases[number] = _Base(pickle.dumps(own), hydra, live, written)
+        return self._bases[number]
 
     def _forms(self, config: DictConfig, hydra: DictConfig) -> tuple[Plain, Plain]:
         HydraConfig.instance().cfg = hydra  # type: ignore[assignment]

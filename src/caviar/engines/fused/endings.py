@@ -69,7 +69,12 @@ class Endings:
         among = self._among_best(scored, scored[0][1].training.recipe.direction) if scored else []
         best = {id(run) for (_, run), is_best in zip(scored, among, strict=True) if is_best}
         for one, run in ended:
-            checkpoint = self._checkpoint(group, one.lane) if id(run) in best else None
+            try:
+                checkpoint = self._checkpoint(group, one.lane) if id(run) in best else None
+            except BaseException as error:
+                group.release(one.lane)
+                self.fail(run, error)
+                continue
             group.release(one.lane)
             self._finish(run, one.pruned, checkpoint)
 
@@ -151,10 +156,10 @@ class Endings:
         if began is None:
             self._send(Started(job.number))
         seconds = 0.0 if began is None else perf_counter() - began
-        line, trace = str(error), ""
         if isinstance(error, BaseException):
-            line = name_and_text(error)
-            trace = traceback_of(error)
+            line, trace = name_and_text(error), traceback_of(error)
+        else:
+            line, trace = error, ""
         result = replace(folder.result, state="FAIL", error=line, seconds=round(seconds, 6))
         stopped = isinstance(error, TrialInterrupted)
         event = Failed(job.number, line, trace, seconds, transient=stopped)
@@ -203,7 +208,7 @@ class Endings:
                 if folds is not None and folds.error is not None:
                     raise folds.error
                 folder.end(result, rows, log, checkpoint)
-            except OSError as error:
+            except BaseException as error:
                 self._send(_not_written(number, error, result.seconds or 0.0))
             else:
                 self._send(event)
@@ -255,6 +260,8 @@ def _facts(one: Run | Folded, facts: dict[str, Any]) -> dict[str, Any]:
     return {"engine": "fused", **again, **facts}
 
 
-def _not_written(number: int, error: OSError, seconds: float) -> Failed:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return Failed(number, name_and_text(error), "", seconds, hopeless=full)
+def _not_written(number: int, error: BaseException, seconds: float) -> Failed:
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return Failed(number, name_and_text(error), "", seconds, hopeless=full)
+    return Failed(number, name_and_text(error), traceback_of(error), seconds)

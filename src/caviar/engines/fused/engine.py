@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -19,17 +17,17 @@ from caviar.engines.fused.calibration import choose
 from caviar.engines.fused.compiling import why_not_compiled
 from caviar.engines.fused.configs import PlainConfigs
 from caviar.engines.fused.endings import Endings, Over
-from caviar.engines.fused.files import LANE, RunFolder
+from caviar.engines.fused.files import LANE, RunFolder, new_folder, now, read_lane
 from caviar.engines.fused.folds import Folded
 from caviar.engines.fused.groups import Group, Run
 from caviar.engines.fused.occupancy import Occupancy
-from caviar.engines.fused.stack import Ended, Stack
+from caviar.engines.fused.stack import Ended, Stack, out_of_memory
 from caviar.engines.fused.training import Training
 from caviar.engines.fused.writer import Writer
 from caviar.engines.solo import Solo, Task
+from caviar.errors import name_and_text
 from caviar.experiment import Folds, NotFusibleError, Recipe
 from caviar.runs.active import TrialInterrupted
-from caviar.runs.folder import Result
 from caviar.trials import Job, Ready, Reported, Said, Started
 
 log = logging.getLogger(__name__)
@@ -141,27 +139,24 @@ class Fused:
             if job is None:
                 return
             self._configs.learn(job.base)
+            folder = new_folder(job)
             try:
-                self._begin(job)
+                self._begin(job, folder)
             except NotFusibleError as error:
                 if str(error) not in self._reasons:
                     self._reasons.add(str(error))
                     log.warning("not fusible, so by solo: %s", error)
                     self._send(Said(f"not on lanes, each by its own Trainer: {error}"))
                 self._alone.append(job)
+            # Ctrl-C does not come here as an exception: a KeyboardInterrupt is the trial's own.
+            except BaseException as error:
+                self._endings.fail_job(job, folder, error)
 
-    def _begin(self, job: Job) -> None:
-        folder = _folder(job)
-        try:
-            config, folder.config = self._configs(job)
-            recipe = self._recipe(config)
-            recipes = recipe.recipes if isinstance(recipe, Folds) else [recipe]
-            trainings = [Training(each) for each in recipes]
-        except NotFusibleError:
-            raise
-        except Exception as error:
-            self._endings.fail_job(job, folder, error)
-            return
+    def _begin(self, job: Job, folder: RunFolder) -> None:
+        config, folder.config = self._configs(job)
+        recipe = self._recipe(config)
+        recipes = recipe.recipes if isinstance(recipe, Folds) else [recipe]
+        trainings = [Training(each) for each in recipes]
         if not all(self._group(training).most for training in trainings):
             self._alone.append(job)
             return
@@ -170,17 +165,20 @@ class Fused:
             self._begin_folds(Folded(job, folder, recipes), trainings)
             return
         folder.files = recipes[0].files
-        saved = _saved(job, Path(job.resume_from, LANE) if job.resume_from else None)
+        saved = read_lane(job.number, Path(job.resume_from, LANE) if job.resume_from else None)
         self._group(trainings[0]).waiting.append(Run(job, trainings[0], folder, saved=saved))
 
     def _begin_folds(self, trial: Folded, trainings: Sequence[Training]) -> None:
         trial.go_on()
+        runs = []
         for fold, training in enumerate(trainings):
             if fold not in trial.done:
-                saved = _saved(trial.job, trial.lane_file(fold))
+                saved = read_lane(trial.job.number, trial.lane_file(fold))
                 run = Run(trial.job, training, trial.places[fold], saved=saved)
                 run.trial, run.fold = trial, fold
-                self._group(training).waiting.append(run)
+                runs.append(run)
+        for run in runs:
+            self._group(run.training).waiting.append(run)
         if trial.over:
             self._endings.finish_folds(trial)
 
@@ -202,7 +200,13 @@ class Fused:
         if group is None:
             most, native = self._most, self._compile is not False
             if self._auto or self._given is None:
-                choice = choose(training, self._given, self._device, native)
+                try:
+                    choice = choose(training, self._given, self._device, native)
+                except BaseException as error:
+                    # Nobody else's: a Trainer alone comes to the same, or bears it, or says it better.
+                    raise NotFusibleError(
+                        f"its steps could not be measured: {name_and_text(error)}"
+                    ) from error
                 most = choice.lanes if self._auto else choice.lanes or self._most
                 native = choice.native
             group = self._groups[training.key] = Group(most, native, self._device)
@@ -253,11 +257,8 @@ class Fused:
             return
         try:
             admitted = group.fill(self._most)
-        except Exception as error:
-            if _out_of_memory(error):
-                self._halve(group, error)
-            else:
-                self._refuse(group, error)
+        except BaseException as error:
+            self._went_wrong(group, error)
             return
         self._started(admitted)
         stack = group.stack
@@ -267,11 +268,8 @@ class Fused:
         began = perf_counter()
         try:
             ended = stack.tick()
-        except Exception as error:
-            if _out_of_memory(error):
-                self._halve(group, error)
-            else:
-                self._give_up(group, error)
+        except BaseException as error:
+            self._went_wrong(group, error)
             return
         group.seconds += perf_counter() - began
         group.ticked = time.monotonic()
@@ -280,19 +278,34 @@ class Fused:
         if not group.count:
             group.stack = None  # its memory, and the data's, for other groups
 
-    def _refuse(self, group: Group, error: BaseException) -> None:
-        """End the trial that could not get a lane; the others keep their places."""
-        run = group.waiting.pop(0)
-        group.park()
-        self._fail(run, error)
+    def _went_wrong(self, group: Group, error: BaseException) -> None:
+        """Find whose error it is that a group's tick, or the way to it, has raised."""
+        if out_of_memory(error):
+            self._halve(group, error)
+        elif group.count == 1:
+            self._fail(group.take_first(), error)
+        elif group.admitting is not None:
+            group.waiting.remove(group.admitting)
+            group.park()
+            self._fail(group.admitting, error)
+        else:
+            self._one_by_one(group, error)
 
-    def _give_up(self, group: Group, error: BaseException) -> None:
-        """End the trials on the lanes by what went wrong for all of them; others go on."""
-        runs = list(group.runs.values())
-        group.runs.clear()
-        group.stack = None
-        for run in {run.job.number: run for run in runs}.values():  # a trial's folds as one
-            self._fail(run, error)
+    def _one_by_one(self, group: Group, error: BaseException) -> None:
+        """Train the trials of a tick an epoch each by itself: who raises there is ended, nobody else."""
+        log.warning("%d trials, an epoch each by itself: %s", group.count, name_and_text(error))
+        group.park()
+        done = 0
+        for run in group.waiting[: min(self._most, group.most)]:
+            if run not in group.waiting:
+                continue  # gone with another fold of its trial
+            group.waiting.remove(run)
+            alone = Group(1, group.native, self._device, waiting=[run])
+            self._advance(alone)
+            alone.park()
+            group.waiting[done:done] = alone.waiting
+            done += len(alone.waiting)
+        group.ticked = time.monotonic()
 
     def _obey(self, group: Group) -> None:
         """End what the controller does not want any more."""
@@ -320,7 +333,7 @@ class Fused:
         begun = [one for one in dict.fromkeys(trials) if isinstance(one, Run) or one.began is None]
         for one in begun:
             one.began = perf_counter()
-            one.folder.result.started = _now()
+            one.folder.result.started = now()
             self._writer.do(one.job.number, one.folder.begin, after=_SHOWN_AFTER)
         if begun:
             self._send(*[Started(one.job.number) for one in begun])
@@ -379,14 +392,11 @@ class Fused:
 
     def _halve(self, group: Group, error: BaseException) -> None:
         """Go on with half as many lanes; what was on them keeps its place."""
-        self._most = min(self._most, group.most)
-        if self._most == 1:
-            run = next(iter(group.runs.values()), None) or group.waiting.pop(0)
-            group.runs.clear()
-            group.stack = None
-            self._fail(run, error)
+        most = min(self._most, group.most)
+        if most == 1 and len(group.runs) <= 1:
+            self._fail(group.take_first(), error)
             return
-        self._most //= 2
+        self._most = max(1, most // 2)
         log.warning("out of memory: %d lanes from now on (%s)", self._most, error)
         group.park()
         if self._device == "cuda":
@@ -407,40 +417,5 @@ class Fused:
                 self._fail(run, TrialInterrupted(f"the sweep was stopped at step {step}"))
         for job in self._alone:
             error = TrialInterrupted("the sweep was stopped")
-            self._endings.fail_job(job, _folder(job), error)
+            self._endings.fail_job(job, new_folder(job), error)
         self._alone = []
-
-
-def _folder(job: Job) -> RunFolder:
-    result = Result(
-        state="RUNNING",
-        number=job.number,
-        metric=job.metric,
-        params=job.params,
-        started=_now(),
-        facts={"engine": "fused"},
-    )
-    if job.retry_of is not None:
-        result.facts["retry_of"] = job.retry_of
-    return RunFolder(Path(job.folder), result, overrides=job.overrides)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _saved(job: Job, path: Path | None) -> dict[str, Any] | None:
-    """What an earlier try of a trial left, where it was on a lane."""
-    if path is None or not path.is_file():
-        return None
-    try:
-        return torch.load(path, weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-        log.warning("trial %d begins afresh: %s: %s", job.number, path, error)
-        return None
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -15,11 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from caviar.errors import name_and_text
 from caviar.runs import folder as names
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result
 from caviar.runs.inside import make_folders, open_inside, remove_inside
 from caviar.runs.text import CsvText, yaml_text
+from caviar.trials import Job
+
+log = logging.getLogger(__name__)
 
 BEST = f"{names.CHECKPOINTS}/best.ckpt"
 LANE = "lane.ckpt"
@@ -46,7 +51,7 @@ class RunFolder:
     config: str = ""
     overrides: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
-    error: OSError | None = None
+    error: Exception | None = None
     _made: bool = False
     _table: CsvText = field(default_factory=CsvText)
 
@@ -56,7 +61,7 @@ class RunFolder:
             try:
                 self._make()
                 self.result.write(self.path)
-            except OSError as error:
+            except Exception as error:
                 self.error = self.error or error
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -73,7 +78,7 @@ class RunFolder:
             data = io.BytesIO()
             torch.save(dict(content), data)
             write_atomic(folder / name, data.getvalue())
-        except OSError as error:
+        except Exception as error:
             self.error = self.error or error
 
     def end(
@@ -92,7 +97,7 @@ class RunFolder:
             best: the best checkpoint.
 
         Raises:
-            OSError: something of the folder could not be written.
+            Exception: something of the folder could not be written.
         """
         if not self._made:
             self._make()
@@ -101,7 +106,8 @@ class RunFolder:
         if best is not None:
             self.checkpoint(Path(BEST).name, best)
         if log:
-            with open_inside(self.path / names.LOG, "a") as file:
+            path = self.path / names.LOG
+            with open_inside(path, "a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(log)
         if self.error is not None:
             raise self.error
@@ -131,8 +137,39 @@ class RunFolder:
     def _rows(self, rows: Sequence[Mapping[str, Any]], durable: bool = True) -> None:
         try:
             write_atomic(self.path / names.METRICS, self._table.of(rows), durable)
-        except OSError as error:
+        except Exception as error:
             self.error = self.error or error
+
+
+def new_folder(job: Job) -> RunFolder:
+    """The folder of a job that begins."""
+    result = Result(
+        state="RUNNING",
+        number=job.number,
+        metric=job.metric,
+        params=job.params,
+        started=now(),
+        facts={"engine": "fused"},
+    )
+    if job.retry_of is not None:
+        result.facts["retry_of"] = job.retry_of
+    return RunFolder(Path(job.folder), result, overrides=job.overrides)
+
+
+def now() -> str:
+    """The time, as ``result.json`` has it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def read_lane(number: int, path: Path | None) -> dict[str, Any] | None:
+    """What an earlier try of a trial left, where it was on a lane; None where that cannot be read."""
+    if path is None or not path.is_file():
+        return None
+    try:
+        return torch.load(path, weights_only=True)
+    except Exception as error:
+        log.warning("trial %d begins afresh: %s: %s", number, path, name_and_text(error))
+        return None
 
 
 def log_line(name: str, message: str) -> str:

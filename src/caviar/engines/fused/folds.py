@@ -24,7 +24,7 @@ class FoldFolder(RunFolder):
         try:
             if not self._made:
                 self._make()
-        except OSError as error:
+        except Exception as error:
             self.error = self.error or error
 
     def done(
@@ -39,7 +39,7 @@ class FoldFolder(RunFolder):
             remove_inside(self.path / names.CHECKPOINTS / LANE)
             if self.error is None:
                 write_fold(self.path, facts)
-        except OSError as error:
+        except Exception as error:
             self.error = self.error or error
 
     def _make(self) -> None:
@@ -91,7 +91,7 @@ class Folded:
         return found
 
     @property
-    def error(self) -> OSError | None:
+    def error(self) -> Exception | None:
         """What kept a fold's files from being written."""
         return next((place.error for place in self.places if place.error), None)
 

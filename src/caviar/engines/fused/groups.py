@@ -11,6 +11,7 @@ from caviar.engines.fused.files import RunFolder
 from caviar.engines.fused.folds import Folded
 from caviar.engines.fused.stack import Stack
 from caviar.engines.fused.training import Training
+from caviar.errors import name_and_text
 from caviar.trials import Job
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Group:
         native: whether the stack is to be trained by the loop in C++.
         device: where it computes.
         stack: None where no trial is on a lane.
+        admitting: the trial that is on its way to a lane, or failed there.
         waiting: trials without a lane, and ``runs``, those that have one, by lane.
         seconds: spent in its ticks; ``ticked``: when the last one ended.
     """
@@ -58,6 +60,7 @@ class Group:
     native: bool
     device: str
     stack: Stack | None = None
+    admitting: Run | None = None
     waiting: list[Run] = field(default_factory=list)
     runs: dict[int, Run] = field(default_factory=dict)
     seconds: float = 0.0
@@ -81,6 +84,7 @@ class Group:
         Returns:
             Those that got a lane.
         """
+        self.admitting = None
         # A lane that is free computes all the same; a few are left, not to resize at every arrival.
         grain = max(1, self.count // 8)
         wanted = min(-(-self.count // grain) * grain, self.most, most)
@@ -97,8 +101,10 @@ class Group:
         self.stack = stack
         admitted = []
         for lane in stack.free[: len(self.waiting)]:
-            self._admit(stack, lane, self.waiting[0])
+            self.admitting = self.waiting[0]
+            self._admit(stack, lane, self.admitting)
             admitted.append(self.waiting.pop(0))  # only now: who fails to get a lane waits still
+        self.admitting = None
         return admitted
 
     def release(self, lane: int) -> None:
@@ -120,6 +126,14 @@ class Group:
             self.waiting.remove(run)
         else:
             self.release(next(lane for lane, one in self.runs.items() if one is run))
+
+    def take_first(self) -> Run:
+        """Take out the only trial on a lane, or else the first that waits for one."""
+        run = self.all[0]
+        if run in self.waiting:
+            self.waiting.remove(run)
+        self.runs, self.stack = {}, None
+        return run
 
     def park(self) -> None:
         """Take all trials off their lanes, as they were when the epoch under way began."""
@@ -150,7 +164,10 @@ class Group:
         if run.saved is not None:
             try:
                 stack.load(lane, run.saved)
-            except (KeyError, RuntimeError) as error:
-                log.warning("trial %d begins afresh: %s", run.job.number, error)
+            except Exception as error:  # some of it may have been taken in
+                log.warning("trial %d begins afresh: %s", run.job.number, name_and_text(error))
+                stack.release(lane)
+                run.training = Training(run.training.recipe)
+                stack.admit(run.training, lane)
             run.saved = None
         self.runs[lane] = run

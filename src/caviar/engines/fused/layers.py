@@ -60,6 +60,10 @@ def batch_norm(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:
             return (x - mean[:, None]) * scale
         scale = scale * weight[:, None]
         return torch.addcmul(bias[:, None] - mean[:, None] * scale, x, scale)
+    if x.shape[1] == 1:  # the words of torch.nn.functional.batch_norm
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {x[0].shape}"
+        )
     normal, centre, spread = _Normalised.apply(x, eps)  # type: ignore[misc]
     batch = x.shape[1]
     with torch.no_grad():

@@ -21,6 +21,7 @@ from caviar.engines.fused.optimizers import clip
 from caviar.engines.fused.plan import Plan
 from caviar.engines.fused.stacked import Stacked
 from caviar.engines.fused.training import Training
+from caviar.errors import name_and_text
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Ended:
     training: Training
     lane: int
     over: bool
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 _REHEARSED = 32
@@ -194,9 +195,11 @@ class Stack:
             rows = order[:, done * size : (done + steps) * size]
             self._steps(rows, columns[done : done + steps], bits, losses)
             done += steps
-        ended = self._end_epoch((losses / self._course.steps).tolist())
+        losses /= self._course.steps
+        metrics = self._evaluate() if any(t.validates() for t in self.trainings if t) else {}
+        # From here on the epoch is done: trainings take it in, and cannot be taken back.
         self._snapshot = []
-        return ended
+        return self._end_epoch(losses.tolist(), metrics)
 
     def rehearse(self) -> float:
         """Seconds that a step takes at best, from a few; what they do to the lanes is undone."""
@@ -214,7 +217,10 @@ class Stack:
         return found
 
     def rewind(self) -> None:
-        """After a tick that was cut short: put every lane back to where its epoch began."""
+        """After a tick that was cut short: put every lane back to where its epoch began.
+
+        The trainings are there still: they take an epoch in when all else of it is done.
+        """
         with torch.no_grad():
             for tensor, before in zip(self._changing, self._snapshot, strict=False):
                 tensor.copy_(before)
@@ -429,10 +435,8 @@ class Stack:
                 probabilities.append(logits.transpose(1, 2).contiguous().softmax(dim=1))
         return Outputs(torch.cat(probabilities, dim=2), y), total
 
-    def _end_epoch(self, losses: list[float]) -> list[Ended]:
-        active = [t for t in self.trainings if t is not None]
-        metrics = self._evaluate() if any(t.validates() for t in active) else {}
-        ended, improved = [], []
+    def _end_epoch(self, losses: list[float], metrics: dict[str, list[float]]) -> list[Ended]:
+        ended = []
         for lane, training in enumerate(self.trainings):
             if training is None:
                 continue
@@ -440,25 +444,21 @@ class Stack:
             try:
                 over = training.epoch_ended(losses[lane], own if training.validates() else None)
                 ended.append(Ended(training, lane, over))
-            except Exception as error:  # its own: its neighbours go on
+            except BaseException as error:  # its own: its neighbours go on
                 ended.append(Ended(training, lane, True, error))
             if training.improved:
-                improved.append(lane)
-        self._keep(improved)
+                self._keep(lane)
         return ended
 
-    def _keep(self, lanes: list[int]) -> None:
-        """Note the weights of these lanes as their best so far."""
-        if not lanes:
-            return
+    def _keep(self, lane: int) -> None:
+        """Note the weights of a lane as its best so far."""
         with torch.no_grad():
-            index = torch.tensor(lanes, device=self.device)
             for mine, best in (
                 (self._net.flat, self._best.flat),
                 (self._net.running, self._best.running),
                 (self._net.counted, self._best.counted),
             ):
-                best[index] = mine[index]
+                best[lane].copy_(mine[lane])
 
 
 def _forward(plan: Plan, state: State, x: Tensor, mixed: bool) -> Tensor:
@@ -496,3 +496,10 @@ def seconds(step: Callable[[], Any], device: str) -> float:
         if len(times) > 2 and sum(times) > 0.2:
             break
     return min(times)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch, or the loop in C++, found no memory for the lanes."""
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in name_and_text(error)
+    )

@@ -91,13 +91,19 @@ def course_of(recipe: Recipe) -> Course:
     for name, value in (("max_epochs", max_epochs), ("check_val_every_n_epoch", val_every)):
         if not isinstance(value, int) or value < 1:
             raise NotFusibleError(f"trainer.{name}={value}")
+    for name, (_, y) in (("train", recipe.train), ("val", recipe.val)):
+        if y.dtype != torch.int64 or y.ndim != 1:
+            kind = f"{y.dtype} of shape {tuple(y.shape)}"
+            raise NotFusibleError(f"targets of the {name} part that are {kind}, not a class each")
+        if not len(y):
+            raise ValueError(f"the {name} part has no sample")
     samples = len(recipe.train[0])
     size = min(recipe.batch_size, samples)
     full, rest = divmod(samples, size)
     steps = _limited(full if recipe.drop_last or not rest else full + 1, settings, "train")
     eval_size = min(recipe.eval_batch_size, len(recipe.val[0]))
     eval_steps = _limited(-(-len(recipe.val[0]) // eval_size), settings, "val")
-    if not steps or not eval_steps:
+    if steps <= 0 or eval_steps <= 0:
         raise NotFusibleError("an epoch without a batch")
     limit = settings.get("gradient_clip_val") or None
     if limit is not None and limit <= 0:
@@ -122,7 +128,11 @@ def _limited(batches: int, settings: Mapping[str, Any], part: str) -> int:
     limit = settings.get(f"limit_{part}_batches", 1.0)
     if limit is None:
         return batches
-    return min(limit, batches) if isinstance(limit, int) else int(batches * limit)
+    if isinstance(limit, int):
+        return min(limit, batches)
+    if not 0 <= limit <= 1:
+        raise NotFusibleError(f"trainer.limit_{part}_batches={limit}")
+    return int(batches * limit)
 
 
 class Training:
@@ -266,13 +276,17 @@ class Training:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` gave. The schedule is brought to where it was."""
-        values = dict(state)
-        self._waited, self._best_waited_for = values.pop("waited"), values.pop("best_waited_for")
-        for name, value in values.items():
-            setattr(self, name, value)
+        """Go on from what `state` gave. The schedule is brought to where it was.
+
+        A training that was taken off its lane and gets another one is there already, and so is its
+        schedule.
+        """
+        there = len(self.rows)
+        self._waited, self._best_waited_for = state["waited"], state["best_waited_for"]
+        for name in ("epoch", "rows", "score", "best_epoch", "best_metrics", "metrics"):
+            setattr(self, name, state[name])
         so_far: dict[str, float] = {}
-        for row in self.rows:
+        for row in self.rows[there:]:
             self.schedule.epoch()
             so_far.update(
                 {name: value for name, value in row.items() if name not in ("epoch", "step")}
