@@ -111,7 +111,8 @@ class Failed:
     Attributes:
         error: one line, the exception's.
         traceback: all of it, empty where none is needed (a killed worker, bad input).
-        transient: whether another try may fare better (its worker was lost, or told to go).
+        transient: whether another try may fare better (its worker was lost, memory was short).
+        interrupted: whether it was told to stop: no failure, and it will be gone on with.
         hopeless: no other trial would fare better either (the disk is full).
     """
 
@@ -120,6 +121,7 @@ class Failed:
     traceback: str = ""
     seconds: float = 0.0
     transient: bool = False
+    interrupted: bool = False
     hopeless: bool = False
 
 

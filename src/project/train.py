@@ -174,6 +174,7 @@ def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score
 
     from caviar.runs.config import resolved
     from project.callbacks.epoch_seed import EpochSeed
+    from project.callbacks.signals import KeepSignals
 
     callbacks = _each(config.get("callbacks"))
     if config.get("panda"):
@@ -182,7 +183,7 @@ def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score
     for logger in loggers:
         logger.log_hyperparams(resolved(config))
     ours = {
-        "callbacks": [EpochSeed(experiment.seed), *callbacks, score],
+        "callbacks": [KeepSignals(), EpochSeed(experiment.seed), *callbacks, score],
         "logger": loggers,
         # Lightning would add its own of either kind where the config has none.
         "enable_progress_bar": any(isinstance(callback, ProgressBar) for callback in callbacks),

@@ -21,6 +21,7 @@ from caviar.executors.base import TaskSource
 from caviar.executors.processes import Process, fork, limit_threads, spawn, why_not_forked
 from caviar.executors.slots import Slot, plan
 from caviar.executors.worker import Goodbye, Hello, Interrupt, Prune, Stop, main
+from caviar.runs.signals import ASK_TO_END
 from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Ready, Reported, Starting
 
 _LETS_GO = 20.0
@@ -252,8 +253,17 @@ class LocalExecutor:
         error = f"WorkerLost: the worker on {worker.slot.label} ended with {how}"
         for number, began in worker.jobs.items():
             why, seconds = worker.doomed.get(number), monotonic() - began
+            told_to_go = why is None and -code in ASK_TO_END
+            if told_to_go:  # while it loaded: later it leaves a checkpoint
+                error = f"Interrupted: the worker on {worker.slot.label} was told to go, {how}"
             self._events.append(
-                Failed(number, why or error, seconds=seconds, transient=why is None)
+                Failed(
+                    number,
+                    why or error,
+                    seconds=seconds,
+                    transient=why is None and not told_to_go,
+                    interrupted=told_to_go,
+                )
             )
         self._stillborn += not worker.ready
         if any(isinstance(event, Broken) for event in self._events):

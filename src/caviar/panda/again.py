@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from caviar.panda.files import FOLDER, STATUS, alive, read_status
 from caviar.runs.active import GO_ON
 from caviar.runs.folder import CONFIG, RESULT, Result
 from caviar.runs.program import PROGRAM, under_way
+from caviar.runs.signals import heard
 from caviar.security import ALLOWED, check_target
 
 
@@ -54,11 +56,14 @@ def go_on(run: Path, trusted: Sequence[str] = ()) -> int:
         process = subprocess.Popen(
             [*command.words, *overrides_for(run)], cwd=command.folder, env=environment
         )
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:
-                continue  # it was told so too, and leaves a checkpoint
+
+        def pass_on(signum: int) -> None:
+            if signum != signal.SIGINT:  # of Ctrl-C it was told too
+                process.send_signal(signum)
+
+        with heard(pass_on):  # it leaves a checkpoint
+            status = process.wait()
+        return status if status >= 0 else 128 - status
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,8 @@ class TrialFolders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             result = self._read(folder) or Result(state="RUNNING", number=event.number)
-            if result.state != "RUNNING":
+            stopped = was_stopped(result.error) and not was_stopped(event.error)
+            if result.state != "RUNNING" and not stopped:
                 return
             result.state, result.error, result.seconds = "FAIL", event.error, event.seconds
             result.write(folder)

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from time import monotonic
-from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol
 
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from caviar.errors import UsageError, name_and_text
 from caviar.executors.base import Executor
+from caviar.runs.signals import GRACE_SECONDS, exit_status, heard
 from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner
-from caviar.sweep.study import Asked, SweepStudy
+from caviar.sweep.study import INTERRUPTIONS, Asked, SweepStudy
 from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Reported, Said, Started
-
-GRACE_SECONDS = 20.0
-"""How long trials may take to leave a checkpoint when the machine is taken away (Slurm gives 30)."""
 
 STANDSTILL_SECONDS = 2.0
 """Between two looks at the clock there are 0.2; after more than these, the process was stopped."""
@@ -36,6 +33,8 @@ class View(Protocol):
 
     def again(self, number: int, text: str) -> None: ...
 
+    def stopped(self, number: int, text: str) -> None: ...
+
     def say(self, text: str) -> None: ...
 
     def tick(self) -> None: ...
@@ -48,11 +47,11 @@ class Outcome:
     """How a sweep went, as far as the study does not tell.
 
     Attributes:
-        interrupted: a person or the machine stopped it.
+        interrupted: the exit status, where a person (130) or the machine (143) stopped it.
         stopped: why it ended before all its trials, where it did.
     """
 
-    interrupted: bool = False
+    interrupted: int | None = None
     stopped: str | None = None
 
 
@@ -61,7 +60,8 @@ class Limits:
     """When a trial, or the sweep, is given up.
 
     Attributes:
-        retries: how often a trial is tried again after an error that is not its own.
+        retries: how often a trial is tried again after an error that may not be its own. A try that was
+            told to stop is none, up to `caviar.sweep.study.INTERRUPTIONS` of them.
         trial_timeout: seconds that a trial may take; None for any time.
         heartbeat_timeout: seconds that a trial may be silent; None for any time.
         max_same_failures: this many trials failing the same way from the start end the sweep.
@@ -117,10 +117,12 @@ class Loop:
     outcome: Outcome = field(default_factory=Outcome)
     _running: dict[int, _Running] = field(default_factory=dict)
     _again: list[tuple[Asked, int]] = field(default_factory=list)
+    _interrupted: Counter[int] = field(default_factory=Counter)
     _draining: bool = False
     _stop_at: float | None = None
     _stopping: bool = False
     _requests: list[str] = field(default_factory=list)
+    _status: int = exit_status(signal.SIGINT)
     _errors: list[str] = field(default_factory=list)
     _completed: int = 0
     _said: set[str] = field(default_factory=set)
@@ -131,7 +133,7 @@ class Loop:
         """Ask, submit and tell until all trials have ended or somebody stops it."""
         self.executor.judge = self._judge
         self._completed = sum(t.state == TrialState.COMPLETE for t in self.study.trials())
-        with self._signals():
+        with heard(self._note):
             try:
                 events: list[Event] = []
                 while True:
@@ -155,9 +157,10 @@ class Loop:
                 problem = f"{error}".splitlines()[0]
                 self.outcome.stopped = f"the sweep cannot write its study: {problem}"
                 self.executor.close()
-        if not (self._stopping or self._again or self.outcome.stopped):
+        done = not (self._stopping or self._again or self.outcome.stopped)
+        if done and self.study.places >= self.n_trials:
             # All that was planned is done: who asked to stop meanwhile stopped nothing.
-            self.outcome.interrupted &= self.study.places < self.n_trials
+            self.outcome.interrupted = None
         return self.outcome
 
     def _more(self) -> bool:
@@ -213,17 +216,23 @@ class Loop:
             if self._judge(event):
                 self.executor.prune(event.number)
         elif isinstance(event, Finished | Pruned | Failed) and running:
-            if isinstance(event, Failed) and event.transient:
+            if isinstance(event, Failed) and (event.transient or event.interrupted):
                 ended = self.folders.ended(event.number)
                 if isinstance(ended, Finished | Pruned):
                     event = ended  # its worker was lost between writing that and telling it
             if isinstance(event, Failed) and self._try_again(event, running):
-                tries = f"(try {running.attempt + 2} of {self.limits.retries + 1})"
-                self.view.again(event.number, f"{event.error} {tries}")
+                self.view.again(event.number, f"{event.error} ({self._in_words(event)})")
                 self._again.append((running.asked, running.attempt + 1))
                 del self._running[event.number]
                 return
+            if isinstance(event, Failed) and event.interrupted and self._stop_at is None:
+                why = f"interrupted {INTERRUPTIONS + 1} times; not tried again"
+                event = replace(event, error=f"GivenUp: {why} ({event.error})")
+            cut_short = isinstance(event, Failed) and self._stop_at is not None
             self._tell(event)
+            if cut_short:
+                self.view.stopped(event.number, event.error)
+                return
         elif isinstance(event, Said):
             self._say_once(event.text)
         elif isinstance(event, Broken):
@@ -236,8 +245,21 @@ class Loop:
         return self.study.should_prune(report.number)
 
     def _try_again(self, event: Failed, running: _Running) -> bool:
-        stopping = self._stopping or self._stop_at is not None
-        return event.transient and running.attempt < self.limits.retries and not stopping
+        if self._stopping or self._stop_at is not None:
+            return False
+        if event.interrupted:
+            self._interrupted[event.number] += 1
+            return self._interrupted[event.number] <= INTERRUPTIONS
+        lost = running.attempt - self._interrupted[event.number]
+        return event.transient and lost < self.limits.retries
+
+    def _in_words(self, event: Failed) -> str:
+        """Which of its tries comes next."""
+        interrupted = self._interrupted[event.number]
+        if event.interrupted:
+            return f"interrupted {interrupted} times of {INTERRUPTIONS} at most"
+        lost = self._running[event.number].attempt - interrupted
+        return f"try {lost + 2} of {self.limits.retries + 1}"
 
     def _tell(self, event: Finished | Pruned | Failed) -> None:
         del self._running[event.number]
@@ -250,8 +272,12 @@ class Loop:
             self._tell_failed(event)
 
     def _tell_failed(self, event: Failed) -> None:
+        stopping = self._stop_at is not None
+        if stopping and event.transient:
+            # What the same signal did to its worker.
+            event = replace(event, error=f"Interrupted: the sweep was stopped ({event.error})")
         self.folders.give_up(event)
-        if self._stop_at is not None or event.hopeless:
+        if stopping or event.hopeless:
             self.study.tell_interrupted(event.number)
         else:
             self.study.tell(event.number, TrialState.FAIL)
@@ -294,7 +320,7 @@ class Loop:
         # Taken first: a signal may come while the owner's are read.
         signals, self._requests = self._requests, []
         for request in [*signals, *self.owner.requests()]:
-            self.outcome.interrupted = True
+            self.outcome.interrupted = self._status
             if request == "terminate":
                 self.view.say(f"terminated: trials have {GRACE_SECONDS:g} s to leave a checkpoint")
                 self._draining = True
@@ -326,25 +352,11 @@ class Loop:
             self.folders.give_up(Failed(number, "Interrupted: the sweep was stopped"))
             self.study.tell_interrupted(number)
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Note signals and act on them between two events.
+    def _note(self, signum: int) -> None:
+        """Note a signal, which is acted on between two events.
 
         The first Ctrl-C stops asking and lets trials end; the second ends them. SIGTERM, and SIGUSR2
         from Slurm, mean that the machine is about to be taken away.
         """
-        meanings = {
-            signal.SIGINT: "interrupt",
-            signal.SIGTERM: "terminate",
-            signal.SIGUSR2: "terminate",
-        }
-
-        def note(signum: int, frame: FrameType | None) -> Any:
-            self._requests.append(meanings[signal.Signals(signum)])
-
-        before = {number: signal.signal(number, note) for number in meanings}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        self._status = max(self._status, exit_status(signum))
+        self._requests.append("interrupt" if signum == signal.SIGINT else "terminate")

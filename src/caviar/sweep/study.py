@@ -31,7 +31,12 @@ warnings.simplefilter("ignore", ExperimentalWarning)  # whoever names such a sam
 RETRY_OF = "retry_of"
 INTERRUPTED = "interrupted"
 NEVER_RAN = "never_ran"
+KILLED = "killed"
+"""How often the sweep's process was killed while a trial, or one that it repeats, was under way."""
 
+INTERRUPTIONS = 10
+"""So often a trial goes on after it was told to stop, and so often after its sweep's process was killed:
+neither is its fault, but one that brings its worker or its machine down would go on for ever."""
 
 HISTORY_FREE = (
     PlacedSampler,
@@ -89,6 +94,7 @@ class SweepStudy:
         finite: how many trials the sampler has in all, where that is finite.
         learns: whether what the sampler proposes depends on how earlier trials ended.
         orphans: trials that were cut short when the last controller was killed.
+        given_up: those of them that are not tried again: see `INTERRUPTIONS`.
 
     Raises:
         UsageError: the storage has, or lacks, a study of this name.
@@ -135,6 +141,7 @@ class SweepStudy:
         self._enqueue = list(enqueue)
         self._place = 0
         self.orphans: list[int] = []
+        self.given_up: list[int] = []
         self._retries: list[FrozenTrial] = []
         self._reported: dict[int, list[tuple[int, float]]] = {}
         self._ids: dict[int, int] = {}
@@ -259,7 +266,7 @@ class SweepStudy:
             state=TrialState.RUNNING,
             params=trial.params,
             distributions=trial.distributions,
-            user_attrs={RETRY_OF: list(before)},
+            user_attrs={RETRY_OF: list(before), KILLED: trial.user_attrs.get(KILLED, 0)},
         )
         values = self.space.draw(lambda h: trial.params[h.study_name])
         trial_id = self.study._storage.create_new_trial(self.study._study_id, template)
@@ -296,10 +303,15 @@ class SweepStudy:
             elif isinstance(ended, Failed):
                 self.study.tell(trial.number, state=TrialState.FAIL)
             else:
-                mark = INTERRUPTED if self._is_whole(trial) else NEVER_RAN
-                storage.set_trial_user_attr(trial._trial_id, mark, True)
+                killed = trial.user_attrs.get(KILLED, 0) + 1
+                if killed >= INTERRUPTIONS:
+                    self.given_up.append(trial.number)
+                else:
+                    mark = INTERRUPTED if self._is_whole(trial) else NEVER_RAN
+                    storage.set_trial_user_attr(trial._trial_id, mark, True)
+                    storage.set_trial_user_attr(trial._trial_id, KILLED, killed)
+                    self.orphans.append(trial.number)
                 self.study.tell(trial.number, state=TrialState.FAIL)
-                self.orphans.append(trial.number)
         current = self.current()
         self._place = len(current)
         self._retries = [t for t in current if INTERRUPTED in t.user_attrs]

@@ -87,7 +87,7 @@ def run_sweep(
         finally:
             executor.close()
             owner.release()
-    except (UsageError, OSError, KeyboardInterrupt) as error:
+    except (UsageError, OSError, KeyboardInterrupt, SystemExit) as error:
         if not (folder / record.SWEEP).exists():
             # Nothing had begun, and nothing in there can be gone on with.
             shutil.rmtree(folder, ignore_errors=True)
@@ -113,6 +113,7 @@ def _run(
     from caviar.reports.view import make_view
     from caviar.sweep.jobs import JobMaker
     from caviar.sweep.loop import Limits, Loop
+    from caviar.sweep.study import INTERRUPTIONS
     from caviar.trials import Failed
 
     folders = TrialFolders(folder / "trials")
@@ -126,6 +127,9 @@ def _run(
     record.write(folder, {**described, "n_trials": n_trials})
     for number in study.orphans:
         folders.give_up(Failed(number, "Interrupted: the sweep's process was killed"))
+    for number in study.given_up:
+        why = f"under way each of the {INTERRUPTIONS} times that the sweep's process was killed"
+        folders.give_up(Failed(number, f"GivenUp: {why}; not tried again"))
     earlier = study.current() if recorded else []
     view = make_view(folder, settings, n_trials, executor.lanes, earlier)
     loop = Loop(

@@ -63,6 +63,8 @@ class Score(Callback):
         value, self._unreported = self._unreported, None
         if value is not None:
             caviar.report(value, trainer.current_epoch)
+        else:
+            caviar.stop_if_asked(trainer.current_epoch)
 
     def state_dict(self) -> dict[str, Any]:
         return {"value": self.value, "epoch": self.epoch, "metrics": self.metrics}
