@@ -15,15 +15,15 @@ _HERE = Path(__file__).resolve().parent
 
 AS_WRITTEN = {
     "classifier.py": "41022a901e95",
-    "train.py": "e21a7d5d8790",
+    "train.py": "8a33d60640b7",
     "optimizers.py": "7fb5af12402d",
     "folds.py": "066a7f47f4bc",
     "loggers.py": "27b1b7f0d087",
-    "callbacks/checkpoint.py": "c0cb92d8ea1e",
+    "callbacks/checkpoint.py": "c617ae03c440",
     "callbacks/early_stopping.py": "c214935a2e48",
     "callbacks/epoch_seed.py": "6f57e6b078af",
     "callbacks/nan_guard.py": "c8411b7eb963",
-    "callbacks/score.py": "4b6480fe89af",
+    "callbacks/score.py": "2acd55b9bc3c",
     "data/batches.py": "8ee6702da4dc",
     "data/datamodule.py": "080b630799f9",
 }

@@ -48,7 +48,9 @@ def main(config: DictConfig) -> float:
 def train_once(config: DictConfig) -> float:
     """Build, fit and, where ``config.test`` says so, test; the score."""
     _load()
+    caviar.stop_if_asked()
     experiment = build(config)
+    caviar.stop_if_asked()
     score = fit(config, experiment)
     if config.test:
         test(config, experiment)

@@ -98,14 +98,14 @@ def report(value: float, step: int) -> None:
     stop_if_asked(step)
 
 
-def stop_if_asked(step: int) -> None:
-    """End the run here if it has been asked to end: `report` does that, where there is a value.
+def stop_if_asked(step: int | None = None) -> None:
+    """End the run here, after ``step``, if it has been asked to end; `report` does that by itself.
 
     Raises:
         TrialInterrupted: it has.
     """
     if asked_to_stop():
-        raise TrialInterrupted(f"stopped at step {int(step)}")
+        raise TrialInterrupted("stopped" if step is None else f"stopped at step {int(step)}")
 
 
 def asked_to_stop() -> bool:
