@@ -72,20 +72,24 @@ def status(
 
 def _state_of(folder: Path, rows: list[Any]) -> dict[str, Any]:
     from caviar.errors import UsageError
-    from caviar.runs.compare import ENDED, best_of, sign, standing
+    from caviar.runs.compare import ENDED, best_of, standing
+    from caviar.runs.direction import directions, no_best, sign
     from caviar.runs.find import read_sweep_file
     from caviar.sweep.owner import is_running, owner_of
 
+    alive = is_running(folder)
     try:
         settings = read_sweep_file(folder)
     except UsageError as error:
         say(f"skipped: {error}")
         settings = {}
+    else:
+        if not (alive or directions(settings)):
+            say(f"{folder.name}: {no_best(settings)}")
     rows = standing(rows)
     counts = {s: sum(r.facts["state"] == s for r in rows) for s in (*ENDED, "RUNNING")}
     done = sum(counts[state] for state in ENDED)
     total = settings.get("n_trials")
-    alive = is_running(folder)
     signed = sign(settings)
     best = None if signed is None else best_of(rows, signed)
     left = max(total - done, 0) if isinstance(total, int) else 0

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from caviar.errors import UsageError, nearest, usage_error
+from caviar.runs.direction import no_best, sign
 from caviar.runs.folder import CONFIG, RESULT, Result
 
 SWEEP_FILE = "sweep.yaml"
@@ -99,14 +100,13 @@ def best_run(sweep: Path) -> Path:
     """The folder of a sweep's best complete trial; of equals, the one with the lowest number.
 
     Raises:
-        UsageError: no trial is complete, or there are several objectives.
+        UsageError: no trial is complete, there are several objectives, or it is not known which
+            direction is better.
     """
-    direction = read_sweep_file(sweep).get("direction", "minimize")
-    if isinstance(direction, list) and len(direction) > 1:
-        raise UsageError(
-            f"run={sweep.name}/best: several objectives have no one best; name a trial"
-        )
-    sign = -1 if direction in ("maximize", ["maximize"]) else 1
+    settings = read_sweep_file(sweep)
+    signed = sign(settings)
+    if signed is None:
+        raise UsageError(f"run={sweep.name}/best: {no_best(settings)}; name a trial")
     best: tuple[float, Path] | None = None
     for folder in trial_folders(sweep):
         try:
@@ -118,8 +118,8 @@ def best_run(sweep: Path) -> Path:
             value = value[0]
         if result.state != "COMPLETE" or not isinstance(value, int | float) or math.isnan(value):
             continue
-        if best is None or sign * value < best[0]:
-            best = (sign * value, folder)
+        if best is None or signed * value < best[0]:
+            best = (signed * value, folder)
     if best is None:
         raise UsageError(f"run={sweep.name}/best: no trial of this sweep is complete")
     return best[1]

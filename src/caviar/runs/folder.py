@@ -18,6 +18,8 @@ METRICS = "metrics.csv"
 RESULT = "result.json"
 LOG = "log.txt"
 CHECKPOINTS = "checkpoints"
+LANE = "lane.ckpt"
+"""What a trial on a lane leaves among its checkpoints while it runs, to go on from on another lane."""
 
 REPORT = "report.html"
 """The report's name in a sweep's folder."""

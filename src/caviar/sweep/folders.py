@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from caviar.errors import UsageError
-from caviar.runs.folder import CHECKPOINTS, LOG, Result, was_stopped
+from caviar.runs.folder import CHECKPOINTS, LANE, LOG, Result, was_stopped
 from caviar.trials import Failed, Finished, Pruned
 
 
@@ -65,6 +67,24 @@ class TrialFolders:
                 log.write(f"{event.error}\n")
         except OSError:
             return  # the disk has no room: the study knows that it failed
+
+    def tidy(self, numbers: Iterable[int]) -> None:
+        """Remove what is of no more use in the folders of trials that nobody goes on from any more.
+
+        That is the state of a lane, and what a process was writing when it was killed.
+        """
+        for number in numbers:
+            run = self.path(number)
+            left = (f"{CHECKPOINTS}/{LANE}", f"*/{CHECKPOINTS}/{LANE}", "**/.*.partial")
+            for file in [file for files in left for file in run.glob(files)]:
+                with suppress(OSError):
+                    file.unlink()
+
+    def left_lane(self, number: int) -> bool:
+        """Whether a trial left the state of a lane."""
+        run = self.path(number)
+        left = (f"{CHECKPOINTS}/{LANE}", f"*/{CHECKPOINTS}/{LANE}")
+        return any(any(run.glob(files)) for files in left)
 
     def _read(self, folder: Path) -> Result | None:
         try:

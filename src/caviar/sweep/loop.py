@@ -228,9 +228,9 @@ class Loop:
             if isinstance(event, Failed) and event.interrupted and self._stop_at is None:
                 why = f"interrupted {INTERRUPTIONS + 1} times; not tried again"
                 event = replace(event, error=f"GivenUp: {why} ({event.error})")
-            cut_short = isinstance(event, Failed) and self._stop_at is not None
+            stopping = self._stop_at is not None
             self._tell(event)
-            if cut_short:
+            if stopping and isinstance(event, Failed):
                 self.view.stopped(event.number, event.error)
                 return
         elif isinstance(event, Said):
@@ -262,7 +262,7 @@ class Loop:
         return f"try {lost + 2} of {self.limits.retries + 1}"
 
     def _tell(self, event: Finished | Pruned | Failed) -> None:
-        del self._running[event.number]
+        running = self._running.pop(event.number)
         if isinstance(event, Finished):
             self._completed += 1
             self.study.tell(event.number, TrialState.COMPLETE, event.values)
@@ -270,6 +270,15 @@ class Loop:
             self.study.tell(event.number, TrialState.PRUNED)
         else:
             self._tell_failed(event)
+        self._tidy(running, over=not (isinstance(event, Failed) and self._stop_at is not None))
+
+    def _tidy(self, running: _Running, over: bool) -> None:
+        """Remove what earlier tries left to go on from, once this one is over or has left its own."""
+        number, earlier = running.asked.number, running.asked.retry_of
+        if over and (running.attempt or earlier):
+            self.folders.tidy([*earlier, number])
+        elif earlier and self.folders.left_lane(number):
+            self.folders.tidy(earlier)
 
     def _tell_failed(self, event: Failed) -> None:
         stopping = self._stop_at is not None
@@ -341,6 +350,8 @@ class Loop:
         with self.study.one_write():
             for number in [*self._running, *(asked.number for asked, _ in self._again)]:
                 self._tell_cut_short(number)
+        for running in self._running.values():
+            self._tidy(running, over=False)
         self.study.sync()
         self._running, self._again = {}, []
 

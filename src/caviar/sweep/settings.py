@@ -8,8 +8,7 @@ from typing import Any
 
 from caviar.engines.make import ENGINES, FUSED_OPTIONS
 from caviar.errors import usage_error
-
-DIRECTIONS = ("minimize", "maximize")
+from caviar.runs.direction import DIRECTIONS
 
 
 @dataclass(frozen=True)

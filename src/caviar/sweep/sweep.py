@@ -79,6 +79,8 @@ def run_sweep(
     folder = resumed or make_folder(Path(master.hydra.sweep.dir).absolute())
     try:
         owner = Owner(folder)
+        for file in folder.glob(".*.partial"):
+            file.unlink(missing_ok=True)  # of a controller that was killed while it wrote
         try:
             executor.log = folder / "workers.txt"
             executor.start(task_source(task))
@@ -192,6 +194,11 @@ def _open_study(
         storage = settings.storage
     else:
         if resumed:
+            if not (folder / JOURNAL).exists():
+                raise UsageError(
+                    f"{folder / JOURNAL} is lost, and with it which trials were asked for: the runs in "
+                    "there can be looked at, but the sweep cannot be gone on with"
+                )
             # This process has the sweep: a lock is that of a controller killed while it wrote.
             (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)
         storage = Journal(folder / JOURNAL)

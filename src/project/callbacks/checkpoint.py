@@ -70,7 +70,8 @@ class BestAndLast(Checkpoint):
     ) -> None:
         if self._between:
             # Lightning goes on from an epoch's end, but not from the next one's start, which differs in
-            # these two counts alone.
+            # these counts alone.
+            checkpoint["epoch"] -= 1
             for counts in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
                 counts["ready"] = counts["started"]
                 counts["completed"] = counts["processed"] - 1

@@ -21,8 +21,7 @@ from caviar.runs.folder import Result
 from caviar.runs.text import CsvText, yaml_text
 
 BEST = f"{names.CHECKPOINTS}/best.ckpt"
-LANE = "lane.ckpt"
-"""What a trial leaves among its checkpoints while it runs, to go on from on another lane."""
+LANE = names.LANE
 
 
 @dataclass
