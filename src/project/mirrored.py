@@ -19,7 +19,7 @@ AS_WRITTEN = {
     "optimizers.py": "7fb5af12402d",
     "folds.py": "066a7f47f4bc",
     "loggers.py": "27b1b7f0d087",
-    "callbacks/checkpoint.py": "c617ae03c440",
+    "callbacks/checkpoint.py": "3474bf030537",
     "callbacks/early_stopping.py": "c214935a2e48",
     "callbacks/epoch_seed.py": "6f57e6b078af",
     "callbacks/nan_guard.py": "c8411b7eb963",

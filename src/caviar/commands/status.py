@@ -48,7 +48,7 @@ def status(
 
       caviar status latest --json
     """
-    from caviar.runs.find import find_sweep, sweep_folders
+    from caviar.runs.find import find_sweep, sweep_folders, unbegun_sweeps
     from caviar.runs.index import runs_of
     from caviar.runs.rows import by_sweep
     from caviar.sweep.owner import is_running
@@ -60,6 +60,9 @@ def status(
     else:
         folders = [f for f in sweep_folders() if everything or is_running(f)]
     found = [_state_of(*group) for group in by_sweep(folders, runs_of(folders).rows)]
+    for folder in unbegun_sweeps() if everything else []:
+        if not is_running(folder):
+            say(f"{folder.name}: killed as it started; caviar runs rm {folder.name} removes it")
     if form == "json":
         print_json({"sweeps": found})
     elif found:

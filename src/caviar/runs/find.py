@@ -37,6 +37,19 @@ def is_sweep(folder: Path) -> bool:
     return (folder / SWEEP_FILE).is_file() or (folder / TRIALS).is_dir()
 
 
+_OF_A_START = re.compile(
+    r"owner\.(lock|json)|workers\.txt|study\.journal(\.lock)?|request|\..+\.partial"
+)
+
+
+def never_began(folder: Path) -> bool:
+    """Whether ``folder`` is all that a sweep left that was killed as it started: nothing to go on with."""
+    try:
+        return all(_OF_A_START.fullmatch(name) for name in os.listdir(folder))
+    except OSError:
+        return False
+
+
 def is_run(folder: Path) -> bool:
     """Whether ``folder`` is a run's."""
     return (folder / RESULT).is_file() or (folder / CONFIG).is_file()
@@ -143,6 +156,20 @@ def read_sweep_file(sweep: Path) -> dict[str, Any]:
     return data
 
 
+def unbegun(name: str) -> Path | None:
+    """The folder, among the sweeps under the outputs folder, of one that `never_began`, if it is one."""
+    sweeps = outputs_root() / "sweeps"
+    for folder in (Path(name).absolute(), outputs_root() / name, sweeps / name):
+        if folder.parent == sweeps and folder.is_dir() and never_began(folder):
+            return folder
+    return None
+
+
+def unbegun_sweeps() -> list[Path]:
+    """Every folder among the sweeps of one that `never_began`, oldest first."""
+    return _by_age(outputs_root() / "sweeps", never_began, SWEEP_FILE)
+
+
 def inside(folder: Path, name: object) -> Path | None:
     """``folder / name`` resolved, or None where that leads out of ``folder`` (``..``, a link)."""
     if not isinstance(name, str | Path) or "\0" in str(name):
@@ -171,6 +198,9 @@ def _find(name: str, key: str, kind: str, folders: list[Path]) -> Path:
     ):
         if candidate.is_dir() and (is_sweep(candidate) or is_run(candidate)):
             return candidate
+    if (never := unbegun(name)) is not None:
+        told = "a sweep that was killed as it started; nothing had begun in it"
+        raise UsageError(f"{key}={name}: {told} (caviar runs rm {name} removes {never})")
     head, slash, tail = name.rstrip("/").rpartition("/")
     if slash and re.fullmatch(r"\d+|best|latest|-[1-9]\d*", tail):
         return _trial(find_sweep(head), tail)

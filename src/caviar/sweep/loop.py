@@ -270,12 +270,13 @@ class Loop:
             self.study.tell(event.number, TrialState.PRUNED)
         else:
             self._tell_failed(event)
-        self._tidy(running, over=not (isinstance(event, Failed) and self._stop_at is not None))
+        failed = isinstance(event, Failed)
+        self._tidy(running, over=not (failed and self._stop_at is not None), failed=failed)
 
-    def _tidy(self, running: _Running, over: bool) -> None:
+    def _tidy(self, running: _Running, over: bool, failed: bool = False) -> None:
         """Remove what earlier tries left to go on from, once this one is over or has left its own."""
         number, earlier = running.asked.number, running.asked.retry_of
-        if over and (running.attempt or earlier):
+        if over and (running.attempt or earlier or failed):
             self.folders.tidy([*earlier, number])
         elif earlier and self.folders.left_lane(number):
             self.folders.tidy(earlier)

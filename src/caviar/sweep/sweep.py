@@ -20,6 +20,7 @@ from caviar.configs import keys_of
 from caviar.errors import UsageError, usage_error
 from caviar.executors.base import Executor, TaskSource
 from caviar.executors.inline import InlineExecutor
+from caviar.runs.find import never_began
 from caviar.runs.folder import make_folder
 from caviar.security import allow, check_target, instantiate
 from caviar.space.grammar import read
@@ -28,7 +29,7 @@ from caviar.space.space import Space
 from caviar.sweep import record
 from caviar.sweep.compose import Composer
 from caviar.sweep.folders import TrialFolders
-from caviar.sweep.owner import Owner
+from caviar.sweep.owner import Owner, is_running
 from caviar.sweep.resume import check_same_space, folder_to_resume, recorded_settings
 from caviar.sweep.settings import Settings
 
@@ -76,11 +77,8 @@ def run_sweep(
     if resumed and recorded:
         check_same_space(space, recorded, resumed)
     executor = make_executor(settings, task)
-    folder = resumed or make_folder(Path(master.hydra.sweep.dir).absolute())
+    folder, owner = _claim(resumed, Path(master.hydra.sweep.dir).absolute())
     try:
-        owner = Owner(folder)
-        for file in folder.glob(".*.partial"):
-            file.unlink(missing_ok=True)  # of a controller that was killed while it wrote
         try:
             executor.log = folder / "workers.txt"
             executor.start(task_source(task))
@@ -96,6 +94,32 @@ def run_sweep(
         if isinstance(error, OSError):
             raise UsageError(f"{folder}: {error}") from error
         raise
+
+
+def _claim(resumed: Path | None, wanted: Path) -> tuple[Path, Owner]:
+    """The sweep's folder, which this process has now, without what a killed one left half done.
+
+    One that was killed before it had begun anything leaves its name free.
+
+    Raises:
+        UsageError: another process has the sweep that is to be gone on with.
+    """
+    while True:
+        folder = resumed or make_folder(wanted, lambda f: never_began(f) and not is_running(f))
+        try:
+            owner = Owner(folder)
+        except OSError as error:
+            if not resumed:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise UsageError(f"{folder}: {error}") from error
+        except UsageError:
+            if resumed:
+                raise
+            continue  # two that began at once: the other one was faster
+        left = [JOURNAL, f"{JOURNAL}.lock", "workers.txt"] if not resumed else []
+        for file in [*folder.glob(".*.partial"), *(folder / name for name in left)]:
+            file.unlink(missing_ok=True)
+        return folder, owner
 
 
 def _run(
