@@ -13,7 +13,7 @@ from caviar.engines.solo import Solo
 from caviar.executors.base import TaskSource
 from caviar.runs.active import TrialPruned
 from caviar.runs.signals import Interrupted, heard
-from caviar.trials import Event, Job, Reported, Started
+from caviar.trials import Event, Failed, Job, Reported, Started
 
 
 class InlineExecutor:
@@ -61,7 +61,11 @@ class InlineExecutor:
         """Nothing: the trial has asked by itself."""
 
     def interrupt(self) -> None:
-        """Nothing: no trial is under way when this can be called."""
+        """Let go of the job that waits; no trial is under way when this can be called."""
+        if self._job is not None:
+            why = "Interrupted: the sweep was stopped"
+            self._events.append(Failed(self._job.number, why, interrupted=True))
+            self._job = None
 
     def stop(self, number: int, why: str) -> None:
         """Nothing: no trial is under way when this can be called."""

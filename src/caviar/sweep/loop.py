@@ -49,10 +49,12 @@ class Outcome:
     Attributes:
         interrupted: the exit status, where a person (130) or the machine (143) stopped it.
         stopped: why it ended before all its trials, where it did.
+        blocked: whether what stopped it is no fault of its trials: a full disk, a database that is away.
     """
 
     interrupted: int | None = None
     stopped: str | None = None
+    blocked: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ class Loop:
     def run(self) -> Outcome:
         """Ask, submit and tell until all trials have ended or somebody stops it."""
         self.executor.judge = self._judge
+        self.study.wait_for_storage(lambda: bool(self._requests), self.view.say)
         self._completed = sum(t.state == TrialState.COMPLETE for t in self.study.trials())
         with heard(self._note):
             try:
@@ -153,15 +156,28 @@ class Loop:
                         break
                     events = self.executor.events(timeout=0.2)
             except (OSError, StorageInternalError) as error:
-                # Nothing can be told any more; what is running will be done again by a resume.
+                # Nothing can be told any more: a resume reads in the run folders how trials ended.
                 problem = f"{error}".splitlines()[0]
                 self.outcome.stopped = f"the sweep cannot write its study: {problem}"
-                self.executor.close()
+                self.outcome.blocked = True
+                if self._requests:
+                    self.outcome.interrupted = self._status
+                self._let_go()
         done = not (self._stopping or self._again or self.outcome.stopped)
         if done and self.study.places >= self.n_trials:
             # All that was planned is done: who asked to stop meanwhile stopped nothing.
             self.outcome.interrupted = None
         return self.outcome
+
+    def _let_go(self) -> None:
+        """Have the trials under way leave a checkpoint and end, as far as they do so in time."""
+        deadline = monotonic() + GRACE_SECONDS
+        self.executor.interrupt()
+        while self._running and monotonic() < deadline and "interrupt" not in self._requests:
+            for event in self.executor.events(timeout=0.2):
+                if isinstance(event, Finished | Pruned | Failed):
+                    self._running.pop(event.number, None)
+        self.executor.close()
 
     def _more(self) -> bool:
         return self.study.places < self.n_trials and not self._draining and not self._stopping
@@ -292,6 +308,7 @@ class Loop:
         else:
             self.study.tell(event.number, TrialState.FAIL)
         if event.hopeless:
+            self.outcome.blocked = True
             self._stop(event.error)
         self._errors.append(event.error)
         alike = self._completed == 0 and len(set(self._errors)) == 1

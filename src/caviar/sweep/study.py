@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage
@@ -45,6 +45,11 @@ HISTORY_FREE = (
 )
 """Samplers that look at no result."""
 
+
+class StorageGoneError(StorageInternalError):
+    """A database did not answer for as long as it was waited for."""
+
+
 HowItEnded = Callable[[int], Finished | Pruned | Failed | None]
 
 
@@ -60,8 +65,11 @@ class Asked:
     retry_of: tuple[int, ...] = ()
 
 
-def open_storage(storage: Journal | str) -> BaseStorage:
+def open_storage(storage: Journal | str, patience: float = 60.0) -> BaseStorage:
     """Optuna's storage over an open journal, or at an URL.
+
+    Args:
+        patience: seconds that a database server may not answer, once it did.
 
     Raises:
         UsageError: nothing that Optuna knows answers there.
@@ -69,7 +77,11 @@ def open_storage(storage: Journal | str) -> BaseStorage:
     if isinstance(storage, Journal):
         return JournalStorage(storage)
     try:
-        return optuna.storages.get_storage(storage)
+        if storage.startswith("sqlite"):
+            return optuna.storages.get_storage(storage)
+        from caviar.sweep.database import Database
+
+        return optuna.storages.get_storage(Database(storage, patience))
     except Exception as error:  # whatever the database's driver raises
         problem = str(error).splitlines()[0]
         raise usage_error("hydra.sweeper.storage", without_password(storage), problem) from error
@@ -89,6 +101,7 @@ class SweepStudy:
             name is sampled.
         resume: go on with a study that is there, and ask this how a trial ended that was under way
             when its last controller did; None for a new study, which must not be there.
+        patience: seconds that a database server may not answer.
 
     Attributes:
         finite: how many trials the sampler has in all, where that is finite.
@@ -110,10 +123,12 @@ class SweepStudy:
         pruner: BasePruner | None = None,
         enqueue: Sequence[Mapping[str, Any]] = (),
         resume: HowItEnded | None = None,
+        patience: float = 60.0,
     ) -> None:
         self.space = space
         self._journal = storage if isinstance(storage, Journal) else None
-        opened = open_storage(storage)
+        opened = open_storage(storage, patience)
+        self._backend: Any = getattr(opened, "_backend", None)
         pruner = pruner or NopPruner()
         try:
             self.study = (
@@ -149,6 +164,11 @@ class SweepStudy:
             check_pickles(self.trials())
             with self.one_write():
                 self._take_up(resume)
+
+    def wait_for_storage(self, hurried: Callable[[], bool], say: Callable[[str], None]) -> None:
+        """Say who may end the waiting for a database that does not answer, and who is told of it."""
+        if hasattr(self._backend, "hurried"):
+            self._backend.hurried, self._backend.say = hurried, say
 
     @property
     def places(self) -> int:

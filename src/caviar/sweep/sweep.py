@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import secrets
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -139,7 +140,7 @@ def _run(
     from caviar.reports.view import make_view
     from caviar.sweep.jobs import JobMaker
     from caviar.sweep.loop import Limits, Loop
-    from caviar.sweep.study import INTERRUPTIONS
+    from caviar.sweep.study import INTERRUPTIONS, StorageGoneError
     from caviar.trials import Failed
 
     folders = TrialFolders(folder / "trials")
@@ -188,6 +189,10 @@ def _run(
     try:
         trials = study.current()
     except StorageInternalError as error:
+        if isinstance(error, StorageGoneError):
+            print(f"stopped: {outcome.stopped}")
+            print(f"go on with it:   caviar resume {shlex.quote(str(folder))}")
+            return exit_status([], outcome)
         raise UsageError(
             f"{folder}: its study cannot be read: {str(error).splitlines()[0]}"
         ) from error
@@ -237,6 +242,7 @@ def _open_study(
         made["pruner"],
         settings.enqueue,
         resumed.ended if resumed else None,
+        settings.storage_timeout,
     )
 
 

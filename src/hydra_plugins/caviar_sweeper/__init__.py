@@ -85,6 +85,7 @@ class CaviarSweeperConfig:
     executor: Any = MISSING
     enqueue: list[Any] = field(default_factory=list)
     storage: str | None = None
+    storage_timeout: float = 60.0
     check: str | None = None
     retries: int = 1
     trial_timeout: float | None = None
