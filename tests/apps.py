@@ -90,8 +90,12 @@ class App:
 
     def resume(self, *words: str, name: str = "sweep", timeout: float = 90) -> Done:
         """Run ``caviar resume`` to its end."""
+        return self.caviar("resume", str(self.folder / name), *words, timeout=timeout)
+
+    def caviar(self, *words: str, timeout: float = 90) -> Done:
+        """Run a ``caviar`` command in the app's folder to its end."""
         done = subprocess.run(
-            [sys.executable, "-m", "caviar.cli", "resume", str(self.folder / name), *words],
+            [sys.executable, "-m", "caviar.cli", *words],
             cwd=self.folder,
             capture_output=True,
             text=True,

@@ -2,7 +2,8 @@
 
 What a task may use: `main` (the entry), `instantiate` (an allowlisted `hydra.utils.instantiate`),
 `report` and `record` (what the run tells), `run_dir` (where it may write), `resume_from` (where an
-earlier try of it left checkpoints), `TrialPruned`, `TrialInterrupted`, `UsageError`.
+earlier try of it left checkpoints), `stop_if_asked` (called where it can be gone on from),
+`TrialPruned`, `TrialInterrupted`, `UsageError`.
 What a notebook may use: `load` (a sweep as tables), `load_run`.
 """
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         report,
         resume_from,
         run_dir,
+        stop_if_asked,
     )
     from caviar.runs.load import load, load_run
     from caviar.security import instantiate
@@ -41,6 +43,7 @@ _HOMES = {
     "report": "caviar.runs.active",
     "resume_from": "caviar.runs.active",
     "run_dir": "caviar.runs.active",
+    "stop_if_asked": "caviar.runs.active",
     "usage_error": "caviar.errors",
 }
 
@@ -61,6 +64,7 @@ __all__ = [
     "report",
     "resume_from",
     "run_dir",
+    "stop_if_asked",
     "usage_error",
 ]
 

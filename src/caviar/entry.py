@@ -6,6 +6,7 @@ import gc
 import inspect
 import logging
 import os
+import shlex
 import shutil
 import sys
 import traceback
@@ -36,6 +37,7 @@ from caviar.runs.folder import Result, make_folder
 from caviar.runs.inside import open_inside
 from caviar.runs.ours import mark
 from caviar.runs.program import PROGRAM, hold, program
+from caviar.runs.signals import Asked, exit_status
 from caviar.security import allow
 
 Task = Callable[[DictConfig], Any]
@@ -88,7 +90,15 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
     """Call ``task`` inside a run folder of its own, at Hydra's output directory.
 
     A process that was told to go on in that folder keeps what stands in it.
+
+    Raises:
+        SystemExit: a signal ended it (130 for Ctrl-C, 143 for SIGTERM); ``caviar resume`` goes on.
     """
+    with Asked() as asked:
+        return _run_recorded(task, config, asked)
+
+
+def _run_recorded(task: Task, config: DictConfig, asked: Asked) -> Any:
     hydra_config = HydraConfig.get()
     wanted = Path(hydra_config.runtime.output_dir)
     going_on = os.environ.pop(GO_ON, None) == str(wanted)
@@ -116,7 +126,7 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
     discarded = False
     checkpoints = folder / names.CHECKPOINTS if going_on else None
     try:
-        with activate(ActiveRun(folder, resume_from=checkpoints)) as run:
+        with activate(ActiveRun(folder, resume_from=checkpoints, interrupted=asked)) as run:
             value = task(config)
         result.state, result.value = "COMPLETE", value
         return value
@@ -128,7 +138,13 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
     except BaseException as error:
         result.state, result.error = "FAIL", name_and_text(error)
         traceback.print_exc(file=file)
-        raise
+        if asked.signum is None:
+            raise
+        if not names.was_stopped(result.error):
+            result.error = f"Interrupted: told to stop; it ended with {result.error}"
+        told = f"interrupted; go on with it: caviar resume {shlex.quote(str(folder))}"
+        tell(told, file=sys.stderr)
+        raise SystemExit(exit_status(asked.signum)) from error
     finally:
         logging.getLogger().removeHandler(log)
         log.close()

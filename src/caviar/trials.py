@@ -114,7 +114,8 @@ class Failed:
     Attributes:
         error: one line, the exception's.
         traceback: all of it, empty where none is needed (a killed worker, bad input).
-        transient: whether another try may fare better (its worker was lost, or told to go).
+        transient: whether another try may fare better (its worker was lost, memory was short).
+        interrupted: whether it was told to stop: no failure, and it will be gone on with.
         hopeless: no other trial would fare better either (the disk is full).
         quarantine: where it is not 0, its worker was lost with others on it: the try counts for none
             of them, and the next one is a job of this quarantine.
@@ -126,6 +127,7 @@ class Failed:
     traceback: str = ""
     seconds: float = 0.0
     transient: bool = False
+    interrupted: bool = False
     hopeless: bool = False
     quarantine: int = 0
     kind: str = ""

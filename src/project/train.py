@@ -54,7 +54,9 @@ def main(config: DictConfig) -> float:
 def train_once(config: DictConfig) -> float:
     """Build, fit and, where ``config.test`` says so, test; the score."""
     _load()
+    caviar.stop_if_asked()
     experiment = build(config)
+    caviar.stop_if_asked()
     score = fit(config, experiment)
     if config.test:
         test(config, experiment)
@@ -183,6 +185,7 @@ def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score
 
     from caviar.runs.config import resolved
     from project.callbacks.epoch_seed import EpochSeed
+    from project.callbacks.signals import KeepSignals
 
     callbacks = _each(config.get("callbacks"))
     if config.get("panda"):
@@ -191,7 +194,7 @@ def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score
     for logger in loggers:
         logger.log_hyperparams(resolved(config))
     ours = {
-        "callbacks": [EpochSeed(experiment.seed), *callbacks, score],
+        "callbacks": [KeepSignals(), EpochSeed(experiment.seed), *callbacks, score],
         "logger": loggers,
         # Lightning would add its own of either kind where the config has none.
         "enable_progress_bar": any(isinstance(callback, ProgressBar) for callback in callbacks),

@@ -49,7 +49,7 @@ def test_a_terminated_and_resumed_sweep_has_the_very_curves_of_an_undisturbed_on
 
     until(lambda: len(rows()) == 2 and min(rows()) > 5, "both trials are under way")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 130
+    assert process.wait(30) == 143
     at_the_cut = rows()
     assert max(at_the_cut) < 400, "it was cut in the middle"
     assert curves(cut) == {}

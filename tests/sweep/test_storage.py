@@ -20,44 +20,60 @@ BINARIES = sorted(glob.glob("/usr/lib/postgresql/*/bin"))  # where Debian puts t
 DASHBOARD = shutil.which("optuna-dashboard", path=str(Path(sys.executable).parent))
 
 
+class Postgres:
+    """A server of its own, on a free port of 127.0.0.1, that can be stopped and started again."""
+
+    def __init__(self, folder: Path, binaries: Path) -> None:
+        self._binaries = binaries
+        self._data = folder / "data"
+        self._port = free_port()
+        # The server refuses to run as root, as CI does.
+        root = os.geteuid() == 0
+        user = {"user": "postgres", "group": "postgres"} if root else {}
+        if root:
+            for parent in [folder, *folder.parents]:
+                if parent == Path("/"):
+                    break
+                if parent.stat().st_uid == 0 and parent.stat().st_mode & 0o777 == 0o700:
+                    parent.chmod(0o711)
+            shutil.chown(folder, "postgres", "postgres")
+        self._quiet = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
+        self._quiet |= user
+        init = [binaries / "initdb", "-D", self._data, "-U", "caviar", "-A", "trust", "--no-sync"]
+        subprocess.run(init, check=True, **self._quiet)
+        self.url = f"postgresql+psycopg://caviar:a-secret@127.0.0.1:{self._port}/postgres"
+        self.start()
+
+    def start(self) -> None:
+        where = ("-D", self._data, "-h", "127.0.0.1", "-p", str(self._port), "-c", "fsync=off")
+        self._server = subprocess.Popen(
+            [self._binaries / "postgres", *where, "-k", ""], **self._quiet
+        )
+        ready = [self._binaries / "pg_isready", "-h", "127.0.0.1", "-p", str(self._port)]
+        until(
+            lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0,
+            "PostgreSQL answers",
+        )
+
+    def stop(self) -> None:
+        self._server.send_signal(signal.SIGINT)  # ends its clients too
+        self._server.wait(60)
+
+
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory) -> Iterator[str]:
-    """A server of its own, on a free port of 127.0.0.1; gives its URL."""
+def server(tmp_path_factory) -> Iterator[Postgres]:
     initdb = shutil.which("initdb", path=os.pathsep.join([*BINARIES, os.environ["PATH"]]))
     if initdb is None:
         pytest.skip("PostgreSQL is not installed")
-    folder = tmp_path_factory.mktemp("postgres")
-    port = free_port()
-    # The server refuses to run as root, as CI does.
-    root = os.geteuid() == 0
-    user = {"user": "postgres", "group": "postgres"} if root else {}
-    if root:
-        for parent in [folder, *folder.parents]:
-            if parent == Path("/"):
-                break
-            if parent.stat().st_uid == 0 and parent.stat().st_mode & 0o777 == 0o700:
-                parent.chmod(0o711)
-        shutil.chown(folder, "postgres", "postgres")
-    data = folder / "data"
-    quiet = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT, **user}
-    subprocess.run(
-        [initdb, "-D", data, "-U", "caviar", "-A", "trust", "--no-sync"], check=True, **quiet
-    )
-    server = subprocess.Popen(
-        [
-            Path(initdb).with_name("postgres"),
-            *("-D", data, "-h", "127.0.0.1", "-p", str(port), "-c", "fsync=off", "-k", ""),
-        ],
-        **quiet,
-    )
-    ready = [Path(initdb).with_name("pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
-    until(
-        lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0,
-        "PostgreSQL answers",
-    )
-    yield f"postgresql+psycopg://caviar:a-secret@127.0.0.1:{port}/postgres"
-    server.send_signal(signal.SIGINT)  # ends its clients too
-    server.wait(60)
+    # Wherever a link to it lies, the programs are together.
+    server = Postgres(tmp_path_factory.mktemp("postgres"), Path(initdb).resolve().parent)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres(server: Postgres) -> str:
+    return server.url
 
 
 def free_port() -> int:
@@ -122,6 +138,101 @@ def test_a_storage_that_does_not_answer_is_told_in_one_line(tmp_path):
     assert done.err.startswith("error: hydra.sweeper.storage=")
     assert done.err.count("\n") == 1
     assert not (app.folder / "sweep").exists()
+
+
+# Trials wait for a file, and note that they were done; they can be interrupted.
+GATED = """
+import hydra, time
+from pathlib import Path
+import caviar
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    step, end = 0, time.monotonic() + 120
+    while not Path(f"go-{int(config.x > 0)}").exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+        caviar.stop_if_asked(step)
+        step += 1
+    with open("done.txt", "a") as file:
+        file.write(f"{config.x!r}\\n")
+    return config.x
+
+if __name__ == "__main__":
+    main()
+"""
+ONE_ON_EITHER_SIDE = ("hydra.sweeper.sampler.seed=1", "hydra.sweeper.executor.workers=2")
+
+
+def started(app, url: str, name: str, *words: str) -> subprocess.Popen[str]:
+    process = app.start(
+        f"hydra.sweeper.storage='{url}'", f"hydra.sweep.dir={name}", *ONE_ON_EITHER_SIDE, *words
+    )
+    trials = app.folder / name / "trials"
+    until(lambda: process.poll() is not None or len(list(trials.glob("*/result.json"))) >= 2, name)
+    assert process.poll() is None, app.out
+    return process
+
+
+def done(app) -> list[str]:
+    file = app.folder / "done.txt"
+    return file.read_text().split() if file.exists() else []
+
+
+def states(url: str, name: str) -> list[str]:
+    import optuna
+
+    storage = optuna.storages.RDBStorage(url)
+    found = [
+        trial.state.name for trial in optuna.load_study(study_name=name, storage=storage).trials
+    ]
+    storage.remove_session()
+    storage.engine.dispose()
+    return found
+
+
+def test_a_database_that_is_restarted_in_mid_sweep_is_waited_for(tmp_path, server: Postgres):
+    app = make_app(tmp_path / "app", GATED)
+    process = started(app, server.url, "restarted", "hydra.sweeper.n_trials=6")
+    server.stop()
+    for gate in ("go-0", "go-1"):
+        (app.folder / gate).touch()
+    until(lambda: "the database does not answer" in app.out, "it is missed")
+    server.start()
+    assert process.wait(90) == 0, app.out
+    assert app.out.count("the database answers again") == 1
+    assert states(server.url, "restarted") == ["COMPLETE"] * 6
+    assert len(done(app)) == len(set(done(app))) == 6
+
+
+@pytest.mark.parametrize("how", ["timeout", "signal"])
+def test_a_database_that_stays_away_stops_the_sweep_and_a_resume_repeats_nothing(
+    tmp_path, server: Postgres, how: str
+):
+    app = make_app(tmp_path / "app", GATED)
+    seconds = "2" if how == "timeout" else "600"
+    words = ("hydra.sweeper.n_trials=6", f"hydra.sweeper.storage_timeout={seconds}")
+    process = started(app, server.url, how, *words)
+    server.stop()
+    try:
+        # One of the two ends, and cannot be told; the other one is under way.
+        (app.folder / "go-1").touch()
+        until(lambda: "the database does not answer" in app.out, "it is missed")
+        if how == "signal":
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == (75 if how == "timeout" else 143), app.out
+    finally:
+        server.start()
+    assert "Traceback" not in app.out
+    assert "invalid data" not in app.out
+    assert "the database did not answer for" in app.out
+    assert f"caviar resume {app.folder / how}" in app.out
+    assert states(server.url, how).count("FAIL") == 0
+    (app.folder / "go-0").touch()
+    resumed = app.resume(f"storage={server.url}", name=how)
+    assert resumed.status == 0, resumed.out + resumed.err
+    assert states(server.url, how).count("COMPLETE") == 6
+    assert len(done(app)) == len(set(done(app))) == 6
 
 
 def test_optuna_dashboard_opens_the_journal(tmp_path):

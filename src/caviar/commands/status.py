@@ -48,7 +48,7 @@ def status(
 
       caviar status latest --json
     """
-    from caviar.runs.find import find_sweep, sweep_folders
+    from caviar.runs.find import find_sweep, sweep_folders, unbegun_sweeps
     from caviar.runs.index import runs_of
     from caviar.runs.rows import by_sweep
     from caviar.sweep.owner import is_running
@@ -60,6 +60,9 @@ def status(
     else:
         folders = [f for f in sweep_folders() if everything or is_running(f)]
     found = [_state_of(*group) for group in by_sweep(folders, runs_of(folders).rows)]
+    for folder in unbegun_sweeps() if everything else []:
+        if not is_running(folder):
+            say(f"{folder.name}: killed as it started; caviar runs rm {folder.name} removes it")
     if form == "json":
         print_json({"sweeps": found})
     elif found:
@@ -72,20 +75,24 @@ def status(
 
 def _state_of(folder: Path, rows: list[Any]) -> dict[str, Any]:
     from caviar.errors import UsageError
-    from caviar.runs.compare import ENDED, best_of, sign, standing
+    from caviar.runs.compare import ENDED, best_of, standing
+    from caviar.runs.direction import directions, no_best, sign
     from caviar.runs.find import read_sweep_file
     from caviar.sweep.owner import is_running, owner_of
 
+    alive = is_running(folder)
     try:
         settings = read_sweep_file(folder)
     except UsageError as error:
         say(f"skipped: {error}")
         settings = {}
+    else:
+        if not (alive or directions(settings)):
+            say(f"{folder.name}: {no_best(settings)}")
     rows = standing(rows)
     counts = {s: sum(r.facts["state"] == s for r in rows) for s in (*ENDED, "RUNNING")}
     done = sum(counts[state] for state in ENDED)
     total = settings.get("n_trials")
-    alive = is_running(folder)
     signed = sign(settings)
     best = None if signed is None else best_of(rows, signed)
     left = max(total - done, 0) if isinstance(total, int) else 0

@@ -62,11 +62,20 @@ class Solo:
     def serve_one(self, job: Job, inbox: Inbox, send: Send) -> None:
         """Run one job, and tell what comes of it."""
         send(Started(job.number))
-        send(self.run(job, _Listener(job.number, inbox, send)))
+        listener = _Listener(job.number, inbox, send)
+        send(self.run(job, listener, lambda: inbox.interrupted))
         self.settle(job)
 
-    def run(self, job: Job, listener: Listener) -> Finished | Pruned | Failed:
-        """Run one trial and leave its run folder behind, whatever happens in the task."""
+    def run(
+        self, job: Job, listener: Listener, interrupted: Callable[[], bool]
+    ) -> Finished | Pruned | Failed:
+        """Run one trial and leave its run folder behind, whatever happens in the task.
+
+        Args:
+            interrupted: whether it is to leave a checkpoint and end. An error of a trial that was told so
+                is no failure: what ended it (Lightning's own way with a signal, a child that the same
+                signal killed) says nothing of the trial.
+        """
         start = perf_counter()
         folder = Path(job.folder)
         result = Result(
@@ -77,11 +86,11 @@ class Solo:
             started=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
         checkpoints = Path(job.resume_from) if job.resume_from else None
-        run = ActiveRun(folder, listener=listener, resume_from=checkpoints)
+        last = _Last(listener)
+        run = ActiveRun(folder, listener=last, resume_from=checkpoints, interrupted=interrupted)
         run.facts["engine"] = "solo"
         if job.retry_of is not None:
             run.facts["retry_of"] = job.retry_of
-        last = _Last(listener)
         run.listener = last
         try:
             make_folders(folder)
@@ -104,14 +113,17 @@ class Solo:
             ):
                 traceback.print_exc(file=log)
             line = name_and_text(error)
-            result.state, result.error = "FAIL", line
             full = isinstance(error, OSError) and error.errno in _FULL
+            stopped = not full and (isinstance(error, TrialInterrupted) or interrupted())
+            if stopped and not isinstance(error, TrialInterrupted):
+                line = f"{TrialInterrupted.__name__}: told to stop; it ended with {line}"
+            result.state, result.error = "FAIL", line
             failed = Failed(
                 job.number,
                 line,
                 traceback_of(error),
                 seconds,
-                transient=isinstance(error, TrialInterrupted),
+                interrupted=stopped,
                 hopeless=full,
             )
             return _left(result, folder, failed)
@@ -151,8 +163,6 @@ class _Listener:
         self._send(Reported(self._number, value, step))
         if self._inbox.pruned(self._number):
             raise TrialPruned(f"pruned at step {step}")
-        if self._inbox.interrupted:
-            raise TrialInterrupted(f"the sweep was stopped at step {step}")
 
 
 class _Last:

@@ -6,20 +6,14 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from caviar.engines.solo import Solo
 from caviar.executors.base import TaskSource
-from caviar.runs.active import TrialInterrupted, TrialPruned
-from caviar.runs.folder import was_stopped
+from caviar.runs.active import TrialPruned
+from caviar.runs.signals import Interrupted, heard
 from caviar.trials import Event, Failed, Job, Reported, Started
-
-
-class Interrupted(BaseException):
-    """Ends a trial wherever it is: nothing that catches an Exception may hold it up."""
 
 
 class InlineExecutor:
@@ -57,10 +51,8 @@ class InlineExecutor:
         if not self._events and self._job is not None:
             job, self._job = self._job, None
             self._signals.clear()
-            event = self._engine.run(job, _Listener(job.number, self._reported))
-            if isinstance(event, Failed) and was_stopped(event.error):
-                event = replace(event, transient=True)
-            self._events.append(event)
+            listener = _Listener(job.number, self._reported)
+            self._events.append(self._engine.run(job, listener, self._interrupted))
             self._engine.settle(job)
         events, self._events = self._events, []
         return events
@@ -69,7 +61,11 @@ class InlineExecutor:
         """Nothing: the trial has asked by itself."""
 
     def interrupt(self) -> None:
-        """Nothing: no trial is under way when this can be called."""
+        """Let go of the job that waits; no trial is under way when this can be called."""
+        if self._job is not None:
+            why = "Interrupted: the sweep was stopped"
+            self._events.append(Failed(self._job.number, why, interrupted=True))
+            self._job = None
 
     def stop(self, number: int, why: str) -> None:
         """Nothing: no trial is under way when this can be called."""
@@ -85,27 +81,24 @@ class InlineExecutor:
     def _noting_signals(self) -> Iterator[None]:
         """Pass signals on to whom they were for, and end the trial by them: the loop cannot meanwhile."""
 
-        def note(signum: int, frame: FrameType | None) -> None:
+        def note(signum: int) -> None:
             handler = before[signum]
             if callable(handler):
-                handler(signum, frame)
+                handler(signum, None)
             self._signals.append(signum)
             if len(self._signals) > 1:
                 raise Interrupted("the sweep was stopped")
 
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
-        before = {int(number): signal.signal(number, note) for number in numbers}
-        try:
+        with heard(note) as before:
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+
+    def _interrupted(self) -> bool:
+        # The first Ctrl-C lets the trial end by itself.
+        return len(self._signals) > 1 or bool({signal.SIGTERM, signal.SIGUSR2} & {*self._signals})
 
     def _reported(self, report: Reported) -> None:
         if self.judge(report):
             raise TrialPruned(f"pruned at step {report.step}")
-        if {signal.SIGTERM, signal.SIGUSR2} & set(self._signals):
-            raise TrialInterrupted(f"the sweep was stopped at step {report.step}")
 
 
 class _Listener:

@@ -22,6 +22,7 @@ from caviar.executors.processes import Process, fork, limit_threads, spawn, why_
 from caviar.executors.slots import Slot, plan
 from caviar.executors.worker import Goodbye, Hello, Interrupt, Prune, Stop, main
 from caviar.runs.inside import open_inside
+from caviar.runs.signals import ASK_TO_END
 from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Ready, Reported, Starting
 
 _LETS_GO = 20.0
@@ -173,7 +174,7 @@ class LocalExecutor:
             self._send(worker, Interrupt())
         for job in self._held:
             error = "TrialInterrupted: the sweep was stopped"
-            self._events.append(Failed(job.number, error, transient=True))
+            self._events.append(Failed(job.number, error, interrupted=True))
         self._held = []
 
     def stop(self, number: int, why: str) -> None:
@@ -301,6 +302,11 @@ class LocalExecutor:
         apart = self._quarantine(worker)
         for number, (job, began) in worker.jobs.items():
             why, seconds = worker.doomed.get(number), monotonic() - began
+            told_to_go = why is None and -code in ASK_TO_END
+            if told_to_go:  # while it loaded: later it leaves a checkpoint
+                gone = f"Interrupted: the worker on {worker.slot.label} was told to go, {how}"
+                self._events.append(Failed(number, gone, seconds=seconds, interrupted=True))
+                continue
             if why is None and not worker.ready:
                 self._held.insert(0, job)  # it died before it could begin this
                 continue
@@ -319,7 +325,7 @@ class LocalExecutor:
         self._hand_on()
 
     def _note_loss(self, worker: _Worker, how: str) -> None:
-        with suppress(OSError), self.log.open("a") as log:
+        with suppress(OSError), open_inside(self.log, "a") as log:
             trials = ", ".join(map(str, worker.jobs)) or "none"
             log.write(f"{worker.slot.label}: ended with {how}; its trials: {trials}\n")
 

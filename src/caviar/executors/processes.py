@@ -24,6 +24,7 @@ from typing import NoReturn, Protocol
 
 from caviar.executors.slots import Slot, visible_gpus
 from caviar.runs.inside import open_inside
+from caviar.runs.signals import ASK_TO_END
 
 # The worker gets the controller's sys.path before its first import, so both find the same modules.
 _BOOT = (
@@ -64,12 +65,15 @@ def fork(slot: Slot, serve: Callable[[], object], log: Path) -> Process:
     """Start a copy of this process that calls ``serve`` within ``slot`` and ends."""
     sys.stdout.flush()
     sys.stderr.flush()
+    # A signal for the controller is no signal for the copy, which as yet has its handlers.
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ASK_TO_END)
     with warnings.catch_warnings():
         # From Python 3.12 on: of threads, which `why_not_forked` has looked for.
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
-        _live(slot, serve, log)
+        _live(slot, serve, log, blocked)
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     with suppress(OSError):
         os.setpgid(pid, pid)  # here and in the copy: whichever comes first, it can be killed whole
     return Forked(pid)
@@ -145,13 +149,15 @@ class Forked:
         return self._code
 
 
-def _live(slot: Slot, serve: Callable[[], object], log: Path) -> NoReturn:
+def _live(slot: Slot, serve: Callable[[], object], log: Path, unblocked: set[int]) -> NoReturn:
     """The life of a copy; what it got of its controller that is not a worker's is put off first."""
     try:
         os.setpgid(0, 0)
         atexit._clear()  # the program's own process does what it left for its exit
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGUSR2):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         with open(os.devnull, "rb") as nothing, open_inside(log, "ab") as file:
             for source, target in ((nothing, 0), (file, 1), (file, 2)):
                 os.dup2(source.fileno(), target)

@@ -21,6 +21,7 @@ from typing import Any
 
 from caviar.errors import name_and_text
 from caviar.executors.base import TaskSource
+from caviar.runs.signals import heard
 from caviar.trials import Broken, Event, Job, Ready, Started
 
 
@@ -160,14 +161,13 @@ class Worker:
         except BaseException as error:
             self.send(Broken(name_and_text(error), traceback.format_exc()))
             return
-        # A batch system signals every process of a job; what is under way is then not to be lost.
-        for number in (signal.SIGTERM, signal.SIGUSR2):
-            signal.signal(number, lambda *_: self._inbox.leave())
         # What is loaded now stays: no collection need look through all of torch again.
         gc.freeze()
         gc.enable()
-        self.send(Ready(lanes=engine.lanes))
-        engine.serve(self._inbox, self.send)
+        # A batch system signals every process of a job; what is under way is then not to be lost.
+        with heard(lambda _: self._inbox.leave(), (signal.SIGTERM, signal.SIGUSR2)):
+            self.send(Ready(lanes=engine.lanes))
+            engine.serve(self._inbox, self.send)
 
     def send(self, *events: Event) -> None:
         """Tell the controller something; end this process if it is gone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from caviar.runs.config import read_config
 from caviar.runs.folder import CONFIG, RESULT, Result
 from caviar.runs.ours import check_trusted
 from caviar.runs.program import PROGRAM, under_way
+from caviar.runs.signals import heard
 from caviar.space.grammar import as_override
 
 
@@ -50,11 +52,14 @@ def go_on(run: Path, trust: bool = False) -> int:
         process = subprocess.Popen(
             [*command.words, *overrides_for(run)], cwd=command.folder, env=environment
         )
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:
-                continue  # it was told so too, and leaves a checkpoint
+
+        def pass_on(signum: int) -> None:
+            if signum != signal.SIGINT:  # of Ctrl-C it was told too
+                process.send_signal(signum)
+
+        with heard(pass_on):  # it leaves a checkpoint
+            status = process.wait()
+        return status if status >= 0 else 128 - status
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import caviar
 from caviar.errors import UsageError, usage_error
@@ -27,7 +29,8 @@ from caviar.panda.rows import Rows
 from caviar.panda.serving import Service
 from caviar.panda.telling import command_line, name_for_commands, status_of
 from caviar.panda.vitals import History
-from caviar.runs.active import active_run
+from caviar.runs.active import TrialInterrupted, active_run, asked_to_stop
+from caviar.runs.signals import exit_status
 
 
 class Panda(Callback):
@@ -224,9 +227,11 @@ class Panda(Callback):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         if self._held is not None and hasattr(self, "names"):
-            self.state = "failed"
+            self.state = "interrupted" if _is_interruption(exception) else "failed"
             self.health.failed(exception)
             self._edited()
+        if isinstance(exception, SIGTERMException):
+            exception.code = exit_status(signal.SIGTERM)  # which is 0 as Lightning raises it
         self.teardown(trainer, pl_module, "fit")  # which Lightning leaves out here
 
     # ---- what a checkpoint holds of it
@@ -312,3 +317,9 @@ class Panda(Callback):
     def _remedies(self) -> Remedies:
         undo = self.replay is None and bool(in_force(self.editor.edits))
         return Remedies(*self._called, lambda: settings.values(self.trainer), undo)
+
+
+def _is_interruption(error: BaseException) -> bool:
+    """Whether a training ended because somebody told it to, and so did not fail."""
+    told = isinstance(error, TrialInterrupted | KeyboardInterrupt | SIGTERMException)
+    return told or asked_to_stop()

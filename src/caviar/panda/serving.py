@@ -11,6 +11,7 @@ from lightning.pytorch import Trainer
 from caviar.errors import UsageError, usage_error
 from caviar.panda.editing import Editor
 from caviar.panda.inbox import Inbox, Request
+from caviar.runs.active import asked_to_stop
 
 
 class Service:
@@ -59,15 +60,18 @@ class Service:
                         return path
                 except UsageError as error:
                     self.inbox.answer(request, str(error), done=False)
-            if not self.paused or trainer.should_stop or trainer.received_sigterm:
+            if not self.paused or trainer.should_stop or self._told_to_go():
                 return None
-            while not self.inbox.changed() and not trainer.received_sigterm:
+            while not self.inbox.changed() and not self._told_to_go():
                 time.sleep(0.05)
 
     def close(self) -> None:
         """The training is over: refuse the rest."""
         for request in self.inbox.collect():
             self.inbox.answer(request, "the training ended before this was reached", done=False)
+
+    def _told_to_go(self) -> bool:
+        return asked_to_stop() or self._trainer.received_sigterm
 
     def _do(self, request: Request, batch: int) -> Path | None:
         kind, editor, epoch = request["kind"], self._editor, self._trainer.current_epoch

@@ -49,6 +49,10 @@ class Reporting:
             self._process.communicate()
             tell(f"no report: {name_and_text(error)}; try again with: {again}")
             return
+        except SystemExit:
+            self._process.kill()
+            self._process.wait()
+            raise
         if self._process.returncode:
             lines = said.strip().splitlines()
             last = lines[-1] if lines else f"exit status {self._process.returncode}"

@@ -75,6 +75,11 @@ class LivePanel:
         self._tally.forget(number)
         self._note(f"trial {number} again: {text}", "yellow")
 
+    def stopped(self, number: int, text: str) -> None:
+        """A trial was cut short, and will be gone on with by a resume."""
+        self._tally.forget(number)
+        self._note(f"trial {number} stopped: {text}", "yellow")
+
     def say(self, text: str) -> None:
         """Write a line of the sweep's own above the panel."""
         self._console.print(Text(printable(text)))

@@ -33,14 +33,20 @@ class Look:
     @property
     def sign(self) -> int:
         """1 where less is better, -1 where more is."""
-        return -1 if self.sweep.directions[0] == "maximize" else 1
+        return -1 if self.sweep.directions[:1] == ["maximize"] else 1
 
     @cached_property
     def losses(self) -> Series:
-        """The complete trials' scores, less is better, best first, by trial; finite ones."""
+        """The complete trials' scores, less is better, best first, by trial; finite ones.
+
+        None where it is not known which direction is better.
+        """
         import numpy as np
+        import pandas as pd
 
         table = self.sweep.trials
+        if not self.sweep.directions:
+            return pd.Series(dtype=float, index=table.index[:0])
         values = table["value" if self.single else "value_0"] * self.sign
         kept = (table["state"] == "COMPLETE") & np.isfinite(values)
         return values[kept].sort_values(kind="stable")

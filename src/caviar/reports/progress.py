@@ -69,6 +69,11 @@ class Lines:
         self._tally.forget(number)
         self.say(f"trial {number} again: {text}")
 
+    def stopped(self, number: int, text: str) -> None:
+        """A trial was cut short, and will be gone on with by a resume."""
+        self._tally.forget(number)
+        self.say(f"trial {number} stopped: {text}")
+
     def say(self, text: str) -> None:
         """Write a line of the sweep's own."""
         print(printable(text).rstrip(), file=self._out, flush=True)

@@ -1,6 +1,6 @@
 """The run under way in this process, and what a task may tell it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ class TrialPruned(Exception):  # noqa: N818 - Optuna's word for its own
 
 
 class TrialInterrupted(Exception):  # noqa: N818
-    """Raised by `report` in a trial whose sweep must stop: leave a checkpoint and let it pass."""
+    """Raised by `report` in a run that must stop: leave a checkpoint and let it pass."""
 
 
 class Listener(Protocol):
@@ -25,7 +25,7 @@ class Listener(Protocol):
         """Pass a value on.
 
         Raises:
-            TrialPruned, TrialInterrupted: the trial is to end.
+            TrialPruned: the trial is to end.
         """
         ...
 
@@ -39,12 +39,16 @@ class ActiveRun:
         facts: what the task recorded; it goes into ``result.json``.
         listener: who hears intermediate values, if anybody does.
         resume_from: a folder of checkpoints that an earlier try of this trial left.
+        interrupted: whether the run is to leave a checkpoint and end.
+        outer: the run that this one is a part of, as a fold is of its trial.
     """
 
     dir: Path
     facts: dict[str, Any] = field(default_factory=dict)
     listener: Listener | None = None
     resume_from: Path | None = None
+    interrupted: Callable[[], bool] = lambda: False
+    outer: "ActiveRun | None" = None
 
 
 _active: ActiveRun | None = None
@@ -59,11 +63,11 @@ def active_run() -> ActiveRun | None:
 def activate(run: ActiveRun) -> Iterator[ActiveRun]:
     """Make ``run`` the one that `run_dir`, `record` and `report` speak to."""
     global _active
-    outer, _active = _active, run
+    run.outer, _active = _active, run
     try:
         yield run
     finally:
-        _active = outer
+        _active = run.outer
 
 
 def run_dir() -> Path | None:
@@ -87,7 +91,26 @@ def report(value: float, step: int) -> None:
 
     Raises:
         TrialPruned: the pruner ends this trial, which others have outdone.
-        TrialInterrupted: the sweep has to stop now, and will go on later.
+        TrialInterrupted: the run has to stop now, and will go on later.
     """
     if _active and _active.listener:
         _active.listener.reported(float(value), int(step))
+    stop_if_asked(step)
+
+
+def stop_if_asked(step: int | None = None) -> None:
+    """End the run here, after ``step``, if it has been asked to end; `report` does that by itself.
+
+    Raises:
+        TrialInterrupted: it has.
+    """
+    if asked_to_stop():
+        raise TrialInterrupted("stopped" if step is None else f"stopped at step {int(step)}")
+
+
+def asked_to_stop() -> bool:
+    """Whether the run under way, or one that it is a part of, is to leave a checkpoint and end."""
+    run = _active
+    while run is not None and not run.interrupted():
+        run = run.outer
+    return run is not None

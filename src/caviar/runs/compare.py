@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from caviar.errors import UsageError
+from caviar.runs.direction import sign
 from caviar.runs.edits import changes_of, in_force, read_edits
 from caviar.runs.find import TRIALS, read_sweep_file
 from caviar.runs.folder import repeated, was_stopped
@@ -16,16 +17,6 @@ from caviar.runs.rows import Row
 from caviar.runs.words import to_paste
 
 ENDED = ("COMPLETE", "PRUNED", "FAIL")
-
-
-def sign(settings: dict[str, Any]) -> int | None:
-    """1 where less is better, -1 where more is; None for several objectives."""
-    direction = settings.get("direction", "minimize")
-    if isinstance(direction, list):
-        if len(direction) != 1:
-            return None
-        direction = direction[0]
-    return -1 if direction == "maximize" else 1
 
 
 def best_of(rows: Iterable[Row], signed: int) -> Row | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from caviar.errors import UsageError, nearest, usage_error
+from caviar.runs.direction import no_best, sign
 from caviar.runs.fields import (
     FLAG,
     LIST,
@@ -62,6 +63,19 @@ def outputs_root() -> Path:
 def is_sweep(folder: Path) -> bool:
     """Whether ``folder`` is a sweep's."""
     return (folder / SWEEP_FILE).is_file() or (folder / TRIALS).is_dir()
+
+
+_OF_A_START = re.compile(
+    r"owner\.(lock|json)|workers\.txt|study\.journal(\.lock)?|request|\..+\.partial"
+)
+
+
+def never_began(folder: Path) -> bool:
+    """Whether ``folder`` is all that a sweep left that was killed as it started: nothing to go on with."""
+    try:
+        return all(_OF_A_START.fullmatch(name) for name in os.listdir(folder))
+    except OSError:
+        return False
 
 
 def is_run(folder: Path) -> bool:
@@ -148,14 +162,13 @@ def best_run(sweep: Path) -> Path:
     """The folder of a sweep's best complete trial; of equals, the one with the lowest number.
 
     Raises:
-        UsageError: no trial is complete, or there are several objectives.
+        UsageError: no trial is complete, there are several objectives, or it is not known which
+            direction is better.
     """
-    direction = read_sweep_file(sweep).get("direction", "minimize")
-    if isinstance(direction, list) and len(direction) > 1:
-        raise UsageError(
-            f"run={sweep.name}/best: several objectives have no one best; name a trial"
-        )
-    sign = -1 if direction in ("maximize", ["maximize"]) else 1
+    settings = read_sweep_file(sweep)
+    signed = sign(settings)
+    if signed is None:
+        raise UsageError(f"run={sweep.name}/best: {no_best(settings)}; name a trial")
     best: tuple[float, Path] | None = None
     for folder in trial_folders(sweep):
         try:
@@ -167,8 +180,8 @@ def best_run(sweep: Path) -> Path:
             value = value[0]
         if result.state != "COMPLETE" or not isinstance(value, int | float) or math.isnan(value):
             continue
-        if best is None or sign * value < best[0]:
-            best = (sign * value, folder)
+        if best is None or signed * value < best[0]:
+            best = (signed * value, folder)
     if best is None:
         raise UsageError(f"run={sweep.name}/best: no trial of this sweep is complete")
     return best[1]
@@ -189,6 +202,20 @@ def read_sweep_file(sweep: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not readable (it holds no mapping)")
     check_fields(path, data, SWEEP_FIELDS)
     return data
+
+
+def unbegun(name: str) -> Path | None:
+    """The folder, among the sweeps under the outputs folder, of one that `never_began`, if it is one."""
+    sweeps = outputs_root() / "sweeps"
+    for folder in (Path(name).absolute(), outputs_root() / name, sweeps / name):
+        if folder.parent == sweeps and folder.is_dir() and never_began(folder):
+            return folder
+    return None
+
+
+def unbegun_sweeps() -> list[Path]:
+    """Every folder among the sweeps of one that `never_began`, oldest first."""
+    return _by_age(outputs_root() / "sweeps", never_began, follow=False)
 
 
 def inside(folder: Path, name: object) -> Path | None:
@@ -219,6 +246,9 @@ def _find(name: str, key: str, kind: str, folders: list[Path]) -> Path:
     ):
         if candidate.is_dir() and (is_sweep(candidate) or is_run(candidate)):
             return candidate
+    if (never := unbegun(name)) is not None:
+        told = "a sweep that was killed as it started; nothing had begun in it"
+        raise UsageError(f"{key}={name}: {told} (caviar runs rm {name} removes {never})")
     head, slash, tail = name.rstrip("/").rpartition("/")
     if slash and re.fullmatch(r"\d+|best|latest|-[1-9]\d*", tail):
         return _trial(find_sweep(head), tail)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ METRICS = "metrics.csv"
 RESULT = "result.json"
 LOG = "log.txt"
 CHECKPOINTS = "checkpoints"
+LANE = "lane.ckpt"
+"""What a trial on a lane leaves among its checkpoints while it runs, to go on from on another lane."""
 
 REPORT = "report.html"
 """The report's name in a sweep's folder."""
@@ -127,8 +129,11 @@ def has_trained(folder: Path) -> bool:
     return any(any(folder.glob(f"**/{files}")) for files in left)
 
 
-def make_folder(wanted: Path) -> Path:
+def make_folder(wanted: Path, free: Callable[[Path], bool] = lambda folder: False) -> Path:
     """Make a new folder at ``wanted``; where the name is taken, at ``wanted-2``, ``wanted-3``, …
+
+    Args:
+        free: whether a folder that is there may be taken, because nothing is in it.
 
     Raises:
         UsageError: the name has characters other than ``A-Z a-z 0-9 . _ -``, or no folder can be made
@@ -138,7 +143,7 @@ def make_folder(wanted: Path) -> Path:
     candidate, number = wanted, 1
     try:
         wanted.parent.mkdir(parents=True, exist_ok=True)
-        while not _made(candidate):
+        while not (_made(candidate) or free(candidate)):
             number += 1
             candidate = wanted.with_name(f"{wanted.name}-{number}")
     except OSError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caviar.errors import UsageError
+from caviar.runs.direction import directions, no_best
 from caviar.runs.edits import edits_table
 from caviar.runs.find import find_run, find_sweep, read_sweep_file, trial_folders
 from caviar.runs.folder import Result, number_of
@@ -63,6 +64,9 @@ class Sweep:
         except UsageError as error:
             self.settings = {}
             self._skip([str(error)])
+        else:
+            if not self.directions:
+                self._skip([f"{folder}: {no_best(self.settings)}"])
 
     def __repr__(self) -> str:
         return f"<Sweep {self.folder.name}: {len(self._results)} trials in {self.folder}>"
@@ -80,9 +84,8 @@ class Sweep:
 
     @property
     def directions(self) -> list[str]:
-        """``minimize`` or ``maximize``, one an objective."""
-        found = self.settings.get("direction", "minimize")
-        return [str(item) for item in found] if isinstance(found, list) and found else [str(found)]
+        """``minimize`` or ``maximize``, one an objective; none where that is not known (any more)."""
+        return directions(self.settings)
 
     @cached_property
     def space(self) -> Space:
@@ -196,7 +199,9 @@ class Sweep:
 
     @property
     def _values(self) -> list[str]:
-        count = len(self.directions)
+        results = (result.value for _, result in self._results.values())
+        lists = [len(value) for value in results if isinstance(value, list)]
+        count = len(self.directions) or max(lists, default=1)
         return ["value"] if count == 1 else [f"value_{index}" for index in range(count)]
 
     @property

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from caviar.errors import usage_error
-from caviar.runs.compare import scored, sign
+from caviar.runs.compare import scored
+from caviar.runs.direction import no_best, sign
 from caviar.runs.find import read_sweep_file
 from caviar.runs.index import add_configs, config_mentions
 from caviar.runs.rows import Row, Rows
@@ -73,12 +73,15 @@ def _place(value: Any) -> tuple[int, Any]:
 
 def _best_first(shown: list[Row]) -> list[Row]:
     sweeps = {row.folder.parent.parent for row in shown if row.facts["sweep"] is not None}
-    signs: dict[Path, int | None] = {folder: sign(read_sweep_file(folder)) for folder in sweeps}
-    if None in signs.values():
-        raise usage_error("sort", "best", "a sweep has several objectives; name a column")
-    if len(set(signs.values())) > 1:
+    signs: set[int] = set()
+    for folder in sorted(sweeps):
+        signed = sign(settings := read_sweep_file(folder))
+        if signed is None:
+            raise usage_error("sort", "best", f"{folder.name}: {no_best(settings)}; name a column")
+        signs.add(signed)
+    if len(signs) > 1:
         raise usage_error("sort", "best", "some sweeps minimize, others maximize; name a column")
-    signed = next(iter(signs.values()), 1) or 1
+    signed = signs.pop() if signs else 1
     ranked = sorted(filter(scored, shown), key=lambda row: signed * row.facts["value"])
     return ranked + [row for row in shown if not scored(row)]
 

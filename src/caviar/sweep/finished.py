@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from caviar.errors import UsageError
+from caviar.runs.direction import no_best, sign
 from caviar.runs.folder import RESULT, Result, repeated, was_stopped
 from caviar.space.grammar import read as read_grammar
 from caviar.space.space import Space
@@ -30,12 +31,12 @@ class FinishedSweep:
         """Times a score, it gives a loss.
 
         Raises:
-            UsageError: the sweep has several objectives.
+            UsageError: the sweep has several objectives, or it is not known which direction is better.
         """
-        direction = self.recorded["direction"]
-        if not isinstance(direction, str):
-            raise UsageError(f"{self.folder}: it has several objectives; this needs one")
-        return -1.0 if direction == "maximize" else 1.0
+        signed = sign(self.recorded)
+        if signed is None:
+            raise UsageError(f"{self.folder}: {no_best(self.recorded)}; this needs one objective")
+        return float(signed)
 
     @property
     def ranked(self) -> list[Result]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from caviar.errors import UsageError
-from caviar.runs.folder import CHECKPOINTS, LOG, Result, was_stopped
+from caviar.runs.folder import CHECKPOINTS, LANE, LOG, Result, was_stopped
 from caviar.runs.inside import make_folders, open_inside
 from caviar.trials import Failed, Finished, Pruned
 
@@ -57,16 +59,33 @@ class TrialFolders:
         try:
             make_folders(folder)
             result = self._read(folder) or Result(state="RUNNING", number=event.number)
-            if result.state != "RUNNING":
+            stopped = was_stopped(result.error) and not was_stopped(event.error)
+            if result.state != "RUNNING" and not stopped:
                 return
             result.state, result.error, result.seconds = "FAIL", event.error, event.seconds
             result.write(folder)
-            with open_inside(
-                folder / LOG, "a", encoding="utf-8", errors="backslashreplace"
-            ) as log:
+            with open_inside(folder / LOG, "a", encoding="utf-8", errors="backslashreplace") as log:
                 log.write(event.traceback or f"{event.error}\n")
         except OSError:
             return  # the disk has no room: the study knows that it failed
+
+    def tidy(self, numbers: Iterable[int]) -> None:
+        """Remove what is of no more use in the folders of trials that nobody goes on from any more.
+
+        That is the state of a lane, and what a process was writing when it was killed.
+        """
+        for number in numbers:
+            run = self.path(number)
+            left = (f"{CHECKPOINTS}/{LANE}", f"*/{CHECKPOINTS}/{LANE}", "**/.*.partial")
+            for file in [file for files in left for file in run.glob(files)]:
+                with suppress(OSError):
+                    file.unlink()
+
+    def left_lane(self, number: int) -> bool:
+        """Whether a trial left the state of a lane."""
+        run = self.path(number)
+        left = (f"{CHECKPOINTS}/{LANE}", f"*/{CHECKPOINTS}/{LANE}")
+        return any(any(run.glob(files)) for files in left)
 
     def _read(self, folder: Path) -> Result | None:
         try:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from time import monotonic
-from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol
 
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from caviar.errors import UsageError, name_and_text
 from caviar.executors.base import Executor
+from caviar.runs.signals import GRACE_SECONDS, exit_status, heard
 from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner
-from caviar.sweep.study import Asked, SweepStudy
+from caviar.sweep.study import INTERRUPTIONS, Asked, SweepStudy
 from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Reported, Said, Started
-
-GRACE_SECONDS = 20.0
-"""How long trials may take to leave a checkpoint when the machine is taken away (Slurm gives 30)."""
 
 STANDSTILL_SECONDS = 2.0
 """Between two looks at the clock there are 0.2; after more than these, the process was stopped."""
@@ -39,6 +35,8 @@ class View(Protocol):
 
     def again(self, number: int, text: str) -> None: ...
 
+    def stopped(self, number: int, text: str) -> None: ...
+
     def say(self, text: str) -> None: ...
 
     def tick(self) -> None: ...
@@ -51,12 +49,14 @@ class Outcome:
     """How a sweep went, as far as the study does not tell.
 
     Attributes:
-        interrupted: a person or the machine stopped it.
+        interrupted: the exit status, where a person (130) or the machine (143) stopped it.
         stopped: why it ended before all its trials, where it did.
+        blocked: whether what stopped it is no fault of its trials: a full disk, a database that is away.
     """
 
-    interrupted: bool = False
+    interrupted: int | None = None
     stopped: str | None = None
+    blocked: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ class Limits:
     """When a trial, or the sweep, is given up.
 
     Attributes:
-        retries: how often a trial is tried again after an error that is not its own.
+        retries: how often a trial is tried again after an error that may not be its own. A try that was
+            told to stop is none, up to `caviar.sweep.study.INTERRUPTIONS` of them.
         trial_timeout: seconds that a trial may take; None for any time.
         heartbeat_timeout: seconds that a trial may be silent; None for any time.
         max_same_failures: this many trials failing the same way from the start end the sweep.
@@ -82,17 +83,19 @@ class _Try:
 
     Attributes:
         attempt: how many tries of it have counted so far.
+        interruptions: how many tries were told to stop, which do not count.
         quarantine: see `caviar.trials.Job`.
     """
 
     asked: Asked
     attempt: int = 0
+    interruptions: int = 0
     quarantine: int = 0
 
     @property
     def begun(self) -> int:
         """How many tries of it there were at the least: in quarantine, one that does not count."""
-        return self.attempt + (self.quarantine > 0)
+        return self.attempt + self.interruptions + (self.quarantine > 0)
 
 
 @dataclass
@@ -142,6 +145,7 @@ class Loop:
     _stop_at: float | None = None
     _stopping: bool = False
     _requests: list[str] = field(default_factory=list)
+    _status: int = exit_status(signal.SIGINT)
     _errors: list[str] = field(default_factory=list)
     _completed: int = 0
     _said: set[str] = field(default_factory=set)
@@ -151,8 +155,9 @@ class Loop:
     def run(self) -> Outcome:
         """Ask, submit and tell until all trials have ended or somebody stops it."""
         self.executor.judge = self._judge
+        self.study.wait_for_storage(lambda: bool(self._requests), self.view.say)
         self._completed = sum(t.state == TrialState.COMPLETE for t in self.study.trials())
-        with self._signals():
+        with heard(self._note):
             try:
                 events: list[Event] = []
                 while True:
@@ -172,14 +177,28 @@ class Loop:
                         break
                     events = self.executor.events(timeout=0.2)
             except (OSError, StorageInternalError) as error:
-                # Nothing can be told any more; what is running will be done again by a resume.
+                # Nothing can be told any more: a resume reads in the run folders how trials ended.
                 problem = f"{error}".splitlines()[0]
                 self.outcome.stopped = f"the sweep cannot write its study: {problem}"
-                self.executor.close()
-        if not (self._stopping or self._again or self.outcome.stopped):
+                self.outcome.blocked = True
+                if self._requests:
+                    self.outcome.interrupted = self._status
+                self._let_go()
+        done = not (self._stopping or self._again or self.outcome.stopped)
+        if done and self.study.places >= self.n_trials:
             # All that was planned is done: who asked to stop meanwhile stopped nothing.
-            self.outcome.interrupted &= self.study.places < self.n_trials
+            self.outcome.interrupted = None
         return self.outcome
+
+    def _let_go(self) -> None:
+        """Have the trials under way leave a checkpoint and end, as far as they do so in time."""
+        deadline = monotonic() + GRACE_SECONDS
+        self.executor.interrupt()
+        while self._running and monotonic() < deadline and "interrupt" not in self._requests:
+            for event in self.executor.events(timeout=0.2):
+                if isinstance(event, Finished | Pruned | Failed):
+                    self._running.pop(event.number, None)
+        self.executor.close()
 
     def _more(self) -> bool:
         return self.study.places < self.n_trials and not self._draining and not self._stopping
@@ -234,7 +253,7 @@ class Loop:
             if self._judge(event):
                 self.executor.prune(event.number)
         elif isinstance(event, Finished | Pruned | Failed) and running:
-            if isinstance(event, Failed) and event.transient:
+            if isinstance(event, Failed) and (event.transient or event.interrupted):
                 ended = self.folders.ended(event.number)
                 if isinstance(ended, Finished | Pruned):
                     event = ended  # its worker was lost between writing that and telling it
@@ -242,7 +261,14 @@ class Loop:
                 self._again.append(again)
                 del self._running[event.number]
                 return
+            if isinstance(event, Failed) and event.interrupted and self._stop_at is None:
+                why = f"interrupted {INTERRUPTIONS + 1} times; not tried again"
+                event = replace(event, error=f"GivenUp: {why} ({event.error})")
+            stopping = self._stop_at is not None
             self._tell(event)
+            if stopping and isinstance(event, Failed):
+                self.view.stopped(event.number, event.error)
+                return
         elif isinstance(event, Said):
             self._say_once(event.text)
         elif isinstance(event, Broken):
@@ -258,6 +284,13 @@ class Loop:
         """Its next try, where it has one."""
         if self._stopping or self._stop_at is not None:
             return None
+        if event.interrupted:
+            count = this.interruptions + 1
+            if count > INTERRUPTIONS:
+                return None
+            told = f"interrupted {count} times of {INTERRUPTIONS} at most"
+            self.view.again(event.number, f"{event.error} ({told})")
+            return replace(this, interruptions=count)
         # Of trials that fell silent together, one may hold up the others.
         if event.quarantine and (event.transient or event.error.startswith(SILENT)):
             self.view.again(event.number, event.error)
@@ -269,7 +302,7 @@ class Loop:
         return replace(this, attempt=this.attempt + 1)
 
     def _tell(self, event: Finished | Pruned | Failed) -> None:
-        del self._running[event.number]
+        running = self._running.pop(event.number)
         if isinstance(event, Finished):
             self._completed += 1
             self.study.tell(event.number, TrialState.COMPLETE, event.values)
@@ -277,14 +310,29 @@ class Loop:
             self.study.tell(event.number, TrialState.PRUNED)
         else:
             self._tell_failed(event)
+        failed = isinstance(event, Failed)
+        self._tidy(running, over=not (failed and self._stop_at is not None), failed=failed)
+
+    def _tidy(self, running: _Running, over: bool, failed: bool = False) -> None:
+        """Remove what earlier tries left to go on from, once this one is over or has left its own."""
+        number, earlier = running.this.asked.number, running.this.asked.retry_of
+        if over and (running.this.begun or earlier or failed):
+            self.folders.tidy([*earlier, number])
+        elif earlier and self.folders.left_lane(number):
+            self.folders.tidy(earlier)
 
     def _tell_failed(self, event: Failed) -> None:
+        stopping = self._stop_at is not None
+        if stopping and event.transient:
+            # What the same signal did to its worker.
+            event = replace(event, error=f"Interrupted: the sweep was stopped ({event.error})")
         self.folders.give_up(event)
-        if self._stop_at is not None or event.hopeless:
+        if stopping or event.hopeless:
             self.study.tell_interrupted(event.number)
         else:
             self.study.tell(event.number, TrialState.FAIL)
         if event.hopeless:
+            self.outcome.blocked = True
             self._stop(event.error)
         self._errors.append(event.kind or event.error)
         alike = self._completed == 0 and len(set(self._errors)) == 1
@@ -323,7 +371,7 @@ class Loop:
         # Taken first: a signal may come while the owner's are read.
         signals, self._requests = self._requests, []
         for request in [*signals, *self.owner.requests()]:
-            self.outcome.interrupted = True
+            self.outcome.interrupted = self._status
             if request == "terminate":
                 self.view.say(f"terminated: trials have {GRACE_SECONDS:g} s to leave a checkpoint")
                 self._draining = True
@@ -344,6 +392,8 @@ class Loop:
         with self.study.one_write():
             for number in [*self._running, *(this.asked.number for this in self._again)]:
                 self._tell_cut_short(number)
+        for running in self._running.values():
+            self._tidy(running, over=False)
         self.study.sync()
         self._running, self._again = {}, []
 
@@ -355,25 +405,11 @@ class Loop:
             self.folders.give_up(Failed(number, "Interrupted: the sweep was stopped"))
             self.study.tell_interrupted(number)
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Note signals and act on them between two events.
+    def _note(self, signum: int) -> None:
+        """Note a signal, which is acted on between two events.
 
         The first Ctrl-C stops asking and lets trials end; the second ends them. SIGTERM, and SIGUSR2
         from Slurm, mean that the machine is about to be taken away.
         """
-        meanings = {
-            signal.SIGINT: "interrupt",
-            signal.SIGTERM: "terminate",
-            signal.SIGUSR2: "terminate",
-        }
-
-        def note(signum: int, frame: FrameType | None) -> Any:
-            self._requests.append(meanings[signal.Signals(signum)])
-
-        before = {number: signal.signal(number, note) for number in meanings}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        self._status = max(self._status, exit_status(signum))
+        self._requests.append("interrupt" if signum == signal.SIGINT else "terminate")

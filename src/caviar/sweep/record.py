@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from caviar.errors import UsageError
 from caviar.runs.code import git_commit, versions
 from caviar.runs.config import to_yaml
 from caviar.runs.fields import check_fields
 from caviar.runs.files import read_described, write_atomic
-from caviar.runs.find import SWEEP_FIELDS
+from caviar.runs.find import SWEEP_FIELDS, never_began
 from caviar.runs.ours import mark
 from caviar.space.space import Space
 from caviar.sweep.settings import Settings
@@ -38,6 +39,11 @@ def read(folder: Path) -> dict[str, Any]:
     Raises:
         UsageError: there is none, it is no YAML, it lacks a part, or a newer caviar wrote it.
     """
+    if never_began(folder) and any(folder.iterdir()):
+        told = (
+            "nothing had begun in it when its sweep was killed; start that again, its name is free"
+        )
+        raise UsageError(f"{folder}: {told}")
     found = read_described(folder / SWEEP, SCHEMA, "sweep's folder")
     check_fields(folder / SWEEP, found, SWEEP_FIELDS, _NEEDED)
     return found

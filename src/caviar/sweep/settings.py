@@ -8,8 +8,7 @@ from typing import Any
 
 from caviar.engines.make import ENGINES, FUSED_OPTIONS
 from caviar.errors import usage_error
-
-DIRECTIONS = ("minimize", "maximize")
+from caviar.runs.direction import DIRECTIONS
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class Settings:
         fused: arguments of the fused engine.
         enqueue: points to try first, each by hyperparameter.
         storage: None for a journal in the sweep's folder, else an URL that Optuna knows.
+        storage_timeout: seconds that a database may not answer before the sweep stops.
         check: dotted name of a function (config, searched) that gets every composed config before a
             worker starts, with values of the space by key (see `Composer.check`), and raises UsageError.
         retries, trial_timeout, heartbeat_timeout, max_same_failures: see `caviar.sweep.loop.Limits`.
@@ -52,6 +52,7 @@ class Settings:
     fused: Mapping[str, Any] = field(default_factory=dict)
     enqueue: Sequence[Mapping[str, Any]] = ()
     storage: str | None = None
+    storage_timeout: float = 60.0
     check: str | None = None
     retries: int = 1
     trial_timeout: float | None = None
@@ -90,7 +91,7 @@ class Settings:
             value = getattr(self, key)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise usage_error(key, value, f"must be a whole number, {least} or more")
-        for key in ("trial_timeout", "heartbeat_timeout"):
+        for key in ("trial_timeout", "heartbeat_timeout", "storage_timeout"):
             seconds = getattr(self, key)
             if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
                 raise usage_error(key, seconds, "must be a number of seconds above 0, or null")

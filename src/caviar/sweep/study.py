@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage
@@ -32,7 +32,12 @@ warnings.simplefilter("ignore", ExperimentalWarning)  # whoever names such a sam
 RETRY_OF = "retry_of"
 INTERRUPTED = "interrupted"
 NEVER_RAN = "never_ran"
+KILLED = "killed"
+"""How often the sweep's process was killed while a trial, or one that it repeats, was under way."""
 
+INTERRUPTIONS = 10
+"""So often a trial goes on after it was told to stop, and so often after its sweep's process was killed:
+neither is its fault, but one that brings its worker or its machine down would go on for ever."""
 
 HISTORY_FREE = (
     PlacedSampler,
@@ -40,6 +45,11 @@ HISTORY_FREE = (
     optuna.samplers.RandomSampler,
 )
 """Samplers that look at no result."""
+
+
+class StorageGoneError(StorageInternalError):
+    """A database did not answer for as long as it was waited for."""
+
 
 HowItEnded = Callable[[int], Finished | Pruned | Failed | None]
 
@@ -56,8 +66,11 @@ class Asked:
     retry_of: tuple[int, ...] = ()
 
 
-def open_storage(storage: Journal | str) -> BaseStorage:
+def open_storage(storage: Journal | str, patience: float = 60.0) -> BaseStorage:
     """Optuna's storage over an open journal, or at an URL.
+
+    Args:
+        patience: seconds that a database server may not answer, once it did.
 
     Raises:
         UsageError: nothing that Optuna knows answers there.
@@ -65,7 +78,11 @@ def open_storage(storage: Journal | str) -> BaseStorage:
     if isinstance(storage, Journal):
         return JournalStorage(storage)
     try:
-        return optuna.storages.get_storage(storage)
+        if storage.startswith("sqlite"):
+            return optuna.storages.get_storage(storage)
+        from caviar.sweep.database import Database
+
+        return optuna.storages.get_storage(Database(storage, patience))
     except Exception as error:  # whatever the database's driver raises
         problem = str(error).splitlines()[0]
         raise usage_error("hydra.sweeper.storage", without_password(storage), problem) from error
@@ -85,11 +102,13 @@ class SweepStudy:
             name is sampled.
         resume: go on with a study that is there, and ask this how a trial ended that was under way
             when its last controller did; None for a new study, which must not be there.
+        patience: seconds that a database server may not answer.
 
     Attributes:
         finite: how many trials the sampler has in all, where that is finite.
         learns: whether what the sampler proposes depends on how earlier trials ended.
         orphans: trials that were cut short when the last controller was killed.
+        given_up: those of them that are not tried again: see `INTERRUPTIONS`.
 
     Raises:
         UsageError: the storage has, or lacks, a study of this name.
@@ -105,10 +124,12 @@ class SweepStudy:
         pruner: BasePruner | None = None,
         enqueue: Sequence[Mapping[str, Any]] = (),
         resume: HowItEnded | None = None,
+        patience: float = 60.0,
     ) -> None:
         self.space = space
         self._journal = storage if isinstance(storage, Journal) else None
-        opened = open_storage(storage)
+        opened = open_storage(storage, patience)
+        self._backend: Any = getattr(opened, "_backend", None)
         pruner = pruner or NopPruner()
         try:
             self.study = (
@@ -136,12 +157,18 @@ class SweepStudy:
         self._enqueue = list(enqueue)
         self._place = 0
         self.orphans: list[int] = []
+        self.given_up: list[int] = []
         self._retries: list[FrozenTrial] = []
         self._reported: dict[int, list[tuple[int, float]]] = {}
         self._ids: dict[int, int] = {}
         if resume is not None:
             with self.one_write():
                 self._take_up(resume)
+
+    def wait_for_storage(self, hurried: Callable[[], bool], say: Callable[[str], None]) -> None:
+        """Say who may end the waiting for a database that does not answer, and who is told of it."""
+        if hasattr(self._backend, "hurried"):
+            self._backend.hurried, self._backend.say = hurried, say
 
     @property
     def places(self) -> int:
@@ -259,7 +286,7 @@ class SweepStudy:
             state=TrialState.RUNNING,
             params=trial.params,
             distributions=trial.distributions,
-            user_attrs={RETRY_OF: list(before)},
+            user_attrs={RETRY_OF: list(before), KILLED: trial.user_attrs.get(KILLED, 0)},
         )
         values = self.space.draw(lambda h: trial.params[h.study_name])
         trial_id = self.study._storage.create_new_trial(self.study._study_id, template)
@@ -296,10 +323,15 @@ class SweepStudy:
             elif isinstance(ended, Failed):
                 self.study.tell(trial.number, state=TrialState.FAIL)
             else:
-                mark = INTERRUPTED if self._is_whole(trial) else NEVER_RAN
-                storage.set_trial_user_attr(trial._trial_id, mark, True)
+                killed = trial.user_attrs.get(KILLED, 0) + 1
+                if killed >= INTERRUPTIONS:
+                    self.given_up.append(trial.number)
+                else:
+                    mark = INTERRUPTED if self._is_whole(trial) else NEVER_RAN
+                    storage.set_trial_user_attr(trial._trial_id, mark, True)
+                    storage.set_trial_user_attr(trial._trial_id, KILLED, killed)
+                    self.orphans.append(trial.number)
                 self.study.tell(trial.number, state=TrialState.FAIL)
-                self.orphans.append(trial.number)
         current = self.current()
         self._place = len(current)
         self._retries = [t for t in current if INTERRUPTED in t.user_attrs]

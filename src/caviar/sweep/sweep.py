@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import secrets
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from caviar.errors import UsageError, usage_error
 from caviar.executors.base import Executor, TaskSource
 from caviar.executors.inline import InlineExecutor
 from caviar.plain import tell
+from caviar.runs.find import never_began
 from caviar.runs.folder import make_folder
 from caviar.security import allow, check_target, instantiate
 from caviar.space.grammar import read
@@ -29,7 +31,7 @@ from caviar.space.space import Space
 from caviar.sweep import record
 from caviar.sweep.compose import Composer
 from caviar.sweep.folders import TrialFolders
-from caviar.sweep.owner import Owner
+from caviar.sweep.owner import Owner, is_running
 from caviar.sweep.resume import check_same_space, folder_to_resume, recorded_settings
 from caviar.sweep.settings import Settings
 
@@ -77,9 +79,8 @@ def run_sweep(
     if resumed and recorded:
         check_same_space(space, recorded, resumed)
     executor = make_executor(settings, task)
-    folder = resumed or make_folder(Path(master.hydra.sweep.dir).absolute())
+    folder, owner = _claim(resumed, Path(master.hydra.sweep.dir).absolute())
     try:
-        owner = Owner(folder)
         try:
             executor.log = folder / "workers.txt"
             executor.start(task_source(task))
@@ -88,13 +89,39 @@ def run_sweep(
         finally:
             executor.close()
             owner.release()
-    except (UsageError, OSError, KeyboardInterrupt) as error:
+    except (UsageError, OSError, KeyboardInterrupt, SystemExit) as error:
         if not (folder / record.SWEEP).exists():
             # Nothing had begun, and nothing in there can be gone on with.
             shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
             raise UsageError(f"{folder}: {error}") from error
         raise
+
+
+def _claim(resumed: Path | None, wanted: Path) -> tuple[Path, Owner]:
+    """The sweep's folder, which this process has now, without what a killed one left half done.
+
+    One that was killed before it had begun anything leaves its name free.
+
+    Raises:
+        UsageError: another process has the sweep that is to be gone on with.
+    """
+    while True:
+        folder = resumed or make_folder(wanted, lambda f: never_began(f) and not is_running(f))
+        try:
+            owner = Owner(folder)
+        except OSError as error:
+            if not resumed:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise UsageError(f"{folder}: {error}") from error
+        except UsageError:
+            if resumed:
+                raise
+            continue  # two that began at once: the other one was faster
+        left = [JOURNAL, f"{JOURNAL}.lock", "workers.txt"] if not resumed else []
+        for file in [*folder.glob(".*.partial"), *(folder / name for name in left)]:
+            file.unlink(missing_ok=True)
+        return folder, owner
 
 
 def _run(
@@ -114,6 +141,7 @@ def _run(
     from caviar.reports.view import make_view
     from caviar.sweep.jobs import JobMaker
     from caviar.sweep.loop import Limits, Loop
+    from caviar.sweep.study import INTERRUPTIONS, StorageGoneError
     from caviar.trials import Failed
 
     folders = TrialFolders(folder / "trials")
@@ -127,6 +155,9 @@ def _run(
     record.write(folder, {**described, "n_trials": n_trials})
     for number in study.orphans:
         folders.give_up(Failed(number, "Interrupted: the sweep's process was killed"))
+    for number in study.given_up:
+        why = f"under way each of the {INTERRUPTIONS} times that the sweep's process was killed"
+        folders.give_up(Failed(number, f"GivenUp: {why}; not tried again"))
     earlier = study.current() if recorded else []
     view = make_view(folder, settings, n_trials, executor.lanes, earlier)
     loop = Loop(
@@ -159,6 +190,10 @@ def _run(
     try:
         trials = study.current()
     except StorageInternalError as error:
+        if isinstance(error, StorageGoneError):
+            print(f"stopped: {outcome.stopped}")
+            print(f"go on with it:   caviar resume {shlex.quote(str(folder))}")
+            return exit_status([], outcome)
         raise UsageError(
             f"{folder}: its study cannot be read: {str(error).splitlines()[0]}"
         ) from error
@@ -189,6 +224,11 @@ def _open_study(
         storage = settings.storage
     else:
         if resumed:
+            if not (folder / JOURNAL).exists():
+                raise UsageError(
+                    f"{folder / JOURNAL} is lost, and with it which trials were asked for: the runs in "
+                    "there can be looked at, but the sweep cannot be gone on with"
+                )
             # This process has the sweep: a lock is that of a controller killed while it wrote.
             (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)
         storage = Journal(folder / JOURNAL)
@@ -203,6 +243,7 @@ def _open_study(
         made["pruner"],
         settings.enqueue,
         resumed.ended if resumed else None,
+        settings.storage_timeout,
     )
 
 

@@ -32,6 +32,7 @@ class CaviarSweeper(Sweeper):
         gc.freeze()
         gc.disable()
         from caviar.errors import UsageError
+        from caviar.runs.signals import ending_in_order
         from caviar.sweep.settings import Settings
         from caviar.sweep.sweep import run_sweep
 
@@ -40,9 +41,10 @@ class CaviarSweeper(Sweeper):
             settings = Settings.read(plain)  # type: ignore[arg-type]
             assert self.hydra_context is not None
             assert self.config is not None
-            status = run_sweep(
-                settings, arguments, self.config, self.hydra_context, self.task_function
-            )
+            with ending_in_order():
+                status = run_sweep(
+                    settings, arguments, self.config, self.hydra_context, self.task_function
+                )
         except UsageError as error:
             print(f"error: {error}", file=sys.stderr)
             status = 2
@@ -83,6 +85,7 @@ class CaviarSweeperConfig:
     executor: Any = MISSING
     enqueue: list[Any] = field(default_factory=list)
     storage: str | None = None
+    storage_timeout: float = 60.0
     check: str | None = None
     retries: int = 1
     trial_timeout: float | None = None

@@ -19,8 +19,9 @@ class BestAndLast(Checkpoint):
     """Writes ``best.ckpt`` when the metric has improved, and ``last.ckpt`` to go on from.
 
     Both are Lightning checkpoints; the best has no optimizer state, which halves its cost. The last
-    is written when training ends or its sweep is interrupted and, for a training that may be killed,
-    whenever ``every_seconds`` have gone by, so short runs pay for it once.
+    is written when training ends or is interrupted and, for a training that may be killed, whenever
+    ``every_seconds`` have gone by, so short runs pay for it once. It is written as an epoch begins: what
+    early stopping and a plateau's schedule made of the one before is in it then.
 
     Args:
         folder: where the files go; it is made if needed.
@@ -35,6 +36,7 @@ class BestAndLast(Checkpoint):
         self.every_seconds = every_seconds
         self.best: float | None = None
         self._written = monotonic()
+        self._trained = self._between = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         make_folders(self.folder)
@@ -47,10 +49,13 @@ class BestAndLast(Checkpoint):
             self.best = value
             self._write(trainer, BEST, weights_only=True)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if monotonic() - self._written > self.every_seconds:
-            self._write(trainer, LAST)
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._trained and monotonic() - self._written > self.every_seconds:
+            self._write_between(trainer)
             self._written = monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._trained = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write(trainer, LAST)
@@ -58,14 +63,33 @@ class BestAndLast(Checkpoint):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        if isinstance(exception, TrialInterrupted):
-            self._write(trainer, LAST)
+        if isinstance(exception, TrialInterrupted) and self._trained:
+            self._write_between(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self._between:
+            # Lightning goes on from an epoch's end, but not from the next one's start, which differs in
+            # these counts alone.
+            checkpoint["epoch"] -= 1
+            for counts in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
+                counts["ready"] = counts["started"]
+                counts["completed"] = counts["processed"] - 1
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = state_dict["best"]
+
+    def _write_between(self, trainer: Trainer) -> None:
+        """Write ``last.ckpt`` as an epoch begins."""
+        self._between = True
+        try:
+            self._write(trainer, LAST)
+        finally:
+            self._between = False
 
     def _write(self, trainer: Trainer, name: str, weights_only: bool = False) -> None:
         # Beside its place first: a run killed while writing keeps the checkpoint it had.

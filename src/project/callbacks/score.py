@@ -1,6 +1,7 @@
 """The score: the monitored metric at its best epoch."""
 
 import math
+from contextlib import suppress
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -58,11 +59,17 @@ class Score(Callback):
         self._unreported = value
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Not as soon as it is known: where the report ends the trial, the epoch is whole, and a
-        # checkpoint can be gone on from.
         value, self._unreported = self._unreported, None
         if value is not None:
-            caviar.report(value, trainer.current_epoch)
+            with suppress(
+                caviar.TrialInterrupted
+            ):  # it ends a moment later, with all of the epoch done
+                caviar.report(value, trainer.current_epoch)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Here, and not as the last epoch ends: what early stopping and a schedule make of that one is
+        # then in the checkpoint, and a training that is over is not interrupted.
+        caviar.stop_if_asked(trainer.current_epoch - 1)
 
     def state_dict(self) -> dict[str, Any]:
         return {"value": self.value, "epoch": self.epoch, "metrics": self.metrics}

@@ -59,6 +59,22 @@ def tell_of_edits(shown: Iterable[Row]) -> None:
         say(f"edited while training: {named}; caviar runs show {edited[0]} tells how")
 
 
+def tell_of_no_best(sweeps: Iterable[Path]) -> None:
+    """Say of which sweeps it is not known whether more or less is better."""
+    from caviar.errors import UsageError
+    from caviar.runs.direction import directions, no_best
+    from caviar.runs.find import read_sweep_file
+
+    for folder in sweeps:
+        try:
+            settings = read_sweep_file(folder)
+        except UsageError as error:
+            say(f"{folder.name}: {error}")
+            continue
+        if not directions(settings):
+            say(f"{folder.name}: {no_best(settings)}")
+
+
 def choose(
     rows: Rows, where: str | None, sort: str | None, columns: str | None, all_columns: bool
 ) -> tuple[list[Row], list[str]]:

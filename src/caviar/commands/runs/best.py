@@ -36,7 +36,8 @@ def best(
 
       caviar runs best wide --where "model.depth == 2" --json
     """
-    from caviar.runs.compare import best_of, sign
+    from caviar.runs.compare import best_of
+    from caviar.runs.direction import no_best, sign
     from caviar.runs.find import find_sweep, inside, read_sweep_file
     from caviar.runs.folder import Result
     from caviar.runs.select import matching
@@ -44,9 +45,10 @@ def best(
     options_refused([sweep])
     one_format(ckpt=ckpt, path=path, json=as_json)
     folder = find_sweep(sweep)
-    signed = sign(read_sweep_file(folder))
+    settings = read_sweep_file(folder)
+    signed = sign(settings)
     if signed is None:
-        raise UsageError(f"sweep={folder.name}: several objectives have no one best; see runs list")
+        raise UsageError(f"sweep={folder.name}: {no_best(settings)}; see runs list")
     _, rows = rows_of([str(folder)])
     found = best_of(matching(rows, where), signed)
     if found is None:

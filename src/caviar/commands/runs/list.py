@@ -15,6 +15,7 @@ from caviar.commands.runs.arguments import (
     choose,
     rows_of,
     tell_of_edits,
+    tell_of_no_best,
 )
 from caviar.commands.tables import one_format, print_json, print_rows, say
 
@@ -71,6 +72,8 @@ def list_(
         folders = sweep_folders()
     groups = by_sweep(folders, rows.rows)
     summaries = summarise(groups) if summary or (len(folders) > 1 and form != "csv") else []
+    if summaries:
+        tell_of_no_best(folders)
     if summary:
         if form == "json":
             print_json({"sweeps": summaries})

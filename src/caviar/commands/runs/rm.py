@@ -27,12 +27,12 @@ def rm(
 
       caviar runs rm 2026-01-02_03-04-05 --yes
     """
-    from caviar.runs.find import TRIALS, find
+    from caviar.runs.find import TRIALS, find, unbegun
     from caviar.runs.remove import check_removable, remove
     from caviar.sweep.owner import is_running
 
     options_refused(names)
-    folders = list(dict.fromkeys(find(name, follow=False) for name in names))
+    folders = list(dict.fromkeys(unbegun(name) or find(name, follow=False) for name in names))
     for folder in folders:
         check_removable(folder)
         sweep = folder.parent.parent if folder.parent.name == TRIALS else folder

@@ -162,7 +162,7 @@ class Endings:
             line, trace = error, ""
         result = replace(folder.result, state="FAIL", error=line, seconds=round(seconds, 6))
         stopped = isinstance(error, TrialInterrupted)
-        event = Failed(job.number, line, trace, seconds, transient=stopped)
+        event = Failed(job.number, line, trace, seconds, interrupted=stopped)
         self._end(job.number, folder, result, event, rows, log=trace or f"{line}\n")
 
     def _finish(self, run: Run, pruned: bool, checkpoint: Mapping[str, Any] | None) -> None:

@@ -27,8 +27,7 @@ from caviar.trials import Job
 log = logging.getLogger(__name__)
 
 BEST = f"{names.CHECKPOINTS}/best.ckpt"
-LANE = "lane.ckpt"
-"""What a trial leaves among its checkpoints while it runs, to go on from on another lane."""
+LANE = names.LANE
 
 
 @dataclass

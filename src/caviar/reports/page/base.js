@@ -34,6 +34,8 @@ function complete(sweep) {
   return sweep.trials.filter((trial) => trial.state === "COMPLETE" && isNumber(scoreOf(trial)));
 }
 function ranked(sweep) {
+  // Where it is not known whether more or less is better, by number.
+  if (!sweep.directions.length) return complete(sweep).sort((a, b) => a.number - b.number);
   return complete(sweep).sort((a, b) => sign(sweep) * (scoreOf(a) - scoreOf(b)) || a.number - b.number);
 }
 // What a point says of its trial. What was edited while it trained is never shown as if its config alone had made it.

@@ -18,6 +18,7 @@ from caviar.reports.verdicts.rising import rising
 from caviar.reports.verdicts.shorter import shorter
 from caviar.reports.verdicts.steps import steps
 from caviar.reports.verdicts.tested import tested
+from caviar.runs.direction import no_best
 from caviar.sweep.record import CANDIDATE
 
 VERDICTS: list[Callable[[Evidence], Verdict]] = [
@@ -51,8 +52,8 @@ def judge(evidence: Evidence) -> list[Verdict]:
         # Its trials are no draws from a space: there is no more to draw, nothing to narrow or to fix.
         told = "its trials repeat the best ones of another sweep; caviar confirm compares them"
         verdicts, found = [failed], [Verdict("confirming sweep", "unknown", f"{told}.")]
-    elif len(evidence.directions) > 1:
-        told = f"{len(evidence.directions)} objectives have no one best trial to judge by"
+    elif len(evidence.directions) != 1:
+        told = no_best(evidence.settings)
         verdicts, found = OF_ANY, [Verdict("best trials", "unknown", f"{told}.")]
     found += [verdict(evidence) for verdict in verdicts]
     return sorted(found, key=lambda verdict: order.index(verdict.status))

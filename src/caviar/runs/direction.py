@@ -1,0 +1,40 @@
+"""Which of two scores is the better one, as far as a sweep's folder says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+DIRECTIONS = ("minimize", "maximize")
+
+
+def directions(settings: Mapping[str, Any]) -> list[str]:
+    """One an objective; none where ``sweep.yaml`` is lost, has no direction or an unknown one.
+
+    Args:
+        settings: what ``sweep.yaml`` holds.
+    """
+    found = settings.get("direction")
+    named = found if isinstance(found, list) else [found]
+    return [str(one) for one in named] if all(one in DIRECTIONS for one in named) else []
+
+
+def sign(settings: Mapping[str, Any]) -> int | None:
+    """1 where less is better, -1 where more is; None where there is no one best: see `no_best`."""
+    named = directions(settings)
+    if len(named) != 1:
+        return None
+    return -1 if named == ["maximize"] else 1
+
+
+def no_best(settings: Mapping[str, Any]) -> str:
+    """Why there is no best trial, in words."""
+    if len(directions(settings)) > 1:
+        return "several objectives have no one best"
+    if not settings:
+        why = "it has no sweep.yaml (any more)"
+    elif settings.get("direction") is None:
+        why = "its sweep.yaml has no direction"
+    else:
+        why = f"its sweep.yaml has direction={settings['direction']}, which is none"
+    return f"{why}: whether more or less is better is not known, so none is called the best"

@@ -1,0 +1,30 @@
+"""Keeps Lightning from ending a training in the middle of an epoch."""
+
+import signal
+import threading
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from caviar.runs.active import active_run
+
+
+class KeepSignals(Callback):
+    """Leaves SIGTERM to the run that this training is, which ends at an epoch, with a checkpoint.
+
+    Lightning's own way with it is to raise after the batch at hand, from where no checkpoint can be gone
+    on with exactly. It takes the signal over just before the training starts; here it is given back.
+    """
+
+    def __init__(self) -> None:
+        self._handler: signal._HANDLER = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        alone = trainer.world_size == 1 and threading.current_thread() is threading.main_thread()
+        self._handler = signal.getsignal(signal.SIGTERM) if alone and active_run() else None
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.on_train_start(trainer, pl_module)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if callable(self._handler):
+            signal.signal(signal.SIGTERM, self._handler)
