@@ -26,7 +26,8 @@ KINDS = {
                  "deep whole", "too large")
 }  # fmt: skip
 LOOKING = (
-    "status --all", "runs show {run} --json", "runs best sweep --ckpt", "runs diff {run} sweep/1", "logs {run} --lines 2",
+    "status --all", "runs show {run} --json", "runs best sweep --ckpt",
+    "runs diff {run} sweep/1", "logs {run} --lines 2",
     "runs export out.csv sweep --epochs", "report {run} --no-page --json", "report sweep",
     "watch {run} --once", "runs tag {run}", "zoom sweep --out .", "stop {run}",
     "status sweep --json", "load",
