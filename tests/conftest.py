@@ -1,6 +1,9 @@
 """What every test is run with."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 import pytest
 from hypothesis import settings
@@ -9,6 +12,11 @@ from hypothesis import settings
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+# The key that signs what tests make: none of the person's who runs them.
+if "CAVIAR_STATE" not in os.environ:
+    os.environ["CAVIAR_STATE"] = tempfile.mkdtemp(prefix="caviar-state-")
+    atexit.register(shutil.rmtree, os.environ["CAVIAR_STATE"], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

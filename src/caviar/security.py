@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from traceback import walk_tb
 from typing import Any
 
@@ -15,15 +15,29 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from caviar.errors import UsageError, name_and_text, nearest, usage_error
 
 CLASSES_ONLY = (
-    "caviar.",
+    "caviar.executors.",
+    "caviar.panda.callback.",
+    "caviar.sweep.coarse_to_fine.",
+    "caviar.sweep.samplers.",
     "torch.nn.",
     "torch.optim.",
-    "lightning.pytorch.",
+    "lightning.pytorch.callbacks.",
+    "lightning.pytorch.loggers.",
     "torchmetrics.",
-    "optuna.",
+    "optuna.pruners.",
+    "optuna.samplers.",
 )
-"""Prefixes under which only classes may be a target: a function of caviar writes files and widens the
-list below, one of Lightning reads a pickle (``load_from_checkpoint``), and configs name classes."""
+"""Prefixes under which only classes may be a target: a function of Lightning's reads a pickle
+(``load_from_checkpoint``), and configs name classes. Of caviar, Lightning and Optuna these parts alone:
+others make files where they are told to (a journal, a storage, a profiler), or start programs."""
+
+_OF_CLASSES = ("caviar.", "torch.nn.", "torch.optim.", "lightning.", "torchmetrics.", "optuna.")
+"""Homes of which only classes are ever a target, whatever a config allows."""
+
+_PRETRAINED = tuple(
+    f"torchmetrics.{part}." for part in ("audio", "image", "multimodal", "text", "video")
+)
+"""Metrics that may fetch and load a network of any name: only where a config allows them by name."""
 
 ALLOWED = ["project.", *CLASSES_ONLY]
 
@@ -52,16 +66,22 @@ def allow(prefixes: Iterable[str] | str | None) -> None:
             ALLOWED.append(prefix)
 
 
-def instantiate(config: Any, *args: Any, **kwargs: Any) -> Any:
+def instantiate(config: Any, *args: Any, _only_: type | None = None, **kwargs: Any) -> Any:
     """`hydra.utils.instantiate`, for targets in ALLOWED alone.
+
+    Args:
+        _only_: what every target is to be a class of, where ``config`` may be from a checkpoint; one
+            among another's arguments may also be a class beside it.
 
     Raises:
         UsageError: a ``_target_`` anywhere in ``config`` or ``kwargs`` is not allowed, or does not take
-            its arguments.
+            its arguments; or plain data hold an interpolation, which would be looked up only later.
         Exception: whatever a target of the project raises.
     """
     check_targets(config)
     check_targets(kwargs)
+    if _only_ is not None:
+        _check_only(config, _only_, ())
     try:
         return hydra_instantiate(config, *args, **kwargs)
     except InstantiationException as error:
@@ -110,9 +130,29 @@ def check_target(target: Any, import_it: bool = True) -> None:
     home = getattr(found, "__module__", None)
     if not isinstance(home, str) or not _allowed(f"{home}."):
         raise _refused(target)
-    if f"{home}.".startswith(CLASSES_ONLY) and not isinstance(found, type):
+    if f"{home}.".startswith(_PRETRAINED) and not f"{home}.".startswith(
+        tuple(set(ALLOWED) - {"torchmetrics."})
+    ):
+        why = f"may load a network of any name; allow=[{'.'.join(home.split('.')[:2])}.] allows it"
+        raise usage_error("_target_", target, why)
+    if f"{home}.".startswith(_OF_CLASSES) and not isinstance(found, type):
         package = target.partition(".")[0]
         raise usage_error("_target_", target, f"not allowed: of {package}, only classes are")
+
+
+def _check_only(node: Any, kind: type, beside: tuple[str, ...]) -> None:
+    """Raise UsageError unless each target in ``node`` is a class of a kind, or of ``beside``."""
+    if isinstance(node, DictConfig | ListConfig):
+        node = OmegaConf.to_container(node, resolve=True)
+    if isinstance(node, Mapping) and "_target_" in node:
+        found = _found(node["_target_"])
+        home = f"{getattr(found, '__module__', None)}."
+        if not isinstance(found, type) or not (issubclass(found, kind) or home.startswith(beside)):
+            raise usage_error("_target_", node["_target_"], f"not a class of {kind.__name__} here")
+        beside = (*beside, f"{home.rstrip('.').rpartition('.')[0]}.") if beside == () else beside
+    for value in node.values() if isinstance(node, Mapping) else node:
+        if isinstance(value, Mapping | list | tuple | DictConfig | ListConfig):
+            _check_only(value, kind, beside)
 
 
 def _found(target: str) -> Any:
@@ -133,17 +173,20 @@ def _why_not_found(target: str, error: Exception) -> str:
     return f"not found; did you mean {module}.{near}?" if near else f"cannot be imported ({error})"
 
 
-def _targets(node: Any) -> Iterator[Any]:
+def _targets(node: Any, resolved: bool = False) -> Iterator[Any]:
     if isinstance(node, DictConfig | ListConfig):
-        node = OmegaConf.to_container(node, resolve=True)
-    if isinstance(node, dict):
+        node, resolved = OmegaConf.to_container(node, resolve=True), True
+    if isinstance(node, Mapping):
         if "_target_" in node:
             yield node["_target_"]
         for value in node.values():
-            yield from _targets(value)
+            yield from _targets(value, resolved)
     elif isinstance(node, list | tuple):
         for value in node:
-            yield from _targets(value)
+            yield from _targets(value, resolved)
+    elif isinstance(node, str) and "${" in node and not resolved:
+        # ``${oc.create:{_target_: …}}`` in plain data becomes a target when Hydra reads it.
+        raise UsageError(f"{node}: plain data may not hold an interpolation")
 
 
 def _allowed(name: str) -> bool:

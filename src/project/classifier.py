@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from caviar import instantiate, usage_error
 from project.optimizers import make_optimizer
@@ -49,13 +49,15 @@ class Classifier(LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
-        self.network = instantiate(network)
-        self.schedule: Schedule = instantiate(scheduler) if scheduler else Schedule()
+        self.network = instantiate(network, _only_=torch.nn.Module)
+        self.schedule: Schedule = (
+            instantiate(scheduler, _only_=Schedule) if scheduler else Schedule()
+        )
         sized = {
             name: {**settings, "num_classes": network["num_classes"]}
             for name, settings in (metrics or {}).items()
         }
-        self.metrics = MetricCollection(instantiate(sized, _convert_="all"))
+        self.metrics = MetricCollection(instantiate(sized, _only_=Metric, _convert_="all"))
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
         self.label_smoothing = label_smoothing

@@ -244,7 +244,7 @@ def test_a_sweep_of_several_objectives_hides_no_score_of_another(caviar, outputs
     ],
 )
 def test_a_trial_is_run_again_as_its_sweep_was_started(command: list[str], again: str):
-    assert rerun_command({"command": command}, ["x=1"]) == again
+    assert rerun_command({"command": command}, ["x=1"], ours=True) == again
 
 
 def test_show_tells_all_of_a_run(caviar, wide):

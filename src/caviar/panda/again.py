@@ -79,7 +79,7 @@ def training_of(run: Path, verb: str, trust: bool = False) -> Iterator[Command]:
         UsageError: it is not ours, or its config or its program cannot be used.
     """
     # Signed, where the folder is ours; else, where it is trusted, what its files say.
-    started = check_trusted(run, verb, trust) or _told(run)
+    started = check_trusted(run, CONFIG, verb, trust) or _told(run)
     config = _config(run)
     words = [sys.executable, *_app(run, started)]
     # A sum over several threads is rounded otherwise: as many as the run had.

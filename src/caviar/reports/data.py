@@ -131,7 +131,7 @@ def _trials(sweep: Sweep, runs: dict[int, Run]) -> tuple[list[dict[str, Any]], l
                 # Its overrides alone would not give an edited run again.
                 "rerun": f"caviar replay {shlex.quote(folder)}"
                 if edits
-                else rerun_command(sweep.settings, run.overrides),
+                else rerun_command(sweep.settings, run.overrides, sweep.ours),
             }
         )
     return trials, list(lines)

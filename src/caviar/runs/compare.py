@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from caviar.runs.find import TRIALS, read_sweep_file
 from caviar.runs.folder import repeated, was_stopped
 from caviar.runs.program import config_options, split
 from caviar.runs.rows import Row
+from caviar.runs.words import to_paste
 
 ENDED = ("COMPLETE", "PRUNED", "FAIL")
 
@@ -143,18 +143,22 @@ def code_of(row: Row) -> dict[str, dict[str, Any]]:
     }
 
 
-def rerun_command(settings: dict[str, Any], overrides: Sequence[str]) -> str | None:
-    """The shell command that runs one trial of a sweep again, alone; None where that is not known.
+def rerun_command(settings: dict[str, Any], overrides: Sequence[str], ours: bool) -> str | None:
+    """The shell command that runs one trial of a sweep again, alone; None where that is not known, or
+    could run anything.
 
     Args:
         settings: what the sweep's ``sweep.yaml`` holds.
         overrides: the trial's.
+        ours: the sweep is ours (`caviar.runs.ours`).
     """
     command = settings.get("command")
     if not isinstance(command, list) or len(command) < 2:
         return None
     program, words = split(command)
-    return shlex.join(["python", *program[1:], *config_options(words), *overrides])
+    given = {str(word) for word in settings.get("overrides") or []}
+    whole = [*program, *config_options(words), *overrides]
+    return to_paste(whole, [word for word in overrides if word not in given], ours)
 
 
 def _config(row: Row) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from caviar.runs.edits import edits_table
 from caviar.runs.find import find_run, find_sweep, read_sweep_file, trial_folders
 from caviar.runs.folder import Result, number_of
 from caviar.runs.metrics import read_metrics
+from caviar.runs.ours import is_signed
 from caviar.runs.run import Run, say_skipped
 
 if TYPE_CHECKING:
@@ -65,6 +66,11 @@ class Sweep:
 
     def __repr__(self) -> str:
         return f"<Sweep {self.folder.name}: {len(self._results)} trials in {self.folder}>"
+
+    @cached_property
+    def ours(self) -> bool:
+        """Whether this user's caviar made it here (`caviar.runs.ours`)."""
+        return is_signed(self.folder)
 
     @property
     def metric(self) -> str | None:

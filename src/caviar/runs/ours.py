@@ -21,7 +21,7 @@ from typing import Any
 
 from caviar.errors import UsageError
 from caviar.runs.files import write_atomic
-from caviar.runs.inside import LinkError, check_tree, open_inside
+from caviar.runs.inside import check_tree, open_inside
 from caviar.runs.private import private_folder, why_not_private
 
 MADE = "made.json"
@@ -79,8 +79,11 @@ def mark(folder: Path, files: Mapping[str, str], started: Mapping[str, Any] | No
     write_atomic(folder / MADE, json.dumps(signed, indent=1) + "\n")
 
 
-def check_ours(folder: Path) -> dict[str, Any]:
+def check_ours(folder: Path, *files: str) -> dict[str, Any]:
     """See that a folder is ours, and that no link in it leads out of it.
+
+    Args:
+        files: those of it that are to be signed.
 
     Returns:
         how it was started, as `mark` was told; empty where a file says so.
@@ -90,7 +93,16 @@ def check_ours(folder: Path) -> dict[str, Any]:
         LinkError: there is a link in it that leads out of it.
     """
     real = Path(os.path.realpath(folder))
+    started = _check_signed(real, *files)
+    check_tree(real)
+    return started
+
+
+def _check_signed(real: Path, *files: str) -> dict[str, Any]:
     made = _signed(real)
+    for name in files:
+        if name not in made["files"]:
+            raise NotOursError(f"{real / name}: this user's caviar did not make it here")
     for path in (real, real / MADE, *(real / name for name in made["files"])):
         try:
             why_not = why_not_private(path)
@@ -99,18 +111,18 @@ def check_ours(folder: Path) -> dict[str, Any]:
         if why_not:
             raise NotOursError(f"{path}: {why_not}")
     if made["folder"] != str(real) and made["inode"] != os.stat(real).st_ino:
-        raise NotOursError(f"{folder}: it is a copy; caviar made {made['folder']}")
+        raise NotOursError(f"{real}: it is a copy; caviar made {made['folder']}")
     for name, digests in made["files"].items():
         if sha256(_read(real / name)).hexdigest() not in digests:
             raise NotOursError(f"{real / name}: it has been changed since caviar wrote it")
-    check_tree(real)
     return made["started"] or {}
 
 
-def check_trusted(folder: Path, verb: str, trust: bool) -> dict[str, Any]:
+def check_trusted(folder: Path, file: str, verb: str, trust: bool) -> dict[str, Any]:
     """See that what a folder says may be run: it is ours, or the user trusts it.
 
     Args:
+        file: where it says so.
         verb: the command of `caviar` that would run it, for the error's advice.
 
     Returns:
@@ -122,7 +134,7 @@ def check_trusted(folder: Path, verb: str, trust: bool) -> dict[str, Any]:
     if trust:
         return {}
     try:
-        return check_ours(folder)
+        return check_ours(folder, file)
     except NotOursError as error:
         again = f"caviar {verb} {shlex.quote(str(folder))} --trust"
         raise UsageError(
@@ -130,13 +142,21 @@ def check_trusted(folder: Path, verb: str, trust: bool) -> dict[str, Any]:
         ) from None
 
 
-def is_ours(folder: Path) -> bool:
-    """Whether `check_ours` finds nothing."""
+def is_signed(folder: Path) -> bool:
+    """Whether a folder is ours; links in it are not looked for."""
     try:
-        check_ours(folder)
-    except (NotOursError, LinkError, OSError):
+        _check_signed(Path(os.path.realpath(folder)))
+    except (NotOursError, OSError):
         return False
     return True
+
+
+def started_here(folder: Path) -> dict[str, Any]:
+    """How the run in a folder was started, where this user's caviar has signed that; else empty."""
+    try:
+        return _check_signed(Path(os.path.realpath(folder)))
+    except (NotOursError, OSError):
+        return {}
 
 
 def _signed(folder: Path) -> dict[str, Any]:

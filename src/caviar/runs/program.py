@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,14 +31,15 @@ def started_as() -> tuple[str | None, str | None]:
     return None, str(Path(words[-1]).absolute())
 
 
-def command_of(started: Mapping[str, Any], overrides: Sequence[str]) -> str | None:
-    """The shell command that a run was started with; None where that is not known."""
+def command_of(started: Mapping[str, Any], overrides: Sequence[str]) -> list[str] | None:
+    """The command that a run was started with; None where that is not known."""
     module, script = started.get("module"), started.get("script")
     if not module and not script:
         return None
     app = ["-m", str(module)] if module else [str(script)]
     options = started.get("options")
-    return shlex.join(["python", *app, *(options if isinstance(options, list) else []), *overrides])
+    options = map(str, options) if isinstance(options, list) else []
+    return ["python", *app, *options, *overrides]
 
 
 def split(command: Sequence[Any]) -> tuple[list[str], list[str]]:

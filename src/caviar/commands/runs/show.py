@@ -28,8 +28,10 @@ def show(run: OneRun, as_json: Json = False) -> None:
     from caviar.runs.find import find, inside, is_run, outputs_root, read_sweep_file
     from caviar.runs.folder import Result
     from caviar.runs.index import one_run
+    from caviar.runs.ours import is_signed, started_here
     from caviar.runs.program import PROGRAM, command_of
     from caviar.runs.run import Run
+    from caviar.runs.words import to_paste
 
     options_refused([run])
     form = one_format(json=as_json)
@@ -45,9 +47,12 @@ def show(run: OneRun, as_json: Json = False) -> None:
     checkpoint = inside(folder, read.result.checkpoint)
     again = None
     if row.facts["sweep"] is not None:
-        again = rerun_command(read_sweep_file(folder.parent.parent), read.overrides)
+        sweep = folder.parent.parent
+        again = rerun_command(read_sweep_file(sweep), read.overrides, is_signed(sweep))
     elif isinstance(started := read.result.facts.get(PROGRAM), dict):
-        again = command_of(started, read.overrides)
+        ours = is_signed(folder)
+        command = command_of(started_here(folder) or started if ours else started, read.overrides)
+        again = command and to_paste(command, [], ours)
     files = {
         "folder": str(folder),
         "checkpoint": str(checkpoint) if checkpoint and checkpoint.is_file() else None,

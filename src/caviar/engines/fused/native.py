@@ -138,9 +138,7 @@ def library() -> ctypes.CDLL:
     """
     try:
         found = ctypes.CDLL(str(build(private_folder(cache_folder() / "native"))))
-    except (
-        PermissionError
-    ):  # a home that cannot be written to, or others can, costs a compilation each time
+    except PermissionError:  # a home that cannot, or that others can, be written to: each time anew
         with tempfile.TemporaryDirectory() as place:
             found = ctypes.CDLL(str(build(Path(place))))
     pointer = ctypes.c_void_p

@@ -14,6 +14,7 @@ import pandas as pd
 from caviar.reports.look import place
 from caviar.reports.words import digits
 from caviar.runs.find import from_here
+from caviar.runs.words import to_paste
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space
 
@@ -64,6 +65,7 @@ class Evidence:
     trials: pd.DataFrame
     metrics: pd.DataFrame
     config: dict[str, Any] = field(default_factory=dict)
+    ours: bool = False
 
     @classmethod
     def of(cls, sweep: Sweep) -> Evidence:
@@ -85,6 +87,7 @@ class Evidence:
             sweep.metric,
             trials,
             sweep.metrics,
+            ours=sweep.ours,
         )
         numbers = list(found.complete.index[:1])
         config = sweep.run(numbers[0]).config if numbers else {}
@@ -141,7 +144,8 @@ class Evidence:
 
     def rerun(self, *overrides: str) -> str | None:
         """The command that started the sweep, with other overrides; None where it is not known, or has
-        them: it would give the same sweep once more."""
+        them (it would give the same sweep once more), or a word of a folder that is not ours could make it
+        run anything."""
         command = [str(part) for part in self.settings.get("command") or []]
         if not command or set(overrides) <= set(command):
             return None
@@ -158,7 +162,8 @@ class Evidence:
         # Hydra wants all overrides in a row: -m may stand after them.
         typed = [i for i, part in enumerate(kept) if "=" in part and not part.startswith("-")]
         at = typed[-1] + 1 if typed else len(kept)
-        return shlex.join(["python", *kept[:at], *new.values(), *kept[at:]])
+        whole = ["python", *kept[:at], *new.values(), *kept[at:]]
+        return to_paste(whole, new.values(), self.ours)
 
     def config_value(self, key: str) -> Any:
         """What the best trial's config has under a dotted key; None where it has no such key."""
