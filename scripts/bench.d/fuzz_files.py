@@ -216,6 +216,7 @@ def _module(name: str, words: list[str]) -> Callable[[], None]:
         import runpy
 
         sys.argv = [name, *words]
+        sys.modules.pop(f"project.{name}", None)
         runpy.run_module(f"project.{name}", run_name="__main__")
 
     return command

@@ -8,16 +8,11 @@ from omegaconf import DictConfig
 
 from caviar import UsageError
 from caviar.runs.config import read_config
+from caviar.runs.find import inside, landed
 from caviar.runs.folder import Result
 from caviar.runs.inside import open_inside
 from project.classifier import Classifier
 from project.data.preprocessing import Preprocessing
-
-_UNREADABLE = (
-    *(RuntimeError, KeyError, TypeError, ValueError, AttributeError, EOFError),
-    pickle.UnpicklingError,
-)
-"""What Lightning, torch and caviar raise at a checkpoint that is damaged, or that asks for too much."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,7 @@ def open_run(path: str | Path) -> SavedRun:
     Raises:
         UsageError: it is not a run folder, or it has no checkpoint that can be read.
     """
-    folder = Path(path)
+    folder = landed(Path(path).absolute())
     result = Result.read(folder)
     config, preprocessing = read_config(folder), Preprocessing.read(folder)
     module = _module(folder, result)
@@ -57,21 +52,25 @@ def open_run(path: str | Path) -> SavedRun:
 
 
 def _module(folder: Path, result: Result) -> Classifier:
-    if result.facts.get("folds"):
-        many = len(result.facts["folds"])
+    folds = result.facts.get("folds")
+    if folds:
+        many = len(folds) if isinstance(folds, list) else "many"
         why = f"it is {many} models, one a fold; train one without data.folds, or test all by test=true"
         raise UsageError(f"run={folder}: {why}")
     if result.checkpoint is None:
         raise UsageError(f"run={folder}: it kept no checkpoint (state {result.state})")
-    path = (folder / result.checkpoint).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    path = inside(folder, result.checkpoint)
+    if path is None:
         raise UsageError(f"run={folder}: its checkpoint {result.checkpoint} lies outside it")
     if not path.is_file():
         raise UsageError(f"run={folder}: its checkpoint {result.checkpoint} is gone")
     try:
         with open_inside(path, "rb") as file:
             module = Classifier.load_from_checkpoint(file, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
+    except pickle.UnpicklingError:  # torch's advice would be to load whatever it is
+        why = "is damaged, or holds more than tensors and plain values"
+        raise UsageError(f"run={folder}: {result.checkpoint} {why}") from None
+    except Exception as error:  # what is damaged, or asks for too much, raises anything
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UsageError(f"run={folder}: {result.checkpoint} is not readable ({reason})") from None
     return module.eval()

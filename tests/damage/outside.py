@@ -10,7 +10,7 @@ from tests.damage.structure import SECRET
 
 
 def lay_out(outside: Path, working: Path) -> None:
-    """Fill ``outside`` with whole files by the names that the files in ``working`` have, each with a secret."""
+    """Fill ``outside`` with whole files by the names of those in ``working``, and a secret."""
     files = outside / "files"
     (outside / "folder").mkdir(parents=True)
     files.mkdir()

@@ -32,7 +32,7 @@ class Ran:
 def run(
     command: Callable[[], None], place: Path, env: dict[str, str], told: Path, deadline: float
 ) -> Ran:
-    """Run ``command`` in a child whose working folder is ``place``; what it prints goes to files in ``told``."""
+    """Run ``command`` in a child whose working folder is ``place``; what it prints goes to ``told``."""
     began = time.monotonic()
     child = os.fork()
     if child == 0:
@@ -72,9 +72,9 @@ def _redirect(told: Path) -> None:
         file = os.open(told / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(file, number)
         os.close(file)
-    sys.stdin = open(0, closefd=False)
-    sys.stdout = open(1, "w", closefd=False)
-    sys.stderr = open(2, "w", closefd=False)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 def _wait(child: int, until: float) -> int | None:

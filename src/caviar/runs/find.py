@@ -131,7 +131,7 @@ def find(name: str | Path, follow: bool = True) -> Path:
     """
     folders = [*run_folders(follow=follow), *sweep_folders(follow=follow)]
     found = _find(str(name), "name", "runs and sweeps", folders)
-    return _landed(found) if follow else found
+    return landed(found) if follow else found
 
 
 def find_sweep(name: str | Path) -> Path:
@@ -140,7 +140,7 @@ def find_sweep(name: str | Path) -> Path:
     Raises:
         UsageError: there is none, or it is a run's.
     """
-    folder = _landed(_find(str(name), "sweep", "sweeps", sweep_folders()))
+    folder = landed(_find(str(name), "sweep", "sweeps", sweep_folders()))
     if not is_sweep(folder):
         raise UsageError(f"sweep={name}: that is a run, not a sweep ({folder})")
     return folder
@@ -152,7 +152,7 @@ def find_run(name: str | Path) -> Path:
     Raises:
         UsageError: there is none, or it is a sweep's.
     """
-    folder = _landed(_find(str(name), "run", "runs", run_folders()))
+    folder = landed(_find(str(name), "run", "runs", run_folders()))
     if is_sweep(folder) and not is_run(folder):
         raise UsageError(f"run={name}: that is a sweep; name one of its runs, as in {name}/best")
     return folder
@@ -266,7 +266,7 @@ def _find(name: str, key: str, kind: str, folders: list[Path]) -> Path:
     )
 
 
-def _landed(folder: Path) -> Path:
+def landed(folder: Path) -> Path:
     """Where a link leads that a person has put in a run's or a sweep's place; one among trials came along.
 
     Raises:
@@ -324,7 +324,7 @@ def _by_age(parent: Path, wanted: Callable[[Path], bool], follow: bool) -> list[
     except OSError:
         return []
     found = [parent / name for name in names if wanted(parent / name)]
-    return sorted(map(_landed, found) if follow else found, key=_age)
+    return sorted(map(landed, found) if follow else found, key=_age)
 
 
 def _age(folder: Path) -> tuple[int, str]:
