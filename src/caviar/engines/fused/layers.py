@@ -68,8 +68,9 @@ def batch_norm(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:
     batch = x.shape[1]
     with torch.no_grad():
         share = momentum[:, None]
-        mean.lerp_(centre[:, 0], share)
-        var.lerp_(spread[:, 0] * (batch / (batch - 1)), share)
+        # Not by lerp: infinity less infinity is no number.
+        mean.mul_(1 - share).add_(share * centre[:, 0])
+        var.mul_(1 - share).add_(share * (spread[:, 0] * (batch / (batch - 1))))
     return _affine(name, state, normal)
 
 
@@ -87,6 +88,15 @@ class _Normalised(torch.autograd.Function):
         spread = (normal * normal).mean(1, keepdim=True)
         scale = torch.rsqrt(spread + eps)
         normal.mul_(scale)
+        if x.device.type == "cpu" and not (
+            torch.compiler.is_compiling() or _all_finite(scale, spread)
+        ):
+            # The squares are too large for floats: in double, as torch's own on a CPU.
+            wide = x.double()
+            spread, centre = torch.var_mean(wide, 1, correction=0, keepdim=True)
+            scale = torch.rsqrt(spread + eps)
+            normal = ((wide - centre) * scale).to(x.dtype)
+            scale = scale.to(x.dtype)
         ctx.save_for_backward(normal, scale)
         ctx.mark_non_differentiable(centre, spread)
         return normal, centre, spread
@@ -97,6 +107,10 @@ class _Normalised(torch.autograd.Function):
         along = (gradient * normal).mean(1, keepdim=True)
         centred = gradient - gradient.mean(1, keepdim=True)
         return centred.addcmul_(normal, along, value=-1).mul_(scale), None
+
+
+def _all_finite(*tensors: Tensor) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
 def layer_norm(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:
