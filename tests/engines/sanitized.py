@@ -88,7 +88,7 @@ def main(folder: Path) -> None:
             activation=list(ACTIVATIONS)[number],
             batch_norm=("before", "after", "none")[number % 3],
             optimizer=optimizers[number % 4],
-            batch=(5, 11, 40, 2)[number % 4] if number % 3 < 2 else 1,
+            batch=(5, 8, 40, 7)[number % 4] if number % 3 < 2 else 1,
             features=(1, 4, 17)[number % 3],
             classes=(2, 3, 17)[number % 3],
             precision=precision,

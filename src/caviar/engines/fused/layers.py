@@ -70,7 +70,14 @@ def batch_norm(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:
         share = momentum[:, None]
         # Not by lerp: infinity less infinity is no number.
         mean.mul_(1 - share).add_(share * centre[:, 0])
-        var.mul_(1 - share).add_(share * (spread[:, 0] * (batch / (batch - 1))))
+        unbiased = spread[:, 0] * (batch / (batch - 1))
+        kept = share * unbiased.to(var.dtype) + (1 - share) * var
+        if (
+            unbiased.dtype != var.dtype
+        ):  # in double, as torch, where that is more than a float holds
+            wide = (share.double() * unbiased + (1 - share.double()) * var).to(var.dtype)
+            kept = torch.where(unbiased.to(var.dtype).isfinite(), kept, wide)
+        var.copy_(kept)
     return _affine(name, state, normal)
 
 
@@ -88,15 +95,17 @@ class _Normalised(torch.autograd.Function):
         spread = (normal * normal).mean(1, keepdim=True)
         scale = torch.rsqrt(spread + eps)
         normal.mul_(scale)
-        if x.device.type == "cpu" and not (
-            torch.compiler.is_compiling() or _all_finite(scale, spread)
-        ):
-            # The squares are too large for floats: in double, as torch's own on a CPU.
-            wide = x.double()
-            spread, centre = torch.var_mean(wide, 1, correction=0, keepdim=True)
-            scale = torch.rsqrt(spread + eps)
-            normal = ((wide - centre) * scale).to(x.dtype)
-            scale = scale.to(x.dtype)
+        if x.device.type == "cpu" and not torch.compiler.is_compiling():
+            fine = scale.isfinite() & spread.isfinite()
+            if not bool(fine.all()):
+                # Squares that are too large for floats: in double there, as torch's own on a CPU.
+                wide = x.double()
+                widely, centred = torch.var_mean(wide, 1, correction=0, keepdim=True)
+                by = torch.rsqrt(widely + eps)
+                normal = normal.where(fine, ((wide - centred) * by).to(x.dtype))
+                scale = scale.where(fine, by.to(x.dtype))
+                centre = centre.where(fine, centred.to(x.dtype))
+                spread = spread.double().where(fine, widely)
         ctx.save_for_backward(normal, scale)
         ctx.mark_non_differentiable(centre, spread)
         return normal, centre, spread
@@ -107,10 +116,6 @@ class _Normalised(torch.autograd.Function):
         along = (gradient * normal).mean(1, keepdim=True)
         centred = gradient - gradient.mean(1, keepdim=True)
         return centred.addcmul_(normal, along, value=-1).mul_(scale), None
-
-
-def _all_finite(*tensors: Tensor) -> bool:
-    return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
 def layer_norm(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:
