@@ -72,9 +72,8 @@ def batch_norm(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:
         mean.mul_(1 - share).add_(share * centre[:, 0])
         unbiased = spread[:, 0] * (batch / (batch - 1))
         kept = share * unbiased.to(var.dtype) + (1 - share) * var
-        if (
-            unbiased.dtype != var.dtype
-        ):  # in double, as torch, where that is more than a float holds
+        if unbiased.dtype != var.dtype:
+            # In double, as torch, where it is more than a float holds.
             wide = (share.double() * unbiased + (1 - share.double()) * var).to(var.dtype)
             kept = torch.where(unbiased.to(var.dtype).isfinite(), kept, wide)
         var.copy_(kept)
