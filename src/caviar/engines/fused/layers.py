@@ -68,8 +68,15 @@ def batch_norm(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:
     batch = x.shape[1]
     with torch.no_grad():
         share = momentum[:, None]
-        mean.lerp_(centre[:, 0], share)
-        var.lerp_(spread[:, 0] * (batch / (batch - 1)), share)
+        # Not by lerp: infinity less infinity is no number.
+        mean.mul_(1 - share).add_(share * centre[:, 0])
+        unbiased = spread[:, 0] * (batch / (batch - 1))
+        kept = share * unbiased.to(var.dtype) + (1 - share) * var
+        if unbiased.dtype != var.dtype:
+            # In double, as torch, where it is more than a float holds.
+            wide = (share.double() * unbiased + (1 - share.double()) * var).to(var.dtype)
+            kept = torch.where(unbiased.to(var.dtype).isfinite(), kept, wide)
+        var.copy_(kept)
     return _affine(name, state, normal)
 
 
@@ -87,6 +94,17 @@ class _Normalised(torch.autograd.Function):
         spread = (normal * normal).mean(1, keepdim=True)
         scale = torch.rsqrt(spread + eps)
         normal.mul_(scale)
+        if x.device.type == "cpu" and not torch.compiler.is_compiling():
+            fine = scale.isfinite() & spread.isfinite()
+            if not bool(fine.all()):
+                # Squares that are too large for floats: in double there, as torch's own on a CPU.
+                wide = x.double()
+                widely, centred = torch.var_mean(wide, 1, correction=0, keepdim=True)
+                by = torch.rsqrt(widely + eps)
+                normal = normal.where(fine, ((wide - centred) * by).to(x.dtype))
+                scale = scale.where(fine, by.to(x.dtype))
+                centre = centre.where(fine, centred.to(x.dtype))
+                spread = spread.double().where(fine, widely)
         ctx.save_for_backward(normal, scale)
         ctx.mark_non_differentiable(centre, spread)
         return normal, centre, spread

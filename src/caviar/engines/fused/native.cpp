@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -55,8 +57,8 @@ template <class T> inline long rounded(long count) {
 
 inline Vec<float> exp_(Vec<float> x) {  // Cephes' expf: two units in the last place
     typedef Wide<float>::I I;
-    x = x > 88.0f ? x - x + 88.0f : x;  // NaN compares false and stays
-    x = x < -87.0f ? x - x - 87.0f : x;
+    x = x > 88.0f ? Vec<float>{} + 88.0f : x;  // NaN compares false and stays
+    x = x < -87.0f ? Vec<float>{} - 87.0f : x;
     Vec<float> shifted = x * 1.44269504088896341f + 12582912.0f;  // rounds to whole numbers
     Vec<float> n = shifted - 12582912.0f;
     I power;
@@ -108,9 +110,11 @@ enum Activation { RELU, LEAKY_RELU, ELU, GELU, GELU_TANH, SILU, TANH, SIGMOID, M
 
 // What an activation gives for x, and its slope there.
 template <class T, int KIND> inline Vec<T> activation(T number, Vec<T> x, Vec<T>& slope) {
-    const Vec<T> one = x - x + T(1);
+    const Vec<T> one = Vec<T>{} + T(1);
     switch (KIND) {
-    case RELU:
+    case RELU:  // of -inf it is 0, of NaN NaN
+        slope = x > T(0) ? one : one * T(0);
+        return x > T(0) ? x : x < T(0) ? one * T(0) : x;
     case LEAKY_RELU:
         slope = x > T(0) ? one : one * number;
         return x > T(0) ? x : x * number;
@@ -308,7 +312,7 @@ struct Steps {
     const int64_t* order;     // (lanes, order_row)
     int64_t order_row;
     void* slots[2];           // (lanes, numbers)
-    const void* constants[4]; // (lanes,)
+    const void* constants[6]; // (lanes,)
     const void* columns;      // (steps, column_count, lanes)
     int64_t column_count;
     int64_t decayed;
@@ -327,6 +331,15 @@ struct Evaluation {
 namespace {
 
 enum Optimizer { SGD, ADAM, ADAMW, RMSPROP };
+
+// What optimizers.py calls the numbers that each of them takes, in their order: constants, and columns.
+#define SGD_CONSTANTS(X) X(momentum) X(weight_decay) X(nesterov)
+#define SGD_COLUMNS(X) X(lr)
+#define ADAM_CONSTANTS(X) X(beta2) X(eps) X(weight_decay) X(rest1) X(rest2)
+#define ADAM_COLUMNS(X) X(step_size) X(root_correction) X(shrink)
+#define RMSPROP_CONSTANTS(X) X(alpha) X(eps) X(momentum) X(weight_decay) X(rest)
+#define RMSPROP_COLUMNS(X) X(lr)
+constexpr int MOST_CONSTANTS = sizeof(Steps::constants) / sizeof(void*);
 
 // Memory of one call, given out piece by piece.
 class Arena {
@@ -465,7 +478,11 @@ template <class T> class Lane {
             switch (layer.kind) {
             case LINEAR: linear_back(i, layer, batch, i > first); break;
             case BATCH_NORM: batch_norm_back(i, layer, batch); break;
-            default: times(flow_, kept_[i + 1], batch * rounded<T>(widths_[i + 1]));
+            default:
+                if (layer.kind == ACTIVATION && layer.activation == RELU)
+                    only_where(flow_, kept_[i + 1], batch * rounded<T>(widths_[i + 1]));
+                else
+                    times(flow_, kept_[i + 1], batch * rounded<T>(widths_[i + 1]));
             }
         }
     }
@@ -498,19 +515,23 @@ template <class T> class Lane {
         T* slot[2];
         for (int s = 0; s < 2; s++)
             slot[s] = steps.slots[s] ? static_cast<T*>(steps.slots[s]) + lane_ * n : nullptr;
-        T constant[4], column[3];
-        for (int c = 0; c < 4; c++)
-            constant[c] = steps.constants[c] ? static_cast<const T*>(steps.constants[c])[lane_] : T(0);
+        T constants[MOST_CONSTANTS], column[3], *constant = constants;
+        for (int c = 0; c < MOST_CONSTANTS; c++)
+            constants[c] = steps.constants[c] ? static_cast<const T*>(steps.constants[c])[lane_] : T(0);
         const T* columns = static_cast<const T*>(steps.columns) + step * steps.column_count * net_.lanes;
         for (long c = 0; c < steps.column_count; c++) column[c] = columns[c * net_.lanes + lane_];
+#define TAKE_CONSTANT(name) const T name = *constant++;
+#define TAKE_COLUMN(name) const T name = *columned++;
+        const T* columned = column;
         T *p = parameters_, *g = gradients_;
         switch (steps.optimizer) {
-        case SGD: {  // momentum, weight_decay, nesterov; lr
-            const T momentum = constant[0], decay = constant[1], nesterov = constant[2], lr = column[0];
+        case SGD: {
+            SGD_CONSTANTS(TAKE_CONSTANT)
+            SGD_COLUMNS(TAKE_COLUMN)
             const T ahead = nesterov > 0 ? momentum : T(1);
             for (long j = 0; j < n; j += L) {
                 Vec<T> w = load(p + j), d = load(g + j);
-                if (j < steps.decayed) d += w * decay;
+                if (j < steps.decayed) d += w * weight_decay;
                 Vec<T> v = load(slot[0] + j) * momentum + d;
                 store(slot[0] + j, v);
                 store(p + j, w - (v * ahead + d * nesterov) * lr);
@@ -518,32 +539,32 @@ template <class T> class Lane {
             break;
         }
         case ADAM:
-        case ADAMW: {  // beta1, beta2, eps, weight_decay; step_size, root_correction, shrink
-            const T beta1 = constant[0], beta2 = constant[1], eps = constant[2], decay = constant[3];
-            const T step_size = column[0], root = column[1], shrink = column[2];
-            const T left1 = 1 - beta1, left2 = 1 - beta2, over_root = 1 / root;
+        case ADAMW: {
+            ADAM_CONSTANTS(TAKE_CONSTANT)
+            ADAM_COLUMNS(TAKE_COLUMN)
+            const T over_root = 1 / root_correction;  // a division less
             for (long j = 0; j < n; j += L) {
                 Vec<T> w = load(p + j), d = load(g + j);
                 if (j < steps.decayed) {
-                    if (steps.optimizer == ADAM) d += w * decay;
+                    if (steps.optimizer == ADAM) d += w * weight_decay;
                     else w *= shrink;
                 }
                 Vec<T> m = load(slot[0] + j);
-                m += left1 * (d - m);
-                Vec<T> v = load(slot[1] + j) * beta2 + d * left2 * d;
+                m += rest1 * (d - m);
+                Vec<T> v = load(slot[1] + j) * beta2 + d * rest2 * d;
                 store(slot[0] + j, m);
                 store(slot[1] + j, v);
-                store(p + j, w - m / (sqrt_<T>(v) * over_root + eps) * step_size);  // 1 / root: a division less
+                store(p + j, w - step_size * m / (sqrt_<T>(v) * over_root + eps));
             }
             break;
         }
-        default: {  // alpha, eps, momentum, weight_decay; lr
-            const T alpha = constant[0], eps = constant[1], momentum = constant[2], decay = constant[3];
-            const T lr = column[0], left = 1 - alpha;
+        default: {
+            RMSPROP_CONSTANTS(TAKE_CONSTANT)
+            RMSPROP_COLUMNS(TAKE_COLUMN)
             for (long j = 0; j < n; j += L) {
                 Vec<T> w = load(p + j), d = load(g + j);
-                if (j < steps.decayed) d += w * decay;
-                Vec<T> s = load(slot[0] + j) * alpha + d * left * d;
+                if (j < steps.decayed) d += w * weight_decay;
+                Vec<T> s = load(slot[0] + j) * alpha + d * rest * d;
                 Vec<T> v = load(slot[1] + j) * momentum + d / (sqrt_<T>(s) + eps);
                 store(slot[0] + j, s);
                 store(slot[1] + j, v);
@@ -551,6 +572,8 @@ template <class T> class Lane {
             }
         }
         }
+#undef TAKE_CONSTANT
+#undef TAKE_COLUMN
     }
 
   private:
@@ -622,6 +645,10 @@ template <class T> class Lane {
             }
             spread *= part;
             const Vec<T> scale = T(1) / sqrt_<T>(spread + eps);
+            if (!is_finite(spread) || !is_finite(scale)) {
+                batch_norm_wide(i, layer, batch, j);
+                continue;
+            }
             store(scales + j, scale);
             const bool affine = layer.weight >= 0;
             const Vec<T> w = affine ? load(weight + j) : scale, b = affine ? load(bias + j) : scale;
@@ -632,8 +659,42 @@ template <class T> class Lane {
             }
             T *mean = running_ + layer.mean + j, *var = running_ + layer.var + j;
             const Vec<T> m = load(mean), v = load(var);
-            store_some(mean, m + share * (centre - m), units - j);
-            store_some(var, v + share * (spread * unbiased - v), units - j);
+            store_some(mean, share * centre + (1 - share) * m, units - j);
+            store_some(var, share * (spread * unbiased) + (1 - share) * v, units - j);
+        }
+    }
+
+    static bool is_finite(Vec<T> x) {
+        const Vec<T> none = x - x;  // NaN where it is not
+        for (int q = 0; q < LENGTH<T>; q++)
+            if (none[q] != 0) return false;
+        return true;
+    }
+
+    // The same for a vector's length of units whose squares are too large for floats: in double, as torch.
+    void batch_norm_wide(long i, const Layer& layer, long batch, long first) {
+        const long units = widths_[i], pitch = rounded<T>(units), end = std::min(units, first + LENGTH<T>);
+        const double eps = setting(layer.first), share = setting(layer.second);
+        for (long j = first; j < end; j++) {
+            const T* x = out_[i] + j;
+            double centre = 0, spread = 0;
+            for (long r = 0; r < batch; r++) centre += x[r * pitch];
+            centre /= double(batch);
+            for (long r = 0; r < batch; r++) {
+                const double gap = x[r * pitch] - centre;
+                spread += gap * gap;
+            }
+            const double scale = 1 / std::sqrt(spread / double(batch) + eps);
+            vectors_[i][j] = T(scale);
+            for (long r = 0; r < batch; r++) {
+                const T n = T((x[r * pitch] - centre) * scale);
+                kept_[i + 1][r * pitch + j] = n;
+                out_[i + 1][r * pitch + j] =
+                    layer.weight < 0 ? n : n * parameters_[layer.weight + j] + parameters_[layer.bias + j];
+            }
+            T &mean = running_[layer.mean + j], &var = running_[layer.var + j];
+            mean = T(share * centre + (1 - share) * mean);
+            var = T(share * (spread / double(batch - 1)) + (1 - share) * var);
         }
     }
 
@@ -728,6 +789,14 @@ template <class T> class Lane {
         for (long j = 0; j < numbers; j += LENGTH<T>) store(values + j, load(values + j) * load(factors + j));
     }
 
+    // The same where the factors are 0 or 1, and 0 stops what is infinite too.
+    static void only_where(T* values, const T* factors, long numbers) {
+        for (long j = 0; j < numbers; j += LENGTH<T>) {
+            const Vec<T> value = load(values + j);
+            store(values + j, load(factors + j) != T(0) ? value : Vec<T>{});
+        }
+    }
+
     static constexpr long MOST = 128;  // layers; the caller asks for no more
     const Net& net_;
     long lane_ = 0;
@@ -782,6 +851,41 @@ template <class T> int evaluate(const Net& net, const Evaluation& of, const int6
 }  // namespace
 
 extern "C" {
+
+// What native.py has to agree with, which it is held against: where fields lie, and the order of numbers.
+const char* layout() {
+    static char text[4096];
+    char* end = text;
+    auto add = [&](const char* name, size_t place) {
+        end += std::snprintf(end, text + sizeof text - end, "%s:%zu ", name, place);
+    };
+#define FIELD(name) add(#name, offsetof(STRUCT, name));
+#define STRUCT Layer
+    FIELD(kind) FIELD(activation) FIELD(weight) FIELD(bias) FIELD(mean) FIELD(var) FIELD(row) FIELD(units)
+    FIELD(number) FIELD(first) FIELD(second) FIELD(bits)
+    add("Layer", sizeof(Layer));
+#undef STRUCT
+#define STRUCT Net
+    FIELD(layers) FIELD(count) FIELD(lanes) FIELD(widths) FIELD(parameters) FIELD(numbers) FIELD(running)
+    FIELD(running_numbers) FIELD(x) FIELD(y) FIELD(smoothing) FIELD(weights)
+    add("Net", sizeof(Net));
+#undef STRUCT
+#define STRUCT Steps
+    FIELD(optimizer) FIELD(steps) FIELD(batch) FIELD(samples) FIELD(order) FIELD(order_row) FIELD(slots)
+    FIELD(constants) FIELD(columns) FIELD(column_count) FIELD(decayed) FIELD(norm) FIELD(value) FIELD(losses)
+    add("Steps", sizeof(Steps));
+#undef STRUCT
+#define STRUCT Evaluation
+    FIELD(samples) FIELD(batch) FIELD(probabilities) FIELD(losses)
+    add("Evaluation", sizeof(Evaluation));
+#undef STRUCT
+#define NUMBER(name) add(#name, 0);
+    SGD_CONSTANTS(NUMBER) SGD_COLUMNS(NUMBER) add("SGD", SGD);
+    ADAM_CONSTANTS(NUMBER) ADAM_COLUMNS(NUMBER) add("Adam", ADAM);
+    ADAM_CONSTANTS(NUMBER) ADAM_COLUMNS(NUMBER) add("AdamW", ADAMW);
+    RMSPROP_CONSTANTS(NUMBER) RMSPROP_COLUMNS(NUMBER) add("RMSprop", RMSPROP);
+    return text;
+}
 
 // Each returns 0, or 1 where there is no memory.
 int train_float(const Net* net, const Steps* steps, const int64_t* lanes, int64_t count) {

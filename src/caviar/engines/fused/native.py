@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from caviar.engines.fused.cache import cache_folder
-from caviar.engines.fused.optimizers import LaneOptimizer
+from caviar.engines.fused.optimizers import LaneOptimizer, optimizer_of
 from caviar.engines.fused.stacked import Stacked
 from caviar.engines.fused.training import Course
 from caviar.runs.inside import remove_inside
@@ -106,7 +107,7 @@ class _Steps(ctypes.Structure):
         ("order", ctypes.c_void_p),
         ("order_row", ctypes.c_int64),
         ("slots", ctypes.c_void_p * 2),
-        ("constants", ctypes.c_void_p * 4),
+        ("constants", ctypes.c_void_p * 6),
         ("columns", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("column_count", "decayed")),
         *((name, ctypes.c_void_p) for name in ("norm", "value", "losses")),
@@ -118,6 +119,19 @@ class _Evaluation(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("samples", "batch")),
         *((name, ctypes.c_void_p) for name in ("probabilities", "losses")),
     ]
+
+
+def layout() -> str:
+    """Where the fields lie of what goes to `native.cpp`, and the order of each optimizer's numbers."""
+    words = []
+    for struct in (_Layer, _Net, _Steps, _Evaluation):
+        words += [f"{name}:{getattr(struct, name).offset}" for name, _ in struct._fields_]
+        words.append(f"{struct.__name__.removeprefix('_')}:{ctypes.sizeof(struct)}")
+    for target, number in _OPTIMIZERS.items():
+        own = optimizer_of(f"torch.optim.{target.__name__}")
+        words += [f"{name}:0" for name in (*own.constants, *own.columns)]
+        words.append(f"{target.__name__}:{number}")
+    return " ".join(words)
 
 
 def compiler() -> str | None:
@@ -134,13 +148,19 @@ def library() -> ctypes.CDLL:
     """The compiled `native.cpp`.
 
     Raises:
-        OSError: there is no compiler, or it failed; the message says what it said.
+        OSError: there is no compiler, it failed (the message says what it said), or what it compiled
+            does not agree with this module about where things lie.
     """
     try:
         found = ctypes.CDLL(str(build(private_folder(cache_folder() / "native"))))
     except PermissionError:  # a home that cannot, or that others can, be written to: each time anew
         with tempfile.TemporaryDirectory() as place:
             found = ctypes.CDLL(str(build(Path(place))))
+    found.layout.argtypes, found.layout.restype = [], ctypes.c_char_p
+    built, known = found.layout().decode().split(), layout().split()
+    if built != known:
+        differ = [pair for pair in zip_longest(built, known, fillvalue="-") if pair[0] != pair[1]]
+        raise OSError("native.cpp does not go with native.py: {} there, {} here".format(*differ[0]))
     pointer = ctypes.c_void_p
     for kind in ("float", "double"):
         for name in ("train", "evaluate"):
@@ -285,7 +305,7 @@ class Native:
             "optimizer": _OPTIMIZERS[optimizer.target],
             "batch": course.batch_size,
             "slots": (ctypes.c_void_p * 2)(*(slot.data_ptr() for slot in slots)),
-            "constants": (ctypes.c_void_p * 4)(
+            "constants": (ctypes.c_void_p * 6)(
                 *(constants[name].data_ptr() for name in optimizer.constants)
             ),
             "decayed": 0,

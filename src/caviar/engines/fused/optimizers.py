@@ -39,7 +39,7 @@ class LaneOptimizer(ABC):
     Attributes:
         target: its class in torch.
         slots: names of its state, a matrix as large as the parameters each.
-        constants: the settings that may differ between lanes.
+        constants: the settings that may differ between lanes; ``rest`` is what is left to 1.
         columns: what changes from step to step.
         off: settings that must have torch's default.
     """
@@ -68,7 +68,11 @@ class LaneOptimizer(ABC):
             all_of_them[name] = value
         betas = all_of_them.pop("betas", None)
         if betas is not None:
-            all_of_them["beta1"], all_of_them["beta2"] = betas
+            # As torch does it, in double: of what is left of a number near 1 a float has few digits.
+            all_of_them["rest1"], all_of_them["rest2"] = (1 - float(beta) for beta in betas)
+            all_of_them["beta2"] = betas[1]
+        if "alpha" in all_of_them:
+            all_of_them["rest"] = 1 - float(all_of_them["alpha"])
         return {name: float(all_of_them[name]) for name in self.constants}
 
     def steps(
@@ -133,7 +137,7 @@ class Adam(LaneOptimizer):
 
     target = torch.optim.Adam
     slots = ("mean", "square")
-    constants = ("beta1", "beta2", "eps", "weight_decay")
+    constants = ("beta2", "eps", "weight_decay", "rest1", "rest2")
     columns = ("step_size", "root_correction", "shrink")
     off = ("maximize", "amsgrad", "decoupled_weight_decay")
 
@@ -141,7 +145,7 @@ class Adam(LaneOptimizer):
         count = done + np.arange(1, len(lrs) + 1)[:, None]
         return np.stack(
             [
-                lrs / (1 - settings["beta1"] ** count),
+                lrs / (1 - (1 - settings["rest1"]) ** count),
                 np.sqrt(1 - settings["beta2"] ** count),
                 1 - lrs * settings["weight_decay"],
             ]
@@ -150,11 +154,11 @@ class Adam(LaneOptimizer):
     def step(self, parameters, gradients, state, constants, columns, decayed) -> None:  # type: ignore[no-untyped-def]
         (mean, square), (step_size, root_correction, shrink) = state, columns
         self._decay(parameters, gradients, constants["weight_decay"], shrink, decayed)
-        mean.lerp_(gradients, 1 - constants["beta1"])
+        mean.lerp_(gradients, constants["rest1"])
         square.mul_(constants["beta2"])
-        square.addcmul_(gradients * (1 - constants["beta2"]), gradients)
+        square.addcmul_(gradients * constants["rest2"], gradients)
         denominator = square.sqrt().div_(root_correction).add_(constants["eps"])
-        parameters.sub_((mean / denominator).mul_(step_size))
+        parameters.sub_((mean * step_size).div_(denominator))
 
     def _decay(
         self, parameters: Tensor, gradients: Tensor, decay: Tensor, shrink: Tensor, decayed: int
@@ -179,14 +183,14 @@ class RMSprop(LaneOptimizer):
 
     target = torch.optim.RMSprop
     slots = ("square", "momentum")
-    constants = ("alpha", "eps", "momentum", "weight_decay")
+    constants = ("alpha", "eps", "momentum", "weight_decay", "rest")
     off = ("maximize", "centered")
 
     def step(self, parameters, gradients, state, constants, columns, decayed) -> None:  # type: ignore[no-untyped-def]
         (square, velocity), (lr,) = state, columns
         _add_decay(parameters, gradients, constants["weight_decay"], decayed)
         square.mul_(constants["alpha"])
-        square.addcmul_(gradients * (1 - constants["alpha"]), gradients)
+        square.addcmul_(gradients * constants["rest"], gradients)
         velocity.mul_(constants["momentum"]).addcdiv_(
             gradients, square.sqrt().add_(constants["eps"])
         )
