@@ -198,7 +198,7 @@ def test_a_command_ends_with_one_line_and_status_2(
         command(
             predict_module.predict,
             predict_module.USAGE,
-            {"run": None, "data": None, "out": "predictions.csv"},
+            {"run": NEEDED, "data": NEEDED, "out": "predictions.csv"},
         )
     assert ended.value.code == 2
     said = capsys.readouterr().err
