@@ -254,7 +254,7 @@ def _check_table(config: DictConfig, searched: Mapping[str, Sequence[Any]]) -> N
     from project.data.look import look
     from project.data.source import SETTINGS
 
-    shares = ("val_fraction", "test_fraction")
+    shares = ("val_fraction", "test_fraction", "split_seed")
     keys = [f"data.{name}" for name in (*SETTINGS, *shares) if f"data.{name}" in searched]
     told: set[str] = set()
     for values in itertools.product(*(searched[key] for key in keys)):

@@ -13,7 +13,7 @@ import torch
 from caviar import UsageError
 from project import predict as predict_module
 from project import test as test_module
-from project.arguments import command, parse
+from project.arguments import NEEDED, command, parse
 
 Train = Callable[..., Any]
 
@@ -171,7 +171,7 @@ def test_data_that_has_changed_since_is_not_tested_on(table_run: Any, table: Pat
 
 
 def test_arguments_are_key_equals_value() -> None:
-    defaults = {"run": None, "out": "o.csv"}
+    defaults = {"run": NEEDED, "out": "o.csv"}
     assert parse(["run=a=b"], "usage", defaults) == {"run": "a=b", "out": "o.csv"}
 
 
@@ -185,7 +185,7 @@ def test_arguments_are_key_equals_value() -> None:
 )
 def test_wrong_arguments_are_told(words: list[str], line: str) -> None:
     with pytest.raises(UsageError) as told:
-        parse(words, "first line\nsecond", {"run": None, "out": "o.csv"})
+        parse(words, "first line\nsecond", {"run": NEEDED, "out": "o.csv"})
     assert str(told.value) == line
 
 
@@ -210,5 +210,5 @@ def test_help_tells_the_arguments(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["test", "--help"])
-    command(test_module.test, test_module.USAGE, {"run": None})
+    command(test_module.test, test_module.USAGE, {"run": NEEDED})
     assert "run=PATH" in capsys.readouterr().out

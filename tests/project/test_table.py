@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from caviar import UsageError
-from project.data.preprocessing import Column, Preprocessing, learn
+from project.data.features import learn
+from project.data.preprocessing import Column, Preprocessing
 from project.data.table import Table
 
 
@@ -107,7 +108,7 @@ def test_an_unseen_category_is_ignored(table: Path) -> None:
 def test_a_whole_number_is_one_category_with_and_without_a_point(
     trained: list[Any], met: list[Any]
 ) -> None:
-    columns = learn(pd.DataFrame({"code": trained}), ["code"], ["code"], 9)
+    columns = learn(pd.DataFrame({"code": trained}), [Column("code", values=[])], 9)
     preprocessing = Preprocessing(columns, [0, 1])
     frame = pd.DataFrame({"code": met})
     assert preprocessing.features(frame)[:2, :2].tolist() == [[1, 0], [0, 1]]

@@ -20,6 +20,7 @@ from project.data.format import Format
 from project.data.names import column, listed, shown
 from project.data.preprocessing import Column
 from project.data.source import Source
+from project.data.split import Split, stratified_split
 from project.data.target import check_target, in_order
 
 MOST = 12
@@ -46,11 +47,13 @@ class Odd:
     settle: str
 
 
-def look(settings: Mapping[str, Any], val_fraction: float, test_fraction: float) -> list[str]:
+def look(
+    settings: Mapping[str, Any], val_fraction: float, test_fraction: float, split_seed: int = 0
+) -> list[str]:
     """Lines about what is odd in a table; none where nothing is.
 
     Args:
-        settings: of a `Source`.
+        settings: of a `Source`; the others are those of the split.
 
     Raises:
         UsageError: it cannot be learnt from.
@@ -63,7 +66,8 @@ def look(settings: Mapping[str, Any], val_fraction: float, test_fraction: float)
     found = [*_of_names(source), *_of_target(source.target, target)]
     for kind in kinds:
         found += _of_column(kind, column(table, kind.name), source, codes)
-    found += _of_rows(table, source)
+    split = stratified_split(codes, val_fraction, test_fraction, split_seed)
+    found += _of_rows(table, source, split)
     return _lines(found, source)
 
 
@@ -111,7 +115,9 @@ def _of_column(kind: Column, cells: Any, source: Source, codes: NDArray[np.int64
             return
         if not chosen and (written := _dates(array)):
             how = (
-                f"[{_word(kind.name)}]" if written == ISO else f"{{{_word(kind.name)}: {written}}}"
+                f"[{as_text(kind.name)}]"
+                if written == ISO
+                else f"{{{as_text(kind.name)}: {written}}}"
             )
             yield Odd(kind.name, "dates, each of which is a category", _typed(f"data.dates={how}"))
             return
@@ -184,7 +190,7 @@ def _not_all_numbers(name: str, array: Any, form: Format) -> Odd | None:
         f"{right} of {len(there)} values are numbers; {told}{more} {verb} not: each is a category"
     )
     settle = _typed(f"data.na_values={as_text(odd_ones[:3])}")
-    return Odd(name, what, f"{settle} (or {_typed(f'data.categories=[{_word(name)}]')})")
+    return Odd(name, what, f"{settle} (or {_typed(f'data.categories=[{as_text(name)}]')})")
 
 
 def _mixed_units(name: str, there: Any, form: Format) -> Odd | None:
@@ -236,26 +242,22 @@ def _gives_away(values: NDArray[Any], codes: NDArray[np.int64]) -> bool:
     return pairs == len(distinct)
 
 
-def _of_rows(table: pa.Table, source: Source) -> Iterator[Odd]:
-    """Rows that are there more than once, where most are not: the split may part them."""
-    if source.drop_duplicates or table.num_rows < FEWEST_ROWS:
-        return
-    used = table.select([name for name in table.column_names if name not in source.ignore])
-    twice = used.to_pandas().astype(str).duplicated()
-    count = int(twice.sum())
-    if 0 < count < table.num_rows / 2:
-        what = f"{count} rows are there before, and may be trained on and tested on"
+def _of_rows(table: pa.Table, source: Source, split: Split) -> Iterator[Odd]:
+    """Rows outside of the training part that are in it too, where most rows are there once."""
+    same = source.fingerprints(table)
+    others = np.concatenate([split.val, split.test])
+    known = int(np.isin(same[others], same[split.train]).sum())
+    if known and len(others) >= FEWEST_ROWS and len(np.unique(same)) > len(same) / 2:
+        what = f"{known} of the {len(others)} rows for validation and test are in the training part"
         yield Odd("", what, "data.drop_duplicates=true")
 
 
 def _ignore(names: Sequence[str]) -> str:
-    some = ",".join(map(_word, names[:5]))
+    some = ",".join(map(as_text, names[:5]))
     return _typed(f"data.ignore=[{some}{',…' if len(names) > 5 else ''}]")
 
 
-def _word(name: str) -> str:
-    return as_text(name)
-
-
 def _typed(override: str) -> str:
-    return shlex.quote(override)
+    """An override as a shell takes it, in the quotes that are easier to read."""
+    plain = "'" in override and not set(override) & set('"$`!\\')
+    return f'"{override}"' if plain else shlex.quote(override)

@@ -109,7 +109,7 @@ class Preprocessing:
         return bool(np.allclose(*learnt, rtol=1e-6, atol=0))
 
     def summary(self) -> dict[str, str]:
-        """In short, what was decided of a table that was read: for ``result.json``."""
+        """In short, what was decided of a table that was read: ``caviar runs show`` shows it."""
         from project.data.names import listed
 
         if self.format is None:
@@ -136,7 +136,8 @@ class Preprocessing:
 
     def as_file(self) -> tuple[str, str]:
         """The file's name in the run folder, and what it holds."""
-        return FILE, json.dumps({"schema": SCHEMA, **asdict(self)}) + "\n"
+        summary = {"summary": self.summary()} if self.format else {}
+        return FILE, json.dumps({"schema": SCHEMA, **summary, **asdict(self)}) + "\n"
 
     @classmethod
     def read(cls, folder: Path) -> Preprocessing:
@@ -147,7 +148,7 @@ class Preprocessing:
         """
         try:
             data = json.loads((folder / FILE).read_text())
-            schema = data.pop("schema", 1)
+            schema, _ = data.pop("schema", 1), data.pop("summary", None)
             if schema > SCHEMA:
                 raise UsageError(f"run={folder}: a newer version of this project wrote {FILE}")
             columns = [Column(**column) for column in data.pop("columns")]

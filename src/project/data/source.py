@@ -1,4 +1,4 @@
-"""A table's file with what is said of its columns. It needs no torch: a sweep checks it before it starts."""
+"""A table's file, and what is said of its columns; without torch, so that a sweep can check it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from caviar import usage_error
 from project.data.cells import words
@@ -81,9 +83,15 @@ class Source:
         table = read_table(self.path, self.format)
         if not self.drop_duplicates:
             return table
-        # By their text: a list or a dictionary is not compared otherwise.
+        first = np.unique(self.fingerprints(table), return_index=True)[1]
+        return table.take(np.sort(first))
+
+    def fingerprints(self, table: pa.Table) -> NDArray[np.uint64]:
+        """A number a row, the same where all of its cells are that count."""
+        import pandas as pd
+
         used = table.select([name for name in table.column_names if name not in self.ignore])
-        return table.filter(pa.array(~used.to_pandas().astype(str).duplicated().to_numpy()))
+        return pd.util.hash_pandas_object(used.to_pandas(), index=False).to_numpy()
 
     def classes(self, table: pa.Table) -> Any:
         """The class of each row as it is written, None where it is missing."""
