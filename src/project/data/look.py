@@ -39,12 +39,12 @@ class Odd:
     Attributes:
         name: the column.
         what: what is odd with it.
-        settle: what may be typed to settle it.
+        settle: what may be typed to settle it; empty: that the column is left out.
     """
 
     name: str
     what: str
-    settle: str
+    settle: str = ""
 
 
 def look(
@@ -73,14 +73,13 @@ def look(
 
 def _lines(found: Sequence[Odd], source: Source) -> list[str]:
     """A line each; columns with the same in one."""
-    together: dict[tuple[str, bool], list[Odd]] = defaultdict(list)
+    together: dict[tuple[str, str], list[str]] = defaultdict(list)
     for odd in found:
-        together[odd.what, odd.settle.startswith("data.ignore")].append(odd)
+        together[odd.what, odd.settle].append(odd.name)
     lines = []
-    for (what, ignored), odds in together.items():
-        names = [odd.name for odd in odds]
-        settle = _ignore(names) if ignored and len(odds) > 1 else odds[0].settle
-        lines.append(f"{listed(names)}: {what}: {settle}" if names[0] else f"{what}: {settle}")
+    for (what, settle), names in together.items():
+        where = f"{listed(names)}: " if names[0] else ""
+        lines.append(f"{where}{what}: {settle or _ignore(names)}")
     if len(lines) > MOST:
         lines = [*lines[:MOST], f"and {len(lines) - MOST} more oddities in {source.path}"]
     return lines
@@ -129,7 +128,7 @@ def _of_column(kind: Column, cells: Any, source: Source, codes: NDArray[np.int64
         count = len(distinct)
         if rows >= FEWEST_ROWS and count >= _NEARLY * rows:
             what = "nearly every value is another, as in a row's id, or a text"
-            yield Odd(kind.name, what, _ignore([kind.name]))
+            yield Odd(kind.name, what)
             return
     else:
         known = numbers(cells, source.format, kind.unit, kind.time)[0]
@@ -137,7 +136,7 @@ def _of_column(kind: Column, cells: Any, source: Source, codes: NDArray[np.int64
         count = len(np.unique(there))
         if rows >= FEWEST_ROWS and _counts_up(known):
             what = "counts the rows, as a saved index or an id does"
-            yield Odd(kind.name, what, _ignore([kind.name]))
+            yield Odd(kind.name, what)
             return
         values = np.unique(known, return_inverse=True)[1]
         far = _too_far(known)
@@ -145,10 +144,10 @@ def _of_column(kind: Column, cells: Any, source: Source, codes: NDArray[np.int64
             what = f"{known[far]:.4g} in row {far + 1} is too large, and may count as missing"
             yield Odd(kind.name, what, _typed(f"data.na_values={as_text([str(array[far])])}"))
     if count + bool(array.null_count) <= 1 and rows:
-        yield Odd(kind.name, "has one value only", _ignore([kind.name]))
+        yield Odd(kind.name, "has one value only")
     elif rows >= FEWEST_ROWS and _gives_away(values, codes):
         what = f"tells {shown(source.target)}: each of its values has one class only"
-        yield Odd(kind.name, what, _ignore([kind.name]))
+        yield Odd(kind.name, what)
 
 
 def _of_spellings(name: str, distinct: Sequence[str]) -> Iterator[Odd]:
