@@ -113,9 +113,13 @@ def test_a_setting_that_cannot_be_is_told(
 ) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,b,y\n2026-01-31,x ,0\n2026-02-01,x ,1\n")
-    with pytest.raises(UsageError) as told:
+
+    def kinds_of() -> object:
         source = Source(str(path), "y", **settings)
-        source.kinds(source.table())
+        return source.kinds(source.table())
+
+    with pytest.raises(UsageError) as told:
+        kinds_of()
     assert str(told.value).startswith(line.replace("'x'", "'x '"))
 
 

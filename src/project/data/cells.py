@@ -113,8 +113,8 @@ def _number_pattern(decimal: str, thousands: str | None) -> str:
 
 
 def _parsed(array: Any, form: Format, unit: str | None) -> tuple[Numbers, Mask]:
-    if form.decimal == "." and not form.thousands and not unit:
-        try:
+    if form.thousands != "." and not unit:
+        try:  # all of them as a computer writes it, which may be so beside columns with 1,5
             return _floats(array.cast(pa.float64())), np.zeros(len(array), bool)
         except pa.ArrowInvalid:
             pass  # some cell is no plain number
