@@ -2,6 +2,7 @@
 
 import codecs
 import gzip
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ def test_a_setting_that_cannot_be_is_told(
     assert str(told.value).startswith(line.replace("'x'", "'x '"))
 
 
-def found(texts: list[str | None], **form: Any) -> list[Any]:
+def found(texts: Sequence[str | None], **form: Any) -> list[Any]:
     values, wrong = numbers(pa.array(texts), Format.of(form))
     return ["?" if bad else value for value, bad in zip(values.tolist(), wrong, strict=True)]
 

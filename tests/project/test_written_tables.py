@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -27,10 +26,11 @@ from project.data.table import Table
 from project.predict import predict
 
 SECONDS = float(os.environ.get("CAVIAR_FUZZ", "0"))
+FIXTURE = HealthCheck.function_scoped_fixture
 TRIED = settings(
     max_examples=10**9 if SECONDS else 25,
     deadline=None,
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, FIXTURE],
     report_multiple_bugs=False,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
 )
@@ -220,22 +220,17 @@ def test_what_is_read_is_what_was_written(written: Written) -> None:
         assert saved.features(other).tolist() == mine.tolist()
 
 
-@pytest.fixture
-def trained(train: Callable[..., Any]) -> Callable[..., Any]:
-    return train
-
-
 @settings(TRIED, max_examples=10**9 if SECONDS else 2)
 @given(written=tables(), seed=st.integers(0, 99))
 def test_each_row_is_predicted_by_itself(
-    trained: Callable[..., Any], written: Written, seed: int
+    train: Callable[..., Any], written: Written, seed: int
 ) -> None:
     if SECONDS and monotonic() > ENDS + SECONDS:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path = written.parquet(folder)
-        run = trained(
+        run = train(
             *("data=table", f"data.path='{path}'", "data.target=target", "data.batch_size=4"),
             *("trainer.max_epochs=1", f"seed={seed}", "callbacks.nan_guard=null"),
         )

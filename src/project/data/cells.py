@@ -95,10 +95,9 @@ def numbers(
         if found is None:
             found, wrong = np.full(len(array), np.nan), array.is_valid().to_numpy(False)
     found = np.where(np.isfinite(found), found, np.nan)
-    for word in form.na_values:
-        if _parsed(pa.array([word], TEXT), Format(), None)[1][0]:
-            continue
-        found[found == float(word)] = np.nan
+    # -999 is the same number as -999.0, however a file has it.
+    gone = _parsed(pa.array(form.na_values, TEXT), Format(), None)[0]
+    found[np.isin(found, gone)] = np.nan
     return found, wrong
 
 
