@@ -1,9 +1,13 @@
 """What can be told of a config before anything is trained: cheap, and without torch."""
 
+import itertools
+import sys
 from collections.abc import Callable, Container, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from caviar import UsageError, usage_error
@@ -109,9 +113,14 @@ def check(config: DictConfig, searched: Mapping[str, Sequence[Any]] | None = Non
     _check_test(config)
     in_steps = OmegaConf.select(config, "trainer.max_steps") is not None
     may_be_null = _MAY_BE_NULL | ({"trainer.max_epochs"} if in_steps else set())
-    values = {key: OmegaConf.select(config, key) for key in _CHECKED if has_key(config, key)}
+    is_trial, searched = _is_trial(searched), searched or {}
+    values = {
+        key: OmegaConf.select(config, key)
+        for key in _CHECKED
+        if has_key(config, key) and not (key in searched and _is_open(config, key))
+    }
     _check_values(values, may_be_null)
-    for key, some in (searched or {}).items():
+    for key, some in searched.items():
         for value in some:
             try:
                 _check_values({key: value}, may_be_null)
@@ -122,13 +131,15 @@ def check(config: DictConfig, searched: Mapping[str, Sequence[Any]] | None = Non
         if package and find_spec(package) is None:
             raise usage_error("logger", name, f"needs: pip install {package}")
     for key, example in (("data.path", "houses.csv"), ("data.target", "sold")):
-        if has_key(config, key) and OmegaConf.select(config, key) is None:
+        if has_key(config, key) and _is_open(config, key) and key not in searched:
             raise usage_error(key, "???", f"has to be given, as in {key}={example}")
     _check_validation(config)
     if OmegaConf.select(config, "data.folds") is not None:
         _check_folds(config)
     if OmegaConf.select(config, "data.val_fraction") is not None:
         _check_data(config.data)
+        if not is_trial:
+            _check_table(config, searched)
 
 
 def check_numbers(value_of: Callable[[str], Any]) -> None:
@@ -231,7 +242,41 @@ def _check_data(data: DictConfig) -> None:
         )
     if data.get("shape") == "spirals" and data.features < 2:
         raise usage_error("data.features", data.features, "spirals need at least 2")
-    if "path" in data and "target" in data:
-        from project.data.reading import check_table
 
-        check_table(data.path, data.target, data.val_fraction, data.test_fraction)
+
+def _check_table(config: DictConfig, searched: Mapping[str, Sequence[Any]]) -> None:
+    """Refuse a table that cannot be learnt from, and say what is odd in it.
+
+    Of what a sweep gives, each table is looked at that it may lead to.
+    """
+    if not str(config.data.get("_target_")).endswith(".data.table.Table"):
+        return
+    from project.data.look import look
+    from project.data.source import SETTINGS
+
+    shares = ("val_fraction", "test_fraction", "split_seed")
+    keys = [f"data.{name}" for name in (*SETTINGS, *shares) if f"data.{name}" in searched]
+    told: set[str] = set()
+    for values in itertools.product(*(searched[key] for key in keys)):
+        whole = config.copy()
+        for key, value in zip(keys, values, strict=True):
+            OmegaConf.update(whole, key, value, merge=False)
+        data: Any = OmegaConf.to_container(whole.data, resolve=True)
+        settings = {key: data[key] for key in SETTINGS if key in data}
+        for line in look(settings, *(data[share] for share in shares)):
+            if line not in told:
+                print(f"warning: {line}", file=sys.stderr)
+            told.add(line)
+
+
+def _is_open(config: DictConfig, key: str) -> bool:
+    """Whether a setting is still to be given: ``???``."""
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    return isinstance(node, DictConfig) and OmegaConf.is_missing(node, name)
+
+
+def _is_trial(searched: object) -> bool:
+    """Whether this is a sweep's trial, whose table the sweep has looked at."""
+    in_hydra = searched is None and HydraConfig.initialized()
+    return in_hydra and HydraConfig.get().mode == RunMode.MULTIRUN

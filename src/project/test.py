@@ -1,6 +1,6 @@
 """A saved run's last judgement: the test part, which nothing before has seen."""
 
-from project.arguments import command
+from project.arguments import NEEDED, command
 
 USAGE = """python -m project.test run=PATH
 
@@ -22,7 +22,7 @@ def test(run: str) -> dict[str, float]:
     saved = open_run(run)
     data = make_data(saved.config)
     # The rows of the test part follow from the data: other data could have trained on them.
-    if data.parts.preprocessing != saved.preprocessing:
+    if not saved.preprocessing.same_as(data.parts.preprocessing):
         raise caviar.UsageError(f"run={run}: its data has changed since it was trained")
     metrics = evaluate_test_part(saved.module, data, saved.config.trainer)
     saved.result.facts |= {"tested": True, "test": metrics}
@@ -32,4 +32,4 @@ def test(run: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    command(test, USAGE, {"run": None})
+    command(test, USAGE, {"run": NEEDED})

@@ -341,3 +341,30 @@ def test_a_key_that_only_the_default_space_names_is_told_with_what_leaves_it_out
         "did you mean model.depth? It is searched by space=mlp, which space=none leaves out\n"
     )
     assert not (tmp_path / "s").exists()
+
+
+def test_what_the_space_gives_need_not_be_given(
+    table: Path, compose_run: Callable[..., Any]
+) -> None:
+    other = table.with_name("other.csv")
+    other.write_text(table.read_text())
+    config = compose_run("data=table", "data.batch_size=???")
+    space = {"data.path": [str(table), str(other)], "data.target": ["kind", "broken"]}
+    check(config, {**space, "data.batch_size": [16, 32]})
+    with pytest.raises(UsageError, match=r"data\.target=\?\?\?: has to be given"):
+        check(config, {"data.path": space["data.path"], "data.batch_size": [16]})
+    other.write_text("x,kind\n")
+    with pytest.raises(UsageError, match=r"other\.csv: the table has no rows"):
+        check(compose_run("data=table", "data.target=kind"), {"data.path": space["data.path"]})
+
+
+def test_a_setting_of_the_reading_is_told_before_anything_starts(
+    table: Path, compose_run: Callable[..., Any]
+) -> None:
+    words = ("data=table", f"data.path='{table}'", "data.target=kind")
+    with pytest.raises(UsageError, match=r"data\.encoding=utf-9: no such encoding"):
+        check(compose_run(*words, "data.encoding=utf-9"))
+    with pytest.raises(
+        UsageError, match=r"data\.dates=wieght: no such column .* did you mean weight"
+    ):
+        check(compose_run(*words, "data.dates=[wieght]"))

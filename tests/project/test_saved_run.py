@@ -13,7 +13,7 @@ import torch
 from caviar import UsageError
 from project import predict as predict_module
 from project import test as test_module
-from project.arguments import command, parse
+from project.arguments import NEEDED, command, parse
 
 Train = Callable[..., Any]
 
@@ -171,7 +171,7 @@ def test_data_that_has_changed_since_is_not_tested_on(table_run: Any, table: Pat
 
 
 def test_arguments_are_key_equals_value() -> None:
-    defaults = {"run": None, "out": "o.csv"}
+    defaults = {"run": NEEDED, "out": "o.csv"}
     assert parse(["run=a=b"], "usage", defaults) == {"run": "a=b", "out": "o.csv"}
 
 
@@ -185,7 +185,7 @@ def test_arguments_are_key_equals_value() -> None:
 )
 def test_wrong_arguments_are_told(words: list[str], line: str) -> None:
     with pytest.raises(UsageError) as told:
-        parse(words, "first line\nsecond", {"run": None, "out": "o.csv"})
+        parse(words, "first line\nsecond", {"run": NEEDED, "out": "o.csv"})
     assert str(told.value) == line
 
 
@@ -198,7 +198,7 @@ def test_a_command_ends_with_one_line_and_status_2(
         command(
             predict_module.predict,
             predict_module.USAGE,
-            {"run": None, "data": None, "out": "predictions.csv"},
+            {"run": NEEDED, "data": NEEDED, "out": "predictions.csv"},
         )
     assert ended.value.code == 2
     said = capsys.readouterr().err
@@ -210,5 +210,48 @@ def test_help_tells_the_arguments(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["test", "--help"])
-    command(test_module.test, test_module.USAGE, {"run": None})
+    command(test_module.test, test_module.USAGE, {"run": NEEDED})
     assert "run=PATH" in capsys.readouterr().out
+
+
+def test_a_word_in_quotes_is_what_hydra_takes_it_for() -> None:
+    defaults = {"run": NEEDED, "out": "o.csv", "na_values": None}
+    read = parse(["run='a b/1'", "out='a,b.csv'", "na_values=['?',NA]"], "usage", defaults)
+    assert read == {"run": "a b/1", "out": "a,b.csv", "na_values": ["?", "NA"]}
+    for name in ("1e3", "a,b", "é=1", "a b"):
+        assert parse([f"run={name}"], "usage", defaults)["run"] == name
+    with pytest.raises(UsageError, match="run='a: "):
+        parse(["run='a"], "usage", defaults)
+
+
+def test_new_files_of_any_kind_are_read_as_training_read_its_own(
+    table_run: Any, table: Path, tmp_path: Path
+) -> None:
+    frame = pd.read_csv(table, dtype={"code": str})
+    expected = predict(table_run, table, tmp_path / "out.csv")
+    reordered = frame[frame.columns[::-1]].assign(more=1).drop(columns="kind")
+    reordered.to_parquet(tmp_path / "new.parquet")
+    reordered.to_csv(tmp_path / "new.tsv", sep="\t", index=False)
+    trailing = table.read_text().replace("\n", ",\n").replace("kind,\n", "kind\n", 1)
+    (tmp_path / "trailing.csv").write_text(trailing)
+    for name in ("new.parquet", "new.tsv", "trailing.csv"):
+        found = predict(table_run, tmp_path / name, tmp_path / f"{name}.csv")
+        assert found.equals(expected), name
+    comma = table.read_text().replace(",", ";").replace(".", ",")
+    (tmp_path / "comma.csv").write_text(comma)
+    predict_module.predict(
+        str(table_run.folder), str(tmp_path / "comma.csv"), str(tmp_path / "c.csv"), decimal=","
+    )
+    assert pd.read_csv(tmp_path / "c.csv").equals(expected)
+
+
+def test_no_class_is_predicted_without_its_probability(
+    table_run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = tmp_path / "new.csv"
+    rows = [f"True,grey,{weight},1" for weight in ("1e308", "-1e39", "inf", "1e37", "1e15", "5")]
+    new.write_text("broken,colour,weight,code\n" + "\n".join(rows) + "\n")
+    out = predict(table_run, new, tmp_path / "out.csv")
+    assert out.notna().to_numpy().all()
+    said = capsys.readouterr().err
+    assert "warning: column weight: 1e308 in row 1, and 3 more, is too large, and counts as" in said

@@ -9,7 +9,10 @@ import pandas as pd
 import pytest
 
 from caviar import UsageError
-from project.data.preprocessing import Column, Preprocessing, learn
+from project.data.features import learn
+from project.data.names import meant
+from project.data.preprocessing import Column, Preprocessing
+from project.data.reading import read_table
 from project.data.table import Table
 
 
@@ -107,7 +110,7 @@ def test_an_unseen_category_is_ignored(table: Path) -> None:
 def test_a_whole_number_is_one_category_with_and_without_a_point(
     trained: list[Any], met: list[Any]
 ) -> None:
-    columns = learn(pd.DataFrame({"code": trained}), ["code"], ["code"], 9)
+    columns = learn(pd.DataFrame({"code": trained}), [Column("code", values=[])], 9)
     preprocessing = Preprocessing(columns, [0, 1])
     frame = pd.DataFrame({"code": met})
     assert preprocessing.features(frame)[:2, :2].tolist() == [[1, 0], [0, 1]]
@@ -196,3 +199,138 @@ def test_text_in_a_column_of_numbers_is_told(table: Path) -> None:
     frame = pd.DataFrame({"weight": ["a"], "colour": ["b"], "code": [1], "broken": ["True"]})
     with pytest.raises(UsageError, match="column weight has to be numbers"):
         preprocessing.features(frame)
+
+
+def classes_of(tmp_path: Path, words: list[str], **settings: Any) -> list[Any]:
+    path = tmp_path / "t.csv"
+    rows = [f"{i},{words[i % len(words)]}" for i in range(12 * len(words))]
+    path.write_text("x,y\n" + "\n".join(rows) + "\n")
+    return Table(str(path), "y", **settings).parts.preprocessing.classes
+
+
+@pytest.mark.parametrize(
+    ("words", "classes"),
+    [
+        (["NA", "None", "null", "nan"], ["NA", "None", "nan", "null"]),
+        (["01", "1"], ["01", "1"]),
+        (["1", "1.0"], ["1", "1.0"]),
+        (["10", "9"], [9, 10]),
+        (["0.5", "1e3"], ["0.5", "1e3"]),
+        (["1.5", "0.5"], [0.5, 1.5]),
+        (["True", "False"], [False, True]),
+        (["true", "false"], ["false", "true"]),
+        (["a", "a ", "A"], ["A", "a", "a "]),
+        ([str(2**53), str(2**53 + 1)], [2**53, 2**53 + 1]),
+        ([str(2**64), "1"], ["1", str(2**64)]),
+    ],
+)
+def test_a_class_is_the_text_that_was_written(
+    words: list[str], classes: list[Any], tmp_path: Path
+) -> None:
+    assert classes_of(tmp_path, words) == classes
+
+
+def test_words_that_are_said_to_be_missing_are(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"data\.target=y: is missing in 12 rows"):
+        classes_of(tmp_path, ["NA", "a", "b"], na_values=["NA"])
+    assert classes_of(tmp_path, ["a ", "A", "b"], words="folded") == ["a", "b"]
+
+
+def test_a_category_without_rows_is_no_class(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": range(24), "y": pd.Categorical(["a", "b"] * 12, ["a", "b", "c"])})
+    frame.to_parquet(tmp_path / "t.parquet")
+    data = Table(str(tmp_path / "t.parquet"), "y")
+    assert data.parts.preprocessing.classes == ["a", "b"]
+
+
+def test_an_index_with_a_name_is_a_column_and_one_without_is_none(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": range(24), "y": ["a", "b"] * 12})
+    path = tmp_path / "t.parquet"
+    frame.set_index("y").to_parquet(path)
+    assert [c.name for c in Table(str(path), "y").parts.preprocessing.columns] == ["x"]
+    frame.iloc[::-1].to_parquet(path)
+    assert [c.name for c in Table(str(path), "y").parts.preprocessing.columns] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        (2, "2"),
+        (1.0, "1.0"),
+        (1000.0, "1e3"),
+        (True, "true"),
+        (None, "null"),
+        ("007", "007"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_a_name_that_is_typed_as_a_number_is_the_column_called_so(typed: Any, name: str) -> None:
+    names = ["2", "1.0", "1e3", "true", "null", "007", "nan"]
+    assert meant(typed, names, "data.target", "t.csv") == name
+
+
+def test_a_name_that_two_columns_may_have_is_told_and_odd_ones_are_quoted() -> None:
+    with pytest.raises(
+        UsageError, match=r"data\.target=100\.0: may be any of the columns 1e2, 10e1 of"
+    ):
+        meant(100.0, ["1e2", "10e1"], "data.target", "t.csv")
+    with pytest.raises(UsageError, match=r"did you mean ' a'\?"):
+        meant("a", [" a", "b"], "data.target", "t.csv")
+
+
+def test_columns_of_one_name_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,x,y\n" + "1,2,a\n1,2,b\n" * 9)
+    with pytest.raises(UsageError, match="2 columns are called x; rename all but one"):
+        _ = Table(str(path), "y").parts
+    assert Table(str(path), "y", ignore=["x"]).source.ignore == ["x"]
+
+
+@pytest.mark.parametrize("value", [np.inf, 1e308, 1e39, -1e300, 1e20])
+def test_a_number_too_large_counts_as_missing_in_every_part(value: float) -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0, value]})
+    (column,) = learn(frame.iloc[:2], [Column("a")], 9)
+    assert Preprocessing([column], [0, 1]).features(frame).tolist() == [[-1.0], [1.0], [0.0]]
+    if abs(value) > 1e38:
+        (column,) = learn(frame, [Column("a")], 9)
+        assert (column.mean, column.scale, column.flag) == (1.5, 0.5, True)
+        features = Preprocessing([column], [0, 1]).features(frame)
+        assert features.tolist() == [[-1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+
+
+@pytest.mark.parametrize("unit", [5e-324, 1e-300, 1e-20, 1.0, 1e30, 1e38])
+def test_numbers_of_any_size_are_scaled(unit: float) -> None:
+    frame = pd.DataFrame({"a": [unit, 3 * unit]})
+    features = Preprocessing(learn(frame, [Column("a")], 9), [0, 1]).features(frame)
+    assert features[:, 0].tolist() == pytest.approx([-1, 1])
+
+
+def test_a_constant_is_0_and_no_rounding_makes_it_another() -> None:
+    frame = pd.DataFrame({"a": [0.1] * 77})
+    preprocessing = Preprocessing(learn(frame, [Column("a")], 9), [0, 1])
+    assert not preprocessing.features(frame).any()
+    assert preprocessing.features(pd.DataFrame({"a": [0.6]})).tolist() == [[0.5]]
+
+
+def test_a_file_of_the_first_schema_is_read_as_it_was(tmp_path: Path) -> None:
+    columns = [{"name": "a", "mean": 1.0, "scale": 2.0, "values": None, "flag": True}]
+    columns.append({"name": "b", "mean": 0.0, "scale": 1.0, "values": ["1", "x"], "flag": True})
+    old = {"columns": columns, "classes": ["n", "y"], "target": "t"}
+    (tmp_path / "preprocessing.json").write_text(json.dumps(old))
+    preprocessing = Preprocessing.read(tmp_path)
+    (tmp_path / "new.csv").write_text("b,a\nNA,NA\n1.0,3\n")
+    table = read_table(tmp_path / "new.csv", preprocessing.format)
+    assert preprocessing.features(table).tolist() == [[0, 1, 0, 0, 1], [1, 0, 1, 0, 0]]
+    (tmp_path / "preprocessing.json").write_text(json.dumps({**old, "schema": 99}))
+    with pytest.raises(UsageError, match="a newer version"):
+        Preprocessing.read(tmp_path)
+
+
+def test_what_was_decided_is_told_in_short(table: Path) -> None:
+    told = load(table, thousands=",").parts.preprocessing.summary()
+    assert told == {
+        "numbers": "weight, code",
+        "categories": "colour (3), broken (2)",
+        "left out": "id",
+        "read with": "thousands=','",
+    }

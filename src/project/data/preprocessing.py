@@ -3,34 +3,51 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from caviar import UsageError
-from caviar.runs.fields import FLAG, MAPPING, NUMBER, TEXT, check_fields, each, either, optional
+from caviar.runs.fields import (
+    FLAG,
+    MAPPING,
+    NUMBER,
+    TEXT,
+    WHOLE,
+    check_fields,
+    each,
+    either,
+    optional,
+)
 from caviar.runs.files import read_json
+from project.data.format import Format
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 FILE = "preprocessing.json"
 """Its name in the run folder."""
+
+SCHEMA = 2
+"""Version of the file. 1 had no ``format``: the words of `cells.NO_NUMBER` were missing everywhere."""
 
 
 @dataclass(frozen=True)
 class Column:
     """How one column becomes features.
 
-    A number gives ``(value - mean) / scale``, and 0 where it is missing or infinite. A category
-    gives a 0 or 1 for each of ``values``, and all 0 where it is missing or another. With ``flag``
-    there is one feature more: 1 where the value is missing.
+    A number gives ``(value - mean) / scale``, and 0 where it is missing, infinite, beyond float32's
+    range or `features.FARTHEST` away. A category gives a 0 or 1 for each of ``values``, and all 0
+    where it is missing or another. With ``flag`` there is one feature more: 1 where the value is
+    missing.
 
     Attributes:
         values: a category's values, as text; None for a number.
+        unit, time: how a number is written: see `project.data.cells.numbers`.
     """
 
     name: str
@@ -38,6 +55,8 @@ class Column:
     scale: float = 1.0
     values: list[str] | None = None
     flag: bool = False
+    unit: str | None = None
+    time: str | None = None
 
     @property
     def size(self) -> int:
@@ -51,11 +70,16 @@ _COLUMN = {
     "scale": NUMBER,
     "values": optional(each(TEXT)),
     "flag": FLAG,
+    "unit": optional(TEXT),
+    "time": optional(TEXT),
 }
 _FIELDS = {
     "columns": each(MAPPING),
     "classes": each(either(TEXT, NUMBER, FLAG)),
     "target": TEXT,
+    "schema": WHOLE,
+    "format": optional(MAPPING),
+    "left_out": each(TEXT),
 }
 """What the file must hold."""
 
@@ -68,39 +92,72 @@ class Preprocessing:
         columns: the feature columns, in order.
         classes: the target's values in the order of the logits: text, numbers or booleans.
         target: the target column's name.
+        format: how the file was read; None where there was none.
+        left_out: columns of the file that are no features.
     """
 
     columns: list[Column]
     classes: list[Any]
     target: str = "target"
+    format: Format | None = None
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def num_features(self) -> int:
         """Length of a sample's vector of features."""
         return sum(column.size for column in self.columns)
 
-    def features(self, frame: pd.DataFrame) -> NDArray[np.float32]:
+    def features(self, frame: pd.DataFrame | pa.Table) -> NDArray[np.float32]:
         """The features of ``frame``, shape ``(rows, num_features)``.
 
         Raises:
             UsageError: a column is not there, or a column of numbers has text in it.
         """
-        parts = [_features(column, frame) for column in self.columns]
-        return np.concatenate(parts, axis=1) if parts else np.zeros((len(frame), 0), np.float32)
+        from project.data.features import features
 
-    def unknown_columns(self, frame: pd.DataFrame) -> list[str]:
+        return features(self.columns, frame, self.format)
+
+    def unknown_columns(self, frame: pd.DataFrame | pa.Table) -> list[str]:
         """Columns of categories of which no value in ``frame`` was there in training."""
-        found = []
-        for column in self.columns:
-            if column.values is not None and column.name in frame:
-                words = _words(cast("pd.Series", frame[column.name]).dropna())
-                if len(words) and not words.isin(column.values).any():
-                    found.append(column.name)
-        return found
+        from project.data.features import unknown_columns
 
-    def text_columns(self) -> list[str]:
-        """The columns of categories, which are to be read as text."""
-        return [column.name for column in self.columns if column.values is not None]
+        return unknown_columns(self.columns, frame, self.format)
+
+    def too_large(self, frame: pd.DataFrame | pa.Table) -> dict[str, list[int]]:
+        """Columns of numbers -> rows (from 0) of those that count as missing because they are too large."""
+        from project.data.features import too_large
+
+        return too_large(self.columns, frame, self.format)
+
+    def same_as(self, other: Preprocessing) -> bool:
+        """Whether the same was learnt, but for the last digits of means and scales."""
+        if (self.classes, self.target) != (other.classes, other.target):
+            return False
+        if [replace(c, mean=0, scale=1) for c in self.columns] != [
+            replace(c, mean=0, scale=1) for c in other.columns
+        ]:
+            return False
+        learnt = [np.array([[c.mean, c.scale] for c in p.columns]) for p in (self, other)]
+        return bool(np.allclose(*learnt, rtol=1e-6, atol=0))
+
+    def summary(self) -> dict[str, str]:
+        """In short, what was decided of a table that was read: ``caviar runs show`` shows it."""
+        from project.data.names import listed
+
+        if self.format is None:
+            return {}
+        kinds: dict[str, list[str]] = {}
+        for one in self.columns:
+            if one.values is not None:
+                kinds.setdefault("categories", []).append(f"{one.name} ({len(one.values)})")
+            else:
+                kinds.setdefault("times" if one.time else "numbers", []).append(one.name)
+        told = {kind: listed(names, 20) for kind, names in kinds.items()}
+        if self.left_out:
+            told["left out"] = listed(self.left_out, 20)
+        if settings := self.format.in_words():
+            told["read with"] = settings
+        return told
 
     def save(self, folder: Path) -> None:
         """Write it into ``folder`` as JSON."""
@@ -111,7 +168,8 @@ class Preprocessing:
 
     def as_file(self) -> tuple[str, str]:
         """The file's name in the run folder, and what it holds."""
-        return FILE, json.dumps(asdict(self)) + "\n"
+        summary = {"summary": self.summary()} if self.format else {}
+        return FILE, json.dumps({"schema": SCHEMA, **summary, **asdict(self)}) + "\n"
 
     @classmethod
     def read(cls, folder: Path) -> Preprocessing:
@@ -125,72 +183,17 @@ class Preprocessing:
             check_fields(FILE, data, _FIELDS, ("columns", "classes"))
             for column in data["columns"]:
                 check_fields(FILE, column, _COLUMN, ("name",))
+            schema, _ = data.pop("schema", 1), data.pop("summary", None)
+            if schema > SCHEMA:
+                raise UsageError(f"a newer version of this project wrote {FILE}")
             columns = [Column(**column) for column in data.pop("columns")]
-            return cls(columns=columns, **data)
+            form = data.pop("format", None)
+            if schema == 1:
+                from project.data.cells import NO_NUMBER
+
+                form = {"na_values": NO_NUMBER}
+            return cls(columns=columns, format=Format.of(form) if form else None, **data)
         except FileNotFoundError:
             raise UsageError(f"run={folder}: it has no {FILE}") from None
         except (UsageError, TypeError, AttributeError) as error:
             raise UsageError(f"run={folder}: {FILE} is not readable ({error})") from None
-
-
-def learn(frame: pd.DataFrame, names: list[str], texts: list[str], most: int) -> list[Column]:
-    """Learn from the training part ``frame`` how each column of ``names`` becomes features.
-
-    Args:
-        texts: those of ``names`` that hold categories.
-        most: at most so many values of a category, the most frequent, get a feature.
-    """
-    return [_learn(cast("pd.Series", frame[name]), name in texts, most) for name in names]
-
-
-def _learn(series: pd.Series, text: bool, most: int) -> Column:
-    name = str(series.name)
-    if text:
-        counts = _words(series.dropna()).value_counts()
-        # By count, then by name: the order of equal counts must not hang on the order of rows.
-        ranked = sorted(counts.index, key=lambda value: (-counts[value], value))[:most]
-        return Column(name, values=sorted(ranked), flag=bool(series.isna().any()))
-    numbers = _numbers(series)
-    known = numbers[~np.isnan(numbers)]
-    mean = float(known.mean()) if len(known) else 0.0
-    with np.errstate(over="ignore"):
-        scale = float(known.std()) if len(known) else 1.0
-    if not np.isfinite(scale):
-        largest = np.abs(known).max()
-        raise UsageError(f"data: column {name} holds {largest:.3g}: too large to be scaled")
-    return Column(name, mean, scale if scale > 0 else 1.0, flag=len(known) < len(numbers))
-
-
-def _features(column: Column, frame: pd.DataFrame) -> NDArray[np.float32]:
-    if column.name not in frame:
-        raise UsageError(f"data: no column {column.name}, which the run was trained on")
-    series = cast("pd.Series", frame[column.name])
-    features = np.zeros((len(frame), column.size), np.float32)
-    if column.values is None:
-        numbers = _numbers(series)
-        missing = np.isnan(numbers)
-        features[:, 0] = np.where(missing, 0.0, (numbers - column.mean) / column.scale)
-    else:
-        missing = series.isna().to_numpy()
-        text = _words(series).to_numpy()
-        for index, value in enumerate(column.values):
-            features[:, index] = (text == value) & ~missing
-    if column.flag:
-        features[:, -1] = missing
-    return features
-
-
-def _words(series: pd.Series) -> pd.Series:
-    """A category's values as text; a whole number's has no point, which a missing value beside it gives.
-
-    A table reads 1 as 1.0 where another row has nothing there: that is the same category.
-    """
-    return series.astype(str).str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
-
-
-def _numbers(series: pd.Series) -> NDArray[np.float64]:
-    try:
-        numbers = series.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (ValueError, TypeError):
-        raise UsageError(f"data: column {series.name} has to be numbers, but holds text") from None
-    return np.where(np.isfinite(numbers), numbers, np.nan)

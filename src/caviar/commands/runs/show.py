@@ -31,6 +31,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
     from caviar.runs.ours import is_signed, started_here
     from caviar.runs.program import PROGRAM, command_of
     from caviar.runs.run import Run
+    from caviar.runs.summaries import summaries
     from caviar.runs.words import to_paste
 
     options_refused([run])
@@ -59,6 +60,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
         "log": str(read.log) if read.log.is_file() else None,
     }
     code, engine = code_of(row), read.result.facts.get("engine")
+    said = summaries(folder)
     edits = in_force(read_edits(folder))
     if edits:
         # Its config alone would not make it again; its edits would, at the steps they were made at.
@@ -75,6 +77,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
                 "metrics": row.metrics,
                 "overrides": read.overrides,
                 "config": read.config,
+                "summaries": said,
                 **code,
                 "edits_in_force": [asdict(edit) for edit in edits],
                 "rerun": again,
@@ -89,6 +92,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
     lines += [("params", k, v) for k, v in row.params.items()]
     lines += [("overrides", k, v) for k, v in row.overrides.items()]
     lines += [("metrics", k, v) for k, v in row.metrics.items()]
+    lines += [(part, k, v) for part, held in said.items() for k, v in held.items()]
     lines += [(part, k, v) for part, held in code.items() for k, v in held.items() if v is not None]
     lines += [("files", k, v) for k, v in files.items() if v is not None]
     lines += [("rerun", "command", again)] if again else []
