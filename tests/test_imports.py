@@ -8,7 +8,8 @@ from pathlib import Path
 SRC = Path(__file__).resolve().parents[1] / "src"
 
 FLOORS = [
-    {"errors", "configs", "trials", "experiment"},
+    {"errors", "configs", "trials", "experiment", "hydra_versions", "versions"},
+    {"private"},
     {"hydra_errors", "security", "runs", "space"},
     {"engines", "entry"},
     {"executors"},

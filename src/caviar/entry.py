@@ -23,6 +23,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from caviar import hydra_versions
 from caviar.configs import keys_of
 from caviar.errors import UsageError, name_and_text, usage_error
 from caviar.hydra_errors import explain
@@ -33,7 +34,7 @@ from caviar.runs.config import resolved, to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result, make_folder
 from caviar.runs.program import PROGRAM, hold, program
-from caviar.security import allow
+from caviar.security import allow, trusting_allowed
 
 Task = Callable[[DictConfig], Any]
 
@@ -53,15 +54,17 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
         @functools.wraps(task)
         def recorded(config: DictConfig) -> Any:
             if active_run():
-                return task(config)
+                with trusting_allowed():
+                    return task(config)
             try:
                 allow(config.get("allow"))
-                return run_recorded(task, config)
+                with trusting_allowed():
+                    return run_recorded(task, config)
             except UsageError as error:
                 # Not raised any further: Hydra would print it a second time.
                 refuse(error)
 
-        app = hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(
+        app = hydra.main(config_path=config_path, config_name=config_name, **hydra_versions.BASE)(
             recorded
         )
 
@@ -189,7 +192,7 @@ def _config_keys(folder: Path | None, config_name: str) -> list[str]:
     """Every key and config group of the app, as it is composed with no overrides at all."""
     if folder is None:
         return []
-    with initialize_config_dir(str(folder), version_base="1.3"):
+    with initialize_config_dir(str(folder), **hydra_versions.BASE):
         config = compose(config_name, return_hydra_config=True)
         return [*keys_of(config), *config.hydra.runtime.choices]
 

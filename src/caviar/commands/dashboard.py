@@ -19,6 +19,7 @@ import typer
 from caviar.commands.names import NAMES, complete_sweep, options_refused
 from caviar.commands.tables import say
 from caviar.errors import UsageError
+from caviar.private import DASHBOARD
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
@@ -63,7 +64,7 @@ def dashboard(
     chosen = port or _free_port(8080)
     commands = {
         "optuna-dashboard": (
-            [sys.executable, "-c", "from optuna_dashboard._cli import main; main()", study],
+            [sys.executable, "-c", DASHBOARD, study],
             chosen,
         )
     }

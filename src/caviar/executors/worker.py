@@ -20,6 +20,8 @@ from typing import Any
 
 from caviar.errors import name_and_text
 from caviar.executors.base import TaskSource
+from caviar.hydra_versions import trusting
+from caviar.private import noting_entries
 from caviar.trials import Broken, Event, Job, Ready, Started
 
 
@@ -164,7 +166,8 @@ class Worker:
         gc.freeze()
         gc.enable()
         self.send(Ready(lanes=engine.lanes))
-        engine.serve(self._inbox, self.send)
+        with trusting(hello.task.whitelist):
+            engine.serve(self._inbox, self.send)
 
     def send(self, *events: Event) -> None:
         """Tell the controller something; end this process if it is gone."""
@@ -222,29 +225,24 @@ def load_task(source: TaskSource) -> Callable[[Any], Any]:
     Raises:
         AttributeError: the function is not at the top of the module.
     """
-    hydra_main = importlib.import_module(
-        "hydra.main"
-    )  # the module; the function of that name hides it
     noted: list[Callable[[Any], Any]] = []
 
     def note(*_: Any, task_function: Callable[[Any], Any], **__: Any) -> None:
         noted.append(task_function)
 
-    original = hydra_main._run_hydra
-    hydra_main._run_hydra = note  # type: ignore[attr-defined]
     arguments, sys.argv = sys.argv, [source.path or source.module or ""]
     try:
-        if source.module is not None:
-            found = vars(importlib.import_module(source.module))
-        else:
-            assert source.path is not None
-            found = runpy.run_path(source.path, run_name="__mp_main__")
-            _become_main(found)
+        with noting_entries(note):
+            if source.module is not None:
+                found = vars(importlib.import_module(source.module))
+            else:
+                assert source.path is not None
+                found = runpy.run_path(source.path, run_name="__mp_main__")
+                _become_main(found)
     except SystemExit:
         # Without a guard, `sys.exit(main())` is the script's last line.
         found = {}
     finally:
-        hydra_main._run_hydra = original  # type: ignore[attr-defined]
         sys.argv = arguments
     task = found.get(source.name)
     if task is None:

@@ -20,6 +20,7 @@ from caviar.configs import keys_of
 from caviar.errors import UsageError, usage_error
 from caviar.executors.base import Executor, TaskSource
 from caviar.executors.inline import InlineExecutor
+from caviar.hydra_versions import whitelist_of
 from caviar.runs.folder import make_folder
 from caviar.security import allow, check_target, instantiate
 from caviar.space.grammar import read
@@ -81,7 +82,7 @@ def run_sweep(
         owner = Owner(folder)
         try:
             executor.log = folder / "workers.txt"
-            executor.start(task_source(task))
+            executor.start(task_source(task, whitelist_of(context)))
             # From here on the workers load torch, while the controller loads Optuna.
             return _run(settings, space, composer, executor, folder, owner, recorded, arguments)
         finally:
@@ -291,16 +292,17 @@ def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
     return instantiate(settings.executor, engine=engine)
 
 
-def task_source(task: TaskFunction) -> TaskSource:
+def task_source(task: TaskFunction, whitelist: Any = None) -> TaskSource:
     """How another process finds the task function that Hydra handed over."""
     if task.__module__ != "__main__":
-        return TaskSource(task.__name__, task.__module__, None, task)
+        return TaskSource(task.__name__, task.__module__, None, whitelist, task)
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     if spec is not None:
         # Started with `python -m`: a package's name stands for its __main__ module.
-        return TaskSource(task.__name__, spec.name, None, task)
-    return TaskSource(task.__name__, None, str(Path(main.__file__ or "").absolute()), task)
+        return TaskSource(task.__name__, spec.name, None, whitelist, task)
+    path = str(Path(main.__file__ or "").absolute())
+    return TaskSource(task.__name__, None, path, whitelist, task)
 
 
 def _seeded(sampler: Mapping[str, Any]) -> dict[str, Any]:
