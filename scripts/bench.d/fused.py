@@ -226,7 +226,9 @@ def composed(overrides: list[str], folder: Path) -> Any:
     from project.train import CONFIGS
 
     settings = ["trainer.accelerator=cpu", f"dir='{folder}'", f"outputs='{folder}'", *overrides]
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    from caviar import hydra_versions
+
+    with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
         return compose("train", settings)
 
 
@@ -262,6 +264,7 @@ def parts(quick: bool) -> dict[str, float]:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
+    from caviar import hydra_versions
     from caviar.engines.fused import configs, engine, files, stack
     from caviar.trials import Base, Job
     from project.recipe import recipe
@@ -271,7 +274,7 @@ def parts(quick: bool) -> dict[str, float]:
     torch.set_num_threads(1)
     count = 128 if quick else 512
     folder = fresh(OUT / "work" / "fused-parts")
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
         config = compose("train", [*NETWORK, "outputs=none"], return_hydra_config=True)
     OmegaConf.set_readonly(config.hydra, False)
     config.hydra.runtime.output_dir, config.hydra.job.num, config.hydra.job.id = "none", 0, "0"

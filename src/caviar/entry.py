@@ -22,6 +22,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from caviar import hydra_versions
 from caviar.configs import keys_of
@@ -35,6 +36,7 @@ from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result, make_folder
 from caviar.runs.program import PROGRAM, hold, program
 from caviar.security import allow, trusting_allowed
+from caviar.versions import tell_untested
 
 Task = Callable[[DictConfig], Any]
 
@@ -75,9 +77,12 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
             try:
                 if folder is not None:
                     _quote_options(folder)
+                    if hydra_versions.CHECKS_TARGETS:
+                        allow(_allowed_beforehand(folder / f"{config_name}.yaml"))
             except UsageError as error:
                 refuse(error)
-            return _run_app(app, lambda: _config_keys(folder, config_name), folder)
+            with trusting_allowed():  # for hydra.callbacks and hydra.job_logging
+                return _run_app(app, lambda: _config_keys(folder, config_name), folder)
 
         return entry
 
@@ -107,6 +112,7 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
     if going_on:
         earlier = Result.read(folder)
         result.started, result.facts = earlier.started, {**earlier.facts, "resumed": True}
+    tell_untested()
     result.facts |= {"git_commit": git_commit(), "versions": versions(), PROGRAM: program()}
     result.write(folder)
     start = perf_counter()
@@ -171,6 +177,20 @@ def _quote_options(folder: Path) -> None:
             raise usage_error(group, option, problem, options)
 
 
+def _allowed_beforehand(config: Path) -> Any:
+    """What the command line, else the app's own config file allows.
+
+    Hydra 1.4 checks ``hydra.callbacks`` and ``hydra.job_logging`` before this app sees its config.
+    """
+    said = [word for word in sys.argv[1:] if word.lstrip("+").startswith("allow=")]
+    try:
+        if said:
+            return OverridesParser.create().parse_override(said[-1]).value()
+        return OmegaConf.select(OmegaConf.load(config), "allow")
+    except (HydraException, OmegaConfBaseException, OSError, YAMLError):
+        return None  # told by Hydra
+
+
 def _run_app(app: Callable[[], Any], keys: Callable[[], Iterable[str]], folder: Path | None) -> Any:
     # The interpreter's last act is to look for garbage in all that is loaded: most of a second, with torch.
     atexit.register(gc.freeze)
@@ -183,6 +203,9 @@ def _run_app(app: Callable[[], Any], keys: Callable[[], Iterable[str]], folder: 
         if full_errors:
             raise
         refuse(explain(error, keys, folder))
+    except Exception:
+        tell_untested()  # it may be why
+        raise
     finally:
         if not full_errors:
             del os.environ["HYDRA_FULL_ERROR"]

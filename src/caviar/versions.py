@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 from caviar.errors import UsageError
 
@@ -25,6 +24,9 @@ _told = False
 
 def untested() -> list[str]:
     """A line for each library whose version here is outside `TESTED`."""
+    # Imported here: it takes a tenth of a second, and workers can start meanwhile.
+    from importlib.metadata import PackageNotFoundError, version
+
     lines = []
     for library, (low, high) in TESTED.items():
         try:
@@ -49,6 +51,8 @@ def tell_untested() -> None:
 
 def lost(library: str, name: str) -> UsageError:
     """The one line for a name that ``library`` has no more, or not yet."""
+    from importlib.metadata import version
+
     return UsageError(
         f"{library} {version(library)} has no {name}, which caviar needs: {_range(library)}"
     )
@@ -56,7 +60,7 @@ def lost(library: str, name: str) -> UsageError:
 
 def _range(library: str) -> str:
     low, high = TESTED[library]
-    return f"caviar was tested with {library} {low} to {high}"
+    return f"caviar was tested with {library} {low}" + (f" to {high}" if high != low else "")
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -32,6 +32,7 @@ from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner
 from caviar.sweep.resume import check_same_space, folder_to_resume, recorded_settings
 from caviar.sweep.settings import Settings
+from caviar.versions import tell_untested
 
 if TYPE_CHECKING:
     from caviar.sweep.study import SweepStudy
@@ -116,6 +117,7 @@ def _run(
     from caviar.sweep.loop import Limits, Loop
     from caviar.trials import Failed
 
+    tell_untested()
     folders = TrialFolders(folder / "trials")
     name = str((recorded or {}).get("study") or folder.name)
     study = _open_study(settings, space, folder, name, folders if recorded else None)
