@@ -98,7 +98,7 @@ def sweep(side: str, count: int, *overrides: str) -> dict[str, Any]:
     folder = fresh(OUT / "work" / f"fused-{side}")
     if side == "peer":
         shutil.copytree(APPS, folder)
-        command = [peer_python(), "digits.py", "-m", "--config-name=peer_mlp"]
+        command = [peer_python("1.3.0"), "digits.py", "-m", "--config-name=peer_mlp"]
         command += [f"hydra.sweeper.n_jobs={WORKERS}", f"hydra.launcher.n_jobs={WORKERS}"]
     else:
         folder.mkdir(parents=True)

@@ -26,7 +26,8 @@ def keys_of(config: Any, prefix: str = "") -> Iterator[str]:
         for key in config:
             name = f"{prefix}{key}"
             yield name
-            if not (OmegaConf.is_missing(config, key) or OmegaConf.is_interpolation(config, key)):
+            refers = OmegaConf.is_interpolation(config, key)  # type: ignore[arg-type]  # any key does
+            if not (refers or OmegaConf.is_missing(config, key)):
                 yield from keys_of(config[key], f"{name}.")
 
 
