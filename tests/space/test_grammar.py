@@ -10,6 +10,8 @@ from caviar.space.grammar import as_override, read
 from caviar.space.hyperparameters import Choice, Interval, Range
 from caviar.space.scales import LINEAR, LOG, REVERSE_LOG
 
+pytestmark = pytest.mark.fast
+
 
 def only(text, *arguments):
     (hyperparameter,) = read({"x": text}, arguments).hyperparameters

@@ -15,6 +15,8 @@ from caviar.sweep.compose import Composer
 from project.train import CONFIGS
 from tests.apps import CONFIG, GUARD, QUADRATIC, make_app
 
+pytestmark = pytest.mark.fast
+
 
 def composed(folder: Path, name: str, overrides: list[str], fixed: list[str]):
     """A trial's base as the composer has it, and as Hydra composes it."""

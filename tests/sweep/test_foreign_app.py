@@ -13,6 +13,7 @@ from caviar import hydra_versions
 from tests.apps import CONFIG, GUARD, QUADRATIC, make_app
 
 
+@pytest.mark.fast
 def test_a_ten_line_quadratic_is_swept(tmp_path):
     app = make_app(tmp_path / "an app")
     done = app.sweep()
@@ -423,6 +424,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.fast
 @pytest.mark.skipif(not hydra_versions.CHECKS_TARGETS, reason="Hydra 1.3 has no whitelist")
 @pytest.mark.parametrize("executor", ["local", "local.fork=false", "inline"])
 def test_what_an_app_trusts_hydra_to_call_is_what_its_trials_trust(tmp_path, executor):
@@ -443,6 +445,7 @@ def test_what_an_app_trusts_hydra_to_call_is_what_its_trials_trust(tmp_path, exe
     assert "whitelist" in app.results("other")[0]["error"]
 
 
+@pytest.mark.fast
 def test_a_cloner_who_allows_a_package_has_allowed_it_to_hydra_too(tmp_path):
     code = INSTANTIATING.replace("@hydra.main", "@caviar.main").replace(", WHITELIST", "")
     app = make_app(
