@@ -28,6 +28,7 @@ OWN = {
     "_get_current_graph_task_id",  # torch
     "_put",  # one stack's, of another
     "_set",  # the same
+    "_settle",  # one sampler's, of another
 }
 """Private attributes of other things than `self`, by whose they are."""
 

@@ -51,10 +51,12 @@ def instantiate(config: Any, *args: Any, prefixes: Iterable[str], **kwargs: Any)
         raise
     except Exception as error:
         # 1.4 leaves it as it is, but for a note that says where it was.
-        at_the_top = [f"target '{config.get('_target_')}'"] if hasattr(config, "get") else []
-        notes = getattr(error, "__notes__", at_the_top)
+        notes = getattr(error, "__notes__", None)
+        if notes is None and "_target_" in config:  # it is the config itself
+            made = utils.get_object(config["_target_"])
+            notes = [f"target '{made.__module__}.{made.__qualname__}'"]
         cause = error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
-        raise InstantiationException("\n".join(notes)) from cause
+        raise InstantiationException("\n".join(notes or [])) from cause
 
 
 def app_is_older_than(base: str) -> bool:
