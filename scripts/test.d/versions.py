@@ -67,7 +67,8 @@ def environment(python: str, version: str, which: str) -> str:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraint:
         constraint.write(f"{torch}\n")
         constraint.flush()
-        upgrade = ["--upgrade", "--upgrade-strategy", "eager"] if which == "newest" else []
+        # Of what is named alone: pip would think another build of the same torch newer.
+        upgrade = ["--upgrade", "--upgrade-strategy", "only-if-needed"] if which == "newest" else []
         bound = [*upgrade, "-c", constraint.name]
         # torch by itself and by its exact version, as scripts/setup does it.
         for what in ([torch], [*bound, *requirements(which), *tools]):
