@@ -48,7 +48,13 @@ def pythons() -> dict[str, str]:
     """By version, the interpreters that are here."""
     own = ".".join(map(str, sys.version_info[:2]))
     found = {version: shutil.which(f"python{version}") for version in PYTHONS}
-    return {version: path for version, path in {**found, own: sys.executable}.items() if path}
+    found[own] = sys.executable
+    return {version: path for version, path in found.items() if path and _runs(path)}
+
+
+def _runs(python: str) -> bool:
+    """Whether it is one: a version manager leaves a script of this name for each that it could be."""
+    return subprocess.run([python, "-c", ""], capture_output=True).returncode == 0
 
 
 def environment(python: str, version: str, which: str) -> str:
