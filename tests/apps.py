@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from caviar import hydra_versions
+
 QUADRATIC = """
 import hydra
 
@@ -132,7 +134,8 @@ class App:
 
 
 def make_app(folder: Path, code: str = QUADRATIC + GUARD, config: str = CONFIG) -> App:
-    """Write an app into a folder."""
+    """Write an app into a folder; it asks for Hydra 1.3's ways where this Hydra has others too."""
+    code = code if hydra_versions.BASE else code.replace(', version_base="1.3"', "")
     (folder / "conf").mkdir(parents=True)
     (folder / "conf" / "config.yaml").write_text(config)
     (folder / "app.py").write_text(code)

@@ -5,10 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.fast
+
 SRC = Path(__file__).resolve().parents[1] / "src"
 
 FLOORS = [
-    {"plain", "errors", "configs", "trials", "experiment"},
+    {"plain", "errors", "configs", "trials", "experiment", "hydra_versions", "versions"},
+    {"private"},
     {"hydra_errors", "security", "runs", "space"},
     {"engines", "entry"},
     {"executors"},

@@ -11,6 +11,8 @@ from caviar.errors import UsageError
 from caviar.security import ALLOWED, allow, check_target, instantiate
 from tests.apps import make_app
 
+pytestmark = pytest.mark.fast
+
 FORBIDDEN = [
     "os.system",
     "builtins.eval",

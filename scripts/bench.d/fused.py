@@ -98,7 +98,7 @@ def sweep(side: str, count: int, *overrides: str) -> dict[str, Any]:
     folder = fresh(OUT / "work" / f"fused-{side}")
     if side == "peer":
         shutil.copytree(APPS, folder)
-        command = [peer_python(), "digits.py", "-m", "--config-name=peer_mlp"]
+        command = [peer_python("1.3.0"), "digits.py", "-m", "--config-name=peer_mlp"]
         command += [f"hydra.sweeper.n_jobs={WORKERS}", f"hydra.launcher.n_jobs={WORKERS}"]
     else:
         folder.mkdir(parents=True)
@@ -226,7 +226,9 @@ def composed(overrides: list[str], folder: Path) -> Any:
     from project.train import CONFIGS
 
     settings = ["trainer.accelerator=cpu", f"dir='{folder}'", f"outputs='{folder}'", *overrides]
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    from caviar import hydra_versions
+
+    with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
         return compose("train", settings)
 
 
@@ -262,6 +264,7 @@ def parts(quick: bool) -> dict[str, float]:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
+    from caviar import hydra_versions
     from caviar.engines.fused import configs, engine, files, stack
     from caviar.trials import Base, Job
     from project.recipe import recipe
@@ -271,7 +274,7 @@ def parts(quick: bool) -> dict[str, float]:
     torch.set_num_threads(1)
     count = 128 if quick else 512
     folder = fresh(OUT / "work" / "fused-parts")
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
         config = compose("train", [*NETWORK, "outputs=none"], return_hydra_config=True)
     OmegaConf.set_readonly(config.hydra, False)
     config.hydra.runtime.output_dir, config.hydra.job.num, config.hydra.job.id = "none", 0, "0"

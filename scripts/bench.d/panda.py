@@ -54,6 +54,7 @@ def train(
     """
     from hydra import compose, initialize_config_dir
 
+    from caviar import hydra_versions
     from caviar.panda.callback import Panda
     from project.callbacks.score import Score
     from project.quiet import quiet
@@ -66,7 +67,7 @@ def train(
     overrides += ["+panda.share=0.00025"]
     # Its writing of a checkpoint at every best epoch is none of ours, and falls where it likes.
     overrides += ["callbacks.checkpoint=null"]
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
         config = compose("train", overrides=overrides)
     experiment = build(config)
     with quiet(), seeded(0):

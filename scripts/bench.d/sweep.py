@@ -1,4 +1,4 @@
-"""caviar beside hydra-optuna-sweeper 1.3.0 with its joblib launcher: the same scripts, the same trials."""
+"""caviar beside hydra-optuna-sweeper, 1.3.0 and the newest, with joblib: the same scripts and trials."""
 
 from __future__ import annotations
 
@@ -20,14 +20,24 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 APPS = Path(__file__).resolve().parent / "apps"
 OUT = ROOT / "outputs" / "bench"
-PEER_PACKAGES = [
-    "hydra-optuna-sweeper==1.3.0",
-    "hydra-joblib-launcher==1.2.0",
-    "hydra-core==1.3.8",  # left open, pip takes a pre-release of 1.4
-    "omegaconf==2.3.1",
-    "optuna==2.10.1",  # the last that it allows
-    "sqlalchemy<2",
-]
+PEERS = {
+    "1.3.0": [
+        "hydra-optuna-sweeper==1.3.0",
+        "hydra-joblib-launcher==1.2.0",
+        "hydra-core==1.3.8",  # left open, pip takes a pre-release of 1.4
+        "omegaconf==2.3.1",
+        "optuna==2.10.1",  # the last that it allows
+        "sqlalchemy<2",
+    ],
+    "1.4.0rc3": [
+        "hydra-optuna-sweeper==1.4.0rc3",
+        "hydra-joblib-launcher==1.4.0rc3",
+        "hydra-core==1.4.0rc3",
+        "omegaconf==2.4.1rc1",
+        "optuna==5.0.0",
+    ],
+}
+"""By version of hydra-optuna-sweeper, what stands in its venv."""
 SPACE = [
     "optimizer.lr=tag(log, interval(1e-4, 1e-1))",
     "optimizer.beta1=interval(0.8, 0.99)",
@@ -39,7 +49,7 @@ NETWORK = ["model.hidden=[64,32]", "trainer.max_epochs=10", "trainer.accelerator
 """The training of apps/digits.py, where the project's own default differs from it."""
 SIDES = {
     "caviar": "**caviar**",
-    "peer": "hydra-optuna-sweeper",
+    **{version: f"hydra-optuna-sweeper {version}" for version in PEERS},
     "default": "**caviar's default**, `python -m project.train -m`",
 }
 TARGETS = {
@@ -82,12 +92,11 @@ def main() -> None:
         "sleeping": [(40, 4)] if options.quick else [(200, 4)],
         "digits": [(16, 2)] if options.quick else [(64, 2)],
     }
-    peer = peer_python()
+    pythons = {side: peer_python(side) if side in PEERS else sys.executable for side in SIDES}
     found: list[Measured] = []
     for app in options.only or rows:
         # The project's own training of the digits is no like for like: it is what one gets.
-        sides = SIDES if app == "digits" else ("caviar", "peer")
-        pythons = {side: peer if side == "peer" else sys.executable for side in sides}
+        sides = [side for side in SIDES if app == "digits" or side != "default"]
         for side in sides:
             # Not counted: nobody is to pay for being the first to read his files from the disk, and
             # the default compiles its loop (3 s) once for a machine.
@@ -100,19 +109,19 @@ def main() -> None:
     write(found, options.quick)
 
 
-def peer_python() -> str:
-    """Make the peer's own venv, once; return its Python. torch and lightning are this venv's."""
-    venv = OUT / "peer"
+def peer_python(peer: str) -> str:
+    """Make a peer's own venv, once; return its Python. torch and lightning are this venv's."""
+    venv = OUT / f"peer-{peer}"
     python = venv / "bin" / "python"
     stamp = venv / "whole"
-    if not stamp.exists() or stamp.read_text().split() != PEER_PACKAGES:
-        print("installing hydra-optuna-sweeper into a venv of its own", file=sys.stderr)
+    if not stamp.exists() or stamp.read_text().splitlines() != PEERS[peer]:
+        print(f"installing hydra-optuna-sweeper {peer} into a venv of its own", file=sys.stderr)
         shutil.rmtree(venv, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         # The same numpy as ours: the torch and scikit-learn that it borrows were built for that.
         done = subprocess.run(
-            [*pip, *PEER_PACKAGES, f"numpy=={version('numpy')}"], capture_output=True, text=True
+            [*pip, *PEERS[peer], f"numpy=={version('numpy')}"], capture_output=True, text=True
         )
         if done.returncode:
             raise SystemExit(f"{done.stderr}\nthe peer cannot be installed")
@@ -125,7 +134,7 @@ def peer_python() -> str:
         # Searched after the peer's own packages, so these come first and ours fill the gaps. The
         # editable install in there is no path of its own: caviar's plugin is not seen.
         Path(site, "zz_borrowed.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-        stamp.write_text("\n".join(PEER_PACKAGES))
+        stamp.write_text("\n".join(PEERS[peer]))
     return str(python)
 
 
@@ -169,7 +178,7 @@ def words(side: str, app: str, workers: int) -> list[str]:
     ours = f"hydra.sweeper.executor.workers={workers}"
     if side == "default":
         return ["-m", "project.train", "-m", "space=none", "name=default", ours, *NETWORK, *SPACE]
-    config = f"--config-name={side}{'_mlp' if app == 'digits' else ''}"
+    config = f"--config-name={'peer' if side in PEERS else side}{'_mlp' if app == 'digits' else ''}"
     theirs = [f"hydra.sweeper.n_jobs={workers}", f"hydra.launcher.n_jobs={workers}"]
     return [f"{app}.py", "-m", config, *([ours] if side == "caviar" else theirs)]
 
@@ -191,7 +200,6 @@ def table(found: list[Measured]) -> str:
         "|---|---|---|---|---|---|",
     ]
     ours = [m for m in found if m.side == "caviar"]
-    theirs = [m for m in found if m.side == "peer"]
     notes = []
     for m in found:
         share = "" if m.busy is None else f"{m.busy:.0%}"
@@ -199,20 +207,21 @@ def table(found: list[Measured]) -> str:
             f"| {m.app}: {SIDES[m.side]} | {m.trials} | {m.workers} "
             f"| {m.seconds / m.trials * 1e3:.1f} | {m.trials_an_hour:,.0f} | {share} |"
         )
-    for mine, peer in zip(ours, theirs, strict=True):
-        ratio = peer.seconds / mine.seconds
-        notes.append(
-            f"{mine.app}, {mine.trials} trials: {ratio:.1f}x (target: {TARGETS[mine.app]})"
-        )
-        for m in found:
-            if m.side == "default" and (m.app, m.trials) == (mine.app, mine.trials):
-                ratio = peer.seconds / m.seconds
-                notes.append(f"the same by caviar's default, engine=auto: {ratio:.1f}x")
-    if len({m.trials for m in ours if m.app == "nothing"}) == 2:
-        notes.append(
-            f"nothing, each further trial: {marginal(ours):.1f} ms, {marginal(theirs):.1f} ms there: "
-            f"{marginal(theirs) / marginal(ours):.1f}x"
-        )
+    for peer in PEERS:
+        theirs = [m for m in found if m.side == peer]
+        for mine, there in zip(ours, theirs, strict=True):
+            what = f"{mine.app}, {mine.trials} trials, beside {peer}"
+            ratio = there.seconds / mine.seconds
+            notes.append(f"{what}: {ratio:.1f}x (target: {TARGETS[mine.app]})")
+            for m in found:
+                if m.side == "default" and (m.app, m.trials) == (mine.app, mine.trials):
+                    ratio = there.seconds / m.seconds
+                    notes.append(f"the same by caviar's default, engine=auto: {ratio:.1f}x")
+        if len({m.trials for m in ours if m.app == "nothing"}) == 2:
+            notes.append(
+                f"nothing, each further trial: {marginal(ours):.1f} ms, {marginal(theirs):.1f} ms "
+                f"by {peer}: {marginal(theirs) / marginal(ours):.1f}x"
+            )
     return "\n".join([*lines, "", *notes, "", machine()])
 
 
@@ -231,7 +240,7 @@ def machine() -> str:
     return (
         f"{os.cpu_count()} cores {model or platform.processor()}, {platform.system()}, "
         f"Python {platform.python_version()}, torch {version('torch')}, optuna {version('optuna')}; "
-        "the peer: hydra-optuna-sweeper 1.3.0, optuna 2.10.1, hydra-joblib-launcher 1.2.0"
+        f"beside it: {'; '.join(', '.join(packages) for packages in PEERS.values())}"
     )
 
 

@@ -26,28 +26,23 @@ def keys_of(config: Any, prefix: str = "") -> Iterator[str]:
         for key in config:
             name = f"{prefix}{key}"
             yield name
-            child = config._get_node(key)
-            if isinstance(child, DictConfig) and not child._is_none():
-                yield from keys_of(child, f"{name}.")
+            refers = OmegaConf.is_interpolation(config, key)  # type: ignore[arg-type]  # any key does
+            if not (refers or OmegaConf.is_missing(config, key)):
+                yield from keys_of(config[key], f"{name}.")
 
 
 def has_key(config: DictConfig, name: str) -> bool:
     """Whether a config has ``name``, be its value null, missing or an interpolation."""
     node: Any = config
-    for part in name.split("."):
-        if isinstance(node, ListConfig):
-            if not part.lstrip("-").isdigit() or not -len(node) <= int(part) < len(node):
-                return False
-            node = node._get_node(int(part))
-        elif isinstance(node, DictConfig) and not node._is_none():
-            if node._is_interpolation():
-                node = node._maybe_dereference_node()
-            node = node._get_node(part, validate_access=False)  # type: ignore[union-attr]
-        else:
-            return False
-        if node is None:
-            return False
-    return True
+    *branches, last = name.split(".")
+    for part in branches:
+        try:
+            node = node[int(part)] if isinstance(node, ListConfig) else node[part]
+        except (OmegaConfBaseException, LookupError, TypeError, ValueError):
+            return False  # not there, or it leads nowhere
+    if isinstance(node, ListConfig):
+        return last.lstrip("-").isdigit() and -len(node) <= int(last) < len(node)
+    return isinstance(node, DictConfig) and last in node.keys()  # noqa: SIM118  # `in` is of values
 
 
 def is_mapping_at(config: DictConfig, name: str) -> bool:

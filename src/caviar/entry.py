@@ -23,7 +23,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from caviar import hydra_versions
 from caviar.configs import keys_of
 from caviar.errors import UsageError, name_and_text, usage_error
 from caviar.hydra_errors import explain
@@ -38,7 +40,8 @@ from caviar.runs.inside import open_inside
 from caviar.runs.ours import mark
 from caviar.runs.program import PROGRAM, hold, program
 from caviar.runs.signals import Asked, exit_status
-from caviar.security import allow
+from caviar.security import allow, trusting_allowed
+from caviar.versions import tell_untested
 
 Task = Callable[[DictConfig], Any]
 
@@ -58,15 +61,17 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
         @functools.wraps(task)
         def recorded(config: DictConfig) -> Any:
             if active_run():
-                return task(config)
+                with trusting_allowed():
+                    return task(config)
             try:
                 allow(config.get("allow"))
-                return run_recorded(task, config)
+                with trusting_allowed():
+                    return run_recorded(task, config)
             except UsageError as error:
                 # Not raised any further: Hydra would print it a second time.
                 refuse(error)
 
-        app = hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(
+        app = hydra.main(config_path=config_path, config_name=config_name, **hydra_versions.BASE)(
             recorded
         )
 
@@ -77,9 +82,12 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
             try:
                 if folder is not None:
                     _quote_options(folder)
+                    if hydra_versions.CHECKS_TARGETS:
+                        allow(_allowed_beforehand(folder / f"{config_name}.yaml"))
             except UsageError as error:
                 refuse(error)
-            return _run_app(app, lambda: _config_keys(folder, config_name), folder)
+            with trusting_allowed():  # for hydra.callbacks and hydra.job_logging
+                return _run_app(app, lambda: _config_keys(folder, config_name), folder)
 
         return entry
 
@@ -120,6 +128,7 @@ def _run_recorded(task: Task, config: DictConfig, asked: Asked) -> Any:
     if going_on:
         earlier = Result.read(folder)
         result.started, result.facts = earlier.started, {**earlier.facts, "resumed": True}
+    tell_untested()
     result.facts |= {"git_commit": git_commit(), "versions": versions(), PROGRAM: program()}
     result.write(folder)
     start = perf_counter()
@@ -191,6 +200,20 @@ def _quote_options(folder: Path) -> None:
             raise usage_error(group, option, problem, options)
 
 
+def _allowed_beforehand(config: Path) -> Any:
+    """What the command line, else the app's own config file allows.
+
+    Hydra 1.4 checks ``hydra.callbacks`` and ``hydra.job_logging`` before this app sees its config.
+    """
+    said = [word for word in sys.argv[1:] if word.lstrip("+").startswith("allow=")]
+    try:
+        if said:
+            return OverridesParser.create().parse_override(said[-1]).value()
+        return OmegaConf.select(OmegaConf.load(config), "allow")
+    except (HydraException, OmegaConfBaseException, OSError, YAMLError):
+        return None  # told by Hydra
+
+
 def _run_app(app: Callable[[], Any], keys: Callable[[], Iterable[str]], folder: Path | None) -> Any:
     # The interpreter's last act is to look for garbage in all that is loaded: most of a second, with torch.
     atexit.register(gc.freeze)
@@ -203,6 +226,9 @@ def _run_app(app: Callable[[], Any], keys: Callable[[], Iterable[str]], folder: 
         if full_errors:
             raise
         refuse(explain(error, keys, folder))
+    except Exception:
+        tell_untested()  # it may be why
+        raise
     finally:
         if not full_errors:
             del os.environ["HYDRA_FULL_ERROR"]
@@ -212,7 +238,7 @@ def _config_keys(folder: Path | None, config_name: str) -> list[str]:
     """Every key and config group of the app, as it is composed with no overrides at all."""
     if folder is None:
         return []
-    with initialize_config_dir(str(folder), version_base="1.3"):
+    with initialize_config_dir(str(folder), **hydra_versions.BASE):
         config = compose(config_name, return_hydra_config=True)
         return [*keys_of(config), *config.hydra.runtime.choices]
 

@@ -4,14 +4,15 @@ import logging
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from traceback import walk_tb
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object
-from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from caviar import hydra_versions
 from caviar.errors import UsageError, name_and_text, nearest, usage_error
 
 CLASSES_ONLY = (
@@ -66,6 +67,11 @@ def allow(prefixes: Iterable[str] | str | None) -> None:
             ALLOWED.append(prefix)
 
 
+def trusting_allowed() -> AbstractContextManager[Any]:
+    """While this lasts, what calls `hydra.utils.instantiate` itself is held to ALLOWED by Hydra 1.4."""
+    return hydra_versions.trusting(hydra_versions.patterns(ALLOWED))
+
+
 def instantiate(config: Any, *args: Any, _only_: type | None = None, **kwargs: Any) -> Any:
     """`hydra.utils.instantiate`, for targets in ALLOWED alone.
 
@@ -83,7 +89,7 @@ def instantiate(config: Any, *args: Any, _only_: type | None = None, **kwargs: A
     if _only_ is not None:
         _check_only(config, _only_, ())
     try:
-        return hydra_instantiate(config, *args, **kwargs)
+        return hydra_versions.instantiate(config, *args, prefixes=ALLOWED, **kwargs)
     except InstantiationException as error:
         problem, cause = str(error), error.__cause__
     if cause is None:

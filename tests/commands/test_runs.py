@@ -23,10 +23,8 @@ from tests.made_up import make_run, make_sweep
 APP = (
     (QUADRATIC + GUARD)
     .replace("import hydra\n", "import caviar\n")
-    .replace(
-        '@hydra.main(config_path="conf", config_name="config", version_base="1.3")',
-        '@caviar.main(config_path="conf", config_name="config")',
-    )
+    .replace("hydra.main", "caviar.main")
+    .replace(', version_base="1.3"', "")
 )
 
 

@@ -2,9 +2,13 @@
 
 import json
 
+import pytest
+
 from caviar.sweep.finished import open_sweep
 from caviar.sweep.owner import Owner
 from tests.made_up import make_run, make_sweep
+
+pytestmark = pytest.mark.fast
 
 
 def test_only_sweeps_under_way_are_shown(caviar, outputs, wide):

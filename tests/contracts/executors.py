@@ -10,6 +10,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
+from caviar import hydra_versions
 from caviar.executors.base import Executor, TaskSource
 from caviar.runs.folder import Result
 from caviar.trials import Base, Event, Failed, Finished, Job, Pruned, Reported, Started
@@ -41,7 +42,7 @@ class ExecutorContract:
         """Makes jobs: ``job(number, what, x)``."""
         (tmp_path / "conf").mkdir()
         (tmp_path / "conf" / "config.yaml").write_text("what: score\nx: 0.0\n")
-        with initialize_config_dir(str(tmp_path / "conf"), version_base="1.3"):
+        with initialize_config_dir(str(tmp_path / "conf"), **hydra_versions.BASE):
             config = compose("config", return_hydra_config=True)
         with open_dict(config):
             config.hydra.job.chdir = False

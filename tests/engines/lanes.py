@@ -14,6 +14,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from caviar import hydra_versions
 from caviar.engines.fused.stack import Stack
 from caviar.engines.fused.training import Training
 from caviar.runs.active import ActiveRun, activate
@@ -40,7 +41,7 @@ class Result:
 
 
 def composed(folder: Path, *overrides: str) -> DictConfig:
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
         return compose("train", overrides=[f"dir='{folder}'", f"outputs='{folder}'", *overrides])
 
 

@@ -12,6 +12,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from caviar import hydra_versions
 from caviar.engines.fused.configs import PlainConfigs
 from caviar.engines.fused.engine import Fused
 from caviar.engines.fused.stack import Stack
@@ -71,7 +72,7 @@ def jobs(tmp_path: Path) -> Jobs:
     def made(
         values: list[dict[str, Any]], *overrides: str, to: str = "trials", **more: Any
     ) -> list[Job]:
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
             config = compose("train", ["name=it", *TINY, *overrides], return_hydra_config=True)
         with_folder(config, tmp_path)
         base = pickle.dumps(config)

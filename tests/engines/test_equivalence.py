@@ -103,6 +103,7 @@ def test_dropout_is_the_same_in_distribution(native: bool) -> None:
     assert not torch.equal(solo, lane)
 
 
+@pytest.mark.fast
 def test_dropout_drops_the_same_units_in_torch_and_in_the_loop() -> None:
     overrides = (*DROPPING, DOUBLE)
     by_torch, by_loop = (

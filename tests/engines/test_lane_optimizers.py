@@ -12,6 +12,8 @@ from torch import nn
 from caviar.engines.fused.optimizers import OPTIMIZERS, clip, optimizer_of
 from caviar.experiment import NotFusibleError
 
+pytestmark = pytest.mark.fast
+
 rates = st.floats(1e-4, 0.5)
 shares = st.floats(0.0, 0.99)
 decays = st.floats(0.0, 0.3)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from caviar.executors.base import TaskSource
 from caviar.executors.inline import InlineExecutor
 from caviar.executors.local import LocalExecutor
@@ -9,6 +11,7 @@ from tests.contracts import tasks
 from tests.contracts.executors import ExecutorContract, run
 
 
+@pytest.mark.fast
 class TestInline(ExecutorContract):
     can_stop = False
 

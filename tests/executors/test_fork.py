@@ -11,6 +11,7 @@ import atexit, os, random, sys, time
 from pathlib import Path
 import hydra
 import caviar
+from caviar import hydra_versions
 HERE = Path(__file__).parent
 
 def note(what):
@@ -128,7 +129,7 @@ def test_a_copy_of_a_program_that_has_imported_all_that_a_training_needs(tmp_pat
 
 def test_a_task_in_a_copy_may_initialize_hydra_for_itself(tmp_path):
     task = (
-        "with hydra.initialize_config_dir(str(HERE / 'conf'), version_base='1.3'):"
+        "with hydra.initialize_config_dir(str(HERE / 'conf'), **hydra_versions.BASE):"
         " caviar.record(y=hydra.compose('config', ['y=7']).y)"
     )
     app = program(tmp_path, task=task)

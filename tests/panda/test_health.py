@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback, Trainer
 from typer.main import get_command
 
-from caviar import cli
+from caviar import cli, hydra_versions
 from caviar.panda import settings
 from caviar.panda.checks import CAUSES, CHECKS, Finding, examine
 from caviar.panda.files import FOLDER, read_health, read_status
@@ -47,7 +47,7 @@ def one_thread() -> None:
 def train(folder: Path, *overrides: str) -> Told:
     """Train the project's MLP, every few steps looked at."""
     folder.mkdir(exist_ok=True)
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
         words = [f"dir='{folder}'", "panda='true'", "+panda.share=1", "callbacks.checkpoint=null"]
         config = compose("train", overrides=[*words, *overrides])
     fit(config, build(config))

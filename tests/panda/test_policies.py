@@ -10,6 +10,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback, Trainer
 
+from caviar import hydra_versions
 from caviar.errors import UsageError
 from caviar.panda.callback import Panda
 from caviar.panda.edits import in_force, read_edits
@@ -90,7 +91,7 @@ def train(folder: Path, *overrides: str) -> None:
     folder.mkdir()
     hot = ("optimizer=sgd", "optimizer.lr=0.5", "optimizer.momentum=0.95")
     words = (f"dir='{folder}'", "panda='true'", "model.batch_norm=none", "trainer.max_epochs=5")
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
         config = compose("train", overrides=[*words, *hot, "seed=1", *overrides])
     fit(config, build(config))
 

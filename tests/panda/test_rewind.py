@@ -180,6 +180,7 @@ def test_an_edit_without_a_rollback_does_something(tmp_path: Path, plain: Any) -
     assert [row["panda/edit"] for row in rows if row.get("panda/edit")] == ["1.0"]
 
 
+@pytest.mark.fast
 def test_a_rollback_of_a_rollback_brings_the_edit_back(tmp_path: Path) -> None:
     edited, _, _ = train(tmp_path / "a", {8: SET})
     module, _, panda = train(tmp_path / "b", {8: SET, 14: BACK, 16: {"kind": "rollback", "to": 2}})
@@ -187,6 +188,7 @@ def test_a_rollback_of_a_rollback_brings_the_edit_back(tmp_path: Path) -> None:
     assert equal(module, edited)
 
 
+@pytest.mark.fast
 def test_a_replay_makes_the_edits_again(tmp_path: Path) -> None:
     asks = {3: SET, 9: {"kind": "set", "changes": {"model.dropout": 0.5}}, 12: BACK}
     asks[14] = {"kind": "set", "changes": {"optimizer.lr": 0.01, "trainer.gradient_clip_val": 0.1}}

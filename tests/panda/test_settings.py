@@ -9,6 +9,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
+from caviar import hydra_versions
 from caviar.panda.edits import read_edits
 from caviar.panda.inbox import ASKED, ask
 from caviar.panda.settings import SETTINGS
@@ -29,7 +30,7 @@ def train(folder: Path, *overrides: str, **changes: Any) -> tuple[list[torch.Ten
     asked.mkdir(parents=True)
     if changes:
         ask(folder, "set", changes=changes)
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
         config = compose("train", overrides=[f"dir='{folder}'", *SMALL, *SHORT, *overrides])
     experiment = build(config)
     fit(config, experiment)

@@ -11,6 +11,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from caviar import hydra_versions
 from caviar.runs.active import ActiveRun, activate
 from caviar.runs.config import resolved, to_yaml
 from caviar.runs.folder import CONFIG, Result
@@ -54,7 +55,7 @@ def compose_run(tmp_path: Path) -> Compose:
     def composed(*overrides: str) -> DictConfig:
         folder = tmp_path / f"run-{next(count)}"
         folder.mkdir()
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
             return compose(
                 "train", overrides=[f"dir='{folder}'", f"outputs='{tmp_path}'", *overrides]
             )

@@ -18,6 +18,8 @@ from project.quiet import quiet
 from project.seeding import seeded
 from project.train import build, main, make_trainer
 
+pytestmark = pytest.mark.fast
+
 Train = Callable[..., Any]
 
 

@@ -55,7 +55,12 @@ def test_a_changed_training_step_is_what_a_sweep_trains(tmp_path: Path) -> None:
     assert step in code.read_text()
     code.write_text(code.read_text().replace(step, step.replace("self.loss", "0 * self.loss")))
     line = [sys.executable, "-m", "project.train", "-m", "trainer.max_epochs=2", "space=none"]
-    more = ["optimizer.lr=1e-2,3e-2", "hydra.sweep.dir=sweep", "hydra.sweeper.report=false"]
+    more = [
+        "optimizer.lr=1e-2,3e-2",
+        "hydra.sweeper.n_trials=2",
+        "hydra.sweep.dir=sweep",
+        "hydra.sweeper.report=false",
+    ]
     done = subprocess.run(
         [*line, *more],
         cwd=tmp_path,

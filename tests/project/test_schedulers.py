@@ -11,6 +11,8 @@ from caviar import UsageError
 from project.schedulers import Cosine, Exponential, Length, OneCycle, Plateau, Schedule, Step
 from project.train import build
 
+pytestmark = pytest.mark.fast
+
 TEN_EPOCHS = Length(steps=100, epoch_steps=10)
 
 

@@ -6,10 +6,13 @@ import math
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from caviar.reports.curves import by_trial, rounded
+
+pytestmark = pytest.mark.fast
 
 HALFWAY = st.builds(
     lambda n, e: (n + 0.5) * 10.0**e, st.integers(10_000, 99_999), st.integers(-20, 12)

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from typer.main import get_command
 
 import caviar
+from caviar import hydra_versions
 from caviar.cli import make_app
 from caviar.reports.importance import shares
 from caviar.reports.look import Look
@@ -182,7 +183,7 @@ def can_be_run(line):
         return
     assert words[:4] == ["python", "-m", "project.train", "-m"]
     reading = read({}, words[4:])
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
         config = compose("train", reading.fixed)
     for h in reading.hyperparameters:
         missing = object()

@@ -20,6 +20,8 @@ from caviar.runs.find import all_from_here
 from caviar.runs.metrics import _table
 from caviar.runs.overrides import read_overrides
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:

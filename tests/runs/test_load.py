@@ -15,6 +15,8 @@ from caviar.space.grammar import read
 from caviar.space.hyperparameters import Interval
 from tests.made_up import SPACE, make_run, make_sweep
 
+pytestmark = pytest.mark.fast
+
 STATES = {1: "PRUNED", 2: "FAIL", 3: "RUNNING"}
 
 

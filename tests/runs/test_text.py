@@ -6,11 +6,14 @@ import json
 import math
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from caviar.runs.config import to_yaml
 from caviar.runs.text import CsvText, json_text, yaml_text
+
+pytestmark = pytest.mark.fast
 
 WORDS = st.sampled_from(
     ["lr", "val/acc", "true", "null", "1e3", "0x1", "a: b", "- a", "", " ", "~", "é", "a,b", 'q"',

@@ -27,6 +27,8 @@ SECONDS = 240
 """After which a command is stuck, on a machine however busy."""
 
 NOT_RUN = {
+    "scripts/test --oldest": "installs other versions into a venv of its own: network, minutes",
+    "scripts/test --newest": "installs other versions into a venv of its own: network, minutes",
     "scripts/bench sweep": "installs hydra-optuna-sweeper into a venv of its own: network, minutes",
     "scripts/bench fused": "minutes of measuring on a machine that does nothing else",
     "scripts/bench cost": "minutes of measuring on a machine that does nothing else",

@@ -6,6 +6,7 @@ pip finds every requirement installed and only puts the copy itself in.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.setup.trees import PACKAGE, SITE_PACKAGES, copy_tree, environment, run
+from tests.setup.trees import PACKAGE, ROOT, SITE_PACKAGES, copy_tree, environment, run
 
 TOOLS = ["bash", "cat", "dirname", "echo", "head", "mv", "rm", "sed", "sort", "tr", "xargs"]
 
@@ -224,3 +225,31 @@ def test_the_sweep_script_runs_from_anywhere_and_leaves_its_results_in_the_repos
     trials = installed / "outputs" / "sweeps" / "first" / "trials"
     assert len(list(trials.glob("*/result.json"))) == 2
     assert [path.name for path in tmp_path.iterdir()] == [PACKAGE]
+
+
+def versions_script():
+    spec = importlib.util.spec_from_file_location("versions", ROOT / "scripts/test.d/versions.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_oldest_versions_are_the_lower_bounds_and_no_other_torch_is_ever_asked_for():
+    script = versions_script()
+    oldest, newest = script.requirements("oldest"), script.requirements("newest")
+    assert "hydra-core==1.3.8" in oldest
+    assert "hydra-core>=1.3.8.dev0" in newest
+    assert len(oldest) == len(newest) > 10
+    assert not [line for line in [*oldest, *newest] if line.startswith("torch=")]
+    assert "torch" in script.pinned()
+
+
+def test_the_fast_tests_are_of_every_room():
+    listing = run(
+        sys.executable, "-m", "pytest", "-m", "fast", "--collect-only", "-q", "-n0", cwd=ROOT
+    )
+    rooms = {line.split("/")[1] for line in listing.stdout.splitlines() if line.count("/") > 1}
+    tested = {path.name for path in (ROOT / "tests").iterdir() if list(path.glob("test_*.py"))}
+    assert rooms == tested - {"setup"}

@@ -19,7 +19,7 @@ PACKAGE = next(
 SITE_PACKAGES = sysconfig.get_path("purelib")
 LEFT_OUT = (
     ".git",
-    ".venv",
+    ".venv*",
     "outputs",
     "dist",
     "__pycache__",

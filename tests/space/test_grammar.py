@@ -6,9 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caviar.errors import UsageError
+from caviar.hydra_versions import CHECKS_TARGETS
 from caviar.space.grammar import as_override, read
 from caviar.space.hyperparameters import Choice, Interval, Range
 from caviar.space.scales import LINEAR, LOG, REVERSE_LOG
+
+pytestmark = pytest.mark.fast
 
 
 def only(text, *arguments):
@@ -115,3 +118,20 @@ def test_what_a_hyperparameter_prints_reads_back_as_itself(text):
 def test_what_the_command_line_gave_is_known_by_name():
     typed = read({"a": "interval(0, 1)", "b": 1}, ["+c=choice(1, 2)", "d=3", "~e"]).typed
     assert typed == {"+c", "d", "~e"}
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [("float(range(1, 4))", "[1.0, 2.0, 3.0]"), ("int(range(1.0, 4.0))", "[1, 2, 3]")],
+)
+def test_a_cast_range_has_values_of_that_type(text, values):
+    found = only(text)
+    drawn = [found.from_study(value) for value in found.spread(3)]
+    assert repr(drawn) == values
+
+
+@pytest.mark.skipif(not CHECKS_TARGETS, reason="Hydra 1.3 extends no list")
+@pytest.mark.filterwarnings("ignore:extend_list")  # Hydra's own, of 1.4 to 1.5
+def test_an_override_that_extends_a_list_does_not_replace_it():
+    words = ["a=extend_list(1)", "a=extend_list(2,3)", "b=[4]"]
+    assert read({}, words).fixed == words

@@ -12,6 +12,8 @@ from caviar.errors import UsageError
 from caviar.space.hyperparameters import Choice, Interval, Range
 from caviar.space.scales import LINEAR, LOG, REVERSE_LOG
 
+pytestmark = pytest.mark.fast
+
 UNIT = st.floats(0, 1, exclude_max=True)
 
 EXAMPLES = [

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from caviar.space.scales import LINEAR, LOG, REVERSE_LOG, SCALES
 
+pytestmark = pytest.mark.fast
+
 VALUES = {
     "linear": st.floats(-1e9, 1e9),
     "log": st.floats(1e-12, 1e12),

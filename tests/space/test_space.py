@@ -6,6 +6,8 @@ from caviar.errors import UsageError
 from caviar.space.hyperparameters import Choice, Interval, Range
 from caviar.space.space import Space
 
+pytestmark = pytest.mark.fast
+
 OPTIMIZER = Choice("optimizer", ("adam", "sgd"))
 MOMENTUM = Interval("optimizer.momentum", 0.5, 0.9)
 NESTEROV = Choice("optimizer.nesterov", (True, False))

@@ -9,15 +9,18 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from caviar import hydra_versions
 from caviar.errors import UsageError
 from caviar.sweep.compose import Composer
 from project.train import CONFIGS
 from tests.apps import CONFIG, GUARD, QUADRATIC, make_app
 
+pytestmark = pytest.mark.fast
+
 
 def composed(folder: Path, name: str, overrides: list[str], fixed: list[str]):
     """A trial's base as the composer has it, and as Hydra composes it."""
-    with initialize_config_dir(str(folder), version_base="1.3"):
+    with initialize_config_dir(str(folder), **hydra_versions.BASE):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         master = hydra.compose_config(
@@ -47,7 +50,7 @@ def test_a_trials_base_is_what_hydra_would_compose(overrides: list[str], fixed: 
 
 def test_a_base_is_not_the_sweeps_own_config_to_change(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(CONFIG)
-    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+    with initialize_config_dir(str(tmp_path), **hydra_versions.BASE):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         master = hydra.compose_config(

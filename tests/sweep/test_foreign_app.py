@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from caviar import hydra_versions
 from tests.apps import CONFIG, GUARD, QUADRATIC, make_app
 
 
+@pytest.mark.fast
 def test_a_ten_line_quadratic_is_swept(tmp_path):
     app = make_app(tmp_path / "an app")
     done = app.sweep()
@@ -316,7 +318,25 @@ def test_trials_of_an_app_without_a_version_base_are_in_their_folders_as_hydras_
     done = app.sweep(f"hydra.sweeper.executor.fork={fork}")
     assert done.status == 0, done.out + done.err
     left = [file.parent.name for file in app.folder.rglob("left.txt")]
-    assert sorted(left) == ["0000", "0001", "0002", "0003"]
+    stays = hydra_versions.CHECKS_TARGETS  # Hydra 1.4 has no version_base to go by
+    assert sorted(left) == (["app"] if stays else ["0000", "0001", "0002", "0003"])
+
+
+@pytest.mark.parametrize("base", ["1.1", "1.2", "1.3", None])
+@pytest.mark.parametrize("fork", [True, False])
+def test_whatever_version_base_an_app_has_a_sweep_says_of_it_what_hydra_says_of_a_run(
+    tmp_path, base, fork
+):
+    app = make_app(tmp_path / "app")
+    code = (app.folder / "app.py").read_text().replace(', version_base="1.3"', "")
+    code = code.replace('"config")', f'"config", version_base={base!r})')
+    (app.folder / "app.py").write_text(code)
+    run = app.run("hydra.run.dir=run")
+    done = app.sweep(f"hydra.sweeper.executor.fork={fork}")
+    assert run.status == done.status, done.out + done.err
+    if run.status == 0:
+        assert run.err.startswith(done.err)
+        assert len(app.results()) == 4
 
 
 def test_hydras_sweep_dir_and_subdir_are_where_the_trial_is(tmp_path):
@@ -389,3 +409,70 @@ def test_a_stopped_sweep_in_a_folder_with_a_space_can_be_gone_on_with_as_it_says
     resumed = subprocess.run(words, cwd=app.folder, capture_output=True, text=True)
     assert resumed.returncode == 3, resumed.stdout + resumed.stderr  # the first ones stay failed
     assert "6 complete" in resumed.stdout
+
+
+INSTANTIATING = """
+import hydra
+from hydra.utils import instantiate
+
+@hydra.main(config_path="conf", config_name="config", WHITELIST)
+def main(config):
+    return float(instantiate(config.made))
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.fast
+@pytest.mark.skipif(not hydra_versions.CHECKS_TARGETS, reason="Hydra 1.3 has no whitelist")
+@pytest.mark.parametrize("executor", ["local", "local.fork=false", "inline"])
+def test_what_an_app_trusts_hydra_to_call_is_what_its_trials_trust(tmp_path, executor):
+    code = INSTANTIATING.replace("WHITELIST", 'execution_whitelist=["math.*"]')
+    config = CONFIG + "made: {_target_: math.sqrt, _args_: [4.0]}\n"
+    app = make_app(tmp_path / "app", code, config)
+    name, _, setting = executor.partition(".")
+    words = [f"hydra/sweeper/executor={name}"]
+    words += [f"hydra.sweeper.executor.{setting}"] if setting else []
+    done = app.sweep(*words)
+    assert (done.status, done.err) == (0, ""), done.out
+    assert {result["value"] for result in app.results()} == {2.0}
+    assert "warn" not in "".join(log.read_text().lower() for log in app.folder.rglob("log.txt"))
+    # A config cannot widen what code says.
+    words += ["made._target_=operator.neg", "+allow=[operator_.]", "hydra.sweep.dir=other"]
+    refused = app.sweep(*words)
+    assert refused.status == 4
+    assert "whitelist" in app.results("other")[0]["error"]
+
+
+@pytest.mark.fast
+def test_a_cloner_who_allows_a_package_has_allowed_it_to_hydra_too(tmp_path):
+    code = INSTANTIATING.replace("@hydra.main", "@caviar.main").replace(", WHITELIST", "")
+    app = make_app(
+        tmp_path / "app",
+        code.replace("import hydra\n", "import caviar\n"),
+        CONFIG.replace("hydra:\n", "hydra:\n  callbacks: {noting: {_target_: mine.Noting}}\n")
+        + "allow: [mine.]\nmade: {_target_: mine.two}\n",
+    )
+    (app.folder / "mine.py").write_text(
+        "from hydra.experimental.callback import Callback\n\n\n"
+        "def two():\n    return 2.0\n\n\n"
+        "class Noting(Callback):\n"
+        "    def on_job_end(self, config, job_return, **kwargs):\n"
+        "        print('noted', job_return.return_value)\n"
+    )
+    done = app.sweep()
+    assert (done.status, done.err) == (0, ""), done.out
+    logs = "".join(log.read_text() for log in app.folder.rglob("log.txt"))
+    assert "warn" not in logs.lower()
+    assert logs.count("noted 2.0") == 4
+    run = app.run("hydra.run.dir=run")
+    assert (run.status, run.err) == (0, ""), run.out
+    if hydra_versions.CHECKS_TARGETS:
+        refused = app.sweep("made._target_=math.sqrt", "hydra.sweep.dir=other")
+        assert refused.status == 4
+        assert "math.sqrt" in app.results("other")[0]["error"]
+        nobody = app.sweep("allow=[]", "hydra.sweep.dir=third")
+        assert nobody.status == 2
+        assert "mine.Noting" in nobody.err
+        assert nobody.err.count("\n") == 1

@@ -19,6 +19,8 @@ from caviar.sweep.study import SweepStudy
 from tests.apps import GUARD, QUADRATIC, make_app
 from tests.contracts.samplers import ask_and_tell, mixed_space
 
+pytestmark = pytest.mark.fast
+
 
 def open_study(path: Path, resume=None) -> SweepStudy:
     return SweepStudy(

@@ -66,6 +66,7 @@ def test_every_pruner_ends_bad_trials_early_and_spares_good_ones(app, pruner, ex
         assert states[best.number] == "COMPLETE"
 
 
+@pytest.mark.fast
 def test_a_pruned_trial_stops_at_the_report_after_the_one_that_condemned_it(app):
     app.sweep(
         "hydra/sweeper/pruner=threshold",

@@ -20,6 +20,7 @@ from caviar.commands.names import NAMES, complete_sweep, options_refused
 from caviar.commands.tables import say
 from caviar.errors import UsageError
 from caviar.plain import tell
+from caviar.private import DASHBOARD
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
@@ -64,7 +65,7 @@ def dashboard(
     chosen = port or _free_port(8080)
     commands = {
         "optuna-dashboard": (
-            [sys.executable, "-c", "from optuna_dashboard._cli import main; main()", study],
+            [sys.executable, "-c", DASHBOARD, study],
             chosen,
         )
     }

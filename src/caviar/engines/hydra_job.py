@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, env_override, setup_globals
 from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from caviar import private
 from caviar.configs import update
 from caviar.security import allow
 from caviar.trials import Base, Job
@@ -38,7 +38,7 @@ class _Base:
     pickled: bytes
     whole: DictConfig
     dirname: Callable[[list[str]], str]
-    callbacks: Callbacks | None = None
+    callbacks: Any = None
     has_log: bool = False
 
     def __post_init__(self) -> None:
@@ -64,15 +64,17 @@ class HydraJobs:
         for name, value in job.values.items():
             update(config, name, value)
         # Hydra's node lies beside the app's, so that one may refer to the other.
-        vars(base.whole)["_content"] = {**config._content, "hydra": base.hydra}
+        private.put_beside(base.whole, config, "hydra", base.hydra)
         HydraConfig.instance().cfg = base.whole  # type: ignore[assignment]
-        _set(base.hydra.runtime, output_dir=str(folder))
         # The sweep's own folder: the wanted name may have been taken, and `now` is another time here.
         sweep, subdir = folder.parent.parent, Path(*folder.parts[-2:])
-        _set(base.hydra.sweep, dir=str(sweep), subdir=str(subdir))
         named = base.dirname(job.overrides)
-        _set(base.hydra.job, num=job.number, id=str(job.number), override_dirname=named)
-        _set_list(base.hydra.overrides, "task", job.overrides)
+        own = {"num": job.number, "id": str(job.number), "override_dirname": named}
+        with read_write(base.hydra):  # as Hydra has it: nobody else may
+            private.set_leaves(base.hydra.runtime, {"output_dir": str(folder)})
+            private.set_leaves(base.hydra.sweep, {"dir": str(sweep), "subdir": str(subdir)})
+            private.set_leaves(base.hydra.job, own)
+            private.set_items(base.hydra.overrides, "task", job.overrides)
         return config
 
     def call(self, job: Job, folder: Path, task: TaskFunction, config: DictConfig) -> Any:
@@ -84,7 +86,7 @@ class HydraJobs:
                 _configure_log(base.hydra)
                 base.has_log = True
             if base.callbacks is None:
-                base.callbacks = Callbacks(base.whole)
+                base.callbacks = private.hydra_callbacks(base.whole)
             if not base.callbacks.callbacks:
                 return task(config)
             return _with_callbacks(base.callbacks, base.whole, task, config)
@@ -103,15 +105,14 @@ def parted(pickled: bytes) -> tuple[DictConfig, DictConfig]:
     """A base config as the app's own and, by itself, its ``hydra``; what it allows is allowed now."""
     own = pickle.loads(pickled)
     hydra = DictConfig({"hydra": own.hydra})
+    OmegaConf.set_readonly(hydra.hydra, True)
     with read_write(own), open_dict(own):
         del own["hydra"]
     allow(own.get("allow"))
     return own, hydra
 
 
-def _with_callbacks(
-    callbacks: Callbacks, whole: Any, task: TaskFunction, config: DictConfig
-) -> Any:
+def _with_callbacks(callbacks: Any, whole: Any, task: TaskFunction, config: DictConfig) -> Any:
     callbacks.on_job_start(config=whole, task_function=task)
     told = JobReturn()
     told.cfg, told.hydra_cfg = config, OmegaConf.masked_copy(whole, "hydra")
@@ -174,22 +175,6 @@ def _dirname_by(settings: DictConfig) -> Callable[[list[str]], str]:
         return between.join(named).replace("=", equals)
 
     return dirname
-
-
-def _set(node: DictConfig, **values: Any) -> None:
-    # Each value's own node is set: an assignment looks through all of the config, for three times the time.
-    for key, value in values.items():
-        node._get_node(key)._set_value(value)  # type: ignore[union-attr]
-
-
-def _set_list(node: DictConfig, key: str, items: list[str]) -> None:
-    # Trials mostly have as many overrides as the one before: their nodes are there.
-    held: Any = node._get_node(key)
-    if len(held) == len(items):
-        for index, item in enumerate(items):
-            held._get_node(index)._set_value(item)
-    else:
-        held._set_value(items)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ class TaskSource:
         name: the function's name at the top of its module.
         module: the module's import name; None where the task is in a script.
         path: the script.
+        whitelist: what the app lets Hydra call: `caviar.hydra_versions.whitelist_of`.
         function: the task function itself, for an executor that need not look for it; it goes to
             no other process.
     """
@@ -25,6 +26,7 @@ class TaskSource:
     name: str
     module: str | None
     path: str | None
+    whitelist: Any = None
     function: Callable[[Any], Any] | None = field(default=None, repr=False, compare=False)
 
 

@@ -21,6 +21,8 @@ from typing import Any
 
 from caviar.errors import name_and_text
 from caviar.executors.base import TaskSource
+from caviar.hydra_versions import trusting
+from caviar.private import noting_entries
 from caviar.runs.signals import heard
 from caviar.trials import Broken, Event, Job, Ready, Started
 
@@ -165,7 +167,10 @@ class Worker:
         gc.freeze()
         gc.enable()
         # A batch system signals every process of a job; what is under way is then not to be lost.
-        with heard(lambda _: self._inbox.leave(), (signal.SIGTERM, signal.SIGUSR2)):
+        with (
+            heard(lambda _: self._inbox.leave(), (signal.SIGTERM, signal.SIGUSR2)),
+            trusting(hello.task.whitelist),
+        ):
             self.send(Ready(lanes=engine.lanes))
             engine.serve(self._inbox, self.send)
 
@@ -225,29 +230,24 @@ def load_task(source: TaskSource) -> Callable[[Any], Any]:
     Raises:
         AttributeError: the function is not at the top of the module.
     """
-    hydra_main = importlib.import_module(
-        "hydra.main"
-    )  # the module; the function of that name hides it
     noted: list[Callable[[Any], Any]] = []
 
     def note(*_: Any, task_function: Callable[[Any], Any], **__: Any) -> None:
         noted.append(task_function)
 
-    original = hydra_main._run_hydra
-    hydra_main._run_hydra = note  # type: ignore[attr-defined]
     arguments, sys.argv = sys.argv, [source.path or source.module or ""]
     try:
-        if source.module is not None:
-            found = vars(importlib.import_module(source.module))
-        else:
-            assert source.path is not None
-            found = runpy.run_path(source.path, run_name="__mp_main__")
-            _become_main(found)
+        with noting_entries(note):
+            if source.module is not None:
+                found = vars(importlib.import_module(source.module))
+            else:
+                assert source.path is not None
+                found = runpy.run_path(source.path, run_name="__mp_main__")
+                _become_main(found)
     except SystemExit:
         # Without a guard, `sys.exit(main())` is the script's last line.
         found = {}
     finally:
-        hydra_main._run_hydra = original  # type: ignore[attr-defined]
         sys.argv = arguments
     task = found.get(source.name)
     if task is None:

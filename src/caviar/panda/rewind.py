@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torchmetrics import Metric
 
+from caviar import private
 from caviar.panda.rng import as_containers, rng_state, set_rng_state
 from caviar.runs.inside import make_folders, partial_of
 
@@ -91,9 +92,9 @@ class Rewind:
                 "now": as_containers(self._epoch["now"]),
             },
             "fetch_rng": None if fetch_rng is None else as_containers(fetch_rng),
-            "stepped": self._loop._batches_that_stepped,
+            "stepped": private.batches_that_stepped(self._loop),
             "evaluating": [name for name, part in module.named_modules() if not part.training],
-            "metrics": _metrics(module, self._loop._results),
+            "metrics": _metrics(module, private.logged_results(self._loop)),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -107,15 +108,15 @@ class Rewind:
             part.training = name not in state["evaluating"]
         for optimizer in trainer.optimizers:
             optimizer.zero_grad()
-        _settle(trainer.fit_loop)
+        private.settle_loop(trainer.fit_loop)
         for progress in (loop.batch_progress.current, loop.batch_progress.total):
             progress.reset_on_restart()
         # Set as soon as a batch is fetched: a state from before an epoch's last batch says so too.
         loop.batch_progress.is_last_batch = False
-        loop._batches_that_stepped = state["stepped"]
+        private.put_batches_that_stepped(loop, state["stepped"])
         self.fetch_rng = state["fetch_rng"]
         self._fast_forward(state)
-        _put_metrics(module, loop._results, state["metrics"])
+        _put_metrics(module, private.logged_results(loop), state["metrics"])
 
     def _fast_forward(self, state: dict[str, Any]) -> None:
         """Begin the epoch's data anew, with the random numbers it had, and skip the batches seen."""
@@ -123,15 +124,13 @@ class Rewind:
         self._epoch = state["epoch"]
         set_rng_state(self._epoch["rng"])
         if self._epoch["set_up"]:
-            fit_loop._combined_loader = None
+            private.drop_combined_loader(fit_loop)
             fit_loop.setup_data()
             set_rng_state(self._epoch["now"])  # a hook may have seeded the epoch since
         else:
-            iter(fit_loop._data_fetcher)  # type: ignore[arg-type]
-        fetcher = fit_loop._data_fetcher
-        assert fetcher is not None
-        fetcher._start_profiler = self._loop._on_before_fetch
-        fetcher._stop_profiler = self._loop._on_after_fetch
+            iter(private.data_fetcher(fit_loop))
+        fetcher = private.data_fetcher(fit_loop)
+        private.watch_fetching(fetcher, self._loop)
         if state["fetch_rng"] is not None:
             for _ in range(self._loop.batch_progress.current.ready):
                 next(fetcher)
@@ -139,13 +138,13 @@ class Rewind:
 
     def _setup(self) -> None:
         fit_loop = self._trainer.fit_loop
-        before = fit_loop._combined_loader
-        if before is not None and not fit_loop._should_reload_train_dl:
+        before = private.combined_loader(fit_loop)
+        if before is not None and not private.reloads_data(fit_loop):
             self._set_up_data()
             return
         rng = rng_state()
         self._set_up_data()
-        if fit_loop._combined_loader is not before:
+        if private.combined_loader(fit_loop) is not before:
             self._set_up_rng = rng
 
     def _run(self, data_fetcher: Any) -> None:
@@ -171,9 +170,9 @@ class Rewind:
                 if found is None:
                     raise
                 path = found
-            self._trainer._checkpoint_connector.restore(path, weights_only=True)
+            private.restore_checkpoint(self._trainer, path)
             self._restored(path)
-            go_on, data_fetcher = self._rest_of_epoch, fit_loop._data_fetcher
+            go_on, data_fetcher = self._rest_of_epoch, private.data_fetcher(fit_loop)
 
     def _rest_of_epoch(self, data_fetcher: Any) -> None:
         loop = self._loop
@@ -187,17 +186,6 @@ class Rewind:
                 loop.on_iteration_done()
 
 
-def _settle(loop: Any) -> None:
-    # Restoring tells every loop that a run is about to begin anew. It is not: this one goes on.
-    from lightning.pytorch.loops.loop import _Loop
-
-    loop._restarting = loop._loaded_from_state_dict = loop._resuming_from_checkpoint = False
-    loop.reset_restart_stage()
-    for part in vars(loop).values():
-        if isinstance(part, _Loop):
-            _settle(part)
-
-
 def _all_metrics(module: LightningModule, results: Any) -> dict[str, Metric]:
     """Every running mean and metric: of the module, and of what was logged in this epoch."""
     found = {
@@ -209,10 +197,7 @@ def _all_metrics(module: LightningModule, results: Any) -> dict[str, Metric]:
 
 def _metrics(module: LightningModule, results: Any) -> dict[str, Any]:
     return {
-        name: {
-            "count": metric._update_count,
-            "state": {key: _copy(getattr(metric, key)) for key in metric._defaults},
-        }
+        name: {"count": metric.update_count, "state": _copies(metric.metric_state)}
         for name, metric in _all_metrics(module, results).items()
     }
 
@@ -220,13 +205,14 @@ def _metrics(module: LightningModule, results: Any) -> dict[str, Any]:
 def _put_metrics(module: LightningModule, results: Any, saved: dict[str, Any]) -> None:
     for name, metric in _all_metrics(module, results).items():
         metric.reset()
-        if name not in saved:
-            continue
-        for key, value in saved[name]["state"].items():
-            setattr(metric, key, _copy(value))
-        metric._update_count = saved[name]["count"]
-        metric._computed = None
+        if name in saved:
+            for key, value in _copies(saved[name]["state"]).items():
+                setattr(metric, key, value)
+            private.put_update_count(metric, saved[name]["count"])
 
 
-def _copy(value: Any) -> Any:
-    return [one.clone() for one in value] if isinstance(value, list) else value.clone()
+def _copies(state: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: [one.clone() for one in value] if isinstance(value, list) else value.clone()
+        for key, value in state.items()
+    }

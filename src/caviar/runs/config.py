@@ -1,18 +1,16 @@
 """Configs of runs: reading one, and writing one with what must not be resolved left as it was written."""
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
 from caviar.errors import UsageError
+from caviar.private import resolvers_replaced
 from caviar.runs.files import MOST_PARSED, read_text
 from caviar.runs.folder import CONFIG
 from caviar.runs.parsing import parse_yaml
@@ -29,7 +27,7 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     A node that reaches ``${oc.env:…}`` or ``${hydra:…}``, directly or through other nodes, keeps the
     text it was written with, so no environment variable ever lands in a file.
     """
-    with _refusing_resolvers():
+    with resolvers_replaced(_refuse, _LEFT_AS_WRITTEN):
         return _plain(config)
 
 
@@ -66,22 +64,20 @@ class _LeftAsWrittenError(Exception):
 
 
 def _plain(node: DictConfig | ListConfig) -> Any:
-    if node._is_none() or node._is_missing():
-        return None if node._is_none() else "???"
     if isinstance(node, DictConfig):
         return {_bare(key): _value(node, key) for key in node}
     return [_value(node, index) for index in range(len(node))]
 
 
 def _value(parent: DictConfig | ListConfig, key: Any) -> Any:
-    raw = parent._get_node(key)
-    if raw is not None and OmegaConf.is_missing(parent, key):
+    if OmegaConf.is_missing(parent, key):
         return "???"
     try:
         value = parent[key]
     except OmegaConfBaseException:
         # Written as it stands: what it would resolve to is a secret, or cannot be had.
-        return raw._value()  # type: ignore[union-attr]
+        own = OmegaConf.masked_copy(parent, key) if isinstance(parent, DictConfig) else parent
+        return OmegaConf.to_container(own)[key]  # type: ignore[index]
     if isinstance(value, DictConfig | ListConfig):
         return _plain(value)
     return _bare(value)
@@ -94,15 +90,5 @@ def _bare(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-@contextmanager
-def _refusing_resolvers() -> Iterator[None]:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise _LeftAsWrittenError
-
-    resolvers = BaseContainer._resolvers
-    held = {name: resolvers[name] for name in _LEFT_AS_WRITTEN if name in resolvers}
-    resolvers.update(dict.fromkeys(held, refuse))
-    try:
-        yield
-    finally:
-        resolvers.update(held)
+def _refuse(*_: Any, **__: Any) -> None:
+    raise _LeftAsWrittenError

@@ -60,8 +60,8 @@ def read(
             raise usage_error(key, value, str(error).splitlines()[0]) from error
         override.config_loader = config_loader  # Hydra sets it only where it parses several at once
         key = override.get_key_element().lstrip("+")
-        if override.is_delete():
-            key = line  # of its own: it may delete what an override before it has added
+        if _is_kept(override):
+            key = line  # of its own: it may delete, or extend, what an override before it has added
         # Popped first, so that the order is that of the last mention.
         found.pop(key, None)
         found[key] = override
@@ -69,7 +69,7 @@ def read(
             typed.add(override.get_key_element())
     hyperparameters, fixed = [], []
     for override in found.values():
-        if override.is_delete():
+        if _is_kept(override):
             fixed.append(str(override.input_line))
         elif override.is_sweep_override():
             hyperparameters.append(_hyperparameter(override))
@@ -83,6 +83,12 @@ def as_override(name: str, value: Any) -> str:
     return f"{name}={as_text(value)}"
 
 
+def _is_kept(override: Override) -> bool:
+    """Whether an override is more than a key and its value: Hydra 1.4 can extend a list."""
+    extends = getattr(override, "is_list_extend", None)
+    return override.is_delete() or (extends is not None and extends())
+
+
 def _hyperparameter(override: Override) -> Hyperparameter:
     # A leading + stays with the name: it says that the config does not have the key yet.
     name = override.get_key_element()
@@ -94,9 +100,12 @@ def _hyperparameter(override: Override) -> Hyperparameter:
     if tags & set(SCALES):
         raise usage_error(name, text, "a scale needs an interval(low, high)")
     if isinstance(value, RangeSweep) and not value.shuffle:
-        assert value.start is not None
-        assert value.stop is not None
-        return Range(name, value.start, value.stop, value.step)
+        low, high, step = value.start, value.stop, value.step
+        for cast in getattr(value, "transformers", ()):  # float(range(…)); Hydra 1.3 has done it
+            low, high, step = cast(low), cast(high), cast(step)
+        assert low is not None
+        assert high is not None
+        return Range(name, low, high, step)  # type: ignore[arg-type]  # no Decimal comes of a text
     return Choice(name, tuple(_plain(option) for option in override.sweep_iterator()))
 
 

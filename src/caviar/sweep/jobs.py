@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pickle
 
-from hydra import version
 from omegaconf import DictConfig, read_write
 
+from caviar.hydra_versions import app_is_older_than
 from caviar.space.grammar import as_override
 from caviar.sweep.compose import Composer
 from caviar.sweep.folders import TrialFolders
@@ -71,5 +71,5 @@ def _settle_chdir(config: DictConfig) -> None:
     and its trials would write over each other's files. A worker need not know it.
     """
     if config.hydra.job.chdir is None:
-        with read_write(config):
-            config.hydra.job.chdir = not version.base_at_least("1.2")
+        with read_write(config.hydra):
+            config.hydra.job.chdir = app_is_older_than("1.2")

@@ -9,15 +9,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal._storage import JournalOperation
-from optuna.study._tell import _tell_with_warning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from caviar.errors import UsageError, usage_error
+from caviar.private import (
+    backend_of,
+    forget_trials,
+    tell_without_copy,
+    write_intermediate_value,
+)
 from caviar.space.space import Space
 from caviar.sweep.journal import Journal
 from caviar.sweep.pickles import load_no_pickle_of_others
@@ -128,8 +138,8 @@ class SweepStudy:
     ) -> None:
         self.space = space
         self._journal = storage if isinstance(storage, Journal) else None
-        opened = open_storage(storage, patience)
-        self._backend: Any = getattr(opened, "_backend", None)
+        self._storage = opened = open_storage(storage, patience)
+        self._backend = backend_of(opened)
         pruner = pruner or NopPruner()
         try:
             self.study = (
@@ -149,6 +159,7 @@ class SweepStudy:
             ) from None
         except KeyError:
             raise UsageError(f"storage: there is no study {name!r}") from None
+        self._study_id = opened.get_study_id_from_name(name)
         self._prunes = not isinstance(pruner, NopPruner)
         bind = getattr(sampler, "bind", None)  # caviar's own samplers take in the space
         self.finite: int | None = bind(space) if bind else None
@@ -201,9 +212,8 @@ class SweepStudy:
     def report(self, number: int, value: float, step: int) -> None:
         """Note a trial's intermediate value; the pruner sees it at once, others when it is told."""
         if self._prunes:
-            storage = self.study._storage
             with self.one_write():
-                storage.set_trial_intermediate_value(self._ids[number], step, value)
+                self._storage.set_trial_intermediate_value(self._ids[number], step, value)
         else:
             self._reported.setdefault(number, []).append((step, value))
 
@@ -211,7 +221,7 @@ class SweepStudy:
         """Whether the pruner would end this trial now."""
         if not self._prunes:
             return False
-        trial = self.study._storage.get_trial(self._ids[number])
+        trial = self._storage.get_trial(self._ids[number])
         with self.one_write():
             return self.study.pruner.prune(self.study, trial)
 
@@ -219,14 +229,13 @@ class SweepStudy:
         """A trial has ended: COMPLETE with its scores, PRUNED, or FAIL."""
         with self.one_write():
             self._write_values(number, self._reported.pop(number, []))
-            # Not study.tell(): it returns a deep copy of the trial, which takes as long as the rest.
-            _tell_with_warning(self.study, number, values, state)
+            tell_without_copy(self.study, number, values, state)
         self._ids.pop(number, None)
 
     def tell_interrupted(self, number: int) -> None:
         """A trial had to stop through no fault of its own: FAIL, but a resumed sweep does it again."""
         with self.one_write():
-            self.study._storage.set_trial_user_attr(self._ids[number], INTERRUPTED, True)
+            self._storage.set_trial_user_attr(self._ids[number], INTERRUPTED, True)
             self.tell(number, TrialState.FAIL)
 
     def trials(self) -> list[FrozenTrial]:
@@ -252,7 +261,7 @@ class SweepStudy:
             self._journal.sync()
 
     def _ask_new(self, point: Mapping[str, Any]) -> Asked:
-        storage, study_id = self.study._storage, self.study._study_id
+        storage, study_id = self._storage, self._study_id
         if isinstance(self._sampler, PlacedSampler):
             sampler, held, distributions = self._sampler, {}, {}
 
@@ -269,15 +278,14 @@ class SweepStudy:
                 state=TrialState.RUNNING, params=held, distributions=distributions
             )
             return self._asked(storage.create_new_trial(study_id, template), values)
-        # Not study.ask(): it looks through all trials for a waiting one, each time.
-        self.study._thread_local.cached_all_trials = None
+        forget_trials(self.study)
         trial_id = storage.create_new_trial(study_id)
         if point:
             known = {h.name: h for h in self.space.hyperparameters}
             fixed = {known[k].study_name: known[k].to_study(v) for k, v in point.items()}
             storage.set_trial_system_attr(trial_id, "fixed_params", fixed)
         trial = optuna.Trial(self.study, trial_id)
-        values = self.space.draw(lambda h: trial._suggest(h.study_name, h.distribution))
+        values = self.space.draw(lambda h: _suggest(trial, h.study_name, h.distribution))
         return self._asked(trial_id, values)
 
     def _ask_again(self, trial: FrozenTrial) -> Asked:
@@ -289,29 +297,27 @@ class SweepStudy:
             user_attrs={RETRY_OF: list(before), KILLED: trial.user_attrs.get(KILLED, 0)},
         )
         values = self.space.draw(lambda h: trial.params[h.study_name])
-        trial_id = self.study._storage.create_new_trial(self.study._study_id, template)
+        trial_id = self._storage.create_new_trial(self._study_id, template)
         return self._asked(trial_id, values, before)
 
     def _asked(
         self, trial_id: int, values: dict[str, Any], retry_of: tuple[int, ...] = ()
     ) -> Asked:
-        number = self.study._storage.get_trial_number_from_id(trial_id)
+        number = self._storage.get_trial_number_from_id(trial_id)
         self._ids[number] = trial_id
         return Asked(number, values, retry_of)
 
     def _write_values(self, number: int, values: Sequence[tuple[int, float]]) -> None:
-        storage, trial_id = self.study._storage, self._ids[number]
+        storage, trial_id = self._storage, self._ids[number]
         for step, value in values:
             if isinstance(storage, JournalStorage):
-                # Without reading each one back: the tell that follows reads them all.
-                entry = {"trial_id": trial_id, "step": step, "intermediate_value": value}
-                storage._write_log(JournalOperation.SET_TRIAL_INTERMEDIATE_VALUE, entry)
+                # The tell that follows reads them all back.
+                write_intermediate_value(storage, trial_id, step, value)
             else:
                 storage.set_trial_intermediate_value(trial_id, step, value)
 
     def _take_up(self, how_it_ended: HowItEnded) -> None:
         """Tell trials that were under way when the last controller ended, and note what to retry."""
-        storage = self.study._storage
         for trial in self.current():
             if trial.state != TrialState.RUNNING:
                 continue
@@ -328,8 +334,11 @@ class SweepStudy:
                     self.given_up.append(trial.number)
                 else:
                     mark = INTERRUPTED if self._is_whole(trial) else NEVER_RAN
-                    storage.set_trial_user_attr(trial._trial_id, mark, True)
-                    storage.set_trial_user_attr(trial._trial_id, KILLED, killed)
+                    trial_id = self._storage.get_trial_id_from_study_id_trial_number(
+                        self._study_id, trial.number
+                    )
+                    self._storage.set_trial_user_attr(trial_id, mark, True)
+                    self._storage.set_trial_user_attr(trial_id, KILLED, killed)
                     self.orphans.append(trial.number)
                 self.study.tell(trial.number, state=TrialState.FAIL)
         current = self.current()
@@ -343,3 +352,15 @@ class SweepStudy:
         except KeyError:
             return False
         return True
+
+
+def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
+    """What the sampler proposes, as the study holds it."""
+    if isinstance(distribution, FloatDistribution):
+        low, high, step = distribution.low, distribution.high, distribution.step
+        return trial.suggest_float(name, low, high, step=step, log=distribution.log)
+    if isinstance(distribution, IntDistribution):
+        low, high, step = distribution.low, distribution.high, distribution.step
+        return trial.suggest_int(name, low, high, step=step, log=distribution.log)
+    assert isinstance(distribution, CategoricalDistribution)
+    return trial.suggest_categorical(name, distribution.choices)

@@ -21,6 +21,7 @@ from caviar.configs import keys_of
 from caviar.errors import UsageError, usage_error
 from caviar.executors.base import Executor, TaskSource
 from caviar.executors.inline import InlineExecutor
+from caviar.hydra_versions import whitelist_of
 from caviar.plain import tell
 from caviar.runs.find import never_began
 from caviar.runs.folder import make_folder
@@ -34,6 +35,7 @@ from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner, is_running
 from caviar.sweep.resume import check_same_space, folder_to_resume, recorded_settings
 from caviar.sweep.settings import Settings
+from caviar.versions import tell_untested
 
 if TYPE_CHECKING:
     from caviar.sweep.study import SweepStudy
@@ -83,7 +85,7 @@ def run_sweep(
     try:
         try:
             executor.log = folder / "workers.txt"
-            executor.start(task_source(task))
+            executor.start(task_source(task, whitelist_of(context)))
             # From here on the workers load torch, while the controller loads Optuna.
             return _run(settings, space, composer, executor, folder, owner, recorded, arguments)
         finally:
@@ -144,6 +146,7 @@ def _run(
     from caviar.sweep.study import INTERRUPTIONS, StorageGoneError
     from caviar.trials import Failed
 
+    tell_untested()
     folders = TrialFolders(folder / "trials")
     name = str((recorded or {}).get("study") or folder.name)
     study = _open_study(settings, space, folder, name, folders if recorded else None)
@@ -333,16 +336,17 @@ def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
     return instantiate(settings.executor, engine=engine)
 
 
-def task_source(task: TaskFunction) -> TaskSource:
+def task_source(task: TaskFunction, whitelist: Any = None) -> TaskSource:
     """How another process finds the task function that Hydra handed over."""
     if task.__module__ != "__main__":
-        return TaskSource(task.__name__, task.__module__, None, task)
+        return TaskSource(task.__name__, task.__module__, None, whitelist, task)
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     if spec is not None:
         # Started with `python -m`: a package's name stands for its __main__ module.
-        return TaskSource(task.__name__, spec.name, None, task)
-    return TaskSource(task.__name__, None, str(Path(main.__file__ or "").absolute()), task)
+        return TaskSource(task.__name__, spec.name, None, whitelist, task)
+    path = str(Path(main.__file__ or "").absolute())
+    return TaskSource(task.__name__, None, path, whitelist, task)
 
 
 def _seeded(sampler: Mapping[str, Any]) -> dict[str, Any]:

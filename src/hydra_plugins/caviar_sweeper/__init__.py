@@ -35,6 +35,7 @@ class CaviarSweeper(Sweeper):
         from caviar.runs.signals import ending_in_order
         from caviar.sweep.settings import Settings
         from caviar.sweep.sweep import run_sweep
+        from caviar.versions import tell_untested
 
         try:
             plain = OmegaConf.to_container(OmegaConf.create(self._settings), resolve=True)
@@ -52,6 +53,9 @@ class CaviarSweeper(Sweeper):
             # While it starts, or when all trials have ended: in between it is a request to the loop.
             print("interrupted", file=sys.stderr)
             status = 130
+        except Exception:
+            tell_untested()  # it may be why
+            raise
         finally:
             gc.enable()
         if status:

@@ -100,7 +100,7 @@ class PlainConfigs:
 
     def _forms(self, config: DictConfig, hydra: DictConfig) -> tuple[Plain, Plain]:
         HydraConfig.instance().cfg = hydra  # type: ignore[assignment]
-        with read_write(hydra), open_dict(hydra):
+        with read_write(hydra.hydra), open_dict(hydra):
             hydra.hydra.runtime.output_dir = "."
             hydra.hydra.job.num, hydra.hydra.job.id = 0, "0"
         live = OmegaConf.to_container(config, resolve=True)

@@ -125,7 +125,7 @@ def layout() -> str:
     """Where the fields lie of what goes to `native.cpp`, and the order of each optimizer's numbers."""
     words = []
     for struct in (_Layer, _Net, _Steps, _Evaluation):
-        words += [f"{name}:{getattr(struct, name).offset}" for name, _ in struct._fields_]
+        words += [f"{name}:{getattr(struct, name).offset}" for name, *_ in struct._fields_]
         words.append(f"{struct.__name__.removeprefix('_')}:{ctypes.sizeof(struct)}")
     for target, number in _OPTIMIZERS.items():
         own = optimizer_of(f"torch.optim.{target.__name__}")
