@@ -21,7 +21,8 @@ from rich.console import Console
 from caviar.reports.live import LivePanel
 from caviar.reports.progress import Lines
 from caviar.reports.tally import Tally
-from caviar.reports.words import duration, printable, short
+from caviar.plain import printable
+from caviar.reports.words import duration, short
 from caviar.sweep.study import Asked
 from caviar.trials import Failed, Finished, Pruned, Ready, Reported, Started, Starting
 from tests.apps import App, make_app
