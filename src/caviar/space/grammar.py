@@ -93,7 +93,7 @@ def _hyperparameter(override: Override) -> Hyperparameter:
     tags = getattr(value, "tags", set())
     if tags & set(SCALES):
         raise usage_error(name, text, "a scale needs an interval(low, high)")
-    if isinstance(value, RangeSweep) and not value.shuffle:
+    if isinstance(value, RangeSweep):  # shuffled or not: a sampler decides on the order
         assert value.start is not None
         assert value.stop is not None
         return Range(name, value.start, value.stop, value.step)
