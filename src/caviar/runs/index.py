@@ -2,7 +2,7 @@
 
 The folders themselves are listed each time, and a run whose ``result.json`` (tags, edits) has another
 time, size or inode than remembered is read again; so the file can be old, lost or another command's,
-and what is listed is still true.
+and what is listed is still true. So is all of it where the code that makes a row has changed.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import yaml
 
@@ -28,6 +30,8 @@ from caviar.runs.tags import TAGS
 INDEX = ".index.json"
 CONFIGS = ".index-configs.json"
 SCHEMA = 2
+MADE_BY = ("cells.py", "folder.py", "edits.py", "overrides.py", "tags.py")
+"""The files whose code makes a run's cells."""
 
 
 def all_runs(root: Path | None = None) -> Rows:
@@ -166,10 +170,17 @@ def _stamp_if_any(path: str) -> list[int]:
         return []
 
 
+@cache
+def _code() -> int:
+    """A checksum of the code that makes cells: whoever adds a column finds it in the next listing."""
+    here = Path(__file__).parent
+    return crc32(b"".join((here / name).read_bytes() for name in MADE_BY))
+
+
 def _remembered(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_bytes())
-        runs = data["runs"] if data["schema"] == SCHEMA else {}
+        runs = data["runs"] if [data["schema"], data["code"]] == [SCHEMA, _code()] else {}
     except (OSError, ValueError, LookupError, TypeError):
         return {}
     return runs if isinstance(runs, dict) else {}
@@ -180,7 +191,9 @@ def _remember(path: Path, runs: dict[str, Any]) -> None:
     # is lost is read again.
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(json.dumps({"schema": SCHEMA, "runs": runs}))
+        partial.write_text(
+            json.dumps({"schema": SCHEMA, "code": _code(), "runs": runs}), encoding="utf-8"
+        )
         os.replace(partial, path)
     except OSError:
         # A folder that cannot be written to, or a full disk: the list is right all the same.

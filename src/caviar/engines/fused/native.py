@@ -136,7 +136,10 @@ def library() -> ctypes.CDLL:
     folder = cache_folder() / "native"
     try:
         found = ctypes.CDLL(str(build(folder)))
-    except PermissionError:  # a home that cannot be written to costs a compilation each time
+    except OSError as error:
+        if error.errno is None:
+            raise  # not compiled
+        # A home that is not there or cannot be written to costs a compilation each time.
         with tempfile.TemporaryDirectory() as place:
             found = ctypes.CDLL(str(build(Path(place))))
     pointer = ctypes.c_void_p
