@@ -10,6 +10,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -24,16 +25,17 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from caviar.configs import keys_of
-from caviar.errors import UsageError, name_and_text, usage_error
+from caviar.errors import UsageError, check_words, name_and_text, usage_error
 from caviar.hydra_errors import explain
 from caviar.runs import folder as names
 from caviar.runs.active import GO_ON, ActiveRun, activate, active_run
 from caviar.runs.code import git_commit, versions
 from caviar.runs.config import resolved, to_yaml
 from caviar.runs.files import write_atomic
-from caviar.runs.folder import Result, make_folder
+from caviar.runs.folder import Result, make_folder, no_folder
 from caviar.runs.program import PROGRAM, hold, program
 from caviar.security import allow
+from caviar.streams import make_patient
 
 Task = Callable[[DictConfig], Any]
 
@@ -50,8 +52,12 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
         here = Path(inspect.getfile(task)).parent
         folder = here.joinpath(config_path).resolve() if config_path else None
 
+        called = False
+
         @functools.wraps(task)
         def recorded(config: DictConfig) -> Any:
+            nonlocal called
+            called = True
             if active_run():
                 return task(config)
             try:
@@ -69,12 +75,19 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
         def entry(config: DictConfig | None = None) -> Any:
             if config is not None:
                 return recorded(config)
+            make_patient()
             try:
+                check_words(sys.argv[1:])
                 if folder is not None:
                     _quote_options(folder)
             except UsageError as error:
                 refuse(error)
-            return _run_app(app, lambda: _config_keys(folder, config_name), folder)
+            try:
+                return _run_app(app, lambda: _config_keys(folder, config_name), folder)
+            except OSError as error:
+                if called or not error.filename:
+                    raise
+                refuse(no_folder(Path(error.filename), error))  # Hydra makes it before it calls
 
         return entry
 
@@ -97,7 +110,7 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
         overrides = OmegaConf.to_container(hydra_config.overrides.task)
         write_atomic(folder / names.OVERRIDES, to_yaml(overrides))
     held = hold(folder)
-    log = logging.FileHandler(folder / names.LOG)
+    log = logging.FileHandler(folder / names.LOG, encoding="utf-8", errors="backslashreplace")
     log.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
     logging.getLogger().addHandler(log)
     result = Result(state="RUNNING", started=datetime.now(UTC).isoformat(timespec="seconds"))
@@ -121,7 +134,7 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
         raise
     except BaseException as error:
         result.state, result.error = "FAIL", name_and_text(error)
-        with (folder / names.LOG).open("a") as file:
+        with (folder / names.LOG).open("a", encoding="utf-8", errors="backslashreplace") as file:
             traceback.print_exc(file=file)
         raise
     finally:
@@ -131,6 +144,7 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
         if discarded:
             # Nothing was done: leave nothing behind, neither files nor a taken name.
             shutil.rmtree(folder)
+            _remove_if_empty(folder.parent)
         else:
             result.take(run.facts)
             result.write(folder)
@@ -139,8 +153,23 @@ def run_recorded(task: Task, config: DictConfig) -> Any:
 
 def _claim(wanted: Path) -> Path:
     """Hydra has just made ``wanted``, or found it: an empty one is ours, a filled one somebody's."""
-    names.check_name(wanted.name)
+    try:
+        names.check_place(wanted)
+    except UsageError:
+        _remove_if_empty(wanted)
+        raise
     return wanted if not any(wanted.iterdir()) else make_folder(wanted)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder that nothing is in, and those above it in the outputs that are then empty."""
+    root = names.outputs_root()
+    with suppress(OSError):
+        folder.rmdir()
+        for parent in folder.parents:
+            if root not in parent.parents:
+                break
+            parent.rmdir()
 
 
 def _quote_options(folder: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from caviar import UsageError, usage_error
+from caviar.streams import make_patient
 
 
 def command(function: Callable[..., Any], usage: str, defaults: Mapping[str, str | None]) -> None:
@@ -14,6 +15,7 @@ def command(function: Callable[..., Any], usage: str, defaults: Mapping[str, str
         usage: what ``--help`` prints.
         defaults: every key with its default; None where the key has to be given.
     """
+    make_patient()
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(usage)
         return

@@ -63,7 +63,7 @@ class MetricsCSV(Logger):
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomic(self.folder / METRICS, self._text(self.rows, header=True))
         else:
-            with (self.folder / METRICS).open("a", newline="") as file:
+            with (self.folder / METRICS).open("a", newline="", encoding="utf-8") as file:
                 file.write(self._text([row], header=False))
 
     def rewind(self, epoch: int) -> None:
@@ -76,7 +76,7 @@ class MetricsCSV(Logger):
         file = self.folder / METRICS
         if not file.is_file():
             return []
-        with file.open(newline="") as lines:
+        with file.open(newline="", encoding="utf-8") as lines:
             reader = csv.DictReader(lines)
             rows = [{**row, "epoch": int(row["epoch"])} for row in reader if row["epoch"].isdigit()]
             self.columns = list(reader.fieldnames or [])

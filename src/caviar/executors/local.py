@@ -213,7 +213,7 @@ class LocalExecutor:
             return self._fork
         why_not = why_not_forked(slot)
         if why_not:
-            with self.log.open("a") as log:
+            with self.log.open("a", encoding="utf-8", errors="backslashreplace") as log:
                 log.write(
                     f"{slot.label}: a new interpreter, not a copy of the controller: {why_not}\n"
                 )

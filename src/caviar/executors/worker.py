@@ -20,6 +20,7 @@ from typing import Any
 
 from caviar.errors import name_and_text
 from caviar.executors.base import TaskSource
+from caviar.streams import make_patient
 from caviar.trials import Broken, Event, Job, Ready, Started
 
 
@@ -70,6 +71,7 @@ def main(descriptor: int, task: Callable[[Any], Any] | None = None) -> None:
     Args:
         task: the task function, in a copy of the controller, which has it; else it is loaded.
     """
+    make_patient()
     # Ctrl-C is for the controller to act on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Collections while torch is loaded find nothing, and take a sixth of the time.

@@ -52,7 +52,7 @@ def read_status(run: Path) -> dict[str, Any]:
         UsageError: it was not trained with ``panda=true``.
     """
     try:
-        return json.loads((run / FOLDER / STATUS).read_text())
+        return json.loads((run / FOLDER / STATUS).read_text("utf-8"))
     except FileNotFoundError:
         raise UsageError(f"run={run}: not a watched run (train it with panda=true)") from None
     except ValueError as error:
@@ -63,14 +63,14 @@ def write_status(run: Path, status: dict[str, Any]) -> None:
     """Put ``status`` in place whole. Not synced to the disk: a machine that fell trains nothing."""
     path = run / FOLDER / STATUS
     partial = path.with_name(f".{STATUS}.partial")
-    partial.write_text(json.dumps(status) + "\n")
+    partial.write_text(json.dumps(status) + "\n", encoding="utf-8")
     os.replace(partial, path)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """A file of one JSON object a line; a last line that is not whole is left out."""
     try:
-        text = path.read_text()
+        text = path.read_text("utf-8")
     except FileNotFoundError:
         return []
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]

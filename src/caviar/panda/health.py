@@ -160,5 +160,5 @@ class Health:
             if (name in before) != (name in findings)
         ]
         if changes:
-            with self._file.open("a") as file:
+            with self._file.open("a", encoding="utf-8") as file:
                 file.write("".join(f"{json.dumps(change)}\n" for change in changes))

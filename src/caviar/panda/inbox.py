@@ -46,7 +46,7 @@ def answer_to(run: Path, id: str, seconds: float) -> str | None:
     while True:
         gone = not alive(run)
         if file.exists():
-            answer = json.loads(file.read_text())
+            answer = json.loads(file.read_text("utf-8"))
             file.unlink()
             if not answer["done"]:
                 raise UsageError(answer["text"])
@@ -96,7 +96,7 @@ class Inbox:
         """All that is asked and not yet answered, oldest first."""
         self._seen = os.stat(self._path).st_mtime_ns
         names = sorted(name for name in os.listdir(self._path) if not name.startswith("."))
-        return [json.loads((self._asked / name).read_text()) for name in names]
+        return [json.loads((self._asked / name).read_text("utf-8")) for name in names]
 
     def answer(self, request: Request, text: str, done: bool = True) -> None:
         """Tell whoever asked, and take the request away."""

@@ -89,7 +89,7 @@ def last_recorded(run: Path) -> int | None:
 
 def _rows(run: Path) -> list[dict[str, str]]:
     try:
-        text = (run / METRICS).read_text()
+        text = (run / METRICS).read_text("utf-8")
     except FileNotFoundError:
         return []
     return list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))

@@ -29,7 +29,7 @@ class Rows:
             self._columns = [*columns, *(name for name in row if name not in columns)]
             self._write([*rows, row])
         else:
-            with self._file.open("a", newline="") as file:
+            with self._file.open("a", newline="", encoding="utf-8") as file:
                 file.write(self._text([row], header=False))
 
     def rewind(self, epoch: int) -> None:
@@ -39,7 +39,7 @@ class Rows:
 
     def _before(self, epoch: int) -> tuple[list[dict[str, Any]], list[str]]:
         try:
-            text = self._file.read_text()
+            text = self._file.read_text("utf-8")
         except FileNotFoundError:
             return [], []
         reader = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())

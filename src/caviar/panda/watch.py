@@ -75,7 +75,7 @@ def _lines(run: Path) -> None:
 def read_rows(run: Path) -> list[dict[str, str]]:
     """The whole rows of ``metrics.csv`` so far."""
     try:
-        text = (run / METRICS).read_text()
+        text = (run / METRICS).read_text("utf-8")
     except FileNotFoundError:
         return []
     return list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))

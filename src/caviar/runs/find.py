@@ -17,18 +17,12 @@ from typing import Any
 import yaml
 
 from caviar.errors import UsageError, nearest, usage_error
-from caviar.runs.folder import CONFIG, RESULT, Result
+from caviar.runs.folder import CONFIG, RESULT, TRIALS, Result, outputs_root
 
 SWEEP_FILE = "sweep.yaml"
-TRIALS = "trials"
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BACK = re.compile(r"-[1-9]\d*")
-
-
-def outputs_root() -> Path:
-    """Where runs and sweeps are kept: ``CAVIAR_OUTPUTS``, or ``outputs`` in the working directory."""
-    return Path(os.environ.get("CAVIAR_OUTPUTS") or "outputs").absolute()
 
 
 def is_sweep(folder: Path) -> bool:
@@ -103,9 +97,8 @@ def best_run(sweep: Path) -> Path:
     """
     direction = read_sweep_file(sweep).get("direction", "minimize")
     if isinstance(direction, list) and len(direction) > 1:
-        raise UsageError(
-            f"run={sweep.name}/best: several objectives have no one best; name a trial"
-        )
+        front = f"caviar runs list {sweep.name} --sort best begins with the Pareto front"
+        raise UsageError(f"run={sweep.name}/best: several objectives have no one best; {front}")
     sign = -1 if direction in ("maximize", ["maximize"]) else 1
     best: tuple[float, Path] | None = None
     for folder in trial_folders(sweep):
@@ -133,7 +126,7 @@ def read_sweep_file(sweep: Path) -> dict[str, Any]:
     """
     path = sweep / SWEEP_FILE
     try:
-        data = yaml.load(path.read_text(), Loader=_Loader)
+        data = yaml.load(path.read_text("utf-8"), Loader=_Loader)
     except FileNotFoundError:
         return {}
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:

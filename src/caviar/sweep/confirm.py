@@ -246,7 +246,7 @@ def testable(sweep: FinishedSweep) -> bool:
     """Whether the program has a setting ``test``, as the project's own has."""
     path = sweep.folder / "trials" / f"{sweep.ranked[0].number:04}" / "config.yaml"
     return path.is_file() and any(
-        line.startswith("test:") for line in path.read_text().splitlines()
+        line.startswith("test:") for line in path.read_text("utf-8", "replace").splitlines()
     )
 
 

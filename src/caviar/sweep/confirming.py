@@ -111,7 +111,7 @@ def _look(
 
 def _engine_of(trained: Path) -> str:
     """By which engine the trials of a sweep were trained, as their logs tell."""
-    logs = [path.read_text() for path in (trained / "trials").glob(f"*/{LOG}")]
+    logs = [path.read_text("utf-8", "replace") for path in (trained / "trials").glob(f"*/{LOG}")]
     lanes = sum("[caviar.engines.fused]" in log for log in logs)
     engine = open_sweep(trained).recorded["engine"]
     return f"engine={engine}: {lanes} of {len(logs)} trainings were lanes, the others went by solo"
@@ -142,7 +142,7 @@ def _free(folder: Path) -> str:
 
 def _read(folder: Path) -> list[dict[str, Any]]:
     path = folder / FILE
-    return json.loads(path.read_text()) if path.exists() else []
+    return json.loads(path.read_text("utf-8")) if path.exists() else []
 
 
 def _write(folder: Path, log: list[dict[str, Any]]) -> None:

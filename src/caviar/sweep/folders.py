@@ -60,7 +60,7 @@ class TrialFolders:
                 return
             result.state, result.error, result.seconds = "FAIL", event.error, event.seconds
             result.write(folder)
-            with (folder / LOG).open("a") as log:
+            with (folder / LOG).open("a", encoding="utf-8", errors="backslashreplace") as log:
                 log.write(f"{event.error}\n")
         except OSError:
             return  # the disk has no room: the study knows that it failed

@@ -69,7 +69,7 @@ class Owner:
         """What other processes have asked for since the last call."""
         if not self._request.exists():
             return []
-        text = self._request.read_text().strip()
+        text = self._request.read_text("utf-8").strip()
         self._request.unlink()
         return [text] if text in REQUESTS else []
 
@@ -91,7 +91,7 @@ class Owner:
 def owner_of(folder: Path) -> dict[str, Any] | None:
     """What ``owner.json`` holds; None where nobody owns the sweep."""
     try:
-        return json.loads((folder / OWNER).read_text())
+        return json.loads((folder / OWNER).read_text("utf-8"))
     except (OSError, ValueError):
         return None
 

@@ -61,7 +61,7 @@ def claim(sweep: FinishedSweep, trial: str, run: Path, again: bool = False) -> N
     if seen:
         raise UsageError(seen)
     try:
-        with (sweep.folder / FILE).open("x") as file:
+        with (sweep.folder / FILE).open("x", encoding="utf-8") as file:
             json.dump(_entry(sweep, trial, run), file)
     except FileExistsError:
         raise UsageError(str(looked_at(sweep))) from None
@@ -81,7 +81,7 @@ def _entry(sweep: FinishedSweep, trial: str, run: Path) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     """A record; empty where it is not readable as one."""
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -102,7 +102,7 @@ def _data(sweep: FinishedSweep) -> Any:
         return None
     path = sweep.folder / "trials" / f"{sweep.ranked[0].number:04}" / CONFIG
     try:
-        data = (yaml.safe_load(path.read_text()) or {}).get("data")
+        data = (yaml.safe_load(path.read_text("utf-8")) or {}).get("data")
     except (OSError, yaml.YAMLError, AttributeError):
         return None
     if not isinstance(data, dict):

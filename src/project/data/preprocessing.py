@@ -104,7 +104,7 @@ class Preprocessing:
             UsageError: there is none, or it is not readable.
         """
         try:
-            data = json.loads((folder / FILE).read_text())
+            data = json.loads((folder / FILE).read_text("utf-8"))
             columns = [Column(**column) for column in data.pop("columns")]
             return cls(columns=columns, **data)
         except FileNotFoundError:

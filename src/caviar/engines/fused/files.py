@@ -100,7 +100,9 @@ class RunFolder:
         if best is not None:
             self.checkpoint(Path(BEST).name, best)
         if log:
-            with (self.path / names.LOG).open("a") as file:
+            with (self.path / names.LOG).open(
+                "a", encoding="utf-8", errors="backslashreplace"
+            ) as file:
                 file.write(log)
         if self.error is not None:
             raise self.error
