@@ -8,7 +8,7 @@ from pathlib import Path
 SRC = Path(__file__).resolve().parents[1] / "src"
 
 FLOORS = [
-    {"errors", "configs", "trials", "experiment"},
+    {"errors", "configs", "trials", "experiment", "streams", "objectives"},
     {"hydra_errors", "security", "runs", "space"},
     {"engines", "entry"},
     {"executors"},

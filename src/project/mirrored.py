@@ -15,15 +15,15 @@ _HERE = Path(__file__).resolve().parent
 
 AS_WRITTEN = {
     "classifier.py": "41022a901e95",
-    "train.py": "fd580217aa72",
+    "train.py": "790a5476cd76",
     "optimizers.py": "7fb5af12402d",
-    "folds.py": "066a7f47f4bc",
-    "loggers.py": "27b1b7f0d087",
-    "callbacks/checkpoint.py": "c0cb92d8ea1e",
-    "callbacks/early_stopping.py": "c214935a2e48",
+    "folds.py": "a288221f7f2c",
+    "loggers.py": "9bfebf7708d7",
+    "callbacks/checkpoint.py": "e3b0c5a817d7",
+    "callbacks/early_stopping.py": "cebf5f011b58",
     "callbacks/epoch_seed.py": "6f57e6b078af",
     "callbacks/nan_guard.py": "c8411b7eb963",
-    "callbacks/score.py": "c59afab7aab8",
+    "callbacks/score.py": "ccd3281bf618",
     "data/batches.py": "8ee6702da4dc",
     "data/datamodule.py": "080b630799f9",
 }

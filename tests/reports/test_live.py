@@ -228,7 +228,7 @@ def test_off_a_terminal_there_are_no_control_characters(app: App):
 def panel(lanes: int, width: int = 80, height: int = 24) -> str:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=width, height=height, color_system=None)
-    tally = Tally(1000, ["minimize"], "val/loss")
+    tally = Tally(1000, ["minimize"], ["val/loss"])
     view = LivePanel(Path("sweeps/a"), tally, console)
     view.happened(Ready("cpu:0"))
     for number in range(lanes):
@@ -262,7 +262,7 @@ def test_states_stand_in_words_and_not_in_colour_alone():
 def test_every_worker_has_a_row_one_without_a_trial_too():
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=80, height=24, color_system=None)
-    view = LivePanel(Path("a"), Tally(9, ["minimize"], "loss"), console)
+    view = LivePanel(Path("a"), Tally(9, ["minimize"], ["loss"]), console)
 
     def rows() -> dict[str, str]:
         out.truncate(0)
@@ -292,7 +292,7 @@ def test_every_worker_has_a_row_one_without_a_trial_too():
 def test_drawing_does_not_cost_more_with_more_events():
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=80, height=24)
-    view = LivePanel(Path("a"), Tally(10**6, ["minimize"], "loss"), console)
+    view = LivePanel(Path("a"), Tally(10**6, ["minimize"], ["loss"]), console)
     view.tick()
     drawn = out.getvalue().count("running of")
     for number in range(5000):
@@ -306,7 +306,7 @@ def test_drawing_does_not_cost_more_with_more_events():
 def test_lines_sum_up_once_a_minute(monkeypatch):
     out, now = io.StringIO(), [0.0]
     monkeypatch.setattr("caviar.reports.progress.monotonic", lambda: now[0])
-    tally = Tally(10, ["maximize"], "val/acc")
+    tally = Tally(10, ["maximize"], ["val/acc"])
     view = Lines(Path("a"), tally, 2, out)
     view.happened(Started(0, "cpu:0"))
     view.happened(Finished(0, [0.5], 1.0))

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from caviar.errors import UsageError
+from caviar.objectives import each
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.folder import Result
 from caviar.runs.overrides import read_overrides
@@ -42,7 +43,7 @@ def cells_of(sweep: str | None, folder: Path) -> list[dict[str, Any]]:
         "seconds": result.seconds,
         "started": result.started,
         "seed": result.seed,
-        "metric": result.metric,
+        "metric": ", ".join(map(str, each(result.metric))) if result.metric else None,
         "edits": len(edits) or None,
         "tags": " ".join(read_tags(folder)) or None,
         "error": result.error,

@@ -34,14 +34,15 @@ def write_fold(folder: Path, facts: Mapping[str, Any]) -> None:
 def read_fold(folder: Path) -> Facts | None:
     """What a fold came to; None where it is not done."""
     try:
-        return json.loads((folder / FOLD).read_text())
+        return json.loads((folder / FOLD).read_text("utf-8"))
     except (OSError, ValueError):
         return None
 
 
-def mean_score(folds: Sequence[Mapping[str, Any]]) -> float:
-    """The mean of the folds' scores."""
-    return sum(fold["score"] for fold in folds) / len(folds)
+def mean_scores(folds: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The mean of the folds' scores, of each objective; a fold's ``score`` is a number or a list."""
+    scores = [f["score"] if isinstance(f["score"], list) else [f["score"]] for f in folds]
+    return [sum(values) / len(folds) for values in zip(*scores, strict=True)]
 
 
 def facts_of(folds: Sequence[Mapping[str, Any]]) -> Facts:

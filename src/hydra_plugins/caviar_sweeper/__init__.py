@@ -31,11 +31,14 @@ class CaviarSweeper(Sweeper):
         # each takes longer than the rest of the start.
         gc.freeze()
         gc.disable()
-        from caviar.errors import UsageError
+        from caviar.errors import UsageError, check_words
+        from caviar.streams import make_patient
         from caviar.sweep.settings import Settings
         from caviar.sweep.sweep import run_sweep
 
+        make_patient()
         try:
+            check_words(sys.argv[1:])
             plain = OmegaConf.to_container(OmegaConf.create(self._settings), resolve=True)
             settings = Settings.read(plain)  # type: ignore[arg-type]
             assert self.hydra_context is not None
@@ -71,7 +74,7 @@ class CaviarSweeperConfig:
         ]
     )
     n_trials: int | None = None
-    metric: str | None = None
+    metric: Any = None
     direction: Any = "minimize"
     params: Any = field(default_factory=dict)  # null clears a space that a config has
     when: Any = field(default_factory=dict)

@@ -45,7 +45,8 @@ def best(
     folder = find_sweep(sweep)
     signed = sign(read_sweep_file(folder))
     if signed is None:
-        raise UsageError(f"sweep={folder.name}: several objectives have no one best; see runs list")
+        front = f"caviar runs list {sweep} --sort best begins with the Pareto front"
+        raise UsageError(f"sweep={folder.name}: several objectives have no one best; {front}")
     _, rows = rows_of([str(folder)])
     found = best_of(matching(rows, where), signed)
     if found is None:
