@@ -76,6 +76,8 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
             if config is not None:
                 return recorded(config)
             make_patient()
+            if not os.environ.get("CAVIAR_OUTPUTS", "unset"):
+                del os.environ["CAVIAR_OUTPUTS"]  # set to nothing: a config would put runs into /
             try:
                 check_words(sys.argv[1:])
                 if folder is not None:

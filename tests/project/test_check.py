@@ -97,8 +97,8 @@ from project.train import CONFIGS
             for hidden, shown in (("64", "64"), ("[0]", "[0]"), ("[8,2.5]", "[8, 2.5]"))
         ),
         (
-            "callbacks.checkpoint={monitor:val/ac}",
-            "callbacks.checkpoint.monitor=val/ac: no such metric; did you mean val/acc? (one of: "
+            "+callbacks.watch.monitor=val/ac",
+            "callbacks.watch.monitor=val/ac: no such metric; did you mean val/acc? (one of: "
             "train/loss, val/loss, val/acc, val/acc_macro, val/f1, val/ece, val/auroc)",
         ),
         (
