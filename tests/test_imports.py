@@ -12,7 +12,17 @@ pytestmark = pytest.mark.fast
 SRC = Path(__file__).resolve().parents[1] / "src"
 
 FLOORS = [
-    {"plain", "errors", "configs", "trials", "experiment", "hydra_versions", "versions"},
+    {
+        "configs",
+        "errors",
+        "experiment",
+        "hydra_versions",
+        "objectives",
+        "plain",
+        "streams",
+        "trials",
+        "versions",
+    },
     {"private"},
     {"hydra_errors", "security", "runs", "space"},
     {"engines", "entry"},

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from importlib import import_module
 from typing import NoReturn
 
 import typer
 
-from caviar.errors import UsageError
+from caviar.errors import UsageError, name_and_text
 from caviar.plain import tell
+from caviar.streams import make_patient
 
 COMMANDS = {
     "Look at what was logged": ["runs", "status", "logs", "report", "dashboard"],
@@ -48,14 +48,13 @@ def make_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command; bad input is one line on stderr and exit status 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            # A terminal or a pipe that cannot show a character is told its number.
-            stream.reconfigure(errors="backslashreplace")
+    make_patient(go_on=False)
     try:
         status = make_app()(standalone_mode=False)
     except UsageError as error:
         _refuse(str(error))
+    except OSError as error:  # a file that cannot be read or written, wherever it was named
+        _refuse(f"{error.filename}: {error.strerror}" if error.filename else name_and_text(error))
     except typer.Abort:
         tell("aborted: nothing was done", file=sys.stderr)
         raise SystemExit(1) from None

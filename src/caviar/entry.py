@@ -11,6 +11,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -27,7 +28,7 @@ from yaml import YAMLError
 
 from caviar import hydra_versions
 from caviar.configs import keys_of
-from caviar.errors import UsageError, name_and_text, usage_error
+from caviar.errors import UsageError, check_words, name_and_text, usage_error
 from caviar.hydra_errors import explain
 from caviar.plain import tell
 from caviar.runs import folder as names
@@ -35,12 +36,13 @@ from caviar.runs.active import GO_ON, ActiveRun, activate, active_run
 from caviar.runs.code import git_commit, versions
 from caviar.runs.config import resolved, to_yaml
 from caviar.runs.files import write_atomic
-from caviar.runs.folder import Result, make_folder
+from caviar.runs.folder import Result, make_folder, no_folder
 from caviar.runs.inside import open_inside
 from caviar.runs.ours import mark
 from caviar.runs.program import PROGRAM, hold, program
 from caviar.runs.signals import Asked, exit_status
 from caviar.security import allow, trusting_allowed
+from caviar.streams import make_patient
 from caviar.versions import tell_untested
 
 Task = Callable[[DictConfig], Any]
@@ -58,8 +60,12 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
         here = Path(inspect.getfile(task)).parent
         folder = here.joinpath(config_path).resolve() if config_path else None
 
+        called = False
+
         @functools.wraps(task)
         def recorded(config: DictConfig) -> Any:
+            nonlocal called
+            called = True
             if active_run():
                 with trusting_allowed():
                     return task(config)
@@ -79,15 +85,24 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
         def entry(config: DictConfig | None = None) -> Any:
             if config is not None:
                 return recorded(config)
+            make_patient()
+            if not os.environ.get("CAVIAR_OUTPUTS", "unset"):
+                del os.environ["CAVIAR_OUTPUTS"]  # set to nothing: a config would put runs into /
             try:
+                check_words(sys.argv[1:])
                 if folder is not None:
                     _quote_options(folder)
                     if hydra_versions.CHECKS_TARGETS:
                         allow(_allowed_beforehand(folder / f"{config_name}.yaml"))
             except UsageError as error:
                 refuse(error)
-            with trusting_allowed():  # for hydra.callbacks and hydra.job_logging
-                return _run_app(app, lambda: _config_keys(folder, config_name), folder)
+            try:
+                with trusting_allowed():  # for hydra.callbacks and hydra.job_logging
+                    return _run_app(app, lambda: _config_keys(folder, config_name), folder)
+            except OSError as error:
+                if called or not error.filename:
+                    raise
+                refuse(no_folder(Path(error.filename), error))  # Hydra makes it before it calls
 
         return entry
 
@@ -162,6 +177,7 @@ def _run_recorded(task: Task, config: DictConfig, asked: Asked) -> Any:
         if discarded:
             # Nothing was done: leave nothing behind, neither files nor a taken name.
             shutil.rmtree(folder)
+            _remove_if_empty(folder.parent)
         else:
             result.take(run.facts)
             result.write(folder)
@@ -170,9 +186,24 @@ def _run_recorded(task: Task, config: DictConfig, asked: Asked) -> Any:
 
 def _claim(wanted: Path) -> Path:
     """Hydra has just made ``wanted``, or found it: an empty one is ours, a filled one somebody's."""
-    names.check_name(wanted.name)
+    try:
+        names.check_place(wanted)
+    except UsageError:
+        _remove_if_empty(wanted)
+        raise
     # It may be a link that the user has put there: what is in the run's folder may not.
     return wanted.resolve() if not any(wanted.iterdir()) else make_folder(wanted)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder that nothing is in, and those above it in the outputs that are then empty."""
+    root = names.outputs_root()
+    with suppress(OSError):
+        folder.rmdir()
+        for parent in folder.parents:
+            if root not in parent.parents:
+                break
+            parent.rmdir()
 
 
 def _quote_options(folder: Path) -> None:

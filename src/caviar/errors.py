@@ -42,6 +42,14 @@ def usage_error(
     return UsageError(" ".join(text.split()))
 
 
+def check_words(words: Iterable[str]) -> None:
+    """Raise UsageError for a word of the command line that is not text: no file could hold it."""
+    for word in words:
+        if not word.isascii() and word.encode(errors="replace").decode() != word:
+            told = word.encode(errors="backslashreplace").decode()
+            raise UsageError(f"{told}: not text in this terminal's encoding")
+
+
 def nearest(name: str, choices: Iterable[str]) -> str | None:
     """The choice most like ``name``, or None where none is at all like it."""
     found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.4)

@@ -23,6 +23,7 @@ class Experiment:
         metric: the logged metric that is the score (``val/acc``).
         direction: ``maximize`` or ``minimize``.
         seed: the training seed: initialisation, shuffling and dropout follow from it.
+        also: further metrics that are scores, each at the best epoch of ``metric``.
     """
 
     module: LightningModule
@@ -31,6 +32,12 @@ class Experiment:
     metric: str
     direction: str
     seed: int
+    also: Sequence[str] = ()
+
+    @property
+    def objectives(self) -> list[str]:
+        """Every metric that is a score, ``metric`` first."""
+        return [self.metric, *self.also]
 
 
 class NotFusibleError(Exception):
@@ -81,6 +88,7 @@ class Recipe:
         metrics: name -> ``_target_`` and arguments of a torchmetrics metric on probabilities.
         trainer: arguments of the Lightning Trainer.
         metric, direction: what is the score, and what is better for it.
+        also: further metrics that are scores, each at the best epoch of ``metric``.
         seed: of initialisation, shuffling and dropout.
         nan_guard: fail at a loss that is not finite; else at a score that is NaN.
         early_stopping: ends the training early.
@@ -114,3 +122,9 @@ class Recipe:
     hyper_parameters: Mapping[str, Any] = field(default_factory=dict)
     prefix: str = "network."
     files: Mapping[str, str] = field(default_factory=dict)
+    also: Sequence[str] = ()
+
+    @property
+    def objectives(self) -> list[str]:
+        """Every metric that is a score, ``metric`` first."""
+        return [self.metric, *self.also]

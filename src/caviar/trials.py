@@ -30,7 +30,7 @@ class Job:
         overrides: all that it changes, as Hydra overrides, config groups included.
         params: the hyperparameters drawn, as the run sees them, for ``result.json``.
         folder: the run folder, absolute; the worker makes it.
-        metric: the score's name, where it has one.
+        metric: the score's name, where it has one, or the name of each.
         objectives: how many numbers it is to return.
         retry_of: the trial that this one repeats, because its sweep was interrupted.
         resume_from: a folder of checkpoints to go on from: an earlier try's.
@@ -44,7 +44,7 @@ class Job:
     overrides: list[str]
     params: dict[str, Any]
     folder: str
-    metric: str | None = None
+    metric: str | list[str] | None = None
     objectives: int = 1
     retry_of: int | None = None
     resume_from: str | None = None

@@ -9,6 +9,7 @@ from hydra.errors import HydraException
 
 from caviar import UsageError, usage_error
 from caviar.plain import tell
+from caviar.streams import make_patient
 
 NEEDED = object()
 """The default of an argument that has to be given."""
@@ -21,6 +22,7 @@ def command(function: Callable[..., Any], usage: str, defaults: Mapping[str, Any
         usage: what ``--help`` prints.
         defaults: every key with its default; `NEEDED` where the key has to be given.
     """
+    make_patient()
     if {"-h", "--help"} & set(sys.argv[1:]):
         tell(usage)
         return

@@ -8,11 +8,12 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from caviar import UsageError, usage_error
 from caviar.configs import has_key
-from caviar.runs.folder import check_name
+from caviar.objectives import each
+from caviar.runs.folder import check_run_name
 from project.choices import ACTIVATIONS, BATCH_NORM, DIRECTIONS, SHAPES
 
 Rule = tuple[Callable[[Any], bool], str]
@@ -20,14 +21,15 @@ Rule = tuple[Callable[[Any], bool], str]
 _ANY: Rule = (lambda value: True, "")
 _POSITIVE: Rule = (lambda value: value > 0, "must be above 0")
 _NOT_NEGATIVE: Rule = (lambda value: value >= 0, "must be at least 0")
+_SEED: Rule = (lambda value: 0 <= value < 2**32, "must be at least 0 and below 2**32")
 _SHARE: Rule = (lambda value: 0 <= value < 1, "must be at least 0 and below 1")
 
 _NUMBERS: dict[str, Rule] = {
-    "seed": _NOT_NEGATIVE,
+    "seed": _SEED,
     "data.batch_size": _POSITIVE,
     "data.eval_batch_size": _POSITIVE,
-    "data.split_seed": _NOT_NEGATIVE,
-    "data.data_seed": _NOT_NEGATIVE,
+    "data.split_seed": _SEED,
+    "data.data_seed": _SEED,
     "data.samples": _POSITIVE,
     "data.features": _POSITIVE,
     "data.noise": _NOT_NEGATIVE,
@@ -79,11 +81,11 @@ _MAY_BE_NULL = {
 }
 _FLAGS = ("data.drop_last", "test")
 _HIDDEN = "model.hidden"
+_SINGLE = {"metric": "val/acc", "direction": "maximize"}
 _LESS_IS_BETTER = ("loss", "CalibrationError", "HammingDistance", "HingeLoss")
 """How the names of losses and of torchmetrics classes end that are better when they are lower."""
 
 _NAMES: dict[str, tuple[str | bool, ...]] = {
-    "direction": DIRECTIONS,
     "model.activation": tuple(ACTIVATIONS),
     "model.batch_norm": BATCH_NORM,
     "data.shape": SHAPES,
@@ -104,11 +106,11 @@ def check(config: DictConfig, searched: Mapping[str, Sequence[Any]] | None = Non
         config: a run's, or what a sweep's trials start from.
         searched: values that a sweep may give, by key, so that a wrong end is told before it starts.
     """
-    check_name(str(config.name))
+    check_run_name("" if config.name is None else str(config.name))
     metrics = metric_names(config)
-    if config.metric not in metrics:
-        raise usage_error("metric", config.metric, "no such metric", metrics)
-    _check_direction(config)
+    _check_objectives(config, metrics)
+    for key in {"metric", "direction"} & set(searched or {}):
+        raise usage_error(key, "a choice", "it is what trials are compared by, the same for all")
     _check_callbacks(config, metrics)
     _check_test(config)
     in_steps = OmegaConf.select(config, "trainer.max_steps") is not None
@@ -179,9 +181,39 @@ def _check_values(values: Mapping[str, Any], may_be_null: Container[str]) -> Non
     check_numbers(values.get)
 
 
-def _check_direction(config: DictConfig) -> None:
-    """Refuse to seek the worst: the highest loss."""
-    metric, direction = str(config.metric), str(config.get("direction"))
+def _check_objectives(config: DictConfig, metrics: Sequence[str]) -> None:
+    """Refuse scores that nothing logs, a sweep that says it is scored otherwise, and to seek the worst."""
+    for key in ("metric", "direction"):
+        claimed, value = OmegaConf.select(config, f"hydra.sweeper.{key}"), config[key]
+        if claimed is not None and claimed != value:
+            why = f"the score is {key}={_shown(value)}; {key}=… sets both"
+            raise usage_error(
+                f"hydra.sweeper.{key}", _shown(claimed), why, metrics if key == "metric" else None
+            )
+        if isinstance(value, ListConfig) and len(value) < 2:
+            why = f"one objective is written without brackets, as in {key}={_SINGLE[key]}"
+            raise usage_error(key, _shown(value), why)
+    names, directions = each(config.metric), each(config.direction)
+    for name in names:
+        if name not in metrics:
+            raise usage_error("metric", name, "no such metric", metrics)
+        if names.count(name) > 1:
+            raise usage_error("metric", _shown(config.metric), f"{name} stands there twice")
+    for direction in directions:
+        if direction not in DIRECTIONS:
+            raise usage_error("direction", direction, "no such choice", DIRECTIONS)
+    if len(names) != len(directions):
+        why = f"{len(directions)} for the {len(names)} of metric={_shown(config.metric)}"
+        raise usage_error("direction", _shown(config.direction), f"{why}: one an objective")
+    for metric, direction in zip(names, directions, strict=True):
+        _check_direction(config, metric, direction)
+
+
+def _shown(value: Any) -> str:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, ListConfig) else str(value)
+
+
+def _check_direction(config: DictConfig, metric: str, direction: str) -> None:
     made_by = (config.get("metrics") or {}).get(metric.removeprefix("val/")) or {}
     names = (metric, str(made_by.get("_target_")))
     if direction == "maximize" and any(name.endswith(_LESS_IS_BETTER) for name in names):
@@ -196,9 +228,11 @@ def metric_names(config: DictConfig) -> list[str]:
 
 def _check_callbacks(config: DictConfig, metrics: Sequence[str]) -> None:
     for name, callback in (config.get("callbacks") or {}).items():
-        watched = callback and callback.get("metric")
-        if watched and watched not in metrics:
-            raise usage_error(f"callbacks.{name}.metric", watched, "no such metric", metrics)
+        for key in ("metric", "monitor"):  # ours, and Lightning's own
+            for watched in each(callback and callback.get(key)):
+                if watched and watched not in metrics:
+                    told = f"callbacks.{name}.{key}"
+                    raise usage_error(told, watched, "no such metric", metrics)
 
 
 def _check_test(config: DictConfig) -> None:
@@ -213,10 +247,9 @@ def _check_test(config: DictConfig) -> None:
 def _check_validation(config: DictConfig) -> None:
     """Refuse a training that ends before its first validation: it would have no score."""
     none = OmegaConf.select(config, "trainer.limit_val_batches") == 0
-    if none and str(config.metric).startswith("val/"):
-        raise usage_error(
-            "trainer.limit_val_batches", 0, f"leaves nothing for metric={config.metric}"
-        )
+    if none and any(name.startswith("val/") for name in each(config.metric)):
+        why = f"leaves nothing for metric={_shown(config.metric)}"
+        raise usage_error("trainer.limit_val_batches", 0, why)
     key = "trainer.check_val_every_n_epoch"
     every, epochs = OmegaConf.select(config, key), OmegaConf.select(config, "trainer.max_epochs")
     if every and epochs and every > epochs:

@@ -5,6 +5,7 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
+from project.alone import one_process
 from project.quiet import quiet
 
 
@@ -27,6 +28,7 @@ def evaluate_test_part(
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
+            **one_process({}),
         )
         (metrics,) = trainer.test(module, datamodule=data, verbose=False)
     return {name: float(value) for name, value in metrics.items()}

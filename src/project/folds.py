@@ -9,15 +9,18 @@ from pathlib import Path
 from omegaconf import DictConfig, open_dict
 
 import caviar
+from caviar.objectives import as_given, each, told
 from caviar.runs.active import ActiveRun, activate
 from caviar.runs.folder import CHECKPOINTS
-from caviar.runs.folds import Facts, facts_of, fold_folder, mean_score, read_fold, write_fold
+from caviar.runs.folds import Facts, facts_of, fold_folder, mean_scores, read_fold, write_fold
 from caviar.runs.inside import copy_folder, make_folders
 
 log = logging.getLogger(__name__)
 
 
-def over_folds(config: DictConfig, train: Callable[[DictConfig], float]) -> float:
+def over_folds(
+    config: DictConfig, train: Callable[[DictConfig], float | list[float]]
+) -> float | list[float]:
     """The mean score of ``train`` over ``config.data.folds`` folds; each one's facts are recorded.
 
     After each fold the mean so far is reported, so a pruner may end a trial early. A trial that is
@@ -29,14 +32,18 @@ def over_folds(config: DictConfig, train: Callable[[DictConfig], float]) -> floa
     folds: list[Facts] = []
     for fold in range(config.data.folds):
         folds.append(_fold(config, fold, train))
-        caviar.report(mean_score(folds), fold)
-    caviar.record(metric=config.metric, seed=config.seed, **facts_of(folds))
-    mean = mean_score(folds)
-    log.info("%s=%.4f, the mean over %d folds: %s", config.metric, mean, len(folds), config.dir)
-    return mean
+        caviar.report(mean_scores(folds)[0], fold)
+    metrics = each(config.metric)
+    caviar.record(metric=as_given(metrics), seed=config.seed, **facts_of(folds))
+    means = mean_scores(folds)
+    scores = told(metrics, means)
+    log.info("%s, the mean over %d folds: %s", scores, len(folds), config.dir)
+    return as_given(means)
 
 
-def _fold(config: DictConfig, fold: int, train: Callable[[DictConfig], float]) -> Facts:
+def _fold(
+    config: DictConfig, fold: int, train: Callable[[DictConfig], float | list[float]]
+) -> Facts:
     place = fold_folder(Path(config.dir), fold)
     checkpoints = caviar.resume_from()
     earlier = fold_folder(checkpoints.parent, fold) if checkpoints else None

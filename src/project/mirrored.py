@@ -15,15 +15,15 @@ _HERE = Path(__file__).resolve().parent
 
 AS_WRITTEN = {
     "classifier.py": "ff56b31e5269",
-    "train.py": "2b6247ff4b00",
+    "train.py": "99d966efb725",
     "optimizers.py": "7fb5af12402d",
-    "folds.py": "4658e82d0098",
+    "folds.py": "0d14c33ab826",
     "loggers.py": "c604e10e301c",
-    "callbacks/checkpoint.py": "7f23da0279fc",
-    "callbacks/early_stopping.py": "c214935a2e48",
+    "callbacks/checkpoint.py": "2d977a27d718",
+    "callbacks/early_stopping.py": "cebf5f011b58",
     "callbacks/epoch_seed.py": "6f57e6b078af",
     "callbacks/nan_guard.py": "c8411b7eb963",
-    "callbacks/score.py": "2acd55b9bc3c",
+    "callbacks/score.py": "0a36c55a4c1e",
     "data/batches.py": "8ee6702da4dc",
     "data/datamodule.py": "080b630799f9",
 }

@@ -15,6 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 import caviar
+from caviar.objectives import each, first
 from caviar.security import check_target
 from project.check import check_numbers
 from project.data.base import InMemoryData
@@ -72,8 +73,9 @@ def _recipe(config: Mapping[str, Any]) -> caviar.Recipe:
         schedule=_schedule(config),
         trainer=config["trainer"],
         metrics=config.get("metrics") or {},
-        metric=config["metric"],
-        direction=config["direction"],
+        metric=first(config["metric"]),
+        direction=first(config["direction"]),
+        also=tuple(each(config["metric"])[1:]),
         seed=config["seed"],
         nan_guard="nan_guard.NanGuard" in callbacks,
         early_stopping=caviar.EarlyStopping(**stopping) if stopping else None,
@@ -84,8 +86,8 @@ def _recipe(config: Mapping[str, Any]) -> caviar.Recipe:
             "scheduler": config.get("scheduler"),
             "metrics": config.get("metrics"),
             **loss,
-            "metric": config["metric"],
-            "direction": config["direction"],
+            "metric": first(config["metric"]),
+            "direction": first(config["direction"]),
         },
         files=_files(data),
         **loss,
@@ -115,7 +117,7 @@ def _callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         found[kind] = {key: value for key, value in settings.items() if key != "_target_"}
         if kind == "checkpoint.BestAndLast":
             watched = settings["metric"], settings["direction"]
-            if watched != (config["metric"], config["direction"]):
+            if tuple(map(first, watched)) != (first(config["metric"]), first(config["direction"])):
                 raise caviar.NotFusibleError(f"callbacks.{name}.metric={settings['metric']}")
         elif kind not in (
             "nan_guard.NanGuard", "early_stopping.EarlyStopping", "progress_bar.progress_bar"
@@ -124,6 +126,7 @@ def _callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     stopping = found.get("early_stopping.EarlyStopping")
     if stopping is not None:
         stopping.setdefault("patience", 10)
+        stopping |= {key: first(stopping[key]) for key in ("metric", "direction")}
     return found
 
 
@@ -160,7 +163,7 @@ def _schedule(config: Mapping[str, Any]) -> Callable[[Optimizer, int, int], list
     if type(schedule) is Schedule and not schedule.warmup_epochs:
         return None
     return lambda optimizer, steps, epoch_steps: schedule.attach(
-        optimizer, Length(steps, epoch_steps), config["metric"], config["direction"]
+        optimizer, Length(steps, epoch_steps), first(config["metric"]), first(config["direction"])
     )
 
 

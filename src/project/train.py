@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 import caviar
+from caviar.objectives import as_given, each, first, told
 from project.check import check
 
 if TYPE_CHECKING:
@@ -36,8 +37,11 @@ BEST = "checkpoints/best.ckpt"
 
 
 @caviar.main(config_path=str(CONFIGS), config_name="train")
-def main(config: DictConfig) -> float:
-    """Train as ``config`` says; the score is ``config.metric`` at its best epoch."""
+def main(config: DictConfig) -> float | list[float]:
+    """Train as ``config`` says; the score is ``config.metric`` at its best epoch.
+
+    Of several metrics, the scores are a list, all of the epoch that is the best by the first.
+    """
     check(config)
     if OmegaConf.select(config, "data.folds"):
         from project.folds import config_of, over_folds
@@ -51,7 +55,7 @@ def main(config: DictConfig) -> float:
     return train_once(config)
 
 
-def train_once(config: DictConfig) -> float:
+def train_once(config: DictConfig) -> float | list[float]:
     """Build, fit and, where ``config.test`` says so, test; the score."""
     _load()
     caviar.stop_if_asked()
@@ -102,8 +106,8 @@ def build(config: DictConfig) -> caviar.Experiment:
             scheduler=_plain(config.get("scheduler")),
             metrics=_plain(config.get("metrics")),
             **loss,
-            metric=config.metric,
-            direction=config.direction,
+            metric=first(config.metric),
+            direction=first(config.direction),
         )
     if isinstance(data, DataModule):
         limit = config.trainer.get("limit_train_batches")
@@ -112,17 +116,18 @@ def build(config: DictConfig) -> caviar.Experiment:
         module=module,
         data=data,
         trainer=_plain(config.trainer),
-        metric=config.metric,
-        direction=config.direction,
+        metric=first(config.metric),
+        direction=first(config.direction),
+        also=tuple(each(config.metric)[1:]),
         seed=config.seed,
     )
 
 
-def fit(config: DictConfig, experiment: caviar.Experiment) -> float:
+def fit(config: DictConfig, experiment: caviar.Experiment) -> float | list[float]:
     """Train ``experiment`` in the run folder ``config.dir``, and record what came of it.
 
     Returns:
-        The score at the best epoch.
+        The score at the best epoch, or the scores there.
 
     Raises:
         FloatingPointError: a loss or the score is NaN or infinite.
@@ -139,7 +144,7 @@ def fit(config: DictConfig, experiment: caviar.Experiment) -> float:
     folder = Path(config.dir)
     if isinstance(experiment.data, DataModule):
         experiment.data.parts.preprocessing.save(folder)
-    score = Score(experiment.metric, experiment.direction)
+    score = Score(experiment.metric, experiment.direction, experiment.also)
     with quiet(), seeded(experiment.seed):
         trainer = make_trainer(config, experiment, score)
         try:
@@ -154,14 +159,15 @@ def fit(config: DictConfig, experiment: caviar.Experiment) -> float:
     if score.value is None:
         raise caviar.usage_error("metric", experiment.metric, "never logged: no validation ran")
     caviar.record(
-        metric=experiment.metric,
+        metric=as_given(experiment.objectives),
         best_epoch=score.epoch,
         metrics=score.metrics,
         seed=experiment.seed,
         checkpoint=BEST if (folder / BEST).exists() else None,
     )
-    log.info("%s=%.4f at epoch %d: %s", score.metric, score.value, score.epoch, folder)
-    return score.value
+    scores = told(experiment.objectives, score.values)
+    log.info("%s at epoch %d: %s", scores, score.epoch, folder)
+    return as_given(score.values)
 
 
 def test(config: DictConfig, experiment: caviar.Experiment) -> None:
@@ -184,6 +190,7 @@ def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score
     from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 
     from caviar.runs.config import resolved
+    from project.alone import one_process
     from project.callbacks.epoch_seed import EpochSeed
     from project.callbacks.signals import KeepSignals
 
@@ -205,8 +212,9 @@ def make_trainer(config: DictConfig, experiment: caviar.Experiment, score: Score
         raise caviar.usage_error(
             f"trainer.{key}", experiment.trainer[key], "is set by project.train"
         )
+    settings = {**experiment.trainer, **one_process(experiment.trainer)}
     try:
-        return Trainer(**experiment.trainer, **ours)
+        return Trainer(**settings, **ours)
     except Exception as error:
         raise caviar.UsageError(f"trainer: {' '.join(str(error).split())}") from error
 

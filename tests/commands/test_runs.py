@@ -207,6 +207,23 @@ def test_best_without_a_checkpoint_is_an_error_not_another_path(caviar, outputs)
     assert (done.status, done.out) == (2, "")
 
 
+def test_the_best_of_several_objectives_are_their_pareto_front_behind_what_has_one(
+    caviar, outputs, wide
+):
+    make_sweep(
+        outputs / "sweeps/two",
+        lambda p: [p["optimizer.lr"], -abs(p["optimizer.lr"] - 0.01)],
+        direction=["minimize", "maximize"],
+        n_trials=12,
+    )
+    rows = table(caviar("runs", "list", "--sort", "best"))
+    assert [r["run"].partition("/")[0] for r in rows][:5] == ["wide"] * 5
+    two = [(float(r["value_0"]), -float(r["value_1"])) for r in rows if r["run"][:4] == "two/"]
+    front = [not any(o[0] <= t[0] and o[1] <= t[1] and o != t for o in two) for t in two]
+    assert front == sorted(front, reverse=True)
+    assert 0 < sum(front) < 12
+
+
 def test_several_objectives_list_but_have_no_best(caviar, outputs):
     make_sweep(
         outputs / "sweeps/two",
@@ -216,10 +233,10 @@ def test_several_objectives_list_but_have_no_best(caviar, outputs):
     )
     rows = table(caviar("runs", "list", "two", "--sort", "value_0"))
     assert [float(r["value_0"]) for r in rows] == sorted(float(r["value_0"]) for r in rows)
-    for arguments in (("best",), ("list", "--sort", "best")):
-        done = caviar("runs", *arguments)
-        assert (done.status, done.out) == (2, "")
-        assert "several objectives" in done.err
+    done = caviar("runs", "best")
+    assert (done.status, done.out) == (2, "")
+    assert "several objectives" in done.err
+    assert "caviar runs list latest --sort best" in done.err
 
 
 def test_a_sweep_of_several_objectives_hides_no_score_of_another(caviar, outputs, wide):

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from caviar.engines.fused import networks
+from caviar.engines.fused import layers, native, networks
 from caviar.engines.fused.networks import plan_and_weights
+from caviar.engines.fused.stacked import Stacked
 from caviar.engines.fused.training import Training
 from caviar.experiment import NotFusibleError, Recipe
 from project.choices import ACTIVATIONS, BATCH_NORM
@@ -92,3 +93,28 @@ def test_samples_of_a_shape_that_a_layer_does_not_take_fail_their_trial_alone() 
     x, y = training().recipe.train
     with pytest.raises(RuntimeError, match="Expected size"):
         Training(replace(in_place_of(OwnWay, 1), train=(x[:, :3], y)))
+
+
+def rms_norm(layer: nn.Module, name: str, state: layers.State, x: Tensor) -> Tensor:
+    """Divided by the root of the mean square over each sample's features."""
+    normal = x * torch.rsqrt((x * x).mean(-1, keepdim=True) + layer.eps)  # type: ignore[operator]
+    return normal * state.parameters[f"{name}.weight"][:, None]
+
+
+def test_a_layer_is_on_lanes_by_one_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(layers.LAYERS, nn.RMSNorm, rms_norm)
+
+    def network() -> nn.Module:
+        parts = nn.Linear(4, 9), nn.RMSNorm(9, eps=1e-6), nn.ReLU(), nn.Linear(9, 2)
+        return nn.Sequential(*parts)
+
+    one = Training(in_place_of(network, 1))
+    x, y = one.recipe.train
+    stacked = Stacked([one.plan], 1)
+    stacked.put(0, one.plan, one.weights)
+    plain = network()
+    plain.load_state_dict(one.weights)
+    found = one.plan.forward(stacked.state(False), x[None])[0]
+    torch.testing.assert_close(found, plain(x))
+    why = native.why_not(stacked, one.course, one.optimizer, [(x, y)], int(y.max()) + 1)
+    assert why == "its layer 1 is a RMSNorm"

@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hydra import compose, initialize_config_dir
 
 from caviar import UsageError
 from project.check import check, metric_names
+from project.train import CONFIGS
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,8 @@ from project.check import check, metric_names
             "trainer.check_val_every_n_epoch=50",
             "trainer.check_val_every_n_epoch=50: no validation in trainer.max_epochs=20",
         ),
-        ("seed=-1", "seed=-1: must be at least 0"),
+        ("seed=-1", "seed=-1: must be at least 0 and below 2**32"),
+        ("seed=4294967296", "seed=4294967296: must be at least 0 and below 2**32"),
         ("optimizer.lr=0", "optimizer.lr=0: must be above 0"),
         ("optimizer.lr=fast", "optimizer.lr=fast: must be a number"),
         ("optimizer.beta1=1", "optimizer.beta1=1: must be at least 0 and below 1"),
@@ -94,6 +97,33 @@ from project.check import check, metric_names
             for hidden, shown in (("64", "64"), ("[0]", "[0]"), ("[8,2.5]", "[8, 2.5]"))
         ),
         (
+            "+callbacks.watch.monitor=val/ac",
+            "callbacks.watch.monitor=val/ac: no such metric; did you mean val/acc? (one of: "
+            "train/loss, val/loss, val/acc, val/acc_macro, val/f1, val/ece, val/auroc)",
+        ),
+        (
+            "metric=[val/acc]",
+            "metric=[val/acc]: one objective is written without brackets, as in metric=val/acc",
+        ),
+        (
+            "metric=[val/acc,val/f1]",
+            "direction=maximize: 1 for the 2 of metric=[val/acc,val/f1]: one an objective",
+        ),
+        (
+            "metric=[val/acc,val/acc] direction=[maximize,maximize]",
+            "metric=[val/acc,val/acc]: val/acc stands there twice",
+        ),
+        (
+            "metric=[val/acc,val/loss] direction=[maximize,maximize]",
+            "direction=maximize: val/loss is better when it is lower: direction=minimize",
+        ),
+        ("name=null", "name='': a name is made of A-Z a-z 0-9 . _ - alone"),
+        (
+            "name=best",
+            "name=best: means something else to every command that takes a run or a sweep; "
+            "run-best would do",
+        ),
+        (
             "metric=val/loss",
             "direction=maximize: val/loss is better when it is lower: direction=minimize",
         ),
@@ -110,12 +140,36 @@ def test_a_wrong_setting_is_told(override: str, line: str, compose_run: Callable
 
 
 @pytest.mark.parametrize(
+    ("claimed", "line"),
+    [
+        (
+            "hydra.sweeper.metric=val/accc",
+            "hydra.sweeper.metric=val/accc: the score is metric=val/acc; metric=… sets both; did you mean "
+            "val/acc?",
+        ),
+        ("hydra.sweeper.metric=val/f1", "hydra.sweeper.metric=val/f1: the score is metric=val/acc"),
+        (
+            "hydra.sweeper.direction=minimize",
+            "hydra.sweeper.direction=minimize: the score is direction=maximize; direction=… sets both",
+        ),
+    ],
+)
+def test_a_sweep_does_not_say_that_it_is_scored_by_what_it_is_not(claimed: str, line: str) -> None:
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", overrides=[claimed, "name=a"], return_hydra_config=True)
+    with pytest.raises(UsageError) as told:
+        check(config)
+    assert str(told.value).startswith(line)
+
+
+@pytest.mark.parametrize(
     ("space", "problem"),
     [
         ("model.width=-4,8", "model.width=-4: must be above 0"),
         ("model.width=interval(16,256)", "model.width=16.24: must be a whole number"),
         ("model.dropout=interval(0,2)", "model.dropout=1.998: must be at least 0 and below 1"),
         ("optimizer.lr=0.1,null", "optimizer.lr=null: must be a number"),
+        ("metric=val/acc,val/f1", "metric=a choice: it is what trials are compared by"),
         ("model.hidden=choice([8],[0])", "model.hidden=[0]: must be a list of whole numbers"),
     ],
 )
@@ -126,7 +180,7 @@ def test_an_impossible_end_of_a_space_is_told_before_the_sweep_starts(
     done = subprocess.run([*line, space], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {problem}")
-    assert done.stderr.endswith(" (the space has this value)\n")
+    assert done.stderr.endswith(" (the space has this value)\n") or "compared" in problem
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "s").exists()
 

@@ -260,9 +260,12 @@ def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_the_command_trains_from_any_folder_and_says_little(tmp_path: Path) -> None:
+def test_the_command_trains_from_any_folder_and_says_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "a folder with spaces"
     folder.mkdir()
+    monkeypatch.setenv("CAVIAR_OUTPUTS", "")  # as if it were not set: not the root of all folders
     done = command(folder, "debug=fast", "name=first")
     assert done.returncode == 0
     assert done.stderr == ""
@@ -270,6 +273,14 @@ def test_the_command_trains_from_any_folder_and_says_little(tmp_path: Path) -> N
     assert done.stdout.count("\n") == 1
     run = folder / "outputs" / "runs" / "first"
     assert json.loads((run / "result.json").read_text())["best_epoch"] == 0
+
+
+def test_a_name_that_no_command_would_find_again_leaves_nothing_behind(tmp_path: Path) -> None:
+    for name in ("a b", "a/b", "-2", "n" * 300):
+        done = command(tmp_path, "debug=fast", f"name='{name}'")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert done.stderr.startswith("error: name=")
+        assert not list(tmp_path.glob("outputs/runs/*"))
 
 
 def test_the_command_answers_bad_input_with_one_line_and_status_2(tmp_path: Path) -> None:

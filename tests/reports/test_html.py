@@ -54,6 +54,22 @@ def test_a_figure_is_drawn_once_it_is_scrolled_to(opened: Opened) -> None:
     opened.page.wait_for_selector("#timeline svg.main-svg", timeout=DEADLINE)
 
 
+def test_no_button_of_a_figure_leads_out_of_the_page(opened: Opened) -> None:
+    opened.draw_all()
+    titles = opened.page.locator(".modebar-btn").evaluate_all("n => n.map((b) => b.dataset.title)")
+    offered = {
+        "Download plot as a PNG",
+        "Download plot as a png",
+        "Zoom",
+        "Pan",
+        "Zoom in",
+        "Zoom out",
+    }
+    assert titles
+    assert set(titles) <= {*offered, "Reset axes", "Reset"}
+    assert opened.page.locator(".modebar a[href]").count() == 0
+
+
 def test_a_reverse_log_axis_has_the_true_values_as_ticks(opened: Opened) -> None:
     opened.draw_all()
     plot = opened.page.locator("[aria-label='slice of optimizer.momentum']")

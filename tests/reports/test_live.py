@@ -18,10 +18,10 @@ from time import monotonic
 import pytest
 from rich.console import Console
 
+from caviar.plain import printable
 from caviar.reports.live import LivePanel
 from caviar.reports.progress import Lines
 from caviar.reports.tally import Tally
-from caviar.plain import printable
 from caviar.reports.words import duration, short
 from caviar.sweep.study import Asked
 from caviar.trials import Failed, Finished, Pruned, Ready, Reported, Started, Starting
@@ -229,7 +229,7 @@ def test_off_a_terminal_there_are_no_control_characters(app: App):
 def panel(lanes: int, width: int = 80, height: int = 24) -> str:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=width, height=height, color_system=None)
-    tally = Tally(1000, ["minimize"], "val/loss")
+    tally = Tally(1000, ["minimize"], ["val/loss"])
     view = LivePanel(Path("sweeps/a"), tally, console)
     view.happened(Ready("cpu:0"))
     for number in range(lanes):
@@ -263,7 +263,7 @@ def test_states_stand_in_words_and_not_in_colour_alone():
 def test_every_worker_has_a_row_one_without_a_trial_too():
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=80, height=24, color_system=None)
-    view = LivePanel(Path("a"), Tally(9, ["minimize"], "loss"), console)
+    view = LivePanel(Path("a"), Tally(9, ["minimize"], ["loss"]), console)
 
     def rows() -> dict[str, str]:
         out.truncate(0)
@@ -293,7 +293,7 @@ def test_every_worker_has_a_row_one_without_a_trial_too():
 def test_drawing_does_not_cost_more_with_more_events():
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=80, height=24)
-    view = LivePanel(Path("a"), Tally(10**6, ["minimize"], "loss"), console)
+    view = LivePanel(Path("a"), Tally(10**6, ["minimize"], ["loss"]), console)
     view.tick()
     drawn = out.getvalue().count("running of")
     for number in range(5000):
@@ -307,7 +307,7 @@ def test_drawing_does_not_cost_more_with_more_events():
 def test_lines_sum_up_once_a_minute(monkeypatch):
     out, now = io.StringIO(), [0.0]
     monkeypatch.setattr("caviar.reports.progress.monotonic", lambda: now[0])
-    tally = Tally(10, ["maximize"], "val/acc")
+    tally = Tally(10, ["maximize"], ["val/acc"])
     view = Lines(Path("a"), tally, 2, out)
     view.happened(Started(0, "cpu:0"))
     view.happened(Finished(0, [0.5], 1.0))

@@ -1,11 +1,17 @@
 """What a person may call a run or a sweep."""
 
 import os
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from caviar import UsageError
-from caviar.runs.find import find, find_run, find_sweep, inside
+from caviar.runs.find import find, find_run, find_sweep, inside, run_folders
+from caviar.runs.folder import check_run_name, make_folder
 from tests.made_up import make_run, make_sweep
 
 
@@ -100,6 +106,34 @@ def test_a_name_of_nothing_is_told_in_one_line(outputs, call, name, said):
         call(name)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@given(
+    name=st.text(max_size=9)
+    | st.sampled_from(["best", "latest", "-2", "7", "trials", ".a", "x" * 300])
+)
+def test_a_name_is_refused_or_finds_its_run_and_its_sweep(name):
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CAVIAR_OUTPUTS", folder)
+        make_sweep(Path(folder) / "sweeps" / "other", n_trials=9)
+        try:
+            check_run_name(name)
+        except UsageError:
+            return
+        make_run(Path(folder) / "runs" / name)
+        assert find_run(name) == Path(folder) / "runs" / name
+        assert Path(folder) / "runs" / name in run_folders()
+        shutil.rmtree(Path(folder) / "runs" / name)
+        made = make_sweep(Path(folder) / "sweeps" / name, n_trials=1)
+        assert find_sweep(name) == made
+
+
+def test_a_name_of_a_run_keeps_its_folder_from_being_made(outputs):
+    for place in ("sweeps/best", "runs/7", "sweeps/trials", "runs/-1"):
+        with pytest.raises(UsageError, match="name="):
+            make_folder(outputs / place)
+        assert not (outputs / place).exists()
+    assert make_folder(outputs.parent / "elsewhere" / "7").is_dir()  # found by its path alone
 
 
 def test_several_objectives_have_no_best(tmp_path):

@@ -50,6 +50,24 @@ def test_rows_are_the_same_with_and_without_an_index(root):
     assert told(all_runs(root)) == afresh(root)
 
 
+def test_a_column_that_is_added_to_the_code_is_in_the_next_listing(root, tmp_path, monkeypatch):
+    code = tmp_path / "cells.py"
+    monkeypatch.setattr(index, "MADE_BY", (str(code),))  # an absolute path stands for itself
+    original = index.cells_of
+
+    def with_more(sweep, folder):
+        facts, *rest = original(sweep, folder)
+        return [{**facts, "letters": len(folder.name)}, *rest]
+
+    for text, cells in (("as it was", original), ("with a column more", with_more)):
+        code.write_text(text)
+        index._code.cache_clear()
+        monkeypatch.setattr(index, "cells_of", cells)
+        rows = all_runs(root)
+    assert {row.get("letters") for row in rows.rows} == {1, 4}
+    index._code.cache_clear()
+
+
 def test_added_changed_and_removed_runs_are_seen(root):
     make_run(root / "runs/new")
     assert [row.folder.name for row in all_runs(root).rows][:2] == ["r", "new"]

@@ -1,6 +1,7 @@
 """What is drawn lies inside, is spread as asked, and reads the same in the study and in the run."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from scipy.stats import kstest
 from caviar.errors import UsageError
 from caviar.space.hyperparameters import Choice, Interval, Range
 from caviar.space.scales import LINEAR, LOG, REVERSE_LOG
+from caviar.sweep.coordinates import position
+from caviar.sweep.zoom_bounds import reach
 
 pytestmark = pytest.mark.fast
 
@@ -86,8 +89,8 @@ def test_reverse_log_stands_in_the_study_as_one_minus_x_on_a_log_axis():
 
 
 def test_a_range_excludes_its_end_as_hydra_does():
-    assert Range("x", 1, 5).values == [1, 2, 3, 4]
-    assert Range("x", 0.0, 0.3, 0.1).values == [0.0, 0.1, 0.2]
+    assert list(Range("x", 1, 5).values) == [1, 2, 3, 4]
+    assert list(Range("x", 0.0, 0.3, 0.1).values) == [0.0, 0.1, 0.2]
     assert Range("x", -5.5, 5.5, 0.5).values[-1] == 5.0
 
 
@@ -120,6 +123,13 @@ def test_true_and_one_are_two_options():
         (lambda: Interval("x", 1.0, math.inf), "inf is not finite"),
         (lambda: Range("d", 5, 1), "d=range(5, 1, 1): low must be less than high"),
         (lambda: Range("d", 1, 5, 0), "the step must be greater than 0"),
+        (lambda: Range("d", 0.0, math.inf), "inf is not finite"),
+        (lambda: Range("d", 0, 10**400), "is not finite"),
+        (lambda: Range("d", 2**53 - 1, 2**53 + 3), "is beyond 2**53"),
+        (lambda: Range("d", 0.0, 1e9, 0.1), "more than 10,000,000 steps from 0"),
+        (lambda: Interval("x", 1, 10**17, LOG, True), "100000000000000000 is beyond 2**53"),
+        (lambda: Interval("x", -1e308, 1e308), "its width is beyond float64"),
+        (lambda: Interval("x", 0.0, 1e-20, REVERSE_LOG), "float64 cannot tell its ends apart"),
         (lambda: Choice("a", ()), "a choice needs at least one option"),
         (lambda: Choice("a", ("b", "b")), 'the option "b" stands there twice'),
     ],
@@ -136,3 +146,57 @@ def test_nan_is_an_option_like_any_other():
     for option in (1.0, float("nan")):  # another object than the one above
         assert choice.holds(option)
         assert str(choice.from_study(choice.to_study(option))) == str(option)
+
+
+BOUNDS = st.floats(allow_nan=True, allow_infinity=True) | st.integers()
+
+
+@given(BOUNDS, BOUNDS, st.sampled_from([LINEAR, LOG, REVERSE_LOG]), st.booleans(), UNIT)
+def test_an_interval_is_refused_or_can_be_drawn_from_and_placed(low, high, scale, integer, u):
+    try:
+        h = Interval("x", low, high, scale, integer and isinstance(low + high, int))
+    except UsageError:
+        return
+    for held in (h.from_unit(u), *h.spread(5)):
+        assert h.distribution._contains(h.distribution.to_internal_repr(held))
+        assert -1e-6 <= position(h, h.from_study(held)) <= 1 + 1e-6
+    assert h.from_unit(0.0) != h.from_unit(1 - 2**-53)
+    for low_place, high_place in ((-0.5, 0.5), (0.25, 0.5), (0.5, 1.5)):
+        assert reach(h, low_place, high_place).distribution  # no bound that is refused
+
+
+DECIMALS = st.builds(lambda n, k: n / 10**k, st.integers(1, 10**6), st.integers(0, 12))
+
+
+@given(st.integers() | DECIMALS, st.integers(1, 10**7), st.integers(1, 10**6) | DECIMALS, UNIT)
+def test_a_range_is_refused_or_each_of_its_points_can_be_drawn(start, count, step, u):
+    try:
+        h = Range("x", start, start + count * step, step)
+    except UsageError:
+        return
+    assert len(h.values) in (count - 1, count, count + 1)
+    for held in (h.from_unit(u), h.values[-1], *h.spread(3)):
+        assert h.distribution._contains(h.distribution.to_internal_repr(held))
+        assert h.holds(h.from_study(held))
+        assert 0 <= position(h, held) <= 1 + 1e-6
+    for low_place, high_place in ((-0.5, 0.5), (0.25, 0.5), (0.5, 1.5)):
+        assert reach(h, low_place, high_place).distribution
+
+
+@pytest.mark.parametrize("h", [Range("x", 0, 10**15), Range("x", 0.0, 10**6, 0.25)], ids=str)
+def test_a_range_is_its_ends_however_many_numbers_lie_between(h):
+    tracemalloc.start()
+    assert h.spread(3)[-1] == h.values[-1]
+    assert h.holds(7)
+    assert h.holds(7.0)
+    assert not h.holds(-1)
+    assert not h.holds(0.1)
+    assert h.from_study(h.from_unit(0.5)) in h.values
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
+
+
+def test_a_range_has_the_decimals_that_were_written():
+    assert list(Range("x", 0.0, 0.7, 0.1).values) == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    assert Range("x", 1e-15, 4e-15, 1e-15).values[:] == [1e-15, 2e-15, 3e-15]
+    assert Range("x", 0.0, 1.0, 0.1).from_study(0.1 + 0.2) == 0.3

@@ -153,6 +153,15 @@ def test_a_grid_asks_no_points_of_what_does_not_exist():
     assert sum(point["optimizer"] == "adam" for point in points) == 1
 
 
+def test_a_grid_that_is_too_large_says_how_many_points_it_has():
+    space = Space.build(
+        read({"a": "range(1000000000)", "b": "choice(1,2)"}, []).hyperparameters, {}, id
+    )
+    with pytest.raises(UsageError, match=r"up to 2,000,000,000 points \(a: 1,000,000,000\)"):
+        combinations(space)
+    assert len(combinations(space, {"a": 3})) == 6
+
+
 def test_a_part_of_a_grid_is_spread_over_all_of_it(tmp_path):
     space = mixed_space("lr", "dropout")
     study = SweepStudy(space, GridSampler(10), ["minimize"], Journal(tmp_path / "journal"), "study")
@@ -212,7 +221,7 @@ main()
     )
     assert done.status == 0, done.out + done.err
     front = {trial.number for trial in app.study().best_trials}
-    rows = done.out.split("best trials")[1].splitlines()[4:]
+    rows = done.out.split("the Pareto front:")[1].splitlines()[4:]
     shown = {int(row.split("│")[1]) for row in rows if row.startswith("│")}
     assert shown <= front
     assert len(shown) == min(len(front), 10)

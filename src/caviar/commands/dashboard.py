@@ -121,7 +121,7 @@ def _watch(
     while not asked:
         for name, process in running.items():
             if process.poll() is not None:
-                tail = (logs / name).read_text(errors="replace").strip().splitlines()
+                tail = (logs / name).read_text("utf-8", "replace").strip().splitlines()
                 say(f"{name} ended with status {process.returncode}: {tail[-1] if tail else ''}")
                 return 1
         for name, port in list(waiting.items()):

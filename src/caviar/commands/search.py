@@ -10,6 +10,7 @@ import typer
 
 from caviar.commands.names import complete_sweep, sweep_folder
 from caviar.commands.panda import Trust
+from caviar.errors import usage_error
 from caviar.plain import tell
 
 Sweep = Annotated[
@@ -41,6 +42,7 @@ def zoom_command(
 ) -> None:
     """Example: caviar zoom outputs/sweeps/first --name second"""
     from caviar.runs.folder import check_name
+    from caviar.space.quoting import as_text
     from caviar.sweep.finished import open_sweep
     from caviar.sweep.zoom import zoom
     from caviar.sweep.zoomed_space import config_of, write_space
@@ -48,6 +50,8 @@ def zoom_command(
     opened = open_sweep(sweep_folder(sweep))
     name = name or f"zoom_{opened.folder.resolve().name}"
     check_name(name)
+    if as_text(name) != name:
+        raise usage_error("name", name, f"Hydra does not take space={name} for a name")
     found = zoom(opened.space, opened.tried())
     path = out / f"{name}.yaml"
     text = config_of(found, opened, out)

@@ -24,6 +24,7 @@ from caviar.executors.base import TaskSource
 from caviar.hydra_versions import trusting
 from caviar.private import noting_entries
 from caviar.runs.signals import heard
+from caviar.streams import make_patient
 from caviar.trials import Broken, Event, Job, Ready, Started
 
 
@@ -74,6 +75,7 @@ def main(descriptor: int, task: Callable[[Any], Any] | None = None) -> None:
     Args:
         task: the task function, in a copy of the controller, which has it; else it is loaded.
     """
+    make_patient()
     # Ctrl-C is for the controller to act on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Collections while torch is loaded find nothing, and take a sixth of the time.

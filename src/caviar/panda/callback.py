@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import caviar
 from caviar.errors import UsageError, usage_error
+from caviar.objectives import first
 from caviar.panda import settings
 from caviar.panda.autopilot import Autopilot
 from caviar.panda.editing import Editor
@@ -41,7 +42,7 @@ class Panda(Callback):
 
     Args:
         folder: the run folder.
-        metric: shown beside the losses, and ``direction``: what is better for it.
+        metric: shown beside the losses, and ``direction``: what is better for it; of several, the first.
         auto: policies of `caviar.panda.policies` that may act on their own.
         replay: a run folder, whose recorded edits are made again at the steps they were made at.
         train_loss, val_loss: what the module logs the mean losses as.
@@ -54,8 +55,8 @@ class Panda(Callback):
     def __init__(
         self,
         folder: str,
-        metric: str | None = None,
-        direction: str = "maximize",
+        metric: str | Sequence[str] | None = None,
+        direction: str | Sequence[str] = "maximize",
         auto: Sequence[str] = (),
         replay: str | None = None,
         train_loss: str = "train/loss",
@@ -68,8 +69,8 @@ class Panda(Callback):
             raise usage_error("panda", "true", "a panda is one run; a sweep trains many, unwatched")
         check_policies(auto)
         self.folder = Path(folder).resolve()  # the folder itself may be a link of the user's
-        self.metric = metric
-        self.direction = direction
+        self.metric = first(metric)
+        self.direction = first(direction)
         self.auto = list(auto) if replay is None else []
         self.replay = None if replay is None else Path(replay)
         self.losses = train_loss, val_loss

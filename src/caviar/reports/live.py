@@ -60,8 +60,8 @@ class LivePanel:
         elif isinstance(event, Ready | Started):
             self._idle[event.worker] = "idle"
         elif isinstance(event, Finished):
-            scores = ", ".join(short(value) for value in event.values)
-            self._note(f"trial {event.number} complete: {metric}={scores}", "green")
+            scores = self._tally.scores(event.values)
+            self._note(f"trial {event.number} complete: {scores}", "green")
         elif isinstance(event, Pruned):
             value = "nothing" if event.value is None else short(event.value)
             self._note(f"trial {event.number} pruned at {metric}={value}", "yellow")

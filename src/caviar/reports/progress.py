@@ -48,10 +48,10 @@ class Lines:
         count = f"[{self._tally.ended}/{self._tally.n_trials}]"
         metric = self._tally.metric
         if isinstance(event, Finished):
-            scores = ", ".join(short(value) for value in event.values)
+            scores = self._tally.scores(event.values)
             best = self._tally.best_in_words()
             took = f"in {event.seconds:.1f} s, {best}"
-            self.say(f"{count} trial {event.number} {metric}={scores} {took}  {tries}")
+            self.say(f"{count} trial {event.number} {scores} {took}  {tries}")
         elif isinstance(event, Pruned):
             value = "nothing" if event.value is None else short(event.value)
             self.say(f"{count} trial {event.number} pruned at {metric}={value}")

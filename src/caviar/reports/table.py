@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from caviar.errors import UsageError
+from caviar.objectives import front, signed
 from caviar.reports.words import short
 from caviar.runs.folder import Result
 from caviar.space.space import Space
@@ -80,17 +81,12 @@ def exit_status(trials: list[FrozenTrial], outcome: Outcome) -> int:
 def rank(trials: list[FrozenTrial], directions: list[str]) -> list[FrozenTrial]:
     """Complete trials, best first; with several objectives, those that no other beats in all."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    signs = [-1 if direction == "maximize" else 1 for direction in directions]
 
     def losses(trial: FrozenTrial) -> list[float]:
-        return [sign * value for sign, value in zip(signs, trial.values, strict=True)]
+        return signed(trial.values, directions)
 
     if len(directions) > 1:
-        complete = [
-            trial
-            for trial in complete
-            if not any(_dominates(losses(other), losses(trial)) for other in complete)
-        ]
+        complete = [complete[place] for place in front([losses(trial) for trial in complete])]
     return sorted(complete, key=lambda trial: (losses(trial), trial.number))
 
 
@@ -100,17 +96,13 @@ def short_names(names: list[str]) -> list[str]:
     return [name if ends.count(end) > 1 else end for name, end in zip(names, ends, strict=True)]
 
 
-def _dominates(a: list[float], b: list[float]) -> bool:
-    return all(x <= y for x, y in zip(a, b, strict=True)) and a != b
-
-
 def _table(trials: list[FrozenTrial], space: Space, settings: Settings) -> Table:
-    table = Table(title="best trials", title_justify="left")
-    table.add_column("trial", justify="right")
     several = len(settings.directions) > 1
-    for index in range(len(settings.directions)):
-        name = settings.metric or "value"
-        table.add_column(f"{name} {index}" if several else name, justify="right")
+    title = "the Pareto front: no trial is better in all objectives" if several else "best trials"
+    table = Table(title=title, title_justify="left")
+    table.add_column("trial", justify="right")
+    for name in settings.labels:
+        table.add_column(Text(name), justify="right")
     for name in short_names([h.name.lstrip("+") for h in space.hyperparameters]):
         table.add_column(Text(name), justify="right")
     for trial in trials:

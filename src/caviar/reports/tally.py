@@ -8,6 +8,7 @@ from time import monotonic
 
 from optuna.trial import FrozenTrial, TrialState
 
+from caviar.objectives import dominates, signed
 from caviar.reports.words import short
 from caviar.sweep.study import Asked
 from caviar.trials import Event, Failed, Finished, Pruned, Reported, Started
@@ -38,10 +39,11 @@ class Tally:
     Attributes:
         n_trials: how many trials there will be.
         sign: 1 where less is better, -1 where more is; of the first objective.
-        metric: the score's name.
+        labels: each score's name.
         single: whether there is one objective, and so a best trial.
         complete, pruned, failed: how many have ended so.
         best: value and number of the best trial.
+        front: the scores that no other trial's beat, where there are several objectives.
         lanes: trials under way, by number.
         began: when this session began.
         earlier: how many had ended before it.
@@ -49,11 +51,12 @@ class Tally:
 
     n_trials: int
     directions: list[str]
-    metric: str
+    labels: list[str]
     complete: int = 0
     pruned: int = 0
     failed: int = 0
     best: tuple[float, int] | None = None
+    front: list[list[float]] = field(default_factory=list)
     lanes: dict[int, Lane] = field(default_factory=dict)
     began: float = field(default_factory=monotonic)
     earlier: int = 0
@@ -66,7 +69,7 @@ class Tally:
             self.pruned += trial.state == TrialState.PRUNED
             self.failed += trial.state == TrialState.FAIL and "interrupted" not in trial.user_attrs
             if trial.state == TrialState.COMPLETE:
-                self._rank(trial.values[0], trial.number)
+                self._rank(trial.values, trial.number)
         self.earlier = self.ended
 
     @property
@@ -103,7 +106,7 @@ class Tally:
             lane.heard, lane.step, lane.value = monotonic(), event.step, event.value
         elif isinstance(event, Finished):
             self.complete += 1
-            self._rank(event.values[0], event.number)
+            self._rank(event.values, event.number)
         elif isinstance(event, Pruned):
             self.pruned += 1
         elif isinstance(event, Failed):
@@ -124,12 +127,26 @@ class Tally:
         )
 
     def best_in_words(self) -> str:
-        """``best 0.9777 (trial 18)``; empty where there is none, or several objectives."""
+        """``best 0.9777 (trial 18)``, or ``3 on the Pareto front``; empty where there is none."""
+        if self.front:
+            return f"{len(self.front)} on the Pareto front"
         return f"best {short(self.best[0])} (trial {self.best[1]})" if self.best else ""
 
-    def _rank(self, value: float, number: int) -> None:
-        if len(self.directions) > 1:
-            return
-        sign = -1 if self.directions[0] == "maximize" else 1
-        if self.best is None or sign * value < sign * self.best[0]:
-            self.best = (value, number)
+    @property
+    def metric(self) -> str:
+        """The name of the first score: what trials report, epoch after epoch."""
+        return self.labels[0]
+
+    def scores(self, values: Iterable[float]) -> str:
+        """``val/acc=0.9777``, one an objective."""
+        named = zip(self.labels, values, strict=False)
+        return ", ".join(f"{name}={short(value)}" for name, value in named)
+
+    def _rank(self, values: list[float], number: int) -> None:
+        losses = signed(values, self.directions)
+        if len(losses) > 1:
+            if not any(dominates(other, losses) for other in self.front):
+                kept = [other for other in self.front if not dominates(losses, other)]
+                self.front = [*kept, losses]
+        elif self.best is None or losses < signed([self.best[0]], self.directions):
+            self.best = (values[0], number)

@@ -34,7 +34,7 @@ def make_view(
         lanes: how many run at once.
         earlier: the trials of the session that this one resumes.
     """
-    tally = Tally(n_trials, settings.directions, settings.metric or "value")
+    tally = Tally(n_trials, settings.directions, settings.labels)
     tally.take_up(earlier)
     # A dumb terminal, such as an editor's, cannot move its cursor.
     if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from caviar.errors import UsageError
+from caviar.objectives import each
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.folder import Result, number_of
 from caviar.runs.overrides import read_overrides
@@ -44,7 +45,7 @@ def cells_of(sweep: str | None, folder: Path, problems: list[str]) -> list[dict[
         "seconds": result.seconds,
         "started": result.started,
         "seed": result.seed,
-        "metric": result.metric,
+        "metric": ", ".join(map(str, each(result.metric))) if result.metric else None,
         "edits": len(edits) or None,
         "tags": " ".join(_known(read_tags, folder, problems)) or None,
         "error": result.error,

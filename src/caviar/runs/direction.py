@@ -30,7 +30,7 @@ def sign(settings: Mapping[str, Any]) -> int | None:
 def no_best(settings: Mapping[str, Any]) -> str:
     """Why there is no best trial, in words."""
     if len(directions(settings)) > 1:
-        return "several objectives have no one best"
+        return "several objectives have no one best: runs list --sort best begins with the Pareto front"
     if not settings:
         why = "it has no sweep.yaml (any more)"
     elif settings.get("direction") is None:

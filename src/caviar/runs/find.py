@@ -31,10 +31,9 @@ from caviar.runs.fields import (
     optional,
 )  # fmt: skip
 from caviar.runs.files import read_yaml
-from caviar.runs.folder import CONFIG, RESULT, Result
+from caviar.runs.folder import CONFIG, RESULT, TRIALS, Result, outputs_root
 
 SWEEP_FILE = "sweep.yaml"
-TRIALS = "trials"
 
 _DIRECTION: Must = (lambda v: v in ("minimize", "maximize"), "minimize or maximize")
 SWEEP_FIELDS = {
@@ -53,11 +52,6 @@ SWEEP_FIELDS = {
 """What the parts of ``sweep.yaml`` must be."""
 
 _BACK = re.compile(r"-[1-9]\d*")
-
-
-def outputs_root() -> Path:
-    """Where runs and sweeps are kept: ``CAVIAR_OUTPUTS``, or ``outputs`` in the working directory."""
-    return Path(os.environ.get("CAVIAR_OUTPUTS") or "outputs").absolute()
 
 
 def is_sweep(folder: Path) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import usage_error
+from caviar.errors import UsageError, usage_error
 from caviar.runs.fields import MAPPING, NUMBER, TEXT, WHOLE, check_fields, each, either, optional
 from caviar.runs.files import read_described, write_atomic
 from caviar.runs.text import json_text
@@ -22,6 +23,14 @@ LOG = "log.txt"
 CHECKPOINTS = "checkpoints"
 LANE = "lane.ckpt"
 """What a trial on a lane leaves among its checkpoints while it runs, to go on from on another lane."""
+TRIALS = "trials"
+"""In a sweep's folder, that of its trials."""
+
+LONGEST = 200
+"""Characters of a name: file systems take 255 bytes, and some of our own may be put behind it."""
+
+_WORDS = re.compile(r"best|latest|\d+")
+"""Names that mean something else to whoever looks a run up: see `caviar.runs.find`."""
 
 REPORT = "report.html"
 """The report's name in a sweep's folder."""
@@ -40,8 +49,8 @@ class Result:
         state: Optuna's word: RUNNING, COMPLETE, PRUNED or FAIL.
         number: the trial's number in its study; None for a single run.
         value: the score, or a list of scores where there are several objectives.
-        metric: the name of the score, where the task has one.
-        best_epoch: the epoch (from 0) that the score is of.
+        metric: the name of the score, where the task has one; or of each score.
+        best_epoch: the epoch (from 0) that the score is of, or all scores are.
         seconds: wall time of the task alone.
         params: the searched hyperparameters, by name, as the run saw them.
         checkpoint: the best checkpoint, relative to the run folder.
@@ -52,7 +61,7 @@ class Result:
     state: str
     number: int | None = None
     value: float | list[float] | None = None
-    metric: str | None = None
+    metric: str | list[str] | None = None
     best_epoch: int | None = None
     seconds: float | None = None
     started: str | None = None
@@ -123,6 +132,11 @@ def repeated(facts: Iterable[Mapping[str, Any]]) -> set[int]:
     return {number for held in facts if isinstance(number := held.get("retry_of"), int)}
 
 
+def outputs_root() -> Path:
+    """Where runs and sweeps are kept: ``CAVIAR_OUTPUTS``, or ``outputs`` in the working directory."""
+    return Path(os.environ.get("CAVIAR_OUTPUTS") or "outputs").absolute()
+
+
 def has_trained(folder: Path) -> bool:
     """Whether a run has left anything that its training took time for."""
     left = (METRICS, f"{CHECKPOINTS}/*")  # its own, or a fold's
@@ -136,10 +150,9 @@ def make_folder(wanted: Path, free: Callable[[Path], bool] = lambda folder: Fals
         free: whether a folder that is there may be taken, because nothing is in it.
 
     Raises:
-        UsageError: the name has characters other than ``A-Z a-z 0-9 . _ -``, or no folder can be made
-            there.
+        UsageError: see `check_place`; or no folder can be made there.
     """
-    check_name(wanted.name)
+    check_place(wanted)
     candidate, number = wanted, 1
     try:
         wanted.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +160,7 @@ def make_folder(wanted: Path, free: Callable[[Path], bool] = lambda folder: Fals
             number += 1
             candidate = wanted.with_name(f"{wanted.name}-{number}")
     except OSError as error:
-        raise usage_error("name", wanted, f"no folder can be made there: {error}") from None
+        raise no_folder(wanted, error) from None
     return candidate
 
 
@@ -159,10 +172,36 @@ def _made(folder: Path) -> bool:
     return True
 
 
+def no_folder(wanted: Path, error: OSError) -> UsageError:
+    """What to say where a run or sweep cannot have its folder."""
+    name = str(wanted) if len(wanted.name) <= LONGEST else f"{wanted.name[:20]}…"
+    return usage_error("name", name, f"no folder can be made there: {error.strerror or error}")
+
+
 def check_name(name: str) -> None:
     """Raise UsageError unless ``name`` can be a folder's name on every system and in any shell."""
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", name) or set(name) == {"."}:
-        raise usage_error("name", name, "a name is made of A-Z a-z 0-9 . _ - alone")
+    if len(name) > LONGEST:
+        raise usage_error("name", f"{name[:20]}…", f"{len(name)} characters, {LONGEST} at most")
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        told = name if name.isprintable() and name.strip() else ascii(name)
+        raise usage_error("name", told, "a name is made of A-Z a-z 0-9 . _ - alone")
+    if name[0] in ".-":
+        why = "hidden from a listing" if name[0] == "." else "taken for an option by a command"
+        raise usage_error("name", name, f"begins with {name[0]}, so it would be {why}")
+
+
+def check_run_name(name: str) -> None:
+    """Raise UsageError unless ``name`` can be a run's or a sweep's, and finds it again."""
+    check_name(name)
+    if _WORDS.fullmatch(name) or name == TRIALS:
+        why = "means something else to every command that takes a run or a sweep"
+        raise usage_error("name", name, f"{why}; run-{name} would do")
+
+
+def check_place(wanted: Path) -> None:
+    """Raise UsageError unless a run or a sweep may have its folder here, and is found by its name."""
+    inside = wanted.parent in (outputs_root() / "runs", outputs_root() / "sweeps")
+    (check_run_name if inside else check_name)(wanted.name)
 
 
 def _as_number(value: Any) -> Any:

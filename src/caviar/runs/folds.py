@@ -47,9 +47,10 @@ def read_fold(folder: Path) -> Facts | None:
     return found if whole and isinstance(found.get("checkpoint"), str | None) else None
 
 
-def mean_score(folds: Sequence[Mapping[str, Any]]) -> float:
-    """The mean of the folds' scores."""
-    return sum(fold["score"] for fold in folds) / len(folds)
+def mean_scores(folds: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The mean of the folds' scores, of each objective; a fold's ``score`` is a number or a list."""
+    scores = [f["score"] if isinstance(f["score"], list) else [f["score"]] for f in folds]
+    return [sum(values) / len(folds) for values in zip(*scores, strict=True)]
 
 
 def facts_of(folds: Sequence[Mapping[str, Any]]) -> Facts:

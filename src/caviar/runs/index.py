@@ -2,7 +2,7 @@
 
 The folders themselves are listed each time, and a run whose ``result.json`` (tags, edits) has another
 time, size or inode than remembered is read again; so the file can be old, lost or another command's,
-and what is listed is still true.
+and what is listed is still true. So is all of it where the code that makes a row has changed.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import os
 import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from caviar.errors import UsageError
 from caviar.runs import folder as names
@@ -26,7 +28,9 @@ from caviar.runs.tags import TAGS
 
 INDEX = ".index.json"
 CONFIGS = ".index-configs.json"
-SCHEMA = 3
+SCHEMA = 4
+MADE_BY = ("cells.py", "folder.py", "edits.py", "overrides.py", "tags.py")
+"""The files whose code makes a run's cells."""
 
 
 def all_runs(root: Path | None = None) -> Rows:
@@ -175,6 +179,13 @@ def _stamp_if_any(path: str) -> list[int]:
         return []
 
 
+@cache
+def _code() -> int:
+    """A checksum of the code that makes cells: whoever adds a column finds it in the next listing."""
+    here = Path(__file__).parent
+    return crc32(b"".join((here / name).read_bytes() for name in MADE_BY))
+
+
 def _remembered(path: Path) -> dict[str, Any]:
     path = path.parent.resolve() / path.name
     try:
@@ -185,7 +196,8 @@ def _remembered(path: Path) -> dict[str, Any]:
         data = json.loads(text)
     except (OSError, ValueError, RecursionError):
         return {}
-    held = isinstance(data, dict) and data.get("schema") == SCHEMA and data.get("runs")
+    known = isinstance(data, dict) and (data.get("schema"), data.get("code")) == (SCHEMA, _code())
+    held = known and data.get("runs")
     return held if isinstance(held, dict) else {}
 
 
@@ -199,5 +211,5 @@ def _remember(path: Path, runs: dict[str, Any]) -> None:
     path = path.parent.resolve() / path.name
     # A folder that cannot be written to, or a full disk: the list is right all the same.
     with suppress(OSError):
-        data = json.dumps({"schema": SCHEMA, "runs": runs}).encode()
+        data = json.dumps({"schema": SCHEMA, "code": _code(), "runs": runs}).encode()
         write_atomic(path, _sum(data) + b"\n" + data, durable=False)

@@ -29,13 +29,19 @@ def open_inside(path: Path | str, mode: str = "r", **options: Any) -> IO[Any]:
     """`open`, for a file of a run: neither the file nor the folder that it is in may be a link.
 
     Args:
-        mode, options: as `open` has them.
+        mode, options: as `open` has them; text is UTF-8, whatever the locale, and what UTF-8 cannot hold
+            is written as its escape.
 
     Raises:
         LinkError: one of them is; it is no regular file; or it is to be written, and has a second name
             (a hard link), which may lie anywhere.
         OSError: as `open` raises it.
     """
+    if "b" not in mode:
+        options = {
+            "encoding": "utf-8",
+            "errors": None if mode == "r" else "backslashreplace",
+        } | options
     return open(path, mode, opener=opener, **options)
 
 

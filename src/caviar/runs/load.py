@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caviar.errors import UsageError
+from caviar.objectives import labels
 from caviar.runs.direction import directions, no_best
 from caviar.runs.edits import edits_table
 from caviar.runs.find import find_run, find_sweep, read_sweep_file, trial_folders
@@ -78,9 +79,16 @@ class Sweep:
 
     @property
     def metric(self) -> str | None:
-        """The score's name, where it has one."""
+        """The score's name, where it has one; of several objectives, the first's."""
         found = self.settings.get("metric")
+        found = found[0] if isinstance(found, list) and found else found
         return None if found is None else str(found)
+
+    @property
+    def labels(self) -> list[str]:
+        """What each objective's score is called."""
+        metric = self.settings.get("metric")
+        return labels(metric if isinstance(metric, str | list) else None, len(self.directions))
 
     @property
     def directions(self) -> list[str]:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from caviar.errors import usage_error
+from caviar.objectives import front, signed
 from caviar.runs.compare import scored
-from caviar.runs.direction import no_best, sign
+from caviar.runs.direction import directions, no_best, sign
 from caviar.runs.find import read_sweep_file
 from caviar.runs.index import add_configs, config_mentions
 from caviar.runs.rows import Row, Rows
@@ -36,7 +37,9 @@ def in_order(shown: list[Row], rows: Rows, sort: str | None) -> list[Row]:
     A run that has no value there comes last, whichever the direction.
 
     Raises:
-        UsageError: no such column; or ``best``, where the sweeps do not agree on what is better.
+        UsageError: no such column; or ``best``, where the sweeps do not agree on what is better. Runs of
+            several objectives, which have no best one, come after the others: of each sweep first
+            those on its Pareto front, each group by the first objective.
     """
     if sort is None:
         return sorted(shown, key=_age, reverse=True)
@@ -73,17 +76,35 @@ def _place(value: Any) -> tuple[int, Any]:
 
 def _best_first(shown: list[Row]) -> list[Row]:
     sweeps = {row.folder.parent.parent for row in shown if row.facts["sweep"] is not None}
-    signs: set[int] = set()
-    for folder in sorted(sweeps):
-        signed = sign(settings := read_sweep_file(folder))
-        if signed is None:
-            raise usage_error("sort", "best", f"{folder.name}: {no_best(settings)}; name a column")
-        signs.add(signed)
+    settings = {folder: read_sweep_file(folder) for folder in sorted(sweeps)}
+    for folder, held in settings.items():
+        if not directions(held):
+            raise usage_error("sort", "best", f"{folder.name}: {no_best(held)}; name a column")
+    signs = {sign(held) for held in settings.values()} - {None}
     if len(signs) > 1:
         raise usage_error("sort", "best", "some sweeps minimize, others maximize; name a column")
-    signed = signs.pop() if signs else 1
-    ranked = sorted(filter(scored, shown), key=lambda row: signed * row.facts["value"])
-    return ranked + [row for row in shown if not scored(row)]
+    direction = next(iter(signs), 1) or 1
+    ranked = sorted(filter(scored, shown), key=lambda row: direction * row.facts["value"])
+    for folder, held in settings.items():
+        if sign(held) is None:
+            mine = [row for row in shown if row.folder.parent.parent == folder]
+            ranked += _front_first(mine, directions(held))
+    placed = set(map(id, ranked))
+    return ranked + [row for row in shown if id(row) not in placed]
+
+
+def _front_first(rows: list[Row], directions: list[str]) -> list[Row]:
+    """The complete runs of a sweep with several objectives."""
+    columns = [f"value_{place}" for place in range(len(directions))]
+    found = []
+    for row in rows:
+        values = [row.facts.get(column) for column in columns]
+        numbers = [v for v in values if isinstance(v, int | float) and v == v]
+        if row.facts["state"] == "COMPLETE" and len(numbers) == len(columns):
+            found.append((signed(numbers, directions), row))
+    best = set(front([losses for losses, _ in found]))
+    order = sorted(range(len(found)), key=lambda place: (place not in best, found[place][0]))
+    return [found[place][1] for place in order]
 
 
 def _with_configs(rows: Rows, look: Callable[[], Found]) -> Found:

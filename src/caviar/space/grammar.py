@@ -99,7 +99,7 @@ def _hyperparameter(override: Override) -> Hyperparameter:
     tags = getattr(value, "tags", set())
     if tags & set(SCALES):
         raise usage_error(name, text, "a scale needs an interval(low, high)")
-    if isinstance(value, RangeSweep) and not value.shuffle:
+    if isinstance(value, RangeSweep):  # shuffled or not: a sampler decides on the order
         low, high, step = value.start, value.stop, value.step
         for cast in getattr(value, "transformers", ()):  # float(range(…)); Hydra 1.3 has done it
             low, high, step = cast(low), cast(high), cast(step)

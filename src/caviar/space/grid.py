@@ -1,13 +1,17 @@
 """The points of a grid over a space; a hyperparameter that does not exist somewhere adds none there."""
 
+from math import prod
 from typing import Any
 
-from caviar.errors import usage_error
-from caviar.space.hyperparameters import Interval
+from caviar.errors import UsageError, usage_error
+from caviar.space.hyperparameters import Choice, Hyperparameter, Interval
 from caviar.space.space import Space
 
 POINTS = 5
 """How many points an interval has where nothing else is said."""
+
+MOST = 1_000_000
+"""Points of a grid at most: each is made before the first trial, and takes some hundred bytes."""
 
 
 def combinations(space: Space, points: Any = None) -> list[dict[str, Any]]:
@@ -19,7 +23,7 @@ def combinations(space: Space, points: Any = None) -> list[dict[str, Any]]:
             also thin out a range; None for `POINTS`.
 
     Raises:
-        UsageError: a name that the space does not have, or fewer than one point.
+        UsageError: a name that the space does not have, fewer than one point, or more than `MOST` in all.
     """
     by_name = dict(points) if hasattr(points, "items") else {}
     everywhere = POINTS if by_name or points is None else points
@@ -30,10 +34,17 @@ def combinations(space: Space, points: Any = None) -> list[dict[str, Any]]:
         if not isinstance(count, int) or count < 1:
             key = "sampler.points" if name is None else f"sampler.points.{name}"
             raise usage_error(key, count, "must be a whole number, 1 or more")
+    wanted = {h.name: _points(h, by_name.get(h.name), everywhere) for h in space.hyperparameters}
+    if (total := prod(wanted.values())) > MOST:
+        longest = max(wanted, key=lambda name: wanted[name])
+        raise UsageError(
+            f"search=grid: it has up to {total:,} points ({longest}: {wanted[longest]:,}), and "
+            f"{MOST:,} at most can be laid out; sampler.points.NAME=5 thins out a hyperparameter, "
+            "and search=random needs no list"
+        )
     found: list[tuple[dict[str, Any], dict[str, Any]]] = [({}, {})]
     for h in space.hyperparameters:
-        whole = everywhere if isinstance(h, Interval) else 10**9
-        axis = h.spread(by_name.get(h.name, whole))
+        axis = h.spread(wanted[h.name])
         found = [
             ({**seen, h.name: h.from_study(value)}, {**held, h.study_name: value})
             if exists
@@ -43,3 +54,14 @@ def combinations(space: Space, points: Any = None) -> list[dict[str, Any]]:
             for value in (axis if exists else [None])
         ]
     return [held for _, held in found]
+
+
+def _points(h: Hyperparameter, wanted: int | None, everywhere: int) -> int:
+    """How many points a hyperparameter has on the grid, at most."""
+    if isinstance(h, Choice):
+        return len(h.options)
+    if isinstance(h, Interval):
+        points = everywhere if wanted is None else wanted
+        return min(points, int(h.high - h.low) + 1) if h.integer else points
+    held = len(h.values)  # type: ignore[attr-defined]
+    return held if wanted is None else min(wanted, held)

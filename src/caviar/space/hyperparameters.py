@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from caviar.errors import usage_error
+from caviar.space.lattice import MOST_STEPS, Lattice
 from caviar.space.quoting import as_text
 from caviar.space.scales import LINEAR, LOG, REVERSE_LOG, Scale
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 # Optuna is imported where a distribution is made, and not before: a space is read and checked while
 # the sweep starts, and the 0.3 s that the import takes pass while the workers come up.
+
+
+LARGEST = 2**53
+"""Whole numbers up to here have a place of their own in float64, in which a study keeps them."""
 
 
 class Hyperparameter(Protocol):
@@ -65,7 +71,8 @@ class Interval:
     """A number between two bounds, both included, uniform on its scale; ``interval(low, high)``.
 
     Raises:
-        UsageError: ``low >= high``, or a bound that has no place on the scale.
+        UsageError: ``low >= high``, a bound that has no place on the scale, or bounds that float64
+            cannot hold, or cannot tell apart on the scale.
     """
 
     name: str
@@ -76,7 +83,7 @@ class Interval:
 
     def __post_init__(self) -> None:
         for bound in (self.low, self.high):
-            if not self.scale.holds(bound):
+            if not (_finite(bound) and self.scale.holds(bound)):
                 raise usage_error(
                     self.name,
                     self,
@@ -88,6 +95,12 @@ class Interval:
             )
         if self.integer and self.scale is REVERSE_LOG:
             raise usage_error(self.name, self, "reverse_log is for fractions below 1, not integers")
+        if self.integer:
+            _check_whole(self.name, self, self.low, self.high)
+        if not 0 < abs(self.scale.forward(self.high) - self.scale.forward(self.low)) < math.inf:
+            far = self.high - self.low == math.inf
+            apart = f"float64 cannot tell its ends apart on the {self.scale.name} scale"
+            raise usage_error(self.name, self, "its width is beyond float64" if far else apart)
 
     def __str__(self) -> str:
         text = f"interval({self.low}, {self.high})"
@@ -144,7 +157,7 @@ class Range:
     """A number on a lattice, as Hydra's ``range(start, stop, step)``: ``stop`` itself is excluded.
 
     Raises:
-        UsageError: the lattice is empty, or the step is not positive.
+        UsageError: the lattice is empty, the step is not positive, or float64 cannot hold its points.
     """
 
     name: str
@@ -153,12 +166,23 @@ class Range:
     step: float = 1
 
     def __post_init__(self) -> None:
+        for number in (self.start, self.stop, self.step):
+            if not _finite(number):
+                raise usage_error(self.name, self, f"{number} is not finite")
         if self.step <= 0:
             raise usage_error(self.name, self, "the step must be greater than 0")
         if not self.start < self.stop:
             raise usage_error(
                 self.name, self, f"low must be less than high, got {self.start} and {self.stop}"
             )
+        if self.integer:
+            _check_whole(self.name, self, self.start, self.values[-1])
+        elif max(abs(self.start), abs(self.stop)) > MOST_STEPS * self.step:
+            why = f"its ends are more than {MOST_STEPS:,} steps from 0, which float64 cannot count"
+            raise usage_error(self.name, self, f"{why}; an interval(…) needs no steps")
+        elif not Lattice(self.start, self.stop, self.step).exact:
+            why = "its points have more digits than float64 holds; an interval(…) needs no steps"
+            raise usage_error(self.name, self, why)
 
     def __str__(self) -> str:
         return f"range({self.start}, {self.stop}, {self.step})"
@@ -172,14 +196,11 @@ class Range:
         return all(isinstance(number, int) for number in (self.start, self.stop, self.step))
 
     @cached_property
-    def values(self) -> list[Any]:
-        """Every point of the lattice."""
-        # A hair less than the quotient: 0.3 / 0.1 is 2.9999999999999996, 0.6 / 0.2 is 2.9999999999999996,
-        # and 0.7 / 0.1 is 6.999999999999999, but (5.5 + 5.5) / 0.5 is exactly 22.
-        count = math.ceil(round((self.stop - self.start) / self.step, 9))
+    def values(self) -> Sequence[Any]:
+        """Every point of the lattice, none of which is made before it is asked for."""
         if self.integer:
-            return [int(self.start + i * self.step) for i in range(count)]
-        return [round(self.start + i * self.step, 12) for i in range(count)]
+            return range(int(self.start), int(self.stop), int(self.step))
+        return Lattice(self.start, self.stop, self.step)
 
     @cached_property
     def distribution(self) -> BaseDistribution:
@@ -194,13 +215,19 @@ class Range:
         return self.values[_index(u, len(self.values))]
 
     def from_study(self, value: Any) -> Any:
-        return value if self.integer else round(value, 12)
+        # Optuna's own samplers reckon in floats, which may be a hair off.
+        return self.values.nearest(value) if isinstance(self.values, Lattice) else value
 
     def to_study(self, value: Any) -> Any:
         return value
 
     def holds(self, value: Any) -> bool:
-        return value in self.values and not isinstance(value, bool)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (number and self.start <= value <= self.stop):
+            return False
+        if self.integer:  # not asked of a float: a range would go through all its points
+            return value % 1 == 0 and int(value) in self.values
+        return value in self.values
 
     def spread(self, points: int) -> list[Any]:
         return [self.values[i] for i in _evenly(len(self.values), points)]
@@ -258,6 +285,20 @@ class Choice:
     def spread(self, points: int) -> list[Any]:
         # Categories have no order to thin them out by: a grid holds them all.
         return [_category(option) for option in self.options]
+
+
+def _finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # an integer beyond every float
+        return False
+
+
+def _check_whole(name: str, shown: object, low: float, high: float) -> None:
+    for bound in (low, high):
+        if abs(bound) > LARGEST:
+            why = f"{bound} is beyond 2**53, where float64 does not hold every whole number"
+            raise usage_error(name, shown, why)
 
 
 def _index(u: float, count: int) -> int:

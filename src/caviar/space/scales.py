@@ -5,6 +5,7 @@ number of steps it averages over (reverse_log).
 """
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,12 +29,19 @@ class Scale:
     holds: Callable[[float], bool]
 
 
+def _power_of_ten(position: float) -> float:
+    try:
+        return 10.0**position
+    except OverflowError:  # by rounding, at the last floats that there are
+        return sys.float_info.max
+
+
 LINEAR = Scale("linear", float, float, "finite", math.isfinite)
 
 LOG = Scale(
     "log",
     forward=math.log10,
-    backward=lambda position: 10.0**position,
+    backward=_power_of_ten,
     domain="greater than 0",
     holds=lambda value: 0 < value < math.inf,
 )

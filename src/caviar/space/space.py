@@ -110,17 +110,15 @@ class Space:
 
 
 def _check_values(key: str, values: tuple[Any, ...], parent: Hyperparameter) -> None:
-    if isinstance(parent, Choice):
-        options: list[Any] = list(parent.options)
-    elif isinstance(parent, Range):
-        options = parent.values
-    else:
+    if not isinstance(parent, Choice | Range):
         raise usage_error(
             key, list(values), f"{parent.name} is an interval; a condition needs choices"
         )
     for value in values:
-        if value not in options:
-            raise usage_error(key, value, f"{parent.name} never takes this value", options)
+        if isinstance(parent, Choice) and value not in parent.options:
+            raise usage_error(key, value, f"{parent.name} never takes this value", parent.options)
+        if isinstance(parent, Range) and not parent.holds(value):
+            raise usage_error(key, value, f"{parent.name} never takes this value: it is {parent}")
 
 
 def _parents_first(

@@ -64,7 +64,7 @@ class TrialFolders:
                 return
             result.state, result.error, result.seconds = "FAIL", event.error, event.seconds
             result.write(folder)
-            with open_inside(folder / LOG, "a", encoding="utf-8", errors="backslashreplace") as log:
+            with open_inside(folder / LOG, "a") as log:
                 log.write(event.traceback or f"{event.error}\n")
         except OSError:
             return  # the disk has no room: the study knows that it failed

@@ -8,6 +8,7 @@ from typing import Any
 
 from caviar.engines.make import ENGINES, FUSED_OPTIONS
 from caviar.errors import usage_error
+from caviar.objectives import each, labels
 from caviar.runs.direction import DIRECTIONS
 
 
@@ -17,7 +18,8 @@ class Settings:
 
     Attributes:
         n_trials: how many trials in total; None for the whole grid, or 20 where there is no grid.
-        metric: the name of the score; a label, the score itself is what the task returns.
+        metric: the name of the score; a label, the score itself is what the task returns. A list of them
+            for several objectives.
         direction: ``minimize`` or ``maximize``; a list of them for several objectives.
         params: the space in Hydra's grammar.
         when: under which choices a hyperparameter exists.
@@ -40,7 +42,7 @@ class Settings:
     """
 
     n_trials: int | None = None
-    metric: str | None = None
+    metric: Any = None
     direction: Any = "minimize"
     params: Mapping[str, Any] = field(default_factory=dict)
     when: Mapping[str, Any] = field(default_factory=dict)
@@ -84,6 +86,12 @@ class Settings:
         for direction in self.directions:
             if direction not in DIRECTIONS:
                 raise usage_error("direction", direction, "no such direction", DIRECTIONS)
+        named = each(self.metric)
+        if len(named) > 1 and len(named) != len(self.directions):
+            why = f"{len(named)} names, and direction={self.direction} has {len(self.directions)}"
+            raise usage_error("metric", self.metric, f"{why}: one an objective")
+        if len(set(named)) < len(named):
+            raise usage_error("metric", self.metric, "names an objective twice")
         if self.engine not in ENGINES:
             raise usage_error("engine", self.engine, "no such engine", ENGINES)
         self._check_fused()
@@ -123,7 +131,11 @@ class Settings:
             raise usage_error("engine", "fused", "executor=inline runs one trial after the other")
 
     @property
+    def labels(self) -> list[str]:
+        """What each objective's score is called."""
+        return labels(self.metric, len(self.directions))
+
+    @property
     def directions(self) -> list[str]:
         """One direction an objective."""
-        several = isinstance(self.direction, list | tuple)
-        return [str(d) for d in self.direction] if several else [str(self.direction)]
+        return [str(direction) for direction in each(self.direction)]

@@ -163,6 +163,9 @@ def _run(
         folders.give_up(Failed(number, f"GivenUp: {why}; not tried again"))
     earlier = study.current() if recorded else []
     view = make_view(folder, settings, n_trials, executor.lanes, earlier)
+    if settings.metric and not (settings.check or settings.build):
+        values = "the value" if len(settings.labels) == 1 else "the values"
+        view.say(f"{', '.join(settings.labels)}: so this sweep calls {values} that the app returns")
     loop = Loop(
         study,
         executor,

@@ -139,12 +139,12 @@ def _next(space: Space, lines: list[Line], best: Mapping[str, Any], fit: float) 
     return Zoom([line for line in lines if line.name in by_name], when, best, fit, gone)
 
 
-def _options(line: Line | None) -> list[Any]:
+def _options(line: Line | None) -> Sequence[Any]:
     if line is None:
         return []
     if line.now is None:
         return [line.value]
-    return list(line.now.options if isinstance(line.now, Choice) else line.now.values)  # type: ignore
+    return line.now.options if isinstance(line.now, Choice) else line.now.values  # type: ignore
 
 
 def _thin(reason: str) -> UsageError:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 
-from caviar.space.hyperparameters import Hyperparameter, Interval, Range
-from caviar.space.scales import LINEAR, REVERSE_LOG
+from caviar.space.hyperparameters import LARGEST, Hyperparameter, Interval, Range
+from caviar.space.lattice import MOST_STEPS, Lattice
+from caviar.space.scales import LINEAR, LOG, REVERSE_LOG
+
+_HUGE = sys.float_info.max / 4
+"""No bound passes this: the width of an interval is to be a float too."""
 
 
 def reach(h: Hyperparameter, low: float, high: float) -> Interval | Range:
@@ -21,7 +26,12 @@ def reach(h: Hyperparameter, low: float, high: float) -> Interval | Range:
             # Not below 0, and a count that began at 1 or more not below 1.
             floor = 1 if h.integer and h.start >= 1 else 0
             first = max(first, -math.floor((h.start - floor) / h.step + 1e-9))
-        start, stop = h.start + first * h.step, h.start + (last + 1) * h.step
+        most = LARGEST if h.integer else MOST_STEPS * h.step
+        first = max(first, -math.floor((most + h.start) / h.step))
+        last = min(last, math.floor((most - h.start) / h.step) - 1)
+        lattice = Lattice(h.start, h.stop, h.step)
+        ends = [lattice.at(place) for place in (first, last + 1)]
+        start, stop = map(int, ends) if h.integer else ends
         return Range(h.name, start, stop, h.step)
     assert isinstance(h, Interval)
     a, b = h.scale.forward(h.low), h.scale.forward(h.high)
@@ -41,10 +51,12 @@ def reach(h: Hyperparameter, low: float, high: float) -> Interval | Range:
 def _nature(h: Interval) -> tuple[float, float]:
     """Bounds that no value passes: a count stays 1 or more, a share between 0 and 1."""
     if h.integer:
-        return (1 if h.low >= 1 else 0 if h.low >= 0 else -math.inf), math.inf
+        return (1 if h.low >= 1 else 0 if h.low >= 0 else -LARGEST), LARGEST
     if h.scale is LINEAR and h.low >= 0:
-        return 0.0, (h.high if h.high == 1 else 0.99) if h.high <= 1 else math.inf
-    return (0.0 if h.scale is REVERSE_LOG else -math.inf), math.inf
+        return 0.0, (h.high if h.high == 1 else 0.99) if h.high <= 1 else _HUGE
+    return (
+        0.0 if h.scale is REVERSE_LOG else sys.float_info.min if h.scale is LOG else -_HUGE
+    ), _HUGE
 
 
 def _rounded(h: Interval, value: float, up: bool) -> float:

@@ -53,7 +53,7 @@ def write_space(text: str, path: Path, force: bool = False) -> None:
         raise UsageError(f"{path.parent}: no such folder; say where with --out")
     if path.exists() and not force:
         raise UsageError(f"{path}: is there already; another --name, or --force")
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def _entry(line: Line) -> str:
@@ -66,7 +66,7 @@ def _ancestors(recorded: dict[str, Any], spaces: Path) -> list[str]:
         key, _, name = str(override).partition("=")
         path = spaces / f"{name}.yaml"
         if key == "space" and path.is_file():
-            for line in path.read_text().splitlines():
+            for line in path.read_text("utf-8").splitlines():
                 if line.startswith(LINEAGE):
                     return line.removeprefix(LINEAGE).split(" -> ")
     return []

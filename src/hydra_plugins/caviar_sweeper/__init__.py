@@ -31,13 +31,16 @@ class CaviarSweeper(Sweeper):
         # each takes longer than the rest of the start.
         gc.freeze()
         gc.disable()
-        from caviar.errors import UsageError
+        from caviar.errors import UsageError, check_words
         from caviar.runs.signals import ending_in_order
+        from caviar.streams import make_patient
         from caviar.sweep.settings import Settings
         from caviar.sweep.sweep import run_sweep
         from caviar.versions import tell_untested
 
+        make_patient()
         try:
+            check_words(sys.argv[1:])
             plain = OmegaConf.to_container(OmegaConf.create(self._settings), resolve=True)
             settings = Settings.read(plain)  # type: ignore[arg-type]
             assert self.hydra_context is not None
@@ -77,7 +80,7 @@ class CaviarSweeperConfig:
         ]
     )
     n_trials: int | None = None
-    metric: str | None = None
+    metric: Any = None
     direction: Any = "minimize"
     params: Any = field(default_factory=dict)  # null clears a space that a config has
     when: Any = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """The best and the last state of a training, in two files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -8,6 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from caviar import TrialInterrupted
+from caviar.objectives import first
 from caviar.runs.inside import make_folders, partial_of
 from project.callbacks.score import better, monitored
 
@@ -25,14 +27,20 @@ class BestAndLast(Checkpoint):
 
     Args:
         folder: where the files go; it is made if needed.
-        metric: what is watched, and ``direction``: what is better for it.
+        metric: what is watched, and ``direction``: what is better for it; of several, the first.
         every_seconds: time between two writings of ``last.ckpt`` while training goes on.
     """
 
-    def __init__(self, folder: str, metric: str, direction: str, every_seconds: float = 60.0):
+    def __init__(
+        self,
+        folder: str,
+        metric: str | Sequence[str],
+        direction: str | Sequence[str],
+        every_seconds: float = 60.0,
+    ) -> None:
         self.folder = Path(folder)
-        self.metric = metric
-        self.direction = direction
+        self.metric = first(metric)
+        self.direction = first(direction)
         self.every_seconds = every_seconds
         self.best: float | None = None
         self._written = monotonic()

@@ -1,6 +1,7 @@
-"""The score: the monitored metric at its best epoch."""
+"""The score: the monitored metric at its best epoch, and what else is scored, at the same one."""
 
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -33,15 +34,20 @@ def monitored(trainer: Trainer, metric: str) -> float:
 class Score(Callback):
     """Reports the metric after every epoch with a validation; keeps all metrics of the best epoch.
 
+    Args:
+        metric: what is scored, and ``direction``: what is better for it.
+        also: further metrics that are scores, each at that metric's best epoch.
+
     Attributes:
         value: the best value; None before the first validation.
         epoch: the epoch (from 0) it is of.
         metrics: every metric logged at that epoch.
     """
 
-    def __init__(self, metric: str, direction: str) -> None:
+    def __init__(self, metric: str, direction: str, also: Sequence[str] = ()) -> None:
         self.metric = metric
         self.direction = direction
+        self.also = tuple(also)
         self.value: float | None = None
         self.epoch: int | None = None
         self.metrics: dict[str, float] = {}
@@ -50,7 +56,7 @@ class Score(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking:
             return
-        value = monitored(trainer, self.metric)
+        value, *_ = [monitored(trainer, metric) for metric in (self.metric, *self.also)]
         if self.value is None or better(value, self.value, self.direction):
             self.value, self.epoch = value, trainer.current_epoch
             self.metrics = {
@@ -70,6 +76,11 @@ class Score(Callback):
         # Here, and not as the last epoch ends: what early stopping and a schedule make of that one is
         # then in the checkpoint, and a training that is over is not interrupted.
         caviar.stop_if_asked(trainer.current_epoch - 1)
+
+    @property
+    def values(self) -> list[float]:
+        """The score of each objective, all of the same epoch."""
+        return [self.metrics[metric] for metric in (self.metric, *self.also)]
 
     def state_dict(self) -> dict[str, Any]:
         return {"value": self.value, "epoch": self.epoch, "metrics": self.metrics}

@@ -64,12 +64,13 @@ def teach(names: list[str] | tuple[str, ...], repeats: int, out: Path) -> None:
         torch.manual_seed(0)  # the same figures every time
         lesson = run(repeats) if repeats else run()
         figure = out / f"{name}.svg"
-        figure.write_text(lesson.figure)
+        figure.write_text(lesson.figure, encoding="utf-8")
         rows = [
             {"claim": claim.text, "verdict": claim.verdict, "number": claim.number}
             for claim in lesson.claims
         ]
-        (out / f"{name}.json").write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+        (out / f"{name}.json").write_text(text, encoding="utf-8")
         for row in rows:
             print(f"| {' | '.join(row.values())} | {figure} |", flush=True)
         print(f"{name}: {perf_counter() - start:.0f} s", file=sys.stderr)

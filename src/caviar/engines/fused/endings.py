@@ -15,9 +15,10 @@ from caviar.engines.fused.folds import Folded, FoldFolder
 from caviar.engines.fused.groups import Group, Run
 from caviar.engines.fused.writer import Writer
 from caviar.errors import name_and_text, traceback_of
+from caviar.objectives import as_given, told
 from caviar.runs.active import TrialInterrupted
 from caviar.runs.folder import Result
-from caviar.runs.folds import facts_of, mean_score
+from caviar.runs.folds import facts_of, mean_scores
 from caviar.trials import Event, Failed, Finished, Job, Pruned, Started
 
 
@@ -88,20 +89,20 @@ class Endings:
         if trial.began is None:  # an earlier try had done all of them
             trial.began = perf_counter()
             self._send(Started(job.number))
-        score = mean_score(folds)
-        if not self._among_best([(score, trial)], recipe.direction)[0]:
+        scores = mean_scores(folds)
+        if not self._among_best([(scores[0], trial)], recipe.direction)[0]:
             self._writer.do(job.number, trial.drop_best)
             folds = [{**fold, "checkpoint": None} for fold in folds]
-        facts = {"metric": recipe.metric, "seed": recipe.seed, **facts_of(folds)}
-        result, event = _completed(trial, score, facts)
-        at = f"{recipe.metric}={score:.4f} over {len(folds)} folds: {trial.folder.path}"
+        facts = {"metric": as_given(recipe.objectives), "seed": recipe.seed, **facts_of(folds)}
+        result, event = _completed(trial, scores, facts)
+        at = f"{told(recipe.objectives, scores)} over {len(folds)} folds: {trial.folder.path}"
         log = log_line("caviar.engines.fused", at)
         self._end(job.number, trial.folder, result, event, (), log, folds=trial)
 
     def prune_folds(self, trial: Folded) -> None:
         """End a trial whose folds are not wanted any more."""
         folds = trial.so_far
-        result, event = _pruned(trial, mean_score(folds) if folds else None)
+        result, event = _pruned(trial, mean_scores(folds)[0] if folds else None)
         self._end(trial.job.number, trial.folder, result, event, (), "", folds=trial)
 
     def _among_best(self, scored: Sequence[tuple[float, Any]], direction: str) -> list[bool]:
@@ -123,7 +124,7 @@ class Endings:
         checkpoint = self._checkpoint(group, lane) if wanted else None
         group.release(lane)
         facts = {
-            "score": training.score,
+            "score": None if training.score is None else as_given(training.scores),
             "best_epoch": training.best_epoch,
             "metrics": training.best_metrics,
             "checkpoint": BEST if checkpoint else None,
@@ -167,8 +168,7 @@ class Endings:
 
     def _finish(self, run: Run, pruned: bool, checkpoint: Mapping[str, Any] | None) -> None:
         training, job, metric = run.training, run.job, run.training.recipe.metric
-        score = training.score
-        if score is None and not pruned:
+        if training.score is None and not pruned:
             error = ValueError(f"metric={metric}: never logged, no validation ran")
             self.fail(run, error)
             return
@@ -177,16 +177,16 @@ class Endings:
             result, event = _pruned(run, last)
             log = ""
         else:
-            assert score is not None
+            scores, names = training.scores, training.recipe.objectives
             facts = {
-                "metric": metric,
+                "metric": as_given(names),
                 "best_epoch": training.best_epoch,
                 "metrics": training.best_metrics,
                 "seed": training.recipe.seed,
                 "checkpoint": BEST if checkpoint else None,
             }
-            result, event = _completed(run, score, facts)
-            at = f"{metric}={score:.4f} at epoch {training.best_epoch}: {run.folder.path}"
+            result, event = _completed(run, scores, facts)
+            at = f"{told(names, scores)} at epoch {training.best_epoch}: {run.folder.path}"
             log = log_line("caviar.engines.fused", at)
         self._end(job.number, run.folder, result, event, training.rows, log, checkpoint)
 
@@ -231,10 +231,12 @@ class Endings:
         )
 
 
-def _completed(one: Run | Folded, score: float, facts: dict[str, Any]) -> tuple[Result, Finished]:
+def _completed(
+    one: Run | Folded, scores: list[float], facts: dict[str, Any]
+) -> tuple[Result, Finished]:
     """What a complete trial's ``result.json`` says, and its controller is told."""
-    result, seconds = _result(one, "COMPLETE", score, facts)
-    return result, Finished(one.job.number, [score], seconds, _facts(one, facts))
+    result, seconds = _result(one, "COMPLETE", as_given(scores), facts)
+    return result, Finished(one.job.number, scores, seconds, _facts(one, facts))
 
 
 def _pruned(one: Run | Folded, last: float | None) -> tuple[Result, Pruned]:
@@ -244,7 +246,7 @@ def _pruned(one: Run | Folded, last: float | None) -> tuple[Result, Pruned]:
 
 
 def _result(
-    one: Run | Folded, state: str, value: float | None, facts: dict[str, Any]
+    one: Run | Folded, state: str, value: float | list[float] | None, facts: dict[str, Any]
 ) -> tuple[Result, float]:
     assert one.began is not None
     seconds = perf_counter() - one.began

@@ -105,8 +105,7 @@ class RunFolder:
         if best is not None:
             self.checkpoint(Path(BEST).name, best)
         if log:
-            path = self.path / names.LOG
-            with open_inside(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+            with open_inside(self.path / names.LOG, "a") as file:
                 file.write(log)
         if self.error is not None:
             raise self.error

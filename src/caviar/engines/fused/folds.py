@@ -11,7 +11,7 @@ from typing import Any
 from caviar.engines.fused.files import BEST, LANE, RunFolder
 from caviar.experiment import Recipe
 from caviar.runs import folder as names
-from caviar.runs.folds import Facts, fold_folder, mean_score, read_fold, write_fold
+from caviar.runs.folds import Facts, fold_folder, mean_scores, read_fold, write_fold
 from caviar.runs.inside import copy_folder, make_folders, remove_inside
 from caviar.trials import Job, Reported
 
@@ -100,7 +100,7 @@ class Folded:
         first, folds = self._reported, self.so_far
         self._reported = len(folds)
         return [
-            Reported(self.job.number, mean_score(folds[: fold + 1]), fold)
+            Reported(self.job.number, mean_scores(folds[: fold + 1])[0], fold)
             for fold in range(first, len(folds))
         ]
 

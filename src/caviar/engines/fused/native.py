@@ -153,7 +153,10 @@ def library() -> ctypes.CDLL:
     """
     try:
         found = ctypes.CDLL(str(build(private_folder(cache_folder() / "native"))))
-    except PermissionError:  # a home that cannot, or that others can, be written to: each time anew
+    except OSError as error:
+        if error.errno is None:
+            raise  # not compiled
+        # A home that is not there or cannot, or that others can, be written to: each time anew.
         with tempfile.TemporaryDirectory() as place:
             found = ctypes.CDLL(str(build(Path(place))))
     found.layout.argtypes, found.layout.restype = [], ctypes.c_char_p

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
-from caviar.engines.fused.layers import FUNCTIONS, LAYERS, VALUES, State
+from caviar.engines.fused.layers import ELEMENTWISE, FUNCTIONS, LAYERS, VALUES, State
 from caviar.experiment import NotFusibleError
 
 Shapes = dict[str, tuple[int, ...]]
@@ -248,10 +248,13 @@ def _paddable(layers: Chain) -> bool:
     if len(linears) < 2:
         return False
     for _, layer in layers[linears[0] + 1 : linears[-1]]:
-        if isinstance(layer, nn.LayerNorm | nn.Embedding | nn.Flatten):
-            return False  # a mean over units must not count those that are not there
-        if not isinstance(layer, PADDABLE) and float(layer(torch.zeros(1))) != 0.0:
-            return False  # a unit that is not there must give 0, or weights after it would learn
+        if type(layer) in ELEMENTWISE:
+            if float(layer(torch.zeros(1))) != 0.0:
+                return (
+                    False  # a unit that is not there must give 0, or weights after it would learn
+                )
+        elif not isinstance(layer, PADDABLE):
+            return False  # a mean over units, say, must not count those that are not there
     return True
 
 

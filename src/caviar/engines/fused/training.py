@@ -15,6 +15,7 @@ import torch
 from caviar.engines.fused.networks import plan_and_weights
 from caviar.engines.fused.optimizers import LaneOptimizer, optimizer_of
 from caviar.engines.fused.schedule import LaneSchedule
+from caviar.errors import usage_error
 from caviar.experiment import NotFusibleError, Recipe
 
 _PRECISIONS: dict[str, tuple[torch.dtype, bool]] = {
@@ -198,7 +199,8 @@ class Training:
             metrics: of the validation, where there was one: ``val/…``.
 
         Raises:
-            FloatingPointError: a loss is not finite, or the score is NaN.
+            FloatingPointError: a loss is not finite, or a score is NaN.
+            UsageError: a score was not logged.
         """
         recipe, epoch = self.recipe, self.epoch
         self.improved = False
@@ -210,11 +212,12 @@ class Training:
         self.rows.append({"epoch": epoch, "step": self.steps_done - 1, **found})
         over = False
         if metrics is not None:
-            if recipe.metric not in self.metrics:
-                raise KeyError(f"metric={recipe.metric}: not logged")
+            for name in recipe.objectives:
+                if name not in self.metrics:
+                    raise usage_error("metric", name, "not logged", sorted(self.metrics))
+                if math.isnan(self.metrics[name]):
+                    raise FloatingPointError(f"{name} is nan at epoch {epoch}")
             value = self.metrics[recipe.metric]
-            if math.isnan(value):
-                raise FloatingPointError(f"{recipe.metric} is nan at epoch {epoch}")
             if self.score is None or _better(value, self.score, recipe.direction):
                 self.score, self.best_epoch, self.improved = value, epoch, True
                 self.best_metrics = dict(self.metrics)
@@ -222,6 +225,11 @@ class Training:
         self.schedule.epoch_ended(self.metrics)
         self.epoch += 1
         return over or self.epoch >= self.course.max_epochs
+
+    @property
+    def scores(self) -> list[float]:
+        """The score of each objective, all of the best epoch."""
+        return [self.best_metrics[name] for name in self.recipe.objectives]
 
     @property
     def steps_done(self) -> int:

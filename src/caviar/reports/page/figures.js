@@ -60,7 +60,9 @@ function drawNow(node) {
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, ...layout,
     xaxis: { ...axis, ...(layout.xaxis || {}) }, yaxis: { ...axis, ...(layout.yaxis || {}) },
   };
-  Plotly.newPlot(node, traces, full, { displaylogo: false, responsive: true, displayModeBar: touch ? false : "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
+  // Nothing leads out of the page: plotly has a button that uploads a figure's data, unless told not to.
+  const offline = { showSendToCloud: false, showEditInChartStudio: false, showLink: false, plotlyServerURL: "" };
+  Plotly.newPlot(node, traces, full, { ...offline, displaylogo: false, responsive: true, displayModeBar: touch ? false : "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
   held.drawn = { outline, shapes: layout.shapes || [] };
   node.on("plotly_click", (event) => { const number = trialAt(event); if (number !== null) pin(number); });
   node.on("plotly_hover", (event) => outlineIn(node, trialAt(event)));

@@ -5,7 +5,7 @@ let order = { column: null, down: false };
 
 function columnsOf(sweep) {
   const found = [["trial", (t) => t.number], ["state", (t) => t.state]];
-  (sweep.directions.length ? sweep.directions : [null]).forEach((_, i) => found.push([sweep.directions.length > 1 ? `${sweep.metric} ${i}` : sweep.metric, (t) => t.values[i]]));
+  (sweep.directions.length ? sweep.directions : [null]).forEach((_, i) => found.push([sweep.directions.length > 1 ? sweep.labels[i] : sweep.metric, (t) => t.values[i]]));
   found.push(["best epoch", (t) => t.best_epoch], ["seconds", (t) => t.seconds]);
   if (sweep.trials.some((t) => t.edits.length)) found.push(["edits", (t) => t.edits.length || null]);
   const names = [...sweep.space.map((h) => h.name), ...new Set(sweep.trials.flatMap((t) => Object.keys(t.params)))];
