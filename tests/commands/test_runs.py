@@ -282,6 +282,17 @@ def test_show_tells_what_trained_a_trial(caviar, outputs):
     assert "result\tengine\tfused\n" in caviar("runs", "show", "lane").out
 
 
+def test_show_tells_what_a_projects_own_file_says_of_itself(caviar, outputs):
+    run = make_run(outputs / "runs/table")
+    (run / "preprocessing.json").write_text('{"summary": {"numbers": "a, b"}, "columns": []}')
+    (run / "broken.json").write_text("{")
+    (run / "list.json").write_text("[1]")
+    rows = table(caviar("runs", "show", "table"))
+    assert {"part": "preprocessing", "key": "numbers", "value": "a, b"} in rows
+    told = json.loads(caviar("runs", "show", "table", "--json").out)
+    assert told["summaries"] == {"preprocessing": {"numbers": "a, b"}}
+
+
 def test_show_of_a_sweep_counts_its_trials(caviar, wide):
     held = json.loads(caviar("runs", "show", "latest", "--json").out)
     assert (held["complete"], held["pruned"], held["fail"], held["running"]) == (5, 1, 1, 1)

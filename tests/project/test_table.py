@@ -201,9 +201,9 @@ def test_text_in_a_column_of_numbers_is_told(table: Path) -> None:
         preprocessing.features(frame)
 
 
-def classes_of(tmp_path: Path, words: list[str], **settings: Any) -> list[Any]:
+def classes_of(tmp_path: Path, written: list[str], **settings: Any) -> list[Any]:
     path = tmp_path / "t.csv"
-    rows = [f"{i},{words[i % len(words)]}" for i in range(12 * len(words))]
+    rows = [f"{i},{written[i % len(written)]}" for i in range(12 * len(written))]
     path.write_text("x,y\n" + "\n".join(rows) + "\n")
     return Table(str(path), "y", **settings).parts.preprocessing.classes
 

@@ -27,6 +27,8 @@ MOST = 12
 """Lines that are told; of more, how many."""
 FEWEST_ROWS = 20
 """Of fewer rows nothing is odd: their values differ by chance."""
+MOST_ROWS = 100_000
+"""Of more rows, those that parts share are not looked for: it would take longer than reading them."""
 _NEARLY = 0.9
 _RARE = 0.1
 _DATES = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%Y/%m/%d")
@@ -132,13 +134,12 @@ def _of_column(kind: Column, cells: Any, source: Source, codes: NDArray[np.int64
             return
     else:
         known = numbers(cells, source.format, kind.unit, kind.time)[0]
-        there = known[~np.isnan(known)]
-        count = len(np.unique(there))
+        different, values = np.unique(known, return_inverse=True)
+        count = int(np.isfinite(different).sum())
         if rows >= FEWEST_ROWS and _counts_up(known):
             what = "counts the rows, as a saved index or an id does"
             yield Odd(kind.name, what)
             return
-        values = np.unique(known, return_inverse=True)[1]
         far = _too_far(known)
         if far is not None:
             what = f"{known[far]:.4g} in row {far + 1} is too large, and may count as missing"
@@ -243,6 +244,8 @@ def _gives_away(values: NDArray[Any], codes: NDArray[np.int64]) -> bool:
 
 def _of_rows(table: pa.Table, source: Source, split: Split) -> Iterator[Odd]:
     """Rows outside of the training part that are in it too, where most rows are there once."""
+    if table.num_rows > MOST_ROWS:
+        return
     same = source.fingerprints(table)
     others = np.concatenate([split.val, split.test])
     known = int(np.isin(same[others], same[split.train]).sum())
