@@ -1,11 +1,9 @@
 """A program that runs the loop in C++ built with g++'s sanitizers: whatever it does wrong ends it.
 
-Run as ``python -m tests.engines.sanitized FOLDER`` with libasan preloaded.
+Run as ``python -m tests.engines.sanitized`` with libasan preloaded.
 """
 
-import sys
 from itertools import product
-from pathlib import Path
 
 import torch
 
@@ -74,7 +72,7 @@ def trained(
     assert [one.error for one in ended] == [None, None]
 
 
-def main(folder: Path) -> None:
+def main() -> None:
     native._FLAGS = (*(flag for flag in native._FLAGS if flag != "-O3"), *SANITIZED)
     torch.set_num_threads(1)
     sgd = {"_target_": "torch.optim.SGD", "lr": 0.01, "momentum": 0.9}
@@ -99,4 +97,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

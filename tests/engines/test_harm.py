@@ -21,7 +21,7 @@ from tests.engines.test_engine import Jobs, jobs, rates, result, serve  # noqa: 
 from tests.executors import deadly
 
 
-class Mute(Exception):
+class Mute(Exception):  # noqa: N818
     def __str__(self) -> str:
         raise RuntimeError("no text")
 

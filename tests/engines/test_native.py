@@ -1,5 +1,9 @@
 """The loop in C++: where it can be had, and what happens where it cannot."""
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +15,7 @@ from caviar.engines.fused import native
 from caviar.engines.fused.calibration import choose
 from caviar.engines.fused.compiling import why_not_compiled
 from caviar.engines.fused.stack import Stack
+from caviar.engines.fused.training import Training
 from tests.engines.lanes import on_a_lane, strangers, training
 
 
@@ -75,11 +80,56 @@ def test_it_is_compiled_once_and_kept_for_this_user_alone(fresh: Path) -> None:
     ("overrides", "why"),
     [
         (("trainer.precision=bf16-mixed",), "its data are torch.float32, its layers bf16"),
-        (("data.batch_size=1",), "batch norm of one sample"),
     ],
 )
 def test_what_the_loop_does_not_know_is_named(overrides: tuple[str, ...], why: str) -> None:
     assert Stack([training(*overrides)], 2).go_native() == why
+
+
+def test_a_batch_of_one_is_no_loops_and_torchs_words_are_a_lanes() -> None:
+    one = Training(replace(training().recipe, batch_size=1))
+    stack = Stack([one], 1)
+    assert stack.go_native() == "batch norm of one sample"
+    stack.admit(one)
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel when training"):
+        stack.tick()
+
+
+@pytest.mark.skipif(native.compiler() is None, reason="no C++ compiler")
+def test_a_loop_compiled_for_other_structures_is_not_used_and_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(native.optimizer_of("torch.optim.SGD"), "constants", ("lr", "momentum"))
+    native.library.cache_clear()
+    why = Stack([training()], 1).go_native()
+    assert why == "native.cpp does not go with native.py: momentum:0 there, lr:0 here"
+    monkeypatch.undo()
+    native.library.cache_clear()
+
+
+def test_sanitizers_find_nothing_in_the_loop(tmp_path: Path) -> None:
+    found = [
+        subprocess.run(["g++", f"-print-file-name={name}"], capture_output=True, text=True).stdout
+        for name in ("libasan.so", "libubsan.so", "libstdc++.so")
+        if shutil.which("g++")
+    ]
+    paths = [line.strip() for line in found]
+    if not paths or not all(map(os.path.isabs, paths)):
+        pytest.skip("no g++ with sanitizers")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.engines.sanitized"],
+        env={
+            **os.environ,
+            "CAVIAR_CACHE": str(tmp_path),
+            "CXX": "g++",
+            "LD_PRELOAD": f"{paths[0]} {paths[2]}",  # where C++ exceptions are thrown is looked up
+            "ASAN_OPTIONS": "detect_leaks=0",  # Python's own
+        },
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.stdout == "nothing was found\n", done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("label", [-1, 10])

@@ -1,6 +1,6 @@
 """Trainings one of which ends its worker's process."""
 
-import faulthandler
+import ctypes
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,7 @@ def recipe(config: Any) -> Any:
 
     def order(samples: int, seed: int, epoch: int) -> Tensor:
         if epoch == 1:
-            faulthandler._sigsegv()
+            ctypes.string_at(0)
         return made.order(samples, seed, epoch)
 
     return replace(made, order=order)
