@@ -190,7 +190,7 @@ def test_halved_lanes_keep_to_their_schedule(
     monkeypatch.setattr(Stack, "_steps", hungry)
     for number, end in serve(jobs(rates(4), *words)).ends().items():
         assert isinstance(end, Finished)
-        assert end.facts["metrics"] == pytest.approx(undisturbed[number].facts["metrics"], rel=1e-4)
+        assert end.facts["metrics"] == pytest.approx(undisturbed[number].facts["metrics"], rel=1e-4)  # type: ignore[union-attr]
 
 
 def test_a_worker_that_dies_costs_the_trial_that_did_it_its_tries_and_no_other_any(
@@ -205,6 +205,7 @@ def test_a_worker_that_dies_costs_the_trial_that_did_it_its_tries_and_no_other_a
     executor.log = tmp_path / "workers.txt"
     executor.start(TaskSource("main", "project.train", None))
     mine = jobs([{"seed": n} for n in range(5)], "trainer.max_epochs=3")
+    mine = [replace(job, base=mine[0].base) for job in mine]
     lost: dict[int, list[Failed]] = {}
     waiting, ended = list(mine), {}
     try:
