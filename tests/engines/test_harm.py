@@ -160,7 +160,7 @@ def test_targets_that_are_no_classes_go_by_a_trainer_as_with_engine_solo(
     kind: str,
 ) -> None:
     def soft(config: Any) -> Any:
-        made = recipe(config)
+        made: Any = recipe(config)
         if config["seed"] == 1:
             x, y = made.train
             y = torch.nn.functional.one_hot(y).float() if kind == "multi-hot" else y.float()
