@@ -18,7 +18,7 @@ AS_WRITTEN = {
     "train.py": "fd580217aa72",
     "optimizers.py": "7fb5af12402d",
     "folds.py": "07513698ed4d",
-    "loggers.py": "c147e9e6255f",
+    "loggers.py": "c604e10e301c",
     "callbacks/checkpoint.py": "7896d68c2996",
     "callbacks/early_stopping.py": "c214935a2e48",
     "callbacks/epoch_seed.py": "6f57e6b078af",
