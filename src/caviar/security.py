@@ -81,7 +81,7 @@ def instantiate(config: Any, *args: Any, _only_: type | None = None, **kwargs: A
     check_targets(config)
     check_targets(kwargs)
     if _only_ is not None:
-        _check_only(config, _only_, ())
+        check_only(config, _only_)
     try:
         return hydra_instantiate(config, *args, **kwargs)
     except InstantiationException as error:
@@ -140,19 +140,26 @@ def check_target(target: Any, import_it: bool = True) -> None:
         raise usage_error("_target_", target, f"not allowed: of {package}, only classes are")
 
 
-def _check_only(node: Any, kind: type, beside: tuple[str, ...]) -> None:
-    """Raise UsageError unless each target in ``node`` is a class of a kind, or of ``beside``."""
+def check_only(node: Any, *kinds: type, beside: tuple[str, ...] = ()) -> None:
+    """Raise UsageError unless each target in ``node`` is a class of some kinds.
+
+    One among another's arguments may also be a class of the same package: ``beside``.
+    """
     if isinstance(node, DictConfig | ListConfig):
         node = OmegaConf.to_container(node, resolve=True)
     if isinstance(node, Mapping) and "_target_" in node:
         found = _found(node["_target_"])
         home = f"{getattr(found, '__module__', None)}."
-        if not isinstance(found, type) or not (issubclass(found, kind) or home.startswith(beside)):
-            raise usage_error("_target_", node["_target_"], f"not a class of {kind.__name__} here")
+        if not isinstance(found, type) or not (issubclass(found, kinds) or home.startswith(beside)):
+            raise usage_error(
+                "_target_",
+                node["_target_"],
+                f"is no {' or '.join(kind.__name__ for kind in kinds)}",
+            )
         beside = (*beside, f"{home.rstrip('.').rpartition('.')[0]}.") if beside == () else beside
     for value in node.values() if isinstance(node, Mapping) else node:
         if isinstance(value, Mapping | list | tuple | DictConfig | ListConfig):
-            _check_only(value, kind, beside)
+            check_only(value, *kinds, beside=beside)
 
 
 def _found(target: str) -> Any:

@@ -13,13 +13,23 @@ def test(run: str) -> dict[str, float]:
     Raises:
         UsageError: the run cannot be read, or its data is not what it was trained on.
     """
+    from lightning.pytorch import LightningDataModule
+
     import caviar
     from caviar.plain import tell
+    from caviar.runs.folder import CONFIG
+    from caviar.runs.ours import is_signed
+    from caviar.security import check_only, check_targets
+    from project.data.base import InMemoryData
     from project.data.datamodule import make_data
     from project.evaluation import evaluate_test_part, in_words
     from project.saved import open_run
 
     saved = open_run(run)
+    if not is_signed(saved.folder, CONFIG):
+        # Anybody may have written it: of what it names, nothing but data is made.
+        check_targets(saved.config.data)
+        check_only(saved.config.data, InMemoryData, LightningDataModule)
     data = make_data(saved.config)
     # The rows of the test part follow from the data: other data could have trained on them.
     if data.parts.preprocessing != saved.preprocessing:

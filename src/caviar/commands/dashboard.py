@@ -146,11 +146,17 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _storage(folder: Path) -> str:
     """The study as optuna-dashboard names it: the journal's path, or an URL."""
-    from caviar.runs.find import inside, read_sweep_file
+    from caviar.runs.find import SWEEP_FILE, inside, read_sweep_file
+    from caviar.runs.ours import is_signed
     from caviar.sweep.record import HIDDEN
 
     held = str(read_sweep_file(folder).get("storage") or "study.journal")
     if "://" in held:
+        if not is_signed(folder, SWEEP_FILE):
+            why = (
+                "the folder is not this user's own; give the URL with --storage, where you trust it"
+            )
+            raise UsageError(f"storage={held}: {why}")
         if HIDDEN in held:
             raise UsageError(
                 f"storage={held}: the password is not kept; give the URL with --storage"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from caviar.errors import UsageError
 from caviar.runs.edits import edits_table
-from caviar.runs.find import find_run, find_sweep, read_sweep_file, trial_folders
+from caviar.runs.find import SWEEP_FILE, find_run, find_sweep, read_sweep_file, trial_folders
 from caviar.runs.folder import Result, number_of
 from caviar.runs.metrics import read_metrics
 from caviar.runs.ours import is_signed
@@ -70,7 +70,7 @@ class Sweep:
     @cached_property
     def ours(self) -> bool:
         """Whether this user's caviar made it here (`caviar.runs.ours`)."""
-        return is_signed(self.folder)
+        return is_signed(self.folder, SWEEP_FILE)
 
     @property
     def metric(self) -> str | None:

@@ -142,10 +142,10 @@ def check_trusted(folder: Path, file: str, verb: str, trust: bool) -> dict[str, 
         ) from None
 
 
-def is_signed(folder: Path) -> bool:
-    """Whether a folder is ours; links in it are not looked for."""
+def is_signed(folder: Path, *files: str) -> bool:
+    """Whether a folder is ours, and these files of it signed; links in it are not looked for."""
     try:
-        _check_signed(Path(os.path.realpath(folder)))
+        _check_signed(Path(os.path.realpath(folder)), *files)
     except (NotOursError, OSError):
         return False
     return True

@@ -40,7 +40,7 @@ def is_harmless(word: str, strict: bool = True) -> bool:
         and top != "allow"
         and (top != "hydra" or _SWEEPERS.fullmatch(key))
         and not _REACHES.search(word)
-        and not (strict and _ELSEWHERE.search(word))
+        and not (strict and _ELSEWHERE.search(word.lstrip("+~")))
     )
 
 

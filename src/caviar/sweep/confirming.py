@@ -75,9 +75,9 @@ def confirm(
         plan = make_plan(sweep, top, seeds, used)
         entry = {"sweep": _free(folder), "top": top, **asdict(plan), "result": None}
         log.append(entry)
-        _write(folder, log)
     plan = Plan(entry["candidates"], entry["seeds"])
     _check(sweep, plan, entry["sweep"])
+    _write(folder, log)
     trained = (folder.resolve().parent / entry["sweep"]).resolve()
     status = _resume(trained, trust) if trained.exists() else train(sweep, plan, program, trained)
     if status not in (0, 3):

@@ -1,13 +1,11 @@
-"""CMA-ES without a pickle of anybody else's: what it learnt is worked out again from the trials.
+"""CMA-ES without pickles: what it has learnt is worked out from the trials, and kept in memory.
 
 Optuna keeps its optimizer in the study, pickled, and a pickle may call anything as it loads. A study
-may have come from somebody else; so only what this process itself has written is loaded.
+may have come from somebody else; so none is loaded, and none is left there.
 """
 
 from __future__ import annotations
 
-import pickle
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -15,36 +13,25 @@ from optuna.samplers import CmaEsSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-_OWN: set[bytes] = set()
-"""Digests of the optimizers that this process has put into a study."""
-
-_split, _init = CmaEsSampler._split_optimizer_str, CmaEsSampler._init_optimizer
+_init = CmaEsSampler._init_optimizer
 
 
-def load_no_pickle_of_others() -> None:
+def load_no_pickles() -> None:
     """Have every CMA-ES sampler of this process restore itself by the functions below."""
-    CmaEsSampler._split_optimizer_str = _noted  # type: ignore[method-assign]
-    CmaEsSampler._restore_optimizer = _own  # type: ignore[method-assign]
+    CmaEsSampler._split_optimizer_str = _nothing  # type: ignore[method-assign]
+    CmaEsSampler._restore_optimizer = _kept  # type: ignore[method-assign]
     CmaEsSampler._init_optimizer = _from_trials  # type: ignore[method-assign]
 
 
-def _noted(self: CmaEsSampler, optimizer_str: str) -> dict[str, str]:
-    _OWN.add(sha256(optimizer_str.encode()).digest())
-    return _split(self, optimizer_str)
+def _nothing(self: CmaEsSampler, optimizer_str: str) -> dict[str, str]:
+    return {}
 
 
-def _own(self: CmaEsSampler, completed_trials: list[FrozenTrial]) -> Any:
-    """The newest optimizer in the study, if this process has put it there."""
-    self._known = completed_trials  # type: ignore[attr-defined]
-    prefix = f"{self._attr_key_optimizer}:"
-    for trial in reversed(completed_trials):
-        parts = {name: part for name, part in trial.system_attrs.items() if name.startswith(prefix)}
-        if parts:
-            text = "".join(str(parts.get(f"{prefix}{index}")) for index in range(len(parts)))
-            if sha256(text.encode()).digest() in _OWN:
-                return pickle.loads(bytes.fromhex(text))
-            return None
-    return None
+def _kept(self: CmaEsSampler, completed_trials: list[FrozenTrial]) -> Any:
+    """The optimizer of this study, where this sampler has one."""
+    self._trials = completed_trials  # type: ignore[attr-defined]
+    optimizer, of = getattr(self, "_optimizer", (None, None))
+    return optimizer if of == _study_of(completed_trials) else None
 
 
 def _from_trials(self: CmaEsSampler, trans: Any, direction: StudyDirection) -> Any:
@@ -52,28 +39,28 @@ def _from_trials(self: CmaEsSampler, trans: Any, direction: StudyDirection) -> A
 
     What it draws next depends on a seed that Optuna sets before every draw, not on what it drew before.
     """
+    trials: list[FrozenTrial] = self._trials  # type: ignore[attr-defined]
     optimizer = _init(self, trans, direction)
     sign = 1 if direction == StudyDirection.MINIMIZE else -1
     try:
-        while True:
-            trials = self._get_solution_trials(self._known, optimizer.generation)  # type: ignore[attr-defined]
-            size = optimizer.population_size
-            if len(trials) < size:
-                return optimizer
-            points = [
-                np.array(t.system_attrs["x_for_tell"], dtype=float)
-                if type(optimizer).__name__ == "CMAwM"
-                else trans.transform(t.params)
-                for t in trials[:size]
-            ]
-            values = [sign * float(t.value) for t in trials[:size]]  # type: ignore[arg-type]
+        while len(told := self._get_solution_trials(trials, optimizer.generation)) >= (
+            size := optimizer.population_size
+        ):
+            points = [_point(optimizer, trans, trial) for trial in told[:size]]
+            values = [sign * float(trial.value) for trial in told[:size]]  # type: ignore[arg-type]
             optimizer.tell(list(zip(points, values, strict=True)))
-    except (
-        KeyError,
-        ValueError,
-        TypeError,
-        AssertionError,
-        ArithmeticError,
-        np.linalg.LinAlgError,
-    ):
-        return _init(self, trans, direction)  # no study of this sampler's: it begins anew
+    except (LookupError, ValueError, TypeError, AssertionError, ArithmeticError):
+        optimizer = _init(self, trans, direction)  # no study of such a sampler: it begins anew
+    self._optimizer = optimizer, _study_of(trials)  # type: ignore[attr-defined]
+    return optimizer
+
+
+def _point(optimizer: Any, trans: Any, trial: FrozenTrial) -> np.ndarray:
+    if type(optimizer).__name__ == "CMAwM":
+        return np.array(trial.system_attrs["x_for_tell"], dtype=float)
+    return trans.transform(trial.params)
+
+
+def _study_of(trials: list[FrozenTrial]) -> Any:
+    """What tells the trials of one study from another's."""
+    return (trials[0]._trial_id, trials[0].datetime_start) if trials else None

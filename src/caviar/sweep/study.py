@@ -20,12 +20,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from caviar.errors import UsageError, usage_error
 from caviar.space.space import Space
 from caviar.sweep.journal import Journal
-from caviar.sweep.pickles import load_no_pickle_of_others
+from caviar.sweep.pickles import load_no_pickles
 from caviar.sweep.record import without_password
 from caviar.sweep.samplers import PlacedSampler
 from caviar.trials import Failed, Finished, Pruned
 
-load_no_pickle_of_others()
+load_no_pickles()
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.simplefilter("ignore", ExperimentalWarning)  # whoever names such a sampler knows
 

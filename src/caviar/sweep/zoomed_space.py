@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import UsageError
+from caviar.errors import UsageError, usage_error
 from caviar.runs.config import to_yaml
+from caviar.runs.files import write_atomic
+from caviar.runs.words import is_harmless
 from caviar.sweep.finished import FinishedSweep
 from caviar.sweep.zoom import Zoom
 from caviar.sweep.zoom_lines import Line
@@ -20,7 +22,15 @@ def config_of(found: Zoom, sweep: FinishedSweep, spaces: Path) -> str:
 
     Args:
         spaces: the folder of the space configs, where the sweep's own may tell its lineage.
+
+    Raises:
+        UsageError: a hyperparameter is named so that a config must not search it.
     """
+    for line in found.lines:
+        # The space goes into the user's own configs, and the sweep may be anybody's.
+        if not is_harmless(f"{line.name}={line.text}", strict=False):
+            problem = "could reach code or configs elsewhere, and is no hyperparameter"
+            raise usage_error("space", line.name, problem)
     best = sweep.ranked[0]
     recorded = sweep.recorded
     lines = [
@@ -40,7 +50,11 @@ def config_of(found: Zoom, sweep: FinishedSweep, spaces: Path) -> str:
     ]
     if found.when:
         lines += to_yaml({"when": found.when}).splitlines()
-    return "\n".join(lines) + "\n"
+    # A comment is one line, whatever a name holds.
+    return (
+        "\n".join(_comment(line) if line.lstrip().startswith("#") else line for line in lines)
+        + "\n"
+    )
 
 
 def write_space(text: str, path: Path, force: bool = False) -> None:
@@ -53,7 +67,11 @@ def write_space(text: str, path: Path, force: bool = False) -> None:
         raise UsageError(f"{path.parent}: no such folder; say where with --out")
     if path.exists() and not force:
         raise UsageError(f"{path}: is there already; another --name, or --force")
-    path.write_text(text)
+    write_atomic(path.parent.resolve() / path.name, text)
+
+
+def _comment(line: str) -> str:
+    return line[: len(line) - len(line.lstrip(" "))] + " ".join(line.split())
 
 
 def _entry(line: Line) -> str:

@@ -25,7 +25,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
     from caviar.runs import folder as names
     from caviar.runs.compare import code_of, rerun_command
     from caviar.runs.edits import in_force, read_edits
-    from caviar.runs.find import find, inside, is_run, outputs_root, read_sweep_file
+    from caviar.runs.find import SWEEP_FILE, find, inside, is_run, outputs_root, read_sweep_file
     from caviar.runs.folder import Result
     from caviar.runs.index import one_run
     from caviar.runs.ours import is_signed, started_here
@@ -48,9 +48,9 @@ def show(run: OneRun, as_json: Json = False) -> None:
     again = None
     if row.facts["sweep"] is not None:
         sweep = folder.parent.parent
-        again = rerun_command(read_sweep_file(sweep), read.overrides, is_signed(sweep))
+        again = rerun_command(read_sweep_file(sweep), read.overrides, is_signed(sweep, SWEEP_FILE))
     elif isinstance(started := read.result.facts.get(PROGRAM), dict):
-        ours = is_signed(folder)
+        ours = is_signed(folder, names.OVERRIDES)
         command = command_of(started_here(folder) or started if ours else started, read.overrides)
         again = command and to_paste(command, [], ours)
     files = {
