@@ -114,7 +114,8 @@ class Fuzzer:
             began = time.monotonic()
             ran = running.run(command, self.work, self.env, self.told, deadline)
             raw = told.startswith("logs")
-            fault = running.wrong(ran, statuses, raw)
+            going = ran.status is None and deadline == 15.0
+            fault = None if going else running.wrong(ran, statuses, raw)
             after = outside.seen(self.root, self.work)
             changed = [
                 p for p in {*before, *after} if before.get(p) != after.get(p) and "/told" not in p
@@ -188,7 +189,10 @@ class Fuzzer:
             line = line.format_map(names)
             if chance.random() < 0.5 and not HARMFUL.search(kind):
                 line += " --trust"
-            found.append((line, _caviar(line), statuses, 90.0))
+            endless = re.match(
+                "(resume|replay) (cub|killed)", line
+            )  # they train until they are told
+            found.append((line, _caviar(line), statuses, 15.0 if endless else 90.0))
         return found
 
     def _path(self, run: str) -> str:

@@ -176,8 +176,9 @@ def overfitting(history: History, remedies: Remedies) -> tuple[str, str] | None:
     fitted = median(train[-5:])
     if not risen or fitted >= median(train[-10:-5]) or fitted > _start(history):
         return None
+    above = f"{100 * (now / lowest - 1):.0f} % above" if lowest > 0 else "above"
     return (
-        f"over five epochs the validation loss is {now:.4g}, {100 * (now / lowest - 1):.0f} % above "
+        f"over five epochs the validation loss is {now:.4g}, {above} "
         f"its lowest ({lowest:.4g}), while the training loss fell to {train[-1]:.4g}",
         _regularise(remedies),
     )

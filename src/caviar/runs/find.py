@@ -16,40 +16,12 @@ from typing import Any
 
 from caviar.errors import UsageError, nearest, usage_error
 from caviar.runs.direction import no_best, sign
-from caviar.runs.fields import (
-    FLAG,
-    LIST,
-    MAPPING,
-    NUMBER,
-    TEXT,
-    WHOLE,
-    Must,
-    check_fields,
-    each,
-    either,
-    mapping_to,
-    optional,
-)  # fmt: skip
+from caviar.runs.fields import check_fields
 from caviar.runs.files import read_yaml
 from caviar.runs.folder import CONFIG, RESULT, TRIALS, Result, outputs_root
+from caviar.runs.sweep_fields import SWEEP_FIELDS
 
 SWEEP_FILE = "sweep.yaml"
-
-_DIRECTION: Must = (lambda v: v in ("minimize", "maximize"), "minimize or maximize")
-SWEEP_FIELDS = {
-    "n_trials": optional(WHOLE),
-    "direction": optional(either(_DIRECTION, each(_DIRECTION))),
-    **dict.fromkeys(
-        ("metric", "study", "storage", "engine", "folder", "git_commit"), optional(TEXT)
-    ),
-    **dict.fromkeys(("sampler", "pruner", "executor", "versions"), optional(MAPPING)),
-    "space": optional(mapping_to(either(TEXT, NUMBER, FLAG))),
-    "when": optional(mapping_to(mapping_to(either(LIST, TEXT, NUMBER, FLAG)))),
-    "enqueue": optional(each(MAPPING)),
-    "command": optional(each(TEXT)),
-    "overrides": optional(each(TEXT)),
-}
-"""What the parts of ``sweep.yaml`` must be."""
 
 _BACK = re.compile(r"-[1-9]\d*")
 

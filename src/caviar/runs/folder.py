@@ -110,7 +110,8 @@ _MUST = {
     "value": optional(either(NUMBER, each(optional(NUMBER)))),
     **dict.fromkeys(("number", "seed"), optional(WHOLE)),
     **dict.fromkeys(("best_epoch", "seconds"), optional(NUMBER)),
-    **dict.fromkeys(("metric", "started", "checkpoint", "error"), optional(TEXT)),
+    "metric": optional(either(TEXT, each(TEXT))),
+    **dict.fromkeys(("started", "checkpoint", "error"), optional(TEXT)),
     **dict.fromkeys(("params", "facts"), MAPPING),
 }
 

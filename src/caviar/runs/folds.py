@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from caviar.errors import UsageError
+from caviar.runs.fields import NUMBER, each, either, optional
 from caviar.runs.files import read_json, write_atomic
 
 FOLD = "fold.json"
@@ -32,13 +33,16 @@ def write_fold(folder: Path, facts: Mapping[str, Any]) -> None:
     write_atomic(folder / FOLD, json.dumps(kept, indent=1) + "\n")
 
 
+_SCORE = optional(either(NUMBER, each(NUMBER)))
+
+
 def read_fold(folder: Path) -> Facts | None:
     """What a fold came to; None where it is not done, or what it says of that cannot be used."""
     try:
         found = read_json(folder / FOLD)
     except (FileNotFoundError, UsageError):
         return None
-    if not isinstance(found, dict) or not isinstance(found.get("score", ""), int | float | None):
+    if not isinstance(found, dict) or not _SCORE[0](found.get("score", "")):
         return None
     tables = (found.get("metrics"), found.get("test", {}))
     numbers = [x for table in tables if isinstance(table, dict) for x in table.values()]

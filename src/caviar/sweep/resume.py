@@ -11,6 +11,7 @@ from typing import Any
 
 from caviar.errors import UsageError, usage_error
 from caviar.plain import tell
+from caviar.runs.direction import directions, no_best
 from caviar.space.space import Space
 from caviar.sweep import record
 from caviar.sweep.command import command_to_run
@@ -69,8 +70,10 @@ def recorded_settings(settings: Settings, recorded: Mapping[str, Any]) -> Settin
     """``settings`` with all that decides which trials come next as it was when the sweep began.
 
     Raises:
-        UsageError: the study's URL lacks its password.
+        UsageError: the study's URL lacks its password, or it is not known what is better.
     """
+    if not directions(recorded):
+        raise UsageError(f"direction: {no_best(recorded)}")
     wanted = os.environ.pop(_TRIALS, None)
     storage = os.environ.pop(_STORAGE, settings.storage)
     if HIDDEN in str(storage):
