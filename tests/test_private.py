@@ -22,6 +22,7 @@ OWN = {
     "_shutdown",  # threading
     "_parameters",  # torch
     "_buffers",  # torch
+    "_fields_",  # ctypes
     "_foreach_copy_",  # torch
     "_dynamo",  # torch
     "_inductor",  # torch

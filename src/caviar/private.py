@@ -156,6 +156,45 @@ def backend_of(storage: Any) -> Any:
     return getattr(storage, "_backend", None)
 
 
+METHODS = {
+    "CmaEsSampler": {
+        # All: a sampler that takes the place where it keeps its optimizer, or keeps it in memory.
+        "_init_optimizer",
+        "_restore_optimizer",
+        "_split_optimizer_str",
+    },
+    "RDBStorage": {
+        # All: a storage that is told how long to ask a server again.
+        "_create_new_trial",
+        "_get_trials",
+        "_set_trial_param",
+    },
+}
+"""Methods of Optuna's classes that caviar calls, or puts its own in the place of; what would replace it."""
+
+
+def method_of(kind: type, name: str) -> Any:
+    """A method of `METHODS`."""
+    assert name in METHODS[kind.__name__]
+    return _of("optuna", kind, name)
+
+
+def put_methods(kind: type, **methods: Callable[..., Any]) -> None:
+    """Put methods in the place of some of `METHODS`, for all of this process."""
+    for name, method in methods.items():
+        method_of(kind, name)
+        setattr(kind, name, method)
+
+
+def trial_id(trial: Any) -> int:
+    """What a storage knows a trial by.
+
+    Would be replaced by `BaseStorage.get_trial_id_from_study_id_trial_number`, were it not a question
+    to the database for each trial.
+    """
+    return _of("optuna", trial, "_trial_id")
+
+
 DASHBOARD = "from optuna_dashboard._cli import main; main()"
 """What Python runs as ``optuna-dashboard``; its script may be on no PATH, and ``-m`` does not start it."""
 

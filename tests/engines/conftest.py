@@ -1,11 +1,12 @@
 """What the tests of engines share."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from caviar.engines.fused.native import compiler
+from caviar.engines.fused.native import build, compiler
 
 
 @pytest.fixture(autouse=True)
@@ -16,15 +17,17 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the loop in C++ is compiled to, once for all tests."""
-    return tmp_path_factory.mktemp("native")
+    folder = tmp_path_factory.mktemp("native")
+    if compiler() is not None:
+        build(folder)
+    return folder
 
 
 @pytest.fixture(autouse=True)
 def cache(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the test's own, but for what is compiled."""
     cache = tmp_path / "cache"
-    cache.mkdir()
-    (cache / "native").symlink_to(library)
+    shutil.copytree(library, cache / "native")
     monkeypatch.setenv("CAVIAR_CACHE", str(cache))
     return cache
 

@@ -95,7 +95,8 @@ def on_a_lane(
     """Train ``one`` on a lane, admitted at a tick, while strangers come and go on the others."""
     stack = Stack([one, *strangers], lanes)
     if native:
-        assert stack.go_native() is None
+        why_not = stack.go_native()
+        assert why_not is None, why_not
     waiting = list(strangers)
     done: Result | None = None
     while done is None:

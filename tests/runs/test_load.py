@@ -177,7 +177,8 @@ def test_nan_infinity_and_odd_values_are_read_as_what_they_are(tmp_path):
 
 
 def test_a_sweep_file_that_cannot_be_read_leaves_the_trials(tmp_path):
-    for text in ("space: [", "- 1\n", "space: {x: 'interval(2, 1)'}", "space: 3\nwhen: 4"):
+    known = "direction: minimize\n"
+    for text in ("space: [", "- 1\n", f"{known}space: {{x: 'interval(2, 1)'}}", f"{known}space: 3"):
         folder = make_sweep(tmp_path / str(len(list(tmp_path.iterdir()))), n_trials=2)
         (folder / "sweep.yaml").write_text(text)
         sweep = caviar.load(folder)

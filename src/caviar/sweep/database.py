@@ -11,11 +11,16 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from caviar.private import method_of, trial_id
 from caviar.sweep.study import StorageGoneError
 
 Found = TypeVar("Found")
 
 LOOK_SECONDS = 0.2
+
+_create = method_of(RDBStorage, "_create_new_trial")
+_get = method_of(RDBStorage, "_get_trials")
+_set = method_of(RDBStorage, "_set_trial_param")
 
 
 class Database(RDBStorage):
@@ -46,15 +51,15 @@ class Database(RDBStorage):
         self, study_id: int, template_trial: FrozenTrial | None = None
     ) -> FrozenTrial:
         def create() -> FrozenTrial:
-            return RDBStorage._create_new_trial(self, study_id, template_trial)
+            return _create(self, study_id, template_trial)
 
         def look() -> FrozenTrial | None:
             # Nobody else asks for trials: one that is new is this one.
-            new = RDBStorage._get_trials(self, study_id, None, set(), self._newest)
+            new = _get(self, study_id, None, set(), self._newest)
             return new[-1] if new else None
 
         trial = self._patiently(create, look)
-        self._newest = trial._trial_id
+        self._newest = trial_id(trial)
         return trial
 
     def _get_trials(
@@ -65,8 +70,8 @@ class Database(RDBStorage):
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
         args = (study_id, states, included_trial_ids, trial_id_greater_than)
-        trials = self._patiently(lambda: RDBStorage._get_trials(self, *args))
-        self._newest = max([self._newest, *(trial._trial_id for trial in trials)])
+        trials = self._patiently(lambda: _get(self, *args))
+        self._newest = max([self._newest, *map(trial_id, trials)])
         return trials
 
     def set_trial_state_values(
@@ -92,7 +97,7 @@ class Database(RDBStorage):
         def look() -> bool | None:
             return param_name in RDBStorage.get_trial(self, trial_id).params or None
 
-        self._patiently(lambda: RDBStorage._set_trial_param(self, *args), look)
+        self._patiently(lambda: _set(self, *args), look)
 
     def _patiently(self, ask: Callable[[], Found], look: Callable[[], Any] = lambda: None) -> Any:
         """What ``ask`` gives; asked again, unless ``look`` finds it, while nobody answers.

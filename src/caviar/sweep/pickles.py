@@ -13,14 +13,19 @@ from optuna.samplers import CmaEsSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-_init = CmaEsSampler._init_optimizer
+from caviar.private import method_of, put_methods, trial_id
+
+_init = method_of(CmaEsSampler, "_init_optimizer")
 
 
 def load_no_pickles() -> None:
     """Have every CMA-ES sampler of this process restore itself by the functions below."""
-    CmaEsSampler._split_optimizer_str = _nothing  # type: ignore[method-assign]
-    CmaEsSampler._restore_optimizer = _kept  # type: ignore[method-assign]
-    CmaEsSampler._init_optimizer = _from_trials  # type: ignore[method-assign]
+    put_methods(
+        CmaEsSampler,
+        _split_optimizer_str=_nothing,
+        _restore_optimizer=_kept,
+        _init_optimizer=_from_trials,
+    )
 
 
 def _nothing(self: CmaEsSampler, optimizer_str: str) -> dict[str, str]:
@@ -63,4 +68,4 @@ def _point(optimizer: Any, trans: Any, trial: FrozenTrial) -> np.ndarray:
 
 def _study_of(trials: list[FrozenTrial]) -> Any:
     """What tells the trials of one study from another's."""
-    return (trials[0]._trial_id, trials[0].datetime_start) if trials else None
+    return (trial_id(trials[0]), trials[0].datetime_start) if trials else None

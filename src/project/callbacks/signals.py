@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -16,7 +17,7 @@ class KeepSignals(Callback):
     """
 
     def __init__(self) -> None:
-        self._handler: signal._HANDLER = None
+        self._handler: Any = None  # as `signal.signal` takes it
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         alone = trainer.world_size == 1 and threading.current_thread() is threading.main_thread()
