@@ -82,7 +82,7 @@ def spoiled(spoil: Spoil, error: BaseException, seed: int = 1) -> Callable[..., 
 @pytest.mark.parametrize(
     "spoil", [in_its_network, in_its_schedule, in_its_order, in_its_checkpoint]
 )
-@pytest.mark.parametrize("told", ERRORS)
+@pytest.mark.parametrize("told", ERRORS, ids=[ascii(told) for told in ERRORS])
 def test_whatever_a_trial_raises_on_lanes_ends_it_alone_with_its_own_words(
     jobs: Jobs,  # noqa: F811
     spoil: Spoil,
