@@ -43,8 +43,8 @@ PLAIN = {"a": ["1", "3"], "b": ["2", "4"]}
         ("a\tb\n1\t2\n3\t4\n", "tabs.TSV"),
         (codecs.BOM_UTF8 + b"a,b\n1,2\n3,4\n", "mark.csv"),
         ("a,b\n1,2\n3,4\n".encode("utf-16"), "utf-16.csv"),
-        (gzip.compress(b"a,b\n1,2\n3,4\n"), "packed.csv.gz"),
-        (gzip.compress(b"a,b\n1,2\n3,4\n"), "packed-by-another-name.csv"),
+        (gzip.compress(b"a,b\n1,2\n3,4\n", mtime=0), "packed.csv.gz"),
+        (gzip.compress(b"a,b\n1,2\n3,4\n", mtime=0), "packed-by-another-name.csv"),
         (b"a,b\n1,2\n3,4\n", "not-packed.csv.gz"),
         ('"a","b"\n"1","2"\n"3","4"', "quotes.CSV"),
     ],
@@ -68,7 +68,7 @@ def test_the_same_table_is_read_however_it_is_written(
         ("a,b\n1,é\n".encode("latin-1"), "it is no UTF-8 text; say what it is, as in data.encod"),
         (b"PK\x03\x04zip", "not readable as .csv: it is an archive (zip, xlsx): unpack it"),
         (b"PAR1", "not readable as .csv: it is a Parquet file"),
-        (gzip.compress(b"a,b\n1,2\n" * 99)[:30], "not readable as .csv (Compressed file ended"),
+        (gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:30], "not readable as .csv (Compressed file ended"),
     ],
 )
 def test_what_is_no_table_is_told(content: bytes | str, line: str, tmp_path: Path) -> None:
