@@ -40,8 +40,8 @@ def open_run(path: str | Path) -> SavedRun:
     """
     folder = landed(Path(path).absolute())
     result = Result.read(folder)
-    config, preprocessing = read_config(folder), Preprocessing.read(folder)
     module = _module(folder, result)
+    config, preprocessing = read_config(folder), Preprocessing.read(folder)
     network = module.hparams["network"]
     sizes = {"in_features": preprocessing.num_features, "num_classes": len(preprocessing.classes)}
     for name, size in sizes.items():

@@ -236,7 +236,7 @@ def test_several_objectives_list_but_have_no_best(caviar, outputs):
     done = caviar("runs", "best")
     assert (done.status, done.out) == (2, "")
     assert "several objectives" in done.err
-    assert "caviar runs list latest --sort best" in done.err
+    assert "runs list --sort best begins with the Pareto front" in done.err
 
 
 def test_a_sweep_of_several_objectives_hides_no_score_of_another(caviar, outputs, wide):

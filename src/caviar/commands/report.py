@@ -68,7 +68,6 @@ def report(
     options_refused(names)
     found = list({held.folder: held for held in map(_find, names)}.values())
     path = out or (found[0].folder / REPORT if len(found) == 1 else Path(REPORT))
-    path = path.parent.resolve() / path.name
     if path.is_dir():
         raise UsageError(f"output={path}: that is a folder; name a file")
     if not path.parent.is_dir():

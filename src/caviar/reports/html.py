@@ -34,7 +34,7 @@ _WORDS = {"warn": "Look at", "pass": "Fine", "unknown": "Not known"}
 def write_report(sweeps: Sequence[Sweep], path: Path) -> list[dict[str, Any]]:
     """Write the report on one sweep or several to ``path``; returns what it shows of each."""
     shown = [sweep_data(sweep) for sweep in sweeps]
-    write_atomic(path, page(shown))
+    write_atomic(path.parent.resolve() / path.name, page(shown))  # the way there is the user's own
     return shown
 
 

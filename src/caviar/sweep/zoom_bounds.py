@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 
+from caviar.errors import UsageError
 from caviar.space.hyperparameters import LARGEST, Hyperparameter, Interval, Range
 from caviar.space.lattice import MOST_STEPS, Lattice
 from caviar.space.scales import LINEAR, LOG, REVERSE_LOG
@@ -29,10 +30,10 @@ def reach(h: Hyperparameter, low: float, high: float) -> Interval | Range:
         most = LARGEST if h.integer else MOST_STEPS * h.step
         first = max(first, -math.floor((most + h.start) / h.step))
         last = min(last, math.floor((most - h.start) / h.step) - 1)
-        lattice = Lattice(h.start, h.stop, h.step)
-        ends = [lattice.at(place) for place in (first, last + 1)]
-        start, stop = map(int, ends) if h.integer else ends
-        return Range(h.name, start, stop, h.step)
+        try:
+            return _between(h, first, last)
+        except UsageError:  # out there its points have more digits than float64 holds
+            return _between(h, min(max(first, 0), count), max(min(last, count), 0))
     assert isinstance(h, Interval)
     a, b = h.scale.forward(h.low), h.scale.forward(h.high)
     ends = [h.scale.backward(a + place * (b - a)) for place in (low, high)]
@@ -46,6 +47,14 @@ def reach(h: Hyperparameter, low: float, high: float) -> Interval | Range:
     if h.integer and first == last:
         first, last = max(first - 1, int(h.low)), min(last + 1, int(h.high))
     return Interval(h.name, first, last, h.scale, h.integer)
+
+
+def _between(h: Range, first: int, last: int) -> Range:
+    """The lattice of a range from its point ``first`` to its point ``last``, which may lie beyond it."""
+    lattice = Lattice(h.start, h.stop, h.step)
+    ends = [lattice.at(place) for place in (first, last + 1)]
+    start, stop = map(int, ends) if h.integer else ends
+    return Range(h.name, start, stop, h.step)
 
 
 def _nature(h: Interval) -> tuple[float, float]:
