@@ -291,7 +291,7 @@ def test_a_folder_that_cannot_be_written_fails_its_trial_alone(jobs: Jobs, tmp_p
     ends = serve(mine).ends()
     assert isinstance(ends[0], Finished)
     assert isinstance(ends[1], Failed)
-    assert "FileExistsError" in ends[1].error
+    assert "NotADirectoryError" in ends[1].error
 
 
 @pytest.mark.parametrize(("what", "compile", "every"), [("_step", False, 8), ("_steps", None, 2)])

@@ -81,8 +81,8 @@ def choose(training: Training, most: int | None, device: str, native: bool = Tru
     name = _fingerprint(training, most, device, native)
     file = cache_folder() / "calibration" / f"{name}.json"
     with suppress(OSError, UsageError, TypeError):
-        private_folder(file.parent)
-        if not why_not_private(file) and time.time() - file.stat().st_mtime < _KEPT:
+        private = not (why_not_private(file.parent) or why_not_private(file))
+        if private and time.time() - file.stat().st_mtime < _KEPT:
             held = read_json(file)
             check_fields(file, held, _CHOICE, _CHOICE)
             if held["lanes"] <= max(most or 0, _LANES[-1]):
