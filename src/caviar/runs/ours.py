@@ -21,6 +21,7 @@ from typing import Any
 
 from caviar.errors import UsageError
 from caviar.runs.files import write_atomic
+from caviar.runs.find import from_here
 from caviar.runs.inside import check_tree, open_inside
 from caviar.runs.private import private_folder, why_not_private
 
@@ -136,7 +137,7 @@ def check_trusted(folder: Path, file: str, verb: str, trust: bool) -> dict[str, 
     try:
         return check_ours(folder, file)
     except NotOursError as error:
-        again = f"caviar {verb} {shlex.quote(str(folder))} --trust"
+        again = f"caviar {verb} {shlex.quote(from_here(folder))} --trust"
         raise UsageError(
             f"{error}; what it says could run anything (where you trust it: {again})"
         ) from None
