@@ -255,7 +255,7 @@ def copy_of(first: Copy, tree: Path) -> Copy:
 
 
 def test_every_command_of_the_readme_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CAVIAR_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("CAVIAR_STATE", str(tmp_path / ".local/state/caviar"))
     first = install(copy_tree(tmp_path / "first"))
     table = [f"{i % 7},{i % 5},{'no' if i % 7 < 3 else 'yes'}\n" for i in range(120)]
     (first.tree / "houses.csv").write_text("".join(["rooms,floor,sold\n", *table]))
