@@ -57,15 +57,20 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
 
 
 def name_and_text(error: BaseException) -> str:
-    """``Name: text`` of any error, its line breaks left out."""
+    """``Name: text`` of any error, its line breaks left out, and what UTF-8 cannot hold as its escape."""
     try:
         text = str(error)
     except BaseException as unreadable:
         text = f"(no text: its __str__ raises {type(unreadable).__name__})"
     name = type(error).__name__
-    return " ".join(f"{name}: {text}".split()) if text.strip() else name
+    return _encodable(" ".join(f"{name}: {text}".split())) if text.strip() else name
 
 
 def traceback_of(error: BaseException) -> str:
     """Its traceback; empty of a UsageError, whose one line tells all."""
-    return "" if isinstance(error, UsageError) else "".join(format_exception(error))
+    whole = "" if isinstance(error, UsageError) else "".join(format_exception(error))
+    return _encodable(whole)
+
+
+def _encodable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()

@@ -34,7 +34,7 @@ ERRORS = {
     "RecursionError: deep": RecursionError("deep"),
     "UserWarning: now an error": UserWarning("now an error"),
     "Mute: (no text: its __str__ raises RuntimeError)": Mute(),
-    "UnicodeError: \ud800": UnicodeError("\ud800"),
+    "UnicodeError: \\ud800": UnicodeError("\ud800"),
 }
 
 Spoil = Callable[[Any, BaseException], Any]
@@ -82,7 +82,7 @@ def spoiled(spoil: Spoil, error: BaseException, seed: int = 1) -> Callable[..., 
 @pytest.mark.parametrize(
     "spoil", [in_its_network, in_its_schedule, in_its_order, in_its_checkpoint]
 )
-@pytest.mark.parametrize("told", ERRORS, ids=[ascii(told) for told in ERRORS])
+@pytest.mark.parametrize("told", ERRORS)
 def test_whatever_a_trial_raises_on_lanes_ends_it_alone_with_its_own_words(
     jobs: Jobs,  # noqa: F811
     spoil: Spoil,
