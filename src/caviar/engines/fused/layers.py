@@ -71,11 +71,13 @@ def batch_norm(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:
         # Not by lerp: infinity less infinity is no number.
         mean.mul_(1 - share).add_(share * centre[:, 0])
         unbiased = spread[:, 0] * (batch / (batch - 1))
-        kept = share * unbiased.to(var.dtype) + (1 - share) * var
+        # A neighbour's double is not to change how this lane's product is rounded.
+        plain = spread[:, 0].to(var.dtype) * (batch / (batch - 1))
+        kept = share * plain + (1 - share) * var
         if unbiased.dtype != var.dtype:
             # In double, as torch, where it is more than a float holds.
             wide = (share.double() * unbiased + (1 - share.double()) * var).to(var.dtype)
-            kept = torch.where(unbiased.to(var.dtype).isfinite(), kept, wide)
+            kept = torch.where(plain.isfinite(), kept, wide)
         var.copy_(kept)
     return _affine(name, state, normal)
 

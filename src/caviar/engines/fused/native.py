@@ -154,7 +154,7 @@ def library() -> ctypes.CDLL:
     try:
         found = ctypes.CDLL(str(build(private_folder(cache_folder() / "native"))))
     except OSError as error:
-        if error.errno is None:
+        if error.errno is None and not isinstance(error, PermissionError):
             raise  # not compiled
         # A home that is not there or cannot, or that others can, be written to: each time anew.
         with tempfile.TemporaryDirectory() as place:
