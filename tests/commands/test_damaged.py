@@ -23,7 +23,7 @@ from tests.damage.structure import SECRET
 KINDS = {
     name: {**PLACE, **BYTES}[name]
     for name in ("fifo", "folder", "dangling link", "link to a file", "emptied", "random bytes",
-                 "deep whole", "too large")
+                 "deep whole")
 }  # fmt: skip
 LOOKING = (
     "status --all", "runs show {run} --json", "runs best sweep --ckpt",

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from caviar.commands import logs
 from caviar.runs.folder import Result
 from caviar.runs.program import hold
 from caviar.sweep.owner import Owner
@@ -24,6 +25,17 @@ def test_the_last_lines_are_the_last(caviar, single, count, ends):
     (single / "log.txt").write_text("\n".join(lines) + ends)
     expected = "\n".join(lines[-count:]) + ends if count else ""
     assert caviar("logs", "single", "--lines", count).out == expected
+
+
+def test_the_last_line_of_a_file_that_no_memory_holds_is_not_looked_for_without_end(
+    caviar, single, monkeypatch
+):
+    monkeypatch.setattr(logs, "LONGEST", 1 << 20)
+    with (single / "log.txt").open("wb") as file:
+        file.truncate(8 << 30)
+        file.seek(0, 2)
+        file.write(b"end\n")
+    assert caviar("logs", "single", "--lines", 2).out == "end\n"
 
 
 def test_no_log_is_told(caviar, single):

@@ -68,7 +68,10 @@ def test_the_same_table_is_read_however_it_is_written(
         ("a,b\n1,é\n".encode("latin-1"), "it is no UTF-8 text; say what it is, as in data.encod"),
         (b"PK\x03\x04zip", "not readable as .csv: it is an archive (zip, xlsx): unpack it"),
         (b"PAR1", "not readable as .csv: it is a Parquet file"),
-        (gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:30], "not readable as .csv (Compressed file ended"),
+        (
+            gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:30],
+            "not readable as .csv (Compressed file ended",
+        ),
     ],
 )
 def test_what_is_no_table_is_told(content: bytes | str, line: str, tmp_path: Path) -> None:

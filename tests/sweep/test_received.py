@@ -180,7 +180,7 @@ def test_what_is_not_ours_runs_nothing(sweep: Path, verb: str, make):
 @pytest.mark.parametrize("make", LINKS.values(), ids=LINKS)
 def test_a_link_that_leads_out_of_a_folder_is_refused(sweep: Path, verb: str, make):
     (sweep.parent / "elsewhere").mkdir(exist_ok=True) if make is LINKS["log.txt"] else None
-    with pytest.raises(UsageError, match=r"a link, which leads out of the folder|no such|complete"):
+    with pytest.raises(UsageError, match=r"a link, which (leads|may lead) out|no such|complete"):
         VERBS[verb](make(sweep))
 
 

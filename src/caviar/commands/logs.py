@@ -19,6 +19,8 @@ from caviar.runs.inside import open_inside
 
 POLL_SECONDS = 0.1
 CHUNK = 1 << 16
+LONGEST = 1 << 26
+"""Bytes that the last lines may have: what has more is cut, as a file without a newline."""
 
 
 def register(app: typer.Typer) -> None:
@@ -123,14 +125,15 @@ def _start_of_last(path: Path, lines: int) -> int:
         end = file.seek(0, 2)
         if lines == 0:
             return end
-        tail = b""
-        while end > 0:
-            start = max(end - CHUNK, 0)
+        place, past = end, 1  # the newline that ends the last line begins no other
+        while place > 0 and end - place < LONGEST:
+            start = max(place - CHUNK, 0)
             file.seek(start)
-            tail = file.read(end - start) + tail
-            end = start
-            # The newline that ends the last line begins no other.
-            found = [i for i, byte in enumerate(tail[:-1]) if byte == 10]
-            if len(found) >= lines:
-                return start + found[-lines] + 1
-    return 0
+            data = file.read(place - start)
+            at = len(data) - past
+            while (at := data.rfind(b"\n", 0, at)) >= 0:
+                lines -= 1
+                if lines == 0:
+                    return start + at + 1
+            place, past = start, 0
+        return place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -82,7 +83,11 @@ def replay(run: Run, trust: Trust = False) -> None:
     from caviar.panda.replay import replay as again
     from caviar.panda.steer import find_watched
 
-    folder, edits, compared = again(find_watched(run), trust)
+    try:
+        folder, edits, compared = again(find_watched(run), trust)
+    except RuntimeError as error:
+        tell(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
     if compared.difference:
         tell(f"{folder}: {edits} edits made again; {compared.difference}")
         raise typer.Exit(1)

@@ -72,11 +72,12 @@ def report(
         raise UsageError(f"output={path}: that is a folder; name a file")
     if not path.parent.is_dir():
         raise UsageError(f"output={path}: there is no folder {path.parent}")
+    place = path.parent.resolve() / path.name if out else path  # the user's own way there
     # What is read stays until the end: looking for what is left over takes an eighth of the time.
     gc.disable()
     try:
         judged = (
-            [shown["verdicts"] for shown in write_report(found, path)]
+            [shown["verdicts"] for shown in write_report(found, place)]
             if page
             else [verdicts(sweep) for sweep in found]
         )

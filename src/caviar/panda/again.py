@@ -92,11 +92,14 @@ def training_of(run: Path, verb: str, trust: bool = False) -> Iterator[Command]:
     environment = dict(os.environ)
     if threads is not None:
         environment["OMP_NUM_THREADS"] = threads
+    folder = Path(str(started.get("cwd") or Path.cwd()))
+    if not folder.is_dir():
+        raise UsageError(f"run={run.name}: the folder it was started in is gone: {folder}")
     # What was checked is what Hydra reads: a copy, with none of the run's other files beside it.
     with TemporaryDirectory() as place:
         OmegaConf.save(config, Path(place) / CONFIG)
         words += [f"--config-path={place}", f"--config-name={Path(CONFIG).stem}"]
-        yield Command(words, str(started.get("cwd") or Path.cwd()), environment)
+        yield Command(words, str(folder), environment)
 
 
 def overrides_for(folder: Path) -> list[str]:

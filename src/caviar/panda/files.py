@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,7 +36,7 @@ ALIVE = "alive"
 
 
 _STATUS = {
-    **dict.fromkeys(("state", "cwd"), TEXT),
+    "state": TEXT,
     **dict.fromkeys(("epoch", "step", "max_epochs"), NUMBER),
     "settings": mapping_to(optional(NUMBER)),
     "missing": mapping_to(TEXT),
@@ -43,9 +44,14 @@ _STATUS = {
     "findings": each(MAPPING),
     "vitals": optional(MAPPING),
     "threads": optional(WHOLE),
-    **dict.fromkeys(("metric", "replay", "module", "script"), optional(TEXT)),
+    **dict.fromkeys(("metric", "replay", "module", "script", "cwd"), optional(TEXT)),
 }
 """What the parts of ``status.json`` must be that somebody reads."""
+_UNSAID: dict[str, Any] = {
+    **{"epoch": 0, "step": 0, "max_epochs": -1, "settings": {}, "missing": {}},
+    **{"losses": [], "schedulers": [], "findings": []},
+}
+"""What stands for a part that an older caviar did not write."""
 _FINDING: dict[str, Must] = dict.fromkeys(("check", "sentence", "remedy"), TEXT)
 
 
@@ -86,11 +92,12 @@ def read_status(run: Path) -> dict[str, Any]:
         raise UsageError(f"run={run}: not a watched run (train it with panda=true)") from None
     if not isinstance(status, dict):
         raise UsageError(f"{path}: not what a watched run has there")
-    check_fields(path, status, _STATUS, [k for k, must in _STATUS.items() if not must[0](None)])
+    check_fields(path, status, _STATUS, ("state",))
+    status = {**dict.fromkeys(_STATUS), **deepcopy(_UNSAID), **status}
     check_fields(path, status["vitals"] or {}, {"steps_per_second": optional(NUMBER)})
     for finding in status["findings"]:
         check_fields(path, finding, _FINDING, _FINDING)
-    return {**dict.fromkeys(_STATUS), **status}
+    return status
 
 
 def write_status(run: Path, status: dict[str, Any]) -> None:

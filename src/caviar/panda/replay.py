@@ -10,7 +10,7 @@ from pathlib import Path
 from caviar.errors import UsageError
 from caviar.panda.again import overrides_for, training_of
 from caviar.panda.edits import in_force, read_edits
-from caviar.panda.files import alive
+from caviar.panda.files import alive, read_status
 from caviar.runs.folder import Result, make_folder
 from caviar.runs.metrics import read_rows
 from caviar.space.grammar import as_override
@@ -45,6 +45,7 @@ def replay(run: Path, trust: bool = False) -> tuple[Path, int, Compared]:
     """
     if alive(run):
         raise UsageError(f"run={run.name}: it is still training; stop it, or wait for its end")
+    read_status(run)
     with training_of(run, "replay", trust) as command:
         folder = make_folder(run.with_name(f"{run.name}-replay"))
         done = subprocess.run(

@@ -188,7 +188,10 @@ def inside(folder: Path, name: object) -> Path | None:
     """``folder / name`` resolved, or None where that leads out of ``folder`` (``..``, a link)."""
     if not isinstance(name, str | Path) or "\0" in str(name):
         return None
-    path = (folder / name).resolve()
+    try:
+        path = (folder / name).resolve()
+    except (OSError, RuntimeError):  # links that lead to one another
+        return None
     return path if path.is_relative_to(folder.resolve()) else None
 
 

@@ -30,7 +30,7 @@ def tag(
     from caviar.runs.tags import read_tags, write_tags
 
     options_refused([run, *(tags or [])])
-    folder = find_run(run).resolve()
+    folder = find_run(run)
     for name in tags or []:
         check_name(name)
     held = set(read_tags(folder))
