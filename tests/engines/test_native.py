@@ -22,7 +22,7 @@ from tests.engines.lanes import on_a_lane, strangers, training
 @pytest.fixture
 def fresh(cache: Path) -> Iterator[Path]:
     """Nothing is compiled yet."""
-    (cache / "native").unlink()
+    shutil.rmtree(cache / "native")
     native.library.cache_clear()
     yield cache / "native"
     native.library.cache_clear()

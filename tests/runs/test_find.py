@@ -140,7 +140,7 @@ def test_several_objectives_have_no_best(tmp_path):
     sweep = make_sweep(
         tmp_path / "s", lambda p: [1.0, 2.0], direction=["minimize", "maximize"], n_trials=2
     )
-    with pytest.raises(UsageError, match="several objectives"):
+    with pytest.raises(UsageError, match="2 objectives"):
         find_run(f"{sweep}/best")
 
 

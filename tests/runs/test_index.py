@@ -55,8 +55,8 @@ def test_a_column_that_is_added_to_the_code_is_in_the_next_listing(root, tmp_pat
     monkeypatch.setattr(index, "MADE_BY", (str(code),))  # an absolute path stands for itself
     original = index.cells_of
 
-    def with_more(sweep, folder):
-        facts, *rest = original(sweep, folder)
+    def with_more(sweep, folder, problems):
+        facts, *rest = original(sweep, folder, problems)
         return [{**facts, "letters": len(folder.name)}, *rest]
 
     for text, cells in (("as it was", original), ("with a column more", with_more)):

@@ -29,8 +29,9 @@ def sign(settings: Mapping[str, Any]) -> int | None:
 
 def no_best(settings: Mapping[str, Any]) -> str:
     """Why there is no best trial, in words."""
-    if len(directions(settings)) > 1:
-        return "several objectives have no one best: runs list --sort best begins with the Pareto front"
+    if (count := len(directions(settings))) > 1:
+        front = "runs list --sort best begins with the Pareto front"
+        return f"its {count} objectives have no one best: {front}"
     if not settings:
         why = "it has no sweep.yaml (any more)"
     elif settings.get("direction") is None:

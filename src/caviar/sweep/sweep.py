@@ -197,8 +197,8 @@ def _run(
         trials = study.current()
     except StorageInternalError as error:
         if isinstance(error, StorageGoneError):
-            print(f"stopped: {outcome.stopped}")
-            print(f"go on with it:   caviar resume {shlex.quote(str(folder))}")
+            tell(f"stopped: {outcome.stopped}")
+            tell(f"go on with it:   caviar resume {shlex.quote(str(folder))}")
             return exit_status([], outcome)
         raise UsageError(
             f"{folder}: its study cannot be read: {str(error).splitlines()[0]}"
