@@ -26,11 +26,11 @@ def sweep_folder(name: str) -> Path:
     Raises:
         UsageError: there is neither such a folder nor a sweep of that name.
     """
-    from caviar.runs.find import find_sweep
+    from caviar.runs.find import find_sweep, landed
 
     options_refused([name])
     folder = Path(name)
-    return folder if folder.is_dir() else find_sweep(name)
+    return landed(folder) if folder.is_dir() else find_sweep(name)
 
 
 def complete_sweep(incomplete: str) -> list[str]:
