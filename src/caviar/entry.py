@@ -11,6 +11,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -31,7 +32,7 @@ from caviar.runs import folder as names
 from caviar.runs.active import GO_ON, ActiveRun, activate, active_run
 from caviar.runs.code import git_commit, versions
 from caviar.runs.config import resolved, to_yaml
-from caviar.runs.files import write_atomic
+from caviar.runs.files import FULL, write_atomic
 from caviar.runs.folder import Result, make_folder
 from caviar.runs.program import PROGRAM, hold, program
 from caviar.runs.signals import Asked, exit_status
@@ -131,14 +132,18 @@ def _run_recorded(task: Task, config: DictConfig, asked: Asked) -> Any:
         raise
     except BaseException as error:
         result.state, result.error = "FAIL", name_and_text(error)
-        with (folder / names.LOG).open("a") as file:
+        with suppress(OSError), (folder / names.LOG).open("a") as file:
             traceback.print_exc(file=file)
+        again = f"caviar resume {shlex.quote(str(folder))}"
+        if isinstance(error, OSError) and error.errno in FULL:
+            # What stood there before is there still, and a training goes on from its last checkpoint.
+            print(f"error: {error}; free some space, and go on with it: {again}", file=sys.stderr)
+            raise SystemExit(75) from error
         if asked.signum is None:
             raise
         if not names.was_stopped(result.error):
             result.error = f"Interrupted: told to stop; it ended with {result.error}"
-        told = f"interrupted; go on with it: caviar resume {shlex.quote(str(folder))}"
-        print(told, file=sys.stderr)
+        print(f"interrupted; go on with it: {again}", file=sys.stderr)
         raise SystemExit(exit_status(asked.signum)) from error
     finally:
         logging.getLogger().removeHandler(log)
@@ -149,8 +154,17 @@ def _run_recorded(task: Task, config: DictConfig, asked: Asked) -> Any:
             shutil.rmtree(folder)
         else:
             result.take(run.facts)
-            result.write(folder)
+            _write_end(result, folder)
         held.close()
+
+
+def _write_end(result: Result, folder: Path) -> None:
+    try:
+        result.write(folder)
+    except OSError as error:
+        if error.errno not in FULL or result.state == "COMPLETE":
+            raise
+        # It says RUNNING, and so can be gone on with; why it ended has been told.
 
 
 def _claim(wanted: Path) -> Path:

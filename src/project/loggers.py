@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from caviar.runs.files import write_atomic
+from caviar.runs.files import append_whole, write_atomic
 from caviar.runs.folder import METRICS
 
 
@@ -63,8 +63,7 @@ class MetricsCSV(Logger):
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomic(self.folder / METRICS, self._text(self.rows, header=True))
         else:
-            with (self.folder / METRICS).open("a", newline="") as file:
-                file.write(self._text([row], header=False))
+            append_whole(self.folder / METRICS, self._text([row], header=False))
 
     def rewind(self, epoch: int) -> None:
         """Take back the rows from ``epoch`` on: training has returned to it."""

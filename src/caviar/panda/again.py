@@ -40,7 +40,9 @@ def go_on(run: Path, trusted: Sequence[str] = ()) -> int:
     """
     if (run / FOLDER / STATUS).exists():
         started = read_status(run)
-        ended = started["state"] == "ended"
+        # The training may have ended, and the disk been too full for its last checkpoint.
+        whole = not (run / RESULT).exists() or Result.read(run).state == "COMPLETE"
+        ended = started["state"] == "ended" and whole
     else:
         result = Result.read(run)
         started = result.facts.get(PROGRAM)

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from caviar.runs.files import write_atomic
+from caviar.runs.files import append_whole, write_atomic
 from caviar.runs.folder import METRICS
 
 
@@ -29,8 +29,7 @@ class Rows:
             self._columns = [*columns, *(name for name in row if name not in columns)]
             self._write([*rows, row])
         else:
-            with self._file.open("a", newline="") as file:
-                file.write(self._text([row], header=False))
+            append_whole(self._file, self._text([row], header=False))
 
     def rewind(self, epoch: int) -> None:
         """Take back the rows from ``epoch`` on."""

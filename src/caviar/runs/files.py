@@ -1,5 +1,6 @@
 """Whole files or none: what a reader of a run folder may rely on."""
 
+import errno
 import json
 import os
 from contextlib import suppress
@@ -90,6 +91,30 @@ def write_atomic(path: Path, content: str | bytes, durable: bool = True) -> None
         with suppress(FileNotFoundError):
             os.unlink(partial)
         raise
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What an OSError says where a disk, or a person's share of it, is full."""
+
+
+def append_whole(path: Path, text: str) -> None:
+    """Add ``text`` to the end of a file, made where there is none: all of it, or none.
+
+    Raises:
+        OSError: the disk is full; the file is then as it was.
+    """
+    data = text.encode()
+    file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+        before = os.lseek(file, 0, os.SEEK_END)
+        try:
+            while data:
+                data = data[os.write(file, data) :]
+        except BaseException:
+            os.ftruncate(file, before)
+            raise
+    finally:
+        os.close(file)
 
 
 def sync(path: Path) -> None:

@@ -93,6 +93,10 @@ class BestAndLast(Checkpoint):
     def _write(self, trainer: Trainer, name: str, weights_only: bool = False) -> None:
         # Beside its place first: a run killed while writing keeps the checkpoint it had.
         partial = self.folder / f".{name}.partial"
-        trainer.save_checkpoint(partial, weights_only=weights_only)
+        try:
+            trainer.save_checkpoint(partial, weights_only=weights_only)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
         if trainer.is_global_zero:
             partial.replace(self.folder / name)
