@@ -1,7 +1,9 @@
 """The sweeper serves any Hydra app that returns a number, in any folder."""
 
 import json
+import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from caviar.runs.folder import was_stopped
 from tests.apps import CONFIG, GUARD, QUADRATIC, make_app
+from tests.waiting import until
 
 
 def test_a_ten_line_quadratic_is_swept(tmp_path):
@@ -389,3 +393,59 @@ def test_a_stopped_sweep_in_a_folder_with_a_space_can_be_gone_on_with_as_it_says
     resumed = subprocess.run(words, cwd=app.folder, capture_output=True, text=True)
     assert resumed.returncode == 3, resumed.stdout + resumed.stderr  # the first ones stay failed
     assert "6 complete" in resumed.stdout
+
+
+LIGHTNING = """
+import hydra, os
+from pathlib import Path
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch.utils.data import DataLoader, TensorDataset
+
+class Plain(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Linear(3, 1)
+
+    def training_step(self, batch, batch_idx):
+        Path("training").mkdir(exist_ok=True)
+        (Path("training") / str(os.getpid())).touch()
+        return (self.net(batch[0]) ** 2).mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    epochs = 1 if Path("go").exists() else 1_000_000
+    trainer = Trainer(max_epochs=epochs, accelerator="cpu", logger=False,
+                      enable_checkpointing=False, enable_progress_bar=False)
+    trainer.fit(Plain(), DataLoader(TensorDataset(torch.randn(64, 3)), 8))
+    return config.x
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("executor", ["local", "inline"])
+def test_trials_of_a_plain_lightning_app_are_interrupted_by_sigterm_and_not_failed(
+    tmp_path: Path, executor: str
+) -> None:
+    app = make_app(tmp_path / "app", LIGHTNING)
+    workers = ("hydra.sweeper.executor.workers=2",) if executor == "local" else ()
+    process = app.start(f"hydra/sweeper/executor={executor}", *workers)
+    training = app.folder / "training"
+    lanes = 2 if executor == "local" else 1
+    until(lambda: training.exists() and len(list(training.iterdir())) == lanes, "they train", 120)
+    for pid in {process.pid, *(int(file.name) for file in training.iterdir())}:
+        os.kill(pid, signal.SIGTERM)
+    assert process.wait(30) == 143, app.out
+    results = app.results()
+    assert len(results) == lanes
+    assert all(was_stopped(result["error"]) for result in results), results
+    assert "FAILED" not in app.out
+    (app.folder / "go").touch()
+    done = app.resume()
+    assert done.status == 0, done.out + done.err
+    assert [r["state"] for r in app.results()].count("COMPLETE") == 4

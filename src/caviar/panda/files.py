@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import IO, Any
 
 from caviar.errors import UsageError
 from caviar.runs import locks
+from caviar.runs.files import write_atomic
 
 FOLDER = "panda"
 STATUS = "status.json"
@@ -61,10 +61,7 @@ def read_status(run: Path) -> dict[str, Any]:
 
 def write_status(run: Path, status: dict[str, Any]) -> None:
     """Put ``status`` in place whole. Not synced to the disk: a machine that fell trains nothing."""
-    path = run / FOLDER / STATUS
-    partial = path.with_name(f".{STATUS}.partial")
-    partial.write_text(json.dumps(status) + "\n")
-    os.replace(partial, path)
+    write_atomic(run / FOLDER / STATUS, json.dumps(status) + "\n", durable=False)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
