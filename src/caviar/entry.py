@@ -35,7 +35,7 @@ from caviar.runs import folder as names
 from caviar.runs.active import GO_ON, ActiveRun, activate, active_run
 from caviar.runs.code import git_commit, versions
 from caviar.runs.config import resolved, to_yaml
-from caviar.runs.files import write_atomic
+from caviar.runs.files import FULL, write_atomic
 from caviar.runs.folder import Result, make_folder, no_folder
 from caviar.runs.inside import open_inside
 from caviar.runs.ours import mark
@@ -161,13 +161,18 @@ def _run_recorded(task: Task, config: DictConfig, asked: Asked) -> Any:
         raise
     except BaseException as error:
         result.state, result.error = "FAIL", name_and_text(error)
-        traceback.print_exc(file=file)
+        with suppress(OSError):
+            traceback.print_exc(file=file)
+        again = f"caviar resume {shlex.quote(str(folder))}"
+        if isinstance(error, OSError) and error.errno in FULL:
+            # What stood there before is there still, and a training goes on from its last checkpoint.
+            tell(f"error: {error}; free some space, and go on with it: {again}", file=sys.stderr)
+            raise SystemExit(75) from error
         if asked.signum is None:
             raise
         if not names.was_stopped(result.error):
             result.error = f"Interrupted: told to stop; it ended with {result.error}"
-        told = f"interrupted; go on with it: caviar resume {shlex.quote(str(folder))}"
-        tell(told, file=sys.stderr)
+        tell(f"interrupted; go on with it: {again}", file=sys.stderr)
         raise SystemExit(exit_status(asked.signum)) from error
     finally:
         logging.getLogger().removeHandler(log)
@@ -180,8 +185,17 @@ def _run_recorded(task: Task, config: DictConfig, asked: Asked) -> Any:
             _remove_if_empty(folder.parent)
         else:
             result.take(run.facts)
-            result.write(folder)
+            _write_end(result, folder)
         held.close()
+
+
+def _write_end(result: Result, folder: Path) -> None:
+    try:
+        result.write(folder)
+    except OSError as error:
+        if error.errno not in FULL or result.state == "COMPLETE":
+            raise
+        # It says RUNNING, and so can be gone on with; why it ended has been told.
 
 
 def _claim(wanted: Path) -> Path:

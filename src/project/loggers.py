@@ -9,9 +9,9 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from caviar.runs.files import write_atomic
+from caviar.runs.files import append_whole, write_atomic
 from caviar.runs.folder import METRICS
-from caviar.runs.inside import make_folders, open_inside
+from caviar.runs.inside import make_folders
 from caviar.runs.metrics import read_rows
 
 
@@ -65,8 +65,7 @@ class MetricsCSV(Logger):
             make_folders(self.folder)
             write_atomic(self.folder / METRICS, self._text(self.rows, header=True))
         else:
-            with open_inside(self.folder / METRICS, "a", newline="") as file:
-                file.write(self._text([row], header=False))
+            append_whole(self.folder / METRICS, self._text([row], header=False))
 
     def rewind(self, epoch: int) -> None:
         """Take back the rows from ``epoch`` on: training has returned to it."""

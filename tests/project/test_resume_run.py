@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from caviar.errors import UsageError
-from caviar.runs.folder import Result
+from caviar.runs.folder import Result, was_stopped
 from caviar.runs.program import hold, under_way
 from tests.waiting import until
 
@@ -118,6 +119,27 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_to_the_same_numbers_bit_f
     again = resume(tmp_path, "cut")
     assert (again.returncode, again.stdout) == (2, "")
     assert again.stderr == "error: run=cut: it is not training any more (it ended)\n"
+
+
+@pytest.mark.parametrize("watched", ["panda=false", "panda=true"])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_run_that_is_told_to_end_leaves_a_checkpoint_and_goes_on_to_the_same_numbers(
+    tmp_path: Path, undisturbed: Path, watched: str, number: int, status: int
+) -> None:
+    folder = tmp_path / "outputs/runs/cut"
+    process = train(tmp_path, "cut", watched, "callbacks.checkpoint.every_seconds=60")
+    until(lambda: rows(folder) >= 3 or process.poll() is not None, "epochs", 120)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == status, out
+    assert f"interrupted; go on with it: caviar resume {folder}" in out
+    result = Result.read(folder)
+    assert was_stopped(result.error)
+    assert torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["epoch"] >= 2
+    done = resume(tmp_path, "cut")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "metrics.csv").read_text() == (undisturbed / "metrics.csv").read_text()
+    assert Result.read(folder).value == Result.read(undisturbed).value
 
 
 def test_what_a_runs_folder_says_is_not_trusted_blindly(tmp_path: Path, undisturbed: Path) -> None:

@@ -323,7 +323,8 @@ main()
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
 def test_a_worker_that_is_told_to_go_alone_is_replaced_and_its_trial_goes_on(app: App, number):
     (app.folder / "talk").touch()
-    process = app.start("hydra.sweeper.executor.workers=1", "hydra.sweeper.n_trials=3")
+    words = ("hydra.sweeper.n_trials=3", "hydra.sweeper.retries=0")  # it is no retry
+    process = app.start("hydra.sweeper.executor.workers=1", *words)
     under_way(app, process, trials=1)
     (first,) = pids(app)
     os.kill(first, number)

@@ -1,7 +1,9 @@
 """The sweeper serves any Hydra app that returns a number, in any folder."""
 
 import json
+import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,9 @@ import pytest
 import yaml
 
 from caviar import hydra_versions
+from caviar.runs.folder import was_stopped
 from tests.apps import CONFIG, GUARD, QUADRATIC, make_app
+from tests.waiting import until
 
 
 @pytest.mark.fast
@@ -476,3 +480,59 @@ def test_a_cloner_who_allows_a_package_has_allowed_it_to_hydra_too(tmp_path):
         assert nobody.status == 2
         assert "mine.Noting" in nobody.err
         assert nobody.err.count("\n") == 1
+
+
+LIGHTNING = """
+import hydra, os
+from pathlib import Path
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch.utils.data import DataLoader, TensorDataset
+
+class Plain(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Linear(3, 1)
+
+    def training_step(self, batch, batch_idx):
+        Path("training").mkdir(exist_ok=True)
+        (Path("training") / str(os.getpid())).touch()
+        return (self.net(batch[0]) ** 2).mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config):
+    epochs = 1 if Path("go").exists() else 1_000_000
+    trainer = Trainer(max_epochs=epochs, accelerator="cpu", logger=False,
+                      enable_checkpointing=False, enable_progress_bar=False)
+    trainer.fit(Plain(), DataLoader(TensorDataset(torch.randn(64, 3)), 8))
+    return config.x
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("executor", ["local", "inline"])
+def test_trials_of_a_plain_lightning_app_are_interrupted_by_sigterm_and_not_failed(
+    tmp_path: Path, executor: str
+) -> None:
+    app = make_app(tmp_path / "app", LIGHTNING)
+    workers = ("hydra.sweeper.executor.workers=2",) if executor == "local" else ()
+    process = app.start(f"hydra/sweeper/executor={executor}", *workers)
+    training = app.folder / "training"
+    lanes = 2 if executor == "local" else 1
+    until(lambda: training.exists() and len(list(training.iterdir())) == lanes, "they train", 120)
+    for pid in {process.pid, *(int(file.name) for file in training.iterdir())}:
+        os.kill(pid, signal.SIGTERM)
+    assert process.wait(30) == 143, app.out
+    results = app.results()
+    assert len(results) == lanes
+    assert all(was_stopped(result["error"]) for result in results), results
+    assert "FAILED" not in app.out
+    (app.folder / "go").touch()
+    done = app.resume()
+    assert done.status == 0, done.out + done.err
+    assert [r["state"] for r in app.results()].count("COMPLETE") == 4

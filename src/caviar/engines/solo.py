@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import sys
@@ -28,7 +27,7 @@ from caviar.runs.active import (
     activate,
 )
 from caviar.runs.config import resolved
-from caviar.runs.files import sync, write_atomic
+from caviar.runs.files import FULL, sync, write_atomic
 from caviar.runs.folder import Result
 from caviar.runs.inside import make_folders, open_inside, opener
 from caviar.runs.text import yaml_text
@@ -36,9 +35,6 @@ from caviar.trials import Failed, Finished, Job, Pruned, Reported, Started
 
 Task = Callable[[DictConfig], Any]
 _Ended = TypeVar("_Ended", Finished, Pruned, Failed)
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-"""A disk, or a person's share of it, is full: the next trial could write nothing either."""
 
 
 class Solo:
@@ -113,7 +109,7 @@ class Solo:
             ):
                 traceback.print_exc(file=log)
             line = name_and_text(error)
-            full = isinstance(error, OSError) and error.errno in _FULL
+            full = isinstance(error, OSError) and error.errno in FULL
             stopped = not full and (isinstance(error, TrialInterrupted) or interrupted())
             if stopped and not isinstance(error, TrialInterrupted):
                 line = f"{TrialInterrupted.__name__}: told to stop; it ended with {line}"
@@ -192,7 +188,7 @@ def _left(result: Result, folder: Path, event: _Ended) -> _Ended | Failed:
             name_and_text(error),
             traceback.format_exc(),
             event.seconds,
-            hopeless=error.errno in _FULL,
+            hopeless=error.errno in FULL,
         )
     return event
 

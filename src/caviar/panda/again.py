@@ -40,7 +40,9 @@ def go_on(run: Path, trust: bool = False) -> int:
         UsageError: it ended, it is not ours, or it cannot be started from its folder.
     """
     if (run / FOLDER / STATUS).exists():
-        ended = read_status(run)["state"] == "ended"
+        # The training may have ended, and the disk been too full for its last checkpoint.
+        whole = not (run / RESULT).exists() or Result.read(run).state == "COMPLETE"
+        ended = read_status(run)["state"] == "ended" and whole
     else:
         ended = Result.read(run).state == "COMPLETE"
     if ended:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -229,8 +230,9 @@ class Panda(Callback):
     ) -> None:
         if self._held is not None and hasattr(self, "names"):
             self.state = "interrupted" if _is_interruption(exception) else "failed"
-            self.health.failed(exception)
-            self._edited()
+            with suppress(OSError):  # the disk is full: that is what is told
+                self.health.failed(exception)
+                self._edited()
         if isinstance(exception, SIGTERMException):
             exception.code = exit_status(signal.SIGTERM)  # which is 0 as Lightning raises it
         self.teardown(trainer, pl_module, "fit")  # which Lightning leaves out here

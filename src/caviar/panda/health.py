@@ -17,7 +17,7 @@ from caviar.panda.files import FOLDER, HEALTH
 from caviar.panda.probe import Probe
 from caviar.panda.remedies import Remedies
 from caviar.panda.vitals import History, Vitals
-from caviar.runs.inside import open_inside
+from caviar.runs.files import append_whole
 
 LONGEST = 30.0
 """Seconds between two looks at most: one may be slow by chance, as when Python collects its garbage."""
@@ -161,5 +161,4 @@ class Health:
             if (name in before) != (name in findings)
         ]
         if changes:
-            with open_inside(self._file, "a") as file:
-                file.write("".join(f"{json.dumps(change)}\n" for change in changes))
+            append_whole(self._file, "".join(f"{json.dumps(change)}\n" for change in changes))

@@ -78,6 +78,9 @@ class Rewind:
         self.taking = self._state()
         try:
             self._trainer.save_checkpoint(partial)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
         finally:
             self.taking = None
         partial.replace(path)

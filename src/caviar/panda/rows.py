@@ -7,9 +7,8 @@ import io
 from pathlib import Path
 from typing import Any
 
-from caviar.runs.files import write_atomic
+from caviar.runs.files import append_whole, write_atomic
 from caviar.runs.folder import METRICS
-from caviar.runs.inside import open_inside
 from caviar.runs.metrics import read_rows
 
 
@@ -31,8 +30,7 @@ class Rows:
             self._columns = [*columns, *(name for name in row if name not in columns)]
             self._write([*rows, row])
         else:
-            with open_inside(self._file, "a", newline="") as file:
-                file.write(self._text([row], header=False))
+            append_whole(self._file, self._text([row], header=False))
 
     def rewind(self, epoch: int) -> None:
         """Take back the rows from ``epoch`` on."""

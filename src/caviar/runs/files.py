@@ -1,5 +1,6 @@
 """A run's files, read and written: whole or not at all, and never through a link."""
 
+import errno
 import os
 import reprlib
 from pathlib import Path
@@ -157,6 +158,31 @@ def _write_all(file: IO[bytes], data: bytes) -> None:
     written = file.write(data)
     while written < len(data):
         written += file.write(data[written:])
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What an OSError says where a disk, or a person's share of it, is full."""
+
+
+def append_whole(path: Path, text: str) -> None:
+    """Add ``text`` to the end of a file, made where there is none: all of it, or none.
+
+    Raises:
+        LinkError: it, or the folder that it is in, is a link.
+        OSError: the disk is full; the file is then as it was.
+    """
+    data = text.encode()
+    file = opener(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        before = os.lseek(file, 0, os.SEEK_END)
+        try:
+            while data:
+                data = data[os.write(file, data) :]
+        except BaseException:
+            os.ftruncate(file, before)
+            raise
+    finally:
+        os.close(file)
 
 
 def sync(path: Path) -> None:

@@ -103,6 +103,10 @@ class BestAndLast(Checkpoint):
         # Beside its place first: a run killed while writing keeps the checkpoint it had.
         # Of one name for all processes of a training.
         partial = trainer.strategy.broadcast(partial_of(self.folder / name))
-        trainer.save_checkpoint(partial, weights_only=weights_only)
+        try:
+            trainer.save_checkpoint(partial, weights_only=weights_only)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
         if trainer.is_global_zero:
             partial.replace(self.folder / name)
