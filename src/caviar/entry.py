@@ -177,7 +177,8 @@ def _run_recorded(task: Task, config: DictConfig, asked: Asked) -> Any:
     finally:
         logging.getLogger().removeHandler(log)
         log.close()
-        file.close()
+        with suppress(OSError):  # what a full disk had no room for
+            file.close()
         result.seconds = round(perf_counter() - start, 3)
         if discarded:
             # Nothing was done: leave nothing behind, neither files nor a taken name.
