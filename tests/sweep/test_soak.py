@@ -82,7 +82,14 @@ def test_whatever_is_killed_every_trial_ends_once_and_nothing_is_left_behind(tmp
     for pid in seen:
         until(lambda pid=pid: gone(pid), "a worker ends")
     left = {file.name for file in (app.folder / "sweep").iterdir()}
-    assert left <= {"study.journal", "sweep.yaml", "trials", "workers.txt", "report.html"}
+    assert left <= {
+        "made.json",
+        "study.journal",
+        "sweep.yaml",
+        "trials",
+        "workers.txt",
+        "report.html",
+    }
     print(f"{TRIALS} trials, {worker_kills} workers and {kills} controllers killed")
 
 
