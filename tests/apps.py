@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from caviar import hydra_versions
+from caviar.base import hydra_versions
 
 QUADRATIC = """
 import hydra

@@ -68,7 +68,7 @@ def test_imports_point_down():
 
 def test_a_sweeps_controller_and_the_command_need_no_torch():
     code = (
-        "import sys; import project.train, hydra_plugins.caviar_sweeper, caviar.sweep.sweep, "
+        "import sys; import project.train, hydra_plugins.caviar_sweeper, caviar.app.sweep, "
         "caviar.sweep.loop, caviar.sweep.study, caviar.reports.table, "
         "caviar.reports.at_end, caviar.reports.view, caviar.cli; "
         "caviar.cli.make_app(); "
@@ -81,7 +81,7 @@ def test_a_sweeps_controller_and_the_command_need_no_torch():
 def test_a_training_on_lanes_needs_neither_lightning_nor_torchs_compiler():
     code = (
         "import sys; from tests.engines.lanes import TINY, training; "
-        "import caviar.engines.fused.engine; from caviar.engines.fused.stack import Stack; "
+        "import caviar.engines.lanes.engine; from caviar.engines.lanes.stack import Stack; "
         "one = training(*TINY); stack = Stack([one], 2); stack.go_native(); "
         "stack.admit(one); stack.tick(); stack.best_weights(0); assert one.rows; "
         "print([m for m in ('lightning', 'torchmetrics', 'torch._dynamo') if m in sys.modules])"

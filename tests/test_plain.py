@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caviar.errors import UsageError, usage_error
-from caviar.plain import cell, printable
-from caviar.runs.export import _csv
+from caviar.base.errors import UsageError, usage_error
+from caviar.base.plain import cell, printable
+from caviar.reading.export import _csv
 
 SRC = Path(__file__).resolve().parents[1] / "src"
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

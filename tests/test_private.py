@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from caviar import private
-from caviar.errors import UsageError
+from caviar.base import private
+from caviar.base.errors import UsageError
 from tests.apps import make_app
 
 pytestmark = pytest.mark.fast

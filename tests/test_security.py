@@ -6,9 +6,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from caviar import security
-from caviar.errors import UsageError
-from caviar.security import ALLOWED, allow, check_target, instantiate
+from caviar.base import security
+from caviar.base.errors import UsageError
+from caviar.base.security import ALLOWED, allow, check_target, instantiate
 from tests.apps import make_app
 
 pytestmark = pytest.mark.fast
@@ -28,7 +28,7 @@ FORBIDDEN = [
     # These begin with a package that is allowed, and end elsewhere.
     "project.train.logging.os.system",
     "project.data.table.pd.read_pickle",
-    "caviar.entry.os.system",
+    "caviar.app.entry.os.system",
     "caviar.runs.files.os.remove",
     "torch.nn.modules.module.torch.load",
     "torch.optim.lr_scheduler.torch.load",
@@ -129,7 +129,7 @@ def test_a_sweep_refuses_forbidden_parts_before_anything_starts(tmp_path: Path, 
 @pytest.mark.parametrize(
     "target",
     [
-        "caviar.security.allow",
+        "caviar.base.security.allow",
         "caviar.runs.files.write_atomic",
         "caviar.executors.worker.load_task",
         "lightning.pytorch.core.saving._load_from_checkpoint",
@@ -162,7 +162,7 @@ def test_a_mistake_in_the_code_of_a_target_keeps_its_traceback(tmp_path: Path, m
         "class Model:\n    def __init__(self):\n        self.size = len(3)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("caviar.security.ALLOWED", ["buggy_package."])
+    monkeypatch.setattr("caviar.base.security.ALLOWED", ["buggy_package."])
     with pytest.raises(TypeError, match="has no len") as raised:
         instantiate({"model": {"_target_": "buggy_package.Model"}})
     assert raised.traceback[-1].path.name == "buggy_package.py"

@@ -7,7 +7,7 @@ import pytest
 
 PRINTS = """
 import sys
-from caviar.streams import make_patient
+from caviar.base.streams import make_patient
 make_patient(go_on={go_on})
 for number in range(20000):
     print("\u65e5\u672c \u2503", number)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from caviar import versions
-from caviar.versions import TESTED, tell_untested, untested
+from caviar.base import versions
+from caviar.base.versions import TESTED, tell_untested, untested
 
 pytestmark = pytest.mark.fast
 

@@ -156,7 +156,7 @@ def steps(quick: bool) -> list[dict[str, Any]]:
 
 def step_row(overrides: list[str], batch: int, peak: float, name: str) -> dict[str, Any]:
     """Measure one network: solo, lanes of several numbers, and the choice of ``auto``."""
-    from caviar.engines.fused.calibration import choose
+    from caviar.engines.lanes.calibration import choose
 
     epochs = 3
     fewer, more = (solo_seconds(overrides, n * epochs) for n in (1, 2))
@@ -183,7 +183,7 @@ def step_row(overrides: list[str], batch: int, peak: float, name: str) -> dict[s
 
 def lane_seconds(training: Any, solo: float, native: bool) -> float:
     """A step's seconds a lane, on as many lanes as make it the fastest."""
-    from caviar.engines.fused.stack import Stack
+    from caviar.engines.lanes.stack import Stack
 
     found = float("inf")
     for lanes in (4, 32) if native else (4, 16, 64):
@@ -226,7 +226,7 @@ def composed(overrides: list[str], folder: Path) -> Any:
     from project.train import CONFIGS
 
     settings = ["trainer.accelerator=cpu", f"dir='{folder}'", f"outputs='{folder}'", *overrides]
-    from caviar import hydra_versions
+    from caviar.base import hydra_versions
 
     with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
         return compose("train", settings)
@@ -236,7 +236,7 @@ def make_training(overrides: list[str]) -> Any:
     """A training for lanes."""
     from omegaconf import OmegaConf
 
-    from caviar.engines.fused.training import Training
+    from caviar.engines.lanes.training import Training
     from project.recipe import recipe
 
     config = composed(overrides, OUT)
@@ -264,9 +264,10 @@ def parts(quick: bool) -> dict[str, float]:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from caviar import hydra_versions
-    from caviar.engines.fused import configs, engine, files, stack
-    from caviar.trials import Base, Job
+    from caviar.base import hydra_versions
+    from caviar.base.messages import Base, Job
+    from caviar.engines.lanes import configs, engine, stack
+    from caviar.engines.lanes import run_folder as files
     from project.recipe import recipe
     from project.train import CONFIGS
     from project.train import main as task
@@ -309,7 +310,7 @@ def parts(quick: bool) -> dict[str, float]:
 
 def compiling() -> float:
     """Seconds that compiling the loop in C++ takes, once on a machine."""
-    from caviar.engines.fused.native import build
+    from caviar.engines.native.loop import build
 
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()

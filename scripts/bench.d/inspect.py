@@ -212,7 +212,7 @@ def log_to_peer(python: str, runs: list[str], env: dict[str, str], store: Path) 
 
 
 def _as_logged(outputs: Path) -> list[str]:
-    from caviar.runs.index import all_runs
+    from caviar.reading.index import all_runs
 
     return [
         json.dumps(

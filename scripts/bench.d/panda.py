@@ -54,7 +54,7 @@ def train(
     """
     from hydra import compose, initialize_config_dir
 
-    from caviar import hydra_versions
+    from caviar.base import hydra_versions
     from caviar.panda.callback import Panda
     from project.callbacks.score import Score
     from project.quiet import quiet

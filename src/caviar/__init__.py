@@ -11,9 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from caviar.entry import main
-    from caviar.errors import UsageError, usage_error
-    from caviar.experiment import EarlyStopping, Experiment, Folds, NotFusibleError, Recipe
+    from caviar.app.entry import main
+    from caviar.base.errors import UsageError, usage_error
+    from caviar.base.security import instantiate
+    from caviar.engines.experiment import EarlyStopping, Experiment, Folds, NotFusibleError, Recipe
+    from caviar.reading.load import load, load_run
     from caviar.runs.active import (
         TrialInterrupted,
         TrialPruned,
@@ -23,28 +25,26 @@ if TYPE_CHECKING:
         run_dir,
         stop_if_asked,
     )
-    from caviar.runs.load import load, load_run
-    from caviar.security import instantiate
 
 _HOMES = {
-    "EarlyStopping": "caviar.experiment",
-    "Folds": "caviar.experiment",
-    "Experiment": "caviar.experiment",
-    "NotFusibleError": "caviar.experiment",
-    "Recipe": "caviar.experiment",
+    "EarlyStopping": "caviar.engines.experiment",
+    "Folds": "caviar.engines.experiment",
+    "Experiment": "caviar.engines.experiment",
+    "NotFusibleError": "caviar.engines.experiment",
+    "Recipe": "caviar.engines.experiment",
     "TrialInterrupted": "caviar.runs.active",
     "TrialPruned": "caviar.runs.active",
-    "UsageError": "caviar.errors",
-    "instantiate": "caviar.security",
-    "load": "caviar.runs.load",
-    "load_run": "caviar.runs.load",
-    "main": "caviar.entry",
+    "UsageError": "caviar.base.errors",
+    "instantiate": "caviar.base.security",
+    "load": "caviar.reading.load",
+    "load_run": "caviar.reading.load",
+    "main": "caviar.app.entry",
     "record": "caviar.runs.active",
     "report": "caviar.runs.active",
     "resume_from": "caviar.runs.active",
     "run_dir": "caviar.runs.active",
     "stop_if_asked": "caviar.runs.active",
-    "usage_error": "caviar.errors",
+    "usage_error": "caviar.base.errors",
 }
 
 __all__ = [

@@ -8,9 +8,9 @@ from typing import NoReturn
 
 import typer
 
-from caviar.errors import UsageError, name_and_text
-from caviar.plain import tell
-from caviar.streams import make_patient
+from caviar.base.errors import UsageError, name_and_text
+from caviar.base.plain import tell
+from caviar.base.streams import make_patient
 
 COMMANDS = {
     "Look at what was logged": ["runs", "status", "logs", "report", "dashboard"],

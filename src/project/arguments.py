@@ -8,8 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from caviar import UsageError, usage_error
-from caviar.plain import tell
-from caviar.streams import make_patient
+from caviar.base.plain import tell
+from caviar.base.streams import make_patient
 
 NEEDED = object()
 """The default of an argument that has to be given."""

@@ -11,8 +11,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from caviar import UsageError, usage_error
-from caviar.configs import has_key
-from caviar.objectives import each
+from caviar.base.configs import has_key
+from caviar.base.objectives import each
 from caviar.runs.folder import check_run_name
 from project.choices import ACTIVATIONS, BATCH_NORM, DIRECTIONS, SHAPES
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig, open_dict
 
 import caviar
-from caviar.objectives import as_given, each, told
+from caviar.base.objectives import as_given, each, told
 from caviar.runs.active import ActiveRun, activate
 from caviar.runs.folder import CHECKPOINTS
 from caviar.runs.folds import Facts, facts_of, fold_folder, mean_scores, read_fold, write_fold

@@ -9,10 +9,10 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from caviar.reading.metrics import read_rows
 from caviar.runs.files import append_whole, write_atomic
 from caviar.runs.folder import METRICS
 from caviar.runs.inside import make_folders
-from caviar.runs.metrics import read_rows
 
 
 class MetricsCSV(Logger):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caviar import UsageError, usage_error
-from caviar.plain import tell
+from caviar.base.plain import tell
 from project.arguments import NEEDED, command
 
 if TYPE_CHECKING:

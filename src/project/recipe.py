@@ -15,8 +15,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 import caviar
-from caviar.objectives import each, first
-from caviar.security import check_target
+from caviar.base.objectives import each, first
+from caviar.base.security import check_target
 from project.check import check_numbers
 from project.data.base import InMemoryData
 from project.data.batches import epoch_order

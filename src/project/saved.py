@@ -7,8 +7,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from caviar import UsageError
+from caviar.reading.find import inside, landed
 from caviar.runs.config import read_config
-from caviar.runs.find import inside, landed
 from caviar.runs.folder import Result
 from caviar.runs.inside import open_inside
 from project.classifier import Classifier

@@ -16,10 +16,10 @@ def test(run: str) -> dict[str, float]:
     from lightning.pytorch import LightningDataModule
 
     import caviar
-    from caviar.plain import tell
+    from caviar.base.plain import tell
+    from caviar.base.security import check_only, check_targets
     from caviar.runs.folder import CONFIG
     from caviar.runs.ours import is_signed
-    from caviar.security import check_only, check_targets
     from project.data.base import InMemoryData
     from project.data.datamodule import make_data
     from project.evaluation import evaluate_test_part, in_words

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 import caviar
-from caviar.objectives import as_given, each, first, told
+from caviar.base.objectives import as_given, each, first, told
 from project.check import check
 
 if TYPE_CHECKING:

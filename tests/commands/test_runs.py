@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from caviar import cli
-from caviar.runs.compare import rerun_command
+from caviar.reading.compare import rerun_command
 from caviar.runs.folder import Result
 from caviar.sweep.owner import Owner
 from tests.apps import GUARD, QUADRATIC, make_app

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from caviar.sweep.finished import open_sweep
 from caviar.sweep.owner import Owner
+from caviar.zoom.finished import open_sweep
 from tests.made_up import make_run, make_sweep
 
 pytestmark = pytest.mark.fast
@@ -68,7 +68,7 @@ def test_what_steers_a_sweep_takes_its_name(caviar, wide):
 
 
 def test_many_sweeps_are_read_by_way_of_one_index(caviar, outputs, monkeypatch):
-    from caviar.runs import index
+    from caviar.reading import index
 
     for number in range(5):
         make_sweep(outputs / f"sweeps/s{number}", n_trials=1)

@@ -10,10 +10,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
-from caviar import hydra_versions
+from caviar.base import hydra_versions
+from caviar.base.messages import Base, Event, Failed, Finished, Job, Pruned, Reported, Started
 from caviar.executors.base import Executor, TaskSource
 from caviar.runs.folder import Result
-from caviar.trials import Base, Event, Failed, Finished, Job, Pruned, Reported, Started
 from tests.waiting import gone, until
 
 DEADLINE = 90.0

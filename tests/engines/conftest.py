@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from caviar.engines.fused.native import build, compiler
+from caviar.engines.native.loop import build, compiler
 
 
 @pytest.fixture(autouse=True)

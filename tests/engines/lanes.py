@@ -14,9 +14,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from caviar import hydra_versions
-from caviar.engines.fused.stack import Stack
-from caviar.engines.fused.training import Training
+from caviar.base import hydra_versions
+from caviar.engines.lanes.stack import Stack
+from caviar.engines.lanes.training import Training
 from caviar.runs.active import ActiveRun, activate
 from caviar.runs.text import CsvText
 from project.recipe import recipe

@@ -7,10 +7,10 @@ from itertools import product
 
 import torch
 
-from caviar.engines.fused import native
-from caviar.engines.fused.stack import Stack
-from caviar.engines.fused.training import Training
-from caviar.experiment import Recipe
+from caviar.engines.experiment import Recipe
+from caviar.engines.lanes.stack import Stack
+from caviar.engines.lanes.training import Training
+from caviar.engines.native import loop as native
 from project.choices import ACTIVATIONS
 from project.data.batches import epoch_order
 from project.models.mlp import MLP

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from caviar.engines.fused import calibration
-from caviar.engines.fused.calibration import Choice, choose
-from caviar.engines.fused.engine import Fused
+from caviar.base.messages import Finished, Ready
+from caviar.engines.lanes import calibration
+from caviar.engines.lanes.calibration import Choice, choose
+from caviar.engines.lanes.engine import Fused
 from caviar.engines.make import make_engine
 from caviar.engines.solo import Solo
-from caviar.trials import Finished, Ready
 from project.train import main
 from tests.engines.lanes import training
 from tests.engines.test_engine import Jobs, jobs, rates, result, serve  # noqa: F401 - a fixture
@@ -94,7 +94,7 @@ def test_a_torn_measurement_is_measured_again(cache: Path, alone: None) -> None:
 def test_measuring_changes_no_training() -> None:
     one, other = training("model.dropout=0.2"), training("model.dropout=0.2")
     choose(one, 4, "cpu")
-    from caviar.engines.fused.stack import Stack
+    from caviar.engines.lanes.stack import Stack
 
     weights = []
     for each in (one, other):

@@ -12,12 +12,22 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from caviar import hydra_versions
-from caviar.engines.fused.configs import PlainConfigs
-from caviar.engines.fused.engine import Fused
-from caviar.engines.fused.stack import Stack
+from caviar.base import hydra_versions
+from caviar.base.messages import (
+    Base,
+    Event,
+    Failed,
+    Finished,
+    Job,
+    Pruned,
+    Ready,
+    Reported,
+    Started,
+)
+from caviar.engines.lanes.configs import PlainConfigs
+from caviar.engines.lanes.engine import Fused
+from caviar.engines.lanes.stack import Stack
 from caviar.engines.solo import Solo
-from caviar.trials import Base, Event, Failed, Finished, Job, Pruned, Ready, Reported, Started
 from project.classifier import Classifier
 from project.recipe import recipe
 from project.train import CONFIGS, main

@@ -5,9 +5,9 @@ import random
 import pytest
 import torch
 
-from caviar.engines.fused.compiling import why_not_compiled
-from caviar.engines.fused.native import compiler
-from caviar.engines.fused.stack import Stack
+from caviar.engines.lanes.stack import Stack
+from caviar.engines.native.loop import compiler
+from caviar.engines.stacked.compiling import why_not_compiled
 from project.choices import ACTIVATIONS, BATCH_NORM
 from tests.engines.lanes import assert_same, by_solo, on_a_lane, strangers, training
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caviar.engines.fused import engine
-from caviar.engines.fused.best import BestFew
-from caviar.engines.fused.writer import Writer
+from caviar.base.messages import Event, Finished
+from caviar.engines.lanes import engine
+from caviar.engines.lanes.best import BestFew
+from caviar.engines.lanes.writer import Writer
 from caviar.engines.solo import Solo
-from caviar.trials import Event, Finished
 from project.train import main
 from tests.engines.test_engine import Jobs, Memory, fused, jobs, rates  # noqa: F401 - a fixture
 from tests.waiting import until

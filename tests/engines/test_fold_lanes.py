@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from caviar.base.messages import Event, Failed, Finished, Job, Pruned, Reported
 from caviar.engines.solo import Solo
-from caviar.trials import Event, Failed, Finished, Job, Pruned, Reported
 from project.train import main
 from tests.engines.test_engine import Jobs, Memory, fused, jobs, rates, result, serve
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from caviar.engines.fused import calibration, engine
-from caviar.engines.fused.engine import Fused
-from caviar.engines.fused.stack import Stack
-from caviar.engines.fused.training import Training
+from caviar.base.messages import Failed, Finished
+from caviar.engines.lanes import calibration, engine
+from caviar.engines.lanes.engine import Fused
+from caviar.engines.lanes.stack import Stack
+from caviar.engines.lanes.training import Training
 from caviar.executors.base import TaskSource
 from caviar.executors.local import LocalExecutor
-from caviar.trials import Failed, Finished
 from project.recipe import recipe
 from project.train import main
 from tests.engines.test_engine import Jobs, jobs, rates, result, serve  # noqa: F401 - a fixture

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from caviar.engines.fused.metrics import STACKED, Metrics, Outputs
-from caviar.security import instantiate
+from caviar.base.security import instantiate
+from caviar.engines.stacked.metrics import STACKED, Metrics, Outputs
 
 HERE = "torchmetrics.classification"
 SETTINGS = [

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from caviar.engines.fused.optimizers import OPTIMIZERS, clip, optimizer_of
-from caviar.experiment import NotFusibleError
+from caviar.engines.experiment import NotFusibleError
+from caviar.engines.stacked.optimizers import OPTIMIZERS, clip, optimizer_of
 
 pytestmark = pytest.mark.fast
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from caviar.engines.fused.files import LANE
+from caviar.base.messages import Failed, Finished, Job, Reported
+from caviar.engines.lanes.run_folder import LANE
 from caviar.executors.base import TaskSource
 from caviar.executors.local import LocalExecutor
-from caviar.trials import Failed, Finished, Job, Reported
 from tests.contracts.executors import events_until
 from tests.engines.lanes import TINY
 from tests.engines.test_engine import Jobs, fused, jobs, rates, result, serve  # noqa: F401

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from caviar.engines.fused import native
-from caviar.engines.fused.calibration import choose
-from caviar.engines.fused.compiling import why_not_compiled
-from caviar.engines.fused.stack import Stack
-from caviar.engines.fused.training import Training
+from caviar.engines.lanes.calibration import choose
+from caviar.engines.lanes.stack import Stack
+from caviar.engines.lanes.training import Training
+from caviar.engines.native import loop as native
+from caviar.engines.stacked.compiling import why_not_compiled
 from tests.engines.lanes import on_a_lane, strangers, training
 
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from caviar.engines.fused import layers, native, networks
-from caviar.engines.fused.networks import plan_and_weights
-from caviar.engines.fused.stacked import Stacked
-from caviar.engines.fused.training import Training
-from caviar.experiment import NotFusibleError, Recipe
+from caviar.engines.experiment import NotFusibleError, Recipe
+from caviar.engines.lanes.training import Training
+from caviar.engines.native import loop as native
+from caviar.engines.stacked import layers, networks
+from caviar.engines.stacked.networks import plan_and_weights
+from caviar.engines.stacked.stacked import Stacked
 from project.choices import ACTIVATIONS, BATCH_NORM
 from tests.engines.lanes import training
 

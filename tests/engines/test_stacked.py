@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caviar.engines.fused.layers import ELEMENTWISE
-from caviar.engines.fused.stacked import Stacked, stack, unstack
-from caviar.experiment import NotFusibleError
+from caviar.engines.experiment import NotFusibleError
+from caviar.engines.stacked.layers import ELEMENTWISE
+from caviar.engines.stacked.stacked import Stacked, stack, unstack
 from project.choices import ACTIVATIONS, BATCH_NORM
 from project.models.mlp import MLP
 
@@ -96,7 +96,7 @@ def test_a_lane_gives_the_logits_and_the_statistics_of_its_network(
 
 
 def plan_of_exact(network: nn.Module):  # type: ignore[no-untyped-def]
-    from caviar.engines.fused.plan import plan_of
+    from caviar.engines.stacked.plan import plan_of
 
     return plan_of(network)
 

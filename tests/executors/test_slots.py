@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.executors.slots import plan, usable_cores, visible_gpus
 from tests.apps import App, make_app
 

@@ -19,7 +19,7 @@ from unittest import mock
 import pytest
 
 from caviar import cli
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import alive, read_status
 from caviar.panda.inbox import ask

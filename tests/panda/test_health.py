@@ -13,7 +13,8 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback, Trainer
 from typer.main import get_command
 
-from caviar import cli, hydra_versions
+from caviar import cli
+from caviar.base import hydra_versions
 from caviar.panda import settings
 from caviar.panda.checks import CAUSES, CHECKS, Finding, examine
 from caviar.panda.files import FOLDER, read_health, read_status

@@ -10,8 +10,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback, Trainer
 
-from caviar import hydra_versions
-from caviar.errors import UsageError
+from caviar.base import hydra_versions
+from caviar.base.errors import UsageError
 from caviar.panda.callback import Panda
 from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import read_status

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics import MeanMetric
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.panda.callback import Panda
 from caviar.panda.inbox import ask
 

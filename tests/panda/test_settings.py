@@ -9,7 +9,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from caviar import hydra_versions
+from caviar.base import hydra_versions
 from caviar.panda.edits import read_edits
 from caviar.panda.inbox import ASKED, ask
 from caviar.panda.settings import SETTINGS

@@ -11,7 +11,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from caviar import hydra_versions
+from caviar.base import hydra_versions
 from caviar.runs.active import ActiveRun, activate
 from caviar.runs.config import resolved, to_yaml
 from caviar.runs.folder import CONFIG, Result

@@ -322,7 +322,7 @@ def test_importing_the_entry_and_checking_imports_neither_torch_nor_lightning() 
     code = (
         "import sys, project.train as t, project.check\n"
         "from hydra import compose, initialize_config_dir\n"
-        "from caviar.hydra_versions import BASE\n"
+        "from caviar.base.hydra_versions import BASE\n"
         "with initialize_config_dir(str(t.CONFIGS), **BASE):\n"
         "    t.check(compose('train'))\n"
         "print(sorted({'torch', 'lightning', 'pandas', 'sklearn'} & set(sys.modules)))\n"

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from caviar import UsageError
-from caviar.sweep.intervals import Estimate, t_interval
+from caviar.base.intervals import Estimate, t_interval
 from project.lessons import caviar_panda, forward_only, norm_noise, random_beats_grid
 from project.lessons.__main__ import LESSONS, main
 from project.lessons.lanes import Lanes, final_losses

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from caviar.runs.index import all_runs
-from caviar.runs.select import in_order
+from caviar.reading.index import all_runs
+from caviar.reading.select import in_order
 
 TWO = ("metric=[val/acc,val/loss]", "direction=[maximize,minimize]")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.runs.folder import Result, was_stopped
 from caviar.runs.program import hold, under_way
 from tests.waiting import until

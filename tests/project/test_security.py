@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from project.classifier import Classifier
 from project.saved import open_run
 

@@ -18,13 +18,13 @@ from time import monotonic
 import pytest
 from rich.console import Console
 
-from caviar.plain import printable
+from caviar.base.messages import Failed, Finished, Pruned, Ready, Reported, Started, Starting
+from caviar.base.plain import printable
+from caviar.base.words import duration, short
 from caviar.reports.live import LivePanel
 from caviar.reports.progress import Lines
 from caviar.reports.tally import Tally
-from caviar.reports.words import duration, short
 from caviar.sweep.study import Asked
-from caviar.trials import Failed, Finished, Pruned, Ready, Reported, Started, Starting
 from tests.apps import App, make_app
 
 CODE = """

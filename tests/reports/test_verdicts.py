@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from typer.main import get_command
 
 import caviar
-from caviar import hydra_versions
+from caviar.base import hydra_versions
 from caviar.cli import make_app
 from caviar.reports.importance import shares
 from caviar.reports.look import Look

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 import caviar
+from caviar.base.direction import directions, sign
 from caviar.cli import main
 from caviar.reports.data import sweep_data
-from caviar.runs.direction import directions, sign
 from tests.made_up import make_sweep
 
 LOST = {

@@ -14,11 +14,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
+from caviar.reading.find import all_from_here
+from caviar.reading.metrics import _table
+from caviar.reading.overrides import read_overrides
 from caviar.runs.files import read_text
-from caviar.runs.find import all_from_here
-from caviar.runs.metrics import _table
-from caviar.runs.overrides import read_overrides
 
 pytestmark = pytest.mark.fast
 

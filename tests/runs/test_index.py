@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from caviar.runs import index
+from caviar.reading import index
+from caviar.reading.index import INDEX, add_configs, all_runs, runs_of
 from caviar.runs.folder import Result
-from caviar.runs.index import INDEX, add_configs, all_runs, runs_of
 from tests.made_up import make_run, make_sweep
 
 
@@ -137,7 +137,7 @@ def test_one_sweep_does_not_forget_the_others(root):
 def test_many_commands_at_once_all_list_the_truth(root):
     (root / INDEX).unlink()
     code = (
-        "import sys; from pathlib import Path; from caviar.runs.index import all_runs\n"
+        "import sys; from pathlib import Path; from caviar.reading.index import all_runs\n"
         "for _ in range(50):\n"
         "    Path(sys.argv[1], '.index.json').unlink(missing_ok=True)\n"
         "    assert len(all_runs(Path(sys.argv[1])).rows) == 5"

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.runs.fields import NUMBER, TEXT, check_fields, each, mapping_to, optional
 from caviar.runs.files import read_bytes, read_json, read_lines, read_text
 from caviar.runs.parsing import parse_json, parse_yaml

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from caviar.engines.fused import native
+from caviar.engines.native import loop as native
 from caviar.runs.private import private_folder, why_not_private
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caviar import UsageError
-from caviar.runs.where import parse
+from caviar.reading.where import parse
 
 RUN = {
     "state": "COMPLETE",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from caviar.runs.words import is_harmless, to_paste
+from caviar.runs.screening import is_harmless, to_paste
 
 HARMFUL = [
     "--config-dir=/somewhere", "--config-path=conf2", "-cd", "-cp=x", "--experimental-rerun=x.pickle",

@@ -5,8 +5,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caviar.errors import UsageError
-from caviar.hydra_versions import CHECKS_TARGETS
+from caviar.base.errors import UsageError
+from caviar.base.hydra_versions import CHECKS_TARGETS
 from caviar.space.grammar import as_override, read
 from caviar.space.hyperparameters import Choice, Interval, Range
 from caviar.space.scales import LINEAR, LOG, REVERSE_LOG

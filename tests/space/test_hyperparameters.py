@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.space.hyperparameters import Choice, Interval, Range
 from caviar.space.scales import LINEAR, LOG, REVERSE_LOG
-from caviar.sweep.coordinates import position
-from caviar.sweep.zoom_bounds import reach
+from caviar.zoom.bounds import reach
+from caviar.zoom.coordinates import position
 
 pytestmark = pytest.mark.fast
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.space.hyperparameters import Choice, Interval, Range
 from caviar.space.space import Space
 

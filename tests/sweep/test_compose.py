@@ -9,8 +9,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from caviar import hydra_versions
-from caviar.errors import UsageError
+from caviar.base import hydra_versions
+from caviar.base.errors import UsageError
 from caviar.sweep.compose import Composer
 from project.train import CONFIGS
 from tests.apps import CONFIG, GUARD, QUADRATIC, make_app

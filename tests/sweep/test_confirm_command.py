@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from caviar import UsageError
-from caviar.sweep import test_set
-from caviar.sweep.finished import open_sweep
+from caviar.confirm import test_look as test_set
+from caviar.zoom.finished import open_sweep
 from tests.apps import GUARD, make_app
 from tests.waiting import until
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from caviar import hydra_versions
+from caviar.base import hydra_versions
 from caviar.runs.folder import was_stopped
 from tests.apps import CONFIG, GUARD, QUADRATIC, make_app
 from tests.waiting import until

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from caviar import UsageError
-from caviar.sweep.confirm import DEFAULT, compare
-from caviar.sweep.intervals import t_interval
+from caviar.base.intervals import t_interval
+from caviar.confirm.plan import DEFAULT, compare
 
 NOISES = {
     "normal": lambda rng, size: rng.normal(0, 0.5, size),

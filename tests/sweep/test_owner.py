@@ -7,7 +7,7 @@ from time import time
 
 import pytest
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.sweep.owner import OWNER, STALE_SECONDS, Owner, is_running
 from tests.apps import make_app
 

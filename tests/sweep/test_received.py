@@ -13,7 +13,8 @@ import optuna
 import pytest
 import yaml
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
+from caviar.confirm.confirm import confirm
 from caviar.panda.again import go_on
 from caviar.panda.replay import replay
 from caviar.runs import ours
@@ -21,7 +22,6 @@ from caviar.runs.folder import Result
 from caviar.runs.ours import MADE, check_ours, is_signed, mark
 from caviar.sweep import resume
 from caviar.sweep.command import command_to_run
-from caviar.sweep.confirming import confirm
 from caviar.sweep.pickles import load_no_pickles
 from tests.apps import App, make_app
 from tests.made_up import SPACE, make_sweep

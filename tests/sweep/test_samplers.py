@@ -5,14 +5,14 @@ import optuna
 import pytest
 from scipy import stats
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.space.grammar import read
 from caviar.space.grid import combinations
 from caviar.space.space import Space
-from caviar.sweep.coarse_to_fine import CoarseToFineSampler
 from caviar.sweep.journal import Journal
 from caviar.sweep.samplers import GridSampler, RandomSampler, SobolSampler
 from caviar.sweep.study import SweepStudy
+from caviar.zoom.coarse_to_fine import CoarseToFineSampler
 from tests.apps import make_app
 from tests.contracts.samplers import SamplerContract, mixed_space
 

@@ -11,11 +11,11 @@ from caviar.space.grammar import as_override, read
 from caviar.space.hyperparameters import Choice, Interval, Range
 from caviar.space.scales import LOG, REVERSE_LOG
 from caviar.space.space import Space
-from caviar.sweep.coordinates import Coordinates, position, value_at
-from caviar.sweep.surrogate import Surrogate
-from caviar.sweep.zoom import Tried, Zoom, zoom
-from caviar.sweep.zoom_lines import Line
-from caviar.sweep.zoom_scores import tempered
+from caviar.zoom.coordinates import Coordinates, position, value_at
+from caviar.zoom.lines import Line
+from caviar.zoom.next_space import Tried, Zoom, zoom
+from caviar.zoom.scores import tempered
+from caviar.zoom.surrogate import Surrogate
 
 NUMBERS = (
     Interval("lr", 1e-5, 1e-1, LOG),

@@ -13,8 +13,8 @@ from optuna.trial import TrialState
 
 from caviar.space.hyperparameters import Interval
 from caviar.space.space import Space
-from caviar.sweep.coarse_to_fine import CoarseToFineSampler
 from caviar.sweep.study import SweepStudy
+from caviar.zoom.coarse_to_fine import CoarseToFineSampler
 from tests.apps import GUARD, make_app
 
 BOWL = """

@@ -16,11 +16,11 @@ from typing import Annotated
 
 import typer
 
+from caviar.base.errors import UsageError
+from caviar.base.plain import tell
+from caviar.base.private import DASHBOARD
 from caviar.commands.names import NAMES, complete_sweep, options_refused
 from caviar.commands.tables import say
-from caviar.errors import UsageError
-from caviar.plain import tell
-from caviar.private import DASHBOARD
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
@@ -53,7 +53,7 @@ def dashboard(
 
       caviar dashboard wide --port 8080
     """
-    from caviar.runs.find import find_sweep
+    from caviar.reading.find import find_sweep
 
     options_refused([sweep])
     if find_spec("optuna_dashboard") is None:
@@ -147,7 +147,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _storage(folder: Path) -> str:
     """The study as optuna-dashboard names it: the journal's path, or an URL."""
-    from caviar.runs.find import SWEEP_FILE, inside, read_sweep_file
+    from caviar.reading.find import SWEEP_FILE, inside, read_sweep_file
     from caviar.runs.ours import is_signed
     from caviar.sweep.record import HIDDEN
 

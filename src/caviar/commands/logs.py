@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
+from caviar.base.errors import UsageError
+from caviar.base.plain import tell
 from caviar.commands.names import NAMES, complete_run, options_refused
 from caviar.commands.tables import say
-from caviar.errors import UsageError
-from caviar.plain import tell
 from caviar.runs.inside import open_inside
 
 POLL_SECONDS = 0.1
@@ -54,8 +54,8 @@ def logs(
 
       caviar logs wide/7 --lines 20
     """
+    from caviar.reading.find import find_run
     from caviar.runs.files import unreadable
-    from caviar.runs.find import find_run
     from caviar.runs.folder import LOG
 
     options_refused([run])
@@ -98,7 +98,7 @@ def _pieces(path: Path, folder: Path, follow: bool, lines: int | None) -> Iterat
 
 def _under_way(folder: Path) -> bool:
     """Whether the run may still write: it says RUNNING, and its sweep or it has a process."""
-    from caviar.runs.find import TRIALS
+    from caviar.reading.find import TRIALS
     from caviar.runs.folder import LOG
     from caviar.runs.program import under_way
     from caviar.sweep.owner import is_running

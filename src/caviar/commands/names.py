@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 
 NAMES: dict[str, Any] = {"ignore_unknown_options": True}
 """Settings of a command that takes names: without them ``-1`` would be taken for an option."""
@@ -26,7 +26,7 @@ def sweep_folder(name: str) -> Path:
     Raises:
         UsageError: there is neither such a folder nor a sweep of that name.
     """
-    from caviar.runs.find import find_sweep, landed
+    from caviar.reading.find import find_sweep, landed
 
     options_refused([name])
     folder = Path(name)
@@ -35,7 +35,7 @@ def sweep_folder(name: str) -> Path:
 
 def complete_sweep(incomplete: str) -> list[str]:
     """Sweeps whose names begin so, newest first."""
-    from caviar.runs.find import sweep_folders
+    from caviar.reading.find import sweep_folders
 
     names = ["latest", *(folder.name for folder in reversed(sweep_folders()))]
     return [name for name in names if name.startswith(incomplete)]
@@ -43,7 +43,7 @@ def complete_sweep(incomplete: str) -> list[str]:
 
 def complete_single(incomplete: str) -> list[str]:
     """Runs that no sweep asked for whose names begin so, newest first."""
-    from caviar.runs.find import run_folders
+    from caviar.reading.find import run_folders
 
     names = ["latest", *(folder.name for folder in reversed(run_folders()))]
     return [name for name in names if name.startswith(incomplete)]
@@ -56,7 +56,7 @@ def complete_either(incomplete: str) -> list[str]:
 
 def complete_run(incomplete: str) -> list[str]:
     """Runs whose names begin so, newest first; after ``SWEEP/``, its trials."""
-    from caviar.runs.find import find_sweep, run_folders, trial_folders
+    from caviar.reading.find import find_sweep, run_folders, trial_folders
 
     head, slash, _ = incomplete.rpartition("/")
     if slash:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from caviar.base.plain import tell
 from caviar.commands.names import complete_single
-from caviar.plain import tell
 
 Run = Annotated[
     str,

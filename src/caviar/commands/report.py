@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from caviar.base.errors import UsageError
+from caviar.base.plain import tell
 from caviar.commands.names import NAMES, complete_sweep, options_refused
 from caviar.commands.tables import print_json, say
-from caviar.errors import UsageError
-from caviar.plain import tell
 
 if TYPE_CHECKING:
-    from caviar.runs.load import Sweep
+    from caviar.reading.load import Sweep
 
 
 def register(app: typer.Typer) -> None:
@@ -59,9 +59,9 @@ def report(
 
       caviar report --no-page --json
     """
+    from caviar.reading.find import from_here
     from caviar.reports.data import verdicts
     from caviar.reports.html import write_report
-    from caviar.runs.find import from_here
     from caviar.runs.folder import REPORT
 
     names = sweeps or ["latest"]
@@ -101,9 +101,9 @@ def report(
 
 
 def _find(name: str) -> Sweep:
+    from caviar.reading.find import find_run, find_sweep
+    from caviar.reading.load import Sweep
     from caviar.reports.one_run import OneRun
-    from caviar.runs.find import find_run, find_sweep
-    from caviar.runs.load import Sweep
 
     try:
         return Sweep(find_sweep(name))

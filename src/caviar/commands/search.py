@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+from caviar.base.errors import usage_error
+from caviar.base.plain import tell
 from caviar.commands.names import complete_sweep, sweep_folder
 from caviar.commands.panda import Trust
-from caviar.errors import usage_error
-from caviar.plain import tell
 
 Sweep = Annotated[
     str,
@@ -43,9 +43,9 @@ def zoom_command(
     """Example: caviar zoom outputs/sweeps/first --name second"""
     from caviar.runs.folder import check_name
     from caviar.space.quoting import as_text
-    from caviar.sweep.finished import open_sweep
-    from caviar.sweep.zoom import zoom
-    from caviar.sweep.zoomed_space import config_of, write_space
+    from caviar.zoom.config import config_of, write_space
+    from caviar.zoom.finished import open_sweep
+    from caviar.zoom.next_space import zoom
 
     opened = open_sweep(sweep_folder(sweep))
     name = name or f"zoom_{opened.folder.resolve().name}"
@@ -71,7 +71,7 @@ def confirm_command(
     trust: Trust = False,
 ) -> None:
     """Example: caviar confirm outputs/sweeps/first --top 5 --seeds 10"""
-    from caviar.sweep.confirming import confirm
+    from caviar.confirm.confirm import confirm
 
     folder = sweep_folder(sweep)
     confirm(folder, top, seeds, test, again, trust)

@@ -48,9 +48,9 @@ def status(
 
       caviar status latest --json
     """
-    from caviar.runs.find import find_sweep, sweep_folders, unbegun_sweeps
-    from caviar.runs.index import runs_of
-    from caviar.runs.rows import by_sweep
+    from caviar.reading.find import find_sweep, sweep_folders, unbegun_sweeps
+    from caviar.reading.index import runs_of
+    from caviar.reading.rows import by_sweep
     from caviar.sweep.owner import is_running
 
     options_refused(sweeps or [])
@@ -74,10 +74,10 @@ def status(
 
 
 def _state_of(folder: Path, rows: list[Any]) -> dict[str, Any]:
-    from caviar.errors import UsageError
-    from caviar.runs.compare import ENDED, best_of, standing
-    from caviar.runs.direction import directions, no_best, sign
-    from caviar.runs.find import read_sweep_file
+    from caviar.base.direction import directions, no_best, sign
+    from caviar.base.errors import UsageError
+    from caviar.reading.compare import ENDED, best_of, standing
+    from caviar.reading.find import read_sweep_file
     from caviar.sweep.owner import is_running, owner_of
 
     alive = is_running(folder)

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from caviar.base.errors import usage_error
+from caviar.base.plain import tell
 from caviar.commands.names import NAMES, complete_either, sweep_folder
 from caviar.commands.panda import Trust
-from caviar.errors import usage_error
-from caviar.plain import tell
 
 Sweep = Annotated[
     str,

@@ -10,9 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from caviar import plain
-from caviar.errors import UsageError
-from caviar.reports import words
+from caviar.base import plain, words
+from caviar.base.errors import UsageError
 
 SCHEMA = 1
 """Version of all ``--json`` output; it grows by one whenever a key changes its meaning."""

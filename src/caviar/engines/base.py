@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from caviar.trials import Event, Job
+from caviar.base.messages import Event, Job
 
 
 class Send(Protocol):

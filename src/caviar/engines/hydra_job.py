@@ -17,10 +17,10 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, env_override, 
 from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from caviar import private
-from caviar.configs import update
-from caviar.security import allow
-from caviar.trials import Base, Job
+from caviar.base import private
+from caviar.base.configs import update
+from caviar.base.messages import Base, Job
+from caviar.base.security import allow
 
 
 @dataclass

@@ -11,7 +11,7 @@ ENGINES = ("solo", "fused", "auto")
 """The names that ``hydra.sweeper.engine`` may have."""
 
 FUSED_OPTIONS = ("lanes", "keep", "compile", "checkpoint_every")
-"""What ``hydra.sweeper.fused`` may hold: arguments of `caviar.engines.fused.engine.Fused`."""
+"""What ``hydra.sweeper.fused`` may hold: arguments of `caviar.engines.lanes.engine.Fused`."""
 
 
 def make_engine(
@@ -35,7 +35,7 @@ def make_engine(
     if name != "solo" and build is not None:
         from hydra.utils import get_method
 
-        from caviar.engines.fused.engine import Fused
+        from caviar.engines.lanes.engine import Fused
 
         share = None if trials is None else -(-trials // workers)
         return Fused(task, get_method(build), auto=name == "auto", share=share, **(options or {}))

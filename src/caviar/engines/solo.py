@@ -15,9 +15,10 @@ from typing import Any, TextIO, TypeVar
 
 from omegaconf import DictConfig
 
+from caviar.base.errors import name_and_text, traceback_of
+from caviar.base.messages import Failed, Finished, Job, Pruned, Reported, Started
 from caviar.engines.base import Inbox, Send
 from caviar.engines.hydra_job import HydraJobs
-from caviar.errors import name_and_text, traceback_of
 from caviar.runs import folder as names
 from caviar.runs.active import (
     ActiveRun,
@@ -31,7 +32,6 @@ from caviar.runs.files import FULL, sync, write_atomic
 from caviar.runs.folder import Result
 from caviar.runs.inside import make_folders, open_inside, opener
 from caviar.runs.text import yaml_text
-from caviar.trials import Failed, Finished, Job, Pruned, Reported, Started
 
 Task = Callable[[DictConfig], Any]
 _Ended = TypeVar("_Ended", Finished, Pruned, Failed)

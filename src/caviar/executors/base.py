@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from caviar.trials import Event, Job, Reported
+from caviar.base.messages import Event, Job, Reported
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class TaskSource:
         name: the function's name at the top of its module.
         module: the module's import name; None where the task is in a script.
         path: the script.
-        whitelist: what the app lets Hydra call: `caviar.hydra_versions.whitelist_of`.
+        whitelist: what the app lets Hydra call: `caviar.base.hydra_versions.whitelist_of`.
         function: the task function itself, for an executor that need not look for it; it goes to
             no other process.
     """

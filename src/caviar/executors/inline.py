@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from caviar.base.messages import Event, Failed, Job, Reported, Started
+from caviar.base.signals import Interrupted, heard
 from caviar.engines.solo import Solo
 from caviar.executors.base import TaskSource
 from caviar.runs.active import TrialPruned
-from caviar.runs.signals import Interrupted, heard
-from caviar.trials import Event, Failed, Job, Reported, Started
 
 
 class InlineExecutor:

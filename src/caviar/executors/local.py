@@ -16,14 +16,24 @@ from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 
-from caviar.errors import usage_error
+from caviar.base.errors import usage_error
+from caviar.base.messages import (
+    Broken,
+    Event,
+    Failed,
+    Finished,
+    Job,
+    Pruned,
+    Ready,
+    Reported,
+    Starting,
+)
+from caviar.base.signals import ASK_TO_END
 from caviar.executors.base import TaskSource
 from caviar.executors.processes import Process, fork, limit_threads, spawn, why_not_forked
 from caviar.executors.slots import Slot, plan
 from caviar.executors.worker import Goodbye, Hello, Interrupt, Prune, Stop, main
 from caviar.runs.inside import open_inside
-from caviar.runs.signals import ASK_TO_END
-from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Ready, Reported, Starting
 
 _LETS_GO = 20.0
 """Seconds that a worker of many lanes has to end one trial: it does so between two epochs."""

@@ -22,9 +22,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+from caviar.base.signals import ASK_TO_END
 from caviar.executors.slots import Slot, visible_gpus
 from caviar.runs.inside import open_inside
-from caviar.runs.signals import ASK_TO_END
 
 # The worker gets the controller's sys.path before its first import, so both find the same modules.
 _BOOT = (

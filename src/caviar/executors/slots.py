@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from caviar.errors import usage_error
+from caviar.base.errors import usage_error
 
 _SHARE = "must be 0, 1/n or a whole number"
 _TENANTS = 1000  # more processes than this no GPU can hold

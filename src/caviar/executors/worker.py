@@ -19,13 +19,13 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-from caviar.errors import name_and_text
+from caviar.base.errors import name_and_text
+from caviar.base.hydra_versions import trusting
+from caviar.base.messages import Broken, Event, Job, Ready, Started
+from caviar.base.private import noting_entries
+from caviar.base.signals import heard
+from caviar.base.streams import make_patient
 from caviar.executors.base import TaskSource
-from caviar.hydra_versions import trusting
-from caviar.private import noting_entries
-from caviar.runs.signals import heard
-from caviar.streams import make_patient
-from caviar.trials import Broken, Event, Job, Ready, Started
 
 
 @dataclass(frozen=True)

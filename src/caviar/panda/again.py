@@ -15,14 +15,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
+from caviar.base.signals import heard
 from caviar.panda.files import FOLDER, STATUS, alive, read_status
 from caviar.runs.active import GO_ON
 from caviar.runs.config import read_config
 from caviar.runs.folder import CONFIG, RESULT, Result
 from caviar.runs.ours import check_trusted
 from caviar.runs.program import PROGRAM, under_way
-from caviar.runs.signals import heard
 from caviar.space.grammar import as_override
 
 

@@ -13,8 +13,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import caviar
-from caviar.errors import UsageError, usage_error
-from caviar.objectives import first
+from caviar.base.errors import UsageError, usage_error
+from caviar.base.objectives import first
+from caviar.base.signals import exit_status
 from caviar.panda import settings
 from caviar.panda.autopilot import Autopilot
 from caviar.panda.editing import Editor
@@ -32,7 +33,6 @@ from caviar.panda.serving import Service
 from caviar.panda.telling import command_line, name_for_commands, status_of
 from caviar.panda.vitals import History
 from caviar.runs.active import TrialInterrupted, active_run, asked_to_stop
-from caviar.runs.signals import exit_status
 
 
 class Panda(Callback):

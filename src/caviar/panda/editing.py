@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
-from caviar.errors import UsageError, usage_error
+from caviar.base.errors import UsageError, usage_error
 from caviar.panda import settings
 from caviar.panda.edits import Edit, in_force, read_edits, write_edits
 from caviar.panda.inbox import Request, now

@@ -7,7 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import IO, Any
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.runs import locks
 from caviar.runs.fields import (
     FLAG,

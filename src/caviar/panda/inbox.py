@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.panda.files import FOLDER, alive
 from caviar.runs.fields import FLAG, MAPPING, TEXT, WHOLE, check_fields, optional
 from caviar.runs.files import read_json, write_atomic

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from caviar.errors import usage_error
+from caviar.base.errors import usage_error
 from caviar.panda.checks import PATIENCE, Finding
 
 

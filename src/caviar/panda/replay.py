@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.panda.again import overrides_for, training_of
 from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import alive, read_status
+from caviar.reading.metrics import read_rows
 from caviar.runs.folder import Result, make_folder
-from caviar.runs.metrics import read_rows
 from caviar.space.grammar import as_override
 
 

@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torchmetrics import Metric
 
-from caviar import private
+from caviar.base import private
 from caviar.panda.rng import as_containers, rng_state, set_rng_state
 from caviar.runs.inside import make_folders, partial_of
 

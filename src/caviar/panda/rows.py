@@ -7,9 +7,9 @@ import io
 from pathlib import Path
 from typing import Any
 
+from caviar.reading.metrics import read_rows
 from caviar.runs.files import append_whole, write_atomic
 from caviar.runs.folder import METRICS
-from caviar.runs.metrics import read_rows
 
 
 class Rows:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from caviar.errors import UsageError, usage_error
+from caviar.base.errors import UsageError, usage_error
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import UsageError, usage_error
+from caviar.base.errors import UsageError, usage_error
+from caviar.base.plain import tell
 from caviar.panda import settings
 from caviar.panda.again import go_on
 from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import alive, is_watched, read_status
 from caviar.panda.inbox import answer_to, ask
-from caviar.plain import tell
-from caviar.runs.find import TRIALS, find, find_run, is_sweep
+from caviar.reading.find import TRIALS, find, find_run, is_sweep
 from caviar.runs.folder import RESULT
 
 WAIT = 30.0

@@ -13,7 +13,7 @@ import torch
 
 from caviar.panda import settings
 from caviar.panda.inbox import now
-from caviar.runs.find import outputs_root
+from caviar.reading.find import outputs_root
 from caviar.runs.program import started_as
 
 if TYPE_CHECKING:

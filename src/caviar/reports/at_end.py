@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from caviar.errors import name_and_text
-from caviar.plain import tell
+from caviar.base.errors import name_and_text
+from caviar.base.plain import tell
 
 TIMEOUT = 300
 """Seconds; 10,000 trials of 10 epochs take 4."""

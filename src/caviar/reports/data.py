@@ -9,8 +9,10 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caviar.errors import UsageError
-from caviar.plain import printable
+from caviar.base.errors import UsageError
+from caviar.base.plain import printable
+from caviar.reading.compare import rerun_command
+from caviar.reading.find import all_from_here, from_here
 from caviar.reports.curves import curves
 from caviar.reports.importance import shares
 from caviar.reports.look import Look
@@ -18,15 +20,13 @@ from caviar.reports.one_run import OneRun
 from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import judge
 from caviar.runs import folder as names
-from caviar.runs.compare import rerun_command
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.files import read_text
-from caviar.runs.find import all_from_here, from_here
 from caviar.runs.inside import open_inside
 from caviar.space.hyperparameters import Choice, Interval, Range
 
 if TYPE_CHECKING:
-    from caviar.runs.load import Run, Sweep
+    from caviar.reading.load import Run, Sweep
 
 FEW = 12
 """Values of a range that are each a tick of its axis."""

@@ -13,11 +13,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from caviar.plain import printable
+from caviar.base.messages import Event, Failed, Finished, Pruned, Ready, Started, Starting
+from caviar.base.plain import printable
+from caviar.base.words import duration, short
 from caviar.reports.tally import Lane, Tally
-from caviar.reports.words import duration, short
 from caviar.sweep.study import Asked
-from caviar.trials import Event, Failed, Finished, Pruned, Ready, Started, Starting
 
 DRAW_SECONDS = 0.1
 LAST_EVENTS = 4

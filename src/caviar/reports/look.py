@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from caviar.space.hyperparameters import Choice, Hyperparameter
-from caviar.sweep.coordinates import position
+from caviar.zoom.coordinates import position
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-    from caviar.runs.load import Sweep
+    from caviar.reading.load import Sweep
 
 
 class Look:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from caviar.reading.load import Run, Sweep
 from caviar.runs.folder import Result
-from caviar.runs.load import Run, Sweep
 
 
 class OneRun(Sweep):

@@ -7,11 +7,11 @@ from pathlib import Path
 from time import monotonic
 from typing import TextIO
 
-from caviar.plain import printable
+from caviar.base.messages import Event, Failed, Finished, Pruned
+from caviar.base.plain import printable
+from caviar.base.words import short
 from caviar.reports.tally import Tally
-from caviar.reports.words import short
 from caviar.sweep.study import Asked
-from caviar.trials import Event, Failed, Finished, Pruned
 
 TRACEBACK_LINES = 20
 SUMMARY_SECONDS = 60.0

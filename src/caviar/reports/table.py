@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from caviar.errors import UsageError
-from caviar.objectives import front, signed
-from caviar.reports.words import short
+from caviar.base.errors import UsageError
+from caviar.base.objectives import front, signed
+from caviar.base.words import short
 from caviar.runs.folder import Result
 from caviar.space.space import Space
 from caviar.sweep.loop import Outcome

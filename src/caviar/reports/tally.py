@@ -8,10 +8,10 @@ from time import monotonic
 
 from optuna.trial import FrozenTrial, TrialState
 
-from caviar.objectives import dominates, signed
-from caviar.reports.words import short
+from caviar.base.messages import Event, Failed, Finished, Pruned, Reported, Started
+from caviar.base.objectives import dominates, signed
+from caviar.base.words import short
 from caviar.sweep.study import Asked
-from caviar.trials import Event, Failed, Finished, Pruned, Reported, Started
 
 
 @dataclass

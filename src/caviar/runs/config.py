@@ -9,8 +9,8 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from caviar.errors import UsageError
-from caviar.private import resolvers_replaced
+from caviar.base.errors import UsageError
+from caviar.base.private import resolvers_replaced
 from caviar.runs.files import MOST_PARSED, read_text
 from caviar.runs.folder import CONFIG
 from caviar.runs.parsing import parse_yaml

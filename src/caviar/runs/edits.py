@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.runs.files import read_lines
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 
 Must = tuple[Callable[[Any], bool], str]
 """Whether a value is right, and what it must be, in words."""

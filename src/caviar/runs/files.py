@@ -6,7 +6,7 @@ import reprlib
 from pathlib import Path
 from typing import IO, Any
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.runs.inside import open_inside, opener, put
 from caviar.runs.parsing import parse_json, parse_yaml
 

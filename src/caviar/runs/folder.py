@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import UsageError, usage_error
+from caviar.base.errors import UsageError, usage_error
 from caviar.runs.fields import MAPPING, NUMBER, TEXT, WHOLE, check_fields, each, either, optional
 from caviar.runs.files import read_described, write_atomic
 from caviar.runs.text import json_text
@@ -30,7 +30,7 @@ LONGEST = 200
 """Characters of a name: file systems take 255 bytes, and some of our own may be put behind it."""
 
 _WORDS = re.compile(r"best|latest|\d+")
-"""Names that mean something else to whoever looks a run up: see `caviar.runs.find`."""
+"""Names that mean something else to whoever looks a run up: see `caviar.reading.find`."""
 
 REPORT = "report.html"
 """The report's name in a sweep's folder."""

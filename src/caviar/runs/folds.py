@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.runs.fields import NUMBER, each, either, optional
 from caviar.runs.files import read_json, write_atomic
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import IO, Any
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 
 _WRITING = os.O_WRONLY | os.O_RDWR
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

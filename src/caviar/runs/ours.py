@@ -19,9 +19,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
+from caviar.reading.find import from_here
 from caviar.runs.files import write_atomic
-from caviar.runs.find import from_here
 from caviar.runs.inside import check_tree, open_inside
 from caviar.runs.private import private_folder, why_not_private
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.runs import locks
 from caviar.runs.folder import LOG
 

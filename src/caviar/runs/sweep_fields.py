@@ -16,7 +16,7 @@ from caviar.runs.fields import (
 SWEEP_FIELDS = {
     "n_trials": optional(WHOLE),
     "metric": optional(either(TEXT, each(TEXT))),
-    # "direction" is looked at by `caviar.runs.direction`: a sweep without one has trials to show.
+    # "direction" is looked at by `caviar.base.direction`: a sweep without one has trials to show.
     **dict.fromkeys(("study", "storage", "engine", "folder", "git_commit"), optional(TEXT)),
     **dict.fromkeys(("sampler", "pruner", "executor", "versions"), optional(MAPPING)),
     "space": optional(mapping_to(either(TEXT, NUMBER, FLAG))),

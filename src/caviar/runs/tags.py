@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.runs.files import read_json, write_atomic
 
 TAGS = "tags.json"

@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import (
 )
 from hydra.errors import HydraException
 
-from caviar.errors import usage_error
+from caviar.base.errors import usage_error
 from caviar.space.hyperparameters import Choice, Hyperparameter, Interval, Range
 from caviar.space.quoting import as_text
 from caviar.space.scales import LINEAR, SCALES

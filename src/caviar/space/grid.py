@@ -3,7 +3,7 @@
 from math import prod
 from typing import Any
 
-from caviar.errors import UsageError, usage_error
+from caviar.base.errors import UsageError, usage_error
 from caviar.space.hyperparameters import Choice, Hyperparameter, Interval
 from caviar.space.space import Space
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from caviar.errors import usage_error
+from caviar.base.errors import usage_error
 from caviar.space.lattice import MOST_STEPS, Lattice
 from caviar.space.quoting import as_text
 from caviar.space.scales import LINEAR, LOG, REVERSE_LOG, Scale

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from caviar.errors import usage_error
+from caviar.base.errors import usage_error
 from caviar.space.hyperparameters import Choice, Hyperparameter, Range
 from caviar.space.quoting import as_text
 

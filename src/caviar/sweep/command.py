@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.runs.ours import check_trusted
 from caviar.runs.program import split
 from caviar.sweep.record import SWEEP

@@ -11,9 +11,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from caviar.configs import has_key, is_mapping_at, keys_of, update
-from caviar.errors import UsageError, nearest, usage_error
-from caviar.hydra_errors import explain
+from caviar.base.configs import has_key, is_mapping_at, keys_of, update
+from caviar.base.errors import UsageError, nearest, usage_error
+from caviar.base.hydra_errors import explain
 from caviar.space.grammar import as_override
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space

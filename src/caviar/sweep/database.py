@@ -11,7 +11,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from caviar.private import method_of, trial_id
+from caviar.base.private import method_of, trial_id
 from caviar.sweep.study import StorageGoneError
 
 Found = TypeVar("Found")

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
+from caviar.base.messages import Failed, Finished, Pruned
 from caviar.runs.folder import CHECKPOINTS, LANE, LOG, Result, was_stopped
 from caviar.runs.inside import make_folders, open_inside
-from caviar.trials import Failed, Finished, Pruned
 
 
 class TrialFolders:

@@ -6,12 +6,12 @@ import pickle
 
 from omegaconf import DictConfig, read_write
 
-from caviar.hydra_versions import app_is_older_than
+from caviar.base.hydra_versions import app_is_older_than
+from caviar.base.messages import Base, Job
 from caviar.space.grammar import as_override
 from caviar.sweep.compose import Composer
 from caviar.sweep.folders import TrialFolders
 from caviar.sweep.study import Asked
-from caviar.trials import Base, Job
 
 
 class JobMaker:

@@ -11,7 +11,7 @@ from typing import Any
 
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-from caviar.errors import UsageError
+from caviar.base.errors import UsageError
 from caviar.runs.files import sync
 from caviar.runs.inside import open_inside
 

@@ -11,13 +11,23 @@ from typing import Protocol
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
-from caviar.errors import UsageError, name_and_text
+from caviar.base.errors import UsageError, name_and_text
+from caviar.base.messages import (
+    Broken,
+    Event,
+    Failed,
+    Finished,
+    Job,
+    Pruned,
+    Reported,
+    Said,
+    Started,
+)
+from caviar.base.signals import GRACE_SECONDS, exit_status, heard
 from caviar.executors.base import Executor
-from caviar.runs.signals import GRACE_SECONDS, exit_status, heard
 from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner
 from caviar.sweep.study import INTERRUPTIONS, Asked, SweepStudy
-from caviar.trials import Broken, Event, Failed, Finished, Job, Pruned, Reported, Said, Started
 
 STANDSTILL_SECONDS = 2.0
 """Between two looks at the clock there are 0.2; after more than these, the process was stopped."""
@@ -84,7 +94,7 @@ class _Try:
     Attributes:
         attempt: how many tries of it have counted so far.
         interruptions: how many tries were told to stop, which do not count.
-        quarantine: see `caviar.trials.Job`.
+        quarantine: see `caviar.base.messages.Job`.
     """
 
     asked: Asked

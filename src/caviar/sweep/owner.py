@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import IO, Any
 
-from caviar.errors import UsageError, usage_error
+from caviar.base.errors import UsageError, usage_error
 from caviar.runs.fields import TEXT, WHOLE, check_fields
 from caviar.runs.files import read_json, read_text, unreadable, write_atomic
 from caviar.runs.inside import open_inside, remove_inside

@@ -13,7 +13,7 @@ from optuna.samplers import CmaEsSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from caviar.private import method_of, put_methods, trial_id
+from caviar.base.private import method_of, put_methods, trial_id
 
 _init = method_of(CmaEsSampler, "_init_optimizer")
 

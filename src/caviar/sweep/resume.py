@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from caviar.errors import UsageError, usage_error
-from caviar.plain import tell
-from caviar.runs.direction import directions, no_best
+from caviar.base.direction import directions, no_best
+from caviar.base.errors import UsageError, usage_error
+from caviar.base.plain import tell
 from caviar.space.space import Space
 from caviar.sweep import record
 from caviar.sweep.command import command_to_run

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from caviar.base.direction import DIRECTIONS
+from caviar.base.errors import usage_error
+from caviar.base.objectives import each, labels
 from caviar.engines.make import ENGINES, FUSED_OPTIONS
-from caviar.errors import usage_error
-from caviar.objectives import each, labels
-from caviar.runs.direction import DIRECTIONS
 
 
 @dataclass(frozen=True)

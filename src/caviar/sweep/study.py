@@ -21,8 +21,9 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from caviar.errors import UsageError, usage_error
-from caviar.private import (
+from caviar.base.errors import UsageError, usage_error
+from caviar.base.messages import Failed, Finished, Pruned
+from caviar.base.private import (
     backend_of,
     forget_trials,
     tell_without_copy,
@@ -33,7 +34,6 @@ from caviar.sweep.journal import Journal
 from caviar.sweep.pickles import load_no_pickles
 from caviar.sweep.record import without_password
 from caviar.sweep.samplers import PlacedSampler
-from caviar.trials import Failed, Finished, Pruned
 
 load_no_pickles()
 optuna.logging.set_verbosity(optuna.logging.WARNING)

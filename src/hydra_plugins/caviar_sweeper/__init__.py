@@ -31,12 +31,12 @@ class CaviarSweeper(Sweeper):
         # each takes longer than the rest of the start.
         gc.freeze()
         gc.disable()
-        from caviar.errors import UsageError, check_words
-        from caviar.runs.signals import ending_in_order
-        from caviar.streams import make_patient
+        from caviar.app.sweep import run_sweep
+        from caviar.base.errors import UsageError, check_words
+        from caviar.base.signals import ending_in_order
+        from caviar.base.streams import make_patient
+        from caviar.base.versions import tell_untested
         from caviar.sweep.settings import Settings
-        from caviar.sweep.sweep import run_sweep
-        from caviar.versions import tell_untested
 
         make_patient()
         try:
@@ -107,7 +107,7 @@ _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
         "grid": {"_target_": "caviar.sweep.samplers.GridSampler", "seed": 0, "points": None},
         "sobol": {"_target_": "caviar.sweep.samplers.SobolSampler", "seed": None},
         "coarse_to_fine": {
-            "_target_": "caviar.sweep.coarse_to_fine.CoarseToFineSampler",
+            "_target_": "caviar.zoom.coarse_to_fine.CoarseToFineSampler",
             "n_trials": "${..n_trials}",
             "stages": 3,
             "seed": None,

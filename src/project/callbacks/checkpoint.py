@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from caviar import TrialInterrupted
-from caviar.objectives import first
+from caviar.base.objectives import first
 from caviar.runs.inside import make_folders, partial_of
 from project.callbacks.score import better, monitored
 

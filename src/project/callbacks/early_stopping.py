@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lightning.pytorch import callbacks
 
-from caviar.objectives import first
+from caviar.base.objectives import first
 
 
 class EarlyStopping(callbacks.EarlyStopping):

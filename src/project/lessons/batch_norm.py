@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from caviar.sweep.intervals import t_interval
+from caviar.base.intervals import t_interval
 from project.lessons.figure import lines
 from project.lessons.lanes import Lanes, digits, without_and_with
 from project.lessons.verdict import Claim, Lesson

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from caviar.sweep.intervals import t_interval
+from caviar.base.intervals import t_interval
 from project.lessons.figure import intervals
 from project.lessons.lanes import digits, final_losses
 from project.lessons.verdict import Claim, Lesson

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import torch
 
+from caviar.base.intervals import t_interval
 from caviar.panda.checks import examine
 from caviar.panda.policies import POLICIES
 from caviar.panda.remedies import Remedies
 from caviar.panda.vitals import History, Vitals
-from caviar.sweep.intervals import t_interval
 from project.lessons.figure import lines
 from project.lessons.lanes import Lanes, final_losses
 from project.lessons.verdict import Claim, Lesson

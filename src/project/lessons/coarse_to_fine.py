@@ -7,11 +7,11 @@ import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, TPESampler
 
+from caviar.base.intervals import t_interval
 from caviar.space.hyperparameters import Interval
 from caviar.space.scales import LOG, REVERSE_LOG
 from caviar.space.space import Space
-from caviar.sweep.coarse_to_fine import CoarseToFineSampler
-from caviar.sweep.intervals import t_interval
+from caviar.zoom.coarse_to_fine import CoarseToFineSampler
 from project.lessons.figure import lines
 from project.lessons.lanes import final_losses
 from project.lessons.verdict import Claim, Lesson

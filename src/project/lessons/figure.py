@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from caviar.sweep.intervals import Estimate
+from caviar.base.intervals import Estimate
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe & Ito 2008: told apart by colour-blind readers too."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from caviar.sweep.intervals import Estimate
+from caviar.base.intervals import Estimate
 from project.lessons.figure import lines
 from project.lessons.verdict import Claim, Lesson
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from caviar.sweep.intervals import t_interval
+from caviar.base.intervals import t_interval
 from project.lessons.figure import lines
 from project.lessons.lanes import Lanes, without_and_with
 from project.lessons.verdict import Claim, Lesson

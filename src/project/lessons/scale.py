@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from caviar.base.intervals import t_interval
 from caviar.space.hyperparameters import Interval
 from caviar.space.scales import LINEAR, LOG, REVERSE_LOG
-from caviar.sweep.intervals import t_interval
 from project.lessons.figure import intervals
 from project.lessons.lanes import final_losses
 from project.lessons.verdict import Claim, Lesson

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from caviar.sweep.intervals import t_interval
+from caviar.base.intervals import t_interval
 from project.data.synthetic import Synthetic
 from project.lessons.figure import areas
 from project.lessons.verdict import Claim, Lesson

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from caviar.sweep.intervals import Estimate
+from caviar.base.intervals import Estimate
 
 HOLDS, FAILS, DEPENDS = "holds", "does not hold", "depends"
 

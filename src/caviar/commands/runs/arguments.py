@@ -12,7 +12,7 @@ from caviar.commands.names import complete_run, complete_sweep, options_refused
 from caviar.commands.tables import say
 
 if TYPE_CHECKING:
-    from caviar.runs.rows import Row, Rows
+    from caviar.reading.rows import Row, Rows
 
 Sweeps = Annotated[
     list[str] | None,
@@ -38,8 +38,8 @@ Md = Annotated[bool, typer.Option("--md", help="As a Markdown table.")]
 
 
 def rows_of(sweeps: list[str] | None) -> tuple[list[Path], Rows]:
-    from caviar.runs.find import find_sweep
-    from caviar.runs.index import all_runs, runs_of
+    from caviar.reading.find import find_sweep
+    from caviar.reading.index import all_runs, runs_of
 
     options_refused(sweeps or [])
     folders = list(dict.fromkeys(find_sweep(name) for name in sweeps or []))
@@ -61,9 +61,9 @@ def tell_of_edits(shown: Iterable[Row]) -> None:
 
 def tell_of_no_best(sweeps: Iterable[Path]) -> None:
     """Say of which sweeps it is not known whether more or less is better."""
-    from caviar.errors import UsageError
-    from caviar.runs.direction import directions, no_best
-    from caviar.runs.find import read_sweep_file
+    from caviar.base.direction import directions, no_best
+    from caviar.base.errors import UsageError
+    from caviar.reading.find import read_sweep_file
 
     for folder in sweeps:
         try:
@@ -79,7 +79,7 @@ def choose(
     rows: Rows, where: str | None, sort: str | None, columns: str | None, all_columns: bool
 ) -> tuple[list[Row], list[str]]:
     """The runs that are shown, in order, and the columns."""
-    from caviar.runs.select import columns_named, in_order, matching
+    from caviar.reading.select import columns_named, in_order, matching
 
     shown = in_order(matching(rows, where), rows, sort)
     if columns is not None:

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from caviar.base.errors import UsageError
+from caviar.base.plain import tell
 from caviar.commands.names import complete_sweep, options_refused
 from caviar.commands.runs.arguments import Json, Where, rows_of, tell_of_edits
 from caviar.commands.runs.show import show
 from caviar.commands.tables import one_format
-from caviar.errors import UsageError
-from caviar.plain import tell
 
 
 def best(
@@ -36,11 +36,11 @@ def best(
 
       caviar runs best wide --where "model.depth == 2" --json
     """
-    from caviar.runs.compare import best_of
-    from caviar.runs.direction import no_best, sign
-    from caviar.runs.find import find_sweep, inside, read_sweep_file
+    from caviar.base.direction import no_best, sign
+    from caviar.reading.compare import best_of
+    from caviar.reading.find import find_sweep, inside, read_sweep_file
+    from caviar.reading.select import matching
     from caviar.runs.folder import Result
-    from caviar.runs.select import matching
 
     options_refused([sweep])
     one_format(ckpt=ckpt, path=path, json=as_json)

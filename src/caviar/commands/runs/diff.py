@@ -24,10 +24,10 @@ def diff(
 
       caviar runs diff -1 -2 --md
     """
-    from caviar.runs.compare import differences
-    from caviar.runs.find import find_run
-    from caviar.runs.index import add_configs, one_run
-    from caviar.runs.rows import Rows
+    from caviar.reading.compare import differences
+    from caviar.reading.find import find_run
+    from caviar.reading.index import add_configs, one_run
+    from caviar.reading.rows import Rows
 
     options_refused([a, b])
     form = one_format(json=as_json, csv=as_csv, md=as_md)

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from caviar.base.errors import UsageError, usage_error
 from caviar.commands.runs.arguments import Sweeps, Where, choose, rows_of, tell_of_edits
 from caviar.commands.tables import say
-from caviar.errors import UsageError, usage_error
 
 
 def export(
@@ -29,7 +29,7 @@ def export(
 
       caviar runs export curves.csv latest --epochs
     """
-    from caviar.runs import export as exporting
+    from caviar.reading import export as exporting
 
     kind = file.suffix.lower().lstrip(".")
     if kind not in exporting.KINDS:

@@ -60,14 +60,14 @@ def list_(
 
       caviar runs list latest --columns run,value,lr --csv > runs.csv
     """
-    from caviar.runs.compare import summarise
-    from caviar.runs.find import outputs_root
-    from caviar.runs.rows import by_sweep
+    from caviar.reading.compare import summarise
+    from caviar.reading.find import outputs_root
+    from caviar.reading.rows import by_sweep
 
     form = one_format(json=as_json, csv=as_csv, md=as_md)
     folders, rows = rows_of(sweeps)
     if summary and not folders:
-        from caviar.runs.find import sweep_folders
+        from caviar.reading.find import sweep_folders
 
         folders = sweep_folders()
     groups = by_sweep(folders, rows.rows)

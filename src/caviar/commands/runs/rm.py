@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from caviar.base.errors import UsageError
 from caviar.commands.names import complete_run, options_refused
 from caviar.commands.tables import say
-from caviar.errors import UsageError
 
 
 def rm(
@@ -27,8 +27,8 @@ def rm(
 
       caviar runs rm 2026-01-02_03-04-05 --yes
     """
-    from caviar.runs.find import TRIALS, find, unbegun
-    from caviar.runs.remove import check_removable, remove
+    from caviar.reading.find import TRIALS, find, unbegun
+    from caviar.reading.remove import check_removable, remove
     from caviar.sweep.owner import is_running
 
     options_refused(names)

@@ -22,17 +22,17 @@ def show(run: OneRun, as_json: Json = False) -> None:
 
       caviar runs show latest/7 --json
     """
+    from caviar.reading.compare import code_of, rerun_command
+    from caviar.reading.find import SWEEP_FILE, find, inside, is_run, outputs_root, read_sweep_file
+    from caviar.reading.index import one_run
+    from caviar.reading.run import Run
+    from caviar.reading.summaries import summaries
     from caviar.runs import folder as names
-    from caviar.runs.compare import code_of, rerun_command
     from caviar.runs.edits import in_force, read_edits
-    from caviar.runs.find import SWEEP_FILE, find, inside, is_run, outputs_root, read_sweep_file
     from caviar.runs.folder import Result
-    from caviar.runs.index import one_run
     from caviar.runs.ours import is_signed, started_here
     from caviar.runs.program import PROGRAM, command_of
-    from caviar.runs.run import Run
-    from caviar.runs.summaries import summaries
-    from caviar.runs.words import to_paste
+    from caviar.runs.screening import to_paste
 
     options_refused([run])
     form = one_format(json=as_json)
@@ -105,8 +105,8 @@ def show(run: OneRun, as_json: Json = False) -> None:
 
 
 def _show_sweep(folder: Path, form: str) -> None:
-    from caviar.runs.compare import summarise
-    from caviar.runs.find import read_sweep_file
+    from caviar.reading.compare import summarise
+    from caviar.reading.find import read_sweep_file
 
     _, rows = rows_of([str(folder)])
     settings = read_sweep_file(folder)

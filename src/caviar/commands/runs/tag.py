@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from caviar.base.errors import usage_error
+from caviar.base.plain import tell
 from caviar.commands.names import options_refused
 from caviar.commands.runs.arguments import OneRun
-from caviar.errors import usage_error
-from caviar.plain import tell
 
 
 def tag(
@@ -25,7 +25,7 @@ def tag(
 
       caviar runs tag wide/7 --remove keep
     """
-    from caviar.runs.find import find_run
+    from caviar.reading.find import find_run
     from caviar.runs.folder import check_name
     from caviar.runs.tags import read_tags, write_tags
 

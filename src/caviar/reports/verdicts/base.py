@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from caviar.base.words import digits
+from caviar.reading.find import from_here
 from caviar.reports.look import place
-from caviar.reports.words import digits
-from caviar.runs.find import from_here
-from caviar.runs.words import to_paste
+from caviar.runs.screening import to_paste
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space
 
 if TYPE_CHECKING:
-    from caviar.runs.load import Sweep
+    from caviar.reading.load import Sweep
 
 Curve = np.ndarray
 """A metric after each epoch, shape ``(epochs,)``, without the epochs that did not log it."""
@@ -52,8 +52,8 @@ class Evidence:
         space: what was searched.
         directions: one an objective.
         metric: the score's name.
-        trials: as `caviar.runs.load.Sweep.trials`, and where it is known a column ``tested``.
-        metrics: as `caviar.runs.load.Sweep.metrics`.
+        trials: as `caviar.reading.load.Sweep.trials`, and where it is known a column ``tested``.
+        metrics: as `caviar.reading.load.Sweep.metrics`.
         config: the best trial's config.
     """
 

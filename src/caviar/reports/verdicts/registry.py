@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from caviar.base.direction import no_best
 from caviar.reports.verdicts.alike import alike
 from caviar.reports.verdicts.base import Evidence, Verdict
 from caviar.reports.verdicts.batch_size import batch_size
@@ -18,7 +19,6 @@ from caviar.reports.verdicts.rising import rising
 from caviar.reports.verdicts.shorter import shorter
 from caviar.reports.verdicts.steps import steps
 from caviar.reports.verdicts.tested import tested
-from caviar.runs.direction import no_best
 from caviar.sweep.record import CANDIDATE
 
 VERDICTS: list[Callable[[Evidence], Verdict]] = [

@@ -1,0 +1,1 @@
+"""What puts a sweep and a run together: the composition of all other rooms."""

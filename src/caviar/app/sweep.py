@@ -1,0 +1,358 @@
+"""A sweep from its settings to its result: the file to read first in this package."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import secrets
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.types import HydraContext, TaskFunction
+from hydra.utils import get_method, get_object
+from omegaconf import DictConfig, OmegaConf
+
+from caviar.base.configs import keys_of
+from caviar.base.errors import UsageError, usage_error
+from caviar.base.hydra_versions import whitelist_of
+from caviar.base.plain import tell
+from caviar.base.security import allow, check_target, instantiate
+from caviar.base.versions import tell_untested
+from caviar.executors.base import Executor, TaskSource
+from caviar.executors.inline import InlineExecutor
+from caviar.reading.find import never_began
+from caviar.runs.folder import make_folder
+from caviar.space.grammar import read
+from caviar.space.grid import combinations
+from caviar.space.space import Space
+from caviar.sweep import record
+from caviar.sweep.compose import Composer
+from caviar.sweep.folders import TrialFolders
+from caviar.sweep.owner import Owner, is_running
+from caviar.sweep.resume import check_same_space, folder_to_resume, recorded_settings
+from caviar.sweep.settings import Settings
+
+if TYPE_CHECKING:
+    from caviar.sweep.study import SweepStudy
+
+DEFAULT_TRIALS = 20
+JOURNAL = "study.journal"
+ONE_OBJECTIVE = (".CoarseToFineSampler", ".CmaEsSampler")
+"""Samplers that fail in the middle of a sweep with several objectives."""
+ENDS_ITSELF = ("optuna.samplers.BruteForceSampler", "optuna.samplers.GridSampler")
+"""Samplers that call ``Study.stop``, which Optuna has for its own loop alone."""
+
+
+def run_sweep(
+    settings: Settings,
+    arguments: list[str],
+    master: DictConfig,
+    context: HydraContext,
+    task: TaskFunction,
+) -> int:
+    """Run a whole sweep, or the rest of one, and return its exit status.
+
+    Args:
+        settings: what stands under ``hydra.sweeper``.
+        arguments: the task's overrides from the command line; those with a sweep join the space.
+        master: the config that Hydra composed.
+        context: Hydra's, for composing.
+        task: the app's function.
+
+    Raises:
+        UsageError: something cannot work. Where nothing had been started, nothing is left behind.
+    """
+    allow(master.get("allow"))
+    resumed = folder_to_resume()
+    recorded = record.read(resumed) if resumed else None
+    if recorded:
+        settings = recorded_settings(settings, recorded)
+    settings = replace(settings, sampler=_seeded(settings.sampler))
+    space, composer = read_space(settings, arguments, master, context)
+    check_sampler(settings, space)
+    check_target(settings.pruner.get("_target_", "optuna.pruners.NopPruner"), import_it=False)
+    for index, point in enumerate(settings.enqueue):
+        space.check(point, f"enqueue.{index}")
+    if resumed and recorded:
+        check_same_space(space, recorded, resumed)
+    executor = make_executor(settings, task)
+    folder, owner = _claim(resumed, Path(master.hydra.sweep.dir).absolute())
+    try:
+        try:
+            executor.log = folder / "workers.txt"
+            executor.start(task_source(task, whitelist_of(context)))
+            # From here on the workers load torch, while the controller loads Optuna.
+            return _run(settings, space, composer, executor, folder, owner, recorded, arguments)
+        finally:
+            executor.close()
+            owner.release()
+    except (UsageError, OSError, KeyboardInterrupt, SystemExit) as error:
+        if not (folder / record.SWEEP).exists():
+            # Nothing had begun, and nothing in there can be gone on with.
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise UsageError(f"{folder}: {error}") from error
+        raise
+
+
+def _claim(resumed: Path | None, wanted: Path) -> tuple[Path, Owner]:
+    """The sweep's folder, which this process has now, without what a killed one left half done.
+
+    One that was killed before it had begun anything leaves its name free.
+
+    Raises:
+        UsageError: another process has the sweep that is to be gone on with.
+    """
+    while True:
+        folder = resumed or make_folder(wanted, lambda f: never_began(f) and not is_running(f))
+        try:
+            owner = Owner(folder)
+        except OSError as error:
+            if not resumed:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise UsageError(f"{folder}: {error}") from error
+        except UsageError:
+            if resumed:
+                raise
+            continue  # two that began at once: the other one was faster
+        left = [JOURNAL, f"{JOURNAL}.lock", "workers.txt"] if not resumed else []
+        for file in [*folder.glob(".*.partial"), *(folder / name for name in left)]:
+            file.unlink(missing_ok=True)
+        return folder, owner
+
+
+def _run(
+    settings: Settings,
+    space: Space,
+    composer: Composer,
+    executor: Executor,
+    folder: Path,
+    owner: Owner,
+    recorded: Mapping[str, Any] | None,
+    arguments: list[str],
+) -> int:
+    from optuna.exceptions import StorageInternalError
+
+    from caviar.base.messages import Failed
+    from caviar.reports.at_end import Reporting
+    from caviar.reports.table import exit_status, print_summary
+    from caviar.reports.view import make_view
+    from caviar.sweep.jobs import JobMaker
+    from caviar.sweep.loop import Limits, Loop
+    from caviar.sweep.study import INTERRUPTIONS, StorageGoneError
+
+    tell_untested()
+    folders = TrialFolders(folder / "trials")
+    name = str((recorded or {}).get("study") or folder.name)
+    study = _open_study(settings, space, folder, name, folders if recorded else None)
+    n_trials = settings.n_trials or study.finite or DEFAULT_TRIALS
+    if study.finite is not None and n_trials > study.finite:
+        tell(f"the grid has {study.finite} points: n_trials={n_trials} becomes {study.finite}")
+        n_trials = study.finite
+    described = recorded or record.describe(settings, space, n_trials, arguments, name)
+    record.write(folder, {**described, "n_trials": n_trials})
+    for number in study.orphans:
+        folders.give_up(Failed(number, "Interrupted: the sweep's process was killed"))
+    for number in study.given_up:
+        why = f"under way each of the {INTERRUPTIONS} times that the sweep's process was killed"
+        folders.give_up(Failed(number, f"GivenUp: {why}; not tried again"))
+    earlier = study.current() if recorded else []
+    view = make_view(folder, settings, n_trials, executor.lanes, earlier)
+    if settings.metric and not (settings.check or settings.build):
+        values = "the value" if len(settings.labels) == 1 else "the values"
+        view.say(f"{', '.join(settings.labels)}: so this sweep calls {values} that the app returns")
+    loop = Loop(
+        study,
+        executor,
+        n_trials,
+        JobMaker(composer, folders, settings.metric, len(settings.directions)),
+        view,
+        Limits(
+            settings.retries,
+            settings.trial_timeout,
+            settings.heartbeat_timeout,
+            settings.max_same_failures,
+        ),
+        owner,
+        folders,
+        # With all lanes full from the start a sampler that learns would see no result before its last
+        # trial: it gets those of seven eighths, or of all trials but one a worker.
+        max(executor.lanes, n_trials // 8) if study.learns else None,
+    )
+    gc.enable()
+    gc.freeze()  # all is loaded: no collection, and no exit, need look through it
+    try:
+        outcome = loop.run()
+    finally:
+        view.close()
+    # Reading all run folders takes a second or more: worth it where trainings took longer.
+    told = (settings.report or settings.metric) and not outcome.interrupted
+    reporting = Reporting(folder, settings.report) if told else None
+    try:
+        trials = study.current()
+    except StorageInternalError as error:
+        if isinstance(error, StorageGoneError):
+            tell(f"stopped: {outcome.stopped}")
+            tell(f"go on with it:   caviar resume {shlex.quote(str(folder))}")
+            return exit_status([], outcome)
+        raise UsageError(
+            f"{folder}: its study cannot be read: {str(error).splitlines()[0]}"
+        ) from error
+    print_summary(folder, trials, space, settings, outcome)
+    if reporting:
+        reporting.tell()
+    return exit_status(trials, outcome)
+
+
+def _open_study(
+    settings: Settings, space: Space, folder: Path, name: str, resumed: TrialFolders | None
+) -> SweepStudy:
+    from caviar.sweep.journal import Journal
+    from caviar.sweep.study import SweepStudy
+
+    sampler = dict(settings.sampler)
+    if resumed and not str(sampler.get("_target_")).startswith("caviar."):
+        # Begun again with the same seed, Optuna's own would propose the same again.
+        sampler["seed"] = secrets.randbelow(2**31)
+    made = {}
+    for part, config in (("sampler", sampler), ("pruner", settings.pruner)):
+        try:
+            made[part] = instantiate(config) if config else None
+        except UsageError as error:
+            raise UsageError(f"hydra.sweeper.{part}: {error}") from error
+    storage: Journal | str
+    if settings.storage:
+        storage = settings.storage
+    else:
+        if resumed:
+            if not (folder / JOURNAL).exists():
+                raise UsageError(
+                    f"{folder / JOURNAL} is lost, and with it which trials were asked for: the runs in "
+                    "there can be looked at, but the sweep cannot be gone on with"
+                )
+            # This process has the sweep: a lock is that of a controller killed while it wrote.
+            (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)
+        storage = Journal(folder / JOURNAL)
+        if storage.torn:
+            tell(f"{folder / JOURNAL}: cut {storage.torn} bytes of a torn last line")
+    return SweepStudy(
+        space,
+        made["sampler"],
+        settings.directions,
+        storage,
+        name,
+        made["pruner"],
+        settings.enqueue,
+        resumed.ended if resumed else None,
+        settings.storage_timeout,
+    )
+
+
+def read_space(
+    settings: Settings, arguments: list[str], master: DictConfig, context: HydraContext
+) -> tuple[Space, Composer]:
+    """Read the space and hold it, and every config it can lead to, against what the app has.
+
+    Raises:
+        UsageError: see `caviar.space` and `Composer.check`; or there is nothing to search.
+    """
+    reading = read(settings.params, arguments, context.config_loader)
+    composer = Composer(context.config_loader, master, reading.fixed)
+    composer.check_options(reading.hyperparameters)
+
+    def value_of(parent: str) -> Any:
+        if composer.is_group(parent):
+            return composer.base({}).hydra.runtime.choices[parent]
+        marker = object()
+        value = OmegaConf.select(composer.base({}), parent, default=marker)
+        if value is marker:
+            raise usage_error("when", parent, "the config has no such key", keys_of(master))
+        return value
+
+    space = Space.build(reading.hyperparameters, settings.when, value_of, reading.typed)
+    if not space.hyperparameters:
+        raise UsageError(
+            "hydra.sweeper.params={}: the space is empty; name a hyperparameter, "
+            "as in 'optimizer.lr=tag(log, interval(1e-4, 1e-1))'"
+        )
+    for name in (settings.check, settings.build):
+        if name:
+            check_target(name, import_it=False)  # a name to call, as a _target_ is
+    check = get_method(settings.check) if settings.check else None
+    for base, searched in composer.check(space):
+        if check is not None:
+            check(base, searched)
+    return space, composer
+
+
+def check_sampler(settings: Settings, space: Space) -> None:
+    """Tell what is wrong with a sampler's settings as far as that can be seen without Optuna.
+
+    Raises:
+        UsageError: a target that is not allowed or cannot be used, a negative seed, a grid that cannot
+            be laid, several objectives for a sampler that needs one.
+    """
+    sampler = settings.sampler
+    target = str(sampler.get("_target_"))
+    check_target(sampler.get("_target_"), import_it=False)
+    if target in ENDS_ITSELF:
+        why = "it ends a study by itself, which nobody here waits for"
+        raise usage_error("sampler", target, f"{why}; hydra/sweeper/sampler=grid has every point")
+    if target.endswith(ONE_OBJECTIVE) and len(settings.directions) > 1:
+        raise usage_error("sampler", target, "needs one objective")
+    seed = sampler.get("seed", 0)
+    if not isinstance(seed, int) or seed < 0:
+        raise usage_error("sampler.seed", seed, "must be a whole number, 0 or more")
+    if target.endswith(".GridSampler") and "points" in sampler:
+        combinations(space, sampler["points"])
+
+
+def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
+    """The executor that the settings name.
+
+    Raises:
+        UsageError: no such executor, or it does not fit this machine.
+    """
+    target = settings.executor.get("_target_")
+    if target == f"{InlineExecutor.__module__}.{InlineExecutor.__qualname__}":
+        if settings.engine == "auto" and settings.build:
+            tell("executor=inline runs one trial after the other: engine=auto is engine=solo")
+        return InlineExecutor(inspect.unwrap(task))
+    engine = {
+        "name": settings.engine,
+        "build": settings.build,
+        "options": settings.fused,
+        "trials": settings.n_trials,
+    }
+    check_target(target)
+    known = [
+        name for name in inspect.signature(get_object(str(target))).parameters if name != "engine"
+    ]
+    for key, value in settings.executor.items():
+        if not str(key).startswith("_") and key not in known:
+            raise usage_error(f"executor.{key}", value, "no such setting", known, like=str(key))
+    return instantiate(settings.executor, engine=engine)
+
+
+def task_source(task: TaskFunction, whitelist: Any = None) -> TaskSource:
+    """How another process finds the task function that Hydra handed over."""
+    if task.__module__ != "__main__":
+        return TaskSource(task.__name__, task.__module__, None, whitelist, task)
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        # Started with `python -m`: a package's name stands for its __main__ module.
+        return TaskSource(task.__name__, spec.name, None, whitelist, task)
+    path = str(Path(main.__file__ or "").absolute())
+    return TaskSource(task.__name__, None, path, whitelist, task)
+
+
+def _seeded(sampler: Mapping[str, Any]) -> dict[str, Any]:
+    """A sampler's settings with its seed drawn, where it was left open: ``sweep.yaml`` records it."""
+    seed = secrets.randbelow(2**31) if "seed" in sampler and sampler["seed"] is None else None
+    return {**sampler, "seed": seed} if seed is not None else dict(sampler)

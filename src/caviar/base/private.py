@@ -1,0 +1,279 @@
+"""Every name that caviar uses of Hydra, OmegaConf, Optuna or Lightning, and they do not promise.
+
+Each has one function here, which says what would replace it. Where a version has lost such a name, the
+one line of a `UsageError` says so. `hydra.core` counts as public: it is what Hydra's own launchers and
+sweepers, which are packages of their own, are made of. What torch and Python keep private is not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from caviar.base.versions import lost
+
+if TYPE_CHECKING:
+    import optuna
+    from lightning.pytorch import Trainer
+    from omegaconf import DictConfig
+    from torchmetrics import Metric
+
+
+def _of(library: str, thing: Any, name: str) -> Any:
+    """An attribute of what a library made."""
+    try:
+        return getattr(thing, name)
+    except AttributeError:
+        kind = thing if isinstance(thing, type) else type(thing)
+        raise lost(library, f"{kind.__module__}.{kind.__qualname__}.{name}") from None
+
+
+def _in(library: str, module: str, name: str) -> Any:
+    """A name in a library's module."""
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError):
+        raise lost(library, f"{module}.{name}") from None
+
+
+def _put(library: str, thing: Any, **values: Any) -> None:
+    """Set attributes that are there: one that is not would be set, and read by nobody."""
+    for name, value in values.items():
+        _of(library, thing, name)
+        setattr(thing, name, value)
+
+
+# Hydra
+
+
+def hydra_callbacks(config: DictConfig) -> Any:
+    """What ``hydra.callbacks`` names, made: has ``callbacks``, ``on_job_start`` and ``on_job_end``.
+
+    Would be replaced by a `hydra.core.utils.run_job` that leaves the log and the folder to its caller.
+    """
+    return _in("hydra-core", "hydra._internal.callbacks", "Callbacks")(config)
+
+
+@contextmanager
+def noting_entries(note: Callable[..., None]) -> Iterator[None]:
+    """While this lasts, a function that `hydra.main` decorated calls ``note`` in place of running.
+
+    Would be replaced by a way to load an app's module without starting the app.
+    """
+    module = import_module("hydra.main")  # the function of this name hides it in `hydra`
+    original = _in("hydra-core", "hydra.main", "_run_hydra")
+    module._run_hydra = note  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        module._run_hydra = original  # type: ignore[attr-defined]
+
+
+# OmegaConf
+
+
+def set_leaves(node: DictConfig, values: Mapping[str, Any]) -> None:
+    """Set values that are there, each its own node, a read-only one too.
+
+    Would be replaced by an assignment that does not look through all of the config: it takes three
+    times the time, for every trial.
+    """
+    for key, value in values.items():
+        _set(_of("omegaconf", node, "_get_node")(key), value)
+
+
+def set_items(node: DictConfig, key: str, items: Sequence[str]) -> None:
+    """Set the list under ``key``, as `set_leaves` sets a leaf."""
+    held = _of("omegaconf", node, "_get_node")(key)
+    if len(held) == len(items):  # trials mostly have as many overrides as the one before
+        for index, item in enumerate(items):
+            _set(held._get_node(index), item)
+    else:
+        _set(held, list(items))
+
+
+def _set(node: Any, value: Any) -> None:
+    _of("omegaconf", node, "_set_value")(value)
+
+
+def put_beside(whole: DictConfig, config: DictConfig, key: str, node: DictConfig) -> None:
+    """Let ``whole`` show what is in ``config`` and ``node`` under ``key``, without copying either.
+
+    The nodes keep their parents, so that each resolves in its own config. Would be replaced by
+    `hydra.core.hydra_config.HydraConfig.set_config`, which copies all, were copies not 3 ms a trial.
+    """
+    vars(whole)["_content"] = {**_of("omegaconf", config, "_content"), key: node}
+
+
+@contextmanager
+def resolvers_replaced(by: Callable[..., Any], names: Sequence[str]) -> Iterator[None]:
+    """While this lasts, these of OmegaConf's resolvers are ``by``, where they are registered.
+
+    Would be replaced by a public way to read a resolver, so that it can be registered again.
+    """
+    container = _in("omegaconf", "omegaconf.basecontainer", "BaseContainer")
+    resolvers = _of("omegaconf", container, "_resolvers")
+    held = {name: resolvers[name] for name in names if name in resolvers}
+    resolvers.update(dict.fromkeys(held, by))
+    try:
+        yield
+    finally:
+        resolvers.update(held)
+
+
+# Optuna
+
+
+def tell_without_copy(
+    study: optuna.Study, number: int, values: list[float] | None, state: Any
+) -> None:
+    """`Study.tell`, which also returns a deep copy of the trial, for as much time again."""
+    _in("optuna", "optuna.study._tell", "_tell_with_warning")(study, number, values, state)
+
+
+def forget_trials(study: optuna.Study) -> None:
+    """Forget the trials as they were when the last one was asked for.
+
+    Would be replaced by `Study.ask`, which does this and looks through all trials for a waiting one.
+    """
+    _put("optuna", _of("optuna", study, "_thread_local"), cached_all_trials=None)
+
+
+def write_intermediate_value(storage: Any, trial_id: int, step: int, value: float) -> None:
+    """`JournalStorage.set_trial_intermediate_value` without reading it back at once."""
+    operation = _in("optuna", "optuna.storages.journal._storage", "JournalOperation")
+    entry = {"trial_id": trial_id, "step": step, "intermediate_value": value}
+    _of("optuna", storage, "_write_log")(operation.SET_TRIAL_INTERMEDIATE_VALUE, entry)
+
+
+def backend_of(storage: Any) -> Any:
+    """What a storage with a cache, as `optuna.storages.get_storage` makes it, keeps its trials in.
+
+    None for a storage that has none. Would be replaced by such a storage that takes a backend.
+    """
+    return getattr(storage, "_backend", None)
+
+
+METHODS = {
+    "CmaEsSampler": {
+        # All: a sampler that takes the place where it keeps its optimizer, or keeps it in memory.
+        "_init_optimizer",
+        "_restore_optimizer",
+        "_split_optimizer_str",
+    },
+    "RDBStorage": {
+        # All: a storage that is told how long to ask a server again.
+        "_create_new_trial",
+        "_get_trials",
+        "_set_trial_param",
+    },
+}
+"""Methods of Optuna's classes that caviar calls, or puts its own in the place of; what would replace it."""
+
+
+def method_of(kind: type, name: str) -> Any:
+    """A method of `METHODS`."""
+    assert name in METHODS[kind.__name__]
+    return _of("optuna", kind, name)
+
+
+def put_methods(kind: type, **methods: Callable[..., Any]) -> None:
+    """Put methods in the place of some of `METHODS`, for all of this process."""
+    for name, method in methods.items():
+        method_of(kind, name)
+        setattr(kind, name, method)
+
+
+def trial_id(trial: Any) -> int:
+    """What a storage knows a trial by.
+
+    Would be replaced by `BaseStorage.get_trial_id_from_study_id_trial_number`, were it not a question
+    to the database for each trial.
+    """
+    return _of("optuna", trial, "_trial_id")
+
+
+DASHBOARD = "from optuna_dashboard._cli import main; main()"
+"""What Python runs as ``optuna-dashboard``; its script may be on no PATH, and ``-m`` does not start it."""
+
+
+# Lightning: would all be replaced by a Trainer that restores a checkpoint within a training.
+
+
+def restore_checkpoint(trainer: Trainer, path: Any) -> None:
+    """Put the state of a checkpoint into a training that is under way."""
+    _of("lightning", trainer, "_checkpoint_connector").restore(path, weights_only=True)
+
+
+def settle_loop(loop: Any) -> None:
+    """Tell a loop, and those in it, that it goes on: restoring has told it that it begins anew."""
+    kind = _in("lightning", "lightning.pytorch.loops.loop", "_Loop")
+    _put(
+        "lightning",
+        loop,
+        _restarting=False,
+        _loaded_from_state_dict=False,
+        _resuming_from_checkpoint=False,
+    )
+    loop.reset_restart_stage()
+    for part in vars(loop).values():
+        if isinstance(part, kind):
+            settle_loop(part)
+
+
+def batches_that_stepped(loop: Any) -> int:
+    """How many batches of this training led to a step, by which a logger counts."""
+    return _of("lightning", loop, "_batches_that_stepped")
+
+
+def put_batches_that_stepped(loop: Any, count: int) -> None:
+    """Set `batches_that_stepped`."""
+    _put("lightning", loop, _batches_that_stepped=count)
+
+
+def logged_results(loop: Any) -> Any:
+    """What was logged in this epoch, as running means."""
+    return _of("lightning", loop, "_results")
+
+
+def combined_loader(fit_loop: Any) -> Any:
+    """The training data, set up; None before that."""
+    return _of("lightning", fit_loop, "_combined_loader")
+
+
+def drop_combined_loader(fit_loop: Any) -> None:
+    """Let the next `setup_data` set the data up anew."""
+    _put("lightning", fit_loop, _combined_loader=None)
+
+
+def reloads_data(fit_loop: Any) -> bool:
+    """Whether this epoch begins with new data loaders."""
+    return _of("lightning", fit_loop, "_should_reload_train_dl")
+
+
+def data_fetcher(fit_loop: Any) -> Any:
+    """What gives an epoch its batches."""
+    return _of("lightning", fit_loop, "_data_fetcher")
+
+
+def watch_fetching(fetcher: Any, loop: Any) -> None:
+    """Let a new fetcher tell the loop of each batch, as `fit_loop.advance` has it."""
+    _put(
+        "lightning",
+        fetcher,
+        _start_profiler=_of("lightning", loop, "_on_before_fetch"),
+        _stop_profiler=_of("lightning", loop, "_on_after_fetch"),
+    )
+
+
+# torchmetrics
+
+
+def put_update_count(metric: Metric, count: int) -> None:
+    """Set how often a metric was updated, and let it compute its value anew.
+
+    Would be replaced by a metric's `load_state_dict`, were it to take states that are not persistent.
+    """
+    _put("torchmetrics", metric, _update_count=count, _computed=None)

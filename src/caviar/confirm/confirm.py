@@ -1,0 +1,193 @@
+"""``caviar confirm`` from its first step to its last: plan, train, compare, then the test part."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from caviar.base.errors import UsageError, usage_error
+from caviar.base.plain import tell
+from caviar.confirm import test_look as test_set
+from caviar.confirm.plan import (
+    DEFAULT,
+    Plan,
+    compare,
+    in_words,
+    make_plan,
+    program_of,
+    scores_of,
+    test_once,
+    testable,
+    train,
+)
+from caviar.runs.fields import MAPPING, WHOLE, check_fields, each, mapping_to, optional
+from caviar.runs.files import read_json, read_text, write_atomic
+from caviar.runs.folder import LOG, check_name
+from caviar.sweep.owner import is_running
+from caviar.zoom.finished import FinishedSweep, open_sweep
+
+FILE = "confirm.json"
+"""In the sweep's folder: each confirm's plan, written before it trains, and what came of it."""
+
+_ENTRY = {
+    "sweep": (lambda name: isinstance(name, str) and Path(name).name == name, "a folder's name"),
+    "top": WHOLE,
+    "candidates": mapping_to(MAPPING),
+    "seeds": each(WHOLE),
+    "result": optional(MAPPING),
+}
+
+
+def confirm(
+    folder: Path,
+    top: int,
+    seeds: int,
+    test: bool = True,
+    again: bool = False,
+    trust: bool = False,
+) -> None:
+    """Confirm the sweep in ``folder``, and print what came of it.
+
+    A confirm that was killed is gone on with, if it was asked for the same.
+
+    Args:
+        top: how many of the best trials, and ``seeds``, how many seeds each.
+        test: look at the test part in the end, if nobody has.
+        again: look though another sweep over the same data has.
+        trust: run the program that the folder names, whatever that is.
+
+    Raises:
+        UsageError: the sweep runs still, is too small, or the confirming sweep did not end.
+    """
+    folder = folder.resolve()
+    sweep = open_sweep(folder)
+    if is_running(folder):
+        raise UsageError(f"{folder}: the sweep is still running; confirm it when it has ended")
+    program = program_of(sweep, trust)
+    log = _read(folder)
+    entry = _unfinished(log, top, seeds)
+    if entry is None:
+        used = [seed for old in log for seed in old["seeds"]]
+        plan = make_plan(sweep, top, seeds, used)
+        entry = {"sweep": _free(folder), "top": top, **asdict(plan), "result": None}
+        log.append(entry)
+    plan = Plan(entry["candidates"], entry["seeds"])
+    _check(sweep, plan, entry["sweep"])
+    _write(folder, log)
+    trained = (folder.resolve().parent / entry["sweep"]).resolve()
+    status = _resume(trained, trust) if trained.exists() else train(sweep, plan, program, trained)
+    if status not in (0, 3):
+        raise UsageError(f"confirm: the sweep {trained} ended with status {status}")
+    verdict = compare(scores_of(open_sweep(trained).results), sweep.sign)
+    entry["result"] = {
+        "winner": verdict.winner,
+        "estimates": {name: asdict(found) for name, found in verdict.estimates.items()},
+        "winner_over": {name: asdict(found) for name, found in verdict.over.items()},
+    }
+    _write(folder, log)
+    metric = sweep.recorded.get("metric") or "value"
+    tell(f"{metric} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
+    tell("\n".join(in_words(verdict)))
+    tell(_engine_of(trained))
+    if _may_look(sweep, test, again):
+        _look(sweep, plan, verdict.winner, program, trained, again)
+
+
+def _check(sweep: FinishedSweep, plan: Plan, name: str) -> None:
+    """Raise UsageError where a plan holds what the sweep's own space does not.
+
+    The values are of files that anything may have been written into; all of them become words of a
+    command.
+    """
+    for candidate, values in plan.candidates.items():
+        if candidate != DEFAULT and not candidate.isdecimal():
+            raise usage_error("confirm", candidate, "not the number of a trial")
+        sweep.space.check(values, f"trial {candidate}")
+    for seed in plan.seeds:
+        if type(seed) is not int or seed < 0:
+            raise usage_error("confirm.seeds", seed, "must be whole numbers, 0 or more")
+    check_name(name)
+
+
+def _may_look(sweep: FinishedSweep, test: bool, again: bool) -> bool:
+    """Whether the test part is to be looked at; where not, why is printed."""
+    seen = test_set.looked_at(sweep, again)
+    if seen:
+        tell(f"{seen}; it is not looked at again")
+    elif not test:
+        tell("the test part was not looked at")
+    elif not testable(sweep):
+        tell("the program has no setting `test`: the test part was not looked at")
+    else:
+        return True
+    return False
+
+
+def _look(
+    sweep: FinishedSweep, plan: Plan, winner: str, program: list[str], trained: Path, again: bool
+) -> None:
+    """Evaluate the winner on the test part, with a record of it from before the look."""
+    run = trained.with_name(f"{trained.name}-test")
+    test_set.claim(sweep, winner, run, again)
+    found = test_once(sweep, plan, winner, program, run).facts.get("test") or {}
+    test_set.conclude(sweep, winner, run, found)
+    tell(f"test part, looked at once, for trial {winner}: {json.dumps(found)}")
+
+
+def _engine_of(trained: Path) -> str:
+    """By which engine the trials of a sweep were trained, as their logs tell."""
+    logs = [_log(path) for path in (trained / "trials").glob(f"*/{LOG}")]
+    lanes = sum("[caviar.engines.fused]" in log for log in logs)
+    engine = open_sweep(trained).recorded["engine"]
+    return f"engine={engine}: {lanes} of {len(logs)} trainings were lanes, the others went by solo"
+
+
+def _log(path: Path) -> str:
+    try:
+        return read_text(path, "replace")
+    except (FileNotFoundError, UsageError):
+        return ""
+
+
+def _resume(folder: Path, trust: bool) -> int:
+    if not (folder / "sweep.yaml").exists():
+        raise UsageError(f"{folder}: is in the way; it is no sweep that confirm began")
+    code = "from caviar.cli import main; main()"
+    line = [sys.executable, "-c", code, "resume", str(folder)]
+    line += ["--trust"] if trust else []
+    return subprocess.run(line, check=False).returncode
+
+
+def _unfinished(log: list[dict[str, Any]], top: int, seeds: int) -> dict[str, Any] | None:
+    for entry in log[-1:]:
+        if entry.get("result") is None and (entry["top"], len(entry["seeds"])) == (top, seeds):
+            return entry
+    return None
+
+
+def _free(folder: Path) -> str:
+    base, count = f"{folder.resolve().name}-confirm", 1
+    while (folder.resolve().parent / (base if count == 1 else f"{base}-{count}")).exists():
+        count += 1
+    return base if count == 1 else f"{base}-{count}"
+
+
+def _read(folder: Path) -> list[dict[str, Any]]:
+    path = folder / FILE
+    try:
+        found = read_json(path)
+    except FileNotFoundError:
+        return []
+    if not isinstance(found, list):
+        raise UsageError(f"{path}: not what a confirmed sweep has there")
+    for entry in found:
+        check_fields(path, entry, _ENTRY, set(_ENTRY) - {"result"})
+    return found
+
+
+def _write(folder: Path, log: list[dict[str, Any]]) -> None:
+    write_atomic(folder / FILE, json.dumps(log, indent=1) + "\n")

@@ -1,0 +1,110 @@
+"""The rule of the test part: a sweep's winner is evaluated on it once, and that is on record first.
+
+A record that is damaged counts, and so does the run of a look whose record is gone. Another sweep
+over the same data has the same test part: what it has seen is seen.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from caviar.base.errors import UsageError
+from caviar.runs.files import read_json, read_yaml, write_atomic
+from caviar.runs.folder import CONFIG
+from caviar.runs.inside import open_inside
+from caviar.zoom.finished import FinishedSweep
+
+FILE = "test_set.json"
+SAME = {"batch_size", "eval_batch_size", "drop_last", "folds", "fold", "seed"}
+"""Settings of ``data`` that leave the test part what it is."""
+
+
+def looked_at(sweep: FinishedSweep, again: bool = False) -> str | None:
+    """Who has looked at the test part already and what came of it, in words; None: nobody.
+
+    Args:
+        again: pass over other sweeps' looks.
+    """
+    path = sweep.folder / FILE
+    if path.exists():
+        return f"the test part was already looked at, {_told(path)}"
+    tested = [r.number for r in sweep.results if r.facts.get("tested")]
+    if tested:
+        return f"the test part was already looked at, in trials {tested} of the sweep itself"
+    beside = sweep.folder.resolve().parent
+    runs = sorted(beside.glob(f"{sweep.folder.resolve().name}-confirm*-test"))
+    if runs:
+        return (
+            f"the test part was already looked at: {runs[0]} is the run; its record {path} is gone"
+        )
+    data = _data(sweep)
+    for other in [] if again or data is None else sorted(beside.glob(f"*/{FILE}")):
+        if _read(other).get("data") == data:
+            return (
+                f"the test part was already looked at by another sweep over the same data, "
+                f"{other.parent.name}, {_told(other)}; --test-again looks all the same"
+            )
+    return None
+
+
+def claim(sweep: FinishedSweep, trial: str, run: Path, again: bool = False) -> None:
+    """Put on record that the test part is about to be looked at: a kill in the middle counts too.
+
+    Raises:
+        UsageError: it has been already, maybe a moment ago by another process.
+    """
+    seen = looked_at(sweep, again)
+    if seen:
+        raise UsageError(seen)
+    try:
+        with open_inside(sweep.folder / FILE, "x") as file:
+            json.dump(_entry(sweep, trial, run), file)
+    except FileExistsError:
+        raise UsageError(str(looked_at(sweep))) from None
+
+
+def conclude(sweep: FinishedSweep, trial: str, run: Path, result: dict[str, Any]) -> None:
+    """Add what came of it."""
+    entry = {**_entry(sweep, trial, run), "result": result}
+    write_atomic(sweep.folder / FILE, json.dumps(entry, indent=1) + "\n")
+
+
+def _entry(sweep: FinishedSweep, trial: str, run: Path) -> dict[str, Any]:
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"when": when, "trial": trial, "run": str(run), "data": _data(sweep)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A record; empty where it is not readable as one."""
+    try:
+        found = read_json(path)
+    except (FileNotFoundError, UsageError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _told(path: Path) -> str:
+    seen = _read(path)
+    if not {"when", "trial"} <= seen.keys():
+        return f"by whom is not known ({path} is not readable)"
+    result = seen.get("result")
+    told = "it did not end" if result is None else json.dumps(result)
+    return f"on {seen['when']}, for trial {seen['trial']}: {told}"
+
+
+def _data(sweep: FinishedSweep) -> Any:
+    """The settings that say what the test part is, as far as the best trial's config tells."""
+    if not sweep.ranked:
+        return None
+    path = sweep.folder / "trials" / f"{sweep.ranked[0].number:04}" / CONFIG
+    try:
+        config = read_yaml(path)
+    except (FileNotFoundError, UsageError):
+        return None
+    data = config.get("data") if isinstance(config, dict) else None
+    if not isinstance(data, dict):
+        return data
+    return {key: value for key, value in data.items() if key not in SAME}

@@ -1,0 +1,207 @@
+"""Solo or fused, and on how many lanes: measured with a few steps, and remembered on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from caviar.base.errors import UsageError
+from caviar.engines.lanes.cache import cache_folder
+from caviar.engines.lanes.stack import Stack, seconds
+from caviar.engines.lanes.training import Training
+from caviar.engines.native.loop import compiler
+from caviar.runs.fields import FLAG, NUMBER, WHOLE, check_fields
+from caviar.runs.files import read_json, write_atomic
+from caviar.runs.private import private_folder, why_not_private
+
+log = logging.getLogger(__name__)
+
+TRAINER_STEP = 0.4e-3
+"""Seconds that a Lightning Trainer adds to a step, at the least: 0.5 to 1.5 ms were measured."""
+
+_LANES = (4, 16, 64, 256)
+_WORTH = 0.9
+"""More lanes are taken where they bring a lane's step below this share of what it took."""
+
+_LARGE = 0.02
+"""A step of so many seconds on the CPU is spent computing: there is nothing for lanes to share."""
+
+NATIVE_LANES = 32
+"""Lanes of a stack that the loop in C++ trains: more bring it nothing, but share its validation."""
+
+_CHOICE = {"lanes": WHOLE, "solo_step": NUMBER, "lane_step": NUMBER, "native": FLAG}
+
+_KEPT = 30 * 86400.0
+"""Seconds for which a measurement holds: drivers and neighbours change."""
+
+_VERSION = 4
+"""Grows when what is measured changes: older measurements are then forgotten."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How trials of one kind are best trained on this machine.
+
+    Attributes:
+        lanes: of a stack; 0: by solo.
+        solo_step: seconds that solo takes for a step.
+        lane_step: seconds that a stack takes for a step, a lane's share.
+        native: the lanes are trained by the loop in C++.
+    """
+
+    lanes: int
+    solo_step: float
+    lane_step: float
+    native: bool = False
+
+    def __str__(self) -> str:
+        how = f"fused on {self.lanes} lanes" if self.lanes else "solo"
+        how += ", in C++" if self.native else ""
+        times = f"{self.solo_step * 1e3:.3f} ms by solo, {self.lane_step * 1e3:.3f} ms on a lane"
+        return f"{how} (a step takes {times})"
+
+
+def choose(training: Training, most: int | None, device: str, native: bool = True) -> Choice:
+    """Measure, or remember, how trainings like this one are best run.
+
+    Args:
+        most: lanes at most; None for as many as pay and fit.
+        device: where lanes compute.
+        native: the loop in C++ may be taken.
+    """
+    name = _fingerprint(training, most, device, native)
+    file = cache_folder() / "calibration" / f"{name}.json"
+    with suppress(OSError, UsageError, TypeError):
+        private = not (why_not_private(file.parent) or why_not_private(file))
+        if private and time.time() - file.stat().st_mtime < _KEPT:
+            held = read_json(file)
+            check_fields(file, held, _CHOICE, _CHOICE)
+            if held["lanes"] <= max(most or 0, _LANES[-1]):
+                return Choice(**held)
+    crowded = _crowded()
+    choice = _measure(training, most, device, native)
+    log.info("%s", choice)
+    if crowded or _crowded():
+        log.info("measured while others used this processor, so not remembered")
+        return choice
+    with suppress(OSError):  # a home that cannot be written to costs a measurement each time
+        write_atomic(private_folder(file.parent) / file.name, json.dumps(asdict(choice)) + "\n")
+    return choice
+
+
+def _crowded() -> bool:
+    """Whether this thread has to share its core: it gets less than four fifths of 30 ms of it."""
+    began, own = time.perf_counter(), time.thread_time()
+    while time.perf_counter() - began < 0.03:
+        pass
+    return time.thread_time() - own < 0.8 * (time.perf_counter() - began)
+
+
+def _measure(training: Training, most: int | None, device: str, native: bool) -> Choice:
+    solo = _solo_step(training, device) + TRAINER_STEP
+    room = max(1, int(0.5 * _free_memory(device) / _bytes_a_lane(training)))
+    by_loop = _native_step(training, device) if native else None
+    by_torch = _by_torch(training, most, device, solo, room, by_loop)
+    if by_loop is None or by_torch.lane_step < by_loop:
+        return by_torch
+    lanes = min(most or NATIVE_LANES, room)
+    return Choice(lanes if by_loop < solo else 0, solo, by_loop, native=by_loop < solo)
+
+
+def _native_step(training: Training, device: str) -> float | None:
+    """Seconds of a step of a lane by the loop in C++; None where it does not know such networks."""
+    lanes = 2
+    stack = Stack([training], lanes, device)
+    why = stack.go_native()
+    if why is not None:
+        log.info("not by the loop in C++: %s", why)
+        return None
+    for _ in range(lanes):
+        stack.admit(training)
+    return stack.rehearse() / lanes
+
+
+def _by_torch(
+    training: Training, most: int | None, device: str, solo: float, room: int, than: float | None
+) -> Choice:
+    """The best of stacks of several sizes whose steps torch computes; ``than``: a lane's step elsewhere."""
+    if device == "cpu" and solo > _LARGE:
+        return Choice(0, solo, solo)
+    counts = [lanes for lanes in _LANES if lanes <= min(most or _LANES[-1], room)]
+    counts = counts or [min(most or 1, room)]
+    best, per_lane = 0, float("inf")
+    for lanes in counts:
+        stack = Stack([training], lanes, device)
+        for _ in range(lanes):
+            stack.admit(training)
+        step = stack.rehearse() / lanes
+        if best and step > _WORTH * per_lane:
+            break
+        best, per_lane = lanes, step
+        if per_lane > 1.5 * min(solo, than or solo):
+            break
+    if most is not None and best == counts[-1]:
+        best = most
+    return Choice(best if per_lane < solo else 0, solo, per_lane)
+
+
+def _solo_step(training: Training, device: str) -> float:
+    """Seconds of a step of a plain loop over the plain network."""
+    recipe, course = training.recipe, training.course
+    network = recipe.network().to(device, course.dtype)
+    settings = dict(recipe.optimizer)
+    settings.pop("_target_")
+    optimizer = training.optimizer.target(network.parameters(), **settings)  # type: ignore[call-arg]
+    x, y = (part[: course.batch_size].to(device) for part in recipe.train)
+    x = x.to(course.dtype) if x.is_floating_point() else x
+
+    def step() -> None:
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=course.mixed):
+            loss = torch.nn.functional.cross_entropy(network(x).float(), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return seconds(step, device)
+
+
+def _bytes_a_lane(training: Training) -> int:
+    numbers = sum(training.weights[name].numel() for name in training.plan.parameters)
+    widths = sum(shape[0] for shape in training.plan.padded.values() if len(shape) > 1)
+    copies = 5 + 2 * len(training.optimizer.slots)  # weights, best, gradients, a snapshot of all
+    size = 8 if training.course.dtype == torch.float64 else 4
+    return size * (copies * numbers + 8 * training.course.batch_size * widths) + 1
+
+
+def _free_memory(device: str) -> float:
+    """Bytes that this process may hope for."""
+    if device == "cuda":
+        return float(torch.cuda.mem_get_info()[0])
+    workers = max(1, (os.cpu_count() or 1) // torch.get_num_threads())
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 1024 / workers
+    with suppress(OSError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2 / workers
+    return 2e9 / workers
+
+
+def _fingerprint(training: Training, most: int | None, device: str, native: bool) -> str:
+    course, recipe = training.course, training.recipe
+    machine = torch.cuda.get_device_name() if device == "cuda" else platform.node()
+    what = (
+        _VERSION, most, device, native and compiler(), machine, platform.machine(), os.cpu_count(),
+        torch.get_num_threads(), torch.__version__, training.plan.key, training.optimizer.target,
+        course.batch_size, course.dtype, course.mixed, tuple(recipe.train[0].shape[1:]),
+    )  # fmt: skip
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:24]

@@ -1,0 +1,421 @@
+"""The fused engine: takes jobs, puts them on lanes, and advances lanes a tick (an epoch) at a time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from caviar.base.errors import name_and_text
+from caviar.base.messages import Job, Ready, Reported, Said, Started
+from caviar.engines.base import Inbox, Send
+from caviar.engines.experiment import Folds, NotFusibleError, Recipe
+from caviar.engines.lanes.calibration import choose
+from caviar.engines.lanes.configs import PlainConfigs
+from caviar.engines.lanes.endings import Endings, Over
+from caviar.engines.lanes.folds import Folded
+from caviar.engines.lanes.groups import Group, Run
+from caviar.engines.lanes.occupancy import Occupancy
+from caviar.engines.lanes.run_folder import LANE, RunFolder, new_folder, now, read_lane
+from caviar.engines.lanes.stack import Ended, Stack, out_of_memory
+from caviar.engines.lanes.training import Training
+from caviar.engines.lanes.writer import Writer
+from caviar.engines.solo import Solo, Task
+from caviar.engines.stacked.compiling import why_not_compiled
+from caviar.runs.active import TrialInterrupted
+
+log = logging.getLogger(__name__)
+
+_SHOWN_AFTER = 1.0
+"""Seconds after which a trial has a folder to look at; many are over before that."""
+
+_SHOWN_EVERY = 1.0
+"""Seconds between two writings of a running trial's metrics.csv."""
+
+MOST = 64
+"""Lanes of a stack, where nothing else is said or measured."""
+
+_COMPILED_AFTER = 120.0
+"""Seconds of a kind's steps after which compiling them cannot lose more than it may have cost."""
+
+_LEFT_WAITING = 60.0
+"""Seconds after which a group that others have outnumbered gets its tick."""
+
+_AHEAD = 0.5, 3.0
+"""Trials that are to wait for a lane, as a share of the lanes: at first, and at most."""
+
+
+class Fused:
+    """Trains many trials at once.
+
+    Trials of one kind (architecture, optimizer, data, batch size) share a stack; each kind has its
+    own. A trial that cannot be a lane is run by solo, when no lane is busy.
+
+    Args:
+        task: the function that a solo trial calls.
+        recipe: config, plain and resolved -> `Recipe`, or `Folds` of several.
+        lanes: trials in a stack at most, halved when memory runs out; None: as many as pay.
+        auto: find out for each kind of trial whether lanes pay at all, and run it by solo if not.
+        keep: how many trials, the best of this worker, keep their checkpoint; None for all.
+        compile: on a CPU, train the lanes by the loop in C++ (see `native`), which takes a third of
+            the time. Where that does not know the network, and on a GPU, compile the steps of full
+            stacks by torch: at once, or (None) once a stack has taken longer than the 10 to 60
+            seconds that it takes. False: neither. Either changes results by rounding.
+        checkpoint_every: seconds after which a trial's lane is written down (``lane.ckpt``), again
+            and again, for it to go on from if this process is lost; None for never.
+        share: jobs that it takes at once at most: more would leave other workers without.
+
+    Attributes:
+        lanes: how many jobs it takes: those on lanes, and some that wait for a lane to become free.
+        occupancy: how busy the lanes have been.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        recipe: Callable[[Mapping[str, Any]], Recipe | Folds],
+        lanes: int | None = None,
+        keep: int | None = 16,
+        compile: bool | None = None,
+        auto: bool = False,
+        checkpoint_every: float | None = 60.0,
+        share: int | None = None,
+    ) -> None:
+        self._share = share
+        self._compile = compile
+        self._given = lanes
+        self._most = lanes or MOST
+        self._auto = auto
+        self._keep = keep
+        self._checkpoint_every = checkpoint_every
+        self._recipe = recipe
+        self._solo = Solo(task)
+        self._configs = PlainConfigs()
+        self._groups: dict[Hashable, Group] = {}
+        self._alone: list[Job] = []
+        self._reasons: set[str] = set()
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._ahead = _AHEAD[0]
+        # Until a kind of trial is known to be fusible, one job at a time: nothing waits in vain.
+        self.lanes = 1
+        self.occupancy = Occupancy()
+
+    def serve(self, inbox: Inbox, send: Send) -> None:
+        """Run jobs until the inbox is closed and all that were taken have ended."""
+        self._inbox, self._send, self._writer = inbox, send, Writer()
+        self._endings = Endings(self._writer, send, self._keep)
+        try:
+            while True:
+                self._take()
+                if inbox.interrupted:
+                    self._interrupt()
+                    if inbox.closed:
+                        return
+                elif group := self._next_group():
+                    self._advance(group)
+                elif self._alone:
+                    self._run_alone(self._alone.pop(0))
+                elif inbox.closed:
+                    return
+                self._writer.check()
+        finally:
+            self._writer.close()
+            if self.occupancy.lanes:
+                log.info("%s", self.occupancy)
+
+    def _count(self) -> int:
+        return sum(group.count for group in self._groups.values()) + len(self._alone)
+
+    def _take(self) -> None:
+        """Take in all jobs that have come; wait for one where there is nothing else to do."""
+        while self._count() < self.lanes:
+            job = self._inbox.take(0 if self._count() else None)
+            if job is None:
+                return
+            self._configs.learn(job.base)
+            folder = new_folder(job)
+            try:
+                self._begin(job, folder)
+            except NotFusibleError as error:
+                if str(error) not in self._reasons:
+                    self._reasons.add(str(error))
+                    log.warning("not fusible, so by solo: %s", error)
+                    self._send(Said(f"not on lanes, each by its own Trainer: {error}"))
+                self._alone.append(job)
+            # Ctrl-C does not come here as an exception: a KeyboardInterrupt is the trial's own.
+            except BaseException as error:
+                self._endings.fail_job(job, folder, error)
+
+    def _begin(self, job: Job, folder: RunFolder) -> None:
+        config, folder.config = self._configs(job)
+        recipe = self._recipe(config)
+        recipes = recipe.recipes if isinstance(recipe, Folds) else [recipe]
+        trainings = [Training(each) for each in recipes]
+        if not all(self._group(training).most for training in trainings):
+            self._alone.append(job)
+            return
+        folder.result.seed = recipes[0].seed
+        if isinstance(recipe, Folds):
+            self._begin_folds(Folded(job, folder, recipes), trainings)
+            return
+        folder.files = recipes[0].files
+        saved = read_lane(job.number, Path(job.resume_from, LANE) if job.resume_from else None)
+        self._group(trainings[0]).waiting.append(Run(job, trainings[0], folder, saved=saved))
+
+    def _begin_folds(self, trial: Folded, trainings: Sequence[Training]) -> None:
+        trial.go_on()
+        runs = []
+        for fold, training in enumerate(trainings):
+            if fold not in trial.done:
+                saved = read_lane(trial.job.number, trial.lane_file(fold))
+                run = Run(trial.job, training, trial.places[fold], saved=saved)
+                run.trial, run.fold = trial, fold
+                runs.append(run)
+        for run in runs:
+            self._group(run.training).waiting.append(run)
+        if trial.over:
+            self._endings.finish_folds(trial)
+
+    def _fail(self, run: Run, error: BaseException | str) -> None:
+        """End a trial, off its lane already, by an error; if one of its folds failed, all of it."""
+        if run.trial is None:
+            self._endings.fail(run, error)
+        else:
+            self._withdraw(run.trial)
+            self._endings.fail_job(run.job, run.trial.folder, error, run.trial.began)
+
+    def _withdraw(self, trial: Folded) -> None:
+        for group in self._groups.values():
+            group.withdraw(trial)
+
+    def _group(self, training: Training) -> Group:
+        """The group that a training belongs to."""
+        group = self._groups.get(training.key)
+        if group is None:
+            most, native = self._most, self._compile is not False
+            if self._auto or self._given is None:
+                try:
+                    choice = choose(training, self._given, self._device, native)
+                except BaseException as error:
+                    # Nobody else's: a Trainer alone comes to the same, or bears it, or says it better.
+                    raise NotFusibleError(
+                        f"its steps could not be measured: {name_and_text(error)}"
+                    ) from error
+                most = choice.lanes if self._auto else choice.lanes or self._most
+                native = choice.native
+            group = self._groups[training.key] = Group(most, native, self._device)
+            self._announce()
+        return group
+
+    def _announce(self) -> None:
+        """Tell how many jobs there is room for.
+
+        More than there are lanes: the next trials are here when lanes become free. More still where
+        there are several groups, so that each finds enough to fill its stack.
+        """
+        sizes = sorted(
+            (min(group.most, self._most) for group in self._groups.values()), reverse=True
+        )
+        lanes = sum(sizes[:4]) + (int(self._ahead * sizes[0]) if sizes else 0)
+        lanes = max(1, lanes if self._share is None else min(lanes, self._share))
+        if lanes != self.lanes:
+            self.lanes = lanes
+            self._send(Ready(lanes=lanes))
+
+    def _look_ahead(self, group: Group, stack: Stack) -> None:
+        """Ask for more trials in advance, where lanes stay empty although all that may come have.
+
+        Where a pruner ends most trials early, many lanes become free at once, and it takes a while
+        until the controller has been told of that and the next trials are here.
+        """
+        missing = stack.lanes - len(group.runs)
+        full = self._count() + self._endings.untold >= self.lanes
+        if missing > stack.lanes // 16 and full and self._ahead < _AHEAD[1]:
+            self._ahead = min(1.5 * self._ahead, _AHEAD[1])
+            self._announce()
+
+    def _next_group(self) -> Group | None:
+        """The group with the most trials, unless another has been left waiting for long."""
+        groups = [group for group in self._groups.values() if group.count]
+        if not groups:
+            return None
+        oldest = min(groups, key=lambda group: group.ticked)
+        if time.monotonic() - oldest.ticked > _LEFT_WAITING:
+            return oldest
+        return max(groups, key=lambda group: group.count)
+
+    def _advance(self, group: Group) -> None:
+        """Fill the group's lanes, and train them an epoch."""
+        self._obey(group)
+        if not group.count:
+            return
+        try:
+            admitted = group.fill(self._most)
+        except BaseException as error:
+            self._went_wrong(group, error)
+            return
+        self._started(admitted)
+        stack = group.stack
+        assert stack is not None
+        self._look_ahead(group, stack)
+        stack.compiled = self._compiles(group, stack)
+        began = perf_counter()
+        try:
+            ended = stack.tick()
+        except BaseException as error:
+            self._went_wrong(group, error)
+            return
+        group.seconds += perf_counter() - began
+        group.ticked = time.monotonic()
+        self.occupancy.tick(stack.lanes, len(ended))
+        self._epoch_ended(group, ended)
+        if not group.count:
+            group.stack = None  # its memory, and the data's, for other groups
+
+    def _went_wrong(self, group: Group, error: BaseException) -> None:
+        """Find whose error it is that a group's tick, or the way to it, has raised."""
+        if out_of_memory(error):
+            self._halve(group, error)
+        elif group.count == 1:
+            self._fail(group.take_first(), error)
+        elif group.admitting is not None:
+            group.waiting.remove(group.admitting)
+            group.park()
+            self._fail(group.admitting, error)
+        else:
+            self._one_by_one(group, error)
+
+    def _one_by_one(self, group: Group, error: BaseException) -> None:
+        """Train the trials of a tick an epoch each by itself: who raises there is ended, nobody else."""
+        log.warning("%d trials, an epoch each by itself: %s", group.count, name_and_text(error))
+        group.park()
+        done = 0
+        for run in group.waiting[: min(self._most, group.most)]:
+            if run not in group.waiting:
+                continue  # gone with another fold of its trial
+            group.waiting.remove(run)
+            alone = Group(1, group.native, self._device, waiting=[run])
+            self._advance(alone)
+            alone.park()
+            group.waiting[done:done] = alone.waiting
+            done += len(alone.waiting)
+        group.ticked = time.monotonic()
+
+    def _obey(self, group: Group) -> None:
+        """End what the controller does not want any more."""
+        pruned = [(n, run) for n, run in group.runs.items() if self._inbox.pruned(run.job.number)]
+        for trial in {run.trial for _, run in pruned if run.trial}:
+            self._withdraw(trial)
+            self._endings.prune_folds(trial)
+        over = [Over(lane, pruned=True) for lane, run in pruned if not run.trial]
+        self._endings.finish(group, over)
+        for run in group.all:
+            why = self._inbox.stopped(run.job.number)
+            if why is not None:
+                group.drop(run)
+                self._fail(run, why)
+
+    def _started(self, runs: Sequence[Run]) -> None:
+        """Tell of trials that got a lane, those that had none before."""
+        if runs:
+            self.occupancy.admitted()
+        new = [run for run in runs if run.began is None]
+        for run in new:
+            run.began = perf_counter()
+            run.shown = run.kept = time.monotonic()
+        trials = [run.trial or run for run in new]
+        begun = [one for one in dict.fromkeys(trials) if isinstance(one, Run) or one.began is None]
+        for one in begun:
+            one.began = perf_counter()
+            one.folder.result.started = now()
+            self._writer.do(one.job.number, one.folder.begin, after=_SHOWN_AFTER)
+        if begun:
+            self._send(*[Started(one.job.number) for one in begun])
+
+    def _compiles(self, group: Group, stack: Stack) -> bool:
+        # Full stacks alone: each other size would have to be compiled anew.
+        if stack.native or self._compile is False or stack.lanes < min(group.most, self._most):
+            return False
+        if not self._compile and group.seconds <= _COMPILED_AFTER:
+            return False
+        why = why_not_compiled(self._device)
+        if why is not None and why not in self._reasons:
+            self._reasons.add(why)
+            log.warning("steps are not compiled: %s", why)
+        return why is None
+
+    def _epoch_ended(self, group: Group, ended: Sequence[Ended]) -> None:
+        """Tell what the epoch gave, all lanes' by one message, and end what is over."""
+        reports, over = [], []
+        for one in ended:
+            run = group.runs[one.lane]
+            training = run.training
+            if one.error is not None:
+                group.release(one.lane)
+                self._fail(run, one.error)
+                continue
+            row, metric = training.rows[-1], training.recipe.metric
+            if metric in row and run.trial is None:
+                reports.append(Reported(run.job.number, row[metric], row["epoch"]))
+            if one.over:
+                over.append(Over(one.lane))
+        if reports:
+            self._send(*reports)
+        self._endings.finish(group, over)
+        now = time.monotonic()
+        for lane, run in group.runs.items():
+            if now - run.shown > _SHOWN_EVERY:
+                self._show(run)
+            if self._checkpoint_every and now - run.kept > self._checkpoint_every:
+                run.kept = now
+                assert group.stack is not None
+                self._keep_lane(run, group.stack.save(lane))
+
+    def _show(self, run: Run) -> None:
+        run.shown = time.monotonic()
+        rows = list(run.training.rows)
+        if rows:
+            self._writer.do(run.job.number, lambda: run.folder.rows(rows))
+
+    def _keep_lane(self, run: Run, saved: dict[str, Any]) -> None:
+        self._writer.do(run.job.number, lambda: run.folder.checkpoint(LANE, saved))
+
+    def _run_alone(self, job: Job) -> None:
+        base = replace(job.base, pickled=self._configs.pickled[job.base.id])
+        self._solo.serve_one(replace(job, base=base), self._inbox, self._send)
+
+    def _halve(self, group: Group, error: BaseException) -> None:
+        """Go on with half as many lanes; what was on them keeps its place."""
+        most = min(self._most, group.most)
+        if most == 1 and len(group.runs) <= 1:
+            self._fail(group.take_first(), error)
+            return
+        self._most = max(1, most // 2)
+        log.warning("out of memory: %d lanes from now on (%s)", self._most, error)
+        group.park()
+        if self._device == "cuda":
+            torch.cuda.empty_cache()
+        self._announce()
+
+    def _interrupt(self) -> None:
+        """Leave a checkpoint of every trial that has one to leave, and end them all."""
+        for group in self._groups.values():
+            group.park()
+            for run in group.waiting:
+                if run.saved is not None:
+                    self._keep_lane(run, run.saved)
+        for group in self._groups.values():
+            while group.waiting:
+                run = group.waiting.pop(0)
+                step = run.training.epoch - 1
+                self._fail(run, TrialInterrupted(f"the sweep was stopped at step {step}"))
+        for job in self._alone:
+            error = TrialInterrupted("the sweep was stopped")
+            self._endings.fail_job(job, new_folder(job), error)
+        self._alone = []

@@ -1,0 +1,200 @@
+"""The run folder of a fused trial."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from caviar.base.errors import name_and_text
+from caviar.base.messages import Job
+from caviar.runs import folder as names
+from caviar.runs.files import write_atomic
+from caviar.runs.folder import Result
+from caviar.runs.inside import make_folders, open_inside, remove_inside
+from caviar.runs.text import CsvText, yaml_text
+
+log = logging.getLogger(__name__)
+
+BEST = f"{names.CHECKPOINTS}/best.ckpt"
+LANE = names.LANE
+
+
+@dataclass
+class RunFolder:
+    """One trial's folder.
+
+    A trial that ends before `begin` was called never has a word of it on the disk while it runs;
+    all its files are there before its end is told.
+
+    Attributes:
+        path: the folder.
+        result: what ``result.json`` says.
+        config: the text of ``config.yaml``.
+        files: what else goes in, name -> text.
+        error: what first kept it from being written.
+    """
+
+    path: Path
+    result: Result
+    config: str = ""
+    overrides: Sequence[str] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    error: Exception | None = None
+    _made: bool = False
+    _table: CsvText = field(default_factory=CsvText)
+
+    def begin(self) -> None:
+        """Make the folder, and write what is known before training; nothing where that is done."""
+        if not self._made:
+            try:
+                self._make()
+                self.result.write(self.path)
+            except Exception as error:
+                self.error = self.error or error
+
+    def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write ``metrics.csv`` anew, while the trial runs."""
+        self.begin()
+        self._rows(rows, durable=False)
+
+    def checkpoint(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a file among the checkpoints."""
+        self.begin()
+        try:
+            folder = self.path / names.CHECKPOINTS
+            make_folders(folder)
+            data = io.BytesIO()
+            torch.save(dict(content), data)
+            write_atomic(folder / name, data.getvalue())
+        except Exception as error:
+            self.error = self.error or error
+
+    def end(
+        self,
+        result: Result,
+        rows: Sequence[Mapping[str, Any]] = (),
+        log: str = "",
+        best: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write all that is still to be written, ``result.json`` last.
+
+        Args:
+            result: what ``result.json`` is to say from now on.
+            rows: of ``metrics.csv``, as they are in the end.
+            log: what ``log.txt`` is to say beside what it says.
+            best: the best checkpoint.
+
+        Raises:
+            Exception: something of the folder could not be written.
+        """
+        if not self._made:
+            self._make()
+        if rows:
+            self._rows(rows)
+        if best is not None:
+            self.checkpoint(Path(BEST).name, best)
+        if log:
+            with open_inside(self.path / names.LOG, "a") as file:
+                file.write(log)
+        if self.error is not None:
+            raise self.error
+        self.result = result
+        if result.state != "FAIL":
+            remove_inside(self.path / names.CHECKPOINTS / LANE)
+        result.write(self.path)
+
+    def drop_best(self) -> None:
+        """Say in ``result.json`` that there is no ``best.ckpt``, and remove it."""
+        self.result.checkpoint = None
+        with suppress(OSError):  # where that cannot be written, what it says stays true
+            self.result.write(self.path)
+            remove_inside(self.path / BEST)
+
+    def _make(self) -> None:
+        self._made = True
+        make_folders(self.path)
+        write_atomic(self.path / names.CONFIG, self.config)
+        write_atomic(self.path / names.OVERRIDES, yaml_text(list(self.overrides)))
+        self._write_files()
+
+    def _write_files(self) -> None:
+        for name, text in self.files.items():
+            write_atomic(self.path / name, text)
+
+    def _rows(self, rows: Sequence[Mapping[str, Any]], durable: bool = True) -> None:
+        try:
+            write_atomic(self.path / names.METRICS, self._table.of(rows), durable)
+        except Exception as error:
+            self.error = self.error or error
+
+
+def new_folder(job: Job) -> RunFolder:
+    """The folder of a job that begins."""
+    result = Result(
+        state="RUNNING",
+        number=job.number,
+        metric=job.metric,
+        params=job.params,
+        started=now(),
+        facts={"engine": "fused"},
+    )
+    if job.retry_of is not None:
+        result.facts["retry_of"] = job.retry_of
+    return RunFolder(Path(job.folder), result, overrides=job.overrides)
+
+
+def now() -> str:
+    """The time, as ``result.json`` has it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def read_lane(number: int, path: Path | None) -> dict[str, Any] | None:
+    """What an earlier try of a trial left, where it was on a lane; None where that cannot be read."""
+    if path is None or not path.is_file():
+        return None
+    try:
+        return torch.load(path, weights_only=True)
+    except Exception as error:
+        log.warning("trial %d begins afresh: %s: %s", number, path, name_and_text(error))
+        return None
+
+
+def log_line(name: str, message: str) -> str:
+    """A line as a worker's logging writes it."""
+    time = datetime.now().strftime("%Y-%m-%d %H:%M:%S,%f")[:-3]
+    return f"[{time}][{name}][INFO] {message}\n"
+
+
+def lightning_checkpoint(
+    weights: Mapping[str, Tensor],
+    prefix: str,
+    hyper_parameters: Mapping[str, Any],
+    epoch: int,
+    step: int,
+) -> dict[str, Any]:
+    """What Lightning's ``load_from_checkpoint`` reads, without what only a Trainer would."""
+    return {
+        "epoch": epoch,
+        "global_step": step,
+        "pytorch-lightning_version": _lightning(),
+        "state_dict": {f"{prefix}{name}": tensor for name, tensor in weights.items()},
+        "loops": {},
+        "hparams_name": "kwargs",
+        "hyper_parameters": dict(hyper_parameters),
+    }
+
+
+@cache
+def _lightning() -> str:
+    return version("lightning")

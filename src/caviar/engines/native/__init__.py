@@ -1,0 +1,1 @@
+"""How a loop in C++ steps lanes."""

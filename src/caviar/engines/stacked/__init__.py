@@ -1,0 +1,1 @@
+"""How torch steps many lanes as one model."""

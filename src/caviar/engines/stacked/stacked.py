@@ -1,0 +1,176 @@
+"""Many networks of one kind as one: their parameters side by side, and the way back to a plain one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from caviar.engines.experiment import NotFusibleError
+from caviar.engines.stacked.layers import State
+from caviar.engines.stacked.plan import Plan, Shapes, plan_of, widest
+
+ALIGNED = 16
+"""Each tensor begins at a multiple of so many numbers: vector instructions want it."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where tensors lie in the row of a matrix ``(lanes, numbers)``.
+
+    Attributes:
+        places: name -> the first number, and the tensor's shape.
+        size: numbers in a row.
+    """
+
+    places: Mapping[str, tuple[int, tuple[int, ...]]]
+    size: int
+
+    @classmethod
+    def of(cls, names: Sequence[str], shapes: Shapes) -> Layout:
+        """One tensor after the other."""
+        places, start = {}, 0
+        for name in names:
+            places[name] = (start, shapes[name])
+            start += -(-prod(shapes[name]) // ALIGNED) * ALIGNED
+        return cls(places, start)
+
+    def views(self, matrix: Tensor) -> dict[str, Tensor]:
+        """The tensors of all lanes, each ``(lanes, …)``."""
+        return {
+            name: matrix[:, start : start + prod(shape)].view(len(matrix), *shape).detach()
+            for name, (start, shape) in self.places.items()
+        }
+
+    def corners(self, row: Tensor, plan: Plan) -> dict[str, Tensor]:
+        """The tensors in one lane's row, in the sizes that ``plan`` has of them; views too."""
+        return {
+            name: row.detach()[start : start + prod(shape)].view(shape)[
+                tuple(slice(size) for size in plan.shapes[name])
+            ]
+            for name, (start, shape) in self.places.items()
+        }
+
+
+class Stacked:
+    """The parameters and buffers of ``lanes`` networks, a row a lane.
+
+    Args:
+        plans: what networks it is for; their kind is the same, their widths may differ.
+        lanes: how many there is room for; all are zero until `put`.
+        dtype: of the parameters.
+
+    Attributes:
+        flat: all parameters, shape ``(lanes, numbers)``: those that weight decay may shrink first
+            (two dimensions or more), up to ``decayed``.
+        parameters: views into it, by name, with a first dimension of lanes; autograd's leaves.
+        running: all buffers of floats, shape ``(lanes, numbers)``, and ``buffers``, its views.
+        counted: batch norm's counters, shape ``(lanes, counters)``.
+    """
+
+    def __init__(
+        self,
+        plans: Sequence[Plan],
+        lanes: int,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+    ) -> None:
+        self.plan = plan = plans[0]
+        self.shapes = shapes = widest(plans)
+        matrices = [name for name in plan.parameters if len(shapes[name]) > 1]
+        vectors = [name for name in plan.parameters if len(shapes[name]) <= 1]
+        self.layout = Layout.of([*matrices, *vectors], shapes)
+        self.decayed = Layout.of(matrices, shapes).size
+        self.running_layout = Layout.of(plan.buffers, shapes)
+
+        def zeros(numbers: int, kind: torch.dtype = dtype) -> Tensor:
+            return torch.zeros(lanes, numbers, dtype=kind, device=device)
+
+        self.flat = zeros(self.layout.size)
+        self.parameters = self.layout.views(self.flat)
+        self.running = zeros(self.running_layout.size)
+        self.buffers = self.running_layout.views(self.running)
+        self.counted = zeros(len(plan.counters), torch.int64)
+        self._a_step = torch.tensor(list(plan.counters.values()), dtype=torch.int64, device=device)
+        self.values = {
+            name: torch.full((lanes,), value, dtype=dtype, device=device)
+            for name, value in plan.values.items()
+        }
+        for parameter in self.parameters.values():
+            parameter.requires_grad_()
+        self._views: dict[int, tuple[Plan, Mapping[str, Tensor]]] = {}
+
+    def holds(self, plan: Plan) -> bool:
+        """Whether there is room for a network of this plan."""
+        return all(
+            size <= room
+            for name, shape in plan.shapes.items()
+            for size, room in zip(shape, self.shapes[name], strict=True)
+        )
+
+    def clear(self, lane: int) -> None:
+        """Set all numbers of a lane to 0."""
+        self.flat.detach()[lane] = 0
+        self.running[lane] = 0
+        self.counted[lane] = 0
+
+    def put(self, lane: int, plan: Plan, tensors: Mapping[str, Tensor]) -> None:
+        """Set a lane to a plain network's state dict; ``plan`` is that network's."""
+        self.clear(lane)
+        own = self._of(lane, plan)
+        torch._foreach_copy_([own[name] for name in tensors], list(tensors.values()))  # type: ignore[attr-defined]
+        for name, value in plan.values.items():
+            self.values[name][lane] = value
+
+    def take(self, lane: int, plan: Plan) -> dict[str, Tensor]:
+        """A copy of a lane as the state dict of its plain network."""
+        own = self._of(lane, plan)
+        return {name: own[name].to("cpu", copy=True).contiguous() for name in plan.shapes}
+
+    def _of(self, lane: int, plan: Plan) -> Mapping[str, Tensor]:
+        """Views of a lane, by the names of a plan's state dict."""
+        # Made once: seventeen views take as long as what is copied into them.
+        kept = self._views.get(lane)
+        if kept is None or kept[0] is not plan:
+            own = {
+                **self.layout.corners(self.flat[lane], plan),
+                **self.running_layout.corners(self.running[lane], plan),
+                **dict(zip(plan.counters, self.counted[lane].unbind(), strict=True)),
+            }
+            kept = self._views[lane] = (plan, own)
+        return kept[1]
+
+    def state(self, training: bool, bits: dict[str, Tensor] | None = None) -> State:
+        """What its layers compute with."""
+        return State(self.parameters, self.buffers, self.values, bits or {}, training)
+
+    def count_steps(self, steps: int) -> None:
+        """Let batch norm's counters know that training batches have gone by."""
+        if self.plan.counters:
+            self.counted += steps * self._a_step
+
+
+def stack(networks: Sequence[nn.Module], pad: bool = True) -> Stacked:
+    """Networks that differ in nothing but weights, dropout rates (and, with ``pad``, widths) as one.
+
+    Raises:
+        NotFusibleError: a layer cannot be stacked, or the networks are not of one kind.
+    """
+    plans = [plan_of(network, pad) for network in networks]
+    for index, plan in enumerate(plans):
+        if plan.key != plans[0].key:
+            raise NotFusibleError(f"network {index} is not of the same kind as the first")
+    dtype = next(iter(networks[0].parameters())).dtype
+    stacked = Stacked(plans, len(networks), dtype)
+    for lane, (network, plan) in enumerate(zip(networks, plans, strict=True)):
+        stacked.put(lane, plan, network.state_dict())
+    return stacked
+
+
+def unstack(stacked: Stacked, lane: int, into: nn.Module) -> nn.Module:
+    """Give ``into``, a plain network as the one that was stacked, the weights of a lane."""
+    into.load_state_dict(stacked.take(lane, plan_of(into)))
+    return into

@@ -1,0 +1,1 @@
+"""Runs and sweeps read back: found, indexed, put into tables, compared, exported, removed."""

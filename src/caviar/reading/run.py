@@ -1,0 +1,93 @@
+"""One run, read from its folder: its config, its metrics, its edits, its checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from caviar.base.errors import UsageError
+from caviar.reading.find import inside
+from caviar.reading.metrics import read_metrics
+from caviar.reading.overrides import read_overrides
+from caviar.runs import folder as names
+from caviar.runs.edits import edits_table
+from caviar.runs.files import read_yaml
+from caviar.runs.folder import Result
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, read from its folder.
+
+    Attributes:
+        folder: the run folder.
+        result: what ``result.json`` holds.
+    """
+
+    folder: Path
+    result: Result
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved config; empty where there is none or it is not readable, which is said."""
+        path = self.folder / names.CONFIG
+        try:
+            data = read_yaml(path)
+        except FileNotFoundError:
+            return {}
+        except UsageError as error:
+            say_skipped([str(error)])
+            return {}
+        return data if isinstance(data, dict) else {}
+
+    @cached_property
+    def overrides(self) -> list[str]:
+        """What this run changed, as Hydra overrides."""
+        try:
+            return read_overrides(self.folder)
+        except UsageError as error:
+            say_skipped([str(error)])
+            return []
+
+    @cached_property
+    def metrics(self) -> DataFrame:
+        """Columns epoch, step, then one a metric; no rows where nothing was logged."""
+        table, problems = read_metrics([(None, self.folder)])
+        say_skipped(problems)
+        return table.drop(columns="trial")
+
+    @cached_property
+    def edits(self) -> DataFrame:
+        """What was changed while it trained, and no rollback has undone: a row a change, with columns
+        edit, kind, epoch, batch, step, key, old, new, who, when, why; no rows where its config alone
+        made it."""
+        table, problems = edits_table([(None, self.folder)])
+        say_skipped(problems)
+        return table.drop(columns="trial")
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The best checkpoint, or None where there is no such file inside the run folder."""
+        path = inside(self.folder, self.result.checkpoint)
+        return path if path is not None and path.is_file() else None
+
+    @property
+    def log(self) -> Path:
+        """The run's output, and its traceback where it failed."""
+        return self.folder / names.LOG
+
+
+def say_skipped(problems: list[str]) -> None:
+    """Warn of files that could not be used; of many, of the first five."""
+    for problem in problems[:5]:
+        log.warning("skipped: %s", problem)
+    if len(problems) > 5:
+        log.warning("skipped: %d files more", len(problems) - 5)

@@ -1,0 +1,1 @@
+"""Zoom: the next, narrower or moved space, read off a finished sweep."""

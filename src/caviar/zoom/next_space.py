@@ -1,0 +1,151 @@
+"""Zoom: the next space, narrower or moved, read off the trials of a finished sweep.
+
+A surrogate is fitted to the scores (`zoom_scores`); many functions that fit them alike are drawn, and
+where their minima lie is where the best may be (`minima`). That is what the new space keeps, each
+hyperparameter on its own scale (`zoom_lines`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from caviar.base.errors import UsageError
+from caviar.space.hyperparameters import Choice
+from caviar.space.space import Space
+from caviar.zoom.coordinates import Coordinates
+from caviar.zoom.lines import NARROWEST, Line, Reader
+from caviar.zoom.minima import likely_minima
+from caviar.zoom.scores import fit_scores
+
+SMALLER = 0.25
+"""The share of the old volume that a new space is to have at most; the less sure, the more of it."""
+CARE = ((0.005, 0.03), (0.02, 0.02), (0.05, 0.01), (0.08, 0.0))
+"""Tails and margins (see `Reader.lines`), from the most careful: the first that makes it small."""
+LEAST_FIT = 0.2
+"""The share of the scores' variance that must be foretold for trials left out."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial: its values as the run saw them, by name, and its loss; None where it failed."""
+
+    values: Mapping[str, Any]
+    loss: float | None
+
+
+@dataclass(frozen=True)
+class Zoom:
+    """The next space.
+
+    Attributes:
+        lines: one a hyperparameter that is left.
+        when: the conditions that are left.
+        best: the values of the best trial.
+        fit: the share of the scores' variance that was foretold for trials left out.
+        gone: hyperparameters that can exist no more.
+    """
+
+    lines: list[Line]
+    when: dict[str, dict[str, list[Any]]]
+    best: Mapping[str, Any]
+    fit: float
+    gone: list[str] = field(default_factory=list)
+
+    @property
+    def volume(self) -> float:
+        """The new space's volume as a share of the old, a fixed hyperparameter left out of both."""
+        return math.prod(line.share for line in self.lines if line.kind != "fixed")
+
+    @property
+    def told(self) -> str:
+        """`volume`, as a person would say it."""
+        return f"1/{1 / self.volume:.0f}" if 0 < self.volume < 0.5 else f"{self.volume:.2g}"
+
+
+# These matrices are too small to share out: beside busy workers, threads would wait for each other.
+@threadpool_limits.wrap(limits=1)
+def zoom(
+    space: Space,
+    trials: Sequence[Tried],
+    beyond: bool = True,
+    seed: int = 0,
+    narrowest: float = NARROWEST,
+) -> Zoom:
+    """The next space after ``trials`` in ``space``.
+
+    Args:
+        beyond: whether it may reach beyond the old one where the best lies at an end.
+        seed: of the draws.
+        narrowest: the share of its width that every interval keeps at least.
+
+    Raises:
+        UsageError: the trials are too few, or say too little, to tell where to look.
+    """
+    complete = [trial for trial in trials if trial.loss is not None and math.isfinite(trial.loss)]
+    needed = max(8, 3 * len(space.hyperparameters))
+    if len(complete) < needed:
+        raise _thin(
+            f"{len(complete)} trials are complete, and {len(space.hyperparameters)} "
+            f"hyperparameters ask for {needed}"
+        )
+    losses = np.array([trial.loss for trial in complete], dtype=float)
+    if np.ptp(losses) == 0:
+        raise _thin(f"all {len(losses)} trials have the same score")
+    best = complete[int(losses.argmin())].values
+    failed = [trial for trial in trials if trial.loss is None]
+    coordinates = Coordinates(space)
+    points = np.array([coordinates.point(trial.values) for trial in [*complete, *failed]])
+    rng = np.random.default_rng(seed)
+    fit = fit_scores(losses, points, coordinates.groups, rng)
+    if fit.share < LEAST_FIT:
+        raise _thin(
+            f"of a trial that is left out, the others foretell {max(fit.share, 0):.0%} of the "
+            f"variance of the score, and {LEAST_FIT:.0%} are needed"
+        )
+    start = np.vstack([coordinates.draw(300, rng), points[np.argsort(fit.smooth)[:50]]])
+    minima = likely_minima(fit.surrogate, start, coordinates.snap, rng)
+    reader = Reader(coordinates, fit, minima, best, beyond, narrowest, rng)
+    for tail, margin in CARE:
+        found = _next(space, reader.lines(tail, margin), best, fit.share)
+        if found.volume <= SMALLER:
+            break
+    changed = {"moved", "widened", "fixed"} & {line.kind for line in found.lines}
+    if found.volume > 0.8 and not changed:
+        raise _thin(f"the best may still lie in {min(found.volume, 1):.0%} of the space")
+    return found
+
+
+def _next(space: Space, lines: list[Line], best: Mapping[str, Any], fit: float) -> Zoom:
+    """Settle the conditions on what is now fixed or gone, and drop what can exist no more."""
+    by_name = {line.name: line for line in lines}
+    gone = [h.name for h in space.hyperparameters if h.name not in by_name]
+    when: dict[str, dict[str, list[Any]]] = {}
+    for h in space.hyperparameters:
+        for parent, allowed in space.conditions.get(h.name, {}).items():
+            options = _options(by_name.get(parent))
+            left = [value for value in allowed if value in options]
+            if h.name in by_name and not left:
+                del by_name[h.name]
+                gone.append(h.name)
+            elif h.name in by_name and len(left) < len(options):
+                when.setdefault(h.name, {})[parent] = left
+    when = {name: parents for name, parents in when.items() if name in by_name}
+    return Zoom([line for line in lines if line.name in by_name], when, best, fit, gone)
+
+
+def _options(line: Line | None) -> Sequence[Any]:
+    if line is None:
+        return []
+    if line.now is None:
+        return [line.value]
+    return line.now.options if isinstance(line.now, Choice) else line.now.values  # type: ignore
+
+
+def _thin(reason: str) -> UsageError:
+    return UsageError(f"zoom: the evidence is too thin: {reason}")
