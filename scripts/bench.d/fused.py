@@ -184,11 +184,12 @@ def step_row(overrides: list[str], batch: int, peak: float, name: str) -> dict[s
 def lane_seconds(training: Any, solo: float, native: bool) -> float:
     """A step's seconds a lane, on as many lanes as make it the fastest."""
     from caviar.engines.lanes.stack import Stack
+    from caviar.engines.native.loop import Native
 
     found = float("inf")
     for lanes in (4, 32) if native else (4, 16, 64):
         stack = Stack([training], lanes)
-        if native and (why := stack.go_native()):
+        if native and (why := stack.use(Native)):
             raise SystemExit(f"no loop in C++: {why}")
         for _ in range(lanes):
             stack.admit(training)
@@ -310,7 +311,7 @@ def parts(quick: bool) -> dict[str, float]:
 
 def compiling() -> float:
     """Seconds that compiling the loop in C++ takes, once on a machine."""
-    from caviar.engines.native.loop import build
+    from caviar.engines.native.build import build
 
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()

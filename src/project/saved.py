@@ -7,10 +7,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from caviar import UsageError
-from caviar.reading.find import inside, landed
 from caviar.runs.config import read_config
 from caviar.runs.folder import Result
 from caviar.runs.inside import open_inside
+from caviar.runs.places import inside, landed
 from project.classifier import Classifier
 from project.data.preprocessing import Preprocessing
 

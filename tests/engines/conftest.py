@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from caviar.engines.native.loop import build, compiler
+from caviar.base.machine import compiler
+from caviar.engines.native.build import build
 
 
 @pytest.fixture(autouse=True)

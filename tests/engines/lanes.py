@@ -17,6 +17,7 @@ from torch import Tensor
 from caviar.base import hydra_versions
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
+from caviar.engines.native.loop import Native
 from caviar.runs.active import ActiveRun, activate
 from caviar.runs.text import CsvText
 from project.recipe import recipe
@@ -95,7 +96,7 @@ def on_a_lane(
     """Train ``one`` on a lane, admitted at a tick, while strangers come and go on the others."""
     stack = Stack([one, *strangers], lanes)
     if native:
-        why_not = stack.go_native()
+        why_not = stack.use(Native)
         assert why_not is None, why_not
     waiting = list(strangers)
     done: Result | None = None

@@ -10,7 +10,8 @@ import torch
 from caviar.engines.experiment import Recipe
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
-from caviar.engines.native import loop as native
+from caviar.engines.native import build
+from caviar.engines.native.loop import Native
 from project.choices import ACTIVATIONS
 from project.data.batches import epoch_order
 from project.models.mlp import MLP
@@ -63,7 +64,7 @@ def trained(
     if trainings[0].key != trainings[1].key:  # an activation that gives no 0 for 0
         trainings[1] = one(hidden, 1)
     stack = Stack(trainings, 3)
-    why = stack.go_native()
+    why = stack.use(Native)
     assert why is None, why
     for each in trainings:
         stack.admit(each)
@@ -73,7 +74,7 @@ def trained(
 
 
 def main() -> None:
-    native._FLAGS = (*(flag for flag in native._FLAGS if flag != "-O3"), *SANITIZED)
+    build._FLAGS = (*(flag for flag in build._FLAGS if flag != "-O3"), *SANITIZED)
     torch.set_num_threads(1)
     sgd = {"_target_": "torch.optim.SGD", "lr": 0.01, "momentum": 0.9}
     optimizers = [

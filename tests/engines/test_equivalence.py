@@ -5,8 +5,10 @@ import random
 import pytest
 import torch
 
+from caviar.base.machine import compiler
 from caviar.engines.lanes.stack import Stack
-from caviar.engines.native.loop import compiler
+from caviar.engines.native.loop import Native
+from caviar.engines.stacked.backend import ByTorch
 from caviar.engines.stacked.compiling import why_not_compiled
 from project.choices import ACTIVATIONS, BATCH_NORM
 from tests.engines.lanes import assert_same, by_solo, on_a_lane, strangers, training
@@ -118,7 +120,7 @@ def test_a_lane_that_is_no_number_any_more_fails_alone(native: bool) -> None:
         others = [training(seed=1), training(seed=2)]
         rate = 1e30 if poisoned else 0.01
         stack = Stack(others, 3)
-        assert not native or stack.go_native() is None
+        assert not native or stack.use(Native) is None
         for one in (
             others[0],
             training(optimizer__lr=rate, optimizer__weight_decay=1.0),
@@ -146,9 +148,10 @@ def test_compiled_lanes_are_the_same_up_to_rounding() -> None:
         stack = Stack(trainings, 3)
         for one in trainings:
             stack.admit(one)
-        stack.compiled = compiled
+        assert isinstance(stack.backend, ByTorch)
+        stack.backend.compiled = compiled
         stack.tick()
-        assert stack.compiled is compiled
+        assert stack.backend.compiled is compiled
         weights.append(stack.last_weights(1))
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-4, atol=1e-5)

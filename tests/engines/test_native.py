@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from caviar.base.machine import compiler
 from caviar.engines.lanes.calibration import choose
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
 from caviar.engines.native import loop as native
+from caviar.engines.native.build import build
+from caviar.engines.native.loop import Native
 from caviar.engines.stacked.compiling import why_not_compiled
 from tests.engines.lanes import on_a_lane, strangers, training
 
@@ -34,8 +37,8 @@ def test_without_a_compiler_lanes_are_trained_by_torch_and_it_is_said(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     stack = Stack([training()], 2)
-    assert stack.go_native() == "no C++ compiler was found: neither CXX, g++ nor clang++"
-    assert stack.native is None
+    assert stack.use(Native) == "no C++ compiler was found: neither CXX, g++ nor clang++"
+    assert not isinstance(stack.backend, Native)
     with caplog.at_level("INFO"):
         assert not choose(training(), None, "cpu").native
     assert "not by the loop in C++: no C++ compiler was found" in caplog.text
@@ -48,8 +51,8 @@ def test_a_compiler_that_fails_is_quoted_in_one_line(
     broken.write_text("#!/bin/sh\necho 'fatal: no such header' >&2\necho more >&2\nexit 1\n")
     broken.chmod(0o700)
     monkeypatch.setenv("CXX", str(broken))
-    why = Stack([training()], 2).go_native()
-    assert why == "native.cpp was not compiled: fatal: no such header"
+    why = Stack([training()], 2).use(Native)
+    assert why == "loop.cpp was not compiled: fatal: no such header"
     assert not list(fresh.iterdir())
 
 
@@ -66,11 +69,11 @@ def test_what_keeps_torch_from_compiling_is_told(
     assert why_not_compiled("cpu", Path("/opt/torch")) == "there is no C++ compiler"
 
 
-@pytest.mark.skipif(native.compiler() is None, reason="no C++ compiler")
+@pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
 def test_it_is_compiled_once_and_kept_for_this_user_alone(fresh: Path) -> None:
-    first = native.build(fresh)
+    first = build(fresh)
     made = first.stat().st_mtime_ns
-    assert native.build(fresh) == first
+    assert build(fresh) == first
     assert first.stat().st_mtime_ns == made
     assert fresh.stat().st_mode & 0o777 == 0o700
     assert list(fresh.iterdir()) == [first]
@@ -83,26 +86,26 @@ def test_it_is_compiled_once_and_kept_for_this_user_alone(fresh: Path) -> None:
     ],
 )
 def test_what_the_loop_does_not_know_is_named(overrides: tuple[str, ...], why: str) -> None:
-    assert Stack([training(*overrides)], 2).go_native() == why
+    assert Stack([training(*overrides)], 2).use(Native) == why
 
 
 def test_a_batch_of_one_is_no_loops_and_torchs_words_are_a_lanes() -> None:
     one = Training(replace(training().recipe, batch_size=1))
     stack = Stack([one], 1)
-    assert stack.go_native() == "batch norm of one sample"
+    assert stack.use(Native) == "batch norm of one sample"
     stack.admit(one)
     with pytest.raises(ValueError, match="Expected more than 1 value per channel when training"):
         stack.tick()
 
 
-@pytest.mark.skipif(native.compiler() is None, reason="no C++ compiler")
+@pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
 def test_a_loop_compiled_for_other_structures_is_not_used_and_it_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(native.optimizer_of("torch.optim.SGD"), "constants", ("lr", "momentum"))
     native.library.cache_clear()
-    why = Stack([training()], 1).go_native()
-    assert why == "native.cpp does not go with native.py: momentum:0 there, lr:0 here"
+    why = Stack([training()], 1).use(Native)
+    assert why == "loop.cpp does not go with loop.py: momentum:0 there, lr:0 here"
     monkeypatch.undo()
     native.library.cache_clear()
 
@@ -138,26 +141,26 @@ def test_a_class_out_of_bounds_is_left_to_torch_which_refuses_it(label: int) -> 
     x, y = one.recipe.train
     one.recipe = replace(one.recipe, train=(x, torch.where(y == 0, label, y)))
     stack = Stack([one], 1)
-    classes = stack.num_classes
-    assert stack.go_native() == f"its classes are not whole numbers from 0 to {classes - 1}"
+    classes = stack.tensors.num_classes
+    assert stack.use(Native) == f"its classes are not whole numbers from 0 to {classes - 1}"
     stack.admit(one)
     with pytest.raises((IndexError, RuntimeError)):
         stack.tick()
 
 
-@pytest.mark.skipif(native.compiler() is None, reason="no C++ compiler")
+@pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
 def test_an_order_out_of_bounds_is_refused_before_anything_is_read() -> None:
     one = training()
     beyond = replace(one.recipe, order=lambda samples, seed, epoch: torch.arange(samples) + samples)
     one.recipe = beyond
     stack = Stack([one], 1)
-    assert stack.go_native() is None
+    assert stack.use(Native) is None
     stack.admit(one)
     with pytest.raises(IndexError, match=r"an order of samples from \d+ to \d+: there are"):
         stack.tick()
 
 
-@pytest.mark.skipif(native.compiler() is None, reason="no C++ compiler")
+@pytest.mark.skipif(compiler() is None, reason="no C++ compiler")
 def test_a_lane_is_the_same_on_any_number_of_threads() -> None:
     found = []
     for threads in (1, 3):

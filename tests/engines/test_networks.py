@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from caviar.engines.experiment import NotFusibleError, Recipe
+from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
-from caviar.engines.native import loop as native
+from caviar.engines.native.loop import Native
 from caviar.engines.stacked import layers, networks
 from caviar.engines.stacked.networks import plan_and_weights
 from caviar.engines.stacked.stacked import Stacked
@@ -110,12 +111,12 @@ def test_a_layer_is_on_lanes_by_one_function(monkeypatch: pytest.MonkeyPatch) ->
         return nn.Sequential(*parts)
 
     one = Training(in_place_of(network, 1))
-    x, y = one.recipe.train
+    x, _ = one.recipe.train
     stacked = Stacked([one.plan], 1)
     stacked.put(0, one.plan, one.weights)
     plain = network()
     plain.load_state_dict(one.weights)
     found = one.plan.forward(stacked.state(False), x[None])[0]
     torch.testing.assert_close(found, plain(x))
-    why = native.why_not(stacked, one.course, one.optimizer, [(x, y)], int(y.max()) + 1)
+    why = Stack([one], 1).use(Native)
     assert why == "its layer 1 is a RMSNorm"

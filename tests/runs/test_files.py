@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caviar.base.errors import UsageError
-from caviar.reading.find import all_from_here
 from caviar.reading.metrics import _table
 from caviar.reading.overrides import read_overrides
 from caviar.runs.files import read_text
+from caviar.runs.places import all_from_here
 
 pytestmark = pytest.mark.fast
 

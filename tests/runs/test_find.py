@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caviar import UsageError
-from caviar.reading.find import find, find_run, find_sweep, inside, run_folders
+from caviar.reading.find import find, find_run, find_sweep
 from caviar.runs.folder import check_run_name, make_folder
+from caviar.runs.places import inside, run_folders
 from tests.made_up import make_run, make_sweep
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from caviar.base.machine import compiler
 from caviar.engines.native import loop as native
+from caviar.engines.native.build import build
 from caviar.runs.private import private_folder, why_not_private
 
 
@@ -52,11 +54,11 @@ def test_what_is_anothers_or_a_groups_is_not(folder: Path):
     assert "not to you" in str(why_not_private(folder))
 
 
-@pytest.mark.skipif(native.compiler() is None, reason="needs a C++ compiler")
+@pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
 @pytest.mark.parametrize("harm", ["mode", "link", "file"])
 def test_the_compiled_loop_is_taken_from_nobody_else(folder: Path, tmp_path, monkeypatch, harm):
     monkeypatch.setenv("CAVIAR_CACHE", str(folder))
-    built = native.build(private_folder(folder / "native"))
+    built = build(private_folder(folder / "native"))
     built.write_bytes(b"evil")
     if harm == "mode":
         built.parent.chmod(0o777)

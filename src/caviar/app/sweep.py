@@ -25,8 +25,8 @@ from caviar.base.security import allow, check_target, instantiate
 from caviar.base.versions import tell_untested
 from caviar.executors.base import Executor, TaskSource
 from caviar.executors.inline import InlineExecutor
-from caviar.reading.find import never_began
 from caviar.runs.folder import make_folder
+from caviar.runs.places import never_began
 from caviar.space.grammar import read
 from caviar.space.grid import combinations
 from caviar.space.space import Space

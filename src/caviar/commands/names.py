@@ -26,7 +26,8 @@ def sweep_folder(name: str) -> Path:
     Raises:
         UsageError: there is neither such a folder nor a sweep of that name.
     """
-    from caviar.reading.find import find_sweep, landed
+    from caviar.reading.find import find_sweep
+    from caviar.runs.places import landed
 
     options_refused([name])
     folder = Path(name)
@@ -35,7 +36,7 @@ def sweep_folder(name: str) -> Path:
 
 def complete_sweep(incomplete: str) -> list[str]:
     """Sweeps whose names begin so, newest first."""
-    from caviar.reading.find import sweep_folders
+    from caviar.runs.places import sweep_folders
 
     names = ["latest", *(folder.name for folder in reversed(sweep_folders()))]
     return [name for name in names if name.startswith(incomplete)]
@@ -43,7 +44,7 @@ def complete_sweep(incomplete: str) -> list[str]:
 
 def complete_single(incomplete: str) -> list[str]:
     """Runs that no sweep asked for whose names begin so, newest first."""
-    from caviar.reading.find import run_folders
+    from caviar.runs.places import run_folders
 
     names = ["latest", *(folder.name for folder in reversed(run_folders()))]
     return [name for name in names if name.startswith(incomplete)]
@@ -56,7 +57,8 @@ def complete_either(incomplete: str) -> list[str]:
 
 def complete_run(incomplete: str) -> list[str]:
     """Runs whose names begin so, newest first; after ``SWEEP/``, its trials."""
-    from caviar.reading.find import find_sweep, run_folders, trial_folders
+    from caviar.reading.find import find_sweep
+    from caviar.runs.places import run_folders, trial_folders
 
     head, slash, _ = incomplete.rpartition("/")
     if slash:

@@ -59,10 +59,10 @@ def report(
 
       caviar report --no-page --json
     """
-    from caviar.reading.find import from_here
     from caviar.reports.data import verdicts
     from caviar.reports.html import write_report
     from caviar.runs.folder import REPORT
+    from caviar.runs.places import from_here
 
     names = sweeps or ["latest"]
     options_refused(names)

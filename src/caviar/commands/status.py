@@ -48,9 +48,10 @@ def status(
 
       caviar status latest --json
     """
-    from caviar.reading.find import find_sweep, sweep_folders, unbegun_sweeps
+    from caviar.reading.find import find_sweep
     from caviar.reading.index import runs_of
     from caviar.reading.rows import by_sweep
+    from caviar.runs.places import sweep_folders, unbegun_sweeps
     from caviar.sweep.owner import is_running
 
     options_refused(sweeps or [])

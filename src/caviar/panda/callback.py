@@ -12,7 +12,6 @@ from typing import IO, Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-import caviar
 from caviar.base.errors import UsageError, usage_error
 from caviar.base.objectives import first
 from caviar.base.signals import exit_status
@@ -32,7 +31,7 @@ from caviar.panda.rows import Rows
 from caviar.panda.serving import Service
 from caviar.panda.telling import command_line, name_for_commands, status_of
 from caviar.panda.vitals import History
-from caviar.runs.active import TrialInterrupted, active_run, asked_to_stop
+from caviar.runs.active import TrialInterrupted, active_run, asked_to_stop, record
 
 
 class Panda(Callback):
@@ -299,9 +298,9 @@ class Panda(Callback):
     def _edited(self) -> None:
         """Tell ``result.json``, so that nobody takes the config alone for what made the run."""
         if self.replay is not None:
-            caviar.record(replay_of=str(self.replay), **facts(self.replay))
+            record(replay_of=str(self.replay), **facts(self.replay))
         else:
-            caviar.record(panda=True, **facts(self.folder))
+            record(panda=True, **facts(self.folder))
         self._tell()
 
     def _tell(self) -> None:

@@ -12,8 +12,9 @@ from caviar.panda.again import go_on
 from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import alive, is_watched, read_status
 from caviar.panda.inbox import answer_to, ask
-from caviar.reading.find import TRIALS, find, find_run, is_sweep
+from caviar.reading.find import TRIALS, find, find_run
 from caviar.runs.folder import RESULT
+from caviar.runs.places import is_sweep
 
 WAIT = 30.0
 """Seconds that a command waits for the run to say that it is done."""

@@ -19,11 +19,12 @@ from zlib import crc32
 
 from caviar.base.errors import UsageError
 from caviar.reading.cells import cells_of, flat, plain
-from caviar.reading.find import TRIALS, in_trials, outputs_root, run_folders, sweep_folders
+from caviar.reading.find import TRIALS, outputs_root
 from caviar.reading.rows import Row, Rows
 from caviar.runs import folder as names
 from caviar.runs.edits import EDITS
 from caviar.runs.files import read_bytes, read_yaml, unreadable, write_atomic
+from caviar.runs.places import in_trials, run_folders, sweep_folders
 from caviar.runs.tags import TAGS
 
 INDEX = ".index.json"

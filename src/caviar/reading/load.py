@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from caviar.base.direction import directions, no_best
 from caviar.base.errors import UsageError
 from caviar.base.objectives import labels
-from caviar.reading.find import SWEEP_FILE, find_run, find_sweep, read_sweep_file, trial_folders
+from caviar.reading.find import find_run, find_sweep, read_sweep_file
 from caviar.reading.metrics import read_metrics
 from caviar.reading.run import Run, say_skipped
 from caviar.runs.edits import edits_table
 from caviar.runs.folder import Result, number_of
 from caviar.runs.ours import is_signed
+from caviar.runs.places import SWEEP_FILE, trial_folders
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caviar.base.errors import UsageError
-from caviar.reading.find import inside
 from caviar.reading.metrics import read_metrics
 from caviar.reading.overrides import read_overrides
 from caviar.runs import folder as names
 from caviar.runs.edits import edits_table
 from caviar.runs.files import read_yaml
 from caviar.runs.folder import Result
+from caviar.runs.places import inside
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from caviar.base.errors import UsageError
 from caviar.base.plain import printable
 from caviar.reading.compare import rerun_command
-from caviar.reading.find import all_from_here, from_here
 from caviar.reports.curves import curves
 from caviar.reports.importance import shares
 from caviar.reports.look import Look
@@ -23,6 +22,7 @@ from caviar.runs import folder as names
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.files import read_text
 from caviar.runs.inside import open_inside
+from caviar.runs.places import all_from_here, from_here
 from caviar.space.hyperparameters import Choice, Interval, Range
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from caviar.base.errors import UsageError
-from caviar.reading.find import from_here
 from caviar.runs.files import write_atomic
 from caviar.runs.inside import check_tree, open_inside
+from caviar.runs.places import from_here
 from caviar.runs.private import private_folder, why_not_private
 
 MADE = "made.json"

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from caviar.base.errors import UsageError
-from caviar.reading.find import never_began
 from caviar.runs.code import git_commit, versions
 from caviar.runs.config import to_yaml
 from caviar.runs.fields import check_fields
 from caviar.runs.files import read_described, write_atomic
 from caviar.runs.ours import mark
+from caviar.runs.places import never_began
 from caviar.runs.sweep_fields import SWEEP_FIELDS
 from caviar.space.space import Space
 from caviar.sweep.settings import Settings

@@ -67,7 +67,7 @@ def list_(
     form = one_format(json=as_json, csv=as_csv, md=as_md)
     folders, rows = rows_of(sweeps)
     if summary and not folders:
-        from caviar.reading.find import sweep_folders
+        from caviar.runs.places import sweep_folders
 
         folders = sweep_folders()
     groups = by_sweep(folders, rows.rows)

@@ -27,8 +27,9 @@ def rm(
 
       caviar runs rm 2026-01-02_03-04-05 --yes
     """
-    from caviar.reading.find import TRIALS, find, unbegun
+    from caviar.reading.find import TRIALS, find
     from caviar.reading.remove import check_removable, remove
+    from caviar.runs.places import unbegun
     from caviar.sweep.owner import is_running
 
     options_refused(names)

@@ -23,7 +23,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
       caviar runs show latest/7 --json
     """
     from caviar.reading.compare import code_of, rerun_command
-    from caviar.reading.find import SWEEP_FILE, find, inside, is_run, outputs_root, read_sweep_file
+    from caviar.reading.find import find, outputs_root, read_sweep_file
     from caviar.reading.index import one_run
     from caviar.reading.run import Run
     from caviar.reading.summaries import summaries
@@ -31,6 +31,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
     from caviar.runs.edits import in_force, read_edits
     from caviar.runs.folder import Result
     from caviar.runs.ours import is_signed, started_here
+    from caviar.runs.places import SWEEP_FILE, inside, is_run
     from caviar.runs.program import PROGRAM, command_of
     from caviar.runs.screening import to_paste
 

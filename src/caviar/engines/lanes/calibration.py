@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 
 from caviar.base.errors import UsageError
-from caviar.engines.lanes.cache import cache_folder
+from caviar.base.machine import cache_folder, compiler
 from caviar.engines.lanes.stack import Stack, seconds
 from caviar.engines.lanes.training import Training
-from caviar.engines.native.loop import compiler
+from caviar.engines.native.loop import Native
 from caviar.runs.fields import FLAG, NUMBER, WHOLE, check_fields
 from caviar.runs.files import read_json, write_atomic
 from caviar.runs.private import private_folder, why_not_private
@@ -121,7 +121,7 @@ def _native_step(training: Training, device: str) -> float | None:
     """Seconds of a step of a lane by the loop in C++; None where it does not know such networks."""
     lanes = 2
     stack = Stack([training], lanes, device)
-    why = stack.go_native()
+    why = stack.use(Native)
     if why is not None:
         log.info("not by the loop in C++: %s", why)
         return None

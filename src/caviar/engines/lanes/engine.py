@@ -27,6 +27,7 @@ from caviar.engines.lanes.stack import Ended, Stack, out_of_memory
 from caviar.engines.lanes.training import Training
 from caviar.engines.lanes.writer import Writer
 from caviar.engines.solo import Solo, Task
+from caviar.engines.stacked.backend import ByTorch
 from caviar.engines.stacked.compiling import why_not_compiled
 from caviar.runs.active import TrialInterrupted
 
@@ -264,7 +265,8 @@ class Fused:
         stack = group.stack
         assert stack is not None
         self._look_ahead(group, stack)
-        stack.compiled = self._compiles(group, stack)
+        if isinstance(stack.backend, ByTorch):
+            stack.backend.compiled = self._compiles(group, stack)
         began = perf_counter()
         try:
             ended = stack.tick()
@@ -340,7 +342,7 @@ class Fused:
 
     def _compiles(self, group: Group, stack: Stack) -> bool:
         # Full stacks alone: each other size would have to be compiled anew.
-        if stack.native or self._compile is False or stack.lanes < min(group.most, self._most):
+        if self._compile is False or stack.lanes < min(group.most, self._most):
             return False
         if not self._compile and group.seconds <= _COMPILED_AFTER:
             return False

@@ -13,6 +13,7 @@ from caviar.engines.lanes.folds import Folded
 from caviar.engines.lanes.run_folder import RunFolder
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
+from caviar.engines.native.loop import Native
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +148,7 @@ class Group:
 
     def _new(self, coming: list[Training], lanes: int) -> Stack:
         stack = Stack(coming, lanes, self.device)
-        if self.native and (why := stack.go_native()):
+        if self.native and (why := stack.use(Native)):
             log.info("by torch, not by the loop in C++: %s", why)
             self.native = False
         return stack

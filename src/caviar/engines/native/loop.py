@@ -1,41 +1,30 @@
-"""A stack's epochs by a loop in C++ over its lanes, each while its numbers are in the processor's cache.
+"""The native backend: a loop in C++ over the lanes, each while its numbers are in the processor's cache.
 
-`native.cpp` is compiled for this machine when it is first needed, which takes some seconds, and kept
+`loop.cpp` is compiled for this machine when it is first needed, which takes some seconds, and kept
 in the user's folder for caches.
 """
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
-import platform
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cache
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from caviar.engines.lanes.cache import cache_folder
-from caviar.engines.lanes.training import Course
-from caviar.engines.stacked.optimizers import LaneOptimizer, optimizer_of
-from caviar.engines.stacked.stacked import Stacked
-from caviar.runs.inside import remove_inside
-from caviar.runs.private import private_folder, why_not_private
-
-SOURCE = Path(__file__).with_suffix(".cpp")
-
-_FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC", "-fno-math-errno",
-          "-fno-trapping-math")  # fmt: skip
+from caviar.base.machine import cache_folder
+from caviar.engines.native.build import build
+from caviar.engines.stacked.optimizers import optimizer_of
+from caviar.engines.stacked.plan import Plan
+from caviar.engines.stacked.tensors import LaneTensors
+from caviar.runs.private import private_folder
 
 _AT_ONCE = 128
 """Samples of the validation part that go through a network together: they stay in the cache."""
@@ -53,7 +42,7 @@ _OPTIMIZERS: dict[type[torch.optim.Optimizer], int] = {
 
 
 def _activation(layer: nn.Module) -> tuple[int, float] | None:
-    """An activation's number in `native.cpp`, and its setting."""
+    """An activation's number in `loop.cpp`, and its setting."""
     match layer:
         case nn.ReLU():
             return 0, 0.0
@@ -122,7 +111,7 @@ class _Evaluation(ctypes.Structure):
 
 
 def layout() -> str:
-    """Where the fields lie of what goes to `native.cpp`, and the order of each optimizer's numbers."""
+    """Where the fields lie of what goes to `loop.cpp`, and the order of each optimizer's numbers."""
     words = []
     for struct in (_Layer, _Net, _Steps, _Evaluation):
         words += [f"{name}:{getattr(struct, name).offset}" for name, *_ in struct._fields_]
@@ -134,18 +123,9 @@ def layout() -> str:
     return " ".join(words)
 
 
-def compiler() -> str | None:
-    """A C++ compiler, if there is one: ``CXX``, else g++ or clang++."""
-    for name in (os.environ.get("CXX"), "g++", "clang++"):
-        found = shutil.which(name) if name else None
-        if found:
-            return found
-    return None
-
-
 @cache
 def library() -> ctypes.CDLL:
-    """The compiled `native.cpp`.
+    """The compiled `loop.cpp`.
 
     Raises:
         OSError: there is no compiler, it failed (the message says what it said), or what it compiled
@@ -163,7 +143,7 @@ def library() -> ctypes.CDLL:
     built, known = found.layout().decode().split(), layout().split()
     if built != known:
         differ = [pair for pair in zip_longest(built, known, fillvalue="-") if pair[0] != pair[1]]
-        raise OSError("native.cpp does not go with native.py: {} there, {} here".format(*differ[0]))
+        raise OSError("loop.cpp does not go with loop.py: {} there, {} here".format(*differ[0]))
     pointer = ctypes.c_void_p
     for kind in ("float", "double"):
         for name in ("train", "evaluate"):
@@ -173,57 +153,11 @@ def library() -> ctypes.CDLL:
     return found
 
 
-def build(folder: Path) -> Path:
-    """Compile `native.cpp` into ``folder``, unless it is there.
-
-    Raises:
-        OSError: there is no compiler, it failed, or the folder cannot be written to.
-    """
-    command = compiler()
-    if command is None:
-        raise OSError("no C++ compiler was found: neither CXX, g++ nor clang++")
-    version = subprocess.run([command, "-dumpfullversion"], capture_output=True, text=True).stdout
-    source = SOURCE.read_bytes()
-    what = repr((source, command, version, _FLAGS, platform.machine(), _processor()))
-    target = folder / f"{hashlib.sha256(what.encode()).hexdigest()[:24]}.so"
-    with suppress(FileNotFoundError):
-        if not why_not_private(target) and target.is_file():
-            return target
-        remove_inside(target)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        built = Path(place) / "built.so"
-        done = subprocess.run(
-            [command, *_FLAGS, "-o", str(built), str(SOURCE)], capture_output=True, text=True
-        )
-        if done.returncode:
-            first = (done.stderr.strip() or f"{command} failed").splitlines()[0]
-            raise OSError(f"native.cpp was not compiled: {first}")
-        built.replace(target)
-    return target
-
-
-def _processor() -> str:
-    """What ``-march=native`` looks at, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return "".join(line for line in lines[:40] if line.startswith(("model name", "flags")))
-
-
-def why_not(
-    net: Stacked,
-    course: Course,
-    optimizer: LaneOptimizer,
-    parts: Sequence[tuple[Tensor, Tensor]],
-    num_classes: int,
-) -> str | None:
-    """What keeps a stack from being trained by the loop in C++; None where nothing does.
-
-    Args:
-        parts: training and validation, each samples and their classes.
-    """
+def why_not(tensors: LaneTensors) -> str | None:
+    """What keeps lanes from being trained by the loop in C++; None where nothing does."""
+    net, course, optimizer = tensors.net, tensors.course, tensors.optimizer
+    num_classes = tensors.num_classes
+    parts = (tensors.train, tensors.val)
     for x, y in parts:
         if x.device.type != "cpu":
             return f"it is on {x.device.type}"
@@ -255,41 +189,21 @@ def why_not(
 
 
 class Native:
-    """Trains and evaluates the lanes of one stack.
-
-    All tensors are the stack's own and are changed in place; they must stay where they are.
-
-    Args:
-        net: the parameters.
-        course, optimizer: how they are trained.
-        x, y: training samples ``(samples, …)`` and their classes; ``val``: the same for validation.
-        slots, constants: of the optimizer, each ``(lanes, numbers)`` and ``(lanes, 1)``.
-        norm, value: the gradient's limits ``(lanes, 1)``, where there are any.
-        smoothing, weights: of the loss, ``(lanes,)`` and ``(lanes, classes)``.
+    """Trains and evaluates lanes one after the other, on all of this process's threads.
 
     Raises:
         OSError: it cannot be compiled.
     """
 
-    def __init__(
-        self,
-        net: Stacked,
-        course: Course,
-        optimizer: LaneOptimizer,
-        train: tuple[Tensor, Tensor],
-        val: tuple[Tensor, Tensor],
-        slots: Sequence[Tensor],
-        constants: Mapping[str, Tensor],
-        norm: Tensor | None,
-        value: Tensor | None,
-        smoothing: Tensor,
-        weights: Tensor,
-    ) -> None:
+    # It makes itself room once a call: one step alone would bear all of that.
+    rehearsed = 32
+
+    def __init__(self, tensors: LaneTensors) -> None:
+        course, net, optimizer = tensors.course, tensors.net, tensors.optimizer
         kind = "double" if course.dtype == torch.float64 else "float"
         self._train = getattr(library(), f"train_{kind}")
         self._evaluate = getattr(library(), f"evaluate_{kind}")
-        self._net, self._course = net, course
-        lanes = len(net.flat)
+        self._tensors, self._net = tensors, net
         self._layers = [
             (name, layer)
             for name, layer in net.plan.layers
@@ -298,25 +212,33 @@ class Native:
         self._structs = (_Layer * len(self._layers))(
             *(self._struct(name, layer) for name, layer in self._layers)
         )
-        self.widths = np.zeros((lanes, len(self._layers) + 1), dtype=np.int64)
+        self.widths = np.zeros((tensors.lanes, len(self._layers) + 1), dtype=np.int64)
         self._parts = {
             name: (x.flatten(1).contiguous(), y.contiguous())
-            for name, (x, y) in (("train", train), ("val", val))
+            for name, (x, y) in (("train", tensors.train), ("val", tensors.val))
         }
-        self._kept = (smoothing, weights, slots, constants, norm, value)  # their memory is in use
+        norm, value = tensors.norm, tensors.value
         self._fixed: dict[str, Any] = {
             "optimizer": _OPTIMIZERS[optimizer.target],
             "batch": course.batch_size,
-            "slots": (ctypes.c_void_p * 2)(*(slot.data_ptr() for slot in slots)),
+            "slots": (ctypes.c_void_p * 2)(*(slot.data_ptr() for slot in tensors.slots)),
             "constants": (ctypes.c_void_p * 6)(
-                *(constants[name].data_ptr() for name in optimizer.constants)
+                *(tensors.constants[name].data_ptr() for name in optimizer.constants)
             ),
-            "decayed": 0,
+            "decayed": tensors.decayed,
             "norm": None if norm is None else norm.data_ptr(),
             "value": None if value is None else value.data_ptr(),
         }
         threads = torch.get_num_threads()
         self._threads = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    @classmethod
+    def over(cls, tensors: LaneTensors) -> Self | str:
+        """One for these lanes, or why there is none."""
+        try:
+            return why_not(tensors) or cls(tensors)
+        except OSError as error:
+            return str(error)
 
     def _struct(self, name: str, layer: nn.Module) -> _Layer:
         found = _Layer(_LINEAR, -1, -1, -1, -1, -1, 0, 0, 0.0, None, None, None)
@@ -342,13 +264,13 @@ class Native:
                 found.activation, found.number = _activation(layer) or (-1, 0.0)
         return found
 
-    def admit(self, lane: int, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Learn how wide the layers of a lane are, from the shapes of its parameters."""
+    def admit(self, lane: int, plan: Plan) -> None:
+        """Learn how wide the layers of a lane are."""
         width = self._parts["train"][0].shape[1]
         widths = [width]
         for name, layer in self._layers:
             if isinstance(layer, nn.Linear):
-                width = shapes[f"{name}.weight"][0]
+                width = plan.shapes[f"{name}.weight"][0]
             widths.append(width)
         self.widths[lane] = widths
 
@@ -358,19 +280,9 @@ class Native:
         order: Tensor,
         columns: Tensor,
         bits: Mapping[str, Tensor],
-        decayed: int,
         losses: Tensor,
     ) -> None:
-        """Some steps of an epoch.
-
-        Args:
-            lanes: those that have a training.
-            order: samples ``(lanes, samples)``, those of these steps alone.
-            columns: the optimizer's ``(steps, columns, lanes, 1)``.
-            bits: for each dropout layer ``(steps, lanes, batch, units)``.
-            decayed: weight decay acts on so many of the first parameters.
-            losses: ``(lanes,)``: the steps' losses are added.
-        """
+        """See `Backend.steps`."""
         samples, (low, high) = len(self._parts["train"][0]), order.aminmax()
         if int(low) < 0 or int(high) >= samples:
             raise IndexError(f"an order of samples from {low} to {high}: there are {samples}")
@@ -386,21 +298,25 @@ class Native:
                 "order_row": order.stride(0),
                 "columns": columns.data_ptr(),
                 "column_count": columns.shape[1],
-                "decayed": decayed,
                 "losses": losses.data_ptr(),
             }
         )
         self._run(self._train, "train", steps, lanes)
+        self._net.count_steps(len(columns))
 
-    def evaluate(self, lanes: Sequence[int], probabilities: Tensor, losses: Tensor) -> None:
-        """The validation part: probabilities ``(lanes, classes, samples)``, losses summed ``(lanes,)``."""
-        samples = len(self._parts["val"][0])
+    def evaluate(self, lanes: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """See `Backend.evaluate`."""
+        tensors, samples = self._tensors, len(self._parts["val"][0])
+        dtype = tensors.course.dtype
+        losses = torch.zeros(tensors.lanes, dtype=dtype)
+        probabilities = torch.zeros(tensors.lanes, tensors.num_classes, samples, dtype=dtype)
         of = _Evaluation(samples, _AT_ONCE, probabilities.data_ptr(), losses.data_ptr())
         self._run(self._evaluate, "val", of, lanes)
+        return probabilities, losses
 
     def _run(self, function: Any, part: str, what: ctypes.Structure, lanes: Sequence[int]) -> None:
         (x, y), net = self._parts[part], self._net
-        smoothing, weights = self._kept[0], self._kept[1]
+        smoothing, weights = self._tensors.smoothing, self._tensors.weights
         arguments = _Net(
             self._structs, len(self._structs), len(self.widths), self.widths.ctypes.data,
             net.flat.data_ptr(), net.flat.shape[1], net.running.data_ptr(), net.running.shape[1],

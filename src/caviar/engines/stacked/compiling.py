@@ -13,8 +13,7 @@ from typing import Any
 
 import torch
 
-from caviar.engines.lanes.cache import cache_folder
-from caviar.engines.native.loop import compiler
+from caviar.base.machine import cache_folder, compiler
 from caviar.runs.private import private_folder
 
 

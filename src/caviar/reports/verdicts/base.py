@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from caviar.base.words import digits
-from caviar.reading.find import from_here
 from caviar.reports.look import place
+from caviar.runs.places import from_here
 from caviar.runs.screening import to_paste
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space

@@ -1,0 +1,181 @@
+"""A backend steps the lanes of a stack; the one that can always be had does so by torch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+from caviar.engines.stacked.compiling import compiled
+from caviar.engines.stacked.layers import State
+from caviar.engines.stacked.loss import cross_entropy
+from caviar.engines.stacked.optimizers import clip
+from caviar.engines.stacked.plan import Plan
+from caviar.engines.stacked.tensors import LaneTensors, forward
+
+log = logging.getLogger(__name__)
+
+_EVALUATED_AT_ONCE = 1 << 22
+"""Numbers in a layer's output at validation, all lanes together."""
+
+
+class Backend(Protocol):
+    """How lanes are trained and evaluated: what a stack, which knows whose turn it is, asks for.
+
+    It works on the tensors of the stack, in place, and keeps nothing of a lane that is not there. So
+    a stack may change its backend between two epochs, and takes and saves lanes without asking it.
+
+    Attributes:
+        rehearsed: how many steps are timed together, where there are so many.
+    """
+
+    rehearsed: int
+
+    @classmethod
+    def over(cls, tensors: LaneTensors) -> Self | str:
+        """One for these lanes, or why there is none."""
+        ...
+
+    def admit(self, lane: int, plan: Plan) -> None:
+        """A network of ``plan`` is on the lane from now on."""
+        ...
+
+    def steps(
+        self,
+        lanes: Sequence[int],
+        order: Tensor,
+        columns: Tensor,
+        bits: Mapping[str, Tensor],
+        losses: Tensor,
+    ) -> None:
+        """Take some steps of an epoch.
+
+        Args:
+            lanes: those that have a training; what becomes of the others is no matter.
+            order: which samples, ``(lanes, samples)``, those of these steps alone.
+            columns: the optimizer's ``(steps, columns, lanes, 1)``.
+            bits: for each dropout layer ``(steps, lanes, batch, units)``.
+            losses: ``(lanes,)``: the mean loss of each step, before it, is added.
+        """
+        ...
+
+    def evaluate(self, lanes: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The validation part: probabilities ``(lanes, classes, samples)``, losses summed ``(lanes,)``."""
+        ...
+
+
+class ByTorch:
+    """Steps all lanes as one model: a batched product for each layer.
+
+    Attributes:
+        compiled: whether steps go by a compiled graph; may be set at any time. It changes rounding.
+    """
+
+    rehearsed = 1
+
+    def __init__(self, tensors: LaneTensors) -> None:
+        self.compiled = False
+        self._tensors = tensors
+        net = tensors.net
+        self._gradients = torch.zeros_like(net.flat)
+        self._gradient_views = list(net.layout.views(self._gradients).values())
+        self._leaves = list(net.parameters.values())
+        self._widest = max([shape[0] for shape in net.shapes.values() if shape])
+
+    @classmethod
+    def over(cls, tensors: LaneTensors) -> Self | str:
+        """One for these lanes: there always is."""
+        return cls(tensors)
+
+    def admit(self, lane: int, plan: Plan) -> None:
+        """Nothing to do: all lanes are as wide as the widest."""
+
+    def steps(
+        self,
+        lanes: Sequence[int],
+        order: Tensor,
+        columns: Tensor,
+        bits: Mapping[str, Tensor],
+        losses: Tensor,
+    ) -> None:
+        """See `Backend.steps`."""
+        size = self._tensors.course.batch_size
+        for step, column in enumerate(columns):
+            rows = order[:, step * size : (step + 1) * size]
+            own = {name: drawn[step, :, : rows.shape[1]] for name, drawn in bits.items()}
+            losses += self._step(rows, column, own)
+
+    def evaluate(self, lanes: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """See `Backend.evaluate`."""
+        tensors, (x, y) = self._tensors, self._tensors.val
+        count, mixed = tensors.lanes, tensors.course.mixed
+        total = torch.zeros(count, dtype=tensors.course.dtype, device=tensors.device)
+        at_once = max(1, _EVALUATED_AT_ONCE // (count * self._widest))
+        probabilities = []
+        with torch.no_grad():
+            for start in range(0, len(x), at_once):
+                part, targets = x[start : start + at_once], y[start : start + at_once]
+                state = tensors.net.state(False)
+                logits = forward(tensors.net.plan, state, part.expand(count, *part.shape), mixed)
+                losses = cross_entropy(logits, targets.expand(count, -1), *tensors.loss_settings)
+                total += losses.sum(1)
+                probabilities.append(logits.transpose(1, 2).contiguous().softmax(dim=1))
+        return torch.cat(probabilities, dim=2), total
+
+    def _step(self, rows: Tensor, columns: Tensor, bits: dict[str, Tensor]) -> Tensor:
+        """One step of all lanes; the loss of each, before it."""
+        tensors = self._tensors
+        gradients, losses = self._backward(rows, bits)
+        for view, gradient in zip(self._gradient_views, gradients, strict=True):
+            view.copy_(gradient)
+        clip(self._gradients, tensors.norm, tensors.value)
+        tensors.optimizer.step(
+            tensors.net.flat,
+            self._gradients,
+            tensors.slots,
+            tensors.constants,
+            columns.unbind(0),
+            tensors.decayed,
+        )
+        tensors.net.count_steps(1)
+        return losses
+
+    def _backward(self, rows: Tensor, bits: dict[str, Tensor]) -> tuple[Sequence[Tensor], Tensor]:
+        net = self._tensors.net
+        arguments = (
+            net.plan,
+            net.state(True, bits),
+            *(*self._tensors.train, rows),
+            *self._tensors.loss_settings,
+            self._tensors.course.mixed,
+        )
+        if self.compiled:
+            try:
+                losses = compiled(_losses)(*arguments)
+            except RuntimeError as error:  # torch._dynamo and torch._inductor raise kinds of it
+                if isinstance(error, torch.OutOfMemoryError):
+                    raise
+                log.warning("not compiled, so step by step: %s", " ".join(str(error).split())[:500])
+                self.compiled = False
+        if not self.compiled:
+            losses = _losses(*arguments)
+        # The lanes' losses have no parameter in common: the gradient of the sum is each lane's own.
+        return torch.autograd.grad(losses.sum(), self._leaves), losses.detach()
+
+
+def _losses(
+    plan: Plan,
+    state: State,
+    x: Tensor,
+    y: Tensor,
+    rows: Tensor,
+    smoothing: Tensor | None,
+    weights: Tensor | None,
+    mixed: bool,
+) -> Tensor:
+    """The mean loss of each lane on its rows, shape ``(lanes,)``."""
+    logits = forward(plan, state, x[rows], mixed)
+    return cross_entropy(logits, y[rows], smoothing, weights).mean(1)
