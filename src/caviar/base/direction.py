@@ -1,4 +1,4 @@
-"""Which of two scores is the better one, as far as a sweep's folder says it."""
+"""Which of two scores is the better one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 DIRECTIONS = ("minimize", "maximize")
+
+
+def sign_of(direction: str | None) -> int:
+    """Times a score, it gives a loss: -1 where more is better, else 1."""
+    return -1 if direction == "maximize" else 1
+
+
+def better(value: float, than: float, direction: str) -> bool:
+    """Whether ``value`` beats ``than``; a tie does not, and neither does NaN."""
+    return value > than if direction == "maximize" else value < than
 
 
 def directions(settings: Mapping[str, Any]) -> list[str]:
@@ -24,7 +34,7 @@ def sign(settings: Mapping[str, Any]) -> int | None:
     named = directions(settings)
     if len(named) != 1:
         return None
-    return -1 if named == ["maximize"] else 1
+    return sign_of(named[0])
 
 
 def no_best(settings: Mapping[str, Any]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from caviar.base.direction import sign_of
+
 T = TypeVar("T")
 
 
@@ -26,7 +28,7 @@ def as_given(items: Sequence[T]) -> T | list[T]:
 def signed(values: Sequence[float], directions: Sequence[str]) -> list[float]:
     """Scores as losses: less is better for each."""
     both = zip(values, directions, strict=True)
-    return [-value if direction == "maximize" else value for value, direction in both]
+    return [sign_of(direction) * value for value, direction in both]
 
 
 def dominates(a: Sequence[float], b: Sequence[float]) -> bool:

@@ -6,6 +6,7 @@ import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from caviar.base.direction import sign_of
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.zoom.coordinates import position
 
@@ -33,7 +34,7 @@ class Look:
     @property
     def sign(self) -> int:
         """1 where less is better, -1 where more is."""
-        return -1 if self.sweep.directions[:1] == ["maximize"] else 1
+        return sign_of(next(iter(self.sweep.directions), None))
 
     @cached_property
     def losses(self) -> Series:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+from caviar.base.direction import sign_of
+
 T = TypeVar("T")
 
 
@@ -18,7 +20,7 @@ class BestFew(Generic[T]):
 
     def __init__(self, most: int | None, direction: str) -> None:
         self._most = most
-        self._sign = 1 if direction == "maximize" else -1
+        self._sign = -sign_of(direction)
         self._kept: list[tuple[float, T]] = []
 
     def add(self, ended: Sequence[tuple[float, T]]) -> tuple[list[bool], list[T]]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from caviar.base.direction import better, sign_of
 from caviar.base.errors import usage_error
 from caviar.engines.experiment import Recipe
 from caviar.engines.lanes.schedule import LaneSchedule
@@ -101,7 +102,7 @@ class Training:
                 if math.isnan(self.metrics[name]):
                     raise FloatingPointError(f"{name} is nan at epoch {epoch}")
             value = self.metrics[recipe.metric]
-            if self.score is None or _better(value, self.score, recipe.direction):
+            if self.score is None or better(value, self.score, recipe.direction):
                 self.score, self.best_epoch, self.improved = value, epoch, True
                 self.best_metrics = dict(self.metrics)
             over = self._stops_early()
@@ -144,7 +145,7 @@ class Training:
         # In the metric's own precision, as Lightning compares.
         number = np.float64 if self.course.dtype == torch.float64 else np.float32
         value, delta = number(self.metrics[stopping.metric]), number(stopping.min_delta)
-        best, sign = self._best_waited_for, 1 if stopping.direction == "maximize" else -1
+        best, sign = self._best_waited_for, -sign_of(stopping.direction)
         if best is None or sign * (value - sign * delta) > sign * best:
             self._best_waited_for, self._waited = value, 0
             return False
@@ -197,7 +198,3 @@ def _checking(target: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer
             pass
 
     return Checking
-
-
-def _better(value: float, than: float, direction: str) -> bool:
-    return value > than if direction == "maximize" else value < than

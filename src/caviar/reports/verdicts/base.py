@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from caviar.base.direction import sign_of
 from caviar.base.words import digits
 from caviar.reports.look import place
 from caviar.runs.places import from_here
@@ -96,7 +97,7 @@ class Evidence:
     @cached_property
     def sign(self) -> float:
         """Times a score, it gives a loss."""
-        return -1.0 if self.directions == ["maximize"] else 1.0
+        return float(sign_of(next(iter(self.directions), None)))
 
     @cached_property
     def complete(self) -> pd.DataFrame:

@@ -12,11 +12,10 @@ from caviar.reports.verdicts.edge import edge
 from caviar.reports.verdicts.failed import failed
 from caviar.reports.verdicts.gap import gap
 from caviar.reports.verdicts.late import late
-from caviar.reports.verdicts.longer import longer
+from caviar.reports.verdicts.length import longer, shorter
 from caviar.reports.verdicts.matters import matters
 from caviar.reports.verdicts.region import region
 from caviar.reports.verdicts.rising import rising
-from caviar.reports.verdicts.shorter import shorter
 from caviar.reports.verdicts.steps import steps
 from caviar.reports.verdicts.tested import tested
 from caviar.sweep.record import CANDIDATE
