@@ -13,7 +13,7 @@ from tests.apps import make_app
 
 pytestmark = pytest.mark.fast
 
-SRC = Path(__file__).resolve().parents[1] / "src"
+SRC = Path(__file__).resolve().parents[2] / "src"
 LIBRARIES = ("hydra", "omegaconf", "optuna", "optuna_dashboard", "lightning", "torchmetrics")
 OWN = {
     "_exit",  # os

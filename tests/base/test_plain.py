@@ -13,7 +13,7 @@ from caviar.base.errors import UsageError, usage_error
 from caviar.base.plain import cell, printable
 from caviar.reading.export import _csv
 
-SRC = Path(__file__).resolve().parents[1] / "src"
+SRC = Path(__file__).resolve().parents[2] / "src"
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 

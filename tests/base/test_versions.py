@@ -11,7 +11,7 @@ from caviar.base.versions import TESTED, tell_untested, untested
 
 pytestmark = pytest.mark.fast
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def after(last: str) -> str:
