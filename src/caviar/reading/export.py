@@ -28,7 +28,8 @@ def write(path: Path, kind: str, table: Table) -> None:
 
 def epochs_of(rows: list[Row]) -> Table:
     """Every epoch of some runs: run, epoch, step, then a column a metric; where a run was edited while it
-    trained, also ``edits``: how many of those in force were made before the epoch ended."""
+    trained, also ``edits``: how many of those in force were made before the epoch ended.
+    """
     from caviar.reading.metrics import read_metrics
 
     metrics, _ = read_metrics((index, row.folder) for index, row in enumerate(rows))

@@ -166,7 +166,8 @@ class Sweep:
     @cached_property
     def edits(self) -> DataFrame:
         """What was changed while trials trained, and no rollback has undone: a row a change, with columns
-        trial, edit, kind, epoch, batch, step, key, old, new, who, when, why."""
+        trial, edit, kind, epoch, batch, step, key, old, new, who, when, why.
+        """
         table, problems = edits_table((n, self._results[n][0]) for n in self.numbers)
         self._skip(problems)
         return table

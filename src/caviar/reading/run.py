@@ -68,7 +68,8 @@ class Run:
     def edits(self) -> DataFrame:
         """What was changed while it trained, and no rollback has undone: a row a change, with columns
         edit, kind, epoch, batch, step, key, old, new, who, when, why; no rows where its config alone
-        made it."""
+        made it.
+        """
         table, problems = edits_table([(None, self.folder)])
         say_skipped(problems)
         return table.drop(columns="trial")

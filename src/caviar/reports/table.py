@@ -67,7 +67,8 @@ def count(trials: list[FrozenTrial]) -> dict[str, int]:
 
 def exit_status(trials: list[FrozenTrial], outcome: Outcome) -> int:
     """0 all complete or pruned, 3 some failed, 4 all failed (or none could start), 130/143 interrupted;
-    75 (EX_TEMPFAIL: try again later) stopped by a full disk or a database that is away."""
+    75 (EX_TEMPFAIL: try again later) stopped by a full disk or a database that is away.
+    """
     if outcome.interrupted:
         return outcome.interrupted
     if outcome.blocked:

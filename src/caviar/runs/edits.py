@@ -128,7 +128,8 @@ def changes_of(edits: Iterable[Edit]) -> list[dict[str, Any]]:
 
 def edits_table(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame, list[str]]:
     """The edits in force of many runs as one table, with the run's number in a column ``trial``; and what
-    could not be read."""
+    could not be read.
+    """
     import pandas as pd
 
     rows, problems = [], []

@@ -38,6 +38,7 @@ Md = Annotated[bool, typer.Option("--md", help="As a Markdown table.")]
 
 
 def rows_of(sweeps: list[str] | None) -> tuple[list[Path], Rows]:
+    """The folders of the sweeps that are named, and the rows of their trials; of none, of all runs."""
     from caviar.reading.find import find_sweep
     from caviar.reading.index import all_runs, runs_of
 

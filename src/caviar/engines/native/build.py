@@ -28,7 +28,8 @@ def build(folder: Path) -> Path:
     command = compiler()
     if command is None:
         raise OSError("no C++ compiler was found: neither CXX, g++ nor clang++")
-    version = subprocess.run([command, "-dumpfullversion"], capture_output=True, text=True).stdout
+    asked = [command, "-dumpfullversion"]
+    version = subprocess.run(asked, check=False, capture_output=True, text=True).stdout
     source = SOURCE.read_bytes()
     what = repr((source, command, version, _FLAGS, platform.machine(), _processor()))
     target = folder / f"{hashlib.sha256(what.encode()).hexdigest()[:24]}.so"
@@ -39,9 +40,8 @@ def build(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=folder) as place:
         built = Path(place) / "built.so"
-        done = subprocess.run(
-            [command, *_FLAGS, "-o", str(built), str(SOURCE)], capture_output=True, text=True
-        )
+        words = [command, *_FLAGS, "-o", str(built), str(SOURCE)]
+        done = subprocess.run(words, check=False, capture_output=True, text=True)
         if done.returncode:
             first = (done.stderr.strip() or f"{command} failed").splitlines()[0]
             raise OSError(f"loop.cpp was not compiled: {first}")

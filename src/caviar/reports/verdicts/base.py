@@ -102,7 +102,8 @@ class Evidence:
     @cached_property
     def complete(self) -> pd.DataFrame:
         """Complete trials with a finite score, the best first, with a column ``loss``; none where
-        there are several objectives."""
+        there are several objectives.
+        """
         table = self.trials
         if len(self.directions) != 1 or "value" not in table:
             return table.iloc[:0].assign(loss=[])
@@ -127,7 +128,8 @@ class Evidence:
 
     def positions(self, h: Hyperparameter) -> pd.Series:
         """Where the complete trials lie on the hyperparameter's own scale, 0 to 1, the best trial first;
-        those without it are left out."""
+        those without it are left out.
+        """
         cache = self.__dict__.setdefault("_position_cache", {})
         if h.name not in cache:
             values = self.complete.get(self.column(h), self.complete["loss"][:0]).dropna()
@@ -146,7 +148,8 @@ class Evidence:
     def rerun(self, *overrides: str) -> str | None:
         """The command that started the sweep, with other overrides; None where it is not known, or has
         them (it would give the same sweep once more), or a word of a folder that is not ours could make it
-        run anything."""
+        run anything.
+        """
         command = [str(part) for part in self.settings.get("command") or []]
         if not command or set(overrides) <= set(command):
             return None

@@ -71,7 +71,8 @@ def too_few(evidence: Evidence, name: str, fewest: int) -> Verdict | None:
 
 def as_near(total: float, of: int, tried: np.ndarray, cells: int) -> float:
     """The chance that ``of`` draws from ``tried``, rounded to ``cells`` even places, sum up to ``total``
-    or less."""
+    or less.
+    """
     one = np.bincount(np.rint(tried.clip(0, 1) * (cells - 1)).astype(int)) / len(tried)
     chances = np.ones(1)
     for _ in range(of):

@@ -13,7 +13,8 @@ END = 0.02
 
 def region(evidence: Evidence) -> Verdict:
     """Warn where the top trials all lie in a third of a hyperparameter's range, away from its ends, and
-    closer together than chance would put them."""
+    closer together than chance would put them.
+    """
     if unknown := too_few(evidence, NAME, FEWEST):
         return unknown
     found = []
