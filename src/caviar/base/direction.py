@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 DIRECTIONS = ("minimize", "maximize")
 
@@ -25,7 +25,7 @@ def directions(settings: Mapping[str, Any]) -> list[str]:
         settings: what ``sweep.yaml`` holds.
     """
     found = settings.get("direction")
-    named = found if isinstance(found, list) else [found]
+    named = cast("list[Any]", found) if isinstance(found, list) else [found]
     return [str(one) for one in named] if all(one in DIRECTIONS for one in named) else []
 
 

@@ -43,7 +43,7 @@ def _choices_with(key: str, folder: Path) -> list[str]:
     """The choices of the config group that ``key`` begins with whose own file has the rest of it."""
     group, _, rest = key.partition(".")
     files = sorted((folder / group).glob("*.yaml")) if rest else []
-    found = []
+    found: list[str] = []
     for file in files:
         try:
             config = OmegaConf.load(file)

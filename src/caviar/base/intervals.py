@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 
@@ -37,8 +38,9 @@ def t_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Est
     found = np.asarray(values, dtype=float)
     if len(found) < 2:
         raise UsageError(f"an interval needs two values or more, and there are {len(found)}")
-    from scipy.stats import t
+    from scipy.stats import t  # type: ignore[import-untyped]  # it has no stubs
 
-    half = t.ppf((1 + level) / 2, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found))
+    quantile = cast("Any", t).ppf((1 + level) / 2, len(found) - 1)
+    half = quantile * found.std(ddof=1) / np.sqrt(len(found))
     mean = float(found.mean())
     return Estimate(mean, mean - float(half), mean + float(half), len(found))

@@ -94,7 +94,7 @@ class Finished:
     number: int
     values: list[float]
     seconds: float
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Pruned:
     number: int
     value: float | None
     seconds: float
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ sweepers, which are packages of their own, are made of. What torch and Python ke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from caviar.base.versions import lost
 
@@ -57,7 +57,7 @@ def hydra_callbacks(config: DictConfig) -> Any:
 
 
 @contextmanager
-def noting_entries(note: Callable[..., None]) -> Iterator[None]:
+def noting_entries(note: Callable[..., None]) -> Generator[None]:
     """While this lasts, a function that `hydra.main` decorated calls ``note`` in place of running.
 
     Would be replaced by a way to load an app's module without starting the app.
@@ -108,7 +108,7 @@ def put_beside(whole: DictConfig, config: DictConfig, key: str, node: DictConfig
 
 
 @contextmanager
-def resolvers_replaced(by: Callable[..., Any], names: Sequence[str]) -> Iterator[None]:
+def resolvers_replaced(by: Callable[..., Any], names: Sequence[str]) -> Generator[None]:
     """While this lasts, these of OmegaConf's resolvers are ``by``, where they are registered.
 
     Would be replaced by a public way to read a resolver, so that it can be registered again.
@@ -159,6 +159,7 @@ def backend_of(storage: Any) -> Any:
 METHODS = {
     "CmaEsSampler": {
         # All: a sampler that takes the place where it keeps its optimizer, or keeps it in memory.
+        "_get_solution_trials",
         "_init_optimizer",
         "_restore_optimizer",
         "_split_optimizer_str",
@@ -218,7 +219,7 @@ def settle_loop(loop: Any) -> None:
         _resuming_from_checkpoint=False,
     )
     loop.reset_restart_stage()
-    for part in vars(loop).values():
+    for part in cast("dict[str, Any]", vars(loop)).values():
         if isinstance(part, kind):
             settle_loop(part)
 

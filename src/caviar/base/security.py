@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from traceback import walk_tb
-from typing import Any
+from typing import Any, cast
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object
@@ -47,7 +47,7 @@ _LIBRARIES = tuple({f"{prefix.partition('.')[0]}." for prefix in CLASSES_ONLY})
 _PREFIX = re.compile(r"[A-Za-z_]\w*(\.\w+)*\.")
 
 
-def allow(prefixes: Iterable[str] | str | None) -> None:
+def allow(prefixes: Iterable[Any] | str | None) -> None:
     """Add prefixes to ALLOWED, for this process: what an app's config lists under ``allow``.
 
     Never called with what a run folder or a checkpoint says.
@@ -154,16 +154,17 @@ def check_only(node: Any, *kinds: type, beside: tuple[str, ...] = ()) -> None:
     if isinstance(node, DictConfig | ListConfig):
         node = OmegaConf.to_container(node, resolve=True)
     if isinstance(node, Mapping) and "_target_" in node:
-        found = _found(node["_target_"])
+        target = cast("Mapping[Any, Any]", node)["_target_"]
+        found = _found(target)
         home = f"{getattr(found, '__module__', None)}."
         if not isinstance(found, type) or not (issubclass(found, kinds) or home.startswith(beside)):
             raise usage_error(
                 "_target_",
-                node["_target_"],
+                target,
                 f"is no {' or '.join(kind.__name__ for kind in kinds)}",
             )
         beside = (*beside, f"{home.rstrip('.').rpartition('.')[0]}.") if beside == () else beside
-    for value in node.values() if isinstance(node, Mapping) else node:
+    for value in cast("Iterable[Any]", node.values() if isinstance(node, Mapping) else node):
         if isinstance(value, Mapping | list | tuple | DictConfig | ListConfig):
             check_only(value, *kinds, beside=beside)
 
@@ -192,10 +193,10 @@ def _targets(node: Any, resolved: bool = False) -> Iterator[Any]:
     if isinstance(node, Mapping):
         if "_target_" in node:
             yield node["_target_"]
-        for value in node.values():
+        for value in cast("Mapping[Any, Any]", node).values():
             yield from _targets(value, resolved)
     elif isinstance(node, list | tuple):
-        for value in node:
+        for value in cast("Iterable[Any]", node):
             yield from _targets(value, resolved)
     elif isinstance(node, str) and "${" in node and not resolved:
         # ``${oc.create:{_target_: …}}`` in plain data becomes a target when Hydra reads it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
@@ -32,7 +32,7 @@ def exit_status(signum: int) -> int:
 @contextmanager
 def heard(
     hear: Callable[[int], None], numbers: tuple[signal.Signals, ...] = ASK_TO_END
-) -> Iterator[dict[int, object]]:
+) -> Generator[dict[int, object]]:
     """Have ``hear`` called with the number of each such signal for as long as the block lasts.
 
     Only the main thread can: in another one nothing changes. A copy of this process (a data loader's
@@ -62,7 +62,7 @@ def heard(
 
 
 @contextmanager
-def ending_in_order() -> Iterator[None]:
+def ending_in_order() -> Generator[None]:
     """Let SIGTERM and SIGUSR2 end this process as Ctrl-C does: by an exception, so that it tidies up.
 
     Raises:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from typing import cast
 
 
 def make_patient(go_on: bool = True) -> None:
@@ -37,7 +38,9 @@ def make_patient(go_on: bool = True) -> None:
             # Whoever has it already, as a log's handler, prints there too.
             stream.reconfigure(errors="backslashreplace")
         if stream is getattr(sys, f"__{name}__"):
-            setattr(sys, name, _Patient(stream, _forget if go_on else _end))
+            setattr(
+                sys, name, _Patient(cast("io.TextIOWrapper", stream), _forget if go_on else _end)
+            )
 
 
 class _Patient(io.TextIOWrapper):

@@ -27,7 +27,7 @@ def untested() -> list[str]:
     # Imported here: it takes a tenth of a second, and workers can start meanwhile.
     from importlib.metadata import PackageNotFoundError, version
 
-    lines = []
+    lines: list[str] = []
     for library, (low, high) in TESTED.items():
         try:
             here = version(library)
