@@ -1,6 +1,6 @@
 """The run under way in this process, and what a task may tell it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +44,7 @@ class ActiveRun:
     """
 
     dir: Path
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
     listener: Listener | None = None
     resume_from: Path | None = None
     interrupted: Callable[[], bool] = lambda: False
@@ -60,7 +60,7 @@ def active_run() -> ActiveRun | None:
 
 
 @contextmanager
-def activate(run: ActiveRun) -> Iterator[ActiveRun]:
+def activate(run: ActiveRun) -> Generator[ActiveRun]:
     """Make ``run`` the one that `run_dir`, `record` and `report` speak to."""
     global _active
     run.outer, _active = _active, run

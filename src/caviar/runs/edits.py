@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caviar.base.errors import UsageError
+from caviar.runs.fields import MAPPING
 from caviar.runs.files import read_lines
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame  # type: ignore[import-untyped]  # no stubs, so below too
 
 EDITS = "edits.jsonl"
 
@@ -40,7 +41,7 @@ class Edit:
     epoch: int
     batch: int
     step: int
-    changes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    changes: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     to: int | None = None
     request: str | None = None
     why: str | None = None
@@ -78,14 +79,14 @@ def read_edits(run: Path) -> list[Edit]:
     return found
 
 
-def _checked(edit: Edit, before: list[Edit]) -> Edit:
+def _checked(edit: Any, before: list[Edit]) -> Edit:
     """``edit``, unless a part of it is not what it must be: then a ValueError."""
     if any(type(part) is not int for part in (edit.edit, edit.epoch, edit.batch, edit.step)):
         raise ValueError("its place is no whole number")
     if not all(isinstance(part, str) for part in (edit.kind, edit.who, edit.when, edit.why or "")):
         raise ValueError("its words are no text")
-    changes = edit.changes.values() if isinstance(edit.changes, dict) else [None]
-    if not all(isinstance(change, dict) and {"old", "new"} <= change.keys() for change in changes):
+    changes: Iterable[Any] = edit.changes.values() if MAPPING[0](edit.changes) else [None]
+    if not all(MAPPING[0](change) and {"old", "new"} <= change.keys() for change in changes):
         raise ValueError("its changes do not say what was and what is")
     if edit.kind == "rollback" and edit.to not in [edit.edit, *(one.edit for one in before)]:
         raise ValueError("it returns to before an edit that there is not")
@@ -118,7 +119,7 @@ CHANGES = ["edit", "kind", "epoch", "batch", "step", "key", "old", "new", "who",
 
 def changes_of(edits: Iterable[Edit]) -> list[dict[str, Any]]:
     """Edits as rows: one for each hyperparameter that was set; one, without a key, for a stop."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for one in edits:
         for key, change in (one.changes or {None: {}}).items():
             told = {**asdict(one), "key": key, "old": change.get("old"), "new": change.get("new")}
@@ -126,16 +127,19 @@ def changes_of(edits: Iterable[Edit]) -> list[dict[str, Any]]:
     return rows
 
 
-def edits_table(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame, list[str]]:
+def edits_table(  # type: ignore[no-any-unimported]
+    folders: Iterable[tuple[int | None, Path]],
+) -> tuple[DataFrame, list[str]]:
     """The edits in force of many runs as one table, with the run's number in a column ``trial``; and what
     could not be read.
     """
-    import pandas as pd
+    import pandas as pd  # type: ignore[import-untyped]
 
-    rows, problems = [], []
+    rows: list[dict[str, Any]] = []
+    problems: list[str] = []
     for number, folder in folders:
         try:
             rows += [{"trial": number, **row} for row in changes_of(in_force(read_edits(folder)))]
         except UsageError as error:
             problems.append(str(error))
-    return pd.DataFrame(rows, columns=["trial", *CHANGES]), problems
+    return pd.DataFrame(rows, columns=["trial", *CHANGES]), problems  # type: ignore[no-any-return]

@@ -29,7 +29,7 @@ def each(must: Must) -> Must:
     """A list of such values."""
     right = must[0]
     return (
-        lambda value: isinstance(value, list) and all(map(right, value)),
+        lambda value: LIST[0](value) and all(map(right, value)),
         f"a list, each {must[1]}",
     )
 
@@ -38,7 +38,7 @@ def mapping_to(must: Must) -> Must:
     """A mapping to such values."""
     right = must[0]
     return (
-        lambda value: isinstance(value, dict) and all(map(right, value.values())),
+        lambda value: MAPPING[0](value) and all(map(right, value.values())),
         f"a mapping, each value {must[1]}",
     )
 

@@ -4,7 +4,7 @@ import errno
 import os
 import reprlib
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from caviar.base.errors import UsageError
 from caviar.runs.inside import open_inside, opener, put
@@ -95,7 +95,7 @@ def read_lines(path: Path | str) -> list[dict[str, Any]]:
         text = read_text(path)
     except FileNotFoundError:
         return []
-    found = []
+    found: list[Any] = []
     for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), 1):
         try:
             found.append(parse_json(line))
@@ -125,12 +125,13 @@ def read_described(path: Path | str, schema: int, kind: str) -> dict[str, Any]:
         raise UsageError(f"{folder}: not a {kind} (it has no {name})") from None
     if not isinstance(found, dict):
         raise UsageError(f"{path}: not what a {kind} has there")
-    written = found.get("schema", 0)
+    held = cast("dict[str, Any]", found)
+    written = held.get("schema", 0)
     if not isinstance(written, int):
         raise UsageError(f"{path}: schema={reprlib.repr(written)}: must be a number")
     if written > schema:
         raise UsageError(f"{path}: schema {written}, but this caviar reads {schema}")
-    return found
+    return held
 
 
 def unreadable(path: Path | str, error: Exception) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from caviar.base.errors import UsageError, usage_error
 from caviar.runs.fields import MAPPING, NUMBER, TEXT, WHOLE, check_fields, each, either, optional
@@ -65,11 +65,11 @@ class Result:
     best_epoch: int | None = None
     seconds: float | None = None
     started: str | None = None
-    params: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict[str, Any])
     seed: int | None = None
     checkpoint: str | None = None
     error: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
     schema: int = SCHEMA
 
     def write(self, folder: Path) -> None:
@@ -207,11 +207,11 @@ def check_place(wanted: Path) -> None:
 
 def _as_number(value: Any) -> Any:
     if isinstance(value, list):
-        return [_as_number(item) for item in value]
+        return [_as_number(item) for item in cast("list[Any]", value)]
     return math.nan if isinstance(value, str) else value
 
 
 def _loose(value: Any) -> Any:
     if isinstance(value, list):
-        return [_loose(item) for item in value]
+        return [_loose(item) for item in cast("list[Any]", value)]
     return float(value) if value in ("nan", "inf", "-inf") else value

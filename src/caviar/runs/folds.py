@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from caviar.base.errors import UsageError
-from caviar.runs.fields import NUMBER, each, either, optional
+from caviar.runs.fields import LIST, MAPPING, NUMBER, each, either, optional
 from caviar.runs.files import read_json, write_atomic
 
 FOLD = "fold.json"
@@ -42,18 +42,18 @@ def read_fold(folder: Path) -> Facts | None:
         found = read_json(folder / FOLD)
     except (FileNotFoundError, UsageError):
         return None
-    if not isinstance(found, dict) or not _SCORE[0](found.get("score", "")):
+    if not MAPPING[0](found) or not _SCORE[0](found.get("score", "")):
         return None
     tables = (found.get("metrics"), found.get("test", {}))
-    numbers = [x for table in tables if isinstance(table, dict) for x in table.values()]
-    whole = all(isinstance(table, dict) for table in tables)
+    numbers = [x for table in tables if MAPPING[0](table) for x in table.values()]
+    whole = all(MAPPING[0](table) for table in tables)
     whole = whole and all(isinstance(number, int | float) for number in numbers)
     return found if whole and isinstance(found.get("checkpoint"), str | None) else None
 
 
 def mean_scores(folds: Sequence[Mapping[str, Any]]) -> list[float]:
     """The mean of the folds' scores, of each objective; a fold's ``score`` is a number or a list."""
-    scores = [f["score"] if isinstance(f["score"], list) else [f["score"]] for f in folds]
+    scores = [f["score"] if LIST[0](f["score"]) else [f["score"]] for f in folds]
     return [sum(values) / len(folds) for values in zip(*scores, strict=True)]
 
 

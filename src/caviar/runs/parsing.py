@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -56,7 +56,7 @@ def parse_yaml(text: str) -> Any:
 
 def _check_depth(text: str) -> None:
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in yaml.parse(text, Loader=_Loader):  # type: ignore[no-untyped-call]  # half typed
         depth += isinstance(event, _OPENING) - isinstance(event, _CLOSING)
         if depth > DEEPEST:
             raise ValueError("nested too deeply")
@@ -74,9 +74,10 @@ def _plain(found: Any, most: int) -> Any:
         if depth > DEEPEST:
             raise ValueError("nested too deeply")
         if isinstance(node, dict):
-            return {_scalar(key): copied(value, depth + 1) for key, value in node.items()}
+            held = cast("dict[Any, Any]", node)
+            return {_scalar(key): copied(value, depth + 1) for key, value in held.items()}
         if isinstance(node, list):
-            return [copied(value, depth + 1) for value in node]
+            return [copied(value, depth + 1) for value in cast("list[Any]", node)]
         return _scalar(node)
 
     return copied(found, 0)

@@ -106,7 +106,7 @@ def all_from_here(paths: Iterable[Path]) -> list[str]:
     here = os.getcwd()
     below = here.rstrip("/") + "/"
     parents: dict[str, str] = {}
-    found = []
+    found: list[str] = []
     for path in paths:
         parent, name = os.path.split(path)
         if name in ("", ".", "..") or os.path.islink(path):

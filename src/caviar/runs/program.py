@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from caviar.base.errors import UsageError
 from caviar.runs import locks
@@ -37,8 +37,8 @@ def command_of(started: Mapping[str, Any], overrides: Sequence[str]) -> list[str
     if not module and not script:
         return None
     app = ["-m", str(module)] if module else [str(script)]
-    options = started.get("options")
-    options = map(str, options) if isinstance(options, list) else []
+    given = started.get("options")
+    options = map(str, cast("list[Any]", given)) if isinstance(given, list) else list[str]()
     return ["python", *app, *options, *overrides]
 
 
@@ -58,7 +58,8 @@ def split(command: Sequence[Any]) -> tuple[list[str], list[str]]:
 def config_options(words: Sequence[str]) -> list[str]:
     """The options among a Hydra app's arguments that say which config it has, each as one word."""
     whole = {"-cn": "--config-name", "-cp": "--config-path", "-cd": "--config-dir"}
-    found, left = [], list(words)
+    found: list[str] = []
+    left = list(words)
     while left:
         option, equals, value = left.pop(0).partition("=")
         option = whole.get(option, option)

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from caviar.base.errors import UsageError
+from caviar.runs.fields import TEXT, each
 from caviar.runs.files import read_json, write_atomic
 
 TAGS = "tags.json"
+_TAGS = each(TEXT)
 
 
 def read_tags(folder: Path) -> list[str]:
@@ -22,7 +24,7 @@ def read_tags(folder: Path) -> list[str]:
         found = read_json(folder / TAGS)
     except FileNotFoundError:
         return []
-    if not isinstance(found, list) or not all(isinstance(tag, str) for tag in found):
+    if not _TAGS[0](found):
         raise UsageError(f"{folder / TAGS}: not a list of words")
     return sorted(found)
 

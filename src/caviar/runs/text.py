@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
-from typing import Any
+from typing import Any, cast
 
 
 def json_text(value: Any, pad: str = "") -> str:
@@ -37,10 +37,12 @@ def json_text(value: Any, pad: str = "") -> str:
         value = asdict(value)
     inner = pad + " "
     if isinstance(value, dict):
-        items = {encode_basestring_ascii(str(k)): json_text(v, inner) for k, v in value.items()}
+        held = cast("dict[Any, Any]", value)
+        items = {encode_basestring_ascii(str(k)): json_text(v, inner) for k, v in held.items()}
         return _block("{", [f"{key}: {text}" for key, text in items.items()], "}", pad)
     if isinstance(value, list | tuple):
-        return _block("[", [json_text(item, inner) for item in value], "]", pad)
+        within = cast("Sequence[Any]", value)
+        return _block("[", [json_text(item, inner) for item in within], "]", pad)
     return encode_basestring_ascii(str(value))
 
 
@@ -100,9 +102,9 @@ def yaml_text(value: Any) -> str:
 
 
 def _yaml_lines(value: Any, pad: str) -> list[str]:
-    lines = []
+    lines: list[str] = []
     if type(value) is list:
-        for item in value:
+        for item in cast("list[Any]", value):
             lines.append(f"{pad}- {_yaml_scalar(item)}\n")
         return lines
     for key, item in value.items():
@@ -118,7 +120,7 @@ def _yaml_lines(value: Any, pad: str) -> list[str]:
 
 
 def _yaml_scalar(value: Any) -> str:
-    kind = type(value)
+    kind = type(value)  # pyright: ignore[reportUnknownVariableType]  # of anything
     if kind is float:
         if not math.isfinite(value):
             return {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}[repr(value)]
