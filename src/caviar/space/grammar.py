@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -51,7 +51,7 @@ def read(
     parser = OverridesParser.create(config_loader=config_loader)
     found: dict[str, Override] = {}
     written = [f"{key}={_as_text(value)}" for key, value in params.items()]
-    typed = set()
+    typed: set[str] = set()
     for index, line in enumerate([*written, *arguments]):
         try:
             override = parser.parse_override(line)
@@ -67,7 +67,8 @@ def read(
         found[key] = override
         if index >= len(written):
             typed.add(override.get_key_element())
-    hyperparameters, fixed = [], []
+    hyperparameters: list[Hyperparameter] = []
+    fixed: list[str] = []
     for override in found.values():
         if _is_kept(override):
             fixed.append(str(override.input_line))
@@ -96,7 +97,7 @@ def _hyperparameter(override: Override) -> Hyperparameter:
     text = override.get_value_string()
     if isinstance(value, IntervalSweep):
         return _interval(name, value, text)
-    tags = getattr(value, "tags", set())
+    tags: set[str] = getattr(value, "tags", set[str]())
     if tags & set(SCALES):
         raise usage_error(name, text, "a scale needs an interval(low, high)")
     if isinstance(value, RangeSweep):  # shuffled or not: a sampler decides on the order
@@ -126,9 +127,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, QuotedString):
         return value.text
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item) for item in cast("list[Any]", value)]
     if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
+        held = cast("dict[Any, Any]", value)
+        return {_plain(key): _plain(item) for key, item in held.items()}
     return value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString, Transformer
@@ -19,9 +19,10 @@ def _protect(value: Any) -> Any:
     if isinstance(value, str):
         return QuotedString(value, Quote.single) if _quoted(value) != value else value
     if isinstance(value, list):
-        return [_protect(item) for item in value]
+        return [_protect(item) for item in cast("list[Any]", value)]
     if isinstance(value, dict):
-        return {_protect(key): _protect(item) for key, item in value.items()}
+        held = cast("dict[Any, Any]", value)
+        return {_protect(key): _protect(item) for key, item in held.items()}
     return value
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from caviar.base.errors import usage_error
 from caviar.space.hyperparameters import Choice, Hyperparameter, Range
@@ -24,7 +24,7 @@ class Space:
     """
 
     hyperparameters: tuple[Hyperparameter, ...]
-    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    conditions: Mapping[str, Condition] = field(default_factory=dict[str, Condition])
 
     @classmethod
     def build(
@@ -56,7 +56,8 @@ class Space:
             if child not in known:
                 raise usage_error("when", child, "not in the space", known)
             for parent, allowed in parents.items():
-                values = tuple(allowed) if isinstance(allowed, list | tuple) else (allowed,)
+                several = isinstance(allowed, list | tuple)
+                values = tuple(cast("Sequence[Any]", allowed)) if several else (allowed,)
                 if parent in known:
                     _check_values(f"when.{child}.{parent}", values, known[parent])
                     conditions.setdefault(child, {})[parent] = values
