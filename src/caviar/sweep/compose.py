@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException
@@ -121,13 +121,11 @@ class Composer:
         Raises:
             UsageError: a key that the config does not have, or a value that its type refuses.
         """
-        groups = [h for h in space.hyperparameters if self.is_group(h.name)]
+        groups = [cast("Choice", h) for h in space.hyperparameters if self.is_group(h.name)]
         # One group at a time, the others at their first option: a sum of compositions, no product.
-        firsts = {group.name: str(group.options[0]) for group in groups}  # type: ignore[attr-defined]
+        firsts = {group.name: str(group.options[0]) for group in groups}
         trials = [firsts] + [
-            {**firsts, group.name: str(option)}
-            for group in groups
-            for option in group.options[1:]  # type: ignore[attr-defined]
+            {**firsts, group.name: str(option)} for group in groups for option in group.options[1:]
         ]
         for choices in trials:
             base = self.base(choices)

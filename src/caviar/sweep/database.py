@@ -58,7 +58,7 @@ class Database(RDBStorage):
             new = _get(self, study_id, None, set(), self._newest)
             return new[-1] if new else None
 
-        trial = self._patiently(create, look)
+        trial = self.patiently(create, look)
         self._newest = trial_id(trial)
         return trial
 
@@ -70,7 +70,7 @@ class Database(RDBStorage):
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
         args = (study_id, states, included_trial_ids, trial_id_greater_than)
-        trials = self._patiently(lambda: _get(self, *args))
+        trials = self.patiently(lambda: _get(self, *args))
         self._newest = max([self._newest, *map(trial_id, trials)])
         return trials
 
@@ -80,7 +80,7 @@ class Database(RDBStorage):
         def look() -> bool | None:
             return RDBStorage.get_trial(self, trial_id).state == state or None
 
-        return self._patiently(
+        return self.patiently(
             lambda: RDBStorage.set_trial_state_values(self, trial_id, state, values), look
         )
 
@@ -97,9 +97,9 @@ class Database(RDBStorage):
         def look() -> bool | None:
             return param_name in RDBStorage.get_trial(self, trial_id).params or None
 
-        self._patiently(lambda: _set(self, *args), look)
+        self.patiently(lambda: _set(self, *args), look)
 
-    def _patiently(self, ask: Callable[[], Found], look: Callable[[], Any] = lambda: None) -> Any:
+    def patiently(self, ask: Callable[[], Found], look: Callable[[], Any] = lambda: None) -> Any:
         """What ``ask`` gives; asked again, unless ``look`` finds it, while nobody answers.
 
         Raises:
@@ -136,7 +136,7 @@ def _again(name: str) -> Callable[..., Any]:
     """A method of `RDBStorage` that may be called twice without harm, asked patiently."""
 
     def method(self: Database, *args: Any, **kwargs: Any) -> Any:
-        return self._patiently(lambda: getattr(RDBStorage, name)(self, *args, **kwargs))
+        return self.patiently(lambda: getattr(RDBStorage, name)(self, *args, **kwargs))
 
     return method
 

@@ -85,7 +85,7 @@ class Journal(JournalFileBackend):
         return self._batched is not None
 
     @contextmanager
-    def batch(self) -> Iterator[None]:
+    def batch(self) -> Generator[None]:
         """Gather all that is appended inside, and write it with one lock, or none of it.
 
         No process that is killed takes back what was written; only `sync` makes it outlast the machine.
@@ -113,7 +113,7 @@ class Journal(JournalFileBackend):
             self._synced = True
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Generator[None]:
         self._file_lock.acquire()
         try:
             yield

@@ -149,16 +149,16 @@ class Loop:
     folders: TrialFolders
     at_once: int | None = None
     outcome: Outcome = field(default_factory=Outcome)
-    _running: dict[int, _Running] = field(default_factory=dict)
-    _again: list[_Try] = field(default_factory=list)
+    _running: dict[int, _Running] = field(default_factory=dict[int, _Running])
+    _again: list[_Try] = field(default_factory=list[_Try])
     _draining: bool = False
     _stop_at: float | None = None
     _stopping: bool = False
-    _requests: list[str] = field(default_factory=list)
+    _requests: list[str] = field(default_factory=list[str])
     _status: int = exit_status(signal.SIGINT)
-    _errors: list[str] = field(default_factory=list)
+    _errors: list[str] = field(default_factory=list[str])
     _completed: int = 0
-    _said: set[str] = field(default_factory=set)
+    _said: set[str] = field(default_factory=set[str])
     _heard: float = field(default_factory=monotonic)
     _looked: float = field(default_factory=monotonic)
 

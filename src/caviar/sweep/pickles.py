@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 from caviar.base.private import method_of, put_methods, trial_id
 
 _init = method_of(CmaEsSampler, "_init_optimizer")
+_told = method_of(CmaEsSampler, "_get_solution_trials")
 
 
 def load_no_pickles() -> None:
@@ -48,7 +49,7 @@ def _from_trials(self: CmaEsSampler, trans: Any, direction: StudyDirection) -> A
     optimizer = _init(self, trans, direction)
     sign = 1 if direction == StudyDirection.MINIMIZE else -1
     try:
-        while len(told := self._get_solution_trials(trials, optimizer.generation)) >= (
+        while len(told := _told(self, trials, optimizer.generation)) >= (
             size := optimizer.population_size
         ):
             points = [_point(optimizer, trans, trial) for trial in told[:size]]

@@ -94,7 +94,7 @@ def check_same_space(space: Space, recorded: Mapping[str, Any], folder: Path) ->
     """Raise UsageError where the configs have changed so that another space is searched now."""
     now = record.describe_space(space)
     for part in ("space", "when"):
-        before = recorded.get(part) or {}
+        before: Mapping[str, Any] = recorded.get(part) or {}
         for name in [*before, *now[part]]:
             if before.get(name) != now[part].get(name):
                 raise UsageError(

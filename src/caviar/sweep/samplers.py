@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from abc import abstractmethod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from optuna.distributions import BaseDistribution
@@ -102,11 +102,11 @@ class SobolSampler(PlacedSampler):
     def propose(self, name: str) -> Any:
         place = self.place % 2**20
         if place >= len(self._points):
-            from scipy.stats.qmc import Sobol
+            from scipy.stats.qmc import Sobol  # type: ignore[import-untyped]  # it has no stubs
 
             # Whole powers of two: the sequence is balanced there, and a longer one begins alike.
             power = max(place.bit_length(), 8)
-            sequence = Sobol(len(self._dimension), scramble=True, rng=self.seed)
+            sequence = cast("Any", Sobol)(len(self._dimension), scramble=True, rng=self.seed)
             self._points = sequence.random_base2(power)
         return self._by_name[name].from_unit(float(self._points[place, self._dimension[name]]))
 

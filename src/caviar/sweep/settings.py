@@ -44,14 +44,14 @@ class Settings:
     n_trials: int | None = None
     metric: Any = None
     direction: Any = "minimize"
-    params: Mapping[str, Any] = field(default_factory=dict)
-    when: Mapping[str, Any] = field(default_factory=dict)
-    sampler: Mapping[str, Any] = field(default_factory=dict)
-    executor: Mapping[str, Any] = field(default_factory=dict)
-    pruner: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    when: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    sampler: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    executor: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    pruner: Mapping[str, Any] = field(default_factory=dict[str, Any])
     engine: str = "solo"
     build: str | None = None
-    fused: Mapping[str, Any] = field(default_factory=dict)
+    fused: Mapping[str, Any] = field(default_factory=dict[str, Any])
     enqueue: Sequence[Mapping[str, Any]] = ()
     storage: str | None = None
     storage_timeout: float = 60.0

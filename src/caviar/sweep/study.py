@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -195,7 +195,7 @@ class SweepStudy:
             if self._retries:
                 return self._ask_again(self._retries.pop(0))
             place, self._place = self._place, self._place + 1
-            point = self._enqueue[place] if place < len(self._enqueue) else {}
+            point: Mapping[str, Any] = self._enqueue[place] if place < len(self._enqueue) else {}
             if isinstance(self._sampler, PlacedSampler):
                 self._sampler.place = place - len(self._enqueue)
                 if self._sampler.place < 0:
@@ -249,7 +249,7 @@ class SweepStudy:
         return [t for t in trials if t.number not in repeated and NEVER_RAN not in t.user_attrs]
 
     @contextmanager
-    def one_write(self) -> Iterator[None]:
+    def one_write(self) -> Generator[None]:
         """Gather what is written inside, so that it costs one lock and one write; may be nested."""
         inside = self._journal is None or self._journal.batching
         with nullcontext() if inside else self._journal.batch():  # type: ignore[union-attr]
@@ -263,7 +263,9 @@ class SweepStudy:
     def _ask_new(self, point: Mapping[str, Any]) -> Asked:
         storage, study_id = self._storage, self._study_id
         if isinstance(self._sampler, PlacedSampler):
-            sampler, held, distributions = self._sampler, {}, {}
+            sampler = self._sampler
+            held: dict[str, Any] = {}
+            distributions: dict[str, BaseDistribution] = {}
 
             def propose(h: Any) -> Any:
                 distributions[h.study_name] = h.distribution
