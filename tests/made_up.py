@@ -71,7 +71,7 @@ def make_sweep(
         "command": ["python", "-m", "project.train", "-m"],
         "folder": str(folder.parent),
         "overrides": [],
-        "versions": {"python": "3.11.7", "caviar": "0.1.0", "torch": "2.13.0+cpu"},
+        "versions": {"python": "3.11.7", "caviar": "0.2.0", "torch": "2.13.0+cpu"},
         "git_commit": "0" * 40,
         **(settings or {}),
     }

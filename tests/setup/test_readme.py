@@ -1,6 +1,6 @@
-"""Every command in README.md, run as it stands there, in copies of the repository.
+"""Every command of the READMEs, run as it stands there, in copies of the repository.
 
-The commands are read off the README, so none can be forgotten. One that would take long is run
+The commands are read off them, so none can be forgotten. One that would take long is run
 smaller (`SMALLER`); one that cannot be run here is named with its reason (`NOT_RUN`). A section's
 commands are run in order, each section in a copy of its own with the same sweeps and runs in it.
 """
@@ -26,6 +26,16 @@ import pytest
 from caviar.runs.ours import mark
 from tests.setup.trees import PACKAGE, ROOT, SITE_PACKAGES, copy_tree, environment
 from tests.waiting import until
+
+READMES = [
+    "README.md",
+    f"src/{PACKAGE}/lessons/README.md",
+    "src/caviar/README.md",
+    "src/caviar/engines/README.md",
+    "src/caviar/panda/README.md",
+    "scripts/bench.d/README.md",
+]
+"""Those that tell a user what to type."""
 
 SECONDS = 240
 """After which a command is stuck, on a machine however busy."""
@@ -69,7 +79,7 @@ BESIDE = [f"^{TRAIN}panda=true ", "^caviar watch ", "^caviar dashboard"]
 
 @dataclass(frozen=True)
 class Command:
-    """A command of the README: the section that it is in, and its text there."""
+    """A command of a README: the section that it is in, and its text there."""
 
     section: str
     text: str
@@ -86,11 +96,11 @@ class Command:
     """Whether it stands in a sentence, not in a block of commands."""
 
 
-def commands(readme: str) -> Iterator[Command]:
+def commands(readme: str, section: str = "") -> Iterator[Command]:
     """Every line of a block of commands, and in it what a ``$(…)`` of a comment runs; every span in
     backticks that begins as a command does; every command that a shown output advises."""
     start = r"(?:caviar |python3? |scripts/\w+)"
-    section, fence = "", None
+    fence = None
     for line in readme.splitlines():
         if line.startswith("```"):
             fence = (line[3:] or "output") if fence is None else None
@@ -107,7 +117,9 @@ def commands(readme: str) -> Iterator[Command]:
             yield from (Command(section, s, True) for s in spans if re.match(rf"{start}|\./", s))
 
 
-COMMANDS = list(dict.fromkeys(commands((ROOT / "README.md").read_text())))
+COMMANDS = list(
+    dict.fromkeys(found for name in READMES for found in commands((ROOT / name).read_text(), name))
+)
 RUN = [command for command in COMMANDS if command.text not in NOT_RUN]
 
 

@@ -30,8 +30,11 @@ from caviar.runs.tags import TAGS
 INDEX = ".index.json"
 CONFIGS = ".index-configs.json"
 SCHEMA = 4
-MADE_BY = ("cells.py", "folder.py", "edits.py", "overrides.py", "tags.py")
-"""The files whose code makes a run's cells."""
+MADE_BY = (
+    *("reading/cells.py", "reading/overrides.py"),
+    *("runs/edits.py", "runs/folder.py", "runs/tags.py"),
+)
+"""The files of `caviar` whose code makes a run's cells."""
 
 
 def all_runs(root: Path | None = None) -> Rows:
@@ -183,8 +186,8 @@ def _stamp_if_any(path: str) -> list[int]:
 @cache
 def _code() -> int:
     """A checksum of the code that makes cells: whoever adds a column finds it in the next listing."""
-    here = Path(__file__).parent
-    return crc32(b"".join((here / name).read_bytes() for name in MADE_BY))
+    caviar = Path(__file__).parents[1]
+    return crc32(b"".join((caviar / name).read_bytes() for name in MADE_BY))
 
 
 def _remembered(path: Path) -> dict[str, Any]:

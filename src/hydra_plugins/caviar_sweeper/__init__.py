@@ -1,4 +1,4 @@
-"""The Hydra plugin: a thin shell. What it does is in `caviar.sweep`, imported when a sweep starts."""
+"""The Hydra plugin: a thin shell. What it does is in `caviar.app.sweep`, imported when a sweep starts."""
 
 from dataclasses import dataclass, field
 from typing import Any
