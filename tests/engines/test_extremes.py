@@ -2,7 +2,6 @@
 
 import csv
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,6 +38,7 @@ FINITE = {
     "betas near 1": ("optimizer.beta1=0.9999999", "optimizer.beta2=0.99999999"),
     "betas of 0": ("optimizer.beta1=0", "optimizer.beta2=0"),
     "hardly any batch norm momentum": ("model.batch_norm_momentum=1e-12",),
+    "one batch of all there is": ("data.batch_size=1000", "data.drop_last=true"),
     "huge data": (DOUBLE, "data.noise=1e30"),
     "huge data, no batch norm": (DOUBLE, *PLAIN, "model.depth=0", "data.noise=1e30"),
 }
@@ -179,7 +179,7 @@ def test_a_batch_of_one_fails_its_trials_in_the_same_words_and_no_others(jobs: J
     assert [state for state, _ in ended] == ["FAIL", "COMPLETE", "FAIL", "COMPLETE"]
     assert {error for state, error in ended if state == "FAIL"} == {
         "UsageError: data.batch_size=1: a batch has one sample to be normalised (Expected more than 1 "
-        "value per channel when training, got input size torch.Size([1, 9])): another data.batch_size"
+        "value per channel when training, got input size torch.Size([1, 9])): data.batch_size=2 would do"
     }
 
 
