@@ -43,7 +43,7 @@ from caviar.runs.program import PROGRAM, hold, program
 from caviar.runs.signals import Asked, exit_status
 from caviar.security import allow, trusting_allowed
 from caviar.streams import make_patient
-from caviar.versions import tell_untested
+from caviar.versions import check_python, tell_untested
 
 Task = Callable[[DictConfig], Any]
 
@@ -89,6 +89,7 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
             if not os.environ.get("CAVIAR_OUTPUTS", "unset"):
                 del os.environ["CAVIAR_OUTPUTS"]  # set to nothing: a config would put runs into /
             try:
+                check_python()
                 check_words(sys.argv[1:])
                 if folder is not None:
                     _quote_options(folder)

@@ -14,7 +14,7 @@ import torch
 from caviar.engines.fused.files import LANE
 from caviar.executors.base import TaskSource
 from caviar.executors.local import LocalExecutor
-from caviar.trials import Failed, Finished, Job, Reported
+from caviar.trials import Failed, Finished, Reported
 from tests.contracts.executors import events_until
 from tests.engines.lanes import TINY
 from tests.engines.test_engine import Jobs, fused, jobs, rates, result, serve  # noqa: F401
@@ -84,17 +84,6 @@ def test_trials_shorter_than_that_write_no_lane_down(
     monkeypatch.setattr(torch, "save", lambda *_: written.append(1))
     assert len(serve(jobs(rates(8)), fused(keep=0)).ends()) == 8
     assert written == []
-
-
-def test_a_checkpoint_that_cannot_be_read_lets_its_trial_begin_afresh(
-    jobs: Jobs,  # noqa: F811
-) -> None:
-    (job,) = jobs(rates(1))
-    checkpoints = Path(job.folder) / "checkpoints"
-    checkpoints.mkdir(parents=True)
-    (checkpoints / LANE).write_bytes(b"PK\x03\x04 no more than this")
-    (end,) = serve([Job(**{**vars(job), "resume_from": str(checkpoints)})]).ends().values()
-    assert isinstance(end, Finished)
 
 
 def test_a_trial_past_its_deadline_leaves_its_lane_and_its_neighbour_ends_well(

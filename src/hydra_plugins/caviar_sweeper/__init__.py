@@ -36,10 +36,11 @@ class CaviarSweeper(Sweeper):
         from caviar.streams import make_patient
         from caviar.sweep.settings import Settings
         from caviar.sweep.sweep import run_sweep
-        from caviar.versions import tell_untested
+        from caviar.versions import check_python, tell_untested
 
         make_patient()
         try:
+            check_python()
             check_words(sys.argv[1:])
             plain = OmegaConf.to_container(OmegaConf.create(self._settings), resolve=True)
             settings = Settings.read(plain)  # type: ignore[arg-type]
