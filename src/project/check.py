@@ -55,6 +55,10 @@ _NUMBERS: dict[str, Rule] = {
     "scheduler.reduce": (lambda value: 0 < value < 1, "must be above 0 and below 1"),
     "scheduler.patience": _NOT_NEGATIVE,
     "trainer.max_epochs": _POSITIVE,
+    "trainer.max_steps": (
+        lambda value: value > 0 or value == -1,
+        "must be above 0, or -1 for no end",
+    ),
     "trainer.accumulate_grad_batches": _POSITIVE,
     "trainer.check_val_every_n_epoch": _POSITIVE,
     "trainer.limit_train_batches": _POSITIVE,
@@ -70,12 +74,13 @@ _WHOLE = {
     *("seed", "data.batch_size", "data.eval_batch_size", "data.split_seed", "data.data_seed"),
     *("data.samples", "data.features", "data.classes", "data.folds", "data.overfit"),
     *("model.depth", "model.width", "scheduler.patience", "trainer.max_epochs"),
+    "trainer.max_steps",
     *("trainer.accumulate_grad_batches", "trainer.check_val_every_n_epoch"),
     *("trainer.log_every_n_steps", "callbacks.early_stopping.patience"),
     "callbacks.nan_guard.every_steps",
 }
 _MAY_BE_NULL = {
-    *("data.folds", "data.overfit"),
+    *("data.folds", "data.overfit", "trainer.max_steps"),
     *("trainer.check_val_every_n_epoch", "trainer.limit_train_batches"),
     *("trainer.gradient_clip_val", "trainer.log_every_n_steps"),
 }

@@ -28,7 +28,8 @@ def torch_settings(config: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     settings.pop("_partial_", None)
     decay_all = settings.pop("decay_all", False)
     if "beta1" in settings:
-        settings["betas"] = [settings.pop("beta1"), settings.pop("beta2")]
+        # Not a whole number: torch refuses a 0 beside a 0.999, which are one kind of thing here.
+        settings["betas"] = [float(settings.pop("beta1")), float(settings.pop("beta2"))]
     return settings, decay_all
 
 

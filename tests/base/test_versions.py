@@ -1,6 +1,8 @@
 """The versions that caviar says it was tested with: in one place, and told once where they differ."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from caviar.base import versions
 from caviar.base.versions import TESTED, tell_untested, untested
+from tests.apps import make_app
 
 pytestmark = pytest.mark.fast
 
@@ -66,3 +69,17 @@ def test_it_is_told_once_and_on_stderr(monkeypatch, capsys):
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.count("warning: caviar was tested with") == len(TESTED)
+
+
+@pytest.mark.parametrize(("words", "entry"), [(["-O"], "caviar.main"), (["-OO"], "hydra.main")])
+def test_python_without_assert_is_refused_in_one_line(tmp_path, words, entry):
+    line = [sys.executable, *words, "-m", "project.train", "name=it"]
+    if entry == "hydra.main":
+        line[2:] = [str(make_app(tmp_path / "app").folder / "app.py"), "-m"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    level = words[0].count("O")
+    told = f"error: PYTHONOPTIMIZE={level}: python {words[0]} leaves out what Hydra reads choice(1,2) by"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{told}; unset it, or use 0\n"
+    assert not list(tmp_path.glob("**/trials"))
+    assert not (tmp_path / "outputs").exists()

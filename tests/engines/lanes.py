@@ -53,7 +53,7 @@ def by_solo(*overrides: str) -> Result:
 
 
 def _by_solo(folder: Path, *overrides: str) -> Result:
-    config = composed(folder, *TINY, *overrides)
+    config = config_in(folder, *overrides)
     experiment = build(config)
     with activate(ActiveRun(folder)) as run:
         score = fit(config, experiment)
@@ -67,10 +67,18 @@ def _by_solo(folder: Path, *overrides: str) -> Result:
     )
 
 
+_NOWHERE = "/no/where"
+
+
 @cache
 def _plain(overrides: tuple[str, ...]) -> str:
-    config = composed(Path("nowhere"), *TINY, *overrides)
+    config = composed(Path(_NOWHERE), *TINY, *overrides)
     return json.dumps(OmegaConf.to_container(config, resolve=True))
+
+
+def config_in(folder: Path, *overrides: str) -> DictConfig:
+    """The config of a run in a folder; to compose it takes longer than the run, so it is done once."""
+    return OmegaConf.create(json.loads(_plain(overrides).replace(_NOWHERE, str(folder))))
 
 
 def training(*overrides: str, **values: Any) -> Training:

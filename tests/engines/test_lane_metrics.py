@@ -43,6 +43,9 @@ def test_each_lane_has_the_value_that_torchmetrics_gives(
     )
     if data.draw(st.booleans(), "ties"):
         logits = logits.round()
+    if data.draw(st.booleans(), "no numbers"):
+        share = data.draw(st.sampled_from([0.05, 1.0]))
+        logits[torch.rand(logits.shape, generator=generator) < share] = torch.nan
     probabilities = logits.softmax(2)
     targets = torch.randint(0, data.draw(st.integers(1, classes)), (samples,), generator=generator)
     found = Metrics({"it": settings}, classes)(Outputs(probabilities.transpose(1, 2), targets))[

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from caviar.base.messages import Failed, Finished, Job, Reported
+from caviar.base.messages import Failed, Finished, Reported
 from caviar.engines.lanes.run_folder import LANE
 from caviar.executors.base import TaskSource
 from caviar.executors.local import LocalExecutor
@@ -84,17 +84,6 @@ def test_trials_shorter_than_that_write_no_lane_down(
     monkeypatch.setattr(torch, "save", lambda *_: written.append(1))
     assert len(serve(jobs(rates(8)), fused(keep=0)).ends()) == 8
     assert written == []
-
-
-def test_a_checkpoint_that_cannot_be_read_lets_its_trial_begin_afresh(
-    jobs: Jobs,  # noqa: F811
-) -> None:
-    (job,) = jobs(rates(1))
-    checkpoints = Path(job.folder) / "checkpoints"
-    checkpoints.mkdir(parents=True)
-    (checkpoints / LANE).write_bytes(b"PK\x03\x04 no more than this")
-    (end,) = serve([Job(**{**vars(job), "resume_from": str(checkpoints)})]).ends().values()
-    assert isinstance(end, Finished)
 
 
 def test_a_trial_past_its_deadline_leaves_its_lane_and_its_neighbour_ends_well(

@@ -42,6 +42,7 @@ from project.train import CONFIGS
         ("optimizer.lr=fast", "optimizer.lr=fast: must be a number"),
         ("optimizer.beta1=1", "optimizer.beta1=1: must be at least 0 and below 1"),
         ("data.batch_size=0", "data.batch_size=0: must be above 0"),
+        ("data.val_fraction=0", "data.val_fraction=0: must be above 0 and below 1"),
         ("data.val_fraction=-0.1", "data.val_fraction=-0.1: must be above 0 and below 1"),
         ("data.test_fraction=1", "data.test_fraction=1: must be at least 0 and below 1"),
         (
@@ -51,6 +52,8 @@ from project.train import CONFIGS
         ("model.dropout=1", "model.dropout=1: must be at least 0 and below 1"),
         ("model.width=0", "model.width=0: must be above 0"),
         ("trainer.max_epochs=0", "trainer.max_epochs=0: must be above 0"),
+        ("trainer.max_epochs=-1", "trainer.max_epochs=-1: must be above 0"),
+        ("+trainer.max_steps=0", "trainer.max_steps=0: must be above 0, or -1 for no end"),
         ("scheduler.warmup_epochs=-1", "scheduler.warmup_epochs=-1: must be at least 0"),
         ("scheduler=step scheduler.step_epochs=0", "scheduler.step_epochs=0: must be above 0"),
         (

@@ -395,7 +395,7 @@ def test_a_torn_journal_line_is_cut_and_told_and_all_others_are_kept(app: App):
     check_whole(app, 6)
 
 
-def test_a_journal_that_is_damaged_is_told_by_its_line(app: App):
+def test_a_journal_that_is_damaged_or_lost_is_told_in_one_line(app: App):
     open_the_gate(app)
     app.sweep()
     journal = app.folder / "sweep" / "study.journal"
@@ -404,6 +404,13 @@ def test_a_journal_that_is_damaged_is_told_by_its_line(app: App):
     done = app.resume("n_trials=6")
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert f"{journal}: line 3 is not readable" in done.err
+    journal.write_bytes(b"")
+    for told in ("empty", "lost"):
+        done = app.resume("n_trials=6")
+        assert (done.status, done.err.count("\n")) == (2, 1)
+        assert f"error: {journal} is {told}, and with it which trials were asked for" in done.err
+        journal.unlink(missing_ok=True)
+    assert len(app.results()) == 4
 
 
 def test_a_record_that_lacks_a_part_is_told_in_one_line(app: App):

@@ -34,7 +34,7 @@ from caviar.base.plain import tell
 from caviar.base.security import allow, trusting_allowed
 from caviar.base.signals import Asked, exit_status
 from caviar.base.streams import make_patient
-from caviar.base.versions import tell_untested
+from caviar.base.versions import check_python, tell_untested
 from caviar.runs import folder as names
 from caviar.runs.active import GO_ON, ActiveRun, activate, active_run
 from caviar.runs.code import git_commit, versions
@@ -89,6 +89,7 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
             if not os.environ.get("CAVIAR_OUTPUTS", "unset"):
                 del os.environ["CAVIAR_OUTPUTS"]  # set to nothing: a config would put runs into /
             try:
+                check_python()
                 check_words(sys.argv[1:])
                 if folder is not None:
                     _quote_options(folder)

@@ -230,10 +230,12 @@ def _open_study(
         storage = settings.storage
     else:
         if resumed:
-            if not (folder / JOURNAL).exists():
+            journal = folder / JOURNAL
+            if not journal.exists() or not journal.stat().st_size:
+                state = "empty" if journal.exists() else "lost"
                 raise UsageError(
-                    f"{folder / JOURNAL} is lost, and with it which trials were asked for: the runs in "
-                    "there can be looked at, but the sweep cannot be gone on with"
+                    f"{journal} is {state}, and with it which trials were asked for: the runs in there "
+                    "can be looked at, but the sweep cannot be gone on with"
                 )
             # This process has the sweep: a lock is that of a controller killed while it wrote.
             (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)

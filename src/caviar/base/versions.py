@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
-from caviar.base.errors import UsageError
+from caviar.base.errors import UsageError, usage_error
 
 TESTED = {
     "hydra-core": ("1.3.8", "1.4"),
@@ -47,6 +47,16 @@ def tell_untested() -> None:
         _told = True
         for line in untested():
             print(f"warning: {line}", file=sys.stderr)
+
+
+def check_python() -> None:
+    """Raise UsageError for ``python -O``: Hydra moves on in what it parses within ``assert`` statements."""
+    level = sys.flags.optimize
+    if level:
+        why = (
+            f"python -{'O' * level} leaves out what Hydra reads choice(1,2) by; unset it, or use 0"
+        )
+        raise usage_error("PYTHONOPTIMIZE", level, why)
 
 
 def lost(library: str, name: str) -> UsageError:

@@ -22,6 +22,8 @@ SWEEP = "sweep.yaml"
 SCHEMA = 1
 CANDIDATE = "+candidate"
 """The hyperparameter of a sweep that confirms another one: which of its trials a trial repeats."""
+_MOVED = {"caviar.sweep.coarse_to_fine.CoarseToFine": "caviar.zoom.coarse_to_fine.CoarseToFine"}
+"""Classes that a ``sweep.yaml`` of 0.1 names, and where they are now."""
 _NEEDED = (
     "command", "direction", "engine", "folder", "n_trials", "overrides", "sampler", "space"
 )  # fmt: skip
@@ -47,6 +49,10 @@ def read(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{folder}: {told}")
     found = read_described(folder / SWEEP, SCHEMA, "sweep's folder")
     check_fields(folder / SWEEP, found, SWEEP_FIELDS, _NEEDED)
+    sampler = dict(found["sampler"])
+    target = sampler.get("_target_")
+    if target in _MOVED:
+        found["sampler"] = {**sampler, "_target_": _MOVED[target]}
     return found
 
 

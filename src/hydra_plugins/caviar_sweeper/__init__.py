@@ -35,11 +35,12 @@ class CaviarSweeper(Sweeper):
         from caviar.base.errors import UsageError, check_words
         from caviar.base.signals import ending_in_order
         from caviar.base.streams import make_patient
-        from caviar.base.versions import tell_untested
+        from caviar.base.versions import check_python, tell_untested
         from caviar.sweep.settings import Settings
 
         make_patient()
         try:
+            check_python()
             check_words(sys.argv[1:])
             plain = OmegaConf.to_container(OmegaConf.create(self._settings), resolve=True)
             settings = Settings.read(plain)  # type: ignore[arg-type]

@@ -25,23 +25,28 @@ class NanGuard(Callback):
     ) -> None:
         if trainer.global_step % self.every_steps == 0:
             loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-            _require_finite("train/loss", float(loss), trainer)
+            _require_finite("train/loss", float(loss), trainer, trainer.current_epoch)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._look_at_means(trainer)
+        _look_at_means(trainer, trainer.current_epoch)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._look_at_means(trainer)
+    # An epoch without a validation has its mean only after the callbacks' own end of it.
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        _look_at_means(trainer, trainer.current_epoch - 1)
 
-    def _look_at_means(self, trainer: Trainer) -> None:
-        for name in ("train/loss", "val/loss"):
-            loss = trainer.callback_metrics.get(name, torch.zeros(()))
-            _require_finite(name, float(loss), trainer)
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        _look_at_means(trainer, trainer.current_epoch - 1)
 
 
-def _require_finite(name: str, loss: float, trainer: Trainer) -> None:
+def _look_at_means(trainer: Trainer, epoch: int) -> None:
+    for name in ("train/loss", "val/loss"):
+        loss = trainer.callback_metrics.get(name, torch.zeros(()))
+        _require_finite(name, float(loss), trainer, epoch)
+
+
+def _require_finite(name: str, loss: float, trainer: Trainer, epoch: int) -> None:
     if not math.isfinite(loss):
         raise FloatingPointError(
-            f"{name} is {loss} at epoch {trainer.current_epoch}, step {trainer.global_step}: "
+            f"{name} is {loss} at epoch {epoch}, step {trainer.global_step}: "
             "a lower optimizer.lr or trainer.gradient_clip_val=1 may help"
         )

@@ -153,9 +153,15 @@ class InMemoryData(ABC):
                 if samples == 1:
                     raise UsageError(f"data: one sample to train on: {error}") from error
                 where = "a batch" if size == 1 else f"the last of {batches} batches of an epoch"
-                remedy = "" if size == 1 else "data.drop_last=true, or "
-                why = f"{where} has one sample to be normalised ({error}): {remedy}another data.batch_size"
+                remedy = "" if size == 1 else "data.drop_last=true or "
+                near = self._nearest_size(samples, size)
+                why = f"{where} has one sample to be normalised ({error}): {remedy}{near} would do"
                 raise usage_error("data.batch_size", self.batch_size, why) from error
+
+    def _nearest_size(self, samples: int, size: int) -> str:
+        sizes = range(2, samples + 1)
+        whole = [n for n in sizes if self.drop_last or samples % n != 1]
+        return f"data.batch_size={min(whole, key=lambda n: abs(n - size))}"
 
     def class_weights(self, asked: Any) -> list[float] | None:
         """A factor on the loss of each class, as ``model.loss.class_weights`` asks.

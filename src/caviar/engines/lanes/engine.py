@@ -166,7 +166,7 @@ class Fused:
             self._begin_folds(Folded(job, folder, recipes), trainings)
             return
         folder.files = recipes[0].files
-        saved = read_lane(job.number, Path(job.resume_from, LANE) if job.resume_from else None)
+        saved = read_lane(Path(job.resume_from, LANE) if job.resume_from else None, folder)
         self._group(trainings[0]).waiting.append(Run(job, trainings[0], folder, saved=saved))
 
     def _begin_folds(self, trial: Folded, trainings: Sequence[Training]) -> None:
@@ -174,7 +174,7 @@ class Fused:
         runs = []
         for fold, training in enumerate(trainings):
             if fold not in trial.done:
-                saved = read_lane(trial.job.number, trial.lane_file(fold))
+                saved = read_lane(trial.lane_file(fold), trial.folder)
                 run = Run(trial.job, training, trial.places[fold], saved=saved)
                 run.trial, run.fold = trial, fold
                 runs.append(run)

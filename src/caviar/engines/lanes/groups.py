@@ -166,7 +166,8 @@ class Group:
             try:
                 stack.load(lane, run.saved)
             except Exception as error:  # some of it may have been taken in
-                log.warning("trial %d begins afresh: %s", run.job.number, name_and_text(error))
+                folder = run.trial.folder if run.trial else run.folder
+                folder.note(logging.WARNING, f"begins afresh: {name_and_text(error)}")
                 stack.release(lane)
                 run.training = Training(run.training.recipe)
                 stack.admit(run.training, lane)

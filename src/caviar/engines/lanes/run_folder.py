@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from caviar.base.errors import name_and_text
+from caviar.base.errors import UsageError
 from caviar.base.messages import Job
 from caviar.runs import folder as names
+from caviar.runs.checkpoints import read_checkpoint
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result
 from caviar.runs.inside import make_folders, open_inside, remove_inside
@@ -43,6 +44,7 @@ class RunFolder:
         config: the text of ``config.yaml``.
         files: what else goes in, name -> text.
         error: what first kept it from being written.
+        notes: lines that ``log.txt`` begins with.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class RunFolder:
     overrides: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     error: Exception | None = None
+    notes: str = ""
     _made: bool = False
     _table: CsvText = field(default_factory=CsvText)
 
@@ -104,15 +107,21 @@ class RunFolder:
             self._rows(rows)
         if best is not None:
             self.checkpoint(Path(BEST).name, best)
-        if log:
+        if self.notes or log:
             with open_inside(self.path / names.LOG, "a") as file:
-                file.write(log)
+                file.write(self.notes + log)
+            self.notes = ""
         if self.error is not None:
             raise self.error
         self.result = result
         if result.state != "FAIL":
             remove_inside(self.path / names.CHECKPOINTS / LANE)
         result.write(self.path)
+
+    def note(self, level: int, message: str) -> None:
+        """Have a line in ``log.txt``, as a worker's logging writes it."""
+        log.log(level, "%s: %s", self.path.name, message)
+        self.notes += log_line(__name__, message, level)
 
     def drop_best(self) -> None:
         """Say in ``result.json`` that there is no ``best.ckpt``, and remove it."""
@@ -159,21 +168,26 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def read_lane(number: int, path: Path | None) -> dict[str, Any] | None:
-    """What an earlier try of a trial left, where it was on a lane; None where that cannot be read."""
+def read_lane(path: Path | None, folder: RunFolder) -> dict[str, Any] | None:
+    """What an earlier try of a trial left, where it was on a lane; None where that cannot be read.
+
+    Args:
+        path: its file, if there was an earlier try.
+        folder: the trial's, whose log says so then.
+    """
     if path is None or not path.is_file():
         return None
     try:
-        return torch.load(path, weights_only=True)
-    except Exception as error:
-        log.warning("trial %d begins afresh: %s: %s", number, path, name_and_text(error))
+        return read_checkpoint(path, ("training", "tensors"))
+    except (UsageError, OSError) as error:
+        folder.note(logging.WARNING, f"begins afresh: {error}")
         return None
 
 
-def log_line(name: str, message: str) -> str:
+def log_line(name: str, message: str, level: int = logging.INFO) -> str:
     """A line as a worker's logging writes it."""
     time = datetime.now().strftime("%Y-%m-%d %H:%M:%S,%f")[:-3]
-    return f"[{time}][{name}][INFO] {message}\n"
+    return f"[{time}][{name}][{logging.getLevelName(level)}] {message}\n"
 
 
 def lightning_checkpoint(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from caviar.base.direction import better, sign_of
-from caviar.base.errors import usage_error
+from caviar.base.errors import UsageError, name_and_text, usage_error
 from caviar.engines.experiment import Recipe
 from caviar.engines.lanes.schedule import LaneSchedule
 from caviar.engines.stacked.course import course_of
@@ -36,7 +36,8 @@ class Training:
 
     Raises:
         NotFusibleError: it cannot be a lane.
-        Exception: what its network or its optimizer says of their settings.
+        UsageError: what its optimizer says of its settings.
+        Exception: what its network says of its own.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -45,7 +46,7 @@ class Training:
         settings = dict(recipe.optimizer)
         self.optimizer: LaneOptimizer = optimizer_of(str(settings.pop("_target_")))
         self.settings = self.optimizer.settings(settings)
-        _checking(self.optimizer.target)([torch.zeros(1)], **settings)
+        _check(self.optimizer.target, settings)
         self.plan, self.weights = plan_and_weights(recipe)
         steps = self.course.steps
         total = steps * self.course.max_epochs
@@ -90,10 +91,10 @@ class Training:
         self.improved = False
         found = {"train/loss": train_loss, **(metrics or {})}
         self.metrics = {**self.metrics, **found}
+        self.rows.append({"epoch": epoch, "step": self.steps_done - 1, **found})
         if recipe.nan_guard:
             self._require_finite("train/loss")
             self._require_finite("val/loss")
-        self.rows.append({"epoch": epoch, "step": self.steps_done - 1, **found})
         over = False
         if metrics is not None:
             for name in recipe.objectives:
@@ -145,6 +146,8 @@ class Training:
         # In the metric's own precision, as Lightning compares.
         number = np.float64 if self.course.dtype == torch.float64 else np.float32
         value, delta = number(self.metrics[stopping.metric]), number(stopping.min_delta)
+        if not np.isfinite(value):
+            return True  # as Lightning has it: it gets no better
         best, sign = self._best_waited_for, -sign_of(stopping.direction)
         if best is None or sign * (value - sign * delta) > sign * best:
             self._best_waited_for, self._waited = value, 0
@@ -184,6 +187,15 @@ class Training:
                 {name: value for name, value in row.items() if name not in ("epoch", "step")}
             )
             self.schedule.epoch_ended(so_far)
+
+
+def _check(target: type[torch.optim.Optimizer], settings: Mapping[str, Any]) -> None:
+    """Raise UsageError, in the words that `caviar.instantiate` has for it, for what torch refuses."""
+    try:
+        _checking(target)([torch.zeros(1)], **settings)
+    except Exception as error:
+        name = f"{target.__module__}.{target.__qualname__}"
+        raise UsageError(f"{name}: {name_and_text(error)}") from error
 
 
 @cache

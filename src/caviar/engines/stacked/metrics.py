@@ -1,12 +1,13 @@
 """The metrics of all lanes at once, with the values that torchmetrics gives.
 
-A metric that has no stacked form here is computed by torchmetrics, lane by lane.
+A metric that has no stacked form here is computed by torchmetrics, lane by lane; and so is each of a
+lane whose probabilities are no numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -162,15 +163,28 @@ class Metrics:
     """
 
     def __init__(self, settings: Mapping[str, Mapping[str, Any]], num_classes: int) -> None:
-        self._compute = {
-            name: _stacked(dict(settings[name]))
-            or _by_lane(name, dict(settings[name]), num_classes)
-            for name in sorted(settings)  # the order of torchmetrics' collections
-        }
+        self._stacked: dict[str, Callable[[Outputs], Tensor] | None] = {}
+        self._by_lane: dict[str, Callable[[], Callable[[Outputs], Tensor]]] = {}
+        for name in sorted(settings):  # the order of torchmetrics' collections
+            self._stacked[name] = _stacked(dict(settings[name]))
+            self._by_lane[name] = cache(partial(_by_lane, name, dict(settings[name]), num_classes))
+            if self._stacked[name] is None:
+                self._by_lane[name]()  # now: what it says of its settings is known before training
 
     def __call__(self, outputs: Outputs) -> dict[str, Tensor]:
         """Each metric by its name, shape ``(lanes,)``."""
-        return {name: compute(outputs) for name, compute in self._compute.items()}
+        found = {
+            name: (compute or self._by_lane[name]())(outputs)
+            for name, compute in self._stacked.items()
+        }
+        ill = outputs.confidence.isnan().any(1)
+        if ill.any():
+            # What torchmetrics makes of NaN hangs on how it sorts; the stacked forms have another way.
+            them = Outputs(outputs.probabilities[ill], outputs.targets)
+            for name, compute in self._stacked.items():
+                if compute is not None:
+                    found[name][ill] = self._by_lane[name]()(them).to(found[name])
+        return found
 
 
 def _stacked(settings: dict[str, Any]) -> Callable[[Outputs], Tensor] | None:
