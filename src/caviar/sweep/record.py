@@ -49,7 +49,7 @@ def read(folder: Path) -> dict[str, Any]:
         raise UsageError(f"{folder}: {told}")
     found = read_described(folder / SWEEP, SCHEMA, "sweep's folder")
     check_fields(folder / SWEEP, found, SWEEP_FIELDS, _NEEDED)
-    sampler = dict(found["sampler"])
+    sampler = dict(found["sampler"] or {})
     target = sampler.get("_target_")
     if target in _MOVED:
         found["sampler"] = {**sampler, "_target_": _MOVED[target]}
