@@ -207,6 +207,7 @@ def test_of_many_processes_one_may_look(app):
     assert all("already looked at" in one for one in told if one != "mine")
 
 
+@pytest.mark.fast
 def test_a_record_that_was_edited_or_removed_still_counts(app):
     sweep = open_sweep(app.folder / "sweep")
     run = app.folder / "sweep-confirm-test"

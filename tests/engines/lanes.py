@@ -3,12 +3,14 @@
 import csv
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +20,7 @@ from caviar.base import hydra_versions
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
 from caviar.engines.native.loop import Native
+from caviar.engines.stacked.backend import ByTorch
 from caviar.runs.active import ActiveRun, activate
 from caviar.runs.text import CsvText
 from project.recipe import recipe
@@ -162,3 +165,15 @@ def strangers(count: int, *overrides: str) -> list[Training]:
         )
         for n in range(count)
     ]
+
+
+def around_steps(
+    monkeypatch: pytest.MonkeyPatch, wrap: Callable[[int, Callable[[], None]], None]
+) -> None:
+    """Let ``wrap`` take a stack's steps, given how many lanes it has and what takes them."""
+    for backend in (ByTorch, Native):
+
+        def steps(self: Any, *arguments: Any, own: Any = backend.steps) -> None:
+            wrap(self._tensors.lanes, lambda: own(self, *arguments))
+
+        monkeypatch.setattr(backend, "steps", steps)

@@ -31,7 +31,7 @@ from caviar.engines.solo import Solo
 from project.classifier import Classifier
 from project.recipe import recipe
 from project.train import CONFIGS, main
-from tests.engines.lanes import TINY
+from tests.engines.lanes import TINY, around_steps
 
 
 class Memory:
@@ -304,23 +304,21 @@ def test_a_folder_that_cannot_be_written_fails_its_trial_alone(jobs: Jobs, tmp_p
     assert "NotADirectoryError" in ends[1].error
 
 
-@pytest.mark.parametrize(("what", "compile", "every"), [("_step", False, 8), ("_steps", None, 2)])
+@pytest.mark.parametrize("compile", [False, None])
 def test_out_of_memory_halves_the_lanes_and_loses_no_trial(
-    what: str, compile: bool | None, every: int, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    compile: bool | None, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = rates(8, **{"trainer.max_epochs": 3})
     undisturbed = serve(jobs(values, to="undisturbed"), lanes=8, compile=compile).ends()
-    step = getattr(Stack, what)
-    calls = []
+    calls: list[int] = []
 
-    def hungry(self: Stack, *arguments: Any) -> Any:
-        calls.append(self.lanes)
-        done = step(self, *arguments)
-        if self.lanes > 2 and len(calls) % every == 0:
+    def hungry(lanes: int, steps: Callable[[], None]) -> None:
+        calls.append(lanes)
+        steps()
+        if lanes > 2 and len(calls) % 2 == 0:
             raise torch.OutOfMemoryError("the device is full")
-        return done
 
-    monkeypatch.setattr(Stack, what, hungry)
+    around_steps(monkeypatch, hungry)
     engine = fused(lanes=8, compile=compile)
     inbox = serve(jobs(values), engine)
     assert engine._most == 2
@@ -355,7 +353,7 @@ def test_what_does_not_fit_on_one_lane_fails(jobs: Jobs, monkeypatch: pytest.Mon
     def full(*_: Any) -> Any:
         raise torch.OutOfMemoryError("the device is full")
 
-    monkeypatch.setattr(Stack, "_steps", full)
+    around_steps(monkeypatch, full)
     ends = serve(jobs(rates(3))).ends()
     assert len(ends) == 3
     assert all("OutOfMemoryError" in end.error for end in ends.values())  # type: ignore[union-attr]

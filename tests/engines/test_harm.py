@@ -11,12 +11,12 @@ import torch
 from caviar.base.messages import Failed, Finished
 from caviar.engines.lanes import calibration, engine
 from caviar.engines.lanes.engine import Fused
-from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
 from caviar.executors.base import TaskSource
 from caviar.executors.local import LocalExecutor
 from project.recipe import recipe
 from project.train import main
+from tests.engines.lanes import around_steps
 from tests.engines.test_engine import Jobs, jobs, rates, result, serve  # noqa: F401 - a fixture
 from tests.executors import deadly
 
@@ -125,14 +125,12 @@ def test_an_epoch_that_fails_in_company_alone_fails_nobody(
     jobs: Jobs,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    steps = Stack._steps
-
-    def lonely(self: Stack, *arguments: Any) -> Any:
-        steps(self, *arguments)
-        if self.lanes > 1:
+    def lonely(lanes: int, steps: Callable[[], None]) -> None:
+        steps()
+        if lanes > 1:
             raise ValueError("not in company")
 
-    monkeypatch.setattr(Stack, "_steps", lonely)
+    around_steps(monkeypatch, lonely)
     ends = serve(jobs(rates(3), "trainer.max_epochs=3")).ends()
     assert [type(ends[n]) for n in range(3)] == [Finished] * 3
 
@@ -179,15 +177,15 @@ def test_halved_lanes_keep_to_their_schedule(
 ) -> None:
     words = ("scheduler=cosine", "trainer.max_epochs=4")
     undisturbed = serve(jobs(rates(4), *words, to="undisturbed")).ends()
-    steps, calls = Stack._steps, []
+    calls: list[int] = []
 
-    def hungry(self: Stack, *arguments: Any) -> Any:
-        calls.append(1)
+    def hungry(lanes: int, steps: Callable[[], None]) -> None:
+        calls.append(lanes)
         if len(calls) == 3:
             raise torch.OutOfMemoryError("the device is full")
-        return steps(self, *arguments)
+        steps()
 
-    monkeypatch.setattr(Stack, "_steps", hungry)
+    around_steps(monkeypatch, hungry)
     for number, end in serve(jobs(rates(4), *words)).ends().items():
         assert isinstance(end, Finished)
         assert end.facts["metrics"] == pytest.approx(undisturbed[number].facts["metrics"], rel=1e-4)  # type: ignore[union-attr]

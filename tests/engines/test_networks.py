@@ -107,7 +107,7 @@ def test_a_layer_is_on_lanes_by_one_function(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(layers.LAYERS, nn.RMSNorm, rms_norm)
 
     def network() -> nn.Module:
-        parts = nn.Linear(4, 9), nn.RMSNorm(9, eps=1e-6), nn.ReLU(), nn.Linear(9, 2)
+        parts = nn.Linear(4, 9), nn.RMSNorm(9, eps=1e-6), nn.ReLU(), nn.Linear(9, 3)
         return nn.Sequential(*parts)
 
     one = Training(in_place_of(network, 1))

@@ -11,7 +11,7 @@ import atexit, os, random, sys, time
 from pathlib import Path
 import hydra
 import caviar
-from caviar import hydra_versions
+from caviar.base import hydra_versions
 HERE = Path(__file__).parent
 
 def note(what):

@@ -91,6 +91,7 @@ def test_an_end_is_passed_in_spite_of_noise_and_of_other_hyperparameters() -> No
         assert {lines["momentum"].kind, lines["shift"].kind} == {"narrowed"}
 
 
+@pytest.mark.fast
 def test_each_line_reads_back_as_the_hyperparameter_it_is_of() -> None:
     space, _, trials = random_case("quadratic", np.random.default_rng(2), count=64)
     wide = Space(
@@ -117,6 +118,7 @@ def edge_case(best: float, h: Interval | Range, seed: int = 0) -> Zoom:
     return zoom(space, [Tried(v, float(x)) for v, x in zip(values, losses, strict=True)])
 
 
+@pytest.mark.fast
 def test_a_best_beyond_an_end_moves_the_space_there() -> None:
     for best, better in (
         (1.3, lambda now, h: now.high > h.high),
@@ -261,6 +263,7 @@ def test_snapping_is_going_to_values_and_back() -> None:
     np.testing.assert_allclose(coordinates.snap(points), plain, atol=1e-12)
 
 
+@pytest.mark.fast
 def test_the_surrogates_gradient_is_that_of_its_cost() -> None:
     rng = np.random.default_rng(0)
     points = rng.random((30, 4))
