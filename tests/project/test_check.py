@@ -11,6 +11,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from caviar import UsageError
+from caviar.base import hydra_versions
 from project.check import check, metric_names
 from project.train import CONFIGS
 
@@ -158,7 +159,7 @@ def test_a_wrong_setting_is_told(override: str, line: str, compose_run: Callable
     ],
 )
 def test_a_sweep_does_not_say_that_it_is_scored_by_what_it_is_not(claimed: str, line: str) -> None:
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
         config = compose("train", overrides=[claimed, "name=a"], return_hydra_config=True)
     with pytest.raises(UsageError) as told:
         check(config)
