@@ -37,4 +37,4 @@ class TestCopies(TestLocal):
     """The same workers, as copies of this process."""
 
     fork = True
-    task = TaskSource("main", "tests.contracts.tasks", None, tasks.main)
+    task = TaskSource("main", "tests.contracts.tasks", None, function=tasks.main)

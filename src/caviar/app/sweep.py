@@ -344,14 +344,14 @@ def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
 def task_source(task: TaskFunction, whitelist: Any = None) -> TaskSource:
     """How another process finds the task function that Hydra handed over."""
     if task.__module__ != "__main__":
-        return TaskSource(task.__name__, task.__module__, None, whitelist, task)
+        return TaskSource(task.__name__, task.__module__, None, whitelist=whitelist, function=task)
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     if spec is not None:
         # Started with `python -m`: a package's name stands for its __main__ module.
-        return TaskSource(task.__name__, spec.name, None, whitelist, task)
+        return TaskSource(task.__name__, spec.name, None, whitelist=whitelist, function=task)
     path = str(Path(main.__file__ or "").absolute())
-    return TaskSource(task.__name__, None, path, whitelist, task)
+    return TaskSource(task.__name__, None, path, whitelist=whitelist, function=task)
 
 
 def _seeded(sampler: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,8 +26,10 @@ class TaskSource:
     name: str
     module: str | None
     path: str | None
-    whitelist: Any = None
-    function: Callable[[Any], Any] | None = field(default=None, repr=False, compare=False)
+    whitelist: Any = field(default=None, kw_only=True)
+    function: Callable[[Any], Any] | None = field(
+        default=None, repr=False, compare=False, kw_only=True
+    )
 
 
 class Executor(Protocol):
