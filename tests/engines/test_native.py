@@ -18,7 +18,7 @@ from caviar.engines.lanes.training import Training
 from caviar.engines.native import loop as native
 from caviar.engines.native.build import build
 from caviar.engines.native.loop import Native
-from caviar.engines.stacked.compiling import why_not_compiled
+from caviar.engines.stacked.compiling import compiled, why_not_compiled
 from tests.engines.lanes import on_a_lane, strangers, training
 
 
@@ -169,3 +169,16 @@ def test_a_lane_is_the_same_on_any_number_of_threads() -> None:
     assert found[0].rows == found[1].rows
     for name, tensor in found[0].weights.items():
         assert torch.equal(found[1].weights[name], tensor), name
+
+
+def test_torchs_compiler_keeps_its_work_where_nobody_else_can_write(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "TORCHINDUCTOR_CACHE_DIR", "/tmp/torchinductor_you"
+    )  # as torch itself sets it
+    compiled(lambda x: x)
+    assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]) == cache / "inductor"
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/mine")
+    compiled(lambda x: -x)
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "/mine"

@@ -32,8 +32,9 @@ def why_not_compiled(device: str, torch_folder: Path = Path(torch.__file__).pare
 @cache
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function``, compiled for each shape that it is called with."""
-    # Its own choice is a folder below /tmp whose name anybody can foresee.
-    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+    # Its own choice is a folder below /tmp whose name anybody can foresee; once asked for, it is set.
+    given = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR", ""))
+    if given.name.startswith("torchinductor_") or not given.name:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = _cache()
     import torch._dynamo.config as dynamo
     import torch._inductor.config as inductor
