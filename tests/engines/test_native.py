@@ -171,6 +171,7 @@ def test_a_lane_is_the_same_on_any_number_of_threads() -> None:
         assert torch.equal(found[1].weights[name], tensor), name
 
 
+@pytest.mark.filterwarnings("ignore")  # torch's own, as its compiler is imported
 def test_torchs_compiler_keeps_its_work_where_nobody_else_can_write(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
