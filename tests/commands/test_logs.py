@@ -65,6 +65,16 @@ def test_following_a_single_run_that_was_killed_ends(caviar, outputs):
     assert process.returncode == 0
 
 
+def test_following_a_killed_run_whose_log_is_no_file_ends(caviar, outputs):
+    make_run(outputs / "runs" / "killed", state="RUNNING")
+    log = outputs / "runs" / "killed" / "log.txt"
+    log.unlink(missing_ok=True)
+    log.symlink_to("/dev/null")
+    done = caviar("logs", "killed", "-f")
+    assert (done.status, done.out) == (2, "")
+    assert "it has no log.txt" in done.err
+
+
 def test_following_shows_every_byte_until_the_run_ends(wide, tmp_path):
     folder = wide / "trials/0003"
     log = folder / "log.txt"

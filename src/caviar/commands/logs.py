@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,8 +99,7 @@ def _pieces(path: Path, folder: Path, follow: bool, lines: int | None) -> Iterat
 
 def _under_way(folder: Path) -> bool:
     """Whether the run may still write: it says RUNNING, and its sweep or it has a process."""
-    from caviar.reading.find import TRIALS
-    from caviar.runs.folder import LOG
+    from caviar.runs.folder import LOG, TRIALS
     from caviar.runs.program import under_way
     from caviar.sweep.owner import is_running
 
@@ -107,7 +107,7 @@ def _under_way(folder: Path) -> bool:
         return False
     if folder.parent.name == TRIALS:
         return is_running(folder.parent.parent)
-    return under_way(folder) or not (folder / LOG).is_file()
+    return under_way(folder) or not os.path.lexists(folder / LOG)
 
 
 def _state(folder: Path) -> str:
