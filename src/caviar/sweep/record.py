@@ -22,7 +22,9 @@ SWEEP = "sweep.yaml"
 SCHEMA = 1
 CANDIDATE = "+candidate"
 """The hyperparameter of a sweep that confirms another one: which of its trials a trial repeats."""
-_MOVED = {"caviar.sweep.coarse_to_fine.CoarseToFine": "caviar.zoom.coarse_to_fine.CoarseToFine"}
+_MOVED = {
+    "caviar.sweep.coarse_to_fine.CoarseToFineSampler": "caviar.zoom.coarse_to_fine.CoarseToFineSampler"
+}
 """Classes that a ``sweep.yaml`` of 0.1 names, and where they are now."""
 _NEEDED = (
     "command", "direction", "engine", "folder", "n_trials", "overrides", "sampler", "space"
