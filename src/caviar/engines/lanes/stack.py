@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -14,11 +13,9 @@ from torch import Tensor
 
 from caviar.base.errors import name_and_text
 from caviar.engines.lanes.training import Training
-from caviar.engines.stacked.backend import Backend, ByTorch
+from caviar.engines.stacked.backend import Backend, ByTorch, Steps
 from caviar.engines.stacked.metrics import Metrics, Outputs
 from caviar.engines.stacked.tensors import LaneTensors
-
-log = logging.getLogger(__name__)
 
 _DRAWN_AT_ONCE = 1 << 20
 """Random numbers for dropout, a lane: a few steps' worth, so that memory stays small."""
@@ -84,6 +81,8 @@ class Stack:
 
     def use(self, backend: type[Backend]) -> str | None:
         """Step the lanes by another backend from now on, which changes rounding; or say why it cannot."""
+        if type(self.backend) is backend:
+            return None
         found = backend.over(self.tensors)
         if isinstance(found, str):
             return found
@@ -133,7 +132,8 @@ class Stack:
         order = self._order.to(self.device)
         for bits, steps in self._bits():
             rows = order[:, done * size : (done + steps) * size]
-            self.backend.steps(self.active, rows, columns[done : done + steps], bits, losses)
+            some = columns[done : done + steps]
+            self.backend.steps(Steps(self.active, rows, some, bits, losses))
             done += steps
         losses /= self._course.steps
         metrics = self._evaluate() if any(t.validates() for t in self.trainings if t) else {}
@@ -148,12 +148,8 @@ class Stack:
         steps = min(count, self.backend.rehearsed)
         rows = self._order[:, : steps * self._course.batch_size].to(self.device)
         losses = torch.zeros(self.lanes, dtype=self._course.dtype, device=self.device)
-        lanes = self.active
-
-        def some() -> None:
-            self.backend.steps(lanes, rows, columns[:steps], bits, losses)
-
-        found = seconds(some, self.device) / steps
+        some = Steps(self.active, rows, columns[:steps], bits, losses)
+        found = seconds(lambda: self.backend.steps(some), self.device) / steps
         self._snapshot = before
         self.rewind()
         return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import zip_longest
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from caviar.base.machine import cache_folder
 from caviar.engines.native.build import build
+from caviar.engines.stacked.backend import Steps
 from caviar.engines.stacked.optimizers import optimizer_of
 from caviar.engines.stacked.plan import Plan
 from caviar.engines.stacked.tensors import LaneTensors
@@ -274,22 +275,20 @@ class Native:
             widths.append(width)
         self.widths[lane] = widths
 
-    def steps(
-        self,
-        lanes: Sequence[int],
-        order: Tensor,
-        columns: Tensor,
-        bits: Mapping[str, Tensor],
-        losses: Tensor,
-    ) -> None:
-        """See `Backend.steps`."""
+    def steps(self, steps: Steps) -> None:
+        """Take them lane by lane.
+
+        Raises:
+            IndexError: an order names a sample that there is not.
+        """
+        order, columns, bits = steps.order, steps.columns, steps.bits
         samples, (low, high) = len(self._parts["train"][0]), order.aminmax()
         if int(low) < 0 or int(high) >= samples:
             raise IndexError(f"an order of samples from {low} to {high}: there are {samples}")
         for struct, (name, _) in zip(self._structs, self._layers, strict=True):
             if name in bits:
                 struct.bits, struct.units = bits[name].data_ptr(), bits[name].shape[3]
-        steps = _Steps(
+        what = _Steps(
             **{
                 **self._fixed,
                 "steps": len(columns),
@@ -298,10 +297,10 @@ class Native:
                 "order_row": order.stride(0),
                 "columns": columns.data_ptr(),
                 "column_count": columns.shape[1],
-                "losses": losses.data_ptr(),
+                "losses": steps.losses.data_ptr(),
             }
         )
-        self._run(self._train, "train", steps, lanes)
+        self._run(self._train, "train", what, steps.lanes)
         self._net.count_steps(len(columns))
 
     def evaluate(self, lanes: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, Self
 
 import torch
@@ -20,6 +21,25 @@ log = logging.getLogger(__name__)
 
 _EVALUATED_AT_ONCE = 1 << 22
 """Numbers in a layer's output at validation, all lanes together."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Some steps of an epoch.
+
+    Attributes:
+        lanes: those that have a training; what becomes of the others is no matter.
+        order: which samples, ``(lanes, samples)``, those of these steps alone.
+        columns: the optimizer's ``(steps, columns, lanes, 1)``.
+        bits: for each dropout layer ``(steps, lanes, batch, units)``.
+        losses: ``(lanes,)``: the mean loss of each step, before it, is added.
+    """
+
+    lanes: Sequence[int]
+    order: Tensor
+    columns: Tensor
+    bits: Mapping[str, Tensor]
+    losses: Tensor
 
 
 class Backend(Protocol):
@@ -43,23 +63,8 @@ class Backend(Protocol):
         """A network of ``plan`` is on the lane from now on."""
         ...
 
-    def steps(
-        self,
-        lanes: Sequence[int],
-        order: Tensor,
-        columns: Tensor,
-        bits: Mapping[str, Tensor],
-        losses: Tensor,
-    ) -> None:
-        """Take some steps of an epoch.
-
-        Args:
-            lanes: those that have a training; what becomes of the others is no matter.
-            order: which samples, ``(lanes, samples)``, those of these steps alone.
-            columns: the optimizer's ``(steps, columns, lanes, 1)``.
-            bits: for each dropout layer ``(steps, lanes, batch, units)``.
-            losses: ``(lanes,)``: the mean loss of each step, before it, is added.
-        """
+    def steps(self, steps: Steps) -> None:
+        """Take some steps."""
         ...
 
     def evaluate(self, lanes: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -93,19 +98,12 @@ class ByTorch:
     def admit(self, lane: int, plan: Plan) -> None:
         """Nothing to do: all lanes are as wide as the widest."""
 
-    def steps(
-        self,
-        lanes: Sequence[int],
-        order: Tensor,
-        columns: Tensor,
-        bits: Mapping[str, Tensor],
-        losses: Tensor,
-    ) -> None:
-        """See `Backend.steps`."""
-        size = self._tensors.course.batch_size
-        for step, column in enumerate(columns):
-            rows = order[:, step * size : (step + 1) * size]
-            own = {name: drawn[step, :, : rows.shape[1]] for name, drawn in bits.items()}
+    def steps(self, steps: Steps) -> None:
+        """Take them one after the other."""
+        size, losses = self._tensors.course.batch_size, steps.losses
+        for step, column in enumerate(steps.columns):
+            rows = steps.order[:, step * size : (step + 1) * size]
+            own = {name: drawn[step, :, : rows.shape[1]] for name, drawn in steps.bits.items()}
             losses += self._step(rows, column, own)
 
     def evaluate(self, lanes: Sequence[int]) -> tuple[Tensor, Tensor]:

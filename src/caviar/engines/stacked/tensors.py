@@ -37,6 +37,8 @@ class LaneTensors:
         decayed: weight decay acts on so many of the first numbers of a network.
         norm, value: the gradient's limits ``(lanes, 1)``, where there are any.
         train, val: samples and their classes.
+        units: of each dropout layer, the shape of what it drops from; ``num_classes``: of a network.
+        smoothing, weights: of the loss: label smoothing ``(lanes,)``, classes' ``(lanes, classes)``.
     """
 
     def __init__(
@@ -70,8 +72,8 @@ class LaneTensors:
         self.norm = None if course.norm is None else column(float("inf"))
         self.value = None if course.value is None else column(float("inf"))
         self.units, self.num_classes = self._tried()
-        self._smoothing = torch.zeros(lanes, dtype=dtype, device=device)
-        self._weights = torch.ones(lanes, self.num_classes, dtype=dtype, device=device)
+        self.smoothing = torch.zeros(lanes, dtype=dtype, device=device)
+        self.weights = torch.ones(lanes, self.num_classes, dtype=dtype, device=device)
         self._smooths: set[int] = set()
         self._weighs: set[int] = set()
 
@@ -85,21 +87,11 @@ class LaneTensors:
         return probe.seen, logits.shape[2]
 
     @property
-    def smoothing(self) -> Tensor:
-        """Label smoothing, ``(lanes,)``."""
-        return self._smoothing
-
-    @property
-    def weights(self) -> Tensor:
-        """Weights of the classes, ``(lanes, classes)``."""
-        return self._weights
-
-    @property
     def loss_settings(self) -> tuple[Tensor | None, Tensor | None]:
         """``smoothing`` and ``weights``, each None where no lane has any."""
         return (
-            self._smoothing if self._smooths else None,
-            self._weights if self._weighs else None,
+            self.smoothing if self._smooths else None,
+            self.weights if self._weighs else None,
         )
 
     @property
@@ -121,9 +113,9 @@ class LaneTensors:
             self.norm[lane] = course.norm
         if self.value is not None and course.value is not None:
             self.value[lane] = course.value
-        self._smoothing[lane] = recipe.label_smoothing
+        self.smoothing[lane] = recipe.label_smoothing
         weights = recipe.class_weights
-        self._weights[lane] = 1.0 if weights is None else torch.tensor(weights)
+        self.weights[lane] = 1.0 if weights is None else torch.tensor(weights)
         if recipe.label_smoothing:
             self._smooths.add(lane)
         if weights is not None:
