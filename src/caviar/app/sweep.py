@@ -26,7 +26,7 @@ from caviar.base.versions import tell_untested
 from caviar.executors.base import Executor, TaskSource
 from caviar.executors.inline import InlineExecutor
 from caviar.runs.folder import make_folder
-from caviar.runs.places import never_began
+from caviar.runs.places import SWEEP_FILE, never_began
 from caviar.space.grammar import read
 from caviar.space.grid import combinations
 from caviar.space.space import Space
@@ -92,7 +92,7 @@ def run_sweep(
             executor.close()
             owner.release()
     except (UsageError, OSError, KeyboardInterrupt, SystemExit) as error:
-        if not (folder / record.SWEEP).exists():
+        if not (folder / SWEEP_FILE).exists():
             # Nothing had begun, and nothing in there can be gone on with.
             shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):

@@ -14,8 +14,8 @@ from typing import Any
 
 from caviar.base.errors import UsageError
 from caviar.runs.ours import check_trusted
+from caviar.runs.places import SWEEP_FILE
 from caviar.runs.program import split
-from caviar.sweep.record import SWEEP
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def command_to_run(folder: Path, recorded: Mapping[str, Any], verb: str, trust: 
     Raises:
         UsageError: see `check_trusted`; or the script or the folder that it was started in is gone.
     """
-    check_trusted(folder, SWEEP, verb, trust)
+    check_trusted(folder, SWEEP_FILE, verb, trust)
     program, words = split(recorded["command"])
     command = Command([sys.executable, *program[1:]], words, Path(str(recorded["folder"])))
     if not command.folder.is_dir():

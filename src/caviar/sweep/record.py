@@ -13,12 +13,11 @@ from caviar.runs.config import to_yaml
 from caviar.runs.fields import check_fields
 from caviar.runs.files import read_described, write_atomic
 from caviar.runs.ours import mark
-from caviar.runs.places import never_began
+from caviar.runs.places import SWEEP_FILE, never_began
 from caviar.runs.sweep_fields import SWEEP_FIELDS
 from caviar.space.space import Space
 from caviar.sweep.settings import Settings
 
-SWEEP = "sweep.yaml"
 SCHEMA = 1
 CANDIDATE = "+candidate"
 """The hyperparameter of a sweep that confirms another one: which of its trials a trial repeats."""
@@ -34,8 +33,8 @@ _NEEDED = (
 def write(folder: Path, described: Mapping[str, Any]) -> None:
     """Write ``sweep.yaml``, and sign it."""
     text = to_yaml(dict(described))
-    mark(folder, {SWEEP: text})
-    write_atomic(folder / SWEEP, text)
+    mark(folder, {SWEEP_FILE: text})
+    write_atomic(folder / SWEEP_FILE, text)
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -49,8 +48,8 @@ def read(folder: Path) -> dict[str, Any]:
             "nothing had begun in it when its sweep was killed; start that again, its name is free"
         )
         raise UsageError(f"{folder}: {told}")
-    found = read_described(folder / SWEEP, SCHEMA, "sweep's folder")
-    check_fields(folder / SWEEP, found, SWEEP_FIELDS, _NEEDED)
+    found = read_described(folder / SWEEP_FILE, SCHEMA, "sweep's folder")
+    check_fields(folder / SWEEP_FILE, found, SWEEP_FIELDS, _NEEDED)
     sampler = dict(found["sampler"] or {})
     target = sampler.get("_target_")
     if target in _MOVED:
