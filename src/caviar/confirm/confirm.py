@@ -27,6 +27,7 @@ from caviar.confirm.plan import (
 from caviar.runs.fields import MAPPING, WHOLE, check_fields, each, mapping_to, optional
 from caviar.runs.files import read_json, read_text, write_atomic
 from caviar.runs.folder import LOG, check_name
+from caviar.runs.places import SWEEP_FILE
 from caviar.sweep.owner import is_running
 from caviar.zoom.finished import FinishedSweep, open_sweep
 
@@ -154,7 +155,7 @@ def _log(path: Path) -> str:
 
 
 def _resume(folder: Path, trust: bool) -> int:
-    if not (folder / "sweep.yaml").exists():
+    if not (folder / SWEEP_FILE).exists():
         raise UsageError(f"{folder}: is in the way; it is no sweep that confirm began")
     code = "from caviar.cli import main; main()"
     line = [sys.executable, "-c", code, "resume", str(folder)]
