@@ -84,7 +84,9 @@ def unpacked(folder: Path) -> Path:
     with tarfile.open(folder.with_name("sent.tar"), "w") as archive:
         archive.add(folder, "sent")
     with tarfile.open(folder.with_name("sent.tar")) as archive:
-        archive.extractall(folder.parent, filter="data")
+        # Python 3.11.0 to 3.11.3 know no filters, 3.12 warns where none is named.
+        named = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        archive.extractall(folder.parent, **named)
     return folder.with_name("sent")
 
 
