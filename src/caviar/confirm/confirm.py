@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,11 @@ from caviar.confirm.plan import (
     train,
 )
 from caviar.runs.fields import MAPPING, WHOLE, check_fields, each, mapping_to, optional
-from caviar.runs.files import read_json, read_text, write_atomic
-from caviar.runs.folder import LOG, check_name
+from caviar.runs.files import read_json, write_atomic
+from caviar.runs.folder import check_name
 from caviar.runs.places import SWEEP_FILE
 from caviar.sweep.owner import is_running
+from caviar.sweep.resume import to_resume
 from caviar.zoom.finished import FinishedSweep, open_sweep
 
 FILE = "confirm.json"
@@ -140,27 +141,22 @@ def _look(
 
 
 def _engine_of(trained: Path) -> str:
-    """By which engine the trials of a sweep were trained, as their logs tell."""
-    logs = [_log(path) for path in (trained / "trials").glob(f"*/{LOG}")]
-    lanes = sum("[caviar.engines.fused]" in log for log in logs)
-    engine = open_sweep(trained).recorded["engine"]
-    return f"engine={engine}: {lanes} of {len(logs)} trainings were lanes, the others went by solo"
-
-
-def _log(path: Path) -> str:
-    try:
-        return read_text(path, "replace")
-    except (FileNotFoundError, UsageError):
-        return ""
+    """By which engine the trials of a sweep were trained, as their results have it."""
+    sweep = open_sweep(trained)
+    engines = [result.facts.get("engine") for result in sweep.results]
+    lanes, alone = engines.count("fused"), engines.count("solo")
+    return (
+        f"engine={sweep.recorded['engine']}: {lanes} trainings on lanes, {alone} by a Trainer each"
+    )
 
 
 def _resume(folder: Path, trust: bool) -> int:
     if not (folder / SWEEP_FILE).exists():
         raise UsageError(f"{folder}: is in the way; it is no sweep that confirm began")
-    code = "from caviar.cli import main; main()"
-    line = [sys.executable, "-c", code, "resume", str(folder)]
-    line += ["--trust"] if trust else []
-    return subprocess.run(line, check=False).returncode
+    command, environment = to_resume(folder, trust=trust)
+    line = [*command.program, *command.words]
+    env = {**os.environ, **environment}
+    return subprocess.run(line, cwd=command.folder, env=env, check=False).returncode
 
 
 def _unfinished(log: list[dict[str, Any]], top: int, seeds: int) -> dict[str, Any] | None:

@@ -1,4 +1,8 @@
-"""What a sweep means, told at its end: by a process of its own, so that it cannot harm the sweep."""
+"""What a sweep means, told at its end: by a process of its own.
+
+It is no call, so that neither its memory (pandas, plotly) nor an error of it can harm the sweep, and so
+that the last table is printed meanwhile.
+"""
 
 from __future__ import annotations
 
