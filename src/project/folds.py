@@ -12,8 +12,16 @@ import caviar
 from caviar.base.objectives import as_given, each, told
 from caviar.runs.active import ActiveRun, activate
 from caviar.runs.folder import CHECKPOINTS
-from caviar.runs.folds import Facts, facts_of, fold_folder, mean_scores, read_fold, write_fold
-from caviar.runs.inside import copy_folder, make_folders
+from caviar.runs.folds import (
+    Facts,
+    earlier_fold,
+    facts_of,
+    fold_folder,
+    mean_scores,
+    take_over,
+    write_fold,
+)
+from caviar.runs.inside import make_folders
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +53,9 @@ def _fold(
     config: DictConfig, fold: int, train: Callable[[DictConfig], float | list[float]]
 ) -> Facts:
     place = fold_folder(Path(config.dir), fold)
-    checkpoints = caviar.resume_from()
-    earlier = fold_folder(checkpoints.parent, fold) if checkpoints else None
-    if earlier is not None and (done := read_fold(earlier)) is not None:
-        if earlier != place:
-            copy_folder(earlier, place)
+    if (done := take_over(caviar.resume_from(), place)) is not None:
         return done
+    earlier = earlier_fold(caviar.resume_from(), place)
     make_folders(place)
     with activate(ActiveRun(place, resume_from=earlier / CHECKPOINTS if earlier else None)) as run:
         score = train(config_of(config, fold, place))
