@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
 import secrets
 import shlex
@@ -17,6 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_method, get_object
 from omegaconf import DictConfig, OmegaConf
 
+from caviar.base.collecting import collect_from_now
 from caviar.base.configs import keys_of
 from caviar.base.errors import UsageError, usage_error
 from caviar.base.hydra_versions import whitelist_of
@@ -184,8 +184,7 @@ def _run(
         # trial: it gets those of seven eighths, or of all trials but one a worker.
         max(executor.lanes, n_trials // 8) if study.learns else None,
     )
-    gc.enable()
-    gc.freeze()  # all is loaded: no collection, and no exit, need look through it
+    collect_from_now()
     try:
         outcome = loop.run()
     finally:
