@@ -1,12 +1,12 @@
 """Garbage collections, put off where they find nothing: while imports, or tables, are loaded that stay."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def uncollected() -> Generator[None]:
     """No collection meanwhile (a sixth of an import's time); later ones do not look at what it leaves."""
     enabled = gc.isenabled()
     gc.disable()
