@@ -17,7 +17,7 @@ AS_WRITTEN = {
     "classifier.py": "ff56b31e5269",
     "train.py": "99d966efb725",
     "optimizers.py": "01833b8c0305",
-    "folds.py": "0d14c33ab826",
+    "folds.py": "6a2efab9bcfa",
     "loggers.py": "a59e31dc854d",
     "callbacks/checkpoint.py": "4f43f92a8f20",
     "callbacks/early_stopping.py": "cebf5f011b58",
