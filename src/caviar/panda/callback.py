@@ -29,7 +29,7 @@ from caviar.panda.rewind import Rewind, Rollback
 from caviar.panda.rng import rng_state
 from caviar.panda.rows import Rows
 from caviar.panda.serving import Service
-from caviar.panda.telling import command_line, name_for_commands, status_of
+from caviar.panda.status import command_line, name_for_commands, status_of
 from caviar.panda.vitals import History
 from caviar.runs.active import TrialInterrupted, active_run, asked_to_stop, record
 
