@@ -17,7 +17,7 @@ from caviar.base.objectives import first
 from caviar.base.signals import exit_status
 from caviar.panda import settings
 from caviar.panda.autopilot import Autopilot
-from caviar.panda.editing import Editor
+from caviar.panda.editor import Editor
 from caviar.panda.edits import facts, in_force, read_edits
 from caviar.panda.files import hold, write_status
 from caviar.panda.health import Health
