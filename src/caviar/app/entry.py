@@ -27,11 +27,11 @@ from caviar.base import hydra_versions
 from caviar.base.configs import keys_of
 from caviar.base.errors import UsageError, check_words, usage_error
 from caviar.base.hydra_errors import explain
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.base.security import allow, trusting_allowed
 from caviar.base.signals import Asked, exit_status
 from caviar.base.streams import make_patient
-from caviar.base.versions import check_python, tell_untested
+from caviar.base.versions import check_python, warn_untested
 from caviar.runs import folder as names
 from caviar.runs.active import GO_ON, ActiveRun, activate, active_run
 from caviar.runs.code import git_commit, versions
@@ -140,7 +140,7 @@ def _run_recorded(task: Task, config: DictConfig, asked: Asked) -> Any:
             earlier = Result.read(folder)
             life.result.started, life.result.facts = earlier.started, earlier.facts
             life.result.facts["resumed"] = True
-        tell_untested()
+        warn_untested()
         life.result.facts |= {
             "git_commit": git_commit(),
             "versions": versions(),
@@ -181,10 +181,10 @@ def _end_by(error: BaseException, life: Life, asked: Asked, going_on: bool) -> N
     again = f"caviar resume {shlex.quote(str(folder))}"
     if is_full(error):
         # What stood there before is there still, and a training goes on from its last checkpoint.
-        tell(f"error: {error}; free some space, and go on with it: {again}", file=sys.stderr)
+        echo(f"error: {error}; free some space, and go on with it: {again}", file=sys.stderr)
         raise SystemExit(75) from error
     if asked.signum is not None:
-        tell(f"interrupted; go on with it: {again}", file=sys.stderr)
+        echo(f"interrupted; go on with it: {again}", file=sys.stderr)
         raise SystemExit(exit_status(asked.signum)) from error
 
 
@@ -277,7 +277,7 @@ def _run_app(app: Callable[[], Any], keys: Callable[[], Iterable[str]], folder: 
             raise
         refuse(explain(error, keys, folder))
     except Exception:
-        tell_untested()  # it may be why
+        warn_untested()  # it may be why
         raise
     finally:
         if not full_errors:
@@ -295,5 +295,5 @@ def _config_keys(folder: Path | None, config_name: str) -> list[str]:
 
 def refuse(problem: object) -> NoReturn:
     """End the process over bad input: one line on stderr, exit status 2."""
-    tell(f"error: {problem}", file=sys.stderr)
+    echo(f"error: {problem}", file=sys.stderr)
     raise SystemExit(2)

@@ -20,9 +20,9 @@ from caviar.base.collecting import collect_from_now
 from caviar.base.configs import keys_of
 from caviar.base.errors import UsageError, usage_error
 from caviar.base.hydra_versions import whitelist_of
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.base.security import allow, check_target, instantiate
-from caviar.base.versions import tell_untested
+from caviar.base.versions import warn_untested
 from caviar.executors.base import Executor, TaskSource
 from caviar.executors.inline import InlineExecutor
 from caviar.runs.folder import make_folder
@@ -146,13 +146,13 @@ def _run(
     from caviar.sweep.loop import Limits, Loop
     from caviar.sweep.study import INTERRUPTIONS, StorageGoneError
 
-    tell_untested()
+    warn_untested()
     folders = TrialFolders(folder / "trials")
     name = str((recorded or {}).get("study") or folder.name)
     study = _open_study(settings, space, folder, name, folders if recorded else None)
     n_trials = settings.n_trials or study.finite or DEFAULT_TRIALS
     if study.finite is not None and n_trials > study.finite:
-        tell(f"the grid has {study.finite} points: n_trials={n_trials} becomes {study.finite}")
+        echo(f"the grid has {study.finite} points: n_trials={n_trials} becomes {study.finite}")
         n_trials = study.finite
     described = recorded or record.describe(settings, space, n_trials, arguments, name)
     record.write(folder, {**described, "n_trials": n_trials})
@@ -196,8 +196,8 @@ def _run(
         trials = study.current()
     except StorageInternalError as error:
         if isinstance(error, StorageGoneError):
-            tell(f"stopped: {outcome.stopped}")
-            tell(f"go on with it:   caviar resume {shlex.quote(str(folder))}")
+            echo(f"stopped: {outcome.stopped}")
+            echo(f"go on with it:   caviar resume {shlex.quote(str(folder))}")
             return exit_status([], outcome)
         raise UsageError(
             f"{folder}: its study cannot be read: {str(error).splitlines()[0]}"
@@ -240,7 +240,7 @@ def _open_study(
             (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)
         storage = Journal(folder / JOURNAL)
         if storage.torn:
-            tell(f"{folder / JOURNAL}: cut {storage.torn} bytes of a torn last line")
+            echo(f"{folder / JOURNAL}: cut {storage.torn} bytes of a torn last line")
     return SweepStudy(
         space,
         made["sampler"],
@@ -322,7 +322,7 @@ def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
     target = settings.executor.get("_target_")
     if target == f"{InlineExecutor.__module__}.{InlineExecutor.__qualname__}":
         if settings.engine == "auto" and settings.build:
-            tell("executor=inline runs one trial after the other: engine=auto is engine=solo")
+            echo("executor=inline runs one trial after the other: engine=auto is engine=solo")
         return InlineExecutor(inspect.unwrap(task))
     engine = {
         "name": settings.engine,

@@ -9,7 +9,7 @@ import typer
 
 from caviar.base.collecting import uncollected
 from caviar.base.errors import UsageError
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.commands.names import NAMES, complete_sweep, options_refused
 from caviar.commands.tables import print_json, say
 
@@ -117,4 +117,4 @@ def _print(sweeps: list[dict[str, Any]]) -> None:
             lines.append(f"  {verdict['status']:8} {verdict['name']}: {verdict['sentence']}")
             if verdict["next"]:
                 lines.append(f"           next: {verdict['next']}")
-        tell(*lines)
+        echo(*lines)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from caviar.base.errors import UsageError, usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.confirm import test_look as test_set
 from caviar.confirm.plan import (
     DEFAULT,
@@ -92,9 +92,9 @@ def confirm(
     }
     _write(folder, log)
     metric = sweep.recorded.get("metric") or "value"
-    tell(f"{metric} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
-    tell("\n".join(in_words(verdict)))
-    tell(_engine_of(trained))
+    echo(f"{metric} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
+    echo("\n".join(in_words(verdict)))
+    echo(_engine_of(trained))
     if _may_look(sweep, test, again):
         _look(sweep, plan, verdict.winner, program, trained, again)
 
@@ -119,11 +119,11 @@ def _may_look(sweep: FinishedSweep, test: bool, again: bool) -> bool:
     """Whether the test part is to be looked at; where not, why is printed."""
     seen = test_set.looked_at(sweep, again)
     if seen:
-        tell(f"{seen}; it is not looked at again")
+        echo(f"{seen}; it is not looked at again")
     elif not test:
-        tell("the test part was not looked at")
+        echo("the test part was not looked at")
     elif not testable(sweep):
-        tell("the program has no setting `test`: the test part was not looked at")
+        echo("the program has no setting `test`: the test part was not looked at")
     else:
         return True
     return False
@@ -137,7 +137,7 @@ def _look(
     test_set.claim(sweep, winner, run, again)
     found = test_once(sweep, plan, winner, program, run).facts.get("test") or {}
     test_set.conclude(sweep, winner, run, found)
-    tell(f"test part, looked at once, for trial {winner}: {json.dumps(found)}")
+    echo(f"test part, looked at once, for trial {winner}: {json.dumps(found)}")
 
 
 def _engine_of(trained: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from caviar.base.direction import directions, no_best
 from caviar.base.errors import UsageError, usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.space.space import Space
 from caviar.sweep import record
 from caviar.sweep.command import Command, command_to_run
@@ -30,7 +30,7 @@ def resume(
     """Replace this process by what `to_resume` gives."""
     command, environment = to_resume(folder, n_trials, storage, trust)
     line = shlex.join(["python", *command.program[1:], *command.words])
-    tell(f"in {command.folder}: {line}")
+    echo(f"in {command.folder}: {line}")
     os.environ.update(environment)
     os.chdir(command.folder)
     os.execv(command.program[0], [*command.program, *command.words])

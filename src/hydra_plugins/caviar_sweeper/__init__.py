@@ -40,7 +40,7 @@ class CaviarSweeper(Sweeper):
         from caviar.base.errors import UsageError, check_words
         from caviar.base.signals import ending_in_order
         from caviar.base.streams import make_patient
-        from caviar.base.versions import check_python, tell_untested
+        from caviar.base.versions import check_python, warn_untested
         from caviar.sweep.settings import Settings
 
         make_patient()
@@ -63,7 +63,7 @@ class CaviarSweeper(Sweeper):
             print("interrupted", file=sys.stderr)
             return 130
         except Exception:
-            tell_untested()  # it may be why
+            warn_untested()  # it may be why
             raise
 
 

@@ -52,7 +52,7 @@ def rows_of(sweeps: list[str] | None) -> tuple[list[Path], Rows]:
     return folders, rows
 
 
-def tell_of_edits(shown: Iterable[Row]) -> None:
+def note_edits(shown: Iterable[Row]) -> None:
     """Say which of the runs were edited while they trained, where the table does not."""
     edited = [row.facts["run"] for row in shown if row.facts["edits"]]
     if edited:
@@ -60,7 +60,7 @@ def tell_of_edits(shown: Iterable[Row]) -> None:
         say(f"edited while training: {named}; caviar runs show {edited[0]} tells how")
 
 
-def tell_of_no_best(sweeps: Iterable[Path]) -> None:
+def note_no_best(sweeps: Iterable[Path]) -> None:
     """Say of which sweeps it is not known whether more or less is better."""
     from caviar.base.direction import directions, no_best
     from caviar.base.errors import UsageError
