@@ -204,7 +204,7 @@ def _run(
         ) from error
     print_summary(folder, trials, space, settings, outcome)
     if reporting:
-        reporting.tell()
+        reporting.show()
     return exit_status(trials, outcome)
 
 

@@ -43,7 +43,7 @@ class Reporting:
             env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONIOENCODING": "utf-8"},
         )
 
-    def echo(self) -> None:
+    def show(self) -> None:
         """Wait for it; print the most important warnings and the report's path, or why there is none."""
         again = f"caviar report {shlex.quote(str(self._folder))}"
         try:
