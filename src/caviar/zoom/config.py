@@ -38,8 +38,8 @@ def config_of(found: Zoom, sweep: FinishedSweep, spaces: Path) -> str:
         f"# Zoomed in on the best of sweep {sweep.folder.name}, "
         f"{datetime.now(UTC).date().isoformat()}: {len(sweep.ranked)} complete trials, "
         f"best {recorded.get('metric') or 'value'}={best.value:.4g} (trial {best.number}).",
-        f"# {found.fit:.0%} of the score's variance is foretold for a trial left out; "
-        f"the new space has {found.told} of the old one's volume.",
+        f"# {found.fit:.0%} of the score's variance is predicted for a trial left out; "
+        f"the new space has {found.volume_in_words} of the old one's volume.",
         LINEAGE + " -> ".join([*_ancestors(recorded, spaces), sweep.folder.name]),
         "params:",
     ]

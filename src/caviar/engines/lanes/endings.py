@@ -32,11 +32,11 @@ class Endings:
 
     Args:
         writer: who writes.
-        send: told of each end, from the writer's threads.
+        send: is given each end, from the writer's threads.
         keep: how many trials, the best, keep their checkpoint; None for all.
 
     Attributes:
-        untold: how many trials have ended that the controller has not been told of yet.
+        unsent: how many trials have ended whose event is not sent yet.
     """
 
     def __init__(self, writer: Writer, send: Send, keep: int | None) -> None:
@@ -44,11 +44,11 @@ class Endings:
         self._send = send
         self._keep = keep
         self._best: BestFew[Run | Folded] | None = None
-        self._untold: set[int] = set()
+        self._unsent: set[int] = set()
 
     @property
-    def untold(self) -> int:
-        return len(self._untold)
+    def unsent(self) -> int:
+        return len(self._unsent)
 
     def finish(self, group: Group, over: Sequence[Over]) -> None:
         """End the trials on these lanes, all of one tick, and empty the lanes.
@@ -184,20 +184,20 @@ class Endings:
         folds: Folded | None = None,
     ) -> None:
         number = folder.number
-        self._untold.add(number)
+        self._unsent.add(number)
 
         def write(result: Result) -> None:
             if folds is not None and folds.error is not None:
                 raise folds.error
             folder.end(result, rows, log, checkpoint)
 
-        def tell() -> None:
+        def finish() -> None:
             try:
                 self._send(end.written(write))
             finally:
-                self._untold.discard(number)
+                self._unsent.discard(number)
 
-        self._writer.do(number, tell)
+        self._writer.do(number, finish)
 
     @staticmethod
     def _checkpoint(group: Group, lane: int) -> dict[str, Any]:
