@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from caviar.reports.look import Look
 
-BEST = 0.25
+TOP_SHARE = 0.25
 LEAST = 8
 SHUFFLES = 400
 GRID = 32
@@ -77,7 +77,7 @@ def _picked(n: int) -> NDArray[np.float64]:
     """Shape ``(1 + SHUFFLES, n)``: the weight of each trial, best first, among the best; then by chance."""
     import numpy as np
 
-    top = max(2, round(BEST * n))
+    top = max(2, round(TOP_SHARE * n))
     rng = np.random.default_rng(0)
     picked = np.zeros((SHUFFLES + 1, n))
     picked[0, :top] = 1 / top

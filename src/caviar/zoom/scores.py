@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
-from caviar.zoom.surrogate import MOST, Array, Surrogate
+from caviar.zoom.surrogate import MOST_TRIALS, Array, Surrogate
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ def _confusion(surrogate: Surrogate, losses: Array, taken: NDArray[np.intp]) -> 
 def _kept(losses: Array, failed: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Rows for the surrogate: all, or, of very many, the best half and others by chance."""
     count = len(losses) + failed
-    if count <= MOST:
+    if count <= MOST_TRIALS:
         return np.arange(count)
     order = np.append(np.argsort(losses), np.arange(len(losses), count))
-    rest = rng.choice(order[MOST // 2 :], MOST - MOST // 2, replace=False)
-    return np.concatenate([order[: MOST // 2], rest])
+    rest = rng.choice(order[MOST_TRIALS // 2 :], MOST_TRIALS - MOST_TRIALS // 2, replace=False)
+    return np.concatenate([order[: MOST_TRIALS // 2], rest])

@@ -12,7 +12,12 @@ from caviar.engines.base import Send
 from caviar.engines.lanes.best import BestFew
 from caviar.engines.lanes.folds import Folded, FoldFolder
 from caviar.engines.lanes.groups import Group, Run
-from caviar.engines.lanes.run_folder import BEST, RunFolder, lightning_checkpoint, log_line
+from caviar.engines.lanes.run_folder import (
+    BEST_CHECKPOINT,
+    RunFolder,
+    lightning_checkpoint,
+    log_line,
+)
 from caviar.engines.lanes.writer import Writer
 from caviar.runs.folder import Result
 from caviar.runs.folds import facts_of, mean_scores
@@ -122,7 +127,7 @@ class Endings:
             "score": None if training.score is None else as_given(training.scores),
             "best_epoch": training.best_epoch,
             "metrics": training.best_metrics,
-            "checkpoint": BEST if checkpoint else None,
+            "checkpoint": BEST_CHECKPOINT if checkpoint else None,
         }
         folder, rows = run.folder, training.rows
         self._writer.do(run.job.number, lambda: folder.done(rows, checkpoint, facts))
@@ -167,7 +172,7 @@ class Endings:
                 "best_epoch": training.best_epoch,
                 "metrics": training.best_metrics,
                 "seed": training.recipe.seed,
-                "checkpoint": BEST if checkpoint else None,
+                "checkpoint": BEST_CHECKPOINT if checkpoint else None,
             }
             end = folder.life.complete(as_given(scores))
             at = f"{scores_in_words(names, scores)} at epoch {training.best_epoch}: {folder.path}"

@@ -40,7 +40,7 @@ _SHOWN_AFTER = 1.0
 _SHOWN_EVERY = 1.0
 """Seconds between two writings of a running trial's metrics.csv."""
 
-MOST = 64
+DEFAULT_LANES = 64
 """Lanes of a stack, where nothing else is said or measured."""
 
 _COMPILED_AFTER = 120.0
@@ -92,7 +92,7 @@ class Fused:
         self._share = share
         self._compile = compile
         self._given = lanes
-        self._most = lanes or MOST
+        self._most = lanes or DEFAULT_LANES
         self._auto = auto
         self._keep = keep
         self._checkpoint_every = checkpoint_every

@@ -7,7 +7,7 @@ from caviar.reports.verdicts.places import FALSE_ALARMS, Places, as_near, too_fe
 
 NAME = "best near an edge"
 FEWEST = 10
-BEST = 0.1  # share of the range, on the hyperparameter's own scale
+AT_EDGE = 0.1  # share of the range, on the hyperparameter's own scale
 REST = 0.18
 
 
@@ -43,8 +43,8 @@ def edge(evidence: Evidence) -> Verdict:
 def _chance(places: Places, low: bool) -> float:
     """How likely the top trials would lie so near to an end if nothing mattered; 1 where they do not."""
     best, top = places.from_end(low)
-    if best >= BEST or np.median(top) >= REST:
+    if best >= AT_EDGE or np.median(top) >= REST:
         return 1.0
     tried = places.tried if low else 1 - places.tried
-    outer = float((tried < BEST).mean())
+    outer = float((tried < AT_EDGE).mean())
     return outer * as_near(float(top.sum() - best), len(top) - 1, tried, places.cells)
