@@ -18,7 +18,6 @@ from caviar.base.signals import exit_status
 from caviar.panda import settings
 from caviar.panda.autopilot import Autopilot
 from caviar.panda.editor import Editor
-from caviar.panda.edits import facts, in_force, read_edits
 from caviar.panda.files import hold, write_status
 from caviar.panda.health import Health
 from caviar.panda.inbox import Inbox
@@ -32,6 +31,7 @@ from caviar.panda.serving import Service
 from caviar.panda.status import command_line, name_for_commands, status_of
 from caviar.panda.vitals import History
 from caviar.runs.active import TrialInterrupted, active_run, asked_to_stop, record
+from caviar.runs.edits import facts_of_edits, in_force, read_edits
 
 
 class Panda(Callback):
@@ -298,9 +298,9 @@ class Panda(Callback):
     def _edited(self) -> None:
         """Tell ``result.json``, so that nobody takes the config alone for what made the run."""
         if self.replay is not None:
-            record(replay_of=str(self.replay), **facts(self.replay))
+            record(replay_of=str(self.replay), **facts_of_edits(self.replay))
         else:
-            record(panda=True, **facts(self.folder))
+            record(panda=True, **facts_of_edits(self.folder))
         self._write_status()
 
     def _write_status(self) -> None:

@@ -10,10 +10,10 @@ from lightning.pytorch import Trainer
 
 from caviar.base.errors import UsageError, usage_error
 from caviar.panda import settings
-from caviar.panda.edits import Edit, in_force, read_edits, write_edits
 from caviar.panda.inbox import Request, now
 from caviar.panda.rewind import Rewind
 from caviar.panda.states import States
+from caviar.runs.edits import Edit, in_force, read_edits, write_edits
 
 
 class Editor:

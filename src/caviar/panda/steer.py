@@ -9,10 +9,10 @@ from caviar.base.errors import UsageError, usage_error
 from caviar.base.plain import echo
 from caviar.panda import settings
 from caviar.panda.again import go_on
-from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import alive, is_watched, read_status
 from caviar.panda.inbox import answer_to, ask
 from caviar.reading.find import TRIALS, find, find_run
+from caviar.runs.edits import in_force, read_edits
 from caviar.runs.folder import RESULT
 from caviar.runs.places import is_sweep
 
