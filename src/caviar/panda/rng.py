@@ -25,13 +25,13 @@ def rng_state() -> dict[str, Any]:
 
 
 def as_containers(state: dict[str, Any]) -> dict[str, Any]:
-    """What `rng_state` told, with nothing in it that a checkpoint may not hold."""
+    """A state from `rng_state` as lists and numbers, which any checkpoint can hold."""
     name, keys, *rest = state["numpy"]
     return {**state, "numpy": [name, torch.from_numpy(np.asarray(keys, np.int64)), *rest]}
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Give the generators back a state that `rng_state` told, or `as_containers` made of one."""
+    """Restore the generators from a state of `rng_state`, as it was or after `as_containers`."""
     torch.set_rng_state(state["torch"].cpu())
     name, keys, *rest = state["numpy"]
     keys = np.asarray(keys.cpu() if isinstance(keys, torch.Tensor) else keys)

@@ -1,7 +1,7 @@
 """The text of a run folder's files, put together by hand: a sweep of short trials writes thousands.
 
-Each function gives what the library would (tests hold them to it), in a fraction of its time; what
-is not simple is left to the library.
+Each function gives the library's text (tests compare them) in a fraction of its time; values that are
+not simple are left to the library.
 """
 
 from __future__ import annotations
