@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from caviar.base.errors import UsageError, usage_error
     from caviar.base.security import instantiate
     from caviar.engines.experiment import EarlyStopping, Experiment, Folds, NotFusibleError, Recipe
-    from caviar.reading.load import load, load_run
+    from caviar.reading.find import load, load_run
     from caviar.runs.active import (
         TrialInterrupted,
         TrialPruned,
@@ -36,8 +36,8 @@ _HOMES = {
     "TrialPruned": "caviar.runs.active",
     "UsageError": "caviar.base.errors",
     "instantiate": "caviar.base.security",
-    "load": "caviar.reading.load",
-    "load_run": "caviar.reading.load",
+    "load": "caviar.reading.find",
+    "load_run": "caviar.reading.find",
     "main": "caviar.app.entry",
     "record": "caviar.runs.active",
     "report": "caviar.runs.active",

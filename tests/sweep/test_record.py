@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from caviar.runs.sweep_file import read_sweep_file
 from caviar.sweep import record
 
 
@@ -22,7 +23,7 @@ def test_a_sweep_of_0_1_names_a_class_that_is_elsewhere_now(tmp_path: Path) -> N
         "space": {"x": "interval(0, 1)"},
     }
     record.write(tmp_path, described)
-    sampler = record.read(tmp_path)["sampler"]
+    sampler = read_sweep_file(tmp_path, whole=True)["sampler"]
     module, _, name = sampler["_target_"].rpartition(".")
     assert hasattr(import_module(module), name)
     assert sampler["stages"] == 2

@@ -27,6 +27,7 @@ from caviar.executors.base import Executor, TaskSource
 from caviar.executors.inline import InlineExecutor
 from caviar.runs.folder import make_folder
 from caviar.runs.places import SWEEP_FILE, never_began
+from caviar.runs.sweep_file import read_sweep_file
 from caviar.space.grammar import read
 from caviar.space.grid import combinations
 from caviar.space.space import Space
@@ -69,7 +70,7 @@ def run_sweep(
     """
     allow(master.get("allow"))
     resumed = folder_to_resume()
-    recorded = record.read(resumed) if resumed else None
+    recorded = read_sweep_file(resumed, whole=True) if resumed else None
     if recorded:
         settings = recorded_settings(settings, recorded)
     settings = replace(settings, sampler=_seeded(settings.sampler))

@@ -14,7 +14,7 @@ from caviar.commands.names import NAMES, complete_sweep, options_refused
 from caviar.commands.tables import print_json, say
 
 if TYPE_CHECKING:
-    from caviar.reading.load import Sweep
+    from caviar.reading.sweep import Sweep
 
 
 def register(app: typer.Typer) -> None:
@@ -102,7 +102,7 @@ def report(
 
 def _find(name: str) -> Sweep:
     from caviar.reading.find import find_run, find_sweep
-    from caviar.reading.load import Sweep
+    from caviar.reading.sweep import Sweep
     from caviar.reports.one_run import OneRun
 
     try:

@@ -78,7 +78,7 @@ def _state_of(folder: Path, rows: list[Any]) -> dict[str, Any]:
     from caviar.base.direction import directions, no_best, sign
     from caviar.base.errors import UsageError
     from caviar.reading.compare import ENDED, best_of, standing
-    from caviar.reading.find import read_sweep_file
+    from caviar.runs.sweep_file import read_sweep_file
     from caviar.sweep.owner import is_running, owner_of
 
     alive = is_running(folder)

@@ -24,12 +24,12 @@ from caviar.confirm.plan import (
     testable,
     train,
 )
+from caviar.reading.sweep import Sweep
 from caviar.runs.fields import MAPPING, WHOLE, check_fields, each, mapping_to, optional
 from caviar.runs.files import read_json, read_text, write_atomic
 from caviar.runs.folder import LOG, check_name
 from caviar.runs.places import SWEEP_FILE
 from caviar.sweep.owner import is_running
-from caviar.zoom.finished import FinishedSweep, open_sweep
 
 FILE = "confirm.json"
 """In the sweep's folder: each confirm's plan, written before it trains, and what came of it."""
@@ -65,7 +65,7 @@ def confirm(
         UsageError: the sweep runs still, is too small, or the confirming sweep did not end.
     """
     folder = folder.resolve()
-    sweep = open_sweep(folder)
+    sweep = Sweep.whole(folder)
     if is_running(folder):
         raise UsageError(f"{folder}: the sweep is still running; confirm it when it has ended")
     program = program_of(sweep, trust)
@@ -83,22 +83,21 @@ def confirm(
     status = _resume(trained, trust) if trained.exists() else train(sweep, plan, program, trained)
     if status not in (0, 3):
         raise UsageError(f"confirm: the sweep {trained} ended with status {status}")
-    verdict = compare(scores_of(open_sweep(trained).results), sweep.sign)
+    verdict = compare(scores_of(Sweep.whole(trained).results), sweep.sign)
     entry["result"] = {
         "winner": verdict.winner,
         "estimates": {name: asdict(found) for name, found in verdict.estimates.items()},
         "winner_over": {name: asdict(found) for name, found in verdict.over.items()},
     }
     _write(folder, log)
-    metric = sweep.recorded.get("metric") or "value"
-    tell(f"{metric} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
+    tell(f"{sweep.metric or 'value'} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
     tell("\n".join(in_words(verdict)))
     tell(_engine_of(trained))
     if _may_look(sweep, test, again):
         _look(sweep, plan, verdict.winner, program, trained, again)
 
 
-def _check(sweep: FinishedSweep, plan: Plan, name: str) -> None:
+def _check(sweep: Sweep, plan: Plan, name: str) -> None:
     """Raise UsageError where a plan holds what the sweep's own space does not.
 
     The values are of files that anything may have been written into; all of them become words of a
@@ -114,7 +113,7 @@ def _check(sweep: FinishedSweep, plan: Plan, name: str) -> None:
     check_name(name)
 
 
-def _may_look(sweep: FinishedSweep, test: bool, again: bool) -> bool:
+def _may_look(sweep: Sweep, test: bool, again: bool) -> bool:
     """Whether the test part is to be looked at; where not, why is printed."""
     seen = test_set.looked_at(sweep, again)
     if seen:
@@ -129,7 +128,7 @@ def _may_look(sweep: FinishedSweep, test: bool, again: bool) -> bool:
 
 
 def _look(
-    sweep: FinishedSweep, plan: Plan, winner: str, program: list[str], trained: Path, again: bool
+    sweep: Sweep, plan: Plan, winner: str, program: list[str], trained: Path, again: bool
 ) -> None:
     """Evaluate the winner on the test part, with a record of it from before the look."""
     run = trained.with_name(f"{trained.name}-test")
@@ -143,7 +142,7 @@ def _engine_of(trained: Path) -> str:
     """By which engine the trials of a sweep were trained, as their logs tell."""
     logs = [_log(path) for path in (trained / "trials").glob(f"*/{LOG}")]
     lanes = sum("[caviar.engines.fused]" in log for log in logs)
-    engine = open_sweep(trained).recorded["engine"]
+    engine = Sweep.whole(trained).settings["engine"]
     return f"engine={engine}: {lanes} of {len(logs)} trainings were lanes, the others went by solo"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,13 @@ class Run:
 
     folder: Path
     result: Result
+
+    @property
+    def score(self) -> float:
+        """The value, if it is one number (else NaN)."""
+        value = self.result.value
+        only = value[0] if isinstance(value, list) and len(value) == 1 else value
+        return float(only) if isinstance(only, int | float) else math.nan
 
     @cached_property
     def config(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from caviar.runs.places import all_from_here, from_here
 from caviar.space.hyperparameters import Choice, Interval, Range
 
 if TYPE_CHECKING:
-    from caviar.reading.load import Run, Sweep
+    from caviar.reading.sweep import Run, Sweep
 
 FEW = 12
 """Values of a range that are each a tick of its axis."""

@@ -13,7 +13,7 @@ from caviar.zoom.coordinates import position
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-    from caviar.reading.load import Sweep
+    from caviar.reading.sweep import Sweep
 
 
 class Look:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from caviar.reading.load import Run, Sweep
+from caviar.reading.run import Run
+from caviar.reading.sweep import Sweep
 from caviar.runs.folder import Result
 
 
@@ -16,16 +17,15 @@ class OneRun(Sweep):
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.problems: list[str] = []
         result = Result.read(folder)
         config = Run(folder, result).config
-        self.settings = {
+        settings = {
             "n_trials": 1,
             "metric": result.metric or config.get("metric"),
             "direction": config.get("direction") or "minimize",
             "git_commit": result.facts.get("git_commit"),
             "versions": result.facts.get("versions"),
         }
+        super().__init__(folder, settings)
         # Filled here, the cached property of a sweep is not asked for the folders of trials.
         self._results = {result.number or 0: (folder, result)}

@@ -12,6 +12,7 @@ from typing import Any
 from caviar.base.direction import directions, no_best
 from caviar.base.errors import UsageError, usage_error
 from caviar.base.plain import tell
+from caviar.runs.sweep_file import read_sweep_file
 from caviar.space.space import Space
 from caviar.sweep import record
 from caviar.sweep.command import command_to_run
@@ -39,7 +40,7 @@ def resume(
         UsageError: it is no sweep, somebody is running it, more of a confirming sweep is asked for, or
             what it would run is not the task of the project at hand.
     """
-    recorded = record.read(folder)
+    recorded = read_sweep_file(folder, whole=True)
     if n_trials is not None and record.CANDIDATE in recorded["space"]:
         why = "a confirming sweep trains what was planned; caviar confirm the first sweep again"
         raise usage_error("n_trials", n_trials, why)

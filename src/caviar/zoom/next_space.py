@@ -16,6 +16,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from caviar.base.errors import UsageError
+from caviar.reading.sweep import Sweep
+from caviar.runs.folder import repeated, was_stopped
 from caviar.space.hyperparameters import Choice
 from caviar.space.space import Space
 from caviar.zoom.coordinates import Coordinates
@@ -37,6 +39,35 @@ class Tried:
 
     values: Mapping[str, Any]
     loss: float | None
+
+
+def tried(sweep: Sweep) -> list[Tried]:
+    """The trials of a finished sweep; a pruned one is no better than the median.
+
+    Raises:
+        UsageError: the sweep has several objectives, or it is not known which direction is better.
+    """
+    complete = [sweep.sign * run.score for run in sweep.ranked]
+    median = float(np.median(complete)) if complete else 0.0
+    again = repeated(result.facts for result in sweep.results)
+    found = []
+    for run in map(sweep.run, sweep.numbers):
+        result, loss = run.result, sweep.sign * run.score
+        if result.number in again:
+            continue
+        if result.state == "PRUNED":
+            loss = median if math.isnan(loss) else max(loss, median)
+        elif result.state == "FAIL" and not _no_fault(result.error):
+            loss = None
+        elif result.state != "COMPLETE":
+            continue
+        found.append(Tried(sweep.values(result), loss))
+    return found
+
+
+def _no_fault(error: str | None) -> bool:
+    """Whether the values are not to blame: the trial was stopped, or its worker lost."""
+    return was_stopped(error) or str(error).startswith("WorkerLost")
 
 
 @dataclass(frozen=True)

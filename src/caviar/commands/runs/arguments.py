@@ -64,7 +64,7 @@ def tell_of_no_best(sweeps: Iterable[Path]) -> None:
     """Say of which sweeps it is not known whether more or less is better."""
     from caviar.base.direction import directions, no_best
     from caviar.base.errors import UsageError
-    from caviar.reading.find import read_sweep_file
+    from caviar.runs.sweep_file import read_sweep_file
 
     for folder in sweeps:
         try:

@@ -23,7 +23,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
       caviar runs show latest/7 --json
     """
     from caviar.reading.compare import code_of, rerun_command
-    from caviar.reading.find import find, outputs_root, read_sweep_file
+    from caviar.reading.find import find, outputs_root
     from caviar.reading.index import one_run
     from caviar.reading.run import Run
     from caviar.reading.summaries import summaries
@@ -34,6 +34,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
     from caviar.runs.places import SWEEP_FILE, inside, is_run
     from caviar.runs.program import PROGRAM, command_of
     from caviar.runs.screening import to_paste
+    from caviar.runs.sweep_file import read_sweep_file
 
     options_refused([run])
     form = one_format(json=as_json)
@@ -107,7 +108,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
 
 def _show_sweep(folder: Path, form: str) -> None:
     from caviar.reading.compare import summarise
-    from caviar.reading.find import read_sweep_file
+    from caviar.runs.sweep_file import read_sweep_file
 
     _, rows = rows_of([str(folder)])
     settings = read_sweep_file(folder)

@@ -20,7 +20,7 @@ from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space
 
 if TYPE_CHECKING:
-    from caviar.reading.load import Sweep
+    from caviar.reading.sweep import Sweep
 
 Curve = np.ndarray
 """A metric after each epoch, shape ``(epochs,)``, without the epochs that did not log it."""
@@ -53,8 +53,8 @@ class Evidence:
         space: what was searched.
         directions: one an objective.
         metric: the score's name.
-        trials: as `caviar.reading.load.Sweep.trials`, and where it is known a column ``tested``.
-        metrics: as `caviar.reading.load.Sweep.metrics`.
+        trials: as `caviar.reading.sweep.Sweep.trials`, and where it is known a column ``tested``.
+        metrics: as `caviar.reading.sweep.Sweep.metrics`.
         config: the best trial's config.
     """
 
