@@ -8,7 +8,7 @@ import secrets
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,6 @@ from caviar.base.plain import tell
 from caviar.base.security import allow, check_target, instantiate
 from caviar.base.versions import tell_untested
 from caviar.executors.base import Executor, TaskSource
-from caviar.executors.inline import InlineExecutor
 from caviar.runs.folder import make_folder
 from caviar.runs.places import SWEEP_FILE, never_began
 from caviar.runs.sweep_file import read_sweep_file
@@ -81,7 +80,7 @@ def run_sweep(
         space.check(point, f"enqueue.{index}")
     if resumed and recorded:
         check_same_space(space, recorded, resumed)
-    executor = make_executor(settings, task)
+    executor = make_executor(settings)
     folder, owner = _claim(resumed, Path(master.hydra.sweep.dir).absolute())
     try:
         try:
@@ -315,23 +314,19 @@ def check_sampler(settings: Settings, space: Space) -> None:
         combinations(space, sampler["points"])
 
 
-def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
+def make_executor(settings: Settings) -> Executor:
     """The executor that the settings name.
 
     Raises:
         UsageError: no such executor, or it does not fit this machine.
     """
-    target = settings.executor.get("_target_")
-    if target == f"{InlineExecutor.__module__}.{InlineExecutor.__qualname__}":
-        if settings.engine == "auto" and settings.build:
-            tell("executor=inline runs one trial after the other: engine=auto is engine=solo")
-        return InlineExecutor(inspect.unwrap(task))
     engine = {
         "name": settings.engine,
         "build": settings.build,
         "options": settings.fused,
         "trials": settings.n_trials,
     }
+    target = settings.executor.get("_target_")
     check_target(target)
     known = [
         name for name in inspect.signature(get_object(str(target))).parameters if name != "engine"
@@ -339,7 +334,12 @@ def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
     for key, value in settings.executor.items():
         if not str(key).startswith("_") and key not in known:
             raise usage_error(f"executor.{key}", value, "no such setting", known, like=str(key))
-    return instantiate(settings.executor, engine=engine)
+    executor: Executor = instantiate(settings.executor, engine=engine)
+    for key in ("trial_timeout", "heartbeat_timeout"):
+        if getattr(settings, key) and not executor.can_stop:
+            name = str(target).rpartition(".")[2]
+            raise usage_error(key, getattr(settings, key), f"{name} cannot stop a trial")
+    return executor
 
 
 def task_source(task: TaskFunction, whitelist: Any = None) -> TaskSource:

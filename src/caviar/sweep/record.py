@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from caviar.base.objectives import as_given
 from caviar.runs.code import git_commit, versions
 from caviar.runs.config import to_yaml
 from caviar.runs.files import write_atomic
@@ -31,23 +32,14 @@ def describe(
     settings: Settings, space: Space, n_trials: int, arguments: list[str], study: str
 ) -> dict[str, Any]:
     """What ``sweep.yaml`` holds for a sweep that is about to start; no password is written down."""
-    directions = settings.directions
     storage = without_password(settings.storage)
     words = [word.replace(str(settings.storage), str(storage)) for word in sys.orig_argv[1:]]
     return {
         "schema": SCHEMA,
-        "n_trials": n_trials,
-        "metric": settings.metric,
-        "direction": directions if len(directions) > 1 else directions[0],
+        **{name: value for name, value in vars(settings).items() if name != "params"},
         **describe_space(space),
-        "enqueue": [dict(point) for point in settings.enqueue],
-        "sampler": dict(settings.sampler),
-        "pruner": dict(settings.pruner),
-        "engine": settings.engine,
-        "executor": dict(settings.executor),
-        "retries": settings.retries,
-        "trial_timeout": settings.trial_timeout,
-        "heartbeat_timeout": settings.heartbeat_timeout,
+        "n_trials": n_trials,
+        "direction": as_given(settings.directions),
         "storage": storage or "study.journal",
         "study": study,
         "command": [sys.executable, *words],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from caviar.sweep import record
 from caviar.sweep.command import command_to_run
 from caviar.sweep.owner import is_running, owner_of
 from caviar.sweep.record import HIDDEN
-from caviar.sweep.settings import Settings
+from caviar.sweep.settings import RESUMED, Settings
 
 _FOLDER = "CAVIAR_RESUME"
 _TRIALS = "CAVIAR_RESUME_TRIALS"
@@ -79,16 +78,9 @@ def recorded_settings(settings: Settings, recorded: Mapping[str, Any]) -> Settin
     storage = os.environ.pop(_STORAGE, settings.storage)
     if HIDDEN in str(storage):
         raise usage_error("storage", storage, "the password is not kept; resume with storage=URL")
-    return replace(
-        settings,
-        n_trials=int(wanted) if wanted else recorded["n_trials"],
-        metric=recorded.get("metric"),
-        direction=recorded["direction"],
-        storage=storage,
-        sampler=recorded["sampler"],
-        pruner=recorded.get("pruner") or {},
-        enqueue=recorded.get("enqueue") or (),
-    )
+    n_trials = int(wanted) if wanted else recorded["n_trials"]
+    kept = {name: recorded.get(name) for name in RESUMED}
+    return Settings.read({**vars(settings), **kept, "n_trials": n_trials, "storage": storage})
 
 
 def check_same_space(space: Space, recorded: Mapping[str, Any], folder: Path) -> None:

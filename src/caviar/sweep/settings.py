@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -11,10 +11,13 @@ from caviar.base.errors import usage_error
 from caviar.base.objectives import each, labels
 from caviar.engines.make import ENGINES, FUSED_OPTIONS
 
+RESUMED = ("metric", "direction", "sampler", "pruner", "enqueue")
+"""What decides, beside the space, which trials come next: a resumed sweep has it from ``sweep.yaml``."""
 
-@dataclass(frozen=True)
+
+@dataclass
 class Settings:
-    """What ``hydra.sweeper`` holds.
+    """What ``hydra.sweeper`` holds. The plugin's config has these fields, and ``sweep.yaml`` records them.
 
     Attributes:
         n_trials: how many trials in total; None for the whole grid, or 20 where there is no grid.
@@ -44,15 +47,15 @@ class Settings:
     n_trials: int | None = None
     metric: Any = None
     direction: Any = "minimize"
-    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    when: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    sampler: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    executor: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    pruner: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    params: Any = field(default_factory=dict[str, Any])  # null clears a space that a config has
+    when: Any = field(default_factory=dict[str, Any])
+    sampler: Any = field(default_factory=dict[str, Any])
+    pruner: Any = field(default_factory=dict[str, Any])
+    executor: Any = field(default_factory=dict[str, Any])
     engine: str = "solo"
     build: str | None = None
-    fused: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    enqueue: Sequence[Mapping[str, Any]] = ()
+    fused: dict[str, Any] = field(default_factory=dict[str, Any])
+    enqueue: list[Any] = field(default_factory=list[Any])
     storage: str | None = None
     storage_timeout: float = 60.0
     check: str | None = None
@@ -107,10 +110,6 @@ class Settings:
             raise usage_error(
                 "pruner", self.pruner.get("_target_"), "several objectives cannot be pruned"
             )
-        inline = str(self.executor.get("_target_")).endswith(".InlineExecutor")
-        for key in ("trial_timeout", "heartbeat_timeout"):
-            if inline and getattr(self, key):
-                raise usage_error(key, getattr(self, key), "executor=inline cannot stop a trial")
 
     def _check_fused(self) -> None:
         for key in self.fused:
@@ -126,9 +125,6 @@ class Settings:
             raise usage_error("fused.checkpoint_every", seconds, "must be above 0, or null")
         if self.engine == "fused" and self.build is None:
             raise usage_error("engine", "fused", "needs hydra.sweeper.build, see caviar.Recipe")
-        inline = str(self.executor.get("_target_")).endswith(".InlineExecutor")
-        if self.engine == "fused" and inline:
-            raise usage_error("engine", "fused", "executor=inline runs one trial after the other")
 
     @property
     def labels(self) -> list[str]:
