@@ -9,7 +9,20 @@ from typing import Any
 from caviar.base.direction import DIRECTIONS
 from caviar.base.errors import usage_error
 from caviar.base.objectives import each, labels
+from caviar.base.rules import POSITIVE, at_least, check_settings
 from caviar.engines.make import ENGINES, FUSED_OPTIONS
+
+_RULES = {
+    "n_trials": at_least(1).or_null,
+    "retries": at_least(0),
+    "max_same_failures": at_least(1),
+    "trial_timeout": POSITIVE.or_null,
+    "heartbeat_timeout": POSITIVE.or_null,
+    "storage_timeout": POSITIVE,
+    "fused.lanes": at_least(1).or_null,
+    "fused.keep": at_least(0).or_null,
+    "fused.checkpoint_every": POSITIVE.or_null,
+}
 
 RESUMED = ("metric", "direction", "sampler", "pruner", "enqueue")
 """What decides, beside the space, which trials come next: a resumed sweep has it from ``sweep.yaml``."""
@@ -84,8 +97,7 @@ class Settings:
             if not isinstance(value, Mapping):
                 why = f"a config group chooses it: hydra/sweeper/{key}={value}"
                 raise usage_error(f"hydra.sweeper.{key}", value, why)
-        if self.n_trials is not None and self.n_trials < 1:
-            raise usage_error("n_trials", self.n_trials, "must be at least 1")
+        check_settings({**vars(self), **{f"fused.{k}": v for k, v in self.fused.items()}}, _RULES)
         for direction in self.directions:
             if direction not in DIRECTIONS:
                 raise usage_error("direction", direction, "no such direction", DIRECTIONS)
@@ -97,34 +109,15 @@ class Settings:
             raise usage_error("metric", self.metric, "names an objective twice")
         if self.engine not in ENGINES:
             raise usage_error("engine", self.engine, "no such engine", ENGINES)
-        self._check_fused()
-        for key, least in (("retries", 0), ("max_same_failures", 1)):
-            value = getattr(self, key)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise usage_error(key, value, f"must be a whole number, {least} or more")
-        for key in ("trial_timeout", "heartbeat_timeout", "storage_timeout"):
-            seconds = getattr(self, key)
-            if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-                raise usage_error(key, seconds, "must be a number of seconds above 0, or null")
+        for key in self.fused:
+            if key not in FUSED_OPTIONS:
+                raise usage_error("fused", key, "no such option", FUSED_OPTIONS)
+        if self.engine == "fused" and self.build is None:
+            raise usage_error("engine", "fused", "needs hydra.sweeper.build, see caviar.Recipe")
         if self.pruner and len(self.directions) > 1:
             raise usage_error(
                 "pruner", self.pruner.get("_target_"), "several objectives cannot be pruned"
             )
-
-    def _check_fused(self) -> None:
-        for key in self.fused:
-            if key not in FUSED_OPTIONS:
-                raise usage_error("fused", key, "no such option", FUSED_OPTIONS)
-        for key, least in (("lanes", 1), ("keep", 0)):
-            value = self.fused.get(key)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if value is not None and not (whole and value >= least):
-                raise usage_error(f"fused.{key}", value, f"must be a whole number, {least} or more")
-        seconds = self.fused.get("checkpoint_every")
-        if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-            raise usage_error("fused.checkpoint_every", seconds, "must be above 0, or null")
-        if self.engine == "fused" and self.build is None:
-            raise usage_error("engine", "fused", "needs hydra.sweeper.build, see caviar.Recipe")
 
     @property
     def labels(self) -> list[str]:
