@@ -10,7 +10,8 @@ from typing import Any
 
 from caviar.commands.names import options_refused
 from caviar.commands.runs.arguments import Json, OneRun, rows_of, tell_of_no_best
-from caviar.commands.tables import one_format, print_json, print_rows, say, strict
+from caviar.commands.tables import one_format, print_json, print_rows, say
+from caviar.runs.text import strict
 
 
 def show(run: OneRun, as_json: Json = False) -> None:

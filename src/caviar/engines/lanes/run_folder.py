@@ -23,7 +23,7 @@ from caviar.runs.checkpoints import read_checkpoint
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result
 from caviar.runs.inside import make_folders, open_inside, remove_inside
-from caviar.runs.text import CsvText, yaml_text
+from caviar.runs.text import csv_text, yaml_text
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,6 @@ class RunFolder:
     error: Exception | None = None
     notes: str = ""
     _made: bool = False
-    _table: CsvText = field(default_factory=CsvText)
 
     def begin(self) -> None:
         """Make the folder, and write what is known before training; nothing where that is done."""
@@ -143,7 +142,7 @@ class RunFolder:
 
     def _rows(self, rows: Sequence[Mapping[str, Any]], durable: bool = True) -> None:
         try:
-            write_atomic(self.path / names.METRICS, self._table.of(rows), durable)
+            write_atomic(self.path / names.METRICS, csv_text(rows), durable)
         except Exception as error:
             self.error = self.error or error
 
