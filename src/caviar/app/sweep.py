@@ -140,8 +140,8 @@ def _run(
 
     from caviar.base.messages import Failed
     from caviar.reports.at_end import Reporting
+    from caviar.reports.progress import make_view
     from caviar.reports.table import exit_status, print_summary
-    from caviar.reports.view import make_view
     from caviar.sweep.jobs import JobMaker
     from caviar.sweep.loop import Limits, Loop
     from caviar.sweep.study import INTERRUPTIONS, StorageGoneError

@@ -103,7 +103,7 @@ def report(
 def _find(name: str) -> Sweep:
     from caviar.reading.find import find_run, find_sweep
     from caviar.reading.sweep import Sweep
-    from caviar.reports.one_run import OneRun
+    from caviar.reports.data import OneRun
 
     try:
         return Sweep(find_sweep(name))

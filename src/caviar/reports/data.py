@@ -12,21 +12,46 @@ from typing import TYPE_CHECKING, Any
 from caviar.base.errors import UsageError
 from caviar.base.plain import printable
 from caviar.reading.compare import rerun_command
+from caviar.reading.run import Run
+from caviar.reading.sweep import Sweep
 from caviar.reports.curves import curves
 from caviar.reports.importance import shares
 from caviar.reports.look import Look
-from caviar.reports.one_run import OneRun
 from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import judge
 from caviar.runs import folder as names
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.files import read_text
+from caviar.runs.folder import Result
 from caviar.runs.inside import open_inside
 from caviar.runs.places import all_from_here, from_here
 from caviar.space.hyperparameters import Choice, Interval, Range
 
 if TYPE_CHECKING:
     from caviar.reading.sweep import Run, Sweep
+
+
+class OneRun(Sweep):
+    """The run in ``folder``.
+
+    Raises:
+        UsageError: its ``result.json`` cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        result = Result.read(folder)
+        config = Run(folder, result).config
+        settings = {
+            "n_trials": 1,
+            "metric": result.metric or config.get("metric"),
+            "direction": config.get("direction") or "minimize",
+            "git_commit": result.facts.get("git_commit"),
+            "versions": result.facts.get("versions"),
+        }
+        super().__init__(folder, settings)
+        # Filled here, the cached property of a sweep is not asked for the folders of trials.
+        self._results = {result.number or 0: (folder, result)}
+
 
 FEW = 12
 """Values of a range that are each a tick of its axis."""

@@ -27,7 +27,6 @@ def show(run: OneRun, as_json: Json = False) -> None:
     from caviar.reading.find import find, outputs_root
     from caviar.reading.index import one_run
     from caviar.reading.run import Run
-    from caviar.reading.summaries import summaries
     from caviar.runs import folder as names
     from caviar.runs.edits import in_force, read_edits
     from caviar.runs.folder import Result
@@ -135,3 +134,26 @@ def _print_long(title: str, lines: list[tuple[str, str, Any]]) -> None:
         shown.append((part if part != before else "", key, value if value is None else str(value)))
         before = part
     print_rows(["part", "key", "value"], shown, "terminal", title, narrow="fold")
+
+
+def summaries(folder: Path) -> dict[str, dict[str, str]]:
+    """What a project's own files in a run folder say of themselves: file's stem -> its ``summary``.
+
+    Any ``NAME.json`` there may have such a mapping, text by text, which is shown as the part NAME. Of a run
+    of folds, those of its first. A file that cannot be read has none.
+    """
+    from caviar.runs.folder import RESULT
+    from caviar.runs.folds import FOLD, fold_folder
+
+    found = {}
+    for place in (folder, fold_folder(folder, 0)):
+        for file in sorted(place.glob("*.json")):
+            if file.name in (RESULT, FOLD) or file.is_symlink():
+                continue
+            try:
+                summary = json.loads(file.read_text()).get("summary")
+            except (OSError, ValueError, AttributeError, RecursionError):
+                continue
+            if isinstance(summary, dict) and summary:
+                found.setdefault(file.stem, {str(k): str(v) for k, v in summary.items()})
+    return found

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -41,6 +42,26 @@ class Verdict:
     status: Literal["pass", "warn", "unknown"]
     sentence: str
     next: str | None = None
+
+
+Found = (
+    tuple[Literal["pass", "warn", "unknown"], str]
+    | tuple[Literal["warn", "unknown"], str, str | None]
+)
+"""What a verdict's function gives: status, sentence and, where something can be done, the command."""
+
+
+def named(name: str) -> Callable[[Callable[[Evidence], Found]], Callable[[Evidence], Verdict]]:
+    """Make a verdict of what a function finds."""
+
+    def wrap(judge: Callable[[Evidence], Found]) -> Callable[[Evidence], Verdict]:
+        @wraps(judge)
+        def verdict(evidence: Evidence) -> Verdict:
+            return Verdict(name, *judge(evidence))
+
+        return verdict
+
+    return wrap
 
 
 @dataclass(frozen=True)
