@@ -8,7 +8,7 @@ hyperparameter on its own scale (`zoom_lines`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,28 +41,35 @@ class Tried:
     loss: float | None
 
 
+Ended = tuple[str, float, Mapping[str, Any]]
+"""A trial's state (Optuna's word), its loss (NaN without a score), and its values by name."""
+
+
+def as_tried(ended: Iterable[Ended]) -> list[Tried]:
+    """Trials that have ended; one that was pruned is no better than the median of the complete."""
+    ended = list(ended)
+    complete = [loss for state, loss, _ in ended if state == "COMPLETE" and not math.isnan(loss)]
+    median = float(np.median(complete)) if complete else 0.0
+    told = {
+        "COMPLETE": lambda loss: loss,
+        "PRUNED": lambda loss: median if math.isnan(loss) else max(loss, median),
+        "FAIL": lambda loss: None,
+    }
+    return [Tried(values, told[state](loss)) for state, loss, values in ended if state in told]
+
+
 def tried(sweep: Sweep) -> list[Tried]:
-    """The trials of a finished sweep; a pruned one is no better than the median.
+    """The trials of a finished sweep but those that another repeats, or whose values are not to blame.
 
     Raises:
         UsageError: the sweep has several objectives, or it is not known which direction is better.
     """
-    complete = [sweep.sign * run.score for run in sweep.ranked]
-    median = float(np.median(complete)) if complete else 0.0
     again = repeated(result.facts for result in sweep.results)
-    found = []
-    for run in map(sweep.run, sweep.numbers):
-        result, loss = run.result, sweep.sign * run.score
-        if result.number in again:
-            continue
-        if result.state == "PRUNED":
-            loss = median if math.isnan(loss) else max(loss, median)
-        elif result.state == "FAIL" and not _no_fault(result.error):
-            loss = None
-        elif result.state != "COMPLETE":
-            continue
-        found.append(Tried(sweep.values(result), loss))
-    return found
+    return as_tried(
+        (run.result.state, sweep.sign * run.score, sweep.values(run.result))
+        for run in map(sweep.run, sweep.numbers)
+        if run.result.number not in again and not _no_fault(run.result.error)
+    )
 
 
 def _no_fault(error: str | None) -> bool:
