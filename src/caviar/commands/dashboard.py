@@ -19,16 +19,11 @@ import typer
 from caviar.base.errors import UsageError
 from caviar.base.plain import tell
 from caviar.base.private import DASHBOARD
-from caviar.commands.names import NAMES, complete_sweep, options_refused
+from caviar.commands.names import complete_sweep, options_refused
 from caviar.commands.tables import say
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to ``app``."""
-    app.command("dashboard", context_settings=NAMES)(dashboard)
 
 
 def dashboard(
@@ -185,3 +180,6 @@ def _free_port(wanted: int, but: int | None = None) -> int:
                 tried.bind((HOST, port))
                 return port
     raise UsageError(f"no free port on {HOST} from {wanted} to {wanted + 199}")
+
+
+COMMANDS = [dashboard]

@@ -10,16 +10,11 @@ import typer
 
 from caviar.base.errors import UsageError
 from caviar.base.plain import tell
-from caviar.commands.names import NAMES, complete_sweep, options_refused
+from caviar.commands.names import complete_sweep, options_refused
 from caviar.commands.tables import print_json, say
 
 if TYPE_CHECKING:
     from caviar.reading.sweep import Sweep
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to ``app``."""
-    app.command("report", context_settings=NAMES)(report)
 
 
 def report(
@@ -122,3 +117,6 @@ def _print(sweeps: list[dict[str, Any]]) -> None:
             if verdict["next"]:
                 lines.append(f"           next: {verdict['next']}")
         tell(*lines)
+
+
+COMMANDS = [report]

@@ -19,17 +19,6 @@ Name = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to ``app``."""
-    app.command(name="zoom", help="Write the next, narrower (or moved) space of a finished sweep.")(
-        zoom_command
-    )
-    app.command(
-        name="confirm",
-        help="Retrain a sweep's best trials over fresh seeds; then, once, look at the test part.",
-    )(confirm_command)
-
-
 def zoom_command(
     sweep: Name,
     name: Annotated[str | None, typer.Option(help="The new space's name; zoom_SWEEP.")] = None,
@@ -40,7 +29,10 @@ def zoom_command(
         bool, typer.Option("--force", help="Write over a space of this name.")
     ] = False,
 ) -> None:
-    """Example: caviar zoom outputs/sweeps/first --name second"""
+    """Write the next, narrower (or moved) space of a finished sweep.
+
+    Example: caviar zoom outputs/sweeps/first --name second
+    """
     from caviar.reading.sweep import Sweep
     from caviar.runs.folder import check_name
     from caviar.space.quoting import as_text
@@ -70,8 +62,14 @@ def confirm_command(
     ] = False,
     trust: Trust = False,
 ) -> None:
-    """Example: caviar confirm outputs/sweeps/first --top 5 --seeds 10"""
+    """Retrain a sweep's best trials over fresh seeds; then, once, look at the test part.
+
+    Example: caviar confirm outputs/sweeps/first --top 5 --seeds 10
+    """
     from caviar.confirm.confirm import confirm
 
     folder = sweep_folder(sweep)
     confirm(folder, top, seeds, test, again, trust)
+
+
+COMMANDS = [zoom_command, confirm_command]

@@ -9,15 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from caviar.commands.names import NAMES, complete_sweep, options_refused
+from caviar.commands.names import complete_sweep, options_refused
 from caviar.commands.tables import one_format, print_json, print_rows, say
 
 COLUMNS = ["sweep", "is", "done", "of", "complete", "pruned", "failed", "running", "best", "left_s"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to ``app``."""
-    app.command("status", context_settings=NAMES)(status)
 
 
 def status(
@@ -126,3 +121,6 @@ def _seconds_left(rows: list[Any], done: int, left: int) -> float | None:
         return None
     first = min(time if time.tzinfo else time.replace(tzinfo=UTC) for time in began)
     return round((datetime.now(UTC) - first).total_seconds() / done * left, 1)
+
+
+COMMANDS = [status]
