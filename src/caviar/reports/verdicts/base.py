@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Callable
@@ -14,11 +15,11 @@ import pandas as pd
 
 from caviar.base.direction import sign_of
 from caviar.base.words import digits
-from caviar.reports.look import place
 from caviar.runs.places import from_here
 from caviar.runs.screening import to_paste
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space
+from caviar.zoom.coordinates import position
 
 if TYPE_CHECKING:
     from caviar.reading.sweep import Sweep
@@ -220,6 +221,19 @@ class Evidence:
                 int(trials[start]): curve for start, curve in zip(starts, curves, strict=False)
             }
         return cache[metric]
+
+
+def place(h: Hyperparameter, value: Any) -> float:
+    """The position of a value on its hyperparameter's scale, 0 to 1; NaN for one that has none.
+
+    A value outside the space, as of a trial from before its bounds were changed, is at the nearest end.
+    """
+    try:
+        if isinstance(h, Choice):
+            return float([h.to_study(o) for o in h.options].index(h.to_study(value)))
+        return min(max(float(position(h, value)), 0.0), 1.0)
+    except (ValueError, TypeError, OverflowError):
+        return math.nan
 
 
 def _is_seed(h: Hyperparameter) -> bool:
