@@ -143,7 +143,7 @@ def _run(
     from caviar.reports.progress import make_view
     from caviar.reports.table import exit_status, print_summary
     from caviar.sweep.jobs import JobMaker
-    from caviar.sweep.loop import Limits, Loop
+    from caviar.sweep.loop import Loop
     from caviar.sweep.study import INTERRUPTIONS, StorageGoneError
 
     tell_untested()
@@ -172,12 +172,7 @@ def _run(
         n_trials,
         JobMaker(composer, folders, settings.metric, len(settings.directions)),
         view,
-        Limits(
-            settings.retries,
-            settings.trial_timeout,
-            settings.heartbeat_timeout,
-            settings.max_same_failures,
-        ),
+        settings,
         owner,
         folders,
         # With all lanes full from the start a sampler that learns would see no result before its last

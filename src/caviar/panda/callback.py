@@ -18,7 +18,6 @@ from caviar.base.signals import exit_status
 from caviar.panda import settings
 from caviar.panda.autopilot import Autopilot
 from caviar.panda.editing import Editor
-from caviar.panda.edits import facts, in_force, read_edits
 from caviar.panda.files import hold, write_status
 from caviar.panda.health import Health
 from caviar.panda.inbox import Inbox
@@ -31,6 +30,7 @@ from caviar.panda.serving import Service
 from caviar.panda.telling import command_line, name_for_commands, status_of
 from caviar.panda.vitals import History
 from caviar.runs.active import TrialInterrupted, active_run, asked_to_stop, record
+from caviar.runs.edits import facts, in_force, read_edits
 
 
 class Panda(Callback):

@@ -15,9 +15,9 @@ from rich.text import Text
 from caviar.base.plain import tell
 from caviar.base.words import short
 from caviar.panda.curves import curve
-from caviar.panda.edits import Edit, in_force, read_edits
 from caviar.panda.files import alive, read_health, read_status
 from caviar.reading.metrics import read_rows
+from caviar.runs.edits import Edit, in_force, read_edits
 
 EVERY = 0.5
 """Seconds between two looks."""

@@ -29,12 +29,15 @@ def strict(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
-def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as Lightning's CSV logger has them: a column stands where one first comes up."""
+def csv_text(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, header: bool = True
+) -> str:
+    """Rows as Lightning's CSV logger has them; without ``columns`` one stands where it first comes up."""
     text = io.StringIO()
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+    if columns is None:
+        columns = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    if rows:
+    if header and columns:
         writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

@@ -50,7 +50,11 @@ class Settings:
         storage_timeout: seconds that a database may not answer before the sweep stops.
         check: dotted name of a function (config, searched) that gets every composed config before a
             worker starts, with values of the space by key (see `Composer.check`), and raises UsageError.
-        retries, trial_timeout, heartbeat_timeout, max_same_failures: see `caviar.sweep.loop.Limits`.
+        retries: how often a trial is tried again after an error that may not be its own. A try that was
+            told to stop is none, up to `caviar.sweep.study.INTERRUPTIONS` of them.
+        trial_timeout: seconds that a trial may take; None for any time.
+        heartbeat_timeout: seconds that a trial may be silent; None for any time.
+        max_same_failures: this many trials failing the same way from the start end the sweep.
         report: whether ``report.html`` is written at the end, which takes a second or two.
 
     Raises:
