@@ -76,6 +76,7 @@ TRAINING: dict[str, Rule] = {
     "optimizer.momentum": SHARE,
     "optimizer.beta1": SHARE,
     "optimizer.beta2": SHARE,
+    "optimizer.alpha": SHARE,
     "trainer.max_epochs": COUNT,
     "trainer.max_steps": Rule(
         lambda value: value > 0 or value == -1,
