@@ -6,7 +6,7 @@ import math
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -115,7 +115,7 @@ class Evidence:
         )
         numbers = list(found.complete.index[:1])
         config = sweep.run(numbers[0]).config if numbers else {}
-        return cls(**{**vars_of(found), "config": config})
+        return replace(found, config=config)
 
     @cached_property
     def sign(self) -> float:
@@ -238,11 +238,6 @@ def place(h: Hyperparameter, value: Any) -> float:
 
 def _is_seed(h: Hyperparameter) -> bool:
     return bool(re.search(r"(^|[._+])seed$", h.name))
-
-
-def vars_of(evidence: Evidence) -> dict[str, Any]:
-    """The fields that an Evidence was made with."""
-    return {name: getattr(evidence, name) for name in Evidence.__dataclass_fields__}
 
 
 def short(value: float) -> str:
