@@ -70,21 +70,13 @@ def status(
 
 
 def _state_of(folder: Path, rows: list[Any]) -> dict[str, Any]:
-    from caviar.base.direction import directions, no_best, sign
-    from caviar.base.errors import UsageError
+    from caviar.base.direction import sign
+    from caviar.commands.runs.arguments import settings_of
     from caviar.reading.compare import ENDED, best_of, standing
-    from caviar.runs.sweep_file import read_sweep_file
     from caviar.sweep.owner import is_running, owner_of
 
     alive = is_running(folder)
-    try:
-        settings = read_sweep_file(folder)
-    except UsageError as error:
-        say(f"skipped: {error}")
-        settings = {}
-    else:
-        if not (alive or directions(settings)):
-            say(f"{folder.name}: {no_best(settings)}")
+    settings = settings_of(folder, under_way=alive)
     rows = standing(rows)
     counts = {s: sum(r.facts["state"] == s for r in rows) for s in (*ENDED, "RUNNING")}
     done = sum(counts[state] for state in ENDED)

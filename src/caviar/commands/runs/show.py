@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from caviar.commands.names import options_refused
-from caviar.commands.runs.arguments import Json, OneRun, rows_of, tell_of_no_best
+from caviar.commands.runs.arguments import Json, OneRun, rows_of, settings_of
 from caviar.commands.tables import one_format, print_json, print_rows, say
 from caviar.runs.text import strict
 
@@ -112,7 +112,7 @@ def _show_sweep(folder: Path, form: str) -> None:
 
     _, rows = rows_of([str(folder)])
     settings = read_sweep_file(folder)
-    tell_of_no_best([folder])
+    settings_of(folder)  # says where it is not known what is better
     (counts,) = summarise([(folder, rows.rows)])
     if form == "json":
         print_json({**counts, "folder": str(folder), "settings": settings})
