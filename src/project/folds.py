@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig, open_dict
 
 import caviar
-from caviar.base.objectives import as_given, each, told
+from caviar.base.objectives import as_given, each, scores_in_words
 from caviar.runs.active import ActiveRun, activate
 from caviar.runs.folder import CHECKPOINTS
 from caviar.runs.folds import (
@@ -44,7 +44,7 @@ def over_folds(
     metrics = each(config.metric)
     caviar.record(metric=as_given(metrics), seed=config.seed, **facts_of(folds))
     means = mean_scores(folds)
-    scores = told(metrics, means)
+    scores = scores_in_words(metrics, means)
     log.info("%s, the mean over %d folds: %s", scores, len(folds), config.dir)
     return as_given(means)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from caviar.base.messages import Started
-from caviar.base.objectives import as_given, told
+from caviar.base.objectives import as_given, scores_in_words
 from caviar.engines.base import Send
 from caviar.engines.lanes.best import BestFew
 from caviar.engines.lanes.folds import Folded, FoldFolder
@@ -90,7 +90,7 @@ class Endings:
         facts = {"metric": as_given(recipe.objectives), "seed": recipe.seed, **facts_of(folds)}
         trial.folder.life.facts |= facts
         end = trial.folder.life.complete(as_given(scores))
-        at = f"{told(recipe.objectives, scores)} over {len(folds)} folds: {trial.folder.path}"
+        at = f"{scores_in_words(recipe.objectives, scores)} over {len(folds)} folds: {trial.folder.path}"
         log = log_line("caviar.engines.fused", at)
         self._end(trial.folder, end, (), log, folds=trial)
 
@@ -170,7 +170,7 @@ class Endings:
                 "checkpoint": BEST if checkpoint else None,
             }
             end = folder.life.complete(as_given(scores))
-            at = f"{told(names, scores)} at epoch {training.best_epoch}: {folder.path}"
+            at = f"{scores_in_words(names, scores)} at epoch {training.best_epoch}: {folder.path}"
             log = log_line("caviar.engines.fused", at)
         self._end(folder, end, training.rows, log, checkpoint)
 
