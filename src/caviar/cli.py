@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from caviar.base.errors import UsageError, name_and_text
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.base.streams import make_patient
 from caviar.commands.names import NAMES
 
@@ -61,7 +61,7 @@ def main() -> None:
     except OSError as error:  # a file that cannot be read or written, wherever it was named
         _refuse(f"{error.filename}: {error.strerror}" if error.filename else name_and_text(error))
     except typer.Abort:
-        tell("aborted: nothing was done", file=sys.stderr)
+        echo("aborted: nothing was done", file=sys.stderr)
         raise SystemExit(1) from None
     except Exception as error:
         # What typer finds wrong with the words themselves. It has no public name for all of these.
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def _refuse(problem: str) -> NoReturn:
-    tell(f"error: {' '.join(problem.split())}", file=sys.stderr)
+    echo(f"error: {' '.join(problem.split())}", file=sys.stderr)
     raise SystemExit(2)
 
 

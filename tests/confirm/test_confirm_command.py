@@ -264,7 +264,7 @@ def test_without_a_look_the_look_is_still_to_be_had(app):
     done = confirm(app, "--top", "1", "--seeds", "2", "--no-test")
     assert "the test part was not looked at" in done.stdout
     # This program has no recipe for lanes.
-    assert "engine=auto: 0 of 4 trainings were lanes, the others went by solo" in done.stdout
+    assert "engine=auto: 0 trainings on lanes, 4 by a Trainer each" in done.stdout
     assert not (app.folder / "sweep" / "test_set.json").exists()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
 import secrets
 import shlex
@@ -17,12 +16,13 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_method, get_object
 from omegaconf import DictConfig, OmegaConf
 
+from caviar.base.collecting import collect_from_now
 from caviar.base.configs import keys_of
 from caviar.base.errors import UsageError, usage_error
 from caviar.base.hydra_versions import whitelist_of
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.base.security import allow, check_target, instantiate
-from caviar.base.versions import tell_untested
+from caviar.base.versions import warn_untested
 from caviar.executors.base import Executor, TaskSource
 from caviar.runs.folder import make_folder
 from caviar.runs.places import SWEEP_FILE, never_began
@@ -146,13 +146,13 @@ def _run(
     from caviar.sweep.loop import Loop
     from caviar.sweep.study import INTERRUPTIONS, StorageGoneError
 
-    tell_untested()
+    warn_untested()
     folders = TrialFolders(folder / "trials")
     name = str((recorded or {}).get("study") or folder.name)
     study = _open_study(settings, space, folder, name, folders if recorded else None)
     n_trials = settings.n_trials or study.finite or DEFAULT_TRIALS
     if study.finite is not None and n_trials > study.finite:
-        tell(f"the grid has {study.finite} points: n_trials={n_trials} becomes {study.finite}")
+        echo(f"the grid has {study.finite} points: n_trials={n_trials} becomes {study.finite}")
         n_trials = study.finite
     described = recorded or record.describe(settings, space, n_trials, arguments, name)
     record.write(folder, {**described, "n_trials": n_trials})
@@ -179,8 +179,7 @@ def _run(
         # trial: it gets those of seven eighths, or of all trials but one a worker.
         max(executor.lanes, n_trials // 8) if study.learns else None,
     )
-    gc.enable()
-    gc.freeze()  # all is loaded: no collection, and no exit, need look through it
+    collect_from_now()
     try:
         outcome = loop.run()
     finally:
@@ -192,15 +191,15 @@ def _run(
         trials = study.current()
     except StorageInternalError as error:
         if isinstance(error, StorageGoneError):
-            tell(f"stopped: {outcome.stopped}")
-            tell(f"go on with it:   caviar resume {shlex.quote(str(folder))}")
+            echo(f"stopped: {outcome.stopped}")
+            echo(f"go on with it:   caviar resume {shlex.quote(str(folder))}")
             return exit_status([], outcome)
         raise UsageError(
             f"{folder}: its study cannot be read: {str(error).splitlines()[0]}"
         ) from error
     print_summary(folder, trials, space, settings, outcome)
     if reporting:
-        reporting.tell()
+        reporting.show()
     return exit_status(trials, outcome)
 
 
@@ -236,7 +235,7 @@ def _open_study(
             (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)
         storage = Journal(folder / JOURNAL)
         if storage.torn:
-            tell(f"{folder / JOURNAL}: cut {storage.torn} bytes of a torn last line")
+            echo(f"{folder / JOURNAL}: cut {storage.torn} bytes of a torn last line")
     return SweepStudy(
         space,
         made["sampler"],

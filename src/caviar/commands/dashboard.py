@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from caviar.base.errors import UsageError
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.base.private import DASHBOARD
 from caviar.commands.names import complete_sweep, options_refused
 from caviar.commands.tables import say
@@ -121,7 +121,7 @@ def _watch(
                 return 1
         for name, port in list(waiting.items()):
             if not _is_free(port):
-                tell(f"{name}: http://{HOST}:{port}/")
+                echo(f"{name}: http://{HOST}:{port}/")
                 del waiting[name]
         if waiting and time.monotonic() > deadline:
             say(f"{', '.join(waiting)} did not answer within {START_SECONDS:g} s")

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from caviar.base.errors import UsageError
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.commands.names import complete_run, options_refused
 from caviar.commands.tables import say
 from caviar.runs.inside import open_inside
@@ -62,8 +62,8 @@ def logs(
     try:
         text = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), True)
         for piece in _pieces(path, folder, follow, lines):
-            tell(text.decode(piece), end="")
-        tell(text.decode(b"", final=True), end="")
+            echo(text.decode(piece), end="")
+        echo(text.decode(b"", final=True), end="")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     except OSError as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.commands.names import complete_single
 
 Run = Annotated[
@@ -52,7 +52,7 @@ def set_(
     """
     from caviar.panda import steer
 
-    tell(steer.edit(run, values, at, wait))
+    echo(steer.edit(run, values, at, wait))
 
 
 def rollback(
@@ -66,7 +66,7 @@ def rollback(
     """
     from caviar.panda import steer
 
-    tell(steer.roll_back(run, to, wait))
+    echo(steer.roll_back(run, to, wait))
 
 
 def pause(run: Run, wait: Wait = 30.0) -> None:
@@ -76,7 +76,7 @@ def pause(run: Run, wait: Wait = 30.0) -> None:
     """
     from caviar.panda import steer
 
-    tell(steer.request(run, "pause", wait))
+    echo(steer.request(run, "pause", wait))
 
 
 def replay(run: Run, trust: Trust = False) -> None:
@@ -90,12 +90,12 @@ def replay(run: Run, trust: Trust = False) -> None:
     try:
         folder, edits, compared = again(find_watched(run), trust)
     except RuntimeError as error:
-        tell(f"error: {error}", file=sys.stderr)
+        echo(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     if compared.difference:
-        tell(f"{folder}: {edits} edits made again; {compared.difference}")
+        echo(f"{folder}: {edits} edits made again; {compared.difference}")
         raise typer.Exit(1)
-    tell(f"{folder}: {edits} edits made again; {compared.epochs} epochs identical, bit for bit")
+    echo(f"{folder}: {edits} edits made again; {compared.epochs} epochs identical, bit for bit")
 
 
 COMMANDS = [watch, set_, rollback, pause, replay]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from caviar.base.errors import usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.commands.names import complete_sweep, sweep_folder
 from caviar.commands.panda import Trust
 
@@ -48,8 +48,8 @@ def zoom_command(
     path = out / f"{name}.yaml"
     text = config_of(found, opened, out)
     write_space(text, path, force)
-    tell(text, end="")
-    tell(f"written to {path}; search it with: space={name}", file=sys.stderr)
+    echo(text, end="")
+    echo(f"written to {path}; search it with: space={name}", file=sys.stderr)
 
 
 def confirm_command(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from caviar.base.errors import usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.commands.names import complete_either, sweep_folder
 from caviar.commands.panda import Trust
 
@@ -62,10 +62,10 @@ def stop(sweep: Sweep) -> None:
     from caviar.sweep.owner import ask_to_stop
 
     if run := steer.watched(sweep):
-        tell(steer.request(run, "stop"))
+        echo(steer.request(run, "stop"))
         return
     ask_to_stop(folder := sweep_folder(sweep), "stop")
-    tell(f"{folder}: asked to start no new trial; those under way end (at once: caviar cancel)")
+    echo(f"{folder}: asked to start no new trial; those under way end (at once: caviar cancel)")
 
 
 def cancel(sweep: Sweep) -> None:
@@ -76,7 +76,7 @@ def cancel(sweep: Sweep) -> None:
     from caviar.sweep.owner import ask_to_stop
 
     ask_to_stop(folder := sweep_folder(sweep), "cancel")
-    tell(f"{folder}: asked to end now (caviar resume goes on with it)")
+    echo(f"{folder}: asked to end now (caviar resume goes on with it)")
 
 
 COMMANDS = [resume, stop, cancel]

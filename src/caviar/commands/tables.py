@@ -98,15 +98,6 @@ def short(value: Any) -> str:
     return "" if value is None else words.short(value)
 
 
-def shorten(columns: Sequence[str]) -> list[str]:
-    """Names without what stands before their last dot, where that leaves them different."""
-    last = [name.rpartition(".")[2] for name in columns]
-    return [
-        part if last.count(part) == 1 and part not in columns else name
-        for name, part in zip(columns, last, strict=True)
-    ]
-
-
 def _one_line(text: str) -> str:
     # What a run wrote is neither to break a row nor to steer a terminal.
     if text.isprintable():
@@ -123,7 +114,7 @@ def _print_rich(
     from rich.text import Text
 
     console = Console()
-    names = [_one_line(name) for name in shorten(columns)]
+    names = [_one_line(name) for name in words.last_parts(columns)]
     numbers = [
         all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(names))
     ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from caviar.base.errors import UsageError, usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.confirm import test_look as test_set
 from caviar.confirm.plan import (
     DEFAULT,
@@ -26,10 +26,11 @@ from caviar.confirm.plan import (
 )
 from caviar.reading.sweep import Sweep
 from caviar.runs.fields import MAPPING, WHOLE, check_fields, each, mapping_to, optional
-from caviar.runs.files import read_json, read_text, write_atomic
-from caviar.runs.folder import LOG, check_name
+from caviar.runs.files import read_json, write_atomic
+from caviar.runs.folder import check_name
 from caviar.runs.places import SWEEP_FILE
 from caviar.sweep.owner import is_running
+from caviar.sweep.resume import to_resume
 
 FILE = "confirm.json"
 """In the sweep's folder: each confirm's plan, written before it trains, and what came of it."""
@@ -90,9 +91,9 @@ def confirm(
         "winner_over": {name: asdict(found) for name, found in verdict.over.items()},
     }
     _write(folder, log)
-    tell(f"{sweep.metric or 'value'} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
-    tell("\n".join(in_words(verdict)))
-    tell(_engine_of(trained))
+    echo(f"{sweep.metric or 'value'} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
+    echo("\n".join(in_words(verdict)))
+    echo(_engine_of(trained))
     if _may_look(sweep, test, again):
         _look(sweep, plan, verdict.winner, program, trained, again)
 
@@ -117,11 +118,11 @@ def _may_look(sweep: Sweep, test: bool, again: bool) -> bool:
     """Whether the test part is to be looked at; where not, why is printed."""
     seen = test_set.looked_at(sweep, again)
     if seen:
-        tell(f"{seen}; it is not looked at again")
+        echo(f"{seen}; it is not looked at again")
     elif not test:
-        tell("the test part was not looked at")
+        echo("the test part was not looked at")
     elif not testable(sweep):
-        tell("the program has no setting `test`: the test part was not looked at")
+        echo("the program has no setting `test`: the test part was not looked at")
     else:
         return True
     return False
@@ -135,31 +136,26 @@ def _look(
     test_set.claim(sweep, winner, run, again)
     found = test_once(sweep, plan, winner, program, run).facts.get("test") or {}
     test_set.conclude(sweep, winner, run, found)
-    tell(f"test part, looked at once, for trial {winner}: {json.dumps(found)}")
+    echo(f"test part, looked at once, for trial {winner}: {json.dumps(found)}")
 
 
 def _engine_of(trained: Path) -> str:
-    """By which engine the trials of a sweep were trained, as their logs tell."""
-    logs = [_log(path) for path in (trained / "trials").glob(f"*/{LOG}")]
-    lanes = sum("[caviar.engines.fused]" in log for log in logs)
-    engine = Sweep.whole(trained).settings["engine"]
-    return f"engine={engine}: {lanes} of {len(logs)} trainings were lanes, the others went by solo"
-
-
-def _log(path: Path) -> str:
-    try:
-        return read_text(path, "replace")
-    except (FileNotFoundError, UsageError):
-        return ""
+    """By which engine the trials of a sweep were trained, as their results have it."""
+    sweep = Sweep.whole(trained)
+    engines = [result.facts.get("engine") for result in sweep.results]
+    lanes, alone = engines.count("fused"), engines.count("solo")
+    return (
+        f"engine={sweep.settings['engine']}: {lanes} trainings on lanes, {alone} by a Trainer each"
+    )
 
 
 def _resume(folder: Path, trust: bool) -> int:
     if not (folder / SWEEP_FILE).exists():
         raise UsageError(f"{folder}: is in the way; it is no sweep that confirm began")
-    code = "from caviar.cli import main; main()"
-    line = [sys.executable, "-c", code, "resume", str(folder)]
-    line += ["--trust"] if trust else []
-    return subprocess.run(line, check=False).returncode
+    command, environment = to_resume(folder, trust=trust)
+    line = [*command.program, *command.words]
+    env = {**os.environ, **environment}
+    return subprocess.run(line, cwd=command.folder, env=env, check=False).returncode
 
 
 def _unfinished(log: list[dict[str, Any]], top: int, seeds: int) -> dict[str, Any] | None:

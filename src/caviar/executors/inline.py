@@ -12,7 +12,7 @@ from typing import Any
 
 from caviar.base.errors import usage_error
 from caviar.base.messages import Event, Failed, Job, Reported, Started
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.base.signals import Interrupted, heard
 from caviar.engines.solo import Solo
 from caviar.executors.base import TaskSource
@@ -41,7 +41,7 @@ class InlineExecutor:
         if wanted.get("name") == "fused":
             raise usage_error("engine", "fused", "executor=inline runs one trial after the other")
         if wanted.get("name") == "auto" and wanted.get("build"):
-            tell("executor=inline runs one trial after the other: engine=auto is engine=solo")
+            echo("executor=inline runs one trial after the other: engine=auto is engine=solo")
         self.log = Path(os.devnull)
         self._task: Callable[[Any], Any] | None = None
         self._engine = Solo(self._call)

@@ -17,7 +17,7 @@ from caviar.base.objectives import first
 from caviar.base.signals import exit_status
 from caviar.panda import settings
 from caviar.panda.autopilot import Autopilot
-from caviar.panda.editing import Editor
+from caviar.panda.editor import Editor
 from caviar.panda.files import hold, write_status
 from caviar.panda.health import Health
 from caviar.panda.inbox import Inbox
@@ -27,7 +27,7 @@ from caviar.panda.replay import last_recorded
 from caviar.panda.rewind import Rewind, Rollback, rng_state
 from caviar.panda.rows import Rows
 from caviar.panda.serving import Service
-from caviar.panda.telling import command_line, name_for_commands, status_of
+from caviar.panda.status import command_line, name_for_commands, status_of
 from caviar.panda.vitals import History
 from caviar.runs.active import TrialInterrupted, active_run, asked_to_stop, record
 from caviar.runs.edits import facts, in_force, read_edits

@@ -9,7 +9,7 @@ from pathlib import Path
 from lightning.pytorch import Trainer
 
 from caviar.base.errors import UsageError, usage_error
-from caviar.panda.editing import Editor
+from caviar.panda.editor import Editor
 from caviar.panda.inbox import Inbox, Request
 from caviar.runs.active import asked_to_stop
 

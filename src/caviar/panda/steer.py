@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from caviar.base.errors import UsageError, usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.panda import settings
 from caviar.panda.again import go_on
 from caviar.panda.files import alive, is_watched, read_status
@@ -86,7 +86,7 @@ def resume(run: Path, trust: bool = False) -> None:
         SystemExit: the training that was started again failed.
     """
     if alive(run):
-        tell(request(run, "resume"))
+        echo(request(run, "resume"))
     elif status := go_on(run, trust):
         raise SystemExit(status)
 

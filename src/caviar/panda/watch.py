@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.base.words import short
 from caviar.panda.curves import curve
 from caviar.panda.files import alive, read_health, read_status
@@ -52,20 +52,20 @@ def _lines(run: Path) -> None:
         status, (_, rows) = read_status(run), read_rows(run)
         edits, health = read_edits(run), read_health(run)
         for edit in edits[edits_told:]:
-            tell(edit.in_words())
+            echo(edit.in_words())
             if edit.kind == "rollback":
                 rows_told = min(rows_told, len([r for r in rows if int(r["epoch"]) < edit.epoch]))
         edits_told = len(edits)
         for row in rows[rows_told:]:
-            tell(_row(row, status))
+            echo(_row(row, status))
         rows_told = len(rows)
         for one in health[findings_told:]:
             what = f"{one['sentence']}. {one['remedy']}" if one["begins"] else "over"
-            tell(f"epoch {one['epoch']}: {one['check']}: {what}")
+            echo(f"epoch {one['epoch']}: {one['check']}: {what}")
         findings_told = len(health)
         now = status["state"] if living else _ended(status)
         if now != state:
-            tell(f"{run.name}: {now}")
+            echo(f"{run.name}: {now}")
             state = now
         if not living:
             return

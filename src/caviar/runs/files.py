@@ -157,8 +157,9 @@ def _write_all(file: IO[bytes], data: bytes) -> None:
         written += file.write(data[written:])
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What an OSError says where a disk, or a person's share of it, is full."""
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that a disk, or a person's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def append_whole(path: Path, text: str) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 from caviar.base.direction import directions, no_best
 from caviar.base.errors import UsageError, usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.runs.sweep_file import read_sweep_file
 from caviar.space.space import Space
 from caviar.sweep import record
-from caviar.sweep.command import command_to_run
+from caviar.sweep.command import Command, command_to_run
 from caviar.sweep.owner import is_running, owner_of
 from caviar.sweep.record import HIDDEN
 from caviar.sweep.settings import RESUMED, Settings
@@ -27,7 +27,19 @@ _STORAGE = "CAVIAR_RESUME_STORAGE"
 def resume(
     folder: Path, n_trials: int | None = None, storage: str | None = None, trust: bool = False
 ) -> None:
-    """Replace this process by the sweep's own command, which then goes on in ``folder``.
+    """Replace this process by what `to_resume` gives."""
+    command, environment = to_resume(folder, n_trials, storage, trust)
+    line = shlex.join(["python", *command.program[1:], *command.words])
+    echo(f"in {command.folder}: {line}")
+    os.environ.update(environment)
+    os.chdir(command.folder)
+    os.execv(command.program[0], [*command.program, *command.words])
+
+
+def to_resume(
+    folder: Path, n_trials: int | None = None, storage: str | None = None, trust: bool = False
+) -> tuple[Command, dict[str, str]]:
+    """The sweep's own command, and the environment with which it goes on in ``folder``.
 
     Args:
         folder: the sweep's.
@@ -48,16 +60,9 @@ def resume(
         raise UsageError(
             f"{folder}: process {owner.get('pid')} on {owner.get('host')} is running this sweep"
         )
-    command = command_to_run(folder, recorded, "resume", trust)
-    line = shlex.join(["python", *command.program[1:], *command.words])
-    tell(f"in {command.folder}: {line}")
-    os.environ[_FOLDER] = str(folder.resolve())
-    if n_trials is not None:
-        os.environ[_TRIALS] = str(n_trials)
-    if storage is not None:
-        os.environ[_STORAGE] = storage
-    os.chdir(command.folder)
-    os.execv(command.program[0], [*command.program, *command.words])
+    given = {_FOLDER: folder.resolve(), _TRIALS: n_trials, _STORAGE: storage}
+    environment = {key: str(value) for key, value in given.items() if value is not None}
+    return command_to_run(folder, recorded, "resume", trust), environment
 
 
 def folder_to_resume() -> Path | None:

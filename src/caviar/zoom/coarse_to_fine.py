@@ -10,7 +10,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
 from caviar.base.errors import UsageError, usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.space.hyperparameters import Hyperparameter
 from caviar.space.space import Space
 from caviar.sweep.samplers import IndependentSampler, quantile
@@ -62,7 +62,7 @@ class CoarseToFineSampler(IndependentSampler):
         stage = self._stage_of(place)
         if stage > self._stage:
             self._stage = stage
-            tell(f"coarse to fine: stage {stage + 1} of {self.stages}: {self._look_closer(study)}")
+            echo(f"coarse to fine: stage {stage + 1} of {self.stages}: {self._look_closer(study)}")
         fixed = {line.name: line.value for line in self._lines() if line.now is None}
         h = self._now[param_name]
         if h.name in fixed:

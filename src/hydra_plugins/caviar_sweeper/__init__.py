@@ -26,18 +26,23 @@ class CaviarSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep; a status other than 0 ends the process with it."""
-        import gc
+        from caviar.base.collecting import uncollected
+
+        with (
+            uncollected()
+        ):  # until the first trial: with torch loaded, each takes longer than the start
+            status = self._sweep(arguments)
+        if status:
+            raise SystemExit(status)
+
+    def _sweep(self, arguments: list[str]) -> int:
         import sys
 
-        # Until the first trial all is loading: a collection would find nothing, and with torch loaded
-        # each takes longer than the rest of the start.
-        gc.freeze()
-        gc.disable()
         from caviar.app.sweep import run_sweep
         from caviar.base.errors import UsageError, check_words
         from caviar.base.signals import ending_in_order
         from caviar.base.streams import make_patient
-        from caviar.base.versions import check_python, tell_untested
+        from caviar.base.versions import check_python, warn_untested
 
         make_patient()
         try:
@@ -48,23 +53,19 @@ class CaviarSweeper(Sweeper):
             assert self.hydra_context is not None
             assert self.config is not None
             with ending_in_order():
-                status = run_sweep(
+                return run_sweep(
                     settings, arguments, self.config, self.hydra_context, self.task_function
                 )
         except UsageError as error:
             print(f"error: {error}", file=sys.stderr)
-            status = 2
+            return 2
         except KeyboardInterrupt:
             # While it starts, or when all trials have ended: in between it is a request to the loop.
             print("interrupted", file=sys.stderr)
-            status = 130
+            return 130
         except Exception:
-            tell_untested()  # it may be why
+            warn_untested()  # it may be why
             raise
-        finally:
-            gc.enable()
-        if status:
-            raise SystemExit(status)
 
 
 @dataclass

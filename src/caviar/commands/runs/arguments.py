@@ -52,7 +52,7 @@ def rows_of(sweeps: list[str] | None) -> tuple[list[Path], Rows]:
     return folders, rows
 
 
-def tell_of_edits(shown: Iterable[Row]) -> None:
+def note_edits(shown: Iterable[Row]) -> None:
     """Say which of the runs were edited while they trained, where the table does not."""
     edited = [row.facts["run"] for row in shown if row.facts["edits"]]
     if edited:

@@ -13,9 +13,9 @@ from caviar.commands.runs.arguments import (
     Sweeps,
     Where,
     choose,
+    note_edits,
     rows_of,
     settings_of,
-    tell_of_edits,
 )
 from caviar.commands.tables import one_format, print_json, print_rows, say
 
@@ -86,7 +86,7 @@ def list_(
     total = len(shown)
     shown = shown[:cut] if cut else shown
     if "edits" not in chosen or form == "terminal":  # a terminal may be too narrow for the column
-        tell_of_edits(shown)
+        note_edits(shown)
     cells = [[row.get(column) for column in chosen] for row in shown]
     if form == "json":
         runs = [dict(zip(chosen, line, strict=True)) for line in cells]

@@ -26,7 +26,6 @@ class Run:
     """A job under way on a lane, or waiting for one.
 
     Attributes:
-        began: when it first got a lane, by `time.perf_counter`; None before that.
         saved: where it goes on from, if it has been on a lane before.
         trial: where the job is of several folds, all of it; this is its ``fold``.
         shown: when its metrics.csv was last written, and ``kept``, its lane, by `time.monotonic`.
@@ -35,7 +34,6 @@ class Run:
     job: Job
     training: Training
     folder: RunFolder
-    began: float | None = None
     saved: dict[str, Any] | None = None
     trial: Folded | None = None
     fold: int = 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from caviar.base.configs import value_at
 from caviar.base.direction import sign_of
 from caviar.base.words import digits
 from caviar.runs.places import from_here
@@ -194,12 +195,7 @@ class Evidence:
 
     def config_value(self, key: str) -> Any:
         """What the best trial's config has under a dotted key; None where it has no such key."""
-        node: Any = self.config
-        for part in key.split("."):
-            if not isinstance(node, dict) or part not in node:
-                return None
-            node = node[part]
-        return node
+        return value_at(self.config, key)
 
     def has(self, key: str) -> bool:
         """Whether the best trial's config has a dotted key."""
