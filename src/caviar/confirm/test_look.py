@@ -29,7 +29,7 @@ def looked_at(sweep: Sweep, again: bool = False) -> str | None:
     """
     path = sweep.folder / FILE
     if path.exists():
-        return f"the test part was already looked at, {_told(path)}"
+        return f"the test part was already looked at, {_record_in_words(path)}"
     tested = [r.number for r in sweep.results if r.facts.get("tested")]
     if tested:
         return f"the test part was already looked at, in trials {tested} of the sweep itself"
@@ -44,7 +44,7 @@ def looked_at(sweep: Sweep, again: bool = False) -> str | None:
         if _read(other).get("data") == data:
             return (
                 f"the test part was already looked at by another sweep over the same data, "
-                f"{other.parent.name}, {_told(other)}; --test-again looks all the same"
+                f"{other.parent.name}, {_record_in_words(other)}; --test-again looks all the same"
             )
     return None
 
@@ -85,7 +85,7 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _told(path: Path) -> str:
+def _record_in_words(path: Path) -> str:
     seen = _read(path)
     if not {"when", "trial"} <= seen.keys():
         return f"by whom is not known ({path} is not readable)"

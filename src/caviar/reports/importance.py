@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from caviar.reports.verdicts.base import Evidence
 from caviar.space.hyperparameters import Choice, Hyperparameter
 
-BEST = 0.25
+TOP_SHARE = 0.25
 LEAST = 8
 SHUFFLES = 400
 GRID = 32
@@ -70,7 +70,7 @@ def importance(evidence: Evidence, h: Hyperparameter) -> Importance:
 @lru_cache(maxsize=1)  # most often, all hyperparameters have the same trials
 def _picked(n: int) -> NDArray[np.float64]:
     """Shape ``(1 + SHUFFLES, n)``: the weight of each trial, best first, among the best; then by chance."""
-    top = max(2, round(BEST * n))
+    top = max(2, round(TOP_SHARE * n))
     rng = np.random.default_rng(0)
     picked = np.zeros((SHUFFLES + 1, n))
     picked[0, :top] = 1 / top

@@ -13,13 +13,13 @@ from caviar.runs.parsing import parse_json, parse_yaml
 
 CHUNK = 1 << 20
 
-MOST = 1 << 28
+MOST_BYTES = 1 << 28
 """Bytes of a file that is read whole: the curves of a year, and less than a memory."""
 MOST_PARSED = 1 << 24
 """Bytes of JSON or YAML: a sweep of 100,000 points to try first."""
 
 
-def read_bytes(path: Path | str, most: int = MOST) -> bytes:
+def read_bytes(path: Path | str, most: int = MOST_BYTES) -> bytes:
     """A file of a run: a regular one, as no link leads to it and nobody waits at the end of a pipe.
 
     Raises:
@@ -44,7 +44,7 @@ def read_bytes(path: Path | str, most: int = MOST) -> bytes:
     return data
 
 
-def read_text(path: Path | str, errors: str = "strict", most: int = MOST) -> str:
+def read_text(path: Path | str, errors: str = "strict", most: int = MOST_BYTES) -> str:
     """A file of a run as UTF-8, a newline being one character, whichever it is.
 
     Raises:

@@ -80,14 +80,14 @@ def facts_of(folds: Sequence[Mapping[str, Any]]) -> Facts:
     """What ``result.json`` says of a run of these folds: means, and each fold by itself."""
     found: Facts = {
         "metrics": _means([fold["metrics"] for fold in folds]),
-        "folds": [_told(fold, number) for number, fold in enumerate(folds)],
+        "folds": [_summary(fold, number) for number, fold in enumerate(folds)],
     }
     if all(fold.get("tested") for fold in folds):
         found |= {"tested": True, "test": _means([fold["test"] for fold in folds])}
     return found
 
 
-def _told(fold: Mapping[str, Any], number: int) -> Facts:
+def _summary(fold: Mapping[str, Any], number: int) -> Facts:
     checkpoint = fold.get("checkpoint")
     path = str(fold_folder(Path(), number) / checkpoint) if checkpoint else None
     kept = {key: fold[key] for key in ("score", "best_epoch", "test") if key in fold}

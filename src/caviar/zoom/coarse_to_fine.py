@@ -100,7 +100,7 @@ class CoarseToFineSampler(IndependentSampler):
             if line.now is not None:
                 self._now[line.now.study_name] = line.now
         fixed = sum(line.now is None for line in self._zoom.lines)
-        return f"{self._zoom.told} of the sweep's own space, {fixed} fixed"
+        return f"{self._zoom.volume_in_words} of the sweep's own space, {fixed} fixed"
 
 
 def tried(study: Study, space: Space) -> list[Tried]:

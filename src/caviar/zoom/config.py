@@ -37,8 +37,8 @@ def config_of(found: Zoom, sweep: Sweep, spaces: Path) -> str:
         f"# Zoomed in on the best of sweep {sweep.folder.name}, "
         f"{datetime.now(UTC).date().isoformat()}: {len(sweep.ranked)} complete trials, "
         f"best {sweep.metric or 'value'}={best.score:.4g} (trial {best.result.number}).",
-        f"# {found.fit:.0%} of the score's variance is foretold for a trial left out; "
-        f"the new space has {found.told} of the old one's volume.",
+        f"# {found.fit:.0%} of the score's variance is predicted for a trial left out; "
+        f"the new space has {found.volume_in_words} of the old one's volume.",
         LINEAGE + " -> ".join([*_ancestors(sweep.settings, spaces), sweep.folder.name]),
         "params:",
     ]

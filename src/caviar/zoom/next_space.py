@@ -30,7 +30,7 @@ SMALLER = 0.25
 CARE = ((0.005, 0.03), (0.02, 0.02), (0.05, 0.01), (0.08, 0.0))
 """Tails and margins (see `Reader.lines`), from the most careful: the first that makes it small."""
 LEAST_FIT = 0.2
-"""The share of the scores' variance that must be foretold for trials left out."""
+"""The share of the scores' variance that must be predicted for trials left out."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Zoom:
         lines: one a hyperparameter that is left.
         when: the conditions that are left.
         best: the values of the best trial.
-        fit: the share of the scores' variance that was foretold for trials left out.
+        fit: the share of the scores' variance that was predicted for trials left out.
         gone: hyperparameters that can exist no more.
     """
 
@@ -101,7 +101,7 @@ class Zoom:
         return math.prod(line.share for line in self.lines if line.kind != "fixed")
 
     @property
-    def told(self) -> str:
+    def volume_in_words(self) -> str:
         """`volume`, as a person would say it."""
         return f"1/{1 / self.volume:.0f}" if 0 < self.volume < 0.5 else f"{self.volume:.2g}"
 
@@ -143,7 +143,7 @@ def zoom(
     fit = fit_scores(losses, points, coordinates.groups, rng)
     if fit.share < LEAST_FIT:
         raise _thin(
-            f"of a trial that is left out, the others foretell {max(fit.share, 0):.0%} of the "
+            f"of a trial that is left out, the others predict {max(fit.share, 0):.0%} of the "
             f"variance of the score, and {LEAST_FIT:.0%} are needed"
         )
     start = np.vstack([coordinates.draw(300, rng), points[np.argsort(fit.smooth)[:50]]])

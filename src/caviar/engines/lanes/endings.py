@@ -12,7 +12,12 @@ from caviar.engines.base import Send
 from caviar.engines.lanes.best import BestFew
 from caviar.engines.lanes.folds import Folded, FoldFolder
 from caviar.engines.lanes.groups import Group, Run
-from caviar.engines.lanes.run_folder import BEST, RunFolder, lightning_checkpoint, log_line
+from caviar.engines.lanes.run_folder import (
+    BEST_CHECKPOINT,
+    RunFolder,
+    lightning_checkpoint,
+    log_line,
+)
 from caviar.engines.lanes.writer import Writer
 from caviar.runs.folder import Result
 from caviar.runs.folds import facts_of, mean_scores
@@ -32,11 +37,11 @@ class Endings:
 
     Args:
         writer: who writes.
-        send: told of each end, from the writer's threads.
+        send: is given each end, from the writer's threads.
         keep: how many trials, the best, keep their checkpoint; None for all.
 
     Attributes:
-        untold: how many trials have ended that the controller has not been told of yet.
+        unsent: how many trials have ended whose event is not sent yet.
     """
 
     def __init__(self, writer: Writer, send: Send, keep: int | None) -> None:
@@ -44,11 +49,11 @@ class Endings:
         self._send = send
         self._keep = keep
         self._best: BestFew[Run | Folded] | None = None
-        self._untold: set[int] = set()
+        self._unsent: set[int] = set()
 
     @property
-    def untold(self) -> int:
-        return len(self._untold)
+    def unsent(self) -> int:
+        return len(self._unsent)
 
     def finish(self, group: Group, over: Sequence[Over]) -> None:
         """End the trials on these lanes, all of one tick, and empty the lanes.
@@ -122,7 +127,7 @@ class Endings:
             "score": None if training.score is None else as_given(training.scores),
             "best_epoch": training.best_epoch,
             "metrics": training.best_metrics,
-            "checkpoint": BEST if checkpoint else None,
+            "checkpoint": BEST_CHECKPOINT if checkpoint else None,
         }
         folder, rows = run.folder, training.rows
         self._writer.do(run.job.number, lambda: folder.done(rows, checkpoint, facts))
@@ -167,7 +172,7 @@ class Endings:
                 "best_epoch": training.best_epoch,
                 "metrics": training.best_metrics,
                 "seed": training.recipe.seed,
-                "checkpoint": BEST if checkpoint else None,
+                "checkpoint": BEST_CHECKPOINT if checkpoint else None,
             }
             end = folder.life.complete(as_given(scores))
             at = f"{scores_in_words(names, scores)} at epoch {training.best_epoch}: {folder.path}"
@@ -184,20 +189,20 @@ class Endings:
         folds: Folded | None = None,
     ) -> None:
         number = folder.number
-        self._untold.add(number)
+        self._unsent.add(number)
 
         def write(result: Result) -> None:
             if folds is not None and folds.error is not None:
                 raise folds.error
             folder.end(result, rows, log, checkpoint)
 
-        def tell() -> None:
+        def finish() -> None:
             try:
                 self._send(end.written(write))
             finally:
-                self._untold.discard(number)
+                self._unsent.discard(number)
 
-        self._writer.do(number, tell)
+        self._writer.do(number, finish)
 
     @staticmethod
     def _checkpoint(group: Group, lane: int) -> dict[str, Any]:

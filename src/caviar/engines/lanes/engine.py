@@ -39,7 +39,7 @@ _SHOWN_AFTER = 1.0
 _SHOWN_EVERY = 1.0
 """Seconds between two writings of a running trial's metrics.csv."""
 
-MOST = 64
+DEFAULT_LANES = 64
 """Lanes of a stack, where nothing else is said or measured."""
 
 _COMPILED_AFTER = 120.0
@@ -91,7 +91,7 @@ class Fused:
         self._share = share
         self._compile = compile
         self._given = lanes
-        self._most = lanes or MOST
+        self._most = lanes or DEFAULT_LANES
         self._auto = auto
         self._keep = keep
         self._checkpoint_every = checkpoint_every
@@ -236,7 +236,7 @@ class Fused:
         until the controller has been told of that and the next trials are here.
         """
         missing = stack.lanes - len(group.runs)
-        full = self._count() + self._endings.untold >= self.lanes
+        full = self._count() + self._endings.unsent >= self.lanes
         if missing > stack.lanes // 16 and full and self._ahead < _AHEAD[1]:
             self._ahead = min(1.5 * self._ahead, _AHEAD[1])
             self._announce()

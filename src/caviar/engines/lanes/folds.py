@@ -10,7 +10,7 @@ from typing import Any
 
 from caviar.base.messages import Job, Reported
 from caviar.engines.experiment import Recipe
-from caviar.engines.lanes.run_folder import BEST, LANE, RunFolder
+from caviar.engines.lanes.run_folder import BEST_CHECKPOINT, LANE, RunFolder
 from caviar.runs import folder as names
 from caviar.runs.folds import (
     Facts,
@@ -42,7 +42,7 @@ class FoldFolder(RunFolder):
         self.begin()
         self._rows(rows)
         if best is not None:
-            self.checkpoint(Path(BEST).name, best)
+            self.checkpoint(Path(BEST_CHECKPOINT).name, best)
         try:
             remove_inside(self.path / names.CHECKPOINTS / LANE)
             if self.error is None:
@@ -130,4 +130,4 @@ class Folded:
         with suppress(OSError):  # where that cannot be written, what it says stays true
             result.write(self.folder.path)
             for place in self.places:
-                remove_inside(place.path / BEST)
+                remove_inside(place.path / BEST_CHECKPOINT)

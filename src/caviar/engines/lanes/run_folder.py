@@ -27,7 +27,7 @@ from caviar.runs.text import csv_text, yaml_text
 
 log = logging.getLogger(__name__)
 
-BEST = f"{names.CHECKPOINTS}/best.ckpt"
+BEST_CHECKPOINT = f"{names.CHECKPOINTS}/best.ckpt"
 LANE = names.LANE
 
 
@@ -113,7 +113,7 @@ class RunFolder:
         if rows:
             self._rows(rows)
         if best is not None:
-            self.checkpoint(Path(BEST).name, best)
+            self.checkpoint(Path(BEST_CHECKPOINT).name, best)
         if self.notes or log:
             with open_inside(self.path / names.LOG, "a") as file:
                 file.write(self.notes + log)
@@ -135,7 +135,7 @@ class RunFolder:
         self.life.result.checkpoint = None
         with suppress(OSError):  # where that cannot be written, what it says stays true
             self.life.result.write(self.path)
-            remove_inside(self.path / BEST)
+            remove_inside(self.path / BEST_CHECKPOINT)
 
     def _make(self) -> None:
         self._made = True
