@@ -12,7 +12,7 @@ from caviar.reports.verdicts.places import (
     within,
 )
 
-OUTER = 0.1  # share of the range, on the hyperparameter's own scale
+AT_EDGE = 0.1  # share of the range, on the hyperparameter's own scale
 REST = 0.18
 SMALL = 0.35  # share of the range, on the hyperparameter's own scale
 END = 0.02
@@ -52,10 +52,10 @@ def edge(evidence: Evidence) -> Found:
 def _chance(places: Places, low: bool) -> float:
     """How likely the top trials would lie so near to an end if nothing mattered; 1 where they do not."""
     best, top = places.from_end(low)
-    if best >= OUTER or np.median(top) >= REST:
+    if best >= AT_EDGE or np.median(top) >= REST:
         return 1.0
     tried = places.tried if low else 1 - places.tried
-    outer = float((tried < OUTER).mean())
+    outer = float((tried < AT_EDGE).mean())
     return outer * as_near(float(top.sum() - best), len(top) - 1, tried, places.cells)
 
 
