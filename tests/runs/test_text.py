@@ -43,7 +43,10 @@ def test_yaml_is_the_librarys(value: Any) -> None:
 ROWS = st.lists(
     st.dictionaries(
         st.sampled_from(["epoch", "step", "val/acc", "a,b", 'q"', "train/loss"]),
-        st.integers() | st.floats() | st.none() | WORDS,
+        st.integers()
+        | st.floats()
+        | st.none()
+        | WORDS.filter(lambda word: "\r" not in word),  # which older csv does not quote
         min_size=1,
         max_size=4,
     ),
