@@ -17,7 +17,7 @@ pytestmark = pytest.mark.fast
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.lists(st.none())
-)
+) | st.sampled_from([math.inf, -math.inf, math.nan])
 
 
 @given(key=st.sampled_from(sorted(TRAINING)), value=VALUES)
@@ -43,6 +43,12 @@ def test_what_a_run_under_way_takes_its_config_takes_too(key, value):
     except UsageError:
         return
     TRAINING[key].check(key, value)
+
+
+@pytest.mark.parametrize("key", sorted(TRAINING))
+def test_no_number_may_be_infinite(key):
+    with pytest.raises(UsageError, match=f"{key}=inf: must be|{key}=inf: no such choice"):
+        TRAINING[key].check(key, math.inf)
 
 
 def test_a_setting_that_is_not_given_breaks_no_rule():
