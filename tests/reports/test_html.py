@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import caviar
+from caviar.reports.data import OneRun
 from caviar.reports.html import in_script, write_report
-from caviar.reports.one_run import OneRun
 from caviar.runs.edits import Edit, write_edits
 from tests.made_up import make_run, make_sweep
 from tests.reports.browser import DEADLINE, SECTIONS, Opened

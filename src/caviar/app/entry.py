@@ -25,7 +25,7 @@ from yaml import YAMLError
 
 from caviar.base import hydra_versions
 from caviar.base.configs import keys_of
-from caviar.base.errors import UsageError, check_words, usage_error
+from caviar.base.errors import UsageError, check_words, name_and_text, usage_error
 from caviar.base.hydra_errors import explain
 from caviar.base.plain import echo
 from caviar.base.security import allow, trusting_allowed
@@ -84,6 +84,8 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
             if config is not None:
                 return recorded(config)
             make_patient()
+            if folder is not None:
+                _load_env(folder.parent / ".env")
             if not os.environ.get("CAVIAR_OUTPUTS", "unset"):
                 del os.environ["CAVIAR_OUTPUTS"]  # set to nothing: a config would put runs into /
             try:
@@ -106,6 +108,20 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
         return entry
 
     return decorate
+
+
+def _load_env(file: Path) -> None:
+    """Set what ``.env`` beside the configs' folder sets, where the environment has no such variable.
+
+    Beside the configs, and not in the current folder, which may be one that somebody has sent.
+    """
+    if file.is_file():
+        from dotenv import load_dotenv
+
+        try:
+            load_dotenv(file)
+        except (OSError, UnicodeError) as error:
+            refuse(f"{file}: {name_and_text(error)}")
 
 
 def run_recorded(task: Task, config: DictConfig) -> Any:

@@ -7,7 +7,7 @@ import secrets
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +24,9 @@ from caviar.base.plain import echo
 from caviar.base.security import allow, check_target, instantiate
 from caviar.base.versions import warn_untested
 from caviar.executors.base import Executor, TaskSource
-from caviar.executors.inline import InlineExecutor
 from caviar.runs.folder import make_folder
 from caviar.runs.places import SWEEP_FILE, never_began
+from caviar.runs.sweep_file import read_sweep_file
 from caviar.space.grammar import read
 from caviar.space.grid import combinations
 from caviar.space.space import Space
@@ -69,7 +69,7 @@ def run_sweep(
     """
     allow(master.get("allow"))
     resumed = folder_to_resume()
-    recorded = record.read(resumed) if resumed else None
+    recorded = read_sweep_file(resumed, whole=True) if resumed else None
     if recorded:
         settings = recorded_settings(settings, recorded)
     settings = replace(settings, sampler=_seeded(settings.sampler))
@@ -80,7 +80,7 @@ def run_sweep(
         space.check(point, f"enqueue.{index}")
     if resumed and recorded:
         check_same_space(space, recorded, resumed)
-    executor = make_executor(settings, task)
+    executor = make_executor(settings)
     folder, owner = _claim(resumed, Path(master.hydra.sweep.dir).absolute())
     try:
         try:
@@ -140,10 +140,10 @@ def _run(
 
     from caviar.base.messages import Failed
     from caviar.reports.at_end import Reporting
+    from caviar.reports.progress import make_view
     from caviar.reports.table import exit_status, print_summary
-    from caviar.reports.view import make_view
     from caviar.sweep.jobs import JobMaker
-    from caviar.sweep.loop import Limits, Loop
+    from caviar.sweep.loop import Loop
     from caviar.sweep.study import INTERRUPTIONS, StorageGoneError
 
     warn_untested()
@@ -172,12 +172,7 @@ def _run(
         n_trials,
         JobMaker(composer, folders, settings.metric, len(settings.directions)),
         view,
-        Limits(
-            settings.retries,
-            settings.trial_timeout,
-            settings.heartbeat_timeout,
-            settings.max_same_failures,
-        ),
+        settings,
         owner,
         folders,
         # With all lanes full from the start a sampler that learns would see no result before its last
@@ -313,23 +308,19 @@ def check_sampler(settings: Settings, space: Space) -> None:
         combinations(space, sampler["points"])
 
 
-def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
+def make_executor(settings: Settings) -> Executor:
     """The executor that the settings name.
 
     Raises:
         UsageError: no such executor, or it does not fit this machine.
     """
-    target = settings.executor.get("_target_")
-    if target == f"{InlineExecutor.__module__}.{InlineExecutor.__qualname__}":
-        if settings.engine == "auto" and settings.build:
-            echo("executor=inline runs one trial after the other: engine=auto is engine=solo")
-        return InlineExecutor(inspect.unwrap(task))
     engine = {
         "name": settings.engine,
         "build": settings.build,
         "options": settings.fused,
         "trials": settings.n_trials,
     }
+    target = settings.executor.get("_target_")
     check_target(target)
     known = [
         name for name in inspect.signature(get_object(str(target))).parameters if name != "engine"
@@ -337,7 +328,12 @@ def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
     for key, value in settings.executor.items():
         if not str(key).startswith("_") and key not in known:
             raise usage_error(f"executor.{key}", value, "no such setting", known, like=str(key))
-    return instantiate(settings.executor, engine=engine)
+    executor: Executor = instantiate(settings.executor, engine=engine)
+    for key in ("trial_timeout", "heartbeat_timeout"):
+        if getattr(settings, key) and not executor.can_stop:
+            name = str(target).rpartition(".")[2]
+            raise usage_error(key, getattr(settings, key), f"{name} cannot stop a trial")
+    return executor
 
 
 def task_source(task: TaskFunction, whitelist: Any = None) -> TaskSource:

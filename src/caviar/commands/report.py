@@ -10,16 +10,11 @@ import typer
 from caviar.base.collecting import uncollected
 from caviar.base.errors import UsageError
 from caviar.base.plain import echo
-from caviar.commands.names import NAMES, complete_sweep, options_refused
+from caviar.commands.names import complete_sweep, options_refused
 from caviar.commands.tables import print_json, say
 
 if TYPE_CHECKING:
-    from caviar.reading.load import Sweep
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to ``app``."""
-    app.command("report", context_settings=NAMES)(report)
+    from caviar.reading.sweep import Sweep
 
 
 def report(
@@ -98,8 +93,8 @@ def report(
 
 def _find(name: str) -> Sweep:
     from caviar.reading.find import find_run, find_sweep
-    from caviar.reading.load import Sweep
-    from caviar.reports.one_run import OneRun
+    from caviar.reading.sweep import Sweep
+    from caviar.reports.data import OneRun
 
     try:
         return Sweep(find_sweep(name))
@@ -118,3 +113,6 @@ def _print(sweeps: list[dict[str, Any]]) -> None:
             if verdict["next"]:
                 lines.append(f"           next: {verdict['next']}")
         echo(*lines)
+
+
+COMMANDS = [report]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caviar.base import plain, words
 from caviar.base.errors import UsageError
+from caviar.runs.text import strict
 
 SCHEMA = 1
 """Version of all ``--json`` output; it grows by one whenever a key changes its meaning."""
@@ -86,17 +86,6 @@ def print_json(data: Mapping[str, Any]) -> None:
 def say(message: str) -> None:
     """Tell a person something, on stderr."""
     sys.stderr.write(plain.printable(message) + "\n")
-
-
-def strict(value: Any) -> Any:
-    """A value as strict JSON can hold it."""
-    if isinstance(value, dict):
-        return {str(key): strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [strict(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
 def exact(value: Any) -> str:

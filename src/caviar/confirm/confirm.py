@@ -24,13 +24,13 @@ from caviar.confirm.plan import (
     testable,
     train,
 )
+from caviar.reading.sweep import Sweep
 from caviar.runs.fields import MAPPING, WHOLE, check_fields, each, mapping_to, optional
 from caviar.runs.files import read_json, write_atomic
 from caviar.runs.folder import check_name
 from caviar.runs.places import SWEEP_FILE
 from caviar.sweep.owner import is_running
 from caviar.sweep.resume import to_resume
-from caviar.zoom.finished import FinishedSweep, open_sweep
 
 FILE = "confirm.json"
 """In the sweep's folder: each confirm's plan, written before it trains, and what came of it."""
@@ -66,7 +66,7 @@ def confirm(
         UsageError: the sweep runs still, is too small, or the confirming sweep did not end.
     """
     folder = folder.resolve()
-    sweep = open_sweep(folder)
+    sweep = Sweep.whole(folder)
     if is_running(folder):
         raise UsageError(f"{folder}: the sweep is still running; confirm it when it has ended")
     program = program_of(sweep, trust)
@@ -84,22 +84,21 @@ def confirm(
     status = _resume(trained, trust) if trained.exists() else train(sweep, plan, program, trained)
     if status not in (0, 3):
         raise UsageError(f"confirm: the sweep {trained} ended with status {status}")
-    verdict = compare(scores_of(open_sweep(trained).results), sweep.sign)
+    verdict = compare(scores_of(Sweep.whole(trained).results), sweep.sign)
     entry["result"] = {
         "winner": verdict.winner,
         "estimates": {name: asdict(found) for name, found in verdict.estimates.items()},
         "winner_over": {name: asdict(found) for name, found in verdict.over.items()},
     }
     _write(folder, log)
-    metric = sweep.recorded.get("metric") or "value"
-    echo(f"{metric} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
+    echo(f"{sweep.metric or 'value'} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
     echo("\n".join(in_words(verdict)))
     echo(_engine_of(trained))
     if _may_look(sweep, test, again):
         _look(sweep, plan, verdict.winner, program, trained, again)
 
 
-def _check(sweep: FinishedSweep, plan: Plan, name: str) -> None:
+def _check(sweep: Sweep, plan: Plan, name: str) -> None:
     """Raise UsageError where a plan holds what the sweep's own space does not.
 
     The values are of files that anything may have been written into; all of them become words of a
@@ -115,7 +114,7 @@ def _check(sweep: FinishedSweep, plan: Plan, name: str) -> None:
     check_name(name)
 
 
-def _may_look(sweep: FinishedSweep, test: bool, again: bool) -> bool:
+def _may_look(sweep: Sweep, test: bool, again: bool) -> bool:
     """Whether the test part is to be looked at; where not, why is printed."""
     seen = test_set.looked_at(sweep, again)
     if seen:
@@ -130,7 +129,7 @@ def _may_look(sweep: FinishedSweep, test: bool, again: bool) -> bool:
 
 
 def _look(
-    sweep: FinishedSweep, plan: Plan, winner: str, program: list[str], trained: Path, again: bool
+    sweep: Sweep, plan: Plan, winner: str, program: list[str], trained: Path, again: bool
 ) -> None:
     """Evaluate the winner on the test part, with a record of it from before the look."""
     run = trained.with_name(f"{trained.name}-test")
@@ -142,11 +141,11 @@ def _look(
 
 def _engine_of(trained: Path) -> str:
     """By which engine the trials of a sweep were trained, as their results have it."""
-    sweep = open_sweep(trained)
+    sweep = Sweep.whole(trained)
     engines = [result.facts.get("engine") for result in sweep.results]
     lanes, alone = engines.count("fused"), engines.count("solo")
     return (
-        f"engine={sweep.recorded['engine']}: {lanes} trainings on lanes, {alone} by a Trainer each"
+        f"engine={sweep.settings['engine']}: {lanes} trainings on lanes, {alone} by a Trainer each"
     )
 
 

@@ -88,6 +88,8 @@ class LocalExecutor:
         UsageError: the slots do not fit the machine.
     """
 
+    can_stop = True
+
     def __init__(
         self,
         workers: int | None = None,

@@ -24,8 +24,7 @@ from caviar.panda.inbox import Inbox
 from caviar.panda.policies import check_policies
 from caviar.panda.remedies import Remedies
 from caviar.panda.replay import last_recorded
-from caviar.panda.rewind import Rewind, Rollback
-from caviar.panda.rng import rng_state
+from caviar.panda.rewind import Rewind, Rollback, rng_state
 from caviar.panda.rows import Rows
 from caviar.panda.serving import Service
 from caviar.panda.status import command_line, name_for_commands, status_of

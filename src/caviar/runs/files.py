@@ -3,6 +3,7 @@
 import errno
 import os
 import reprlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -64,25 +65,20 @@ def read_json(path: Path | str) -> Any:
         FileNotFoundError: there is none.
         UsageError: it cannot be read, in one line that names it.
     """
-    text = read_text(path, most=MOST_PARSED)
-    try:
-        return parse_json(text)
-    except ValueError as error:
-        raise UsageError(f"{path}: not readable as JSON ({error})") from None
+    return _parsed(path, parse_json, "JSON")
 
 
 def read_yaml(path: Path | str) -> Any:
-    """A file of a run as YAML: plain values.
+    """The same, of YAML."""
+    return _parsed(path, parse_yaml, "YAML")
 
-    Raises:
-        FileNotFoundError: there is none.
-        UsageError: it cannot be read, in one line that names it.
-    """
+
+def _parsed(path: Path | str, parse: Callable[[str], Any], kind: str) -> Any:
     text = read_text(path, most=MOST_PARSED)
     try:
-        return parse_yaml(text)
+        return parse(text)
     except ValueError as error:
-        raise UsageError(f"{path}: not readable as YAML ({error})") from None
+        raise UsageError(f"{path}: not readable as {kind} ({error})") from None
 
 
 def read_lines(path: Path | str) -> list[dict[str, Any]]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from caviar.base.direction import directions, no_best
 from caviar.base.errors import UsageError, usage_error
 from caviar.base.plain import echo
+from caviar.runs.sweep_file import read_sweep_file
 from caviar.space.space import Space
 from caviar.sweep import record
 from caviar.sweep.command import Command, command_to_run
 from caviar.sweep.owner import is_running, owner_of
 from caviar.sweep.record import HIDDEN
-from caviar.sweep.settings import Settings
+from caviar.sweep.settings import RESUMED, Settings
 
 _FOLDER = "CAVIAR_RESUME"
 _TRIALS = "CAVIAR_RESUME_TRIALS"
@@ -51,7 +51,7 @@ def to_resume(
         UsageError: it is no sweep, somebody is running it, more of a confirming sweep is asked for, or
             what it would run is not the task of the project at hand.
     """
-    recorded = record.read(folder)
+    recorded = read_sweep_file(folder, whole=True)
     if n_trials is not None and record.CANDIDATE in recorded["space"]:
         why = "a confirming sweep trains what was planned; caviar confirm the first sweep again"
         raise usage_error("n_trials", n_trials, why)
@@ -83,16 +83,9 @@ def recorded_settings(settings: Settings, recorded: Mapping[str, Any]) -> Settin
     storage = os.environ.pop(_STORAGE, settings.storage)
     if HIDDEN in str(storage):
         raise usage_error("storage", storage, "the password is not kept; resume with storage=URL")
-    return replace(
-        settings,
-        n_trials=int(wanted) if wanted else recorded["n_trials"],
-        metric=recorded.get("metric"),
-        direction=recorded["direction"],
-        storage=storage,
-        sampler=recorded["sampler"],
-        pruner=recorded.get("pruner") or {},
-        enqueue=recorded.get("enqueue") or (),
-    )
+    n_trials = int(wanted) if wanted else recorded["n_trials"]
+    kept = {name: recorded.get(name) for name in RESUMED}
+    return Settings.read({**vars(settings), **kept, "n_trials": n_trials, "storage": storage})
 
 
 def check_same_space(space: Space, recorded: Mapping[str, Any], folder: Path) -> None:

@@ -8,7 +8,7 @@ hyperparameter on its own scale (`zoom_lines`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from caviar.base.errors import UsageError
+from caviar.reading.sweep import Sweep
+from caviar.runs.folder import repeated, was_stopped
 from caviar.space.hyperparameters import Choice
 from caviar.space.space import Space
 from caviar.zoom.coordinates import Coordinates
@@ -37,6 +39,42 @@ class Tried:
 
     values: Mapping[str, Any]
     loss: float | None
+
+
+Ended = tuple[str, float, Mapping[str, Any]]
+"""A trial's state (Optuna's word), its loss (NaN without a score), and its values by name."""
+
+
+def as_tried(ended: Iterable[Ended]) -> list[Tried]:
+    """Trials that have ended; one that was pruned is no better than the median of the complete."""
+    ended = list(ended)
+    complete = [loss for state, loss, _ in ended if state == "COMPLETE" and not math.isnan(loss)]
+    median = float(np.median(complete)) if complete else 0.0
+    told = {
+        "COMPLETE": lambda loss: loss,
+        "PRUNED": lambda loss: median if math.isnan(loss) else max(loss, median),
+        "FAIL": lambda loss: None,
+    }
+    return [Tried(values, told[state](loss)) for state, loss, values in ended if state in told]
+
+
+def tried(sweep: Sweep) -> list[Tried]:
+    """The trials of a finished sweep but those that another repeats, or whose values are not to blame.
+
+    Raises:
+        UsageError: the sweep has several objectives, or it is not known which direction is better.
+    """
+    again = repeated(result.facts for result in sweep.results)
+    return as_tried(
+        (run.result.state, sweep.sign * run.score, sweep.values(run.result))
+        for run in map(sweep.run, sweep.numbers)
+        if run.result.number not in again and not _no_fault(run.result.error)
+    )
+
+
+def _no_fault(error: str | None) -> bool:
+    """Whether the values are not to blame: the trial was stopped, or its worker lost."""
+    return was_stopped(error) or str(error).startswith("WorkerLost")
 
 
 @dataclass(frozen=True)

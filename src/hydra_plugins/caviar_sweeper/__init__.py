@@ -6,7 +6,9 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
+
+from caviar.sweep.settings import Settings
 
 
 class CaviarSweeper(Sweeper):
@@ -41,7 +43,6 @@ class CaviarSweeper(Sweeper):
         from caviar.base.signals import ending_in_order
         from caviar.base.streams import make_patient
         from caviar.base.versions import check_python, warn_untested
-        from caviar.sweep.settings import Settings
 
         make_patient()
         try:
@@ -68,8 +69,8 @@ class CaviarSweeper(Sweeper):
 
 
 @dataclass
-class CaviarSweeperConfig:
-    """What a config may set under ``hydra.sweeper``; explained in `caviar.sweep.settings`."""
+class CaviarSweeperConfig(Settings):
+    """What a config may set under ``hydra.sweeper``."""
 
     _target_: str = "hydra_plugins.caviar_sweeper.CaviarSweeper"
     _recursive_: bool = False
@@ -81,26 +82,6 @@ class CaviarSweeperConfig:
             {"executor": "local"},
         ]
     )
-    n_trials: int | None = None
-    metric: Any = None
-    direction: Any = "minimize"
-    params: Any = field(default_factory=dict)  # null clears a space that a config has
-    when: Any = field(default_factory=dict)
-    sampler: Any = MISSING
-    pruner: Any = field(default_factory=dict)
-    engine: str = "solo"
-    build: str | None = None
-    fused: dict[str, Any] = field(default_factory=dict)
-    executor: Any = MISSING
-    enqueue: list[Any] = field(default_factory=list)
-    storage: str | None = None
-    storage_timeout: float = 60.0
-    check: str | None = None
-    retries: int = 1
-    trial_timeout: float | None = None
-    heartbeat_timeout: float | None = None
-    max_same_failures: int = 5
-    report: bool = False
 
 
 _CHOICES: dict[str, dict[str, dict[str, Any]]] = {

@@ -38,10 +38,11 @@ def best(
     """
     from caviar.base.direction import no_best, sign
     from caviar.reading.compare import best_of
-    from caviar.reading.find import find_sweep, read_sweep_file
+    from caviar.reading.find import find_sweep
     from caviar.reading.select import matching
     from caviar.runs.folder import Result
     from caviar.runs.places import inside
+    from caviar.runs.sweep_file import read_sweep_file
 
     options_refused([sweep])
     one_format(ckpt=ckpt, path=path, json=as_json)

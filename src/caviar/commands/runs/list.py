@@ -14,8 +14,8 @@ from caviar.commands.runs.arguments import (
     Where,
     choose,
     note_edits,
-    note_no_best,
     rows_of,
+    settings_of,
 )
 from caviar.commands.tables import one_format, print_json, print_rows, say
 
@@ -73,7 +73,8 @@ def list_(
     groups = by_sweep(folders, rows.rows)
     summaries = summarise(groups) if summary or (len(folders) > 1 and form != "csv") else []
     if summaries:
-        note_no_best(folders)
+        for folder in folders:
+            settings_of(folder)  # says of which it is not known what is better
     if summary:
         if form == "json":
             print_json({"sweeps": summaries})

@@ -20,8 +20,7 @@ from caviar.engines.lanes.calibration import choose
 from caviar.engines.lanes.configs import PlainConfigs
 from caviar.engines.lanes.endings import Endings, Over
 from caviar.engines.lanes.folds import Folded
-from caviar.engines.lanes.groups import Group, Run
-from caviar.engines.lanes.occupancy import Occupancy
+from caviar.engines.lanes.groups import Group, Occupancy, Run
 from caviar.engines.lanes.run_folder import LANE, RunFolder, read_lane
 from caviar.engines.lanes.stack import Ended, Stack, out_of_memory
 from caviar.engines.lanes.training import Training

@@ -23,7 +23,7 @@ from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result
 from caviar.runs.inside import make_folders, open_inside, remove_inside
 from caviar.runs.life import Life
-from caviar.runs.text import CsvText, yaml_text
+from caviar.runs.text import csv_text, yaml_text
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,6 @@ class RunFolder:
     error: Exception | None = None
     notes: str = ""
     _made: bool = False
-    _table: CsvText = field(default_factory=CsvText)
 
     @property
     def path(self) -> Path:
@@ -151,7 +150,7 @@ class RunFolder:
 
     def _rows(self, rows: Sequence[Mapping[str, Any]], durable: bool = True) -> None:
         try:
-            write_atomic(self.path / names.METRICS, self._table.of(rows), durable)
+            write_atomic(self.path / names.METRICS, csv_text(rows), durable)
         except Exception as error:
             self.error = self.error or error
 

@@ -1,21 +1,23 @@
-"""A sweep as pandas tables, read from its run folders alone: ``caviar.load("latest").trials``."""
+"""A sweep read back from its folder: ``caviar.load("latest").trials`` as a table, its space, its best."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caviar.base.direction import directions, no_best
+from caviar.base.direction import directions, no_best, sign
 from caviar.base.errors import UsageError
 from caviar.base.objectives import labels
-from caviar.reading.find import find_run, find_sweep, read_sweep_file
 from caviar.reading.metrics import read_metrics
 from caviar.reading.run import Run, say_skipped
 from caviar.runs.edits import edits_table
-from caviar.runs.folder import Result, number_of
+from caviar.runs.folder import RESULT, Result, number_of
 from caviar.runs.ours import is_signed
 from caviar.runs.places import SWEEP_FILE, trial_folders
+from caviar.runs.sweep_file import read_sweep_file
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -30,25 +32,6 @@ FACTS = [
 _READ = [name for name in FACTS if name not in ("value", "edits")]
 
 
-def load(path_or_name: str | Path) -> Sweep:
-    """Read a sweep: by path, by its name under the outputs folder, or ``latest``.
-
-    Raises:
-        UsageError: there is no such sweep, or it is a run (see `load_run`).
-    """
-    return Sweep(find_sweep(path_or_name))
-
-
-def load_run(path_or_name: str | Path) -> Run:
-    """Read one run: by path, by name, as ``best`` or ``SWEEP/7``.
-
-    Raises:
-        UsageError: there is no such run, or its ``result.json`` cannot be read.
-    """
-    folder = find_run(path_or_name)
-    return Run(folder, Result.read(folder))
-
-
 class Sweep:
     """One sweep, read from its folder; each table is read when it is first asked for.
 
@@ -58,17 +41,42 @@ class Sweep:
         problems: a line for each file that could not be used, as far as files were read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, Any] | None = None,
+        tell: Callable[[list[str]], None] = say_skipped,
+    ) -> None:
+        """Take up a sweep.
+
+        Args:
+            folder: the sweep's.
+            settings: what its ``sweep.yaml`` holds, where that has been read.
+            tell: gets the lines of `problems` as they are found.
+        """
         self.folder = folder
         self.problems: list[str] = []
+        self._tell = tell
+        self.settings: dict[str, Any] = settings or {}
         try:
-            self.settings: dict[str, Any] = read_sweep_file(folder)
-        except UsageError as error:
-            self.settings = {}
-            self._skip([str(error)])
-        else:
+            if settings is None:
+                self.settings = read_sweep_file(folder)
             if not self.directions:
                 self._skip([f"{folder}: {no_best(self.settings)}"])
+        except UsageError as error:
+            self._skip([str(error)])
+
+    @classmethod
+    def whole(cls, folder: Path) -> Sweep:
+        """A sweep of which every file must be readable.
+
+        Raises:
+            UsageError: it is not a sweep's folder, or a file in it is not readable; the latter also when
+                that is first read.
+        """
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such folder")
+        return cls(folder, read_sweep_file(folder, whole=True), _refuse)
 
     def __repr__(self) -> str:
         return f"<Sweep {self.folder.name}: {len(self._results)} trials in {self.folder}>"
@@ -96,6 +104,18 @@ class Sweep:
         """``minimize`` or ``maximize``, one an objective; none where that is not known (any more)."""
         return directions(self.settings)
 
+    @property
+    def sign(self) -> int:
+        """Times a score, it gives a loss.
+
+        Raises:
+            UsageError: the sweep has several objectives, or it is not known which direction is better.
+        """
+        signed = sign(self.settings)
+        if signed is None:
+            raise UsageError(f"{self.folder}: {no_best(self.settings)}; this needs one objective")
+        return signed
+
     @cached_property
     def space(self) -> Space:
         """The space that was searched, as far as ``sweep.yaml`` can be read."""
@@ -104,14 +124,33 @@ class Sweep:
 
         try:
             found = read(self.settings.get("space") or {}, []).hyperparameters
-            conditions = {
-                child: {parent: tuple(allowed) for parent, allowed in parents.items()}
-                for child, parents in (self.settings.get("when") or {}).items()
-            }
+            return Space.build(found, self.settings.get("when") or {}, lambda parent: None)
         except (UsageError, AttributeError, TypeError) as error:
-            self._skip([f"{self.folder / 'sweep.yaml'}: its space is not readable ({error})"])
+            self._skip([f"{self.folder / SWEEP_FILE}: its space is not readable ({error})"])
             return Space(())
-        return Space(tuple(found), conditions)
+
+    @property
+    def results(self) -> list[Result]:
+        """What the trials' ``result.json`` hold, by number."""
+        return [self._results[number][1] for number in self.numbers]
+
+    @property
+    def ranked(self) -> list[Run]:
+        """Complete trials, the best first; of equals, the one with the lowest number.
+
+        Raises:
+            UsageError: see `sign`.
+        """
+        sign = self.sign
+        runs = [self.run(number) for number in self.numbers]
+        complete = [run for run in runs if run.result.state == "COMPLETE"]
+        scored = [run for run in complete if not math.isnan(run.score)]
+        return sorted(scored, key=lambda run: sign * run.score)
+
+    def values(self, result: Result) -> dict[str, Any]:
+        """A trial's values under the names that the space has (``+key`` for an added one)."""
+        names = {h.name.lstrip("+"): h.name for h in self.space.hyperparameters}
+        return {names[key]: value for key, value in result.params.items() if key in names}
 
     @property
     def numbers(self) -> list[int]:
@@ -192,6 +231,8 @@ class Sweep:
             folders = []
             problems.append(str(error))
         for folder in folders:
+            if self._tell is _refuse and not (folder / RESULT).exists():
+                continue  # of a trial that was only just asked for
             try:
                 result = Result.read(folder)
             except UsageError as error:
@@ -236,7 +277,12 @@ class Sweep:
 
     def _skip(self, problems: list[str]) -> None:
         self.problems += problems
-        say_skipped(problems)
+        self._tell(problems)
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise UsageError(problems[0])
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 import caviar
+from caviar.reading.find import best_run
+from caviar.reading.sweep import Sweep
 from caviar.reports.html import write_report
 from caviar.runs.folder import Result
 from caviar.space.grammar import read
@@ -201,3 +203,30 @@ def test_lists_and_null_are_values(tmp_path):
     sweep = caviar.load(make_sweep(tmp_path / "s", lambda p: 1.0, space=space, n_trials=12))
     assert {json.dumps(v) for v in sweep.trials.hidden} == {"[64, 32]", "[128]"}
     assert {None if pd.isna(v) else v for v in sweep.trials["clip"]} == {None, 1.0}
+
+
+def test_a_sweep_read_whole_refuses_what_else_is_skipped(tmp_path):
+    folder = make_sweep(tmp_path / "s", n_trials=3)
+    assert Sweep.whole(folder).numbers == [0, 1, 2]
+    (folder / "trials/0001/result.json").unlink()  # asked for, and not begun
+    assert Sweep.whole(folder).numbers == [0, 2]
+    file = folder / "trials/0002/result.json"
+    file.write_text("{")
+    with pytest.raises(caviar.UsageError, match=str(file)):
+        _ = Sweep.whole(folder).numbers
+    assert caviar.load(folder).numbers == [0]
+    with pytest.raises(caviar.UsageError, match="no such folder"):
+        Sweep.whole(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_the_best_is_the_first_ranked_and_of_equals_the_earliest(tmp_path, direction):
+    folder = make_sweep(tmp_path / "s", n_trials=6, direction=direction, states={4: "PRUNED"})
+    for number, value in enumerate([1.0, 3.0, 3.0, 1.0, 9.0, math.nan]):
+        held = caviar.load(folder).run(number).result
+        held.value = value
+        held.write(folder / f"trials/{number:04}")
+    sweep = Sweep.whole(folder)
+    wanted = [0, 3, 1, 2] if direction == "minimize" else [1, 2, 0, 3]
+    assert [run.result.number for run in sweep.ranked] == wanted
+    assert best_run(folder) == sweep.ranked[0].folder
