@@ -22,6 +22,7 @@ FLOORS = [
     "zoom",
     "confirm",
     "reports",
+    "lightning",
     "panda",
     "app",
     "commands",

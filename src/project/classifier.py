@@ -2,16 +2,21 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
+from omegaconf import DictConfig
 from torch import Tensor
 from torch.nn import functional
 from torchmetrics import Metric, MetricCollection
 
-from caviar import instantiate, usage_error
-from project.optimizers import make_optimizer
+from caviar import UsageError, instantiate, usage_error
+from caviar.base.objectives import first
+from caviar.lightning.making import plain
+from caviar.lightning.optimizers import make_optimizer
 from project.schedulers import Length, Schedule
 
 Batch = tuple[Tensor, Tensor]
@@ -26,7 +31,7 @@ class Classifier(LightningModule):
     Args:
         network: ``_target_`` and arguments of the network, its sizes included. It maps
             ``(batch, ...)`` to logits of shape ``(batch, num_classes)``.
-        optimizer: ``_target_`` and arguments of the optimizer: see `project.optimizers`.
+        optimizer: ``_target_`` and arguments of the optimizer: see `caviar.lightning.optimizers`.
         scheduler: ``_target_`` and arguments of a `project.schedulers.Schedule`; None: constant.
         metrics: name -> ``_target_`` and arguments of a torchmetrics metric, which gets
             probabilities and integer targets.
@@ -63,6 +68,44 @@ class Classifier(LightningModule):
         self.label_smoothing = label_smoothing
         self._train_loss = Mean()
         self._eval_loss = Mean()
+
+    @classmethod
+    def of(cls, config: DictConfig, data: Any) -> "Classifier":
+        """The module that a run's config describes, for the sizes and classes that ``data`` has.
+
+        A network's ``in_features`` and ``num_classes`` are the data's.
+        """
+        network = plain(config.model)
+        loss = network.pop("loss", None) or {}
+        loss["class_weights"] = data.class_weights(loss.get("class_weights"))
+        sizes = {"in_features": data.num_features, "num_classes": data.num_classes}
+        module = cls(
+            network={**network, **sizes},
+            optimizer=plain(config.optimizer),
+            scheduler=plain(config.get("scheduler")),
+            metrics=plain(config.get("metrics")),
+            **loss,
+            metric=first(config.metric),
+            direction=first(config.direction),
+        )
+        if hasattr(data, "check_batches"):
+            limit = config.trainer.get("limit_train_batches")
+            data.check_batches(lambda: deepcopy(module.network), limit)
+        return module
+
+    @staticmethod
+    def columns(outputs: Sequence[Mapping[str, Tensor]], data: Any) -> dict[str, Any]:
+        """The class and the probability of each class, for the table of predictions."""
+        probabilities = torch.cat([one["probabilities"] for one in outputs]).numpy()
+        unknown = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
+        if len(unknown):
+            raise UsageError(f"data: row {unknown[0] + 1}: its probabilities are no numbers")
+        likeliest = torch.cat([one["classes"] for one in outputs]).tolist()
+        names = data.classes
+        return {
+            "class": [names[index] for index in likeliest],
+            **{f"probability_{name}": probabilities[:, i] for i, name in enumerate(names)},
+        }
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of shape ``(batch, num_classes)``."""

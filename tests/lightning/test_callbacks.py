@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 
+from caviar.lightning import make_each, make_trainer
+from caviar.lightning.callbacks.progress_bar import ProgressBar
+from caviar.lightning.callbacks.score import Score, better
+from caviar.lightning.loggers import MetricsCSV
+from caviar.lightning.quiet import quiet
+from caviar.lightning.seeding import seeded
 from caviar.runs.active import ActiveRun, activate
-from project.callbacks.progress_bar import progress_bar
-from project.callbacks.score import Score, better
-from project.loggers import MetricsCSV
-from project.quiet import quiet
-from project.seeding import seeded
-from project.train import build, main, make_trainer
+from project.train import build, main
 
 pytestmark = pytest.mark.fast
 
@@ -76,7 +76,17 @@ class Cut(Callback):
 def begin(config: Any) -> tuple[Any, Trainer, Score]:
     experiment = build(config)
     score = Score(experiment.metric, experiment.direction)
-    return experiment, make_trainer(config, experiment, score), score
+    return (
+        experiment,
+        make_trainer(
+            config,
+            experiment,
+            score,
+            make_each(config.panda, config.callbacks),
+            make_each(config.logger),
+        ),
+        score,
+    )
 
 
 def test_a_training_cut_short_goes_on_from_its_last_checkpoint_as_if_nothing_had_happened(
@@ -118,11 +128,11 @@ def test_the_progress_bar_shows_in_a_terminal_and_not_in_a_sweep(
     class Listener:
         def reported(self, value: float, step: int) -> None: ...
 
-    assert progress_bar() is None  # pytest's output is no terminal
+    assert not ProgressBar().wanted  # pytest's output is no terminal
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert isinstance(progress_bar(), RichProgressBar)
+    assert ProgressBar().wanted
     with activate(ActiveRun(tmp_path, listener=Listener())):
-        assert progress_bar() is None
+        assert not ProgressBar().wanted
 
 
 def test_every_validation_is_reported_to_the_sweep(

@@ -16,10 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 
 import caviar
 from caviar import UsageError
+from caviar.lightning.folds import mean_over_folds
+from caviar.lightning.saved import open_run
 from caviar.runs.active import ActiveRun, activate
 from project.data.split import fold_split, stratified_split
-from project.folds import over_folds
-from project.saved import open_run
 from project.train import build
 
 
@@ -119,7 +119,7 @@ def test_a_trial_tried_again_goes_on_with_the_fold_that_it_was_at(tmp_path: Path
             {"dir": str(folder), "data": {"folds": 3}, "metric": "val/acc", "seed": 1}
         )
         with activate(ActiveRun(folder, resume_from=resume_from)) as active:
-            return over_folds(config, train), active.facts
+            return mean_over_folds(config, train), active.facts
 
     with pytest.raises(ConnectionError):
         run("first")

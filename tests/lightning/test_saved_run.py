@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from caviar import UsageError
+from caviar.lightning.arguments import NEEDED, command, parse
 from project import predict as predict_module
 from project import test as test_module
-from project.arguments import NEEDED, command, parse
 
 Train = Callable[..., Any]
 

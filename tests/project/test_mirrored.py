@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import project
-from project.mirrored import AS_WRITTEN, changed, fingerprint
+from project.mirrored import AS_WRITTEN, changed, fingerprint, place
 
 HERE = Path(project.__file__).parent
 
@@ -44,7 +44,7 @@ def test_a_fingerprint_is_of_what_a_file_does(
 
 @pytest.mark.parametrize("name", AS_WRITTEN)
 def test_every_file_that_lanes_stand_for_is_there(name: str) -> None:
-    assert (HERE / name).is_file()
+    assert place(name).is_file()
 
 
 def test_a_changed_training_step_is_what_a_sweep_trains(tmp_path: Path) -> None:

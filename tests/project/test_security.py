@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from caviar.base.errors import UsageError
+from caviar.lightning.saved import open_run
 from project.classifier import Classifier
-from project.saved import open_run
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from caviar import UsageError
-from project.data.batches import Batches, epoch_order
+from caviar.lightning.batches import Batches, epoch_order
 from project.data.split import check_fractions, needed, stratified_split
 
 LABELS = np.repeat([0, 1, 2], [100, 40, 6])

@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from caviar import UsageError, usage_error
+from caviar.base.errors import UsageError, usage_error
 from caviar.base.plain import tell
 from caviar.base.streams import make_patient
 

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
-from project.alone import one_process
-from project.quiet import quiet
+from caviar.base.errors import UsageError
+from caviar.lightning.alone import one_process
+from caviar.lightning.quiet import quiet
 
 
 def evaluate_test_part(
@@ -21,8 +23,8 @@ def evaluate_test_part(
     """
     with quiet():
         trainer = Trainer(
-            accelerator=settings["accelerator"],
-            precision=settings["precision"],
+            accelerator=settings.get("accelerator", "auto"),
+            precision=settings.get("precision"),
             devices=1,
             logger=False,
             enable_checkpointing=False,
@@ -30,8 +32,11 @@ def evaluate_test_part(
             enable_model_summary=False,
             **one_process({}),
         )
-        (metrics,) = trainer.test(module, datamodule=data, verbose=False)
-    return {name: float(value) for name, value in metrics.items()}
+        try:
+            parts = trainer.test(module, datamodule=data, verbose=False)
+        except MisconfigurationException as error:
+            raise UsageError(f"test: {' '.join(str(error).split())}") from error
+    return {name: float(value) for metrics in parts for name, value in metrics.items()}
 
 
 def in_words(metrics: Mapping[str, float]) -> str:

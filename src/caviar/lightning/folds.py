@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-import caviar
+from caviar.base.errors import usage_error
 from caviar.base.objectives import as_given, each, told
-from caviar.runs.active import ActiveRun, activate
+from caviar.base.security import find_target
+from caviar.engines.experiment import Experiment
+from caviar.lightning.making import takes
+from caviar.runs.active import ActiveRun, activate, record, report, resume_from
 from caviar.runs.folder import CHECKPOINTS
 from caviar.runs.folds import Facts, facts_of, fold_folder, mean_scores, read_fold, write_fold
 from caviar.runs.inside import copy_folder, make_folders
@@ -18,34 +23,90 @@ from caviar.runs.inside import copy_folder, make_folders
 log = logging.getLogger(__name__)
 
 
-def over_folds(
-    config: DictConfig, train: Callable[[DictConfig], float | list[float]]
-) -> float | list[float]:
+Scores = float | list[float]
+Build = Callable[[DictConfig], Experiment]
+Train = Callable[[DictConfig, Experiment], Scores]
+
+
+def over_folds(config: DictConfig, build: Build, train: Train) -> Scores:
+    """The score of ``train``; of ``config.data.folds``, where that is set, the mean.
+
+    What any fold is refused for is told before the first trains.
+
+    Args:
+        build: a config, with one fold chosen -> what trains.
+        train: the two -> the score.
+
+    Raises:
+        UsageError: the data cannot be folded, or two folds validate on the same samples.
+    """
+    folds = OmegaConf.select(config, "data.folds")
+    if not folds:
+        return train(config, build(config))
+    _check_foldable(config)
+    place = Path(config.dir)
+    check_distinct(
+        folds, (_validation(build(config_of(config, fold, place))) for fold in range(folds))
+    )
+    return mean_over_folds(config, lambda one: train(one, build(one)))
+
+
+def mean_over_folds(config: DictConfig, train: Callable[[DictConfig], Scores]) -> Scores:
     """The mean score of ``train`` over ``config.data.folds`` folds; each one's facts are recorded.
 
     After each fold the mean so far is reported, so a pruner may end a trial early. A trial that is
     tried again goes on with the fold that it was at.
-
-    Args:
-        train: a config with one fold chosen -> that fold's score.
     """
     folds: list[Facts] = []
     for fold in range(config.data.folds):
         folds.append(_fold(config, fold, train))
-        caviar.report(mean_scores(folds)[0], fold)
+        report(mean_scores(folds)[0], fold)
     metrics = each(config.metric)
-    caviar.record(metric=as_given(metrics), seed=config.seed, **facts_of(folds))
+    record(metric=as_given(metrics), seed=config.seed, **facts_of(folds))
     means = mean_scores(folds)
-    scores = told(metrics, means)
-    log.info("%s, the mean over %d folds: %s", scores, len(folds), config.dir)
+    log.info("%s, the mean over %d folds: %s", told(metrics, means), len(folds), config.dir)
     return as_given(means)
 
 
-def _fold(
-    config: DictConfig, fold: int, train: Callable[[DictConfig], float | list[float]]
-) -> Facts:
+def check_distinct(folds: int, marks: Iterable[Hashable]) -> None:
+    """Raise UsageError where two folds have the same mark of what they validate on."""
+    known: dict[Hashable, int] = {}
+    for fold, mark in enumerate(marks):
+        if mark in known:
+            why = f"folds {known[mark]} and {fold} validate on the same samples: the data split themselves"
+            raise usage_error("data.folds", folds, why)
+        known[mark] = fold
+
+
+def _check_foldable(config: DictConfig) -> None:
+    kind = find_target(config.data, "data")
+    if not (takes(kind, "folds") and takes(kind, "fold")):
+        why = f"{config.data._target_} takes no folds and fold, and so cannot be folded"
+        raise usage_error("data.folds", config.data.folds, why)
+
+
+def _validation(experiment: Experiment) -> str:
+    """A mark of the first batch that is validated on."""
+    from torch.utils._pytree import tree_leaves
+
+    data: Any = experiment.data
+    data.prepare_data()
+    data.setup("fit")
+    first = next(iter(data.val_dataloader()))
+    return sha256(b"|".join(map(_bytes, tree_leaves(first)))).hexdigest()
+
+
+def _bytes(leaf: Any) -> bytes:
+    import torch
+
+    if not isinstance(leaf, torch.Tensor):
+        return repr(leaf).encode()
+    return leaf.cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _fold(config: DictConfig, fold: int, train: Callable[[DictConfig], Scores]) -> Facts:
     place = fold_folder(Path(config.dir), fold)
-    checkpoints = caviar.resume_from()
+    checkpoints = resume_from()
     earlier = fold_folder(checkpoints.parent, fold) if checkpoints else None
     if earlier is not None and (done := read_fold(earlier)) is not None:
         if earlier != place:

@@ -16,7 +16,7 @@ def quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # Lightning 2.6 asks torch 2.13 in a way that the latter is about to drop.
             warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
-            # A training here is one process, on a machine of Slurm's too: see `project.alone`.
+            # A training here is one process, on a machine of Slurm's too: see `caviar.lightning.alone`.
             warnings.filterwarnings("ignore", "The .srun. command is available on your system")
             yield
     finally:

@@ -3,11 +3,12 @@
 import logging
 from pathlib import Path
 
-import caviar
+from caviar.base.errors import UsageError
+from caviar.lightning.callbacks.checkpoint import LAST
+from caviar.runs.active import resume_from
 from caviar.runs.checkpoints import read_checkpoint
 from caviar.runs.folder import CHECKPOINTS, METRICS
 from caviar.runs.inside import copy_folder, copy_inside
-from project.callbacks.checkpoint import LAST
 
 log = logging.getLogger(__name__)
 
@@ -23,12 +24,12 @@ def checkpoint_to_resume(folder: Path) -> Path | None:
     What an earlier try left in a folder of its own is copied to this one first, so that the best
     checkpoint and the curve are whole here.
     """
-    earlier = caviar.resume_from()
+    earlier = resume_from()
     if earlier is None or not (earlier / LAST).is_file():
         return None
     try:
         read_checkpoint(earlier / LAST, _NEEDED)
-    except (caviar.UsageError, OSError) as error:
+    except (UsageError, OSError) as error:
         log.warning("begins afresh: %s", error)
         return None
     here = folder / CHECKPOINTS

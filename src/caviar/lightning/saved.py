@@ -1,18 +1,25 @@
-"""A finished run, read back from its folder alone."""
+"""A finished run, opened again: module and data made anew from its config, and its tensors read in."""
 
-import pickle
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from lightning.pytorch import LightningModule
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from caviar import UsageError
+from caviar.base.errors import UsageError, name_and_text
+from caviar.base.security import check_targets, find_target
+from caviar.lightning.making import make_data, make_module
+from caviar.lightning.received import check_received
+from caviar.lightning.tensors import load_weights, read_weights
 from caviar.runs.config import read_config
-from caviar.runs.folder import Result
+from caviar.runs.folder import CONFIG, Result
 from caviar.runs.inside import open_inside
+from caviar.runs.ours import is_signed
 from caviar.runs.places import inside, landed
-from project.classifier import Classifier
-from project.data.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -20,38 +27,60 @@ class SavedRun:
     """What a run left.
 
     Attributes:
-        module: the network at its best epoch, on the CPU, ready to evaluate.
-        preprocessing: from a table's columns to its features, and from its outputs to classes.
+        module: the module at its best epoch, on the CPU, ready to evaluate.
+        data: its data; where only predictions are wanted, what its class knows of them unread.
         config: what it was trained with; what led to a secret is not resolved in it.
     """
 
     folder: Path
     result: Result
     config: DictConfig
-    module: Classifier
-    preprocessing: Preprocessing
+    module: LightningModule
+    data: Any
 
 
-def open_run(path: str | Path) -> SavedRun:
+def open_run(path: str | Path, read_data: bool = False) -> SavedRun:
     """Read the run in the folder ``path``.
 
+    Args:
+        read_data: make its data too, also where the module can do without.
+
     Raises:
-        UsageError: it is not a run folder, or it has no checkpoint that can be read.
+        UsageError: it is not a run folder, has no checkpoint that can be read, or its config names what may
+            not be made.
     """
     folder = landed(Path(path).absolute())
     result = Result.read(folder)
-    module = _module(folder, result)
-    config, preprocessing = read_config(folder), Preprocessing.read(folder)
-    network = module.hparams["network"]
-    sizes = {"in_features": preprocessing.num_features, "num_classes": len(preprocessing.classes)}
-    for name, size in sizes.items():
-        if network.get(name, size) != size:
-            why = f"its checkpoint's {name}={network[name]} does not fit its preprocessing's {size}"
-            raise UsageError(f"run={folder}: {why}")
-    return SavedRun(folder, result, config, module, preprocessing)
+    checkpoint = _checkpoint(folder, result)
+    config = read_config(folder)
+    try:
+        if not is_signed(folder, CONFIG):
+            check_received(config)  # anybody may have written it
+        check_targets(config.get("data"))
+        data = _data(folder, config, read_data)
+        module = make_module(config, data)
+        weights = _weights(folder, checkpoint)
+        load_weights(module, weights)
+    except OmegaConfBaseException as error:
+        raise UsageError(f"run={folder}: {CONFIG}: {' '.join(str(error).split())}") from None
+    except UsageError as error:
+        raise UsageError(f"run={folder}: {error}") from error
+    except (TypeError, ValueError, RuntimeError, AttributeError, KeyError) as error:
+        why = " ".join(name_and_text(error).split())
+        raise UsageError(f"run={folder}: cannot be made from its {CONFIG} ({why})") from error
+    return SavedRun(folder, result, config, module.eval(), data)
 
 
-def _module(folder: Path, result: Result) -> Classifier:
+def _data(folder: Path, config: DictConfig, read: bool) -> Any:
+    kind = find_target(config.get("data"), "data")
+    if hasattr(kind, "saved") and not read:
+        return kind.saved(folder)
+    if OmegaConf.select(config, "data.folds") is not None:
+        config = config.copy()
+    return make_data(config)
+
+
+def _checkpoint(folder: Path, result: Result) -> str:
     folds = result.facts.get("folds")
     if folds:
         many = len(folds) if isinstance(folds, list) else "many"
@@ -64,13 +93,11 @@ def _module(folder: Path, result: Result) -> Classifier:
         raise UsageError(f"run={folder}: its checkpoint {result.checkpoint} lies outside it")
     if not path.is_file():
         raise UsageError(f"run={folder}: its checkpoint {result.checkpoint} is gone")
-    try:
-        with open_inside(path, "rb") as file:
-            module = Classifier.load_from_checkpoint(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:  # torch's advice would be to load whatever it is
-        why = "is damaged, or holds more than tensors and plain values"
-        raise UsageError(f"run={folder}: {result.checkpoint} {why}") from None
-    except Exception as error:  # what is damaged, or asks for too much, raises anything
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UsageError(f"run={folder}: {result.checkpoint} is not readable ({reason})") from None
-    return module.eval()
+    return result.checkpoint
+
+
+def _weights(folder: Path, checkpoint: str) -> dict[str, Any]:
+    path = inside(folder, checkpoint)
+    assert path is not None
+    with open_inside(path, "rb"):  # refuses a link
+        return read_weights(path)

@@ -6,6 +6,7 @@ Nothing of Lightning is imported here: a worker that trains on lanes alone start
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from caviar import UsageError, usage_error
+from caviar.lightning.seeding import seeded
 from project.data.preprocessing import Preprocessing
 from project.data.split import Split, fold_split, stratified_split
-from project.seeding import seeded
 
 Part = tuple[Tensor, Tensor]
 
@@ -116,6 +117,21 @@ class InMemoryData(ABC):
             _check(parts, type(self).__name__)
             self._parts = parts
         return self._parts
+
+    def datamodule(self) -> Any:
+        """What a Trainer takes, its data read."""
+        from project.data.datamodule import DataModule
+
+        module = DataModule(self)
+        module.setup()
+        return module
+
+    @classmethod
+    def saved(cls, folder: Path) -> Any:
+        """What the run in ``folder`` knows of its data without reading them."""
+        from project.data.saved import SavedData
+
+        return SavedData.of(folder)
 
     @property
     def num_features(self) -> int:

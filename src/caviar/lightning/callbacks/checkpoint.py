@@ -8,10 +8,10 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from caviar import TrialInterrupted
 from caviar.base.objectives import first
+from caviar.lightning.callbacks.score import better, monitored
+from caviar.runs.active import TrialInterrupted
 from caviar.runs.inside import make_folders, partial_of
-from project.callbacks.score import better, monitored
 
 BEST = "best.ckpt"
 LAST = "last.ckpt"

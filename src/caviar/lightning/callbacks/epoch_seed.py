@@ -1,13 +1,18 @@
 """Random numbers that begin anew every epoch, so that a resumed training draws the same ones."""
 
+import random
+
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from project.seeding import derived
+from caviar.lightning.seeding import derived
 
 
 class EpochSeed(Callback):
-    """Seeds torch from (seed, epoch) before each epoch: what dropout draws hangs on nothing else.
+    """Seeds torch, numpy and random from (seed, epoch) before each epoch.
+
+    What dropout, an augmentation or the shuffling of a DataLoader draws hangs on nothing else then.
 
     Args:
         seed: the training seed.
@@ -17,4 +22,11 @@ class EpochSeed(Callback):
         self.seed = seed
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        torch.manual_seed(derived(self.seed, trainer.current_epoch, 1))
+        seed = derived(self.seed, trainer.current_epoch, 1)
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+        loop = trainer.fit_loop
+        if trainer.current_epoch == 0 or loop.is_resuming or loop.epoch_loop.restarting:
+            # The iterator that Lightning has made already drew its seeds before these were set.
+            iter(loop._data_fetcher)  # type: ignore[arg-type]

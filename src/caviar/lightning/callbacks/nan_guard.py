@@ -1,17 +1,24 @@
 """Ends a training whose loss is no number any more."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+
+def loss_of(outputs: Any) -> float | None:
+    """The loss that a training step returned; None where it gave none, as manual optimization may."""
+    loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+    return None if loss is None else float(loss)
 
 
 class NanGuard(Callback):
     """Raises FloatingPointError when a loss is NaN or infinite.
 
     A NaN loss makes every weight, and so every later loss, NaN: looking once in a while is enough,
-    and a GPU need not be waited for at every step. The mean losses of each epoch are looked at too.
+    and a GPU need not be waited for at every step. What is logged under a name that ends in ``loss`` is
+    looked at after each epoch too.
 
     Args:
         every_steps: training steps between two looks at the loss.
@@ -24,8 +31,9 @@ class NanGuard(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if trainer.global_step % self.every_steps == 0:
-            loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-            _require_finite("train/loss", float(loss), trainer, trainer.current_epoch)
+            loss = loss_of(outputs)
+            if loss is not None:
+                _require_finite("train/loss", loss, trainer, trainer.current_epoch)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         _look_at_means(trainer, trainer.current_epoch)
@@ -39,9 +47,9 @@ class NanGuard(Callback):
 
 
 def _look_at_means(trainer: Trainer, epoch: int) -> None:
-    for name in ("train/loss", "val/loss"):
-        loss = trainer.callback_metrics.get(name, torch.zeros(()))
-        _require_finite(name, float(loss), trainer, epoch)
+    for name, loss in trainer.callback_metrics.items():
+        if name.endswith("loss"):
+            _require_finite(name, float(loss), trainer, epoch)
 
 
 def _require_finite(name: str, loss: float, trainer: Trainer, epoch: int) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-import caviar
+from caviar.base.errors import usage_error
+from caviar.runs.active import TrialInterrupted, report, stop_if_asked
 
 
 def better(value: float, than: float, direction: str) -> bool:
@@ -24,7 +25,7 @@ def monitored(trainer: Trainer, metric: str) -> float:
     """
     logged = trainer.callback_metrics
     if metric not in logged:
-        raise caviar.usage_error("metric", metric, "not logged", sorted(logged))
+        raise usage_error("metric", metric, "not logged", sorted(logged))
     value = float(logged[metric])
     if math.isnan(value):
         raise FloatingPointError(f"{metric} is nan at epoch {trainer.current_epoch}")
@@ -67,15 +68,13 @@ class Score(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         value, self._unreported = self._unreported, None
         if value is not None:
-            with suppress(
-                caviar.TrialInterrupted
-            ):  # it ends a moment later, with all of the epoch done
-                caviar.report(value, trainer.current_epoch)
+            with suppress(TrialInterrupted):  # it ends a moment later, with all of the epoch done
+                report(value, trainer.current_epoch)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Here, and not as the last epoch ends: what early stopping and a schedule make of that one is
         # then in the checkpoint, and a training that is over is not interrupted.
-        caviar.stop_if_asked(trainer.current_epoch - 1)
+        stop_if_asked(trainer.current_epoch - 1)
 
     @property
     def values(self) -> list[float]:

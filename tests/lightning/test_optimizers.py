@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from caviar.lightning.optimizers import make_optimizer, parameter_groups
 from project.models.mlp import MLP
-from project.optimizers import make_optimizer, parameter_groups
 
 
 def test_weight_decay_spares_biases_and_batch_norm() -> None:

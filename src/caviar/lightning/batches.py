@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from project.seeding import derived
+from caviar.lightning.seeding import derived
 
 
 class Batches:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from caviar import instantiate
+from caviar.base.security import instantiate
 
 
 def make_optimizer(module: nn.Module, config: Mapping[str, Any]) -> Optimizer:
@@ -20,6 +20,15 @@ def make_optimizer(module: nn.Module, config: Mapping[str, Any]) -> Optimizer:
     """
     settings, decay_all = torch_settings(config)
     return instantiate(settings, parameter_groups(module, decay_all))
+
+
+def partial_of(config: Mapping[str, Any]) -> Any:
+    """The optimizer that ``config`` names as a `functools.partial`, still to be given its parameters.
+
+    ``decay_all`` is left out: which of its parameters decay says who gives them.
+    """
+    settings, _ = torch_settings(config)
+    return instantiate({**settings, "_partial_": True})
 
 
 def torch_settings(config: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
