@@ -14,6 +14,7 @@ from caviar.base.streams import make_patient
 
 COMMANDS = {
     "Look at what was logged": ["runs", "status", "logs", "report", "dashboard"],
+    "Use a run that has ended": ["saved"],
     "Steer a sweep": ["sweeps", "search"],
     "Steer one run": ["panda"],
 }

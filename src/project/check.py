@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from caviar import UsageError, usage_error
 from caviar.base.configs import has_key
-from caviar.lightning.check import check_training
+from caviar.lightning.check import check_training, check_validation
 from caviar.lightning.source import is_network
 from project.choices import ACTIVATIONS, BATCH_NORM, SHAPES
 
@@ -126,6 +126,7 @@ def check(config: DictConfig, searched: Mapping[str, Sequence[Any]] | None = Non
     for key, example in (("data.path", "houses.csv"), ("data.target", "sold")):
         if has_key(config, key) and _is_open(config, key) and key not in searched:
             raise usage_error(key, "???", f"has to be given, as in {key}={example}")
+    check_validation(config)
     if all(
         OmegaConf.select(config, f"data.{part}_fraction") is not None for part in ("val", "test")
     ):

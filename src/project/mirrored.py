@@ -17,18 +17,19 @@ _HERE = Path(__file__).resolve().parent
 _MACHINERY = Path(caviar.__file__).resolve().parent
 
 AS_WRITTEN = {
-    "classifier.py": "20ade4662d87",
+    "classifier.py": "f11d3ce32231",
+    "supervised.py": "6fb12d9c4d19",
     "train.py": "9d3c87b477d6",
     "data/datamodule.py": "e5bfa3229e59",
     "caviar/lightning/batches.py": "8ee6702da4dc",
-    "caviar/lightning/folds.py": "42ecc52f14fc",
+    "caviar/lightning/folds.py": "f50ffbf8a948",
     "caviar/lightning/loggers.py": "a59e31dc854d",
-    "caviar/lightning/making.py": "5ce0df32e76d",
+    "caviar/lightning/making.py": "ccb02a9f231c",
     "caviar/lightning/optimizers.py": "102db3151f3a",
-    "caviar/lightning/training.py": "843a3fe4b505",
+    "caviar/lightning/training.py": "0fc920a5a6cd",
     "caviar/lightning/callbacks/checkpoint.py": "4f43f92a8f20",
     "caviar/lightning/callbacks/early_stopping.py": "cebf5f011b58",
-    "caviar/lightning/callbacks/epoch_seed.py": "1002968c6bf4",
+    "caviar/lightning/callbacks/epoch_seed.py": "30b7e92883c7",
     "caviar/lightning/callbacks/nan_guard.py": "1e67682b2f92",
     "caviar/lightning/callbacks/score.py": "97698b03ef63",
 }

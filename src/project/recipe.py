@@ -19,6 +19,7 @@ from caviar.base.objectives import each, first
 from caviar.base.security import check_target
 from caviar.lightning.batches import epoch_order
 from caviar.lightning.folds import check_distinct
+from caviar.lightning.making import takes
 from caviar.lightning.optimizers import torch_settings
 from caviar.lightning.seeding import seeded
 from project.check import check_numbers
@@ -104,7 +105,7 @@ def _check_fusible(config: Mapping[str, Any]) -> None:
     for name, settings in (config.get("logger") or {}).items():
         if settings and settings.get("_target_") != "caviar.lightning.loggers.MetricsCSV":
             raise caviar.NotFusibleError(f"logger.{name}")
-    if config.get("ckpt_path"):
+    if config.get("ckpt_path") or not config.get("train", True):
         raise caviar.NotFusibleError("ckpt_path")
     if (config.get("task") or {}).get("_target_") != TASK:
         raise caviar.NotFusibleError(f"task: lanes train what {TASK} does")
@@ -113,6 +114,13 @@ def _check_fusible(config: Mapping[str, Any]) -> None:
         raise caviar.NotFusibleError(
             f"model: {model} is a LightningModule, which trains as it stands"
         )
+    for name, metric in (config.get("metrics") or {}).items():
+        target = metric["_target_"]
+        known = target.startswith(
+            "torchmetrics.classification.Multiclass"
+        )  # not imported to be asked
+        if not known and not takes(_known(target), "num_classes"):
+            raise caviar.NotFusibleError(f"metrics.{name}: {target} takes no num_classes")
     unknown = set(config["model"].get("loss") or {}) - {"label_smoothing", "class_weights"}
     if unknown:
         raise caviar.NotFusibleError(f"model.loss.{min(unknown)}")

@@ -79,11 +79,11 @@ class Mine(LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)  # objects and all
-        self.net = net
+        self.net, self.scale = net, scale
 
     def _loss(self, batch: Any) -> Tensor:
         x, y = batch
-        return self.hparams["scale"] * functional.mse_loss(self.net(x), y)
+        return self.scale * functional.mse_loss(self.net(x), y)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         loss = self._loss(batch)

@@ -22,8 +22,10 @@ def reading(data: Any) -> Generator[None]:
     try:
         yield
     except OmegaConfBaseException as error:
-        cause = error.__cause__ or error.__context__
-        raise cause if isinstance(cause, UsageError) else error from None
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, UsageError):
+            cause = cause.__cause__ or cause.__context__
+        raise cause or error from None
     finally:
         _data.pop()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from caviar.base.errors import UsageError
 from caviar.runs.files import read_json, read_yaml, write_atomic
-from caviar.runs.folder import CONFIG
+from caviar.runs.folder import CONFIG, Result
 from caviar.runs.inside import open_inside
 from caviar.zoom.finished import FinishedSweep
 
@@ -35,7 +35,8 @@ def looked_at(sweep: FinishedSweep, again: bool = False) -> str | None:
     if tested:
         return f"the test part was already looked at, in trials {tested} of the sweep itself"
     beside = sweep.folder.resolve().parent
-    runs = sorted(beside.glob(f"{sweep.folder.resolve().name}-confirm*-test"))
+    found = sorted(beside.glob(f"{sweep.folder.resolve().name}-confirm*-test*"))
+    runs = [run for run in found if not saw_nothing(run)]
     if runs:
         return (
             f"the test part was already looked at: {runs[0]} is the run; its record {path} is gone"
@@ -64,6 +65,29 @@ def claim(sweep: FinishedSweep, trial: str, run: Path, again: bool = False) -> N
             json.dump(_entry(sweep, trial, run), file)
     except FileExistsError:
         raise UsageError(str(looked_at(sweep))) from None
+
+
+def withdraw(sweep: FinishedSweep, run: Path) -> bool:
+    """Take a claim back whose run is over and saw nothing; whether that was so."""
+    if not saw_nothing(run):
+        return False
+    (sweep.folder / FILE).unlink(missing_ok=True)
+    return True
+
+
+def saw_nothing(run: Path) -> bool:
+    """Whether a run that was to evaluate the test part is sure to have ended before it did.
+
+    It is gone, as one is that was refused before it trained; or it failed, and says of itself that it had
+    not come to the test part yet (``testing`` in its facts).
+    """
+    if not run.exists():
+        return True
+    try:
+        result = Result.read(run)
+    except UsageError:
+        return False
+    return result.state == "FAIL" and result.facts.get("testing") is False
 
 
 def conclude(sweep: FinishedSweep, trial: str, run: Path, result: dict[str, Any]) -> None:

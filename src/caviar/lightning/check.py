@@ -54,9 +54,10 @@ def check_training(
         package = _PACKAGES.get(str(logger and logger.get("_target_")).rpartition(".")[2])
         if package and find_spec(package.replace("-", "_")) is None:
             raise usage_error("logger", name, f"needs: pip install {package}")
+    if not config.get("train", True) and not config.get("ckpt_path"):
+        raise usage_error("train", config.train, "needs ckpt_path=…: a checkpoint to judge")
     if config.get("ckpt_path") and not Path(str(config.ckpt_path)).is_file():
         raise usage_error("ckpt_path", config.ckpt_path, "no such file")
-    _check_validation(config)
     if OmegaConf.select(config, "data.folds") is not None:
         _check_folds(config)
 
@@ -65,7 +66,7 @@ def _check_added(config: DictConfig, searched: Mapping[str, Any]) -> None:
     """Refuse a key that the command line adds beside the config's own, and that nothing refers to."""
     words, groups = list(searched), set[str]()
     if HydraConfig.initialized():
-        words += HydraConfig.get().overrides.task
+        words.extend(map(str, HydraConfig.get().overrides.task))
         groups = set(HydraConfig.get().runtime.choices)
     added = [word.lstrip("+").partition("=")[0] for word in words if word.startswith("+")]
     for key in {name.partition(".")[0] for name in added} - {*_OURS, *groups}:
@@ -137,7 +138,7 @@ def _check_test(config: DictConfig) -> None:
         raise usage_error("test", config.test, "data.test_fraction=0 leaves no test part")
 
 
-def _check_validation(config: DictConfig) -> None:
+def check_validation(config: DictConfig) -> None:
     """Refuse a training that ends before its first validation: it would have no score."""
     none = OmegaConf.select(config, "trainer.limit_val_batches") == 0
     if none and any(name.startswith("val/") for name in each(config.metric)):

@@ -4,11 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
 from caviar.base.errors import UsageError
 from caviar.lightning.alone import one_process
 from caviar.lightning.quiet import quiet
+from caviar.runs.active import record
+
+
+class _Begins(Callback):
+    """Tells the run under way that the test part is being looked at."""
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        record(testing=True)
 
 
 def evaluate_test_part(
@@ -23,6 +31,7 @@ def evaluate_test_part(
     """
     with quiet():
         trainer = Trainer(
+            callbacks=[_Begins()],
             accelerator=settings.get("accelerator", "auto"),
             precision=settings.get("precision"),
             devices=1,

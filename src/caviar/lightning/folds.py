@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -81,27 +81,29 @@ def check_distinct(folds: int, marks: Iterable[Hashable]) -> None:
 def _check_foldable(config: DictConfig) -> None:
     kind = find_target(config.data, "data")
     if not (takes(kind, "folds") and takes(kind, "fold")):
-        why = f"{config.data._target_} takes no folds and fold, and so cannot be folded"
+        why = f"{config.data['_target_']} takes no folds and fold, and so cannot be folded"
         raise usage_error("data.folds", config.data.folds, why)
 
 
 def _validation(experiment: Experiment) -> str:
     """A mark of the first batch that is validated on."""
-    from torch.utils._pytree import tree_leaves
-
     data: Any = experiment.data
     data.prepare_data()
     data.setup("fit")
     first = next(iter(data.val_dataloader()))
-    return sha256(b"|".join(map(_bytes, tree_leaves(first)))).hexdigest()
+    return sha256(_bytes(first)).hexdigest()
 
 
-def _bytes(leaf: Any) -> bytes:
+def _bytes(batch: Any) -> bytes:
     import torch
 
-    if not isinstance(leaf, torch.Tensor):
-        return repr(leaf).encode()
-    return leaf.cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
+    if isinstance(batch, torch.Tensor):
+        return batch.cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
+    if isinstance(batch, Mapping):
+        batch = list(batch.values())
+    return (
+        b"|".join(map(_bytes, batch)) if isinstance(batch, list | tuple) else repr(batch).encode()
+    )
 
 
 def _fold(config: DictConfig, fold: int, train: Callable[[DictConfig], Scores]) -> Facts:

@@ -16,7 +16,7 @@ from caviar.base.objectives import each, first
 from caviar.base.references import reading
 from caviar.base.security import find_target, instantiate
 from caviar.engines.experiment import Experiment
-from caviar.runs.active import stop_if_asked
+from caviar.runs.active import record, stop_if_asked
 
 
 def make_data(config: DictConfig) -> Any:
@@ -30,6 +30,8 @@ def make_data(config: DictConfig) -> Any:
     """
     load(config)
     stop_if_asked()
+    if config.get("test"):
+        record(testing=False)  # so far: see `caviar.confirm.test_look`
     from lightning.pytorch import LightningDataModule
 
     target = find_target(config.data, "data")
@@ -38,7 +40,7 @@ def make_data(config: DictConfig) -> Any:
     module = data.datamodule() if hasattr(data, "datamodule") else data
     if not isinstance(module, LightningDataModule):
         why = "is no LightningDataModule, and has no datamodule() that gives one"
-        raise usage_error("data._target_", config.data._target_, why)
+        raise usage_error("data._target_", config.data["_target_"], why)
     return module
 
 
@@ -64,7 +66,7 @@ def make_module(config: DictConfig, data: Any) -> Any:
         task = config.get("task") or {"_target_": getattr(target, "task", None)}
         if not task["_target_"]:
             why = "is no LightningModule, and no task=… says what trains a network"
-            raise usage_error("model._target_", config.model._target_, why)
+            raise usage_error("model._target_", config.model["_target_"], why)
         made_by: Any = find_target(task, "task")
         if not hasattr(made_by, "of"):
             raise usage_error("task._target_", task["_target_"], "has no of(config, data)")
@@ -100,6 +102,8 @@ def takes(made_by: Any, name: str) -> bool:
     """Whether a class or function takes ``name``; a base class's counts where arguments are handed on."""
     if not isinstance(made_by, type):
         return name in inspect.signature(made_by).parameters
+    if "__new__" in vars(made_by) and name in inspect.signature(made_by.__new__).parameters:
+        return True
     for kind in made_by.__mro__[:-1]:
         if "__init__" not in vars(kind):
             continue
@@ -157,7 +161,7 @@ def _groups(module: type, config: DictConfig) -> dict[str, Any]:
             found["scheduler"] = None
         else:
             why = f"{module.__name__} takes a torch scheduler: one with _partial_: true, or scheduler=none"
-            raise usage_error("scheduler._target_", scheduler._target_, why)
+            raise usage_error("scheduler._target_", scheduler["_target_"], why)
     return found
 
 

@@ -18,6 +18,8 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
             # A training here is one process, on a machine of Slurm's too: see `caviar.lightning.alone`.
             warnings.filterwarnings("ignore", "The .srun. command is available on your system")
+            # Workers of a DataLoader would take the cores that a sweep's other trials are on.
+            warnings.filterwarnings("ignore", ".*does not have many workers which may be a bottle")
             yield
     finally:
         logger.setLevel(level)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from caviar.base.errors import UsageError, name_and_text
-from caviar.base.security import check_targets, find_target
+from caviar.base.security import allow, check_targets, find_target
 from caviar.lightning.making import make_data, make_module
 from caviar.lightning.received import check_received
 from caviar.lightning.tensors import load_weights, read_weights
@@ -46,18 +46,23 @@ def open_run(path: str | Path, read_data: bool = False) -> SavedRun:
         read_data: make its data too, also where the module can do without.
 
     Raises:
-        UsageError: it is not a run folder, has no checkpoint that can be read, or its config names what may
-            not be made.
+        UsageError: it is not a run folder, has no checkpoint that can be read, its config names what may
+            not be made, or its data are not what it was trained on.
     """
     folder = landed(Path(path).absolute())
     result = Result.read(folder)
     checkpoint = _checkpoint(folder, result)
     config = read_config(folder)
     try:
-        if not is_signed(folder, CONFIG):
+        if is_signed(folder, CONFIG):
+            allow(config.get("allow"))  # as this user had allowed it when it was trained
+        else:
             check_received(config)  # anybody may have written it
         check_targets(config.get("data"))
         data = _data(folder, config, read_data)
+        # The rows of the test part follow from the data: other data could have trained on them.
+        if read_data and hasattr(data, "changed_since") and data.changed_since(folder):
+            raise UsageError("its data has changed since it was trained")
         module = make_module(config, data)
         weights = _weights(folder, checkpoint)
         load_weights(module, weights)
@@ -75,8 +80,6 @@ def _data(folder: Path, config: DictConfig, read: bool) -> Any:
     kind = find_target(config.get("data"), "data")
     if hasattr(kind, "saved") and not read:
         return kind.saved(folder)
-    if OmegaConf.select(config, "data.folds") is not None:
-        config = config.copy()
     return make_data(config)
 
 

@@ -42,7 +42,8 @@ def fit(
 ) -> float | list[float]:
     """Train ``experiment`` in the run folder ``config.dir``, and record what came of it.
 
-    ``config.ckpt_path`` gives it the weights to begin with.
+    ``config.ckpt_path`` gives it the weights to begin with; where ``config.train`` is false they are judged
+    by the validation part as they are.
 
     Returns:
         The score at the best epoch, or the scores there.
@@ -61,13 +62,12 @@ def fit(
         resumed = checkpoint_to_resume(folder)
         if config.get("ckpt_path") and resumed is None:
             _begin_with(config, experiment.module)
+        what = {"model": experiment.module, "datamodule": experiment.data}
         try:
-            trainer.fit(
-                experiment.module,
-                datamodule=experiment.data,
-                ckpt_path=resumed,
-                weights_only=True,
-            )
+            if config.get("train", True):
+                trainer.fit(**what, ckpt_path=resumed, weights_only=True)
+            else:
+                trainer.validate(**what, verbose=False)
         except MisconfigurationException as error:
             raise UsageError(f"trainer: {' '.join(str(error).split())}") from error
     if score.value is None:
@@ -84,11 +84,12 @@ def fit(
 
 
 def test(config: DictConfig, experiment: Experiment) -> None:
-    """Evaluate the test part with the best checkpoint of the run folder, and record that it was done."""
+    """Evaluate the test part with the best checkpoint of the run, and record that it was done."""
     best = Path(config.dir) / BEST
-    if not best.exists():
-        raise usage_error("test", config.test, "needs callbacks.checkpoint")
-    load_weights(experiment.module, read_weights(best))
+    if config.get("train", True):
+        if not best.exists():
+            raise usage_error("test", config.test, "needs callbacks.checkpoint")
+        load_weights(experiment.module, read_weights(best))
     metrics = evaluate_test_part(experiment.module, experiment.data, experiment.trainer)
     record(tested=True, test=metrics)
     log.info(in_words(metrics))

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from caviar.base.private import begin_batches_anew
 from caviar.lightning.seeding import derived
 
 
@@ -29,4 +30,4 @@ class EpochSeed(Callback):
         loop = trainer.fit_loop
         if trainer.current_epoch == 0 or loop.is_resuming or loop.epoch_loop.restarting:
             # The iterator that Lightning has made already drew its seeds before these were set.
-            iter(loop._data_fetcher)  # type: ignore[arg-type]
+            begin_batches_anew(trainer)
