@@ -197,7 +197,7 @@ def _check_table(config: DictConfig, searched: Mapping[str, Sequence[Any]]) -> N
     """
     if not str(config.data.get("_target_")).endswith(".data.table.Table"):
         return
-    from project.data.look import look
+    from project.data.look import look, task_of_table
     from project.data.source import SETTINGS
 
     shares = ("val_fraction", "test_fraction", "split_seed")
@@ -209,10 +209,22 @@ def _check_table(config: DictConfig, searched: Mapping[str, Sequence[Any]]) -> N
             OmegaConf.update(whole, key, value, merge=False)
         data: Any = OmegaConf.to_container(whole.data, resolve=True)
         settings = {key: data[key] for key in SETTINGS if key in data}
+        _check_task(whole, task_of_table(settings, data["val_fraction"], data["test_fraction"]))
         for line in look(settings, *(data[share] for share in shares)):
             if line not in told:
                 print(f"warning: {line}", file=sys.stderr)
             told.add(line)
+
+
+def _check_task(config: DictConfig, task: str) -> None:
+    """Refuse a target that is a number where classes are learnt, and classes where a number is."""
+    learnt = str(OmegaConf.select(config, "task._target_")).rpartition(".")[2]
+    target = config.data.target
+    if task == "regression" and learnt == "Classifier":
+        why = "it is a number: add task=regression (data.task=classification takes classes)"
+        raise usage_error("data.target", target, why)
+    if task == "classification" and learnt == "Regressor":
+        raise usage_error("data.task", task, "task=regression learns a number; leave out one of them")
 
 
 def _is_open(config: DictConfig, key: str) -> bool:

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.nn import functional
 
-from caviar import UsageError
+from caviar import UsageError, usage_error
 from caviar.base.security import find_target
 from caviar.lightning.making import plain, takes
 from project.supervised import Batch, Supervised
@@ -62,6 +62,9 @@ class Classifier(Supervised):
 
         A network's ``in_features`` and ``num_classes`` are the data's.
         """
+        if getattr(data, "target_scale", None) is not None:
+            why = "it is a number: add task=regression (data.task=classification takes classes)"
+            raise usage_error("data.target", OmegaConf.select(config, "data.target"), why)
         network = plain(config.model)
         loss = network.pop("loss", None) or {}
         loss["class_weights"] = data.class_weights(loss.get("class_weights"))

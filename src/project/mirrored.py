@@ -17,10 +17,10 @@ _HERE = Path(__file__).resolve().parent
 _MACHINERY = Path(caviar.__file__).resolve().parent
 
 AS_WRITTEN = {
-    "classifier.py": "f11d3ce32231",
+    "classifier.py": "503b7b85b7bd",
     "supervised.py": "6fb12d9c4d19",
     "train.py": "9d3c87b477d6",
-    "data/datamodule.py": "e5bfa3229e59",
+    "data/datamodule.py": "bb56f69f9527",
     "caviar/lightning/batches.py": "8ee6702da4dc",
     "caviar/lightning/folds.py": "f50ffbf8a948",
     "caviar/lightning/loggers.py": "a59e31dc854d",

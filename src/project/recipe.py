@@ -52,6 +52,8 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Folds:
 def _recipe(config: Mapping[str, Any]) -> caviar.Recipe:
     callbacks = _callbacks(config)
     data = _data(json.dumps(config["data"], default=str))
+    if data.parts.preprocessing.number is not None:
+        raise caviar.NotFusibleError("data.target: it is a number")
     model = dict(config["model"])
     loss = dict(model.pop("loss", None) or {})
     loss["class_weights"] = data.class_weights(loss.get("class_weights"))

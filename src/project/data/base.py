@@ -24,7 +24,10 @@ Part = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Parts:
-    """Data ready for training: each part is features ``(n, features)`` and classes ``(n,)``."""
+    """Data ready for training: each part is features ``(n, features)`` and targets ``(n,)``.
+
+    Targets are classes, or numbers in standard deviations from the training part's mean.
+    """
 
     train: Part
     val: Part
@@ -214,20 +217,21 @@ def _check(parts: Parts, name: str) -> None:
             )
         if not len(x):
             raise UsageError(f"data: {name} has no sample to {part} on")
-    if len(parts.preprocessing.classes) < 2:
-        classes = parts.preprocessing.classes
+    classes = parts.preprocessing.classes
+    if parts.preprocessing.number is None and len(classes) < 2:
         raise UsageError(f"data: {name} has the classes {classes}: two are needed")
 
 
 def parts_of(
-    x: NDArray[Any], labels: NDArray[np.int64], split: Split, preprocessing: Preprocessing
+    x: NDArray[Any], targets: NDArray[Any], split: Split, preprocessing: Preprocessing
 ) -> Parts:
-    """The rows of ``x`` and ``labels`` that ``split`` names, as tensors."""
+    """The rows of ``x`` and of ``targets``, classes or numbers, that ``split`` names, as tensors."""
     # Copied: scikit-learn and pandas may hand out arrays that torch could not write to.
     features = torch.from_numpy(np.array(x, dtype=np.float32))
-    classes = torch.from_numpy(np.array(labels, dtype=np.int64))
+    kind = np.int64 if preprocessing.number is None else np.float32
+    target = torch.from_numpy(np.array(targets, dtype=kind))
     rows = [torch.from_numpy(part) for part in (split.train, split.val, split.test)]
-    train, val, test = ((features[part], classes[part]) for part in rows)
+    train, val, test = ((features[part], target[part]) for part in rows)
     return Parts(train, val, test, preprocessing)
 
 

@@ -45,6 +45,12 @@ class DataModule(LightningDataModule):
     def classes(self) -> list[Any]:
         return self.data.parts.preprocessing.classes
 
+    @property
+    def target_scale(self) -> tuple[float, ...] | None:
+        """Mean and standard deviation of a target that is a number; None of classes."""
+        number = self.data.parts.preprocessing.number
+        return None if number is None else tuple(number)
+
     def files(self) -> dict[str, str]:
         return dict([self.data.parts.preprocessing.as_file()])
 

@@ -21,7 +21,7 @@ from project.data.names import column, listed, shown
 from project.data.preprocessing import Column
 from project.data.source import Source
 from project.data.split import Split, stratified_split
-from project.data.target import check_target, in_order
+from project.data.target import check_number, check_target, in_order, task_of
 
 MOST = 12
 """Lines that are told; of more, how many."""
@@ -63,14 +63,27 @@ def look(
     source = Source(**settings)
     table = source.table()
     kinds, target = source.kinds(table), source.classes(table)
-    check_target(target, source.target, source.path, val_fraction, test_fraction)
-    codes = in_order(target)[1]
-    found = [*_of_names(source), *_of_target(source.target, target)]
+    said = (source.target, source.path, val_fraction, test_fraction)
+    found = [*_of_names(source)]
+    if task_of(target, source.task, val_fraction, test_fraction) == "regression":
+        # No two rows are of a class, and the split takes no heed of the target.
+        codes = np.arange(len(check_number(target, *said)))
+        labels = np.zeros_like(codes)
+    else:
+        check_target(target, *said)
+        codes = labels = in_order(target)[1]
+        found += _of_target(source.target, target)
     for kind in kinds:
         found += _of_column(kind, column(table, kind.name), source, codes)
-    split = stratified_split(codes, val_fraction, test_fraction, split_seed)
+    split = stratified_split(labels, val_fraction, test_fraction, split_seed)
     found += _of_rows(table, source, split)
     return _lines(found, source)
+
+
+def task_of_table(settings: Mapping[str, Any], val_fraction: float, test_fraction: float) -> str:
+    """``regression`` or ``classification``: what the target of a table is for."""
+    source = Source(**settings)
+    return task_of(source.classes(source.table()), source.task, val_fraction, test_fraction)
 
 
 def _lines(found: Sequence[Odd], source: Source) -> list[str]:

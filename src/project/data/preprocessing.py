@@ -80,6 +80,7 @@ _FIELDS = {
     "schema": WHOLE,
     "format": optional(MAPPING),
     "left_out": each(TEXT),
+    "number": optional(each(NUMBER)),
 }
 """What the file must hold."""
 
@@ -94,6 +95,7 @@ class Preprocessing:
         target: the target column's name.
         format: how the file was read; None where there was none.
         left_out: columns of the file that are no features.
+        number: mean and standard deviation of a target that is a number, and has no classes; else None.
     """
 
     columns: list[Column]
@@ -101,6 +103,7 @@ class Preprocessing:
     target: str = "target"
     format: Format | None = None
     left_out: list[str] = field(default_factory=list)
+    number: list[float] | None = None
 
     @property
     def num_features(self) -> int:
@@ -137,7 +140,12 @@ class Preprocessing:
             replace(c, mean=0, scale=1) for c in other.columns
         ]:
             return False
-        learnt = [np.array([[c.mean, c.scale] for c in p.columns]) for p in (self, other)]
+        if (self.number is None) != (other.number is None):
+            return False
+        learnt = [
+            np.array([*([c.mean, c.scale] for c in p.columns), p.number or [0.0, 1.0]])
+            for p in (self, other)
+        ]
         return bool(np.allclose(*learnt, rtol=1e-6, atol=0))
 
     def summary(self) -> dict[str, str]:
@@ -153,6 +161,8 @@ class Preprocessing:
             else:
                 kinds.setdefault("times" if one.time else "numbers", []).append(one.name)
         told = {kind: listed(names, 20) for kind, names in kinds.items()}
+        if self.number:
+            told["target"] = f"{self.target}, a number: {self.number[0]:.4g} ± {self.number[1]:.4g}"
         if self.left_out:
             told["left out"] = listed(self.left_out, 20)
         if settings := self.format.in_words():

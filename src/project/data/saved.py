@@ -42,6 +42,11 @@ class SavedData:
     def num_classes(self) -> int:
         return len(self.classes)
 
+    @property
+    def target_scale(self) -> tuple[float, ...] | None:
+        number = self.preprocessing.number
+        return None if number is None else tuple(number)
+
     def class_weights(self, asked: Any) -> None:
         """None: predictions have no loss."""
 

@@ -20,7 +20,7 @@ from project.data.names import check_distinct, column, meant
 from project.data.preprocessing import Column
 from project.data.reading import read_table
 
-SETTINGS = ("path", "target", "categories", "ignore", "dates", "drop_duplicates", *FORMAT)
+SETTINGS = ("path", "target", "categories", "ignore", "dates", "drop_duplicates", "task", *FORMAT)
 
 
 class Source:
@@ -38,9 +38,11 @@ class Source:
         ignore: Any = (),
         dates: Sequence[Any] | Mapping[Any, str | None] = (),
         drop_duplicates: bool = False,
+        task: str | None = None,
         **form: Any,
     ) -> None:
         self.path = path
+        self.task = task
         self.format = Format.of(form)
         self._target = target
         self._categories, self._ignore, self._dates = categories, ignore, dates
@@ -50,7 +52,14 @@ class Source:
         """What the rows and features depend on: the settings, and the file's time and size."""
         file = Path(self.path)
         state = file.stat() if file.exists() else None
-        said = (self._target, self._categories, self._ignore, self._dates, self.drop_duplicates)
+        said = (
+            self._target,
+            self._categories,
+            self._ignore,
+            self._dates,
+            self.drop_duplicates,
+            self.task,
+        )
         return (
             file.resolve(),
             state and (state.st_mtime_ns, state.st_size),

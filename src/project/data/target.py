@@ -11,9 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from caviar import usage_error
-from project.data.cells import TEXT
+from project.data.cells import TEXT, numbers
+from project.data.format import Format
 from project.data.names import shown
 from project.data.split import needed
+
+TASKS = ("classification", "regression")
 
 
 def check_target(
@@ -32,6 +35,46 @@ def check_target(
     if rows < fewest:
         why = f"class {shown(rarest)} has {rows} rows, but {fewest} are needed to split it"
         raise usage_error("data.target", name, why)
+
+
+def task_of(words: Any, asked: str | None, val_fraction: float, test_fraction: float) -> str:
+    """``regression`` of a target of numbers, of which some stand in too few rows to be classes.
+
+    Args:
+        asked: one of `TASKS`, which is then the answer; None: decided here.
+
+    Raises:
+        UsageError: no such task.
+    """
+    if asked is not None and asked not in TASKS:
+        raise usage_error("data.task", asked, "no such task", TASKS)
+    if asked is not None or not len(words) or words.null_count:
+        return asked or TASKS[0]
+    rarest = min(Counter(words.to_pylist()).values())
+    if rarest >= needed(val_fraction, test_fraction):
+        return TASKS[0]
+    return TASKS[0] if numbers(words, Format())[1].any() else TASKS[1]
+
+
+def check_number(
+    words: Any, name: str, path: str | Path, val_fraction: float, test_fraction: float
+) -> NDArray[np.float64]:
+    """The target's numbers, shape ``(rows,)``.
+
+    Raises:
+        UsageError: one is none or not finite, all are the same, or there are too few to be split.
+    """
+    found = numbers(words, Format())[0]
+    fewest = needed(val_fraction, test_fraction)
+    if len(found) < fewest:
+        raise usage_error("data.path", path, f"has {len(found)} rows, but {fewest} are needed")
+    if not np.isfinite(found).all():
+        row = int(np.flatnonzero(~np.isfinite(found))[0])
+        why = f"row {row + 1} of {path} has {words[row].as_py()!r}, and no number"
+        raise usage_error("data.target", name, why)
+    if np.ptp(found) == 0:
+        raise usage_error("data.target", name, f"has one value only ({found[0]:g})")
+    return found
 
 
 def in_order(words: Any) -> tuple[list[Any], NDArray[np.int64]]:
