@@ -224,7 +224,9 @@ def _check_task(config: DictConfig, task: str) -> None:
         why = "it is a number: add task=regression (data.task=classification takes classes)"
         raise usage_error("data.target", target, why)
     if task == "classification" and learnt == "Regressor":
-        raise usage_error("data.task", task, "task=regression learns a number; leave out one of them")
+        raise usage_error(
+            "data.task", task, "task=regression learns a number; leave out one of them"
+        )
 
 
 def _is_open(config: DictConfig, key: str) -> bool:

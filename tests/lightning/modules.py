@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
+from project.classifier import Classifier
+
 
 class Numbers(LightningDataModule):
     """A number to predict from four; its sizes are known after `setup`."""
@@ -133,3 +135,10 @@ class TwoPlayers(LightningModule):
             torch.optim.Adam(self.a.parameters(), self.lr),
             torch.optim.SGD(self.b.parameters(), 0.1 * self.lr, momentum=0.5),
         ]
+
+
+class Silent(Classifier):
+    """The shipped task, but for its loss, which is always 0."""
+
+    def loss_per_sample(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return 0 * super().loss_per_sample(outputs, targets)

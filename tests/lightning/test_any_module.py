@@ -168,5 +168,5 @@ def test_what_a_run_tells_of_its_end_is_the_same_as_the_shipped_ones(train: Trai
     run = train(*MINE)
     found = json.loads((run.folder / "result.json").read_text())
     assert found["state"] == "COMPLETE"
-    assert found["facts"]["metric"] == "error"
+    assert found["metric"] == "error"
     assert run.best.is_file()
