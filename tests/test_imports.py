@@ -16,6 +16,7 @@ FLOORS = [
     "space",
     "runs",
     "reading",
+    "tables",
     "engines",
     "executors",
     "sweep",

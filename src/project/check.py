@@ -178,7 +178,7 @@ def metric_names(config: DictConfig) -> list[str]:
 
 
 def _check_data(data: DictConfig) -> None:
-    from project.data.split import check_fractions, needed
+    from caviar.tables.split import check_fractions, needed
 
     check_fractions(data.val_fraction, data.test_fraction)
     fewest = needed(data.val_fraction, data.test_fraction)
@@ -197,8 +197,8 @@ def _check_table(config: DictConfig, searched: Mapping[str, Sequence[Any]]) -> N
     """
     if not str(config.data.get("_target_")).endswith(".data.table.Table"):
         return
-    from project.data.look import look, task_of_table
-    from project.data.source import SETTINGS
+    from caviar.tables.look import look, task_of_table
+    from caviar.tables.source import SETTINGS
 
     shares = ("val_fraction", "test_fraction", "split_seed")
     keys = [f"data.{name}" for name in (*SETTINGS, *shares) if f"data.{name}" in searched]

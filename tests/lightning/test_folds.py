@@ -19,7 +19,7 @@ from caviar import UsageError
 from caviar.lightning.folds import mean_over_folds
 from caviar.lightning.saved import open_run
 from caviar.runs.active import ActiveRun, activate
-from project.data.split import fold_split, stratified_split
+from caviar.tables.split import fold_split, stratified_split
 from project.train import build
 
 

@@ -12,8 +12,8 @@ import torch
 from caviar import NotFusibleError, UsageError
 from caviar.lightning.predict import predict
 from caviar.lightning.testing import test as evaluate
+from caviar.tables.target import task_of
 from project.check import check
-from project.data.target import task_of
 from project.recipe import recipe
 from project.train import build
 

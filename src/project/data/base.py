@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from caviar import UsageError, usage_error
 from caviar.lightning.seeding import seeded
-from project.data.preprocessing import Preprocessing
-from project.data.split import Split, fold_split, stratified_split
+from caviar.tables.preprocessing import Preprocessing
+from caviar.tables.split import Split, fold_split, stratified_split
 
 Part = tuple[Tensor, Tensor]
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from caviar import UsageError
 from caviar.lightning.batches import Batches, epoch_order
+from caviar.tables.preprocessing import Preprocessing
 from project.data.base import InMemoryData, Part, Parts
-from project.data.preprocessing import Preprocessing
 
 
 class DataModule(LightningDataModule):

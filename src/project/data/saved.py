@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from caviar import usage_error
 from caviar.base.plain import tell
-from project.data.preprocessing import Preprocessing
+from caviar.tables.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,8 +61,8 @@ class SavedData:
         """
         import torch
 
-        from project.data.format import Format
-        from project.data.reading import read_table
+        from caviar.tables.format import Format
+        from caviar.tables.reading import read_table
 
         as_trained = self.preprocessing.format or Format()
         form = Format.of({**asdict(as_trained), **written}, prefix="")
@@ -77,7 +77,7 @@ class SavedData:
 
 def _odd(preprocessing: Preprocessing, frame: pa.Table) -> list[str]:
     """Lines about what is not as it was in training."""
-    from project.data.names import shown
+    from caviar.tables.names import shown
 
     lines = []
     for name in preprocessing.unknown_columns(frame):

@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from caviar.tables.features import learn
+from caviar.tables.preprocessing import Preprocessing
+from caviar.tables.reading import forget
+from caviar.tables.source import Source
+from caviar.tables.target import check_number, check_target, in_order, task_of
 from project.data.base import InMemoryData, Parts, parts_of
-from project.data.features import learn
-from project.data.preprocessing import Preprocessing
-from project.data.reading import forget
-from project.data.source import Source
-from project.data.target import check_number, check_target, in_order, task_of
 
 
 class Table(InMemoryData):
     """A table: numbers are standardised, categories one-hot, missing values imputed and flagged.
 
-    What that takes is learnt from the training part alone: see `project.data.preprocessing`.
+    What that takes is learnt from the training part alone: see `caviar.tables.preprocessing`.
 
     Args:
-        path: a file: see `project.data.reading`.
+        path: a file: see `caviar.tables.reading`.
         target: the column to predict; every distinct value is a class.
         categories: columns of numbers that are codes, to be taken as categories; columns of text
             and booleans are so without being named.
@@ -32,7 +32,7 @@ class Table(InMemoryData):
         drop_duplicates: leave out all but the first of rows that are the same.
         task: ``regression`` (the target is a number) or ``classification``; None: the former where the
             target has numbers alone, of which some stand in too few rows to be classes.
-        sep, encoding, decimal, thousands, na_values, words: see `project.data.format.Format`.
+        sep, encoding, decimal, thousands, na_values, words: see `caviar.tables.format.Format`.
         settings: those of `InMemoryData`.
 
     Raises:

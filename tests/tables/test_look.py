@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from caviar.tables.look import look
 from project.check import check
-from project.data.look import look
 
 ROWS = 60
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from caviar import usage_error
+from caviar.base.errors import usage_error
 
 WORDS = ("as_written", "trimmed", "folded")
 """Which words are one: those written alike; but for blanks around them; but for upper case too."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from caviar import UsageError, usage_error
+from caviar.base.errors import UsageError, usage_error
 
 
 @dataclass(frozen=True)

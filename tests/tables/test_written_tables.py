@@ -19,10 +19,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from project.data.features import FARTHEST
-from project.data.format import Format
-from project.data.preprocessing import Preprocessing
-from project.data.reading import read_table
+from caviar.tables.features import FARTHEST
+from caviar.tables.format import Format
+from caviar.tables.preprocessing import Preprocessing
+from caviar.tables.reading import read_table
 from project.data.table import Table
 from project.predict import predict
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from caviar import UsageError, usage_error
-from project.data.cells import TEXT
-from project.data.format import Format
+from caviar.base.errors import UsageError, usage_error
+from caviar.tables.cells import TEXT
+from caviar.tables.format import Format
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from caviar import UsageError
-from project.data.cells import TEXT, decoded, numbers, whole, words
-from project.data.format import Format
-from project.data.names import column, shown
-from project.data.preprocessing import Column
-from project.data.reading import as_table
+from caviar.base.errors import UsageError
+from caviar.tables.cells import TEXT, decoded, numbers, whole, words
+from caviar.tables.format import Format
+from caviar.tables.names import column, shown
+from caviar.tables.preprocessing import Column
+from caviar.tables.reading import as_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ def learn(frame: Frame, kinds: list[Column], most: int, form: Format | None = No
     """Learn from the training part ``frame`` how each column of ``kinds`` becomes features.
 
     Args:
-        kinds: the columns, with nothing learnt of them: see `project.data.kinds`.
+        kinds: the columns, with nothing learnt of them: see `caviar.tables.kinds`.
         most: at most so many values of a category, the most frequent, get a feature.
 
     Raises:

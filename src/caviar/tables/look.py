@@ -14,14 +14,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from caviar.space.quoting import as_text
-from project.data.cells import ISO, NO_NUMBER, decoded, folded, is_text, numbers, unit_of, words
-from project.data.features import FARTHEST, LARGEST
-from project.data.format import Format
-from project.data.names import column, listed, shown
-from project.data.preprocessing import Column
-from project.data.source import Source
-from project.data.split import Split, stratified_split
-from project.data.target import check_number, check_target, in_order, task_of
+from caviar.tables.cells import ISO, NO_NUMBER, decoded, folded, is_text, numbers, unit_of, words
+from caviar.tables.features import FARTHEST, LARGEST
+from caviar.tables.format import Format
+from caviar.tables.names import column, listed, shown
+from caviar.tables.preprocessing import Column
+from caviar.tables.source import Source
+from caviar.tables.split import Split, stratified_split
+from caviar.tables.target import check_number, check_target, in_order, task_of
 
 MOST = 12
 """Lines that are told; of more, how many."""

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from caviar import usage_error
-from project.data.cells import TEXT, numbers
-from project.data.format import Format
-from project.data.names import shown
-from project.data.split import needed
+from caviar.base.errors import usage_error
+from caviar.tables.cells import TEXT, numbers
+from caviar.tables.format import Format
+from caviar.tables.names import shown
+from caviar.tables.split import needed
 
 TASKS = ("classification", "regression")
 

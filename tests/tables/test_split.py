@@ -6,7 +6,7 @@ import torch
 
 from caviar import UsageError
 from caviar.lightning.batches import Batches, epoch_order
-from project.data.split import check_fractions, needed, stratified_split
+from caviar.tables.split import check_fractions, needed, stratified_split
 
 LABELS = np.repeat([0, 1, 2], [100, 40, 6])
 

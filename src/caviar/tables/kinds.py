@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from caviar import UsageError, usage_error
-from project.data.cells import DURATION, ISO, decoded, is_text, numbers, unit_of
-from project.data.format import Format
-from project.data.names import meant, shown
-from project.data.preprocessing import Column
+from caviar.base.errors import UsageError, usage_error
+from caviar.tables.cells import DURATION, ISO, decoded, is_text, numbers, unit_of
+from caviar.tables.format import Format
+from caviar.tables.names import meant, shown
+from caviar.tables.preprocessing import Column
 
 
 def dates_of(given: Any, names: Sequence[str], path: Any) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from caviar import UsageError
+from caviar.base.errors import UsageError
 from caviar.runs.fields import (
     FLAG,
     MAPPING,
@@ -23,7 +23,7 @@ from caviar.runs.fields import (
     optional,
 )
 from caviar.runs.files import read_json
-from project.data.format import Format
+from caviar.tables.format import Format
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ class Column:
 
     Attributes:
         values: a category's values, as text; None for a number.
-        unit, time: how a number is written: see `project.data.cells.numbers`.
+        unit, time: how a number is written: see `caviar.tables.cells.numbers`.
     """
 
     name: str
@@ -116,19 +116,19 @@ class Preprocessing:
         Raises:
             UsageError: a column is not there, or a column of numbers has text in it.
         """
-        from project.data.features import features
+        from caviar.tables.features import features
 
         return features(self.columns, frame, self.format)
 
     def unknown_columns(self, frame: pd.DataFrame | pa.Table) -> list[str]:
         """Columns of categories of which no value in ``frame`` was there in training."""
-        from project.data.features import unknown_columns
+        from caviar.tables.features import unknown_columns
 
         return unknown_columns(self.columns, frame, self.format)
 
     def too_large(self, frame: pd.DataFrame | pa.Table) -> dict[str, list[int]]:
         """Columns of numbers -> rows (from 0) of those that count as missing because they are too large."""
-        from project.data.features import too_large
+        from caviar.tables.features import too_large
 
         return too_large(self.columns, frame, self.format)
 
@@ -150,7 +150,7 @@ class Preprocessing:
 
     def summary(self) -> dict[str, str]:
         """In short, what was decided of a table that was read: ``caviar runs show`` shows it."""
-        from project.data.names import listed
+        from caviar.tables.names import listed
 
         if self.format is None:
             return {}
@@ -199,7 +199,7 @@ class Preprocessing:
             columns = [Column(**column) for column in data.pop("columns")]
             form = data.pop("format", None)
             if schema == 1:
-                from project.data.cells import NO_NUMBER
+                from caviar.tables.cells import NO_NUMBER
 
                 form = {"na_values": NO_NUMBER}
             return cls(columns=columns, format=Format.of(form) if form else None, **data)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from caviar import UsageError, usage_error
+from caviar.base.errors import UsageError, usage_error
 
 
 def meant(given: Any, names: Sequence[str], key: str, path: Any) -> str:

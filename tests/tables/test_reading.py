@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from caviar import UsageError
-from project.data.cells import numbers, words
-from project.data.format import Format
-from project.data.reading import read_table
-from project.data.source import Source
+from caviar.tables.cells import numbers, words
+from caviar.tables.format import Format
+from caviar.tables.reading import read_table
+from caviar.tables.source import Source
 
 
 def read(tmp_path: Path, content: bytes | str, name: str = "t.csv", **form: Any) -> dict[str, Any]:

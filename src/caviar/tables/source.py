@@ -11,20 +11,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from caviar import usage_error
-from project.data.cells import words
-from project.data.format import SETTINGS as FORMAT
-from project.data.format import Format
-from project.data.kinds import dates_of, kind_of
-from project.data.names import check_distinct, column, meant
-from project.data.preprocessing import Column
-from project.data.reading import read_table
+from caviar.base.errors import usage_error
+from caviar.tables.cells import words
+from caviar.tables.format import SETTINGS as FORMAT
+from caviar.tables.format import Format
+from caviar.tables.kinds import dates_of, kind_of
+from caviar.tables.names import check_distinct, column, meant
+from caviar.tables.preprocessing import Column
+from caviar.tables.reading import read_table
 
 SETTINGS = ("path", "target", "categories", "ignore", "dates", "drop_duplicates", "task", *FORMAT)
 
 
 class Source:
-    """A file, its target and its features. Arguments: see `project.data.table.Table`.
+    """A file, its target and its features. Arguments: those of a data set that is a table.
 
     Raises:
         UsageError: a setting of the format that cannot be; the methods raise it of what the file has.

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from project.data.format import Format
+from caviar.tables.format import Format
 
 pc: Any = pyarrow.compute
 TEXT = pa.large_string()
