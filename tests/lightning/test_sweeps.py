@@ -39,7 +39,7 @@ def test_a_module_whose_loss_is_always_0_is_what_every_engine_trains(
     for one in trials(tmp_path / "s"):
         assert one["value"] == 0
         assert one["params"].keys() == {"model.net.width", "model.optimizer.lr"}  # space/mine.yaml
-        assert one["facts"]["metrics"] == {"error": 0, "fit_error": 0}
+        assert one["facts"]["metrics"] == {"error": 0}
 
 
 def test_another_task_for_the_shipped_network_is_what_lanes_train_too(tmp_path: Path) -> None:
