@@ -16,13 +16,14 @@ from torch.optim import Optimizer
 
 import caviar
 from caviar.base.objectives import each, first
+from caviar.base.rules import check_settings
 from caviar.base.security import check_target
 from caviar.lightning.batches import epoch_order
 from caviar.lightning.folds import check_distinct
 from caviar.lightning.making import takes
 from caviar.lightning.optimizers import torch_settings
 from caviar.lightning.seeding import seeded
-from project.check import check_numbers
+from project.check import RULES
 from project.data.base import InMemoryData
 from project.mirrored import changed
 from project.schedulers import Length, Schedule
@@ -38,7 +39,8 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Folds:
         NotFusibleError: something in it takes a Lightning Trainer.
         UsageError: a setting that cannot work.
     """
-    check_numbers(lambda key: _find(config, key))
+    given = {key: _find(config, key) for key in RULES}
+    check_settings({key: value for key, value in given.items() if value is not None}, RULES)
     _check_fusible(config)
     folds = (config.get("data") or {}).get("folds")
     if folds is None:

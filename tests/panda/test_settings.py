@@ -10,9 +10,9 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from caviar.base import hydra_versions
-from caviar.panda.edits import read_edits
 from caviar.panda.inbox import ASKED, ask
 from caviar.panda.settings import SETTINGS
+from caviar.runs.edits import read_edits
 from project.train import CONFIGS, build
 from project.train import train as train_once
 

@@ -11,14 +11,22 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from caviar.base.errors import usage_error
-from caviar.base.objectives import as_given, each, told
+from caviar.base.objectives import as_given, each, scores_in_words
 from caviar.base.security import find_target
 from caviar.engines.experiment import Experiment
 from caviar.lightning.making import takes
 from caviar.runs.active import ActiveRun, activate, record, report, resume_from
 from caviar.runs.folder import CHECKPOINTS
-from caviar.runs.folds import Facts, facts_of, fold_folder, mean_scores, read_fold, write_fold
-from caviar.runs.inside import copy_folder, make_folders
+from caviar.runs.folds import (
+    Facts,
+    earlier_fold,
+    facts_of,
+    fold_folder,
+    mean_scores,
+    take_over,
+    write_fold,
+)
+from caviar.runs.inside import make_folders
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +72,9 @@ def mean_over_folds(config: DictConfig, train: Callable[[DictConfig], Scores]) -
     metrics = each(config.metric)
     record(metric=as_given(metrics), seed=config.seed, **facts_of(folds))
     means = mean_scores(folds)
-    log.info("%s, the mean over %d folds: %s", told(metrics, means), len(folds), config.dir)
+    log.info(
+        "%s, the mean over %d folds: %s", scores_in_words(metrics, means), len(folds), config.dir
+    )
     return as_given(means)
 
 
@@ -108,12 +118,9 @@ def _bytes(batch: Any) -> bytes:
 
 def _fold(config: DictConfig, fold: int, train: Callable[[DictConfig], Scores]) -> Facts:
     place = fold_folder(Path(config.dir), fold)
-    checkpoints = resume_from()
-    earlier = fold_folder(checkpoints.parent, fold) if checkpoints else None
-    if earlier is not None and (done := read_fold(earlier)) is not None:
-        if earlier != place:
-            copy_folder(earlier, place)
+    if (done := take_over(resume_from(), place)) is not None:
         return done
+    earlier = earlier_fold(resume_from(), place)
     make_folders(place)
     with activate(ActiveRun(place, resume_from=earlier / CHECKPOINTS if earlier else None)) as run:
         score = train(config_of(config, fold, place))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from caviar.base.errors import UsageError, usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 
 USAGE = """caviar predict RUN [data=NEW.csv] [out=predictions.csv] [SETTING=VALUE …]
 or python -m project.predict run=PATH data=NEW.csv …
@@ -67,7 +67,7 @@ def predict(run: str, data: str | None, out: str, **written: Any) -> None:
         table.to_csv(target, index=False)
     else:
         table.to_parquet(target, index=False)
-    tell(f"{len(table)} predictions: {target}")
+    echo(f"{len(table)} predictions: {target}")
 
 
 def _batches(data: Any, path: str | None, written: dict[str, Any]) -> Any:

@@ -13,7 +13,7 @@ def test(run: str) -> dict[str, float]:
     Raises:
         UsageError: the run cannot be read, or its data is not what it was trained on.
     """
-    from caviar.base.plain import tell
+    from caviar.base.plain import echo
     from caviar.lightning.evaluation import evaluate_test_part, in_words
     from caviar.lightning.making import plain
     from caviar.lightning.saved import open_run
@@ -23,6 +23,6 @@ def test(run: str) -> dict[str, float]:
     saved.result.facts |= {"tested": True, "test": metrics}
     saved.result.write(saved.folder)
     if not hasattr(saved.data, "changed_since"):
-        tell("whether its data are those that it was trained on is not known: they tell no changes")
-    tell(in_words(metrics))
+        echo("whether its data are those that it was trained on is not known: they tell no changes")
+    echo(in_words(metrics))
     return metrics

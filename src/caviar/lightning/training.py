@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from omegaconf import DictConfig
 
 from caviar.base.errors import UsageError, usage_error
-from caviar.base.objectives import as_given, told
+from caviar.base.objectives import as_given, scores_in_words
 from caviar.engines.experiment import Experiment
 from caviar.lightning.alone import one_process
 from caviar.lightning.callbacks.epoch_seed import EpochSeed
@@ -79,7 +79,12 @@ def fit(
         seed=experiment.seed,
         checkpoint=BEST if (folder / BEST).exists() else None,
     )
-    log.info("%s at epoch %d: %s", told(experiment.objectives, score.values), score.epoch, folder)
+    log.info(
+        "%s at epoch %d: %s",
+        scores_in_words(experiment.objectives, score.values),
+        score.epoch,
+        folder,
+    )
     return as_given(score.values)
 
 

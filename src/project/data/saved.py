@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caviar import usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.tables.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class SavedData:
         if not len(frame):
             raise usage_error("data", path, "the table has no rows")
         for line in _odd(preprocessing, frame):
-            tell(f"warning: {line}", file=sys.stderr)
+            echo(f"warning: {line}", file=sys.stderr)
         yield from torch.from_numpy(preprocessing.features(frame)).split(ROWS)
 
 
