@@ -55,7 +55,8 @@ class Supervised(LightningModule):
         Raises:
             UsageError: the network cannot be trained on the batches that ``data`` make.
         """
-        module = cls(
+        kind: Any = cls
+        module = kind(
             network=network,
             optimizer=plain(config.optimizer),
             scheduler=plain(config.get("scheduler")),
@@ -63,7 +64,7 @@ class Supervised(LightningModule):
             **loss,
             metric=first(config.metric),
             direction=first(config.direction),
-        )  # type: ignore[call-arg]
+        )
         if hasattr(data, "check_batches"):
             limit = config.trainer.get("limit_train_batches")
             data.check_batches(lambda: deepcopy(module.network), limit)
