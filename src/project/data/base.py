@@ -210,6 +210,7 @@ class InMemoryData(ABC):
 
 def _check(parts: Parts, name: str) -> None:
     """Refuse what no training can be made of."""
+    classes, is_number = parts.preprocessing.classes, parts.preprocessing.number is not None
     for part, (x, y) in (("train", parts.train), ("val", parts.val)):
         if len(x) != len(y):
             raise UsageError(
@@ -217,9 +218,23 @@ def _check(parts: Parts, name: str) -> None:
             )
         if not len(x):
             raise UsageError(f"data: {name} has no sample to {part} on")
-    classes = parts.preprocessing.classes
-    if parts.preprocessing.number is None and len(classes) < 2:
+        if not is_number and len(classes) > 1 and not _are_classes(y, len(classes)):
+            kind = f"{str(y.dtype).removeprefix('torch.')} of shape {tuple(y.shape)}"
+            why = f"0 to {len(classes) - 1}, or for each class a probability, which add up to 1"
+            raise UsageError(
+                f"data: {name} has targets to {part} on that are no classes: {kind}; {why}"
+            )
+    if not is_number and len(classes) < 2:
         raise UsageError(f"data: {name} has the classes {classes}: two are needed")
+
+
+def _are_classes(y: Tensor, classes: int) -> bool:
+    """Whether cross-entropy over so many classes takes these targets for what they say."""
+    if y.ndim == 1:
+        whole = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
+        return whole and bool(y.min() >= 0) and bool(y.max() < classes)
+    shares = y.ndim == 2 and y.shape[1] == classes and y.is_floating_point()
+    return shares and bool((y >= 0).all()) and bool(((y.sum(1) - 1).abs() < 1e-3).all())
 
 
 def parts_of(
