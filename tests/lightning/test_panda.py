@@ -49,7 +49,7 @@ def test_it_is_watched_though_its_steps_return_nothing(
     compose_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(security, "ALLOWED", [*security.ALLOWED, "tests.lightning."])
-    config = compose_run(*MINE, "model=two_players", "panda=true")
+    config = compose_run(*MINE, "model=two_players", "panda='true'")
     with activate(ActiveRun(Path(config.dir))) as run:
         main(config)
     assert run.facts["panda"] is True

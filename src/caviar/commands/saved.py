@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from caviar.base.errors import UsageError, usage_error
-from caviar.commands.names import NAMES, complete_run, options_refused
+from caviar.commands.names import complete_run, options_refused
 
 Run = Annotated[
     str,
@@ -22,13 +22,7 @@ Run = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to ``app``."""
-    app.command("test", context_settings=NAMES)(test)
-    app.command("predict", context_settings=NAMES)(predict)
-
-
-def test(
+def test_command(
     words: Annotated[
         list[str],
         typer.Argument(
@@ -110,3 +104,6 @@ def _program() -> str:
     if len(found) != 1:
         raise UsageError("--program: has to be given here, as in --program project.train")
     return f"{found[0]}.train"
+
+
+COMMANDS = [test_command, predict]
