@@ -54,7 +54,7 @@ def test_an_error_of_a_trial_is_its_own_with_its_traceback(tmp_path: Path) -> No
     words = ("data=numbers", "model=mine", "metric=error", "direction=minimize", "space=none")
     done = sweep(tmp_path / "s", *words, "+model.scale=1,oops", "search=grid")
     assert done.returncode == 3, done.stdout + done.stderr
-    states = {one["params"]["+model.scale"]: one for one in trials(tmp_path / "s")}
+    states = {one["params"]["model.scale"]: one for one in trials(tmp_path / "s")}
     assert states[1]["state"] == "COMPLETE"
     failed = states["oops"]
     assert failed["error"].startswith("TypeError: ")

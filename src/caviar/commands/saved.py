@@ -33,11 +33,11 @@ def test_command(
     ],
     ckpt: Annotated[
         str | None, typer.Option("--ckpt", help="Evaluate this checkpoint, of any run or project.")
-    ] = None,
+    ] = None,  # noqa: PT028
     program: Annotated[
         str | None,
         typer.Option("--program", help="With --ckpt: the module that trains, as project.train."),
-    ] = None,
+    ] = None,  # noqa: PT028
 ) -> None:
     """Evaluate a run's best checkpoint on the test part, and record that it was.
 
