@@ -11,6 +11,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
+from caviar.lightning.callbacks.nan_guard import loss_of
 from caviar.panda import settings
 from caviar.panda.checks import Finding, agreed, broken, examine
 from caviar.panda.files import FOLDER, HEALTH
@@ -88,9 +89,8 @@ class Health:
         began = time.perf_counter()
         self._probe.finish(self._vitals)
         self._probe = None
-        if not self.history.epochs and self.history.start is None and outputs is not None:
-            loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-            self.history.start = float(loss)
+        if not self.history.epochs and self.history.start is None:
+            self.history.start = loss_of(outputs)
         now = time.perf_counter()
         # Twice: the hooks in the forward pass are not in what was timed.
         cost = 2 * (now - began + self._looking)
