@@ -16,6 +16,7 @@ import yaml
 from caviar import UsageError
 from caviar.confirm import test_look as test_set
 from caviar.reading.sweep import Sweep
+from caviar.runs.folder import Result
 from tests.apps import GUARD, make_app
 from tests.waiting import until
 
@@ -221,6 +222,28 @@ def test_a_record_that_was_edited_or_removed_still_counts(app):
             record.write_text(edited)
         with pytest.raises(UsageError, match="already looked at"):
             test_set.claim(sweep, "1", run)
+
+
+def test_a_run_that_died_before_it_saw_the_test_part_is_no_look(app):
+    sweep = Sweep.whole(app.folder / "sweep")
+    run = app.folder / "sweep-confirm-test"
+
+    def ended(state: str, **facts) -> bool:
+        test_set.claim(sweep, "1", run)
+        run.mkdir(exist_ok=True)
+        Result(state=state, facts=facts).write(run)
+        return test_set.withdraw(sweep, run)
+
+    test_set.claim(sweep, "1", run)
+    assert test_set.withdraw(sweep, run)  # refused before it had begun: its folder is gone
+    assert ended("FAIL", testing=False)  # of data that could not be read
+    assert test_set.looked_at(sweep) is None
+    assert not ended("RUNNING", testing=False)  # killed: nobody knows
+    (app.folder / "sweep/test_set.json").unlink()
+    assert "is the run; its record" in str(test_set.looked_at(sweep))
+    for facts in ({"testing": True}, {}):  # while it looked; or a program that does not tell
+        Result(state="FAIL", facts=facts).write(run)
+        assert not test_set.saw_nothing(run)
 
 
 def test_another_sweep_over_the_same_data_looks_only_when_that_is_asked_for(app):

@@ -57,7 +57,7 @@ SMALLER = {
     # The sweep and the run that the other commands find, under the name that they give them.
     "^scripts/sweep$": r"\g<0> name=NAME hydra.sweeper.n_trials=32 executor=inline trainer.max_epochs=2",
     f"^{TRAIN}data=table .*": r"\g<0> name=NAME trainer.max_epochs=1",
-    f"^{TRAIN}experiment=sine (?!.*name=one).*": r"\g<0> trainer.max_epochs=1 hydra.sweeper.n_trials=2",
+    f"^{TRAIN}-m experiment=sine .*": r"\g<0> hydra.sweeper.n_trials=2 trainer.max_epochs=1",
     f"^{SWEEP} .*": rf"\g<0>{FEW}",
     f"^{TRAIN}(?!-m )(?!debug=)(?!panda=)(?!data=).*": r"\g<0> trainer.max_epochs=1",
     # Until it is stopped.
@@ -120,9 +120,9 @@ def commands(readme: str, section: str = "") -> Iterator[Command]:
 
 
 def files(readme: str) -> dict[str, str]:
-    """Every block of code whose first line says which file it is: path -> text."""
+    """Every block of code whose first line, or second, says which file it is: path -> text."""
     blocks = re.findall(r"^```(?:python|yaml)\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
-    named = [(re.match(r"# ((?:src|configs)/[\w./]+)", block), block) for block in blocks]
+    named = [(re.match(r"(?:# @.*\n)?# ((?:src|configs)/[\w./]+)", block), block) for block in blocks]
     return {found[1]: block for found, block in named if found}
 
 
