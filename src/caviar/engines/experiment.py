@@ -52,7 +52,7 @@ class Folds:
         recipes: one a fold, in order; all with the same metric, direction and seed.
     """
 
-    recipes: Sequence[Recipe]
+    recipes: Sequence[Recipe | Called]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,45 @@ class EarlyStopping:
     direction: str
     patience: int
     min_delta: float = 0.0
+
+
+@dataclass(frozen=True)
+class Called:
+    """One training whose own code lanes call: the module's steps, its hooks, its optimizer.
+
+    Attributes:
+        experiment: it, as a Trainer would get it; lanes alone hold it, and change it.
+        nan_guard: fail at a loss that is not finite; else at a score that is NaN.
+        early_stopping: ends the training early.
+        checkpoint: whether the best weights are kept.
+        files: what else goes into the run folder, name -> text.
+    """
+
+    experiment: Experiment
+    nan_guard: bool = True
+    early_stopping: EarlyStopping | None = None
+    checkpoint: bool = True
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def metric(self) -> str:
+        """The metric that is the score."""
+        return self.experiment.metric
+
+    @property
+    def direction(self) -> str:
+        """What is better for it."""
+        return self.experiment.direction
+
+    @property
+    def objectives(self) -> list[str]:
+        """Every metric that is a score, ``metric`` first."""
+        return self.experiment.objectives
+
+    @property
+    def seed(self) -> int:
+        """Of initialisation, shuffling and what is drawn in steps."""
+        return self.experiment.seed
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -13,27 +12,13 @@ from torch import Tensor
 
 from caviar.base.errors import name_and_text
 from caviar.engines.lanes.training import Training
+from caviar.engines.progress import Ended
 from caviar.engines.stacked.backend import Backend, ByTorch, Steps
 from caviar.engines.stacked.metrics import Metrics, Outputs
 from caviar.engines.stacked.tensors import LaneTensors
 
 _DRAWN_AT_ONCE = 1 << 20
 """Random numbers for dropout, a lane: a few steps' worth, so that memory stays small."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What an epoch was to one lane.
-
-    Attributes:
-        over: the training has had its last epoch.
-        error: why it failed, where it did.
-    """
-
-    training: Training
-    lane: int
-    over: bool
-    error: BaseException | None = None
 
 
 class Stack:
