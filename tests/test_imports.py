@@ -29,7 +29,18 @@ FLOORS = [
 ]
 """Rooms of `caviar`, lowest first. A room imports from itself and from those below it."""
 
-ENGINES = ["base", "experiment", "hydra_job", "solo", "stacked", "native", "lanes", "make"]
+ENGINES = [
+    "base",
+    "experiment",
+    "progress",
+    "hydra_job",
+    "solo",
+    "stacked",
+    "native",
+    "called",
+    "lanes",
+    "make",
+]
 """The same of `caviar.engines`."""
 
 

@@ -72,9 +72,7 @@ def experiment(
     of_trainer = {k: v for k, v in settings.items() if not k.startswith("module__")}
     with seeded(seed):
         module = make(**own)
-    return Experiment(
-        module, data(), {**SETTINGS, **of_trainer}, "val/loss", "minimize", seed
-    )
+    return Experiment(module, data(), {**SETTINGS, **of_trainer}, "val/loss", "minimize", seed)
 
 
 def by_trainer(one: Experiment, folder: Path, stopping: EarlyStopping | None = None) -> Came:
@@ -157,7 +155,7 @@ def same_on_a_lane(
     vary: Callable[[int], dict[str, Any]] = lambda n: {},
     **settings: Any,
 ) -> tuple[Came, Came]:
-    """A trial by a Trainer and on a lane among 7 strangers, which ``vary`` makes strange; asserted the same."""
+    """A trial by a Trainer and on a lane among 7 strangers, which ``vary`` makes so: the same."""
     its = by_trainer(experiment(make, data, 5, **settings), folder)
     others = [
         called(experiment(make, data, 100 + n, **{**settings, "max_epochs": 2 + n % 3, **vary(n)}))
@@ -166,4 +164,3 @@ def same_on_a_lane(
     mine = on_a_lane(called(experiment(make, data, 5, **settings)), others)
     assert_same(mine, its)
     return mine, its
-

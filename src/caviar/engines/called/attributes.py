@@ -166,7 +166,7 @@ def rebuilt(
             dict.__setitem__(made, key, inner(key, value))
         return made
     if isinstance(thing, list | deque):
-        made = deque([], thing.maxlen) if isinstance(thing, deque) else type(thing)()
+        made = deque(maxlen=thing.maxlen) if isinstance(thing, deque) else type(thing)()
         made.extend(inner(n, value) for n, value in enumerate(thing))
         return made
     if isinstance(thing, tuple):
@@ -193,7 +193,7 @@ def saved_attributes(module: nn.Module, trees: Mapping[Place, Tree]) -> list[dic
     """What modules that torch did not write keep in attributes, as plain values and tensors."""
     found = []
     for place, tree in trees.items():
-        if not tree.leaves and not _is_plain(tree.spec) or place[1] == "_hparams":
+        if (not tree.leaves and not _is_plain(tree.spec)) or place[1] == "_hparams":
             continue
         if type(module.get_submodule(place[0])).__module__.startswith("torch."):
             continue

@@ -1,4 +1,4 @@
-"""Where a lane's batches come from: its own DataLoader, or tensors in memory, taken by index where they lie."""
+"""Where a lane's batches come from: its own DataLoader, or tensors in memory, taken by index."""
 
 from __future__ import annotations
 
@@ -121,10 +121,11 @@ class Feed:
             if epoch or self._seed is None:
                 # As a DataLoader does it when it is gone through anew, for its workers.
                 torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
+            sampler: Any = loader.batch_sampler
             found = [
                 torch.as_tensor(batch)
-                for batch, _ in zip(loader.batch_sampler, range(self.batches))
-            ]  # type: ignore[arg-type]  # noqa: B905
+                for batch, _ in zip(sampler, range(self.batches), strict=False)
+            ]
         return found if self._subset is None else [self._subset[rows] for rows in found]
 
     def batch(self, rows: Tensor) -> Any:

@@ -1,4 +1,4 @@
-"""What a step does beside its loss: its logs, and its calls of metrics, which are done after it, lane by lane."""
+"""What a step does beside its loss: its logs, and its calls of metrics, done after it, lane by lane."""
 
 from __future__ import annotations
 
@@ -121,9 +121,12 @@ def _refuse(*_: Any, **__: Any) -> NoReturn:
     )
 
 
-for _name in (
-    "add radd sub rsub mul rmul truediv rtruediv neg pow rpow float int bool lt le gt ge iter len"
-).split():
+_OPERATIONS = (
+    "add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "neg", "pow", "rpow",
+    "float", "int", "bool", "lt", "le", "gt", "ge", "iter", "len",
+)  # fmt: skip
+
+for _name in _OPERATIONS:
     setattr(Given, f"__{_name}__", _refuse)
 
 

@@ -101,6 +101,8 @@ class Stepper:
         self._settings: list[tuple[dict[str, Any], np.ndarray[Any, Any]]] = []
         self._constants: list[dict[str, Tensor]] = []
         if self._kind is not None:
+            for optimizer in optimizers:
+                optimizer._opt_called = True  # type: ignore[attr-defined]  # schedulers look for it
             self.slots = [
                 [torch.zeros(lanes, end - begin, dtype=dtype) for _ in self._kind.slots]
                 for begin, end in layout.groups

@@ -137,7 +137,9 @@ class Template:
             changed.clear()
             vars(self.trainer).update(said)
             self._hold_slots(gathered, slots)
-            out = functional_call(self._caller, held, (method, self._given(method, batch, batch_idx)))
+            out = functional_call(
+                self._caller, held, (method, self._given(method, batch, batch_idx))
+            )
             self._collect(gathered, slots, record, changed)
             for name, tensor in buffers.items():
                 if held[f"module.{name}"] is not tensor:
@@ -155,7 +157,9 @@ class Template:
             else:
                 loss = None
                 mapped = torch.vmap(
-                    lambda p, b, s, t, x: one(p, b, s, t, x)[1], in_dims=dims, randomness="different"
+                    lambda p, b, s, t, x: one(p, b, s, t, x)[1],
+                    in_dims=dims,
+                    randomness="different",
                 )
                 outs = mapped(arrays["parameters"], buffers, gathered.slots, dict(lifted), batch)
         found = [out.detach() for out in outs]
