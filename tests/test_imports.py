@@ -33,6 +33,7 @@ ENGINES = [
     "base",
     "experiment",
     "progress",
+    "shipped",
     "hydra_job",
     "solo",
     "stacked",

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from caviar.app.entry import main
     from caviar.base.errors import UsageError, usage_error
     from caviar.base.security import instantiate
-    from caviar.engines.experiment import EarlyStopping, Experiment, Folds, NotFusibleError, Recipe
+    from caviar.engines.experiment import (
+        Called,
+        EarlyStopping,
+        Experiment,
+        Folds,
+        NotFusibleError,
+        Recipe,
+    )
     from caviar.reading.load import load, load_run
     from caviar.runs.active import (
         TrialInterrupted,
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "Called": "caviar.engines.experiment",
     "EarlyStopping": "caviar.engines.experiment",
     "Folds": "caviar.engines.experiment",
     "Experiment": "caviar.engines.experiment",
@@ -48,6 +56,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Called",
     "EarlyStopping",
     "Experiment",
     "Folds",

@@ -1,6 +1,7 @@
 """What the fused engine asks for: a training as plain settings, made in well under a millisecond.
 
-It describes the same training as `project.train.build` does; tests hold the two together.
+It describes the same training as `project.train.build` does, where that is as it ships; tests hold the
+two together. What is not as it ships, or not known to lanes, is handed over built: lanes call it.
 """
 
 from __future__ import annotations
@@ -8,27 +9,30 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object
+from omegaconf import OmegaConf
 from torch import nn
 from torch.optim import Optimizer
 
 import caviar
 from caviar.base.objectives import each, first
 from caviar.base.security import check_target
+from caviar.engines.shipped import changed
 from project.check import check_numbers
 from project.data.base import InMemoryData
 from project.data.batches import epoch_order
-from project.mirrored import changed
 from project.optimizers import torch_settings
 from project.schedulers import Length, Schedule
 from project.seeding import seeded
 
 _CALLBACKS = "project.callbacks."
+_HERE = Path(__file__).resolve().parent
 
 
-def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Folds:
+def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Called | caviar.Folds:
     """The training that ``config``, plain and resolved, describes; with ``data.folds``, its trainings.
 
     Raises:
@@ -39,16 +43,43 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Folds:
     _check_fusible(config)
     folds = (config.get("data") or {}).get("folds")
     if folds is None:
-        return _recipe(config)
+        return _training(config)
     data = config["data"]
     return caviar.Folds(
-        [_recipe({**config, "data": {**data, "fold": fold}}) for fold in range(folds)]
+        [_training({**config, "data": {**data, "fold": fold}}) for fold in range(folds)]
     )
 
 
-def _recipe(config: Mapping[str, Any]) -> caviar.Recipe:
-    callbacks = _callbacks(config)
+def _training(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Called:
+    unknown = set(config["model"].get("loss") or {}) - {"label_smoothing", "class_weights"}
+    if unknown or changed(_HERE):
+        return _called(config)
     data = _data(json.dumps(config["data"], default=str))
+    return _recipe(config, data) if isinstance(data, InMemoryData) else _called(config)
+
+
+def _called(config: Mapping[str, Any]) -> caviar.Called:
+    """The training as `project.train.build` makes it, for lanes that call what they train."""
+    from project.train import build
+
+    callbacks = _callbacks(config)
+    stopping = callbacks.get("early_stopping.EarlyStopping")
+    data = _data(json.dumps(config["data"], default=str))
+    return caviar.Called(
+        make=lambda: build(OmegaConf.create(dict(config))),
+        metric=first(config["metric"]),
+        direction=first(config["direction"]),
+        also=tuple(each(config["metric"])[1:]),
+        seed=config["seed"],
+        nan_guard="nan_guard.NanGuard" in callbacks,
+        early_stopping=caviar.EarlyStopping(**stopping) if stopping else None,
+        checkpoint="checkpoint.BestAndLast" in callbacks,
+        files=_files(data) if isinstance(data, InMemoryData) else {},
+    )
+
+
+def _recipe(config: Mapping[str, Any], data: InMemoryData) -> caviar.Recipe:
+    callbacks = _callbacks(config)
     model = dict(config["model"])
     loss = dict(model.pop("loss", None) or {})
     loss["class_weights"] = data.class_weights(loss.get("class_weights"))
@@ -90,21 +121,19 @@ def _recipe(config: Mapping[str, Any]) -> caviar.Recipe:
             "direction": first(config["direction"]),
         },
         files=_files(data),
+        called=lambda: _called(config),
         **loss,
     )
 
 
 def _check_fusible(config: Mapping[str, Any]) -> None:
-    if why := changed():
-        raise caviar.NotFusibleError(why)
+    if file := changed(_HERE, around=True):
+        raise caviar.NotFusibleError(f"{file} gives its Trainer something else than lanes know of")
     if config.get("test"):
         raise caviar.NotFusibleError("test=true")
     for name, settings in (config.get("logger") or {}).items():
         if settings and settings.get("_target_") != "project.loggers.MetricsCSV":
             raise caviar.NotFusibleError(f"logger.{name}")
-    unknown = set(config["model"].get("loss") or {}) - {"label_smoothing", "class_weights"}
-    if unknown:
-        raise caviar.NotFusibleError(f"model.loss.{min(unknown)}")
 
 
 def _callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -167,17 +196,18 @@ def _schedule(config: Mapping[str, Any]) -> Callable[[Optimizer, int, int], list
     )
 
 
-_datasets: dict[str, InMemoryData] = {}
+_datasets: dict[str, Any] = {}
 _MOST_DATASETS = 8
 
 
-def _data(settings: str) -> InMemoryData:
+def _data(settings: str) -> Any:
     if settings not in _datasets:
         data = caviar.instantiate(json.loads(settings))
-        if not isinstance(data, InMemoryData):
-            raise caviar.NotFusibleError(f"data._target_: {type(data).__name__} is not in memory")
-        _ = data.parts  # read now: what is wrong with it is known before anything trains
-        while len(_datasets) >= max(_MOST_DATASETS, data.folds or 0):
+        folds = 0
+        if isinstance(data, InMemoryData):
+            _ = data.parts  # read now: what is wrong with it is known before anything trains
+            folds = data.folds or 0
+        while len(_datasets) >= max(_MOST_DATASETS, folds):
             _datasets.pop(next(iter(_datasets)))
         _datasets[settings] = data
     return _datasets[settings]

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from project.mirrored import AS_WRITTEN, changed, fingerprint
 
 import project
-from project.mirrored import AS_WRITTEN, changed, fingerprint
 
 HERE = Path(project.__file__).parent
 

@@ -70,38 +70,30 @@ class Called:
     """One training whose own code lanes call: the module's steps, its hooks, its optimizer.
 
     Attributes:
-        experiment: it, as a Trainer would get it; lanes alone hold it, and change it.
+        make: builds it, as a Trainer would get it, anew each time: a lane changes what it is given.
+        metric, direction: what is the score, and what is better for it.
+        seed: of initialisation, shuffling and what is drawn in steps.
+        also: further metrics that are scores, each at the best epoch of ``metric``.
         nan_guard: fail at a loss that is not finite; else at a score that is NaN.
         early_stopping: ends the training early.
         checkpoint: whether the best weights are kept.
         files: what else goes into the run folder, name -> text.
     """
 
-    experiment: Experiment
+    make: Callable[[], Experiment]
+    metric: str
+    direction: str
+    seed: int
+    also: Sequence[str] = ()
     nan_guard: bool = True
     early_stopping: EarlyStopping | None = None
     checkpoint: bool = True
     files: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def metric(self) -> str:
-        """The metric that is the score."""
-        return self.experiment.metric
-
-    @property
-    def direction(self) -> str:
-        """What is better for it."""
-        return self.experiment.direction
-
-    @property
     def objectives(self) -> list[str]:
         """Every metric that is a score, ``metric`` first."""
-        return self.experiment.objectives
-
-    @property
-    def seed(self) -> int:
-        """Of initialisation, shuffling and what is drawn in steps."""
-        return self.experiment.seed
+        return [self.metric, *self.also]
 
 
 @dataclass(frozen=True)
@@ -134,6 +126,7 @@ class Recipe:
         checkpoint: whether the best weights are kept.
         hyper_parameters: of the module, for its checkpoint; ``prefix`` is its name for the network.
         files: what else goes into the run folder, name -> text.
+        called: the same training as one whose code is called, for what lanes do not know of it.
     """
 
     network: Callable[[], nn.Module]
@@ -162,6 +155,7 @@ class Recipe:
     prefix: str = "network."
     files: Mapping[str, str] = field(default_factory=dict)
     also: Sequence[str] = ()
+    called: Callable[[], Called] | None = None
 
     @property
     def objectives(self) -> list[str]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from typing import Any, Protocol
 
 import numpy as np
+from torch import Tensor
 
 from caviar.base.direction import better, sign_of
 from caviar.base.errors import usage_error
@@ -171,3 +174,27 @@ class Progress:
         self._waited, self._best_waited_for = state["waited"], state["best_waited_for"]
         for name in ("epoch", "rows", "score", "best_epoch", "best_metrics", "metrics"):
             setattr(self, name, state[name])
+
+
+def lightning_checkpoint(
+    weights: Mapping[str, Tensor],
+    prefix: str,
+    hyper_parameters: Mapping[str, Any],
+    epoch: int,
+    step: int,
+) -> dict[str, Any]:
+    """What Lightning's ``load_from_checkpoint`` reads, without what only a Trainer would."""
+    return {
+        "epoch": epoch,
+        "global_step": step,
+        "pytorch-lightning_version": _lightning(),
+        "state_dict": {f"{prefix}{name}": tensor for name, tensor in weights.items()},
+        "loops": {},
+        "hparams_name": "kwargs",
+        "hyper_parameters": dict(hyper_parameters),
+    }
+
+
+@cache
+def _lightning() -> str:
+    return version("lightning")

@@ -103,7 +103,7 @@ def by_trainer(one: Experiment, folder: Path, stopping: EarlyStopping | None = N
 
 
 def called(one: Experiment, **more: Any) -> CalledTraining:
-    return CalledTraining(Called(one, **more))
+    return CalledTraining(Called(lambda: one, one.metric, one.direction, one.seed, **more))
 
 
 def on_a_lane(one: CalledTraining, strangers: list[CalledTraining], lane: int = 3) -> Came:

@@ -92,21 +92,20 @@ class Bank:
     ) -> None:
         """A training step of all lanes; ``steps``: their optimizers step after it."""
         stepped = self._call("training_step", batch, batch_idx, shared)
-        assert stepped.loss is not None
-        names = list(self.parameters)
-        course = self.course
-        loss = stepped.loss / course.accumulate if course.accumulate > 1 else stepped.loss
-        found = torch.autograd.grad(
-            loss.sum(), [self._leaves[name] for name in names], allow_unused=True
-        )
-        self._accumulate(names, found)
+        self._accumulate(self._backward(stepped))
         if steps:
             self._step()
         self._take_in("training_step", stepped, results)
         for training in self.trainings:
             training.trainer.global_step += steps
-        if steps:
+        if steps and stepped.loss is not None:
             self._guard(stepped.loss.detach())
+
+    def gradients(self, batch: Any, batch_idx: int, shared: bool) -> tuple[Tensor, Tensor]:
+        """The loss of each lane, and its gradient, shape ``(lanes, numbers)``; nothing is stepped."""
+        stepped = self._call("training_step", batch, batch_idx, shared)
+        assert stepped.loss is not None
+        return stepped.loss.detach(), self._backward(stepped)
 
     def validate(self, batch: Any, batch_idx: int, shared: bool, results: Results) -> None:
         """A validation step of all lanes."""
@@ -136,19 +135,20 @@ class Bank:
         self.template.trainer.num_training_batches = self.trainings[0].train.batches
         return lifted
 
-    def _accumulate(self, names: list[str], found: Sequence[Tensor | None]) -> None:
-        unused = frozenset(n for n, own in zip(names, found, strict=True) if own is None)
-        self.stepper.leave_alone(unused)
-        flat = torch.cat(
-            [
-                gradient.reshape(len(self.trainings), -1)
-                if gradient is not None
-                else torch.zeros_like(self.parameters[name]).reshape(len(self.trainings), -1)
-                for name, gradient in zip(names, found, strict=True)
-            ],
-            dim=1,
-        )
-        self._gradients = flat if self._gradients is None else self._gradients + flat
+    def _backward(self, stepped: Stepped) -> Tensor:
+        assert stepped.loss is not None
+        accumulate, lanes = self.course.accumulate, len(self.trainings)
+        loss = stepped.loss / accumulate if accumulate > 1 else stepped.loss
+        # The sum's gradient is each lane's own: no lane's loss hangs on another's parameters.
+        found = torch.autograd.grad(loss.sum(), list(self._leaves.values()), allow_unused=True)
+        pairs = list(zip(self._leaves.items(), found, strict=True))
+        self.stepper.leave_alone(frozenset(name for (name, _), grad in pairs if grad is None))
+        each = [own.detach() * 0 if grad is None else grad for (_, own), grad in pairs]
+        return torch.cat([own.reshape(lanes, -1) for own in each], dim=1)
+
+    def _accumulate(self, gradients: Tensor) -> None:
+        before = self._gradients
+        self._gradients = gradients if before is None else before + gradients
 
     def _step(self) -> None:
         gradients, self._gradients = self._gradients, None

@@ -5,10 +5,14 @@ from __future__ import annotations
 import inspect
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 from caviar.base.errors import name_and_text
+from caviar.engines.experiment import NotFusibleError
 
 _LIBRARIES = ("torch", "lightning", "torchmetrics", "caviar", "lightning_utilities")
 
@@ -34,6 +38,26 @@ def place(error: BaseException) -> str | None:
         if package not in _LIBRARIES and package != "":
             found = f"{_short(frame.f_code.co_filename)}:{line}"
     return found
+
+
+@contextmanager
+def explaining(what: str) -> Iterator[None]:
+    """Say of what torch's errors mean, in a block that calls a step: a Trainer can do more than lanes.
+
+    Raises:
+        NotFusibleError: torch cannot do this for many lanes at once.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except NotFusibleError as error:
+        where = place(error)
+        raise error if where is None else NotFusibleError(f"{where}: {error}") from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error):
+            raise
+        raise NotFusibleError(of_error(error, what)) from error
 
 
 def of_error(error: BaseException, what: str) -> str:

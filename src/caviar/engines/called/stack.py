@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
@@ -11,12 +10,11 @@ from torch import Tensor
 
 from caviar.engines.called.bank import Bank
 from caviar.engines.called.feeds import stacked_batches
-from caviar.engines.called.reasons import of_error
+from caviar.engines.called.reasons import explaining
 from caviar.engines.called.results import Computed, Results
 from caviar.engines.called.seeds import derived
 from caviar.engines.called.template import Template
 from caviar.engines.called.training import CalledTraining
-from caviar.engines.experiment import NotFusibleError
 from caviar.engines.progress import Ended
 
 
@@ -120,7 +118,7 @@ class CalledStack:
         last, results = feeds[0].batches - 1, Results()
         accumulate, log_every = bank.course.accumulate, bank.course.log_every
         busy = bool(log_every) or any(training.schedulers for training in trainings)
-        with _explaining("training_step"):
+        with explaining("training_step"):
             bank.begin()
             for number, (batch, shared) in enumerate(stacked_batches(feeds, epochs)):
                 steps = (number + 1) % accumulate == 0 or number == last
@@ -153,7 +151,7 @@ class CalledStack:
             bank = Bank(self._template, validating)
         feeds = [training.val for training in validating if training.val is not None]
         epochs, results = [training.epoch for training in validating], Results()
-        with _explaining("validation_step"):
+        with explaining("validation_step"):
             bank.begin()
             for number, (batch, shared) in enumerate(stacked_batches(feeds, epochs)):
                 bank.validate(batch, number, shared, results)
@@ -187,6 +185,12 @@ class CalledStack:
         assert training.best is not None
         return training.best
 
+    def checkpoint(self, lane: int) -> dict[str, Any]:
+        """What Lightning's ``load_from_checkpoint`` reads: a lane at its best epoch."""
+        training = self.trainings[lane]
+        assert training is not None
+        return training.checkpoint()
+
     def last_weights(self, lane: int) -> dict[str, Tensor]:
         """The plain state dict of a lane as it stands."""
         training = self.trainings[lane]
@@ -205,19 +209,6 @@ class CalledStack:
         assert training is not None
         training.load(saved)
         self._banks = [bank for bank in self._banks if training not in bank.trainings]
-
-
-@contextmanager
-def _explaining(what: str) -> Iterator[None]:
-    """Say of torch's errors what they mean: a Trainer can do more than lanes."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, NotFusibleError):
-        raise
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error):
-            raise
-        raise NotFusibleError(of_error(error, what)) from error
 
 
 def _of_lane(found: Sequence[Computed], lane: int) -> list[Computed]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -28,7 +30,7 @@ from caviar.engines.called.results import Computed, Results, as_tensor, meta_of
 from caviar.engines.called.seeds import Draws, drawing, seeded
 from caviar.engines.called.steppers import Layout, Stepper, structure_of
 from caviar.engines.experiment import Called, NotFusibleError
-from caviar.engines.progress import Progress
+from caviar.engines.progress import Progress, lightning_checkpoint
 
 EVERY_STEPS = 50
 """Steps between two looks at the loss, as the callback has it that guards against NaN."""
@@ -60,11 +62,9 @@ class CalledTraining(Progress):
         Exception: what its code says of its settings.
     """
 
-    prefix = ""
-
     def __init__(self, called: Called) -> None:
         self.recipe = called
-        experiment = called.experiment
+        self.experiment = experiment = called.make()
         self.course = course_of(experiment.trainer)
         super().__init__(called, double=self.course.dtype == torch.float64)
         self.module: Any = experiment.module
@@ -185,6 +185,32 @@ class CalledTraining(Progress):
         else:
             size = given.get("batch_size") or 1
             self._results.log(self._hook, meta, as_tensor(value, name), size)
+
+    def step_alone(self, batch: Any) -> Tensor:
+        """A training step by the module itself, backward too, for a rehearsal; its loss."""
+        self._hook, self._results = "training_step", Results()
+        arguments = (batch, 0)[: len(signature(self.module.training_step).parameters)]
+        mixed = torch.autocast("cpu", torch.bfloat16, enabled=self.course.mixed)
+        with drawing(self.draws), _Default(self.course.dtype), mixed:
+            out = self.module.training_step(*arguments)
+            loss = out["loss"] if isinstance(out, Mapping) else out
+            (loss / self.course.accumulate).backward()
+        self._results = None
+        return loss.detach()
+
+    def shared(self) -> list[Any]:
+        """What copies of it may have in common."""
+        trainer = self.trainer
+        loaders = trainer.train_dataloader, trainer.val_dataloaders
+        return [self.recipe, self.experiment, self.train, self.val, trainer.datamodule, *loaders]
+
+    @property
+    def source(self) -> str:
+        """What its module's file says: another text may take another time."""
+        try:
+            return inspect.getsource(inspect.getmodule(type(self.module)) or type(self.module))
+        except (OSError, TypeError):
+            return ""
 
     def read_attributes(self) -> None:
         """Look again at what its module keeps in attributes."""
@@ -394,10 +420,15 @@ class CalledTraining(Progress):
         """Its state dict as it stands, copied."""
         return {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
 
-    @property
-    def hyper_parameters(self) -> dict[str, Any]:
-        """What its checkpoints say that the module was made with."""
-        return dict(self.module.hparams)
+    def checkpoint(self) -> dict[str, Any]:
+        """What Lightning's ``load_from_checkpoint`` reads: the module at its best epoch."""
+        assert self.best is not None
+        assert self.best_epoch is not None
+        step = (self.best_epoch + 1) * self.length.steps
+        hyper_parameters = dict(self.module.hparams)
+        found = lightning_checkpoint(self.best, "", hyper_parameters, self.best_epoch, step)
+        self.module.on_save_checkpoint(found)
+        return found
 
     def save(self) -> dict[str, Any]:
         """All that it takes to go on with it later, as plain values and tensors."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from caviar.base.messages import Job, Reported
-from caviar.engines.experiment import Recipe
+from caviar.engines.experiment import Called, Recipe
 from caviar.engines.lanes.run_folder import BEST, LANE, RunFolder
 from caviar.runs import folder as names
 from caviar.runs.folds import Facts, fold_folder, mean_scores, read_fold, write_fold
@@ -60,7 +60,7 @@ class Folded:
 
     job: Job
     folder: RunFolder
-    recipes: Sequence[Recipe]
+    recipes: Sequence[Recipe | Called]
     began: float | None = None
     places: list[FoldFolder] = field(init=False)
     done: dict[int, Facts] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from caviar.base.errors import name_and_text
 from caviar.engines.lanes.training import Training
-from caviar.engines.progress import Ended
+from caviar.engines.progress import Ended, lightning_checkpoint
 from caviar.engines.stacked.backend import Backend, ByTorch, Steps
 from caviar.engines.stacked.metrics import Metrics, Outputs
 from caviar.engines.stacked.tensors import LaneTensors
@@ -154,6 +154,17 @@ class Stack:
         training = self.trainings[lane]
         assert training is not None
         return self.tensors.best.take(lane, training.plan)
+
+    def checkpoint(self, lane: int) -> dict[str, Any]:
+        """What Lightning's ``load_from_checkpoint`` reads: a lane at its best epoch."""
+        training = self.trainings[lane]
+        assert training is not None
+        assert training.best_epoch is not None
+        step = (training.best_epoch + 1) * training.course.steps
+        recipe, best = training.recipe, self.best_weights(lane)
+        return lightning_checkpoint(
+            best, recipe.prefix, recipe.hyper_parameters, training.best_epoch, step
+        )
 
     def last_weights(self, lane: int) -> dict[str, Tensor]:
         """The plain state dict of a lane as it stands."""

@@ -1,7 +1,6 @@
-"""Whether the code that lanes stand for is still the code they were written to stand for.
+"""Whether a project's files are the template's as it ships: lanes then know what they do without a look.
 
-A lane computes what a Trainer would with the files below, and calls none of them. Whoever changes what
-one of them does has his sweeps trained by a Trainer, as his single runs are, until it is accepted here.
+Nothing here asks anything of anybody: a changed file is trained as it is, by the lanes that call it.
 """
 
 import ast
@@ -11,12 +10,16 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-_HERE = Path(__file__).resolve().parent
-
-AS_WRITTEN = {
+TRAINING = {
     "classifier.py": "ff56b31e5269",
-    "train.py": "99d966efb725",
     "optimizers.py": "01833b8c0305",
+    "data/batches.py": "8ee6702da4dc",
+    "data/datamodule.py": "080b630799f9",
+}
+"""What computes: file of the project -> its fingerprint, as it ships."""
+
+AROUND = {
+    "train.py": "99d966efb725",
     "folds.py": "0d14c33ab826",
     "loggers.py": "a59e31dc854d",
     "callbacks/checkpoint.py": "4f43f92a8f20",
@@ -24,27 +27,29 @@ AS_WRITTEN = {
     "callbacks/epoch_seed.py": "6f57e6b078af",
     "callbacks/nan_guard.py": "923575c8f831",
     "callbacks/score.py": "0a36c55a4c1e",
-    "data/batches.py": "8ee6702da4dc",
-    "data/datamodule.py": "080b630799f9",
 }
-"""File -> its fingerprint. To accept a change, because lanes do the same (or it is nothing to them: a
-print, a log line), put the fingerprint here that the sweep names."""
+"""What a Trainer is given beside the module and its data, in the same way."""
 
 
 @cache
-def changed() -> str | None:
-    """The first file that does something else now, in words; None where all are as they were."""
-    for name, written in AS_WRITTEN.items():
-        if (now := fingerprint(_HERE / name)) != written:
-            why = f"{_HERE.name}/{name} was changed, and lanes know it as it was"
-            return f"{why} ({_HERE.name}/mirrored.py may accept it: {now})"
+def changed(package: Path, around: bool = False) -> str | None:
+    """The first file of a project that does something else than the one that ships; None where none does.
+
+    Args:
+        package: the project's folder.
+        around: of `AROUND`, not of `TRAINING`.
+    """
+    for name, shipped in (AROUND if around else TRAINING).items():
+        path = package / name
+        if not path.is_file() or fingerprint(path, package.name) != shipped:
+            return f"{package.name}/{name}"
     return None
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(path: Path, package: str) -> str:
     """Of what a file does: comments, docstrings, imports, layout and the package's name are left out."""
     text = "\n".join(_facts(ast.parse(path.read_text(encoding="utf-8"))))
-    return sha256(re.sub(rf"\b{_HERE.name}\.", ".", text).encode()).hexdigest()[:12]
+    return sha256(re.sub(rf"\b{package}\.", ".", text).encode()).hexdigest()[:12]
 
 
 def _facts(node: ast.AST) -> Iterator[str]:
