@@ -320,3 +320,27 @@ class OwnSchedule(Plain):
             scheduler.step()
         else:
             scheduler.step(metric + 1e-3 * self.current_epoch)
+
+
+class Decides(Plain):
+    """Takes numbers as they are: a momentum of batch norm, a count of heads, an epoch to warm up to."""
+
+    def __init__(self, lr: float = 0.01, momentum: float = 0.1, heads: int = 2, warm: int = 1):
+        super().__init__(lr)
+        self.norm: Any = self.net[1]
+        self.norm.momentum = momentum
+        self.heads, self.warm = heads, warm
+        self.history: list[float] = []
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        x, y = batch
+        logits = self.net(x.view(len(x), self.heads, -1).flip(1).flatten(1))
+        loss = functional.cross_entropy(logits, y)
+        if self.current_epoch < self.warm:
+            loss = loss * 0.5
+        self.log("train/loss", loss, on_step=False, on_epoch=True)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.history.append(float(self.current_epoch))
+        self.log("train/epochs", float(len(self.history)))

@@ -41,6 +41,11 @@ CASES: dict[str, tuple[Make, Callable[[], Tensors], Vary, dict[str, Any]]] = {
     "a frozen backbone and groups": (m.Frozen, m.vectors, rates, {}),
     "tied weights": (m.Tied, m.vectors, rates, {}),
     "a schedule of its own": (m.OwnSchedule, m.vectors, rates, {}),
+    "numbers that steps take as they are": (
+        m.Decides, m.vectors,
+        lambda n: {**rates(n), "module__momentum": (0.1, 0.2)[n % 2], "module__heads": (2, 3)[n % 3 == 1],
+                   "module__warm": 1 + n % 2}, {},
+    ),
     "accumulated and clipped": (
         m.Plain, m.vectors, numbers, {"accumulate_grad_batches": 4, "gradient_clip_val": 0.1},
     ),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from caviar.engines.called.attributes import Gathered, gather, give_back
 from caviar.engines.called.pretend import LIFTED
+from caviar.engines.called.probe import Probe
 from caviar.engines.called.record import Given, Record, of_lane
 from caviar.engines.called.results import Results
 from caviar.engines.called.steppers import Stepper
@@ -121,6 +122,8 @@ class Bank:
             self._leaves = parameters
         arrays = {"parameters": parameters, "buffers": self.buffers}
         lifted = self._lifted()
+        if batch_idx == 0:
+            Probe(self.template, method, arrays, batch, shared).check(self._gathered, lifted)
         return self.template.step(method, arrays, self._gathered, lifted, batch, batch_idx, shared)
 
     def _lifted(self) -> dict[str, Tensor]:

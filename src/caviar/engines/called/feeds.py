@@ -71,9 +71,6 @@ class Feed:
         self._sequence = tuple
         if hooks is None:
             self._find_tensors()
-        self._before: Iterator[Any] | None = None
-        if self.tensors is None and seed is not None:
-            self._before = self._iterator()  # a Trainer makes the first one before its first epoch
         size = getattr(loader, "batch_size", None)
         samples = (
             len(self._subset if self._subset is not None else self.tensors[0])
@@ -135,11 +132,14 @@ class Feed:
 
     def read(self, epoch: int) -> Iterator[Any]:
         """The batches of an epoch, read one by one."""
-        self._epoch_draws(epoch)
-        iterator, self._before = self._before, None
-        if iterator is None:
-            with drawing(self._draws):
-                iterator = self._iterator()
+        if epoch == 0 and self._seed is not None:
+            # A Trainer goes to its loader before its first epoch, and so before that one's seed.
+            self._draws = Draws(self._seed)
+            iterator = self._iterator()
+            self._epoch_draws(epoch)
+        else:
+            self._epoch_draws(epoch)
+            iterator = self._iterator()
         for _ in range(self.batches):
             with drawing(self._draws):
                 batch = next(iterator)

@@ -22,7 +22,7 @@ _KNOWN: dict[str, str] = {
     ),
     ".item()": "it takes a number out of a tensor: keeping it a tensor would do",
     "vmap: inplace arithmetic": "it changes a tensor in place that all lanes share",
-    "dynamic shapes": "what it makes has a shape that hangs on values: a mask would do",
+    "dynamic shape": "what it makes has a shape that hangs on values: a mask would do",
     "doesn't have storage": "it leaves torch for numpy or Python: torch's own operations would do",
     "sparse": "it has sparse gradients",
     "randomness": "it draws in a way that lanes cannot",

@@ -104,6 +104,8 @@ class Rehearsal:
     def _step_alone(self, training: CalledTraining) -> Tensor:
         try:
             return training.step_alone(self._one)
+        except NotFusibleError:
+            raise
         except Exception as error:
             raise NotFusibleError(
                 f"its steps could not be measured: {type(error).__name__}: {error}"
@@ -112,7 +114,10 @@ class Rehearsal:
     def _copies(self, count: int) -> list[CalledTraining]:
         made = self._made
         memo: dict[int, Any] = {id(one): one for one in made.shared()}
-        return [deepcopy(made, dict(memo)) for _ in range(count)]
+        copies = [deepcopy(made, dict(memo)) for _ in range(count)]
+        for one in copies:
+            one.module._trainer = one.trainer  # which Lightning leaves out of copies
+        return copies
 
 
 def least(step: Callable[[], Any]) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from caviar.engines.called.bank import Bank
 from caviar.engines.called.feeds import stacked_batches
+from caviar.engines.called.probe import PinnedError
 from caviar.engines.called.reasons import explaining
 from caviar.engines.called.results import Computed, Results
 from caviar.engines.called.seeds import derived
@@ -82,11 +83,19 @@ class CalledStack:
         for training in trainings:
             training.begin_epoch()
         found: dict[int, list[Computed]] = {}
-        self._banks = [self._bank(part) for part in self._parts(trainings)]
-        for bank in self._banks:
-            with torch.random.fork_rng(devices=()):
-                torch.manual_seed(derived(*(n for own in bank.trainings for n in _numbers(own))))
-                self._epoch(bank, found)
+        parts, banks = self._parts(trainings), []
+        while parts:
+            bank = self._bank(parts.pop(0))
+            seed = derived(*(number for own in bank.trainings for number in _numbers(own)))
+            try:
+                with torch.random.fork_rng(devices=()):
+                    torch.manual_seed(seed)
+                    self._epoch(bank, found)
+            except PinnedError:
+                parts += self._parts(bank.trainings)
+            else:
+                banks.append(bank)
+        self._banks = banks
         # From here on the epoch is done: trainings take it in, and cannot be taken back.
         self._before = []
         return [
@@ -106,7 +115,9 @@ class CalledStack:
 
     def _bank(self, trainings: list[CalledTraining]) -> Bank:
         for bank in self._banks:
-            if bank.trainings == trainings:
+            if bank.trainings == trainings and all(
+                own.stepper is bank.stepper for own in trainings
+            ):
                 return bank
         return Bank(self._template, trainings)
 
@@ -147,8 +158,20 @@ class CalledStack:
         """Validate those of a bank's lanes that are to be."""
         for training in validating:
             training.begin_validation()
-        if len(validating) < len(bank.trainings):
-            bank = Bank(self._template, validating)
+        same = self._parts(validating) == [bank.trainings]
+        parts = [] if same else self._parts(validating)
+        banks = [bank] if same else []
+        while parts or banks:
+            bank = banks.pop() if banks else Bank(self._template, parts.pop(0))
+            try:
+                self._validation(bank)
+            except PinnedError:
+                parts += self._parts(bank.trainings)
+
+    @staticmethod
+    def _validation(bank: Bank) -> None:
+        """A validation of all lanes of a bank."""
+        validating = bank.trainings
         feeds = [training.val for training in validating if training.val is not None]
         epochs, results = [training.epoch for training in validating], Results()
         with explaining("validation_step"):

@@ -68,6 +68,7 @@ class Template:
 
     Attributes:
         names: the id of each of its modules -> its name.
+        proven: by method, numbers that it has taken as tensors.
         pinned: numbers that steps take as they are: lanes that differ in them cannot step together.
     """
 
@@ -100,6 +101,7 @@ class Template:
         self._hook = ""
         self._batch: Any = None
         self.pinned: frozenset[Leaf] = frozenset()
+        self.proven: dict[str, set[Leaf]] = {}
 
     def step(
         self,
@@ -144,7 +146,7 @@ class Template:
             for name, tensor in buffers.items():
                 if held[f"module.{name}"] is not tensor:
                     changed.buffers[name] = record.out(held[f"module.{name}"])
-            loss = self._loss(out) if method == "training_step" else None
+            loss = loss_of(out) if method == "training_step" else None
             return loss, tuple(record.outs)
 
         dims = (0, 0, 0, 0, None if shared else 0)
@@ -231,6 +233,17 @@ class Template:
         for name, mode in modes.items():
             self._modules[name].training = mode
 
+    def copied(self, fixed: Mapping[Place, Any]) -> dict[Place, Any]:
+        """Copies of attributes, for a step that is to leave no trace."""
+        return {
+            place: rebuilt(thing, {}, self.module, self.names) for place, thing in fixed.items()
+        }
+
+    def put(self, fixed: Mapping[Place, Any]) -> None:
+        """Have the module hold these attributes."""
+        for place, thing in fixed.items():
+            vars(self._modules[place[0]])[place[1]] = thing
+
     def _collect(
         self, gathered: Gathered, slots: Mapping[Leaf, Tensor], record: Record, changed: _Changes
     ) -> None:
@@ -264,17 +277,6 @@ class Template:
                 if attribute not in usual:
                     yield (name, attribute), value
 
-    def _loss(self, out: Any) -> Tensor:
-        if isinstance(out, Mapping):
-            if "loss" not in out:
-                raise NotFusibleError("training_step returns a dict without loss")
-            out = out["loss"]
-        if not isinstance(out, Tensor):
-            raise NotFusibleError(f"training_step returns {type(out).__name__}, no loss")
-        if out.numel() != 1:
-            raise NotFusibleError(f"training_step returns {out.numel()} numbers, not one loss")
-        return out.reshape(())
-
     def _log(self, name: str, value: Any, *args: Any, **given: Any) -> None:
         given.update(zip(("prog_bar", "logger", "on_step", "on_epoch"), args, strict=False))
         self.record.log(self._hook, name, value, self._batch_size, given)
@@ -286,6 +288,23 @@ class Template:
 
     def _batch_size(self) -> int:
         return extract_batch_size(self._batch)
+
+
+def loss_of(out: Any) -> Tensor:
+    """The loss among what a training step returns, shape ``()``.
+
+    Raises:
+        NotFusibleError: there is none.
+    """
+    if isinstance(out, Mapping):
+        if "loss" not in out:
+            raise NotFusibleError("training_step returns a dict without loss")
+        out = out["loss"]
+    if not isinstance(out, Tensor):
+        raise NotFusibleError(f"training_step returns {type(out).__name__}, no loss")
+    if out.numel() != 1:
+        raise NotFusibleError(f"training_step returns {out.numel()} numbers, not one loss")
+    return out.reshape(())
 
 
 @dataclass

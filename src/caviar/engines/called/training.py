@@ -29,6 +29,7 @@ from caviar.engines.called.refusals import check_module, data_hooks, overridden
 from caviar.engines.called.results import Computed, Results, as_tensor, meta_of
 from caviar.engines.called.seeds import Draws, drawing, seeded
 from caviar.engines.called.steppers import Layout, Stepper, structure_of
+from caviar.engines.called.template import loss_of
 from caviar.engines.experiment import Called, NotFusibleError
 from caviar.engines.progress import Progress, lightning_checkpoint
 
@@ -193,7 +194,7 @@ class CalledTraining(Progress):
         mixed = torch.autocast("cpu", torch.bfloat16, enabled=self.course.mixed)
         with drawing(self.draws), _Default(self.course.dtype), mixed:
             out = self.module.training_step(*arguments)
-            loss = out["loss"] if isinstance(out, Mapping) else out
+            loss = loss_of(out)
             (loss / self.course.accumulate).backward()
         self._results = None
         return loss.detach()
