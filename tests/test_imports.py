@@ -31,7 +31,19 @@ FLOORS = [
 ]
 """Rooms of `caviar`, lowest first. A room imports from itself and from those below it."""
 
-ENGINES = ["base", "experiment", "hydra_job", "solo", "stacked", "native", "lanes", "make"]
+ENGINES = [
+    "base",
+    "experiment",
+    "progress",
+    "shipped",
+    "hydra_job",
+    "solo",
+    "stacked",
+    "native",
+    "called",
+    "lanes",
+    "make",
+]
 """The same of `caviar.engines`."""
 
 

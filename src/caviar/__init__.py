@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from caviar.app.entry import main
     from caviar.base.errors import UsageError, usage_error
     from caviar.base.security import instantiate
-    from caviar.engines.experiment import EarlyStopping, Experiment, Folds, NotFusibleError, Recipe
+    from caviar.engines.experiment import (
+        Called,
+        EarlyStopping,
+        Experiment,
+        Folds,
+        NotFusibleError,
+        Recipe,
+    )
     from caviar.reading.find import load, load_run
     from caviar.runs.active import (
         TrialInterrupted,
@@ -30,13 +37,14 @@ _NAMES = {
     "caviar.app.entry": "main",
     "caviar.base.errors": "UsageError usage_error",
     "caviar.base.security": "instantiate",
-    "caviar.engines.experiment": "EarlyStopping Experiment Folds NotFusibleError Recipe",
+    "caviar.engines.experiment": "Called EarlyStopping Experiment Folds NotFusibleError Recipe",
     "caviar.reading.find": "load load_run",
     "caviar.runs.active": "TrialInterrupted TrialPruned record report resume_from run_dir stop_if_asked",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
+    "Called",
     "EarlyStopping",
     "Experiment",
     "Folds",

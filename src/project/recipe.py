@@ -1,6 +1,7 @@
 """What the fused engine asks for: a training as plain settings, made in well under a millisecond.
 
-It describes the same training as `project.train.build` does; tests hold the two together.
+It describes the same training as `project.train.build` does, where that is as it ships; tests hold the
+two together. What is not as it ships, or not known to lanes, is handed over built: lanes call it.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object
+from omegaconf import OmegaConf
 from torch import nn
 from torch.optim import Optimizer
 
@@ -18,6 +21,7 @@ import caviar
 from caviar.base.objectives import each, first
 from caviar.base.rules import check_settings
 from caviar.base.security import check_target
+from caviar.engines.shipped import changed
 from caviar.lightning.batches import epoch_order
 from caviar.lightning.folds import check_distinct
 from caviar.lightning.making import takes
@@ -25,14 +29,14 @@ from caviar.lightning.optimizers import torch_settings
 from caviar.lightning.seeding import seeded
 from project.check import RULES
 from project.data.base import InMemoryData
-from project.mirrored import changed
 from project.schedulers import Length, Schedule
 
-TASK = f"{__name__.partition('.')[0]}.classifier.Classifier"
+_TASK = f"{__name__.partition('.')[0]}.classifier.Classifier"
 _CALLBACKS = "caviar.lightning.callbacks."
+_HERE = Path(__file__).resolve().parent
 
 
-def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Folds:
+def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Called | caviar.Folds:
     """The training that ``config``, plain and resolved, describes; with ``data.folds``, its trainings.
 
     Raises:
@@ -44,18 +48,61 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Folds:
     _check_fusible(config)
     folds = (config.get("data") or {}).get("folds")
     if folds is None:
-        return _recipe(config)
+        return _training(config)
     data = config["data"]
-    recipes = [_recipe({**config, "data": {**data, "fold": fold}}) for fold in range(folds)]
-    _check_distinct(json.dumps(data, default=str), recipes)
-    return caviar.Folds(recipes)
+    each_fold = [{**config, "data": {**data, "fold": fold}} for fold in range(folds)]
+    _check_distinct(each_fold)
+    return caviar.Folds([_training(one) for one in each_fold])
 
 
-def _recipe(config: Mapping[str, Any]) -> caviar.Recipe:
+def _training(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Called:
+    data = _data(config)
+    if data is None or not _is_shipped(config) or data.parts.preprocessing.number is not None:
+        return _called(config, data)
+    return _recipe(config, data)
+
+
+def _is_shipped(config: Mapping[str, Any]) -> bool:
+    """Whether a training is the classifier's as it ships, of which a `Recipe` says all."""
+    if (config.get("task") or {}).get("_target_") != _TASK or changed(_HERE):
+        return False
+    model = config["model"]
+    if any(kind.__name__ == "LightningModule" for kind in _known(model["_target_"]).__mro__):
+        return False
+    if set(model.get("loss") or {}) - {"label_smoothing", "class_weights"}:
+        return False
+    targets = [metric["_target_"] for metric in (config.get("metrics") or {}).values()]
+    return all(
+        # These are not imported to be asked.
+        target.startswith("torchmetrics.classification.Multiclass")
+        or takes(_known(target), "num_classes")
+        for target in targets
+    )
+
+
+def _called(config: Mapping[str, Any], data: InMemoryData | None) -> caviar.Called:
+    """The training as `project.train.build` makes it, for lanes that call what they train."""
+    from project.train import build
+
+    if data is None and hasattr(_known(config["data"]["_target_"]), "files"):
+        raise caviar.NotFusibleError("data: a Trainer keeps its files() in the run folder")
     callbacks = _callbacks(config)
-    data = _data(json.dumps(config["data"], default=str))
-    if data.parts.preprocessing.number is not None:
-        raise caviar.NotFusibleError("data.target: it is a number")
+    stopping = callbacks.get("early_stopping.EarlyStopping")
+    return caviar.Called(
+        make=lambda: build(OmegaConf.create(dict(config))),
+        metric=first(config["metric"]),
+        direction=first(config["direction"]),
+        also=tuple(each(config["metric"])[1:]),
+        seed=config["seed"],
+        nan_guard="nan_guard.NanGuard" in callbacks,
+        early_stopping=caviar.EarlyStopping(**stopping) if stopping else None,
+        checkpoint="checkpoint.BestAndLast" in callbacks,
+        files=_files(data) if data is not None else {},
+    )
+
+
+def _recipe(config: Mapping[str, Any], data: InMemoryData) -> caviar.Recipe:
+    callbacks = _callbacks(config)
     model = dict(config["model"])
     loss = dict(model.pop("loss", None) or {})
     loss["class_weights"] = data.class_weights(loss.get("class_weights"))
@@ -97,13 +144,14 @@ def _recipe(config: Mapping[str, Any]) -> caviar.Recipe:
             "direction": first(config["direction"]),
         },
         files=_files(data),
+        called=lambda: _called(config, data),
         **loss,
     )
 
 
 def _check_fusible(config: Mapping[str, Any]) -> None:
-    if why := changed():
-        raise caviar.NotFusibleError(why)
+    if file := changed(_HERE, around=True):
+        raise caviar.NotFusibleError(f"{file} gives its Trainer something else than lanes know of")
     if config.get("test"):
         raise caviar.NotFusibleError("test=true")
     for name, settings in (config.get("logger") or {}).items():
@@ -111,23 +159,6 @@ def _check_fusible(config: Mapping[str, Any]) -> None:
             raise caviar.NotFusibleError(f"logger.{name}")
     if config.get("ckpt_path") or not config.get("train", True):
         raise caviar.NotFusibleError("ckpt_path")
-    if (config.get("task") or {}).get("_target_") != TASK:
-        raise caviar.NotFusibleError(f"task: lanes train what {TASK} does")
-    model = config["model"].get("_target_")
-    if any(kind.__name__ == "LightningModule" for kind in _known(model).__mro__):
-        raise caviar.NotFusibleError(
-            f"model: {model} is a LightningModule, which trains as it stands"
-        )
-    for name, metric in (config.get("metrics") or {}).items():
-        target = metric["_target_"]
-        known = target.startswith(
-            "torchmetrics.classification.Multiclass"
-        )  # not imported to be asked
-        if not known and not takes(_known(target), "num_classes"):
-            raise caviar.NotFusibleError(f"metrics.{name}: {target} takes no num_classes")
-    unknown = set(config["model"].get("loss") or {}) - {"label_smoothing", "class_weights"}
-    if unknown:
-        raise caviar.NotFusibleError(f"model.loss.{min(unknown)}")
 
 
 def _callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -194,11 +225,14 @@ _datasets: dict[str, InMemoryData] = {}
 _MOST_DATASETS = 8
 
 
-def _data(settings: str) -> InMemoryData:
+def _data(config: Mapping[str, Any]) -> InMemoryData | None:
+    """The data of a config that are in memory, made and read once; None of other data."""
+    target = _known(config["data"]["_target_"])
+    if not (isinstance(target, type) and issubclass(target, InMemoryData)):
+        return None
+    settings = json.dumps(config["data"], default=str)
     if settings not in _datasets:
         data = caviar.instantiate(json.loads(settings))
-        if not isinstance(data, InMemoryData):
-            raise caviar.NotFusibleError(f"data._target_: {type(data).__name__} is not in memory")
         _ = data.parts  # read now: what is wrong with it is known before anything trains
         while len(_datasets) >= max(_MOST_DATASETS, data.folds or 0):
             _datasets.pop(next(iter(_datasets)))
@@ -209,10 +243,18 @@ def _data(settings: str) -> InMemoryData:
 _distinct: set[str] = set()
 
 
-def _check_distinct(settings: str, recipes: list[caviar.Recipe]) -> None:
-    if settings not in _distinct:
-        check_distinct(len(recipes), (one.val[0].numpy().tobytes() for one in recipes))
-        _distinct.add(settings)
+def _check_distinct(folds: list[dict[str, Any]]) -> None:
+    settings = json.dumps(folds[0]["data"], default=str)
+    if settings in _distinct:
+        return
+    data = [_data(one) for one in folds]
+    if None in data:
+        raise caviar.NotFusibleError(
+            "data.folds: a Trainer asks other data than the template's for them"
+        )
+    parts = (one.parts.val[0].numpy().tobytes() for one in data if one is not None)
+    check_distinct(len(folds), parts)
+    _distinct.add(settings)
 
 
 _texts: dict[int, tuple[Any, dict[str, str]]] = {}

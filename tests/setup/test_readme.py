@@ -122,7 +122,9 @@ def commands(readme: str, section: str = "") -> Iterator[Command]:
 def files(readme: str) -> dict[str, str]:
     """Every block of code whose first line, or second, says which file it is: path -> text."""
     blocks = re.findall(r"^```(?:python|yaml)\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
-    named = [(re.match(r"(?:# @.*\n)?# ((?:src|configs)/[\w./]+)", block), block) for block in blocks]
+    named = [
+        (re.match(r"(?:# @.*\n)?# ((?:src|configs)/[\w./]+)", block), block) for block in blocks
+    ]
     return {found[1]: block for found, block in named if found}
 
 

@@ -286,3 +286,17 @@ def put_update_count(metric: Metric, count: int) -> None:
     Would be replaced by a metric's `load_state_dict`, were it to take states that are not persistent.
     """
     _put("torchmetrics", metric, _update_count=count, _computed=None)
+
+
+def optimizers_of(module: Any) -> tuple[list[Any], list[Any]]:
+    """What a module's ``configure_optimizers`` gives: optimizers, and schedules with their settings.
+
+    Would be replaced by a function of Lightning's that reads it without a Trainer.
+    """
+    where = "lightning.pytorch.core.optimizer"
+    given = module.configure_optimizers()
+    optimizers, schedulers, monitor = _in("lightning", where, "_configure_optimizers")(given)
+    configs = _in("lightning", where, "_configure_schedulers_automatic_opt")(schedulers, monitor)
+    _in("lightning", where, "_validate_optimizers_attached")(optimizers, configs)
+    _in("lightning", where, "_validate_scheduler_api")(configs, module)
+    return optimizers, configs

@@ -52,7 +52,7 @@ class Folds:
         recipes: one a fold, in order; all with the same metric, direction and seed.
     """
 
-    recipes: Sequence[Recipe]
+    recipes: Sequence[Recipe | Called]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,37 @@ class EarlyStopping:
     direction: str
     patience: int
     min_delta: float = 0.0
+
+
+@dataclass(frozen=True)
+class Called:
+    """One training whose own code lanes call: the module's steps, its hooks, its optimizer.
+
+    Attributes:
+        make: builds it, as a Trainer would get it, anew each time: a lane changes what it is given.
+        metric, direction: what is the score, and what is better for it.
+        seed: of initialisation, shuffling and what is drawn in steps.
+        also: further metrics that are scores, each at the best epoch of ``metric``.
+        nan_guard: fail at a loss that is not finite; else at a score that is NaN.
+        early_stopping: ends the training early.
+        checkpoint: whether the best weights are kept.
+        files: what else goes into the run folder, name -> text.
+    """
+
+    make: Callable[[], Experiment]
+    metric: str
+    direction: str
+    seed: int
+    also: Sequence[str] = ()
+    nan_guard: bool = True
+    early_stopping: EarlyStopping | None = None
+    checkpoint: bool = True
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def objectives(self) -> list[str]:
+        """Every metric that is a score, ``metric`` first."""
+        return [self.metric, *self.also]
 
 
 @dataclass(frozen=True)
@@ -95,6 +126,7 @@ class Recipe:
         checkpoint: whether the best weights are kept.
         hyper_parameters: of the module, for its checkpoint; ``prefix`` is its name for the network.
         files: what else goes into the run folder, name -> text.
+        called: the same training as one whose code is called, for what lanes do not know of it.
     """
 
     network: Callable[[], nn.Module]
@@ -123,6 +155,7 @@ class Recipe:
     prefix: str = "network."
     files: Mapping[str, str] = field(default_factory=dict)
     also: Sequence[str] = ()
+    called: Callable[[], Called] | None = None
 
     @property
     def objectives(self) -> list[str]:

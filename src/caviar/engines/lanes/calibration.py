@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -23,12 +24,18 @@ from caviar.runs.fields import FLAG, NUMBER, WHOLE, check_fields
 from caviar.runs.files import read_json, write_atomic
 from caviar.runs.private import private_folder, why_not_private
 
+if TYPE_CHECKING:
+    from caviar.engines.called.training import CalledTraining
+    from caviar.engines.lanes.ways import AnyTraining
+
 log = logging.getLogger(__name__)
 
 TRAINER_STEP = 0.4e-3
 """Seconds that a Lightning Trainer adds to a step, at the least: 0.5 to 1.5 ms were measured."""
 
 _LANES = (4, 16, 64, 256)
+_CALLED_LANES = (4, 16, 64)
+
 _WORTH = 0.9
 """More lanes are taken where they bring a lane's step below this share of what it took."""
 
@@ -70,7 +77,7 @@ class Choice:
         return f"{how} (a step takes {times})"
 
 
-def choose(training: Training, most: int | None, device: str, native: bool = True) -> Choice:
+def choose(training: AnyTraining, most: int | None, device: str, native: bool = True) -> Choice:
     """Measure, or remember, how trainings like this one are best run.
 
     Args:
@@ -106,7 +113,9 @@ def _crowded() -> bool:
     return time.thread_time() - own < 0.8 * (time.perf_counter() - began)
 
 
-def _measure(training: Training, most: int | None, device: str, native: bool) -> Choice:
+def _measure(training: AnyTraining, most: int | None, device: str, native: bool) -> Choice:
+    if not isinstance(training, Training):
+        return _measure_called(training, most)
     solo = _solo_step(training, device) + TRAINER_STEP
     room = max(1, int(0.5 * _free_memory(device) / _bytes_a_lane(training)))
     by_loop = _native_step(training, device) if native else None
@@ -115,6 +124,31 @@ def _measure(training: Training, most: int | None, device: str, native: bool) ->
         return by_torch
     lanes = min(most or NATIVE_LANES, room)
     return Choice(lanes if by_loop < solo else 0, solo, by_loop, native=by_loop < solo)
+
+
+def _measure_called(training: CalledTraining, most: int | None) -> Choice:
+    """The same for a training whose code lanes call.
+
+    Raises:
+        NotFusibleError: that code is none for lanes, or comes to something else on one.
+    """
+    from caviar.engines.called.rehearsal import Rehearsal
+
+    rehearsal = Rehearsal(training)
+    rehearsal.check()
+    solo = rehearsal.solo_step() + TRAINER_STEP
+    best, per_lane = 0, float("inf")
+    counts = [lanes for lanes in _CALLED_LANES if lanes <= (most or _CALLED_LANES[-1])]
+    for lanes in counts or [most or 1]:
+        step = rehearsal.lane_step(lanes)
+        if best and step > _WORTH * per_lane:
+            break
+        best, per_lane = lanes, step
+        if per_lane > 1.5 * solo:
+            break
+    if most is not None and best == (counts or [most])[-1]:
+        best = most
+    return Choice(best if per_lane < solo else 0, solo, per_lane)
 
 
 def _native_step(training: Training, device: str) -> float | None:
@@ -196,12 +230,19 @@ def _free_memory(device: str) -> float:
     return 2e9 / workers
 
 
-def _fingerprint(training: Training, most: int | None, device: str, native: bool) -> str:
-    course, recipe = training.course, training.recipe
+def _fingerprint(training: AnyTraining, most: int | None, device: str, native: bool) -> str:
     machine = torch.cuda.get_device_name() if device == "cuda" else platform.node()
-    what = (
+    where = (
         _VERSION, most, device, native and compiler(), machine, platform.machine(), os.cpu_count(),
-        torch.get_num_threads(), torch.__version__, training.plan.key, training.optimizer.target,
-        course.batch_size, course.dtype, course.mixed, tuple(recipe.train[0].shape[1:]),
+        torch.get_num_threads(), torch.__version__,
     )  # fmt: skip
+    if isinstance(training, Training):
+        course, x = training.course, training.recipe.train[0]
+        kind: Any = (
+            training.plan.key, training.optimizer.target,
+            course.batch_size, course.dtype, course.mixed, tuple(x.shape[1:]),
+        )  # fmt: skip
+    else:
+        kind = (training.key, training.source)
+    what = (*where, kind)
     return hashlib.sha256(repr(what).encode()).hexdigest()[:24]

@@ -12,12 +12,7 @@ from caviar.engines.base import Send
 from caviar.engines.lanes.best import BestFew
 from caviar.engines.lanes.folds import Folded, FoldFolder
 from caviar.engines.lanes.groups import Group, Run
-from caviar.engines.lanes.run_folder import (
-    BEST_CHECKPOINT,
-    RunFolder,
-    lightning_checkpoint,
-    log_line,
-)
+from caviar.engines.lanes.run_folder import BEST_CHECKPOINT, RunFolder, log_line
 from caviar.engines.lanes.writer import Writer
 from caviar.runs.folder import Result
 from caviar.runs.folds import facts_of, mean_scores
@@ -206,16 +201,8 @@ class Endings:
 
     @staticmethod
     def _checkpoint(group: Group, lane: int) -> dict[str, Any]:
-        training = group.runs[lane].training
         assert group.stack is not None
-        assert training.best_epoch is not None
-        return lightning_checkpoint(
-            group.stack.best_weights(lane),
-            training.recipe.prefix,
-            training.recipe.hyper_parameters,
-            training.best_epoch,
-            (training.best_epoch + 1) * training.course.steps,
-        )
+        return group.stack.checkpoint(lane)
 
 
 def _never_logged(metric: str) -> ValueError:

@@ -8,28 +8,32 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from caviar.base.errors import name_and_text
 from caviar.base.messages import Job, Ready, Reported, Said, Started
 from caviar.engines.base import Inbox, Send
-from caviar.engines.experiment import Folds, NotFusibleError, Recipe
+from caviar.engines.experiment import Called, Folds, NotFusibleError, Recipe
 from caviar.engines.lanes.calibration import choose
 from caviar.engines.lanes.configs import PlainConfigs
 from caviar.engines.lanes.endings import Endings, Over
 from caviar.engines.lanes.folds import Folded
 from caviar.engines.lanes.groups import Group, Occupancy, Run
 from caviar.engines.lanes.run_folder import LANE, RunFolder, read_lane
-from caviar.engines.lanes.stack import Ended, Stack, out_of_memory
-from caviar.engines.lanes.training import Training
+from caviar.engines.lanes.stack import Stack, out_of_memory
+from caviar.engines.lanes.ways import calls, training_of
 from caviar.engines.lanes.writer import Writer
+from caviar.engines.progress import Ended
 from caviar.engines.solo import Solo, Task
 from caviar.engines.stacked.backend import ByTorch
 from caviar.engines.stacked.compiling import why_not_compiled
 from caviar.runs.active import TrialInterrupted
 from caviar.runs.life import Life
+
+if TYPE_CHECKING:
+    from caviar.engines.lanes.ways import AnyStack, AnyTraining
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +64,7 @@ class Fused:
 
     Args:
         task: the function that a solo trial calls.
-        recipe: config, plain and resolved -> `Recipe`, or `Folds` of several.
+        recipe: config, plain and resolved -> `Recipe` or `Called`, or `Folds` of several.
         lanes: trials in a stack at most, halved when memory runs out; None: as many as pay.
         auto: measure for each kind of trial whether lanes pay, and use the solo engine where they do not.
         keep: how many trials, the best of this worker, keep their checkpoint; None for all.
@@ -80,7 +84,7 @@ class Fused:
     def __init__(
         self,
         task: Task,
-        recipe: Callable[[Mapping[str, Any]], Recipe | Folds],
+        recipe: Callable[[Mapping[str, Any]], Recipe | Called | Folds],
         lanes: int | None = None,
         keep: int | None = 16,
         compile: bool | None = None,
@@ -144,20 +148,24 @@ class Fused:
             try:
                 self._begin(job, folder)
             except NotFusibleError as error:
-                if str(error) not in self._reasons:
-                    self._reasons.add(str(error))
-                    log.warning("not fusible, so by solo: %s", error)
-                    self._send(Said(f"not on lanes, each by its own Trainer: {error}"))
-                self._alone.append(job)
+                self._by_trainer(job, error)
             # Ctrl-C does not come here as an exception: a KeyboardInterrupt is the trial's own.
             except BaseException as error:
                 self._endings.fail(folder, error)
+
+    def _by_trainer(self, job: Job, why: NotFusibleError) -> None:
+        """Have a job run by solo, and say why, once for each reason."""
+        if str(why) not in self._reasons:
+            self._reasons.add(str(why))
+            log.warning("not fusible, so by solo: %s", why)
+            self._send(Said(f"not on lanes, each by its own Trainer: {why}"))
+        self._alone.append(job)
 
     def _begin(self, job: Job, folder: RunFolder) -> None:
         config, folder.config = self._configs(job)
         recipe = self._recipe(config)
         recipes = recipe.recipes if isinstance(recipe, Folds) else [recipe]
-        trainings = [Training(each) for each in recipes]
+        trainings = [training_of(each) for each in recipes]
         if not all(self._group(training).most for training in trainings):
             self._alone.append(job)
             return
@@ -169,7 +177,7 @@ class Fused:
         saved = read_lane(Path(job.resume_from, LANE) if job.resume_from else None, folder)
         self._group(trainings[0]).waiting.append(Run(job, trainings[0], folder, saved=saved))
 
-    def _begin_folds(self, trial: Folded, trainings: Sequence[Training]) -> None:
+    def _begin_folds(self, trial: Folded, trainings: Sequence[AnyTraining]) -> None:
         trial.go_on()
         runs = []
         for fold, training in enumerate(trainings):
@@ -195,14 +203,16 @@ class Fused:
         for group in self._groups.values():
             group.withdraw(trial)
 
-    def _group(self, training: Training) -> Group:
+    def _group(self, training: AnyTraining) -> Group:
         """The group that a training belongs to."""
         group = self._groups.get(training.key)
         if group is None:
             most, native = self._most, self._compile is not False
-            if self._auto or self._given is None:
+            if self._auto or self._given is None or calls(training):
                 try:
                     choice = choose(training, self._given, self._device, native)
+                except NotFusibleError:
+                    raise
                 except BaseException as error:
                     # Nobody else's: a Trainer alone comes to the same, or bears it, or says it better.
                     raise NotFusibleError(
@@ -229,7 +239,7 @@ class Fused:
             self.lanes = lanes
             self._send(Ready(lanes=lanes))
 
-    def _look_ahead(self, group: Group, stack: Stack) -> None:
+    def _look_ahead(self, group: Group, stack: AnyStack) -> None:
         """Ask for more trials in advance, where lanes stay empty although all that may come have.
 
         Where a pruner ends most trials early, many lanes become free at once, and it takes a while
@@ -265,7 +275,7 @@ class Fused:
         stack = group.stack
         assert stack is not None
         self._look_ahead(group, stack)
-        if isinstance(stack.backend, ByTorch):
+        if isinstance(stack, Stack) and isinstance(stack.backend, ByTorch):
             stack.backend.compiled = self._compiles(group, stack)
         began = perf_counter()
         try:
@@ -284,6 +294,8 @@ class Fused:
         """Find the trial that caused an error in a group's tick, or in filling its lanes."""
         if out_of_memory(error):
             self._halve(group, error)
+        elif isinstance(error, NotFusibleError):
+            self._leave_lanes(group, error)
         elif group.count == 1:
             self._fail(group.take_first(), error)
         elif group.admitting is not None:
@@ -292,6 +304,19 @@ class Fused:
             self._fail(group.admitting, error)
         else:
             self._one_by_one(group, error)
+
+    def _leave_lanes(self, group: Group, why: NotFusibleError) -> None:
+        """Train a group's trials by a Trainer each, from the beginning: their steps are none for lanes."""
+        group.most = 0
+        group.park()
+        jobs = {run.job.number: run.job for run in group.waiting}
+        for run in list(group.waiting):
+            if run.trial is not None:
+                self._withdraw(run.trial)
+        group.waiting.clear()
+        for job in jobs.values():
+            self._by_trainer(job, why)
+        self._announce()
 
     def _one_by_one(self, group: Group, error: BaseException) -> None:
         """Train each trial of a failed tick for an epoch on its own; only those that raise are ended."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from caviar.base.messages import Job, Reported
-from caviar.engines.experiment import Recipe
+from caviar.engines.experiment import Called, Recipe
 from caviar.engines.lanes.run_folder import BEST_CHECKPOINT, LANE, RunFolder
 from caviar.runs import folder as names
 from caviar.runs.folds import (
@@ -67,7 +67,7 @@ class Folded:
 
     job: Job
     folder: RunFolder
-    recipes: Sequence[Recipe]
+    recipes: Sequence[Recipe | Called]
     places: list[FoldFolder] = field(init=False)
     done: dict[int, Facts] = field(default_factory=dict)
     _reported: int = 0

@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caviar.base.errors import name_and_text
 from caviar.base.messages import Job
 from caviar.engines.lanes.folds import Folded
 from caviar.engines.lanes.run_folder import RunFolder
 from caviar.engines.lanes.stack import Stack
-from caviar.engines.lanes.training import Training
+from caviar.engines.lanes.ways import stack_of, training_of
 from caviar.engines.native.loop import Native
+
+if TYPE_CHECKING:
+    from caviar.engines.lanes.ways import AnyStack, AnyTraining
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ class Run:
     """
 
     job: Job
-    training: Training
+    training: AnyTraining
     folder: RunFolder
     saved: dict[str, Any] | None = None
     trial: Folded | None = None
@@ -58,7 +61,7 @@ class Group:
     most: int
     native: bool
     device: str
-    stack: Stack | None = None
+    stack: AnyStack | None = None
     admitting: Run | None = None
     waiting: list[Run] = field(default_factory=list)
     runs: dict[int, Run] = field(default_factory=dict)
@@ -144,21 +147,21 @@ class Group:
         self.waiting[:0] = self.runs.values()
         self.runs, self.stack = {}, None
 
-    def _new(self, coming: list[Training], lanes: int) -> Stack:
-        stack = Stack(coming, lanes, self.device)
-        if self.native and (why := stack.use(Native)):
+    def _new(self, coming: list[AnyTraining], lanes: int) -> AnyStack:
+        stack = stack_of(coming, lanes, self.device)
+        if isinstance(stack, Stack) and self.native and (why := stack.use(Native)):
             log.info("by torch, not by the loop in C++: %s", why)
             self.native = False
         return stack
 
-    def _resized(self, stack: Stack, lanes: int, coming: list[Training]) -> Stack:
+    def _resized(self, stack: AnyStack, lanes: int, coming: list[AnyTraining]) -> AnyStack:
         self._small_for = 0
         before = stack.active
         other = stack.resized(lanes, coming)
         self.runs = {new: self.runs[lane] for new, lane in enumerate(before)}
         return other
 
-    def _admit(self, stack: Stack, lane: int, run: Run) -> None:
+    def _admit(self, stack: AnyStack, lane: int, run: Run) -> None:
         stack.admit(run.training, lane)
         if run.saved is not None:
             try:
@@ -167,7 +170,7 @@ class Group:
                 folder = run.trial.folder if run.trial else run.folder
                 folder.note(logging.WARNING, f"begins afresh: {name_and_text(error)}")
                 stack.release(lane)
-                run.training = Training(run.training.recipe)
+                run.training = training_of(run.training.recipe)
                 stack.admit(run.training, lane)
             run.saved = None
         self.runs[lane] = run

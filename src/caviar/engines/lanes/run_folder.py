@@ -8,13 +8,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from caviar.base.errors import UsageError
 from caviar.runs import folder as names
@@ -175,27 +172,3 @@ def log_line(name: str, message: str, level: int = logging.INFO) -> str:
     """A line as a worker's logging writes it."""
     time = datetime.now().strftime("%Y-%m-%d %H:%M:%S,%f")[:-3]
     return f"[{time}][{name}][{logging.getLevelName(level)}] {message}\n"
-
-
-def lightning_checkpoint(
-    weights: Mapping[str, Tensor],
-    prefix: str,
-    hyper_parameters: Mapping[str, Any],
-    epoch: int,
-    step: int,
-) -> dict[str, Any]:
-    """What Lightning's ``load_from_checkpoint`` reads, without what only a Trainer would."""
-    return {
-        "epoch": epoch,
-        "global_step": step,
-        "pytorch-lightning_version": _lightning(),
-        "state_dict": {f"{prefix}{name}": tensor for name, tensor in weights.items()},
-        "loops": {},
-        "hparams_name": "kwargs",
-        "hyper_parameters": dict(hyper_parameters),
-    }
-
-
-@cache
-def _lightning() -> str:
-    return version("lightning")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -13,27 +12,13 @@ from torch import Tensor
 
 from caviar.base.errors import name_and_text
 from caviar.engines.lanes.training import Training
+from caviar.engines.progress import Ended, lightning_checkpoint
 from caviar.engines.stacked.backend import Backend, ByTorch, Steps
 from caviar.engines.stacked.metrics import Metrics, Outputs
 from caviar.engines.stacked.tensors import LaneTensors
 
 _DRAWN_AT_ONCE = 1 << 20
 """Random numbers for dropout, a lane: a few steps' worth, so that memory stays small."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What an epoch was to one lane.
-
-    Attributes:
-        over: the training has had its last epoch.
-        error: why it failed, where it did.
-    """
-
-    training: Training
-    lane: int
-    over: bool
-    error: BaseException | None = None
 
 
 class Stack:
@@ -169,6 +154,17 @@ class Stack:
         training = self.trainings[lane]
         assert training is not None
         return self.tensors.best.take(lane, training.plan)
+
+    def checkpoint(self, lane: int) -> dict[str, Any]:
+        """What Lightning's ``load_from_checkpoint`` reads: a lane at its best epoch."""
+        training = self.trainings[lane]
+        assert training is not None
+        assert training.best_epoch is not None
+        step = (training.best_epoch + 1) * training.course.steps
+        recipe, best = training.recipe, self.best_weights(lane)
+        return lightning_checkpoint(
+            best, recipe.prefix, recipe.hyper_parameters, training.best_epoch, step
+        )
 
     def last_weights(self, lane: int) -> dict[str, Tensor]:
         """The plain state dict of a lane as it stands."""

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Hashable, Mapping
 from functools import cache, cached_property
 from typing import Any
 
-import numpy as np
 import torch
 
-from caviar.base.direction import better, sign_of
-from caviar.base.errors import UsageError, name_and_text, usage_error
+from caviar.base.errors import UsageError, name_and_text
 from caviar.engines.experiment import Recipe
 from caviar.engines.lanes.schedule import LaneSchedule
+from caviar.engines.progress import Progress
 from caviar.engines.stacked.course import course_of
 from caviar.engines.stacked.networks import plan_and_weights
 from caviar.engines.stacked.optimizers import LaneOptimizer, optimizer_of
 
 
-class Training:
+class Training(Progress):
     """A trial while it trains on a lane.
 
     Args:
@@ -29,10 +27,6 @@ class Training:
     Attributes:
         weights: of its network before the first step, a state dict.
         key: trainings with the same one may share a stack.
-        epoch: how many epochs it has behind it.
-        rows: of metrics.csv so far.
-        score, best_epoch, best_metrics: of its best epoch.
-        improved: whether the last epoch is the best.
 
     Raises:
         NotFusibleError: it cannot be a lane.
@@ -43,6 +37,7 @@ class Training:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.course = course_of(recipe)
+        super().__init__(recipe, double=self.course.dtype == torch.float64)
         settings = dict(recipe.optimizer)
         self.optimizer: LaneOptimizer = optimizer_of(str(settings.pop("_target_")))
         self.settings = self.optimizer.settings(settings)
@@ -51,15 +46,6 @@ class Training:
         steps = self.course.steps
         total = steps * self.course.max_epochs
         self.schedule = LaneSchedule(recipe, float(settings["lr"]), total, steps)
-        self.epoch = 0
-        self.rows: list[dict[str, Any]] = []
-        self.score: float | None = None
-        self.best_epoch: int | None = None
-        self.best_metrics: dict[str, float] = {}
-        self.improved = False
-        self.metrics: dict[str, float] = {}
-        self._waited = 0
-        self._best_waited_for: Any = None
         self._rates: tuple[int, list[float]] = (-1, [])
 
     @cached_property
@@ -87,34 +73,13 @@ class Training:
             FloatingPointError: a loss is not finite, or a score is NaN.
             UsageError: a score was not logged.
         """
-        recipe, epoch = self.recipe, self.epoch
-        self.improved = False
         found = {"train/loss": train_loss, **(metrics or {})}
         self.metrics = {**self.metrics, **found}
-        self.rows.append({"epoch": epoch, "step": self.steps_done - 1, **found})
-        if recipe.nan_guard:
-            self._require_finite("train/loss")
-            self._require_finite("val/loss")
-        over = False
-        if metrics is not None:
-            for name in recipe.objectives:
-                if name not in self.metrics:
-                    raise usage_error("metric", name, "not logged", sorted(self.metrics))
-                if math.isnan(self.metrics[name]):
-                    raise FloatingPointError(f"{name} is nan at epoch {epoch}")
-            value = self.metrics[recipe.metric]
-            if self.score is None or better(value, self.score, recipe.direction):
-                self.score, self.best_epoch, self.improved = value, epoch, True
-                self.best_metrics = dict(self.metrics)
-            over = self._stops_early()
+        self.rows.append({"epoch": self.epoch, "step": self.steps_done - 1, **found})
+        over = self.take(metrics is not None, self.steps_done)
         self.schedule.epoch_ended(self.metrics)
         self.epoch += 1
         return over or self.epoch >= self.course.max_epochs
-
-    @property
-    def scores(self) -> list[float]:
-        """The score of each objective, all of the best epoch."""
-        return [self.best_metrics[name] for name in self.recipe.objectives]
 
     @property
     def steps_done(self) -> int:
@@ -131,45 +96,6 @@ class Training:
         """Whether the epoch under way ends in a validation."""
         return (self.epoch + 1) % self.course.val_every == 0
 
-    def _require_finite(self, name: str) -> None:
-        loss = self.metrics.get(name, 0.0)
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"{name} is {loss} at epoch {self.epoch}, step {self.steps_done}: "
-                "a lower optimizer.lr or trainer.gradient_clip_val=1 may help"
-            )
-
-    def _stops_early(self) -> bool:
-        stopping = self.recipe.early_stopping
-        if stopping is None:
-            return False
-        # In the metric's own precision, as Lightning compares.
-        number = np.float64 if self.course.dtype == torch.float64 else np.float32
-        value, delta = number(self.metrics[stopping.metric]), number(stopping.min_delta)
-        if not np.isfinite(value):
-            return True  # as Lightning has it: it gets no better
-        best, sign = self._best_waited_for, -sign_of(stopping.direction)
-        if best is None or sign * (value - sign * delta) > sign * best:
-            self._best_waited_for, self._waited = value, 0
-            return False
-        self._waited += 1
-        return self._waited >= stopping.patience
-
-    def state(self) -> dict[str, Any]:
-        """What it takes, beside its lane's tensors, to go on with it later."""
-        return {
-            "epoch": self.epoch,
-            "rows": list(self.rows),
-            "score": self.score,
-            "best_epoch": self.best_epoch,
-            "best_metrics": self.best_metrics,
-            "metrics": self.metrics,
-            "waited": self._waited,
-            "best_waited_for": None
-            if self._best_waited_for is None
-            else float(self._best_waited_for),
-        }
-
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave. The schedule is brought to where it was.
 
@@ -177,9 +103,7 @@ class Training:
         schedule.
         """
         there = len(self.rows)
-        self._waited, self._best_waited_for = state["waited"], state["best_waited_for"]
-        for name in ("epoch", "rows", "score", "best_epoch", "best_metrics", "metrics"):
-            setattr(self, name, state[name])
+        super().load_state(state)
         so_far: dict[str, float] = {}
         for row in self.rows[there:]:
             self.schedule.epoch()

@@ -1,0 +1,232 @@
+"""The lanes that step together: their numbers in a few large tensors, which their modules hold views of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from caviar.engines.called.attributes import Gathered, gather, give_back
+from caviar.engines.called.pretend import LIFTED
+from caviar.engines.called.probe import Probe
+from caviar.engines.called.record import Given, Record, of_lane
+from caviar.engines.called.results import Results
+from caviar.engines.called.steppers import Stepper
+from caviar.engines.called.template import Stepped, Template
+from caviar.engines.called.training import EVERY_STEPS, CalledTraining
+from caviar.engines.stacked.optimizers import clip
+
+_HELD = 1 << 24
+"""Bytes of metrics' arguments that are held back at most: they are taken in many at a time."""
+
+
+class Bank:
+    """Some trainings, stepped together.
+
+    Args:
+        template: their module, once.
+        trainings: of one kind; what they hold becomes a part of this.
+    """
+
+    def __init__(self, template: Template, trainings: Sequence[CalledTraining]) -> None:
+        self.template = template
+        self.trainings = list(trainings)
+        first = trainings[0]
+        self.course, self.layout = first.course, first.layout
+        self._modules: list[Any] = [training.module for training in trainings]
+        own = [dict(module.named_parameters()) for module in self._modules]
+        with torch.no_grad():
+            self.rows = torch.stack(
+                [torch.cat([its[name].reshape(-1) for name in self.layout.places]) for its in own]
+            )
+            self.parameters = self.layout.views(self.rows)
+            frozen = [name for name in own[0] if name not in self.layout.places]
+            self.buffers = {name: torch.stack([its[name].data for its in own]) for name in frozen}
+            for name, _ in self._modules[0].named_buffers():
+                of_all = [module.get_buffer(name) for module in self._modules]
+                if name not in first.metric_buffers:
+                    self.buffers[name] = torch.stack(of_all)
+        self._give_views(own)
+        states = [(one.stepper, one.place) for one in trainings]
+        self.stepper = Stepper([one.optimizer for one in trainings], self.layout, self.course.dtype)
+        for lane, (training, (stepper, place)) in enumerate(zip(trainings, states, strict=True)):
+            if stepper is not None:
+                self.stepper.load(lane, stepper.save(place))
+            training.stepper, training.place = self.stepper, lane
+            if training.saved_state is not None:
+                self.stepper.load(lane, training.saved_state)
+                training.saved_state = None
+        self._gathered: Gathered | None = None
+        self._calls: list[tuple[Record, list[Tensor]]] = []
+        self._held = 0
+        self._gradients: Tensor | None = None
+
+    def _give_views(self, own: Sequence[dict[str, Any]]) -> None:
+        for lane, (module, parameters) in enumerate(zip(self._modules, own, strict=True)):
+            for name, parameter in parameters.items():
+                numbers = self.parameters if name in self.parameters else self.buffers
+                parameter.data = numbers[name][lane]
+            for name, buffer in module.named_buffers():
+                if name in self.buffers:
+                    buffer.data = self.buffers[name][lane]
+
+    def begin(self) -> None:
+        """Take the lanes' attributes over, for steps."""
+        trees = [training.trees for training in self.trainings]
+        self._gathered = gather(self._modules, trees, self.course.dtype)
+        self.template.hold(self._gathered, self._modules[0])
+
+    def end(self) -> None:
+        """Give the lanes' attributes back, and their metrics what they were called with."""
+        assert self._gathered is not None
+        self.flush()
+        if self._gathered.changed:
+            give_back(self._gathered, self._modules, self.template.names)
+            for training in self.trainings:
+                training.read_attributes()
+        self._gathered = None
+
+    def train(
+        self, batch: Any, batch_idx: int, shared: bool, steps: bool, results: Results
+    ) -> None:
+        """A training step of all lanes; ``steps``: their optimizers step after it."""
+        stepped = self._call("training_step", batch, batch_idx, shared)
+        self._accumulate(self._backward(stepped))
+        if steps:
+            self._step()
+        self._take_in("training_step", stepped, results)
+        for training in self.trainings:
+            training.trainer.global_step += steps
+        if steps and stepped.loss is not None:
+            self._guard(stepped.loss.detach())
+
+    def gradients(self, batch: Any, batch_idx: int, shared: bool) -> tuple[Tensor, Tensor]:
+        """The loss of each lane, and its gradient, shape ``(lanes, numbers)``; nothing is stepped."""
+        stepped = self._call("training_step", batch, batch_idx, shared)
+        assert stepped.loss is not None
+        return stepped.loss.detach(), self._backward(stepped)
+
+    def validate(self, batch: Any, batch_idx: int, shared: bool, results: Results) -> None:
+        """A validation step of all lanes."""
+        with torch.no_grad():
+            stepped = self._call("validation_step", batch, batch_idx, shared)
+        self._take_in("validation_step", stepped, results)
+
+    def _call(self, method: str, batch: Any, batch_idx: int, shared: bool) -> Stepped:
+        assert self._gathered is not None
+        parameters = self.parameters
+        if method == "training_step":
+            parameters = {name: own.detach().requires_grad_() for name, own in parameters.items()}
+            self._leaves = parameters
+        arrays = {"parameters": parameters, "buffers": self.buffers}
+        lifted = self._lifted()
+        if batch_idx == 0:
+            Probe(self.template, method, arrays, batch, shared).check(self._gathered, lifted)
+        return self.template.step(method, arrays, self._gathered, lifted, batch, batch_idx, shared)
+
+    def _lifted(self) -> dict[str, Tensor]:
+        """What the lanes' trainers say that differs; what does not, the template's says."""
+        lifted = {}
+        for name in LIFTED:
+            values = [getattr(training.trainer, name) for training in self.trainings]
+            if all(value == values[0] for value in values):
+                setattr(self.template.trainer, name, values[0])
+            else:
+                lifted[name] = torch.tensor(values)
+        self.template.trainer.num_training_batches = self.trainings[0].train.batches
+        return lifted
+
+    def _backward(self, stepped: Stepped) -> Tensor:
+        assert stepped.loss is not None
+        accumulate, lanes = self.course.accumulate, len(self.trainings)
+        loss = stepped.loss / accumulate if accumulate > 1 else stepped.loss
+        # The sum's gradient is each lane's own: no lane's loss hangs on another's parameters.
+        found = torch.autograd.grad(loss.sum(), list(self._leaves.values()), allow_unused=True)
+        pairs = list(zip(self._leaves.items(), found, strict=True))
+        self.stepper.leave_alone(frozenset(name for (name, _), grad in pairs if grad is None))
+        each = [own.detach() * 0 if grad is None else grad for (_, own), grad in pairs]
+        return torch.cat([own.reshape(lanes, -1) for own in each], dim=1)
+
+    def _accumulate(self, gradients: Tensor) -> None:
+        before = self._gradients
+        self._gradients = gradients if before is None else before + gradients
+
+    def _step(self) -> None:
+        gradients, self._gradients = self._gradients, None
+        assert gradients is not None
+        course = self.course
+        if course.norm is not None:
+            norms = [training.course.norm for training in self.trainings]
+            clip(gradients, torch.tensor(norms, dtype=gradients.dtype)[:, None], None)
+        if course.value is not None:
+            values = [training.course.value for training in self.trainings]
+            clip(gradients, None, torch.tensor(values, dtype=gradients.dtype)[:, None])
+        with torch.no_grad():
+            self.stepper.step(self.rows, gradients)
+
+    def _guard(self, losses: Tensor) -> None:
+        for lane, training in enumerate(self.trainings):
+            if training.trainer.global_step % EVERY_STEPS == 0 and training.recipe.nan_guard:
+                training.look_at(float(losses[lane]))
+
+    def _take_in(self, hook: str, stepped: Stepped, results: Results) -> None:
+        """Sum up what a step has logged; its calls of metrics are put off, where they may be."""
+        record = stepped.record
+        lanes = len(self.trainings)
+        returned: list[list[Any]] = []
+        if record.calls and not self._only_sums(record):
+            self.flush()
+            returned = self._replay(record, stepped.outs)
+        elif record.calls:
+            self._calls.append((record, stepped.outs))
+            self._held += sum(out.nbytes for out in stepped.outs)
+            if self._held > _HELD:
+                self.flush()
+        for log in record.logs:
+            if isinstance(log.value, str):
+                results.log_metric(hook, log.meta, log.value)
+                continue
+            if isinstance(log.value, Given):
+                value = torch.stack(
+                    [_picked(one, log.value.key) for one in returned[log.value.call]]
+                )
+            elif isinstance(log.value, int | float):
+                value = torch.full((lanes,), float(log.value), dtype=self.course.dtype)
+            else:
+                value = stepped.outs[log.value.number]
+            results.log(hook, log.meta, value, log.batch_size)
+
+    @staticmethod
+    def _only_sums(record: Record) -> bool:
+        """Whether what its metrics return is asked for by nobody, so that they may be called later."""
+        asked = any(isinstance(log.value, Given) for log in record.logs)
+        stepwise = any(isinstance(log.value, str) and log.meta.on_step for log in record.logs)
+        whats = {call.what for call in record.calls}
+        return not asked and not stepwise and whats <= {"forward", "update"}
+
+    def flush(self) -> None:
+        """Have the lanes' metrics take in what was put off."""
+        calls, self._calls, self._held = self._calls, [], 0
+        for record, outs in calls:
+            self._replay(record, outs, quiet=True)
+
+    def _replay(self, record: Record, outs: list[Tensor], quiet: bool = False) -> list[list[Any]]:
+        """Call the lanes' metrics; what each call returned, by lane."""
+        returned = []
+        for call in record.calls:
+            what = "update" if quiet and call.what == "forward" else call.what
+            own = []
+            for lane, training in enumerate(self.trainings):
+                args, kwargs = of_lane(call.arguments, outs, lane)
+                metric = training.module.get_submodule(call.metric)
+                function = metric if what == "forward" else getattr(metric, what)
+                own.append(function(*args, **kwargs))
+            returned.append(own)
+        return returned
+
+
+def _picked(returned: Any, key: str | None) -> Tensor:
+    value = returned if key is None else returned[key]
+    return value.detach().reshape(())

@@ -1,0 +1,117 @@
+"""How a training goes: the settings of its Trainer that lanes carry out, and the first that they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from caviar.engines.experiment import NotFusibleError
+
+PRECISIONS: dict[str, tuple[torch.dtype, bool]] = {
+    "32": (torch.float32, False),
+    "32-true": (torch.float32, False),
+    "64": (torch.float64, False),
+    "64-true": (torch.float64, False),
+    "bf16-mixed": (torch.float32, True),
+}
+"""Lightning's name -> the parameters' type, and whether layers compute in bfloat16."""
+
+_USED = {
+    "max_epochs", "precision", "gradient_clip_val", "gradient_clip_algorithm",
+    "accumulate_grad_batches", "limit_train_batches", "limit_val_batches",
+    "check_val_every_n_epoch", "log_every_n_steps",
+}  # fmt: skip
+_NO_MATTER = {
+    "num_sanity_val_steps", "benchmark", "deterministic", "inference_mode",
+    "enable_model_summary", "enable_progress_bar", "enable_checkpointing",
+}  # fmt: skip
+_MUST_BE: dict[str, tuple[Any, ...]] = {
+    "devices": (1, "auto"),
+    "accelerator": ("auto", "cpu"),
+    "num_nodes": (1,),
+    "min_epochs": (0, 1),
+    "max_steps": (-1,),
+    "val_check_interval": (1.0,),
+}
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a training goes.
+
+    Attributes:
+        max_epochs: epochs at most; lanes may differ in it.
+        val_every: epochs from one validation to the next.
+        log_every: steps from one that is logged to the next; 0: none.
+        accumulate: batches whose gradients make a step.
+        norm, value: the gradient's limits, where there are some.
+        limits: of the batches of training and of validation, as the Trainer takes them.
+        dtype, mixed: see `PRECISIONS`.
+    """
+
+    max_epochs: int
+    val_every: int
+    log_every: int
+    accumulate: int
+    norm: float | None
+    value: float | None
+    limits: tuple[int | float, int | float]
+    dtype: torch.dtype
+    mixed: bool
+
+
+def course_of(settings: Mapping[str, Any]) -> Course:
+    """Read the trainer's settings.
+
+    Raises:
+        NotFusibleError: one that lanes do not carry out.
+    """
+    for name, value in settings.items():
+        known = name in _USED or name in _NO_MATTER or value is None
+        if not known and value not in _MUST_BE.get(name, ()):
+            raise NotFusibleError(f"trainer.{name}={value}")
+    precision = str(settings.get("precision") or "32")
+    if precision not in PRECISIONS:
+        raise NotFusibleError(f"trainer.precision={precision}")
+    limit = settings.get("gradient_clip_val") or None
+    if limit is not None and limit <= 0:
+        limit = None  # as Lightning has it
+    by_value = settings.get("gradient_clip_algorithm") == "value"
+    dtype, mixed = PRECISIONS[precision]
+    log_every = settings.get("log_every_n_steps")
+    return Course(
+        max_epochs=_count(settings, "max_epochs", None),
+        val_every=_count(settings, "check_val_every_n_epoch", 1),
+        log_every=50 if log_every is None else log_every,
+        accumulate=_count(settings, "accumulate_grad_batches", 1),
+        norm=None if by_value else limit,
+        value=limit if by_value else None,
+        limits=(_limit(settings, "train"), _limit(settings, "val")),
+        dtype=dtype,
+        mixed=mixed,
+    )
+
+
+def limited(batches: int, limit: int | float) -> int:
+    """How many of so many batches a Trainer takes, by its ``limit_…_batches``."""
+    return min(limit, batches) if isinstance(limit, int) else int(batches * limit)
+
+
+def _count(settings: Mapping[str, Any], name: str, default: int | None) -> int:
+    value = settings.get(name)
+    value = default if value is None else value
+    if not isinstance(value, int) or value < 1:
+        raise NotFusibleError(f"trainer.{name}={value}")
+    return value
+
+
+def _limit(settings: Mapping[str, Any], part: str) -> int | float:
+    limit = settings.get(f"limit_{part}_batches")
+    if limit is None:
+        return 1.0
+    if limit == 0 or (isinstance(limit, float) and not 0 < limit <= 1):
+        raise NotFusibleError(f"trainer.limit_{part}_batches={limit}")
+    return limit

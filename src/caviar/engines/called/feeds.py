@@ -1,0 +1,236 @@
+"""Where a lane's batches come from: its own DataLoader, or tensors in memory, taken by index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+from torch.utils.data import BatchSampler, DataLoader, Subset, TensorDataset
+from torch.utils.data._utils.collate import default_collate
+
+from caviar.engines.called.course import limited
+from caviar.engines.called.seeds import Draws, derived, drawing
+from caviar.engines.experiment import NotFusibleError
+
+
+class InMemory(Protocol):
+    """A loader of tensors in memory that says so: ``order()`` gives the samples of the next epoch."""
+
+    x: Tensor
+    y: Tensor
+    order: Any
+    batch_size: int
+    drop_last: bool
+
+    def __len__(self) -> int: ...
+
+
+class Feed:
+    """The batches of one lane's loader.
+
+    Args:
+        loader: it.
+        limit: of its batches, as a Trainer takes it.
+        seed: of the training; None for a validation's.
+        dtype: what floating-point numbers are turned into, where it is double.
+
+    Attributes:
+        batches: of an epoch.
+        tensors: where batches are taken by index: what they are taken from.
+        shape: feeds of lanes that step together have the same.
+
+    Raises:
+        NotFusibleError: it is no loader that lanes can read.
+    """
+
+    def __init__(
+        self,
+        loader: Any,
+        limit: int | float,
+        seed: int | None,
+        dtype: torch.dtype,
+        hooks: Any = None,
+    ) -> None:
+        try:
+            self.batches = limited(len(loader), limit)
+        except TypeError as error:
+            raise NotFusibleError(f"a {type(loader).__name__} without a length") from error
+        if not self.batches:
+            raise NotFusibleError("an epoch without a batch")
+        self._loader = loader
+        self._seed = seed
+        self._draws = Draws(0 if seed is None else seed)
+        self._dtype = dtype
+        self._hooks = hooks
+        self.tensors: tuple[Tensor, ...] | None = None
+        self._subset: Tensor | None = None
+        self._sequence = tuple
+        if hooks is None:
+            self._find_tensors()
+        size = getattr(loader, "batch_size", None)
+        samples = (
+            len(self._subset if self._subset is not None else self.tensors[0])
+            if self.tensors
+            else 0
+        )
+        self.shape = (self.batches, size, samples, type(loader))
+
+    def _find_tensors(self) -> None:
+        loader = self._loader
+        if isinstance(loader, DataLoader):
+            plain = type(loader) is DataLoader and loader.collate_fn is default_collate
+            if not plain or loader.num_workers or loader.batch_sampler is None:
+                return
+            dataset: Any = loader.dataset
+            rows = None
+            while type(dataset) is Subset:
+                own = torch.as_tensor(list(dataset.indices))
+                rows = own if rows is None else own[rows]
+                dataset = dataset.dataset
+            if type(dataset) is not TensorDataset:
+                return
+            self._sequence = list
+            self.tensors, self._subset = self._taken(dataset.tensors), rows
+        elif all(hasattr(loader, name) for name in InMemory.__annotations__):
+            self.tensors = self._taken((loader.x, loader.y))
+
+    def _taken(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return tuple(_known(self._converted(tensor)) for tensor in tensors)
+
+    def _converted(self, tensor: Tensor) -> Tensor:
+        double = self._dtype == torch.float64 and tensor.is_floating_point()
+        return tensor.double() if double else tensor
+
+    def rows(self, epoch: int) -> list[Tensor]:
+        """Of `tensors`, the rows of each batch of an epoch."""
+        loader = self._loader
+        if not isinstance(loader, DataLoader):
+            assert self.tensors is not None
+            samples = len(self.tensors[0])
+            order = torch.arange(samples) if loader.order is None else loader.order()
+            size = loader.batch_size
+            return [order[start * size : (start + 1) * size] for start in range(self.batches)]
+        with drawing(self._epoch_draws(epoch)):
+            if epoch or self._seed is None:
+                # As a DataLoader does it when it is gone through anew, for its workers.
+                torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
+            found = _batches(loader)[: self.batches]
+        return found if self._subset is None else [self._subset[rows] for rows in found]
+
+    def batch(self, rows: Tensor) -> Any:
+        """A batch by its rows, shape ``(batch,)``, or of many lanes, ``(lanes, batch)``."""
+        assert self.tensors is not None
+        return self._sequence(tensor[rows] for tensor in self.tensors)
+
+    def read(self, epoch: int) -> Iterator[Any]:
+        """The batches of an epoch, read one by one."""
+        if epoch == 0 and self._seed is not None:
+            # A Trainer goes to its loader before its first epoch, and so before that one's seed.
+            self._draws = Draws(self._seed)
+            iterator = self._iterator()
+            self._epoch_draws(epoch)
+        else:
+            self._epoch_draws(epoch)
+            iterator = self._iterator()
+        for _ in range(self.batches):
+            with drawing(self._draws):
+                batch = next(iterator)
+                yield self._prepared(batch)
+
+    def _iterator(self) -> Iterator[Any]:
+        with drawing(self._draws):
+            return iter(self._loader)
+
+    def _prepared(self, batch: Any) -> Any:
+        batch = pytree.tree_map_only(Tensor, self._converted, batch)
+        if self._hooks is not None:
+            batch = self._hooks.on_before_batch_transfer(batch, 0)
+            batch = self._hooks.on_after_batch_transfer(batch, 0)
+        return batch
+
+    def _epoch_draws(self, epoch: int) -> Draws:
+        if self._seed is not None:
+            self._draws = Draws(derived(self._seed, epoch, 1))
+        return self._draws
+
+
+def _batches(loader: DataLoader[Any]) -> list[Tensor]:
+    """The rows of each batch of an epoch, as its sampler gives them."""
+    own: Any = loader.batch_sampler
+    if type(own) is not BatchSampler:
+        return [torch.as_tensor(batch) for batch in own]
+    order = torch.tensor(list(own.sampler))
+    batches = list(order.split(own.batch_size))
+    return batches[:-1] if own.drop_last and len(batches[-1]) < own.batch_size else batches
+
+
+_tensors: WeakValueDictionary[tuple[Any, ...], Tensor] = WeakValueDictionary()
+
+
+def _known(tensor: Tensor) -> Tensor:
+    """The same data, where another lane has it already: lanes that share it are read together."""
+    few = tensor.reshape(-1)[:: max(1, tensor.numel() // 16)].tolist()
+    key = (tuple(tensor.shape), tensor.dtype, tuple(few))
+    held = _tensors.get(key)
+    if held is not None and (held is tensor or torch.equal(held, tensor)):
+        return held
+    _tensors[key] = tensor
+    return tensor
+
+
+def stacked_batches(feeds: Sequence[Feed], epochs: Sequence[int]) -> Iterator[tuple[Any, bool]]:
+    """The batches of lanes that go through an epoch together.
+
+    Args:
+        feeds: a lane's each, of the same `Feed.shape`.
+        epochs: which epoch each lane is in.
+
+    Yields:
+        A batch, its tensors of shape ``(lanes, …)``, and False; or one that is all lanes', and True.
+    """
+    first = feeds[0]
+    if first.tensors is not None and all(_same_tensors(first, feed) for feed in feeds):
+        rows = [feed.rows(epoch) for feed, epoch in zip(feeds, epochs, strict=True)]
+        for own in zip(*rows, strict=True):
+            if all(one is own[0] or torch.equal(one, own[0]) for one in own[1:]):
+                yield first.batch(own[0]), True
+            else:
+                yield first.batch(torch.stack(own)), False
+        return
+    for batches in zip(*(_each(f, e) for f, e in zip(feeds, epochs, strict=True)), strict=True):
+        yield _stack(batches), False
+
+
+def _same_tensors(one: Feed, other: Feed) -> bool:
+    return other.tensors is not None and all(
+        mine is its for mine, its in zip(one.tensors or (), other.tensors, strict=True)
+    )
+
+
+def _each(feed: Feed, epoch: int) -> Iterator[Any]:
+    if feed.tensors is None:
+        return feed.read(epoch)
+    return (feed.batch(rows) for rows in feed.rows(epoch))
+
+
+def _stack(batches: Sequence[Any]) -> Any:
+    flat = [pytree.tree_flatten(batch) for batch in batches]
+    if any(spec != flat[0][1] for _, spec in flat):
+        raise NotFusibleError("its batches are put together in another way in each lane")
+    leaves = []
+    for own in zip(*(leaves for leaves, _ in flat), strict=True):
+        if isinstance(own[0], Tensor):
+            if any(one.shape != own[0].shape for one in own):
+                raise NotFusibleError(
+                    "its batches have another shape in each lane: padded to one length, they would not"
+                )
+            leaves.append(torch.stack(own))
+        elif any(one != own[0] for one in own):
+            raise NotFusibleError(f"its batches hold a {type(own[0]).__name__}, no tensor")
+        else:
+            leaves.append(own[0])
+    return pytree.tree_unflatten(leaves, flat[0][1])

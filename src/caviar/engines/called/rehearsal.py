@@ -1,0 +1,133 @@
+"""A few steps before the first trial of a kind: is a lane what the module is, and is it worth it?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from caviar.engines.called.bank import Bank
+from caviar.engines.called.feeds import stacked_batches
+from caviar.engines.called.reasons import explaining
+from caviar.engines.called.results import Results
+from caviar.engines.called.template import Template
+from caviar.engines.called.training import CalledTraining
+from caviar.engines.experiment import NotFusibleError
+
+_WITHIN = {torch.float32: 2e-3, torch.float64: 1e-8}
+"""How far a lane's gradient may be from the module's own, as a share of its length: by rounding alone."""
+
+
+class Rehearsal:
+    """Steps that no trial will know of, on copies.
+
+    Args:
+        training: of the kind; it is made anew, and left as it is.
+
+    Raises:
+        NotFusibleError: a step by the module itself fails: a Trainer says it better.
+    """
+
+    def __init__(self, training: CalledTraining) -> None:
+        self._made = CalledTraining(training.recipe)
+        batch, shared = next(stacked_batches([self._made.train], [0]))
+        self._one = batch if shared else pytree.tree_map_only(Tensor, lambda own: own[0], batch)
+        self._batch = pytree.tree_map_only(Tensor, lambda own: own[None], self._one)
+
+    def check(self) -> None:
+        """See that a lane comes to the loss and the gradient that the module comes to by itself.
+
+        Raises:
+            NotFusibleError: it does not.
+        """
+        alone, beside = self._copies(2)
+        before = alone.draws.state
+        loss = self._step_alone(alone)
+        drawn = not torch.equal(before, alone.draws.state)
+        bank = Bank(Template(beside.module, beside.course), [beside])
+        with torch.random.fork_rng(devices=()), explaining("training_step"):
+            bank.begin()
+            found, gradients = bank.gradients(self._batch, 0, shared=False)
+            bank.end()
+        if drawn:
+            return  # each its own numbers
+        own = dict(alone.module.named_parameters())
+        wanted = [own[name].grad for name in self._made.layout.places]
+        flat = torch.cat(
+            [
+                torch.zeros(end - begin) if grad is None else grad.reshape(-1)
+                for grad, ((begin, end), _) in zip(
+                    wanted, self._made.layout.places.values(), strict=True
+                )
+            ]
+        )
+        within = _WITHIN[self._made.course.dtype] if not self._made.course.mixed else 0.1
+        off = (flat.double() - gradients[0].double()).norm()
+        if not off <= within * flat.double().norm() + within * 1e-3 and flat.isfinite().all():
+            raise NotFusibleError(
+                f"training_step comes to a loss of {float(found[0]):.6g} on a lane, and of "
+                f"{float(loss):.6g} by itself, with another gradient: something that it does is unknown"
+            )
+
+    def solo_step(self) -> float:
+        """Seconds of a step by the module itself."""
+        (alone,) = self._copies(1)
+
+        def step() -> None:
+            self._step_alone(alone)
+            alone.optimizer.step()
+            alone.optimizer.zero_grad()
+
+        return least(step)
+
+    def lane_step(self, lanes: int) -> float:
+        """Seconds of a step of so many lanes, a lane's share."""
+        trainings = self._copies(lanes)
+        bank = Bank(Template(trainings[0].module, self._made.course), trainings)
+        batch = pytree.tree_map_only(
+            Tensor, lambda own: own.repeat(lanes, *[1] * (own.ndim - 1)), self._batch
+        )
+        with torch.random.fork_rng(devices=()), explaining("training_step"):
+            bank.begin()
+
+            def step() -> None:
+                bank.train(batch, 0, False, True, Results())
+                bank.flush()
+
+            return least(step) / lanes
+
+    def _step_alone(self, training: CalledTraining) -> Tensor:
+        try:
+            return training.step_alone(self._one)
+        except NotFusibleError:
+            raise
+        except Exception as error:
+            raise NotFusibleError(
+                f"its steps could not be measured: {type(error).__name__}: {error}"
+            ) from error
+
+    def _copies(self, count: int) -> list[CalledTraining]:
+        made = self._made
+        memo: dict[int, Any] = {id(one): one for one in made.shared()}
+        copies = [deepcopy(made, dict(memo)) for _ in range(count)]
+        for one in copies:
+            one.module._trainer = one.trainer  # which Lightning leaves out of copies
+        return copies
+
+
+def least(step: Callable[[], Any]) -> float:
+    """The least time of a step, over some after the first two: others on the machine only add to it."""
+    times: list[float] = []
+    for number in range(22):
+        began = perf_counter()
+        step()
+        if number > 1:
+            times.append(perf_counter() - began)
+        if len(times) > 2 and sum(times) > 0.2:
+            break
+    return min(times)

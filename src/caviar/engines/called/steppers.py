@@ -1,0 +1,231 @@
+"""The optimizers of many lanes: stacked, where torch's is known, else each lane's own, on views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from caviar.engines.experiment import NotFusibleError
+from caviar.engines.stacked.optimizers import OPTIMIZERS, LaneOptimizer
+
+Columns = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the parameters that train lie in a lane's row of numbers: a group's beside each other.
+
+    Attributes:
+        places: parameter's name -> its columns and its shape.
+        groups: the columns of each of the optimizer's groups.
+        size: of a row.
+    """
+
+    places: dict[str, tuple[Columns, torch.Size]]
+    groups: tuple[Columns, ...]
+    size: int
+
+    @classmethod
+    def of(cls, names: dict[int, str], optimizer: torch.optim.Optimizer) -> Layout:
+        """That of a lane whose module calls its parameters so, by their id."""
+        places, groups, at = {}, [], 0
+        for group in optimizer.param_groups:
+            begin = at
+            for parameter in group["params"]:
+                if id(parameter) not in names:
+                    raise NotFusibleError(
+                        "its optimizer has a parameter that is no part of the module"
+                    )
+                if parameter.requires_grad:
+                    places[names[id(parameter)]] = ((at, at + parameter.numel()), parameter.shape)
+                    at += parameter.numel()
+            groups.append((begin, at))
+        return cls(places, tuple(groups), at)
+
+    def views(self, rows: Tensor) -> dict[str, Tensor]:
+        """Each parameter in rows of shape ``(lanes, size)``, or of one lane, ``(size,)``."""
+        lead = rows.shape[:-1]
+        return {
+            name: rows[..., begin:end].view(*lead, *shape)
+            for name, ((begin, end), shape) in self.places.items()
+        }
+
+
+def structure_of(optimizer: torch.optim.Optimizer) -> tuple[Any, ...]:
+    """What lanes that are stepped together have in common: all but numbers."""
+    return (
+        type(optimizer),
+        tuple(
+            tuple(
+                (name, value if isinstance(value, bool | str | None) else type(value).__name__)
+                for name, value in group.items()
+                if name
+                not in ("params", "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum")
+            )
+            for group in optimizer.param_groups
+        ),
+    )
+
+
+class Stepper:
+    """Steps lanes' optimizers.
+
+    Args:
+        optimizers: a lane's each, all of one `structure_of`.
+        layout: of their parameters.
+        dtype: of these.
+
+    Attributes:
+        slots: the stacked optimizers' state, by group, shape ``(lanes, numbers)`` each; empty where each
+            lane's own steps.
+        done: steps that lie behind each lane.
+    """
+
+    def __init__(
+        self, optimizers: Sequence[torch.optim.Optimizer], layout: Layout, dtype: torch.dtype
+    ) -> None:
+        self._optimizers = optimizers
+        self._layout = layout
+        self._dtype = dtype
+        self._kind = _stacked(optimizers)
+        lanes = len(optimizers)
+        self.slots: list[list[Tensor]] = []
+        self.done = np.zeros(lanes)
+        self._known: Any = None
+        self._unused: frozenset[str] | None = None
+        self._settings: list[tuple[dict[str, Any], np.ndarray[Any, Any]]] = []
+        self._constants: list[dict[str, Tensor]] = []
+        if self._kind is not None:
+            for optimizer in optimizers:
+                optimizer._opt_called = True  # type: ignore[attr-defined]  # schedulers look for it
+            self.slots = [
+                [torch.zeros(lanes, end - begin, dtype=dtype) for _ in self._kind.slots]
+                for begin, end in layout.groups
+            ]
+
+    def leave_alone(self, names: frozenset[str]) -> None:
+        """Step no parameter of these names: the loss does not depend on them.
+
+        Raises:
+            NotFusibleError: others than in the steps before, which a stacked optimizer cannot do.
+        """
+        if self._unused is None and names:
+            self._kind, self.slots = None, []
+        elif self._unused is not None and names != self._unused and self._kind is not None:
+            raise NotFusibleError(
+                f"{min(names ^ self._unused)} takes part in the loss of some steps, and not of others"
+            )
+        self._unused = names
+
+    def step(self, rows: Tensor, gradients: Tensor) -> None:
+        """Step all lanes.
+
+        Args:
+            rows: the parameters, shape ``(lanes, numbers)``, which the lanes' modules hold views of.
+            gradients: of the same shape; may be written over.
+        """
+        if self._kind is None:
+            self._each(gradients)
+            return
+        self._read_settings()
+        for number, (begin, end) in enumerate(self._layout.groups):
+            settings, lrs = self._settings[number]
+            columns = self._kind.steps(settings, lrs[None], self.done)[:, 0]
+            self._kind.step(
+                rows[:, begin:end],
+                gradients[:, begin:end],
+                self.slots[number],
+                self._constants[number],
+                list(torch.from_numpy(columns).to(self._dtype)[:, :, None]),
+                end - begin,
+            )
+        self.done += 1
+
+    def _each(self, gradients: Tensor) -> None:
+        for lane, optimizer in enumerate(self._optimizers):
+            views = iter(self._layout.views(gradients[lane]).items())
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    if parameter.requires_grad:
+                        name, gradient = next(views)
+                        parameter.grad = None if name in (self._unused or ()) else gradient
+            optimizer.step()
+        self.done += 1
+
+    def _read_settings(self) -> None:
+        """Take over what the lanes' groups say, where a schedule or a hook has changed it."""
+        assert self._kind is not None
+        known = [
+            [
+                {name: value for name, value in group.items() if name != "params"}
+                for optimizer in self._optimizers
+                for group in (optimizer.param_groups[number],)
+            ]
+            for number in range(len(self._layout.groups))
+        ]
+        if known == self._known:
+            return
+        self._known = known
+        self._settings, self._constants = [], []
+        for group in known:
+            lrs = np.array([float(lane["lr"]) for lane in group])
+            each = [self._kind.settings(_numbers(self._kind.target, lane)) for lane in group]
+            settings = {
+                name: np.array([one[name] for one in each]) for name in self._kind.constants
+            }
+            self._settings.append((settings, lrs))
+            self._constants.append(
+                {name: torch.from_numpy(v).to(self._dtype)[:, None] for name, v in settings.items()}
+            )
+
+    def save(self, lane: int) -> dict[str, Any]:
+        """A lane's part of the state, as plain values and tensors."""
+        if self._kind is None:
+            state = self._optimizers[lane].state_dict()["state"]
+            return {"done": float(self.done[lane]), "own": state}
+        return {
+            "done": float(self.done[lane]),
+            "slots": [[slot[lane].clone() for slot in group] for group in self.slots],
+        }
+
+    def load(self, lane: int, saved: dict[str, Any]) -> None:
+        """Set a lane to what `save` gave."""
+        self.done[lane] = saved["done"]
+        if self._kind is None:
+            optimizer = self._optimizers[lane]
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": saved["own"], "param_groups": groups})
+            return
+        for group, own in zip(self.slots, saved["slots"], strict=True):
+            for slot, values in zip(group, own, strict=True):
+                slot[lane] = values
+
+
+def _stacked(optimizers: Sequence[torch.optim.Optimizer]) -> LaneOptimizer | None:
+    """The stacked form that knows all that these lanes are set to."""
+    kind = type(optimizers[0])
+    known = OPTIMIZERS.get(f"torch.optim.{kind.__name__}")
+    if known is None or known.target is not kind:
+        return None
+    try:
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                known.settings(_numbers(kind, group))
+    except NotFusibleError:
+        return None
+    return known
+
+
+_OF_SCHEDULES = ("params", "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum", "lr")
+
+
+def _numbers(kind: type, group: dict[str, Any]) -> dict[str, Any]:
+    found = {name: value for name, value in group.items() if name not in _OF_SCHEDULES}
+    if issubclass(kind, torch.optim.AdamW):
+        found.pop("decoupled_weight_decay", None)  # which it is, and no setting of it
+    return found

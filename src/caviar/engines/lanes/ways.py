@@ -1,0 +1,68 @@
+"""The two kinds of lanes: those that compute what a `Recipe` says, and those that call a module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from caviar.engines.experiment import Called, NotFusibleError, Recipe
+from caviar.engines.lanes.stack import Stack
+from caviar.engines.lanes.training import Training
+from caviar.engines.progress import Ended
+
+if TYPE_CHECKING:
+    from caviar.engines.called.training import CalledTraining
+
+    AnyTraining = Training | CalledTraining
+
+
+class AnyStack(Protocol):
+    """What a stack of either kind can do: see `Stack`."""
+
+    lanes: int
+
+    @property
+    def active(self) -> list[int]: ...
+    @property
+    def free(self) -> list[int]: ...
+    def holds(self, training: Any) -> bool: ...
+    def admit(self, training: Any, lane: int | None = None) -> int: ...
+    def release(self, lane: int) -> None: ...
+    def resized(self, lanes: int, more: Sequence[Any] = ()) -> Any: ...
+    def tick(self) -> list[Ended]: ...
+    def rewind(self) -> None: ...
+    def checkpoint(self, lane: int) -> dict[str, Any]: ...
+    def save(self, lane: int) -> dict[str, Any]: ...
+    def load(self, lane: int, saved: dict[str, Any]) -> None: ...
+
+
+def training_of(recipe: Recipe | Called) -> AnyTraining:
+    """A training on no lane yet: as the recipe says, or, where that is not known, by its module's code.
+
+    Raises:
+        NotFusibleError: it cannot be a lane.
+    """
+    if isinstance(recipe, Recipe):
+        try:
+            return Training(recipe)
+        except NotFusibleError:
+            if recipe.called is None:
+                raise
+            recipe = recipe.called()
+    from caviar.engines.called.training import CalledTraining  # and, with it, Lightning
+
+    return CalledTraining(recipe)
+
+
+def stack_of(trainings: Sequence[AnyTraining], lanes: int, device: str) -> AnyStack:
+    """A stack for trainings of one kind, with nobody on its lanes."""
+    if isinstance(trainings[0], Training):
+        return Stack(cast("Sequence[Training]", trainings), lanes, device)
+    from caviar.engines.called.stack import CalledStack
+
+    return CalledStack(cast("Sequence[CalledTraining]", trainings), lanes)
+
+
+def calls(thing: Any) -> bool:
+    """Whether a training or a stack is of the kind that calls its module."""
+    return not isinstance(thing, Training | Stack)

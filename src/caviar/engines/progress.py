@@ -1,0 +1,200 @@
+"""What a training on a lane has come to so far: its rows, its score, whether it is to stop early."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from caviar.base.direction import better, sign_of
+from caviar.base.errors import usage_error
+from caviar.engines.experiment import EarlyStopping
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What an epoch was to one lane.
+
+    Attributes:
+        over: the training has had its last epoch.
+        error: why it failed, where it did.
+    """
+
+    training: Progress
+    lane: int
+    over: bool
+    error: BaseException | None = None
+
+
+class Scored(Protocol):
+    """What says how a training is scored: see `caviar.engines.experiment.Recipe`."""
+
+    @property
+    def metric(self) -> str: ...
+    @property
+    def direction(self) -> str: ...
+    @property
+    def objectives(self) -> list[str]: ...
+    @property
+    def nan_guard(self) -> bool: ...
+    @property
+    def early_stopping(self) -> EarlyStopping | None: ...
+
+
+class Progress:
+    """Keeps account of a training, epoch after epoch.
+
+    Args:
+        scored: how it is scored.
+        double: its metrics are in double precision, else in single.
+
+    Attributes:
+        epoch: how many epochs it has behind it.
+        rows: of metrics.csv so far.
+        metrics: the last value of each that was logged.
+        score, best_epoch, best_metrics: of its best epoch.
+        improved: whether the last epoch is the best.
+    """
+
+    def __init__(self, scored: Scored, double: bool) -> None:
+        self._scored = scored
+        self._number = np.float64 if double else np.float32
+        self.epoch = 0
+        self.rows: list[dict[str, Any]] = []
+        self.metrics: dict[str, float] = {}
+        self.score: float | None = None
+        self.best_epoch: int | None = None
+        self.best_metrics: dict[str, float] = {}
+        self.improved = False
+        self._waited = 0
+        self._best_waited_for: Any = None
+
+    @property
+    def scores(self) -> list[float]:
+        """The score of each objective, all of the best epoch."""
+        return [self.best_metrics[name] for name in self._scored.objectives]
+
+    def take(self, validated: bool, step: int) -> bool:
+        """Take in the `metrics` of the epoch that has ended, and say whether they stop the training.
+
+        Args:
+            validated: there was a validation.
+            step: steps of the optimizer so far.
+
+        Raises:
+            FloatingPointError: a loss is not finite, or a score is NaN.
+            UsageError: a score was not logged.
+        """
+        self.improved = False
+        self.guard(step)
+        if not validated:
+            return False
+        self.take_score()
+        return self.stops_early()
+
+    def guard(self, step: int) -> None:
+        """Raise FloatingPointError where a loss is not finite, and somebody wants to know."""
+        if self._scored.nan_guard:
+            self._require_finite("train/loss", step)
+            self._require_finite("val/loss", step)
+
+    def take_score(self) -> None:
+        """Take in the score of the epoch under way.
+
+        Raises:
+            FloatingPointError: it is NaN.
+            UsageError: it was not logged.
+        """
+        self.improved = False
+        for name in self._scored.objectives:
+            if name not in self.metrics:
+                raise usage_error("metric", name, "not logged", sorted(self.metrics))
+            if math.isnan(self.metrics[name]):
+                raise FloatingPointError(f"{name} is nan at epoch {self.epoch}")
+        value = self.metrics[self._scored.metric]
+        if self.score is None or better(value, self.score, self._scored.direction):
+            self.score, self.best_epoch, self.improved = value, self.epoch, True
+            self.best_metrics = dict(self.metrics)
+
+    def _require_finite(self, name: str, step: int) -> None:
+        loss = self.metrics.get(name, 0.0)
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"{name} is {loss} at epoch {self.epoch}, step {step}: "
+                "a lower optimizer.lr or trainer.gradient_clip_val=1 may help"
+            )
+
+    def stops_early(self) -> bool:
+        """Whether it has not become better for long enough; asked once a validation."""
+        stopping = self._scored.early_stopping
+        if stopping is None:
+            return False
+        if stopping.metric not in self.metrics:
+            raise usage_error(
+                "callbacks.early_stopping.metric",
+                stopping.metric,
+                "not logged",
+                sorted(self.metrics),
+            )
+        # In the metric's own precision, as Lightning compares.
+        value = self._number(self.metrics[stopping.metric])
+        delta = self._number(stopping.min_delta)
+        if not np.isfinite(value):
+            return True  # as Lightning has it: it gets no better
+        best, sign = self._best_waited_for, -sign_of(stopping.direction)
+        if best is None or sign * (value - sign * delta) > sign * best:
+            self._best_waited_for, self._waited = value, 0
+            return False
+        self._waited += 1
+        return self._waited >= stopping.patience
+
+    def state(self) -> dict[str, Any]:
+        """What it takes to go on with it later, as plain values."""
+        return {
+            "epoch": self.epoch,
+            "rows": list(self.rows),
+            "score": self.score,
+            "best_epoch": self.best_epoch,
+            "best_metrics": self.best_metrics,
+            "metrics": self.metrics,
+            "waited": self._waited,
+            "best_waited_for": None
+            if self._best_waited_for is None
+            else float(self._best_waited_for),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._waited, self._best_waited_for = state["waited"], state["best_waited_for"]
+        for name in ("epoch", "rows", "score", "best_epoch", "best_metrics", "metrics"):
+            setattr(self, name, state[name])
+
+
+def lightning_checkpoint(
+    weights: Mapping[str, Tensor],
+    prefix: str,
+    hyper_parameters: Mapping[str, Any],
+    epoch: int,
+    step: int,
+) -> dict[str, Any]:
+    """What Lightning's ``load_from_checkpoint`` reads, without what only a Trainer would."""
+    return {
+        "epoch": epoch,
+        "global_step": step,
+        "pytorch-lightning_version": _lightning(),
+        "state_dict": {f"{prefix}{name}": tensor for name, tensor in weights.items()},
+        "loops": {},
+        "hparams_name": "kwargs",
+        "hyper_parameters": dict(hyper_parameters),
+    }
+
+
+@cache
+def _lightning() -> str:
+    return version("lightning")
