@@ -14,7 +14,7 @@ from caviar.base.streams import make_patient
 
 COMMANDS = {
     "Look at what was logged": ["runs", "status", "logs", "report", "dashboard"],
-    "Steer a sweep": ["sweeps", "search"],
+    "Steer a sweep": ["sweeps", "join", "search"],
     "Steer one run": ["panda"],
 }
 """Modules of `caviar.commands`, under the heading that the help shows them under; each has

@@ -33,9 +33,12 @@ class ExecutorContract:
     def executor(self, tmp_path: Path) -> Iterator[Executor]:
         made = self.make()
         made.log = tmp_path / "workers.txt"
-        made.start(self.task)
-        yield made
-        made.close()
+        try:
+            made.start(self.task)
+            until(lambda: made.lanes or made.events(0.2) is None, "it has lanes")
+            yield made
+        finally:
+            made.close()
 
     @pytest.fixture
     def job(self, tmp_path: Path):

@@ -1,11 +1,14 @@
 """Each executor passes the same suite."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from caviar.executors.base import TaskSource
 from caviar.executors.inline import InlineExecutor
+from caviar.executors.listen import ListenExecutor
 from caviar.executors.local import LocalExecutor
 from tests.contracts import tasks
 from tests.contracts.executors import ExecutorContract, run
@@ -38,3 +41,25 @@ class TestCopies(TestLocal):
 
     fork = True
     task = TaskSource("main", "tests.contracts.tasks", None, function=tasks.main)
+
+
+class Joined(ListenExecutor):
+    """Starts an agent by itself, as a person would."""
+
+    def __init__(self) -> None:
+        super().__init__("127.0.0.1")
+        self.worker_settings = {"workers": 2, "gpus_per_trial": 0}
+
+    def begin(self) -> None:
+        super().begin()
+        words = [sys.executable, "-m", "caviar.cli", "join", str(self.folder)]
+        self.joined = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+
+    def close(self) -> None:
+        super().close()
+        self.joined.wait(30)
+
+
+class TestListen(ExecutorContract):
+    def make(self):
+        return Joined()

@@ -180,9 +180,7 @@ def _run(
         ),
         owner,
         folders,
-        # With all lanes full from the start a sampler that learns would see no result before its last
-        # trial: it gets those of seven eighths, or of all trials but one a worker.
-        max(executor.lanes, n_trials // 8) if study.learns else None,
+        study.learns,
     )
     gc.enable()
     gc.freeze()  # all is loaded: no collection, and no exit, need look through it

@@ -28,6 +28,7 @@ class InlineExecutor:
     """
 
     lanes = 1
+    workers = 1
 
     def __init__(self, task: Callable[[Any], Any]) -> None:
         self.log = Path(os.devnull)

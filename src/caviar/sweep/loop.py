@@ -136,7 +136,9 @@ class Loop:
         limits: when to give up.
         owner: whose sweep this is; it also carries requests to stop.
         folders: where workers write; asked when one is lost.
-        at_once: how many trials may be under way, however many lanes there are; None for all.
+        learns: whether the sampler does, from trials that have ended: with all lanes full from the start
+            it would see no result before its last trial. It gets those of seven eighths, or of all
+            trials but one a worker.
     """
 
     study: SweepStudy
@@ -147,7 +149,7 @@ class Loop:
     limits: Limits
     owner: Owner
     folders: TrialFolders
-    at_once: int | None = None
+    learns: bool = False
     outcome: Outcome = field(default_factory=Outcome)
     _running: dict[int, _Running] = field(default_factory=dict[int, _Running])
     _again: list[_Try] = field(default_factory=list[_Try])
@@ -229,11 +231,12 @@ class Loop:
 
     def _room(self) -> int:
         lanes = self.executor.lanes
-        if self.at_once is None or lanes <= self.at_once:
+        at_once = max(self.executor.workers, self.n_trials // 8)
+        if not self.learns or lanes <= at_once:
             return lanes
-        told = f"at most {self.at_once} trials at once, of {lanes} lanes"
+        told = f"at most {at_once} trials at once, of {lanes} lanes"
         self._say_once(f"{told}: the sampler learns from those that ended")
-        return self.at_once
+        return at_once
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:

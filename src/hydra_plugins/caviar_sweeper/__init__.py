@@ -162,6 +162,11 @@ _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
             "devices": None,
             "fork": None,
         },
+        "listen": {
+            "_target_": "caviar.executors.listen.ListenExecutor",
+            "host": None,
+            "port": None,
+        },
     },
 }
 
