@@ -109,6 +109,8 @@ class RemoteExecutor:
         agents: all that have joined.
         in_all: how many workers there will be, as far as is known.
         worker_settings: keyword arguments of each agent's `LocalExecutor`.
+        done: how many trials have ended on agents.
+        closing: whether all are told to go.
     """
 
     def __init__(
@@ -139,6 +141,8 @@ class RemoteExecutor:
         self._typical = math.inf
         self._served = False
         self._joined = 0
+        self.closing = False
+        self.done = 0
 
     # What an executor is
 
@@ -209,6 +213,7 @@ class RemoteExecutor:
         """End all agents with their workers, and wait until they are gone; may be called twice."""
         if self._listener is None:
             return
+        self.closing = True
         for agent in self.agents:
             agent.channel.send(Goodbye())
         self.end()
@@ -249,11 +254,6 @@ class RemoteExecutor:
 
     def listen_no_more(self, what: Any) -> None:
         self._selector.unregister(what)
-
-    @property
-    def wanted(self) -> bool:
-        """Whether there is anything left to do: for an agent that is to be started again."""
-        return bool(self._held or any(agent.jobs for agent in self.agents))
 
     def begin(self) -> None:
         """Start agents; called once, when they may dial in."""
@@ -348,6 +348,8 @@ class RemoteExecutor:
             disk = "" if agent.shares else "; no shared disk: run folders come over the connection"
             self.say(f"agent {agent.name} has joined: {_count(agent.workers, 'worker')}{disk}")
         elif isinstance(message, Lanes):
+            if not agent.lanes:
+                agent.since = monotonic()
             agent.lanes = message.count
         elif isinstance(message, Output):
             with suppress(OSError), open_inside(self.log, "a") as log:
@@ -387,7 +389,7 @@ class RemoteExecutor:
         self.agents.remove(agent)
         agent.channel.close()
         self.lost(agent)
-        if agent.name and self._listener is not None:
+        if agent.name and not self.closing:
             self.say(f"agent {agent.name} has gone: {agent.bye or 'its connection was lost'}")
         for number in agent.jobs:
             if agent.bye is not None:
@@ -460,6 +462,7 @@ class RemoteExecutor:
                     self._typical = event.seconds
                 if isinstance(event, Finished | Pruned | Failed):
                     self._served = True
+                    self.done += 1
                     agent.ended += 1
                     agent.since = monotonic()
                     del agent.jobs[event.number]
