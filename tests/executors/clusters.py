@@ -55,7 +55,9 @@ class Slurm:
                 gpu.touch()
             where = f"NodeHostname=localhost NodeAddr=127.0.0.1 Port={port + 2 + index}"
             lines.append(f"NodeName={node} {where} CPUs=4 RealMemory=4000 Gres=gpu:2")
-            files.append(f"NodeName={node} Name=gpu Flags=nvidia_gpu_env File={gpus[0].parent}/gpu-{node}-[0-1]")
+            files.append(
+                f"NodeName={node} Name=gpu Flags=nvidia_gpu_env File={gpus[0].parent}/gpu-{node}-[0-1]"
+            )
         partition = "Nodes=ALL MaxTime=INFINITE State=UP"
         lines.append(f"PartitionName=main {partition} Default=YES PriorityTier=1 GraceTime=3")
         lines.append(f"PartitionName=high {partition} PriorityTier=10 PreemptMode=OFF")
@@ -63,7 +65,10 @@ class Slurm:
         (folder / "gres.conf").write_text("\n".join(files) + "\n")
         self._processes = [self._start("slurmctld", "ctld")]
         self._daemons = {node: self._start("slurmd", node, "-N", node) for node in self.nodes}
-        until(lambda: self.run("sinfo", "-h", "-o", "%t %D").strip() == f"idle {nodes}", "nodes are up")
+        until(
+            lambda: self.run("sinfo", "-h", "-o", "%t %D").strip() == f"idle {nodes}",
+            "nodes are up",
+        )
 
     def _start(self, program: str, name: str, *words: str) -> subprocess.Popen:
         with (self.folder / "log" / f"{name}.out").open("w") as out:
@@ -126,9 +131,7 @@ def ray(folder: Path, cpus: int = 4) -> Iterator[str]:
             [*words, "--block"], stdout=out, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
-        until(
-            lambda: "Ray runtime started" in (folder / "out.txt").read_text(), "Ray is up", 120
-        )
+        until(lambda: "Ray runtime started" in (folder / "out.txt").read_text(), "Ray is up", 120)
         os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
         yield os.environ["RAY_ADDRESS"]
     finally:

@@ -88,7 +88,7 @@ class Elsewhere(Joined):
 
     @property
     def before(self) -> tuple[str, ...]:
-        hide = f"mount -t tmpfs tmpfs {self.folder} && exec \"$@\""
+        hide = f'mount -t tmpfs tmpfs {self.folder} && exec "$@"'
         return ("unshare", "--mount", "sh", "-c", hide, "sh")
 
     @property

@@ -20,11 +20,15 @@ def register(app: typer.Typer) -> None:
 def join(
     token: Annotated[
         str,
-        typer.Argument(metavar="FOLDER_OR_TOKEN_FILE", help="The sweep's folder, or its agents.token."),
+        typer.Argument(
+            metavar="FOLDER_OR_TOKEN_FILE", help="The sweep's folder, or its agents.token."
+        ),
     ],
     address: Annotated[
         str | None,
-        typer.Argument(metavar="HOST:PORT", help="Where the sweep listens; else as the token says."),
+        typer.Argument(
+            metavar="HOST:PORT", help="Where the sweep listens; else as the token says."
+        ),
     ] = None,
 ) -> None:
     """Example: caviar join outputs/sweeps/first gpu-box:40123"""

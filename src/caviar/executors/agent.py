@@ -7,7 +7,6 @@ in, and ends with its controller.
 from __future__ import annotations
 
 import os
-import platform
 import selectors
 import shutil
 import signal
@@ -15,7 +14,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,101 +32,16 @@ from caviar.base.messages import (
 )
 from caviar.base.plain import tell
 from caviar.base.signals import GRACE_SECONDS, heard
-from caviar.executors.base import TaskSource
 from caviar.executors.channel import Channel, RefusedError, connect
 from caviar.executors.local import LocalExecutor
 from caviar.executors.mirror import Mirror, Outbox, Piece, write
+from caviar.executors.protocol import Bye, Greeting, Joined, Lanes, Output, Welcome, version
 from caviar.executors.worker import Goodbye, Interrupt, Prune, Stop
 
 LOOK_SECONDS = 2.0
 """Between two looks at what running trials have written, where there is no shared disk."""
 CHECKPOINT_SECONDS = 10.0
 """The same of checkpoints."""
-
-
-@dataclass(frozen=True)
-class Greeting:
-    """An agent's first message.
-
-    Attributes:
-        ticket: what the one who started it knows it by; empty where a person did.
-        seconds_left: until its allocation ends; None where that is not known.
-        version: of Python and caviar, which are to be the controller's.
-    """
-
-    host: str
-    pid: int
-    ticket: str
-    seconds_left: float | None
-    version: str
-
-
-@dataclass(frozen=True)
-class Welcome:
-    """The controller's first message.
-
-    Attributes:
-        name: what the agent is called.
-        folder: the sweep's, at the controller.
-        nonce: a file there, and what stands in it: an agent that reads it shares the disk.
-        cwd: the controller's working directory.
-        path: folders in which the controller finds modules, of the app itself.
-        task: what workers run.
-        engine: keyword arguments of `caviar.engines.make.make_engine`.
-        workers: keyword arguments of `LocalExecutor`.
-        in_all: how many workers share the sweep's trials, as far as is known.
-    """
-
-    name: str
-    folder: str
-    nonce: tuple[str, str]
-    cwd: str
-    path: list[str]
-    task: TaskSource
-    engine: Mapping[str, Any]
-    workers: Mapping[str, Any]
-    in_all: int
-
-
-@dataclass(frozen=True)
-class Joined:
-    """The agent starts its workers now.
-
-    Attributes:
-        shares_disk: whether it writes to the sweep's folder itself.
-        workers: how many there will be.
-    """
-
-    shares_disk: bool
-    workers: int
-
-
-@dataclass(frozen=True)
-class Lanes:
-    """How many jobs the agent can have under way; none: it leaves, or its workers are lost."""
-
-    count: int
-
-
-@dataclass(frozen=True)
-class Output:
-    """What an agent's workers wrote outside their trials."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Bye:
-    """The agent's last message: why it goes."""
-
-    why: str
-
-
-def version() -> str:
-    """What an agent and its controller are to have in common."""
-    from importlib.metadata import version
-
-    return f"caviar {version('caviar')}, Python {'.'.join(platform.python_version_tuple()[:2])}"
 
 
 def join(
@@ -245,7 +159,9 @@ class Agent:
                     messages = []
                 for message in messages:
                     if isinstance(message, Goodbye | Bye):
-                        return message.why if isinstance(message, Bye) else "the sweep needs no more"
+                        return (
+                            message.why if isinstance(message, Bye) else "the sweep needs no more"
+                        )
                     try:
                         self._obey(message)
                     except UsageError as error:
@@ -437,5 +353,3 @@ def _moved(path: str, cwd: str, here: Path) -> str:
 def _trial_of(resume_from: str) -> str:
     """The name of the run folder that checkpoints are in."""
     return Path(resume_from).parent.name
-
-

@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Mapping
 from concurrent.futures import Future
+from importlib import import_module
 from time import monotonic
 from typing import Any
 
@@ -87,7 +88,7 @@ class RayExecutor(StartedExecutor):
 
     def begin(self) -> None:
         try:
-            import ray
+            ray: Any = import_module("ray")
         except ImportError:
             raise UsageError("executor=ray needs Ray: pip install 'caviar[ray]'") from None
         self._ray = ray

@@ -31,19 +31,12 @@ from caviar.base.messages import (
     Started,
 )
 from caviar.executors import token as tokens
-from caviar.executors.agent import (
-    Bye,
-    Greeting,
-    Joined,
-    Lanes,
-    Output,
-    Welcome,
-    version,
-)
 from caviar.executors.base import TaskSource
-from caviar.executors.channel import Channel, Guest, RefusedError
+from caviar.executors.channel import Channel, RefusedError
+from caviar.executors.door import Door
 from caviar.executors.local import EVENTS_AT_ONCE
 from caviar.executors.mirror import Mirror, Outbox, Piece, write
+from caviar.executors.protocol import Bye, Greeting, Joined, Lanes, Output, Welcome, version
 from caviar.executors.worker import Goodbye, Interrupt, Prune, Stop
 from caviar.runs.inside import open_inside
 
@@ -53,9 +46,6 @@ SHORT_SECONDS = 2.0
 Where they take longer, one that waits behind another would keep a free lane elsewhere waiting."""
 AHEAD = 1.5
 """Jobs a lane then."""
-GUESTS = 64
-"""So many may be about to prove themselves."""
-GUEST_SECONDS = 10.0
 CLOSING_SECONDS = 10.0
 
 
@@ -132,9 +122,8 @@ class RemoteExecutor:
         self.worker_settings: dict[str, Any] = {}
         self._engine = dict(engine or {})
         self._task: TaskSource | None = None
-        self._listener: socket.socket | None = None
+        self._door: Door | None = None
         self._selector = selectors.DefaultSelector()
-        self._guests: dict[Guest, float] = {}
         self._events: list[Event] = []
         self._held: list[Job] = []
         self._longest = 0.0
@@ -161,17 +150,11 @@ class RemoteExecutor:
             UsageError: it cannot listen there, or no agent can be started.
         """
         self._task = replace(task, function=None)
-        here = self.host in ("127.0.0.1", "localhost")
-        try:
-            listener = socket.create_server(("127.0.0.1" if here else "", self.port))
-        except OSError as error:
-            raise usage_error("executor.port", self.port, str(error.strerror or error)) from None
-        listener.setblocking(False)
-        self._listener, self.port = listener, listener.getsockname()[1]
-        self._token = tokens.write(self.folder, self.address)
+        self._door = Door(self.host, self.port, self._selector, self._come, self.say)
+        self.port = self._door.port
+        self._door.token = self._token = tokens.write(self.folder, self.address)
         self._nonce = self.folder / f".agents.{os.urandom(6).hex()}.partial"
         self._nonce.write_text(secrets.token_hex(16))
-        self.listen_to(listener, self._accept)
         self.begin()
 
     def submit(self, job: Job) -> None:
@@ -181,9 +164,8 @@ class RemoteExecutor:
     def events(self, timeout: float) -> list[Event]:
         """What the agents' workers said; of an agent that is lost, that its trials are."""
         self.turn()
-        now = monotonic()
-        for guest in [g for g, came in self._guests.items() if now - came > GUEST_SECONDS]:
-            self._drop(guest, f"it said nothing for {GUEST_SECONDS:g} s")
+        if self._door is not None:
+            self._door.turn()
         wait = 0 if self._events else timeout
         while len(self._events) < EVENTS_AT_ONCE and (ready := self._selector.select(wait)):
             for key, _ in ready:
@@ -211,7 +193,7 @@ class RemoteExecutor:
 
     def close(self) -> None:
         """End all agents with their workers, and wait until they are gone; may be called twice."""
-        if self._listener is None:
+        if self._door is None:
             return
         self.closing = True
         for agent in self.agents:
@@ -221,10 +203,10 @@ class RemoteExecutor:
         while self.agents and (left := deadline - monotonic()) > 0:
             for key, _ in self._selector.select(left):
                 key.data()
-        for end in [*(agent.channel for agent in self.agents), *self._guests, self._listener]:
+        for end in [*(agent.channel for agent in self.agents), self._door]:
             end.close()
         self._selector.close()
-        self._listener, self.agents, self._held = None, [], []
+        self._door, self.agents, self._held = None, [], []
         for file in (self._nonce, self.folder / tokens.TOKEN):
             with suppress(OSError):
                 file.unlink()
@@ -274,42 +256,11 @@ class RemoteExecutor:
 
     # Agents come and go
 
-    def _accept(self) -> None:
-        assert self._listener is not None
-        try:
-            connection, (ip, *_) = self._listener.accept()
-        except OSError:
-            return  # it has gone again, or there is no room for it
-        if len(self._guests) >= GUESTS:
-            connection.close()
-            return
-        try:
-            guest = Guest(connection, str(ip))
-        except OSError:
-            connection.close()
-            return
-        self._guests[guest] = monotonic()
-        self.listen_to(guest, lambda: self._hear(guest))
-
-    def _hear(self, guest: Guest) -> None:
-        try:
-            channel = guest.hear(self._token)
-        except RefusedError as error:
-            self._drop(guest, str(error))
-            return
-        if channel is not None:
-            self.listen_no_more(guest)
-            del self._guests[guest]
-            self._joined += 1
-            agent = Agent(channel, self._joined)
-            self.agents.append(agent)
-            self.listen_to(channel, lambda: self._serve(agent))
-
-    def _drop(self, guest: Guest, why: str) -> None:
-        self.listen_no_more(guest)
-        del self._guests[guest]
-        guest.close()
-        self.say(f"a connection from {guest.address} was dropped: {why}")
+    def _come(self, channel: Channel) -> None:
+        self._joined += 1
+        agent = Agent(channel, self._joined)
+        self.agents.append(agent)
+        self.listen_to(channel, lambda: self._serve(agent))
 
     def _serve(self, agent: Agent) -> None:
         """Take in what an agent says, and send what waits for the network."""
@@ -423,7 +374,9 @@ class RemoteExecutor:
         if agent.shares:
             agent.channel.send(sent)
         else:
-            folders = {Path(job.folder)} | ({Path(job.resume_from).parent} if job.resume_from else set())
+            folders = {Path(job.folder)} | (
+                {Path(job.resume_from).parent} if job.resume_from else set()
+            )
             there = [folder for folder in folders if folder.is_dir()] if job.resume_from else []
             pieces = (p for f in there for p in Mirror(int(f.name), f).changes())
             agent.outbox.put(job.number, pieces, sent)

@@ -86,7 +86,9 @@ class SlurmExecutor(StartedExecutor):
         """Ask for agents; those that an earlier session asked for, and that still wait, are its own."""
         words = ["squeue", "--noheader", "--array", "--format=%i", f"--name={self._name}"]
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            done = subprocess.run(words, capture_output=True, text=True, timeout=_PATIENCE)
+            done = subprocess.run(
+                words, capture_output=True, check=False, text=True, timeout=_PATIENCE
+            )
             self.tickets |= dict.fromkeys(done.stdout.split(), monotonic())
         self._target = self.count
         self._ask(self.count - len(self.tickets))
@@ -112,7 +114,12 @@ class SlurmExecutor(StartedExecutor):
         ]
         try:
             done = subprocess.run(
-                words, input=script, capture_output=True, text=True, timeout=_PATIENCE
+                words,
+                input=script,
+                capture_output=True,
+                check=False,
+                text=True,
+                timeout=_PATIENCE,
             )
         except FileNotFoundError:
             raise UsageError("executor=slurm: there is no sbatch on this machine") from None
@@ -179,7 +186,7 @@ class SlurmExecutor(StartedExecutor):
             # An agent that has been told to go is let end by itself: only what waits is cancelled.
             words = ["scancel", "--quiet", "--state=PENDING", *sorted(jobs)]
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-                subprocess.run(words, capture_output=True, timeout=_PATIENCE)
+                subprocess.run(words, capture_output=True, check=False, timeout=_PATIENCE)
         if self._queue is not None:
             self._queue.kill()
             self._queue.communicate()

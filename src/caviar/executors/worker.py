@@ -27,7 +27,6 @@ from caviar.base.signals import heard
 from caviar.base.streams import make_patient
 from caviar.executors.base import TaskSource
 
-
 _RANKS = (
     *("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE", "SLURM_PROCID", "SLURM_LOCALID"),
     *("SLURM_NODEID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE"),
