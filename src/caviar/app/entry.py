@@ -86,6 +86,8 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
             if config is not None:
                 return recorded(config)
             make_patient()
+            if folder is not None:
+                _load_env(folder.parent / ".env")
             if not os.environ.get("CAVIAR_OUTPUTS", "unset"):
                 del os.environ["CAVIAR_OUTPUTS"]  # set to nothing: a config would put runs into /
             try:
@@ -108,6 +110,20 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
         return entry
 
     return decorate
+
+
+def _load_env(file: Path) -> None:
+    """Set what ``.env`` beside the configs' folder sets, where the environment has no such variable.
+
+    Beside the configs, and not in the current folder, which may be one that somebody has sent.
+    """
+    if file.is_file():
+        from dotenv import load_dotenv
+
+        try:
+            load_dotenv(file)
+        except (OSError, UnicodeError) as error:
+            refuse(f"{file}: {name_and_text(error)}")
 
 
 def run_recorded(task: Task, config: DictConfig) -> Any:
