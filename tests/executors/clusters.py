@@ -85,8 +85,9 @@ class Slurm:
         return done.stdout
 
     def jobs(self, state: str = "RUNNING") -> list[str]:
-        """The jobs in a state."""
-        return self.run("squeue", "-h", "-r", "-t", state, "-o", "%i").split()
+        """The jobs in a state; all that have not ended, without one."""
+        only = ("-t", state) if state else ()
+        return self.run("squeue", "-h", "-r", *only, "-o", "%i").split()
 
     def close(self) -> None:
         self.run("scancel", "--user=root")
