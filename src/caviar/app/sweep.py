@@ -192,6 +192,7 @@ def _run(
     told = (settings.report or settings.metric) and not outcome.interrupted
     reporting = Reporting(folder, settings.report) if told else None
     try:
+        study.release()
         trials = study.current()
     except StorageInternalError as error:
         if isinstance(error, StorageGoneError):

@@ -173,6 +173,7 @@ class Loop:
             try:
                 events: list[Event] = []
                 while True:
+                    self.study.check_owner()
                     # What is told and what is asked next are one write, in the file before any of it
                     # runs. The lanes do not wait until the disk has it too.
                     with self.study.one_write():
