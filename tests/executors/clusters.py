@@ -115,26 +115,47 @@ def slurm(folder: Path, nodes: int = 2, port: int = 26817) -> Iterator[Slurm]:
         os.environ.update(before)
 
 
+RAY_ENV = {"RAY_AUTH_MODE": "disabled", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+
+def ray_node(
+    log: Path, ip: str, before: tuple[str, ...] = (), head: str = "", cpus: int = 1
+) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a node of Ray, and wait until it is up: its process, and the head's address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = [*before, sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+    words += [f"--node-ip-address={ip}", f"--num-cpus={cpus}"]
+    words += (
+        [f"--address={head}"] if head else ["--head", f"--port={port}", "--include-dashboard=0"]
+    )
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            words,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **RAY_ENV},
+        )
+
+    def up() -> bool:
+        assert process.poll() is None, log.read_text()
+        return "Ray runtime started" in log.read_text()
+
+    until(up, f"Ray is up on {ip}", 180)
+    return process, head or f"{ip}:{port}"
+
+
 @contextmanager
 def ray(folder: Path, cpus: int = 4) -> Iterator[str]:
     """A Ray of one node, which ``auto`` finds; skips the test where Ray is not installed."""
     pytest.importorskip("ray")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={port}"]
-    words += [f"--num-cpus={cpus}", "--include-dashboard=false", "--node-ip-address=127.0.0.1"]
+    process, address = ray_node(folder / "out.txt", "127.0.0.1", cpus=cpus)
     before = dict(os.environ)
-    os.environ["RAY_AUTH_MODE"] = "disabled"
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    with (folder / "out.txt").open("w") as out:
-        process = subprocess.Popen(
-            [*words, "--block"], stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-        )
+    os.environ.update(RAY_ENV, RAY_ADDRESS=address)
     try:
-        until(lambda: "Ray runtime started" in (folder / "out.txt").read_text(), "Ray is up", 120)
-        os.environ["RAY_ADDRESS"] = f"127.0.0.1:{port}"
-        yield os.environ["RAY_ADDRESS"]
+        yield address
     finally:
         os.environ.clear()
         os.environ.update(before)
