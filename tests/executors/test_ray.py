@@ -1,4 +1,4 @@
-"""A Ray of two machines: each has a network of its own, the second one shares no disk, and loses its power."""
+"""A Ray of two machines: the second has a network of its own, no shared disk, and loses its power."""
 
 from __future__ import annotations
 
