@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Iterator
@@ -127,20 +128,62 @@ def test_agents_that_never_come_end_the_sweep_and_say_where_to_look(slurm, tmp_p
     assert list(tmp_path.glob("slurm-*.txt"))
 
 
-def test_a_trial_is_a_training_by_itself_in_a_job_of_two_tasks(slurm, tmp_path: Path):
+def test_an_allocation_that_ends_leaves_checkpoints_and_another_goes_on(slurm, app: App):
+    limits = ("hydra.sweeper.executor.time=1", "hydra.sweeper.n_trials=2")
+    process = app.start(*SLURM, *limits, "hydra.sweeper.retries=0")
+    under_way(app, process, 2)
+    until(lambda: "ended by SIG" in app.out, "time is up", 150)
+    until(lambda: "again: TrialInterrupted" in app.out, "its trial is interrupted")
+    open_the_gate(app)
+    assert process.wait(120) == 0, app.out
+    assert any("went_on_from" in result["facts"] for result in app.results())
+    check(app, 2)
+
+
+def test_a_trial_is_a_training_by_itself_in_a_job_of_two_tasks_and_has_a_gpu_of_it(
+    slurm, tmp_path: Path
+):
     code = """
-import hydra, os
+import hydra, os, time
+from pathlib import Path
+import caviar
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")
 def main(config):
     from lightning.fabric.plugins.environments import SLURMEnvironment
     assert os.environ["SLURM_JOB_ID"]
+    caviar.record(gpu=os.environ["CUDA_VISIBLE_DEVICES"])
+    Path(f"{os.getpid()}.here").touch()
+    end = time.monotonic() + 60
+    while len(list(Path().glob("*.here"))) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
     return float(SLURMEnvironment.detect())
 
 if __name__ == "__main__":
     main()
 """
     app = make_app(tmp_path / "app", code)
-    more = "hydra.sweeper.executor.sbatch=['--ntasks=2']"
-    done = app.sweep(*SLURM[:2], more, "hydra.sweeper.n_trials=2", timeout=120)
+    # The GPUs of this Slurm are plain files, of which it tells a job nothing.
+    gpus = "hydra.sweeper.executor.setup=['export CUDA_VISIBLE_DEVICES=0,1']"
+    more = ("hydra.sweeper.executor.sbatch=['--ntasks=2']", "hydra.sweeper.executor.gpus=2", gpus)
+    done = app.sweep(*SLURM[:2], *more, "hydra.sweeper.n_trials=2", timeout=120)
     assert done.status == 0, done.out + done.err
     assert [result["value"] for result in app.results()] == [0.0, 0.0]
+    assert {result["facts"]["gpu"] for result in app.results()} == {"0", "1"}
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        (90, 5400),
+        ("90", 5400),
+        ("1:30", 90),
+        ("2:00:01", 7201),
+        ("1-2", 93600),
+        ("1-2:30", 95400),
+        ("1-2:30:05", 95405),
+        ("UNLIMITED", math.inf),
+        (None, math.inf),
+    ],
+)
+def test_a_time_is_read_as_slurm_reads_it(time, seconds):
+    assert SlurmExecutor(time=time).lasts == seconds

@@ -98,6 +98,7 @@ class RemoteExecutor:
     Attributes:
         agents: all that have joined.
         in_all: how many workers there will be, as far as is known.
+        lasts: seconds that an agent's allocation does, where it cannot say itself how long.
         worker_settings: keyword arguments of each agent's `LocalExecutor`.
         done: how many trials have ended on agents.
         closing: whether all are told to go.
@@ -119,6 +120,7 @@ class RemoteExecutor:
         self.judge: Callable[[Reported], bool] = lambda report: False
         self.agents: list[Agent] = []
         self.in_all = 1
+        self.lasts = math.inf
         self.worker_settings: dict[str, Any] = {}
         self._engine = dict(engine or {})
         self._task: TaskSource | None = None
@@ -317,8 +319,8 @@ class RemoteExecutor:
             count += 1
             name = f"{greeting.host}#{count}"
         agent.name, agent.ticket = name, greeting.ticket
-        if greeting.seconds_left is not None:
-            agent.ends = monotonic() + greeting.seconds_left
+        left = self.lasts if greeting.seconds_left is None else greeting.seconds_left
+        agent.ends = monotonic() + left
         if greeting.version != version():
             why = f"it is {greeting.version}, and the controller {version()}"
             self.say(f"agent {name} was sent away: {why}")

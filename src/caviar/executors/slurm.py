@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
+import re
 import shlex
 import subprocess
 import sys
@@ -60,6 +62,7 @@ class SlurmExecutor(StartedExecutor):
                 raise usage_error(f"executor.{name}", lines, "must be a list of lines")
         self.count = jobs
         self.in_all = jobs * (workers_per_job or 1)
+        self.lasts = _seconds(time)
         self.worker_settings = {"workers": workers_per_job}
         if cpus and not gpus:
             self.worker_settings["threads"] = max(cpus // (workers_per_job or cpus), 1)
@@ -190,3 +193,16 @@ class SlurmExecutor(StartedExecutor):
         if self._queue is not None:
             self._queue.kill()
             self._queue.communicate()
+
+
+def _seconds(time: str | int | None) -> float:
+    """What ``sbatch --time`` takes, in seconds: minutes, [days-]hours:minutes:seconds, …"""
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", str(time))
+    if found is None:
+        return math.inf
+    days, *rest = (None if part is None else int(part) for part in found.groups())
+    parts = [part for part in rest if part is not None]
+    if days is None and len(parts) < 3:
+        parts = [0, *parts]  # without days the first is minutes
+    units = (3600, 60, 1)
+    return 86400 * (days or 0) + sum(n * unit for n, unit in zip(parts, units, strict=False))
