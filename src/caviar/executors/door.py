@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import resource
 import selectors
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 
 from caviar.base.errors import usage_error
 from caviar.executors.channel import Channel, Guest, RefusedError
 
-GUESTS = 64
-"""So many may be about to prove themselves."""
+GUESTS = 512
+"""So many may be about to prove themselves; an agent that is one too many dials again."""
 GUEST_SECONDS = 10.0
 
 
@@ -47,6 +49,7 @@ class Door:
         except OSError as error:
             raise usage_error("executor.port", port, str(error.strerror or error)) from None
         self._listener.setblocking(False)
+        _allow_files()
         self.port: int = self._listener.getsockname()[1]
         self.token = b""
         self._selector = selector
@@ -98,3 +101,12 @@ class Door:
         del self._guests[guest]
         guest.close()
         self._say(f"a connection from {guest.address} was dropped: {why}")
+
+
+def _allow_files() -> None:
+    """Have as many connections as the system allows, not the 1,024 that many a shell begins with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

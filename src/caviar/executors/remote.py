@@ -24,11 +24,13 @@ from caviar.base.messages import (
     Event,
     Failed,
     Finished,
+    Gone,
     Job,
     Pruned,
     Reported,
     Said,
     Started,
+    Starting,
 )
 from caviar.executors import token as tokens
 from caviar.executors.base import TaskSource
@@ -62,6 +64,8 @@ class Agent:
         workers, lanes: how many it has.
         ends: when its allocation does, by the monotonic clock; infinity where that is not known.
         jobs: those that it has.
+        labels: its workers'.
+        bases: configs that it has been sent.
         since: when it last had a job, or came.
         ended: how many trials have ended on it.
         bye: what it said when it left.
@@ -76,6 +80,7 @@ class Agent:
     lanes: int = 0
     ends: float = math.inf
     jobs: dict[int, Job] = field(default_factory=dict[int, Job])
+    labels: list[str] = field(default_factory=list[str])
     bases: set[int] = field(default_factory=set[int])
     since: float = field(default_factory=monotonic)
     came: float = field(default_factory=monotonic)
@@ -181,7 +186,7 @@ class RemoteExecutor:
 
     def interrupt(self) -> None:
         for agent in self.agents:
-            agent.channel.send(Interrupt())
+            self._tell(agent, Interrupt())
         for job in self._held:
             why = "TrialInterrupted: the sweep was stopped"
             self._events.append(Failed(job.number, why, interrupted=True))
@@ -199,7 +204,7 @@ class RemoteExecutor:
             return
         self.closing = True
         for agent in self.agents:
-            agent.channel.send(Goodbye())
+            self._tell(agent, Goodbye())
         self.end()
         deadline = monotonic() + CLOSING_SECONDS
         while self.agents and (left := deadline - monotonic()) > 0:
@@ -251,10 +256,17 @@ class RemoteExecutor:
     def end(self) -> None:
         """End all agents that have not come yet; those that have are told to go."""
 
+    def spent(self, agent: Agent) -> bool:
+        """Whether its allocation has less time left than the longest trial took.
+
+        One that is new has not, however short it is: a trial then takes several.
+        """
+        return bool(agent.ended) and agent.ends - monotonic() < self._longest
+
     def send_away(self, agent: Agent) -> None:
         """Let an agent go that has nothing to do."""
         agent.lanes = 0
-        agent.channel.send(Goodbye())
+        self._tell(agent, Goodbye())
 
     # Agents come and go
 
@@ -344,6 +356,10 @@ class RemoteExecutor:
         self.lost(agent)
         if agent.name and not self.closing:
             self.say(f"agent {agent.name} has gone: {agent.bye or 'its connection was lost'}")
+        self._ended(agent)
+
+    def _ended(self, agent: Agent) -> None:
+        """Tell what comes of an agent's trials, and that its workers are no more."""
         for number in agent.jobs:
             if agent.bye is not None:
                 why = f"Interrupted: the agent {agent.name} {agent.bye}"
@@ -351,11 +367,12 @@ class RemoteExecutor:
             else:
                 why = f"AgentLost: the agent {agent.name} that had it was lost"
                 self._events.append(Failed(number, why, transient=True, kind="AgentLost"))
+        self._events += [Gone(label) for label in agent.labels]
 
     # Jobs and what comes of them
 
     def _room(self, agent: Agent) -> int:
-        if agent.lanes == 0 or agent.ends - monotonic() < self._longest:
+        if agent.lanes == 0 or self.spent(agent):
             return 0
         return math.ceil(AHEAD * agent.lanes) if self._typical < SHORT_SECONDS else agent.lanes
 
@@ -385,11 +402,14 @@ class RemoteExecutor:
             agent.outbox.pump()
         self._watch(agent)
 
+    def _tell(self, agent: Agent, message: Any) -> None:
+        agent.channel.send(message)
+        self._watch(agent)
+
     def _send(self, number: int, message: Any) -> None:
         for agent in self.agents:
             if number in agent.jobs:
-                agent.channel.send(message)
-                self._watch(agent)
+                self._tell(agent, message)
 
     def _write(self, agent: Agent, piece: Piece) -> None:
         job = agent.jobs.get(piece.number)
@@ -425,6 +445,8 @@ class RemoteExecutor:
                     # Agents number theirs from one, each.
                     apart = event.quarantine << 20 | agent.index
                     event = replace(event, quarantine=apart)
+            if isinstance(event, Starting):
+                agent.labels.append(event.worker)
             self._events.append(event)
 
     def _broken(self, agent: Agent, event: Broken) -> None:

@@ -57,7 +57,7 @@ class StartedExecutor(RemoteExecutor):
         now = monotonic()
         for agent in [agent for agent in self.agents if agent.lanes and not agent.jobs]:
             idle = not self._held and now - agent.since > self.idle_seconds
-            if idle or agent.ends - now < self._longest:
+            if idle or self.spent(agent):
                 self.send_away(agent)
                 self._target -= idle
         # Asked for events, there is something left to do: a trial under way, or to come.
