@@ -19,10 +19,10 @@ from tests.executors import clusters
 
 @pytest.mark.fast
 class TestInline(ExecutorContract):
-    can_stop = False
+    task = TaskSource("main", "tests.contracts.tasks", None, function=tasks.main)
 
     def make(self):
-        return InlineExecutor(tasks.main)
+        return InlineExecutor()
 
 
 class TestLocal(ExecutorContract):

@@ -8,14 +8,6 @@ from typing import Annotated
 
 import typer
 
-from caviar.commands.names import NAMES
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to ``app``."""
-    told = "Give a sweep (executor=listen) this machine's workers, until it needs them no more."
-    app.command(help=told, context_settings=NAMES)(join)
-
 
 def join(
     token: Annotated[
@@ -31,7 +23,10 @@ def join(
         ),
     ] = None,
 ) -> None:
-    """Example: caviar join outputs/sweeps/first gpu-box:40123"""
+    """Give a sweep (executor=listen) this machine's workers, until it needs them no more.
+
+    Example: caviar join outputs/sweeps/first gpu-box:40123
+    """
     from caviar.executors import agent
     from caviar.executors import token as tokens
 
@@ -46,3 +41,6 @@ def join(
 
     array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID", "") for name in ("JOB", "TASK"))
     agent.join(find, f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID", ""))
+
+
+COMMANDS = [join]

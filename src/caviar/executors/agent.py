@@ -30,7 +30,7 @@ from caviar.base.messages import (
     Job,
     Pruned,
 )
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.base.signals import GRACE_SECONDS, heard
 from caviar.executors.channel import Channel, RefusedError, connect
 from caviar.executors.local import LocalExecutor
@@ -48,7 +48,7 @@ def join(
     find: Callable[[], tuple[str, int, bytes]],
     ticket: str = "",
     patience: float = 60.0,
-    say: Callable[[str], None] = tell,
+    say: Callable[[str], None] = echo,
 ) -> None:
     """Serve the controller of a sweep until it needs this agent no more, or this process is to end.
 

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any
 
 from caviar.base.errors import UsageError, usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.executors.remote import Agent
 from caviar.executors.started import StartedExecutor
 
@@ -172,7 +172,7 @@ class RayExecutor(StartedExecutor):
             try:
                 self._ray.kill(actor)
             except Exception as error:
-                tell(f"Ray: {ticket} could not be killed: {error}")
+                echo(f"Ray: {ticket} could not be killed: {error}")
 
     def end(self) -> None:
         here = {agent.ticket for agent in self.agents}

@@ -107,7 +107,11 @@ class RemoteExecutor:
         worker_settings: keyword arguments of each agent's `LocalExecutor`.
         done: how many trials have ended on agents.
         closing: whether all are told to go.
+        starts_agents: whether an agent that cannot work is as any other would be.
     """
+
+    can_stop = True
+    starts_agents = True
 
     def __init__(
         self,
@@ -457,9 +461,6 @@ class RemoteExecutor:
             why = f"agent {agent.name}: no worker there can load the task"
             self.say(f"{why}: {event.error}\n{event.traceback}")
         self.send_away(agent)
-
-    starts_agents = True
-    """Whether an agent that cannot work is as any other would be."""
 
 
 def _own_path() -> list[str]:
