@@ -360,9 +360,9 @@ class RemoteExecutor:
         self.lost(agent)
         if agent.name and not self.closing:
             self.say(f"agent {agent.name} has gone: {agent.bye or 'its connection was lost'}")
-        self._ended(agent)
+        self._give_back(agent)
 
-    def _ended(self, agent: Agent) -> None:
+    def _give_back(self, agent: Agent) -> None:
         """Tell what comes of an agent's trials, and that its workers are no more."""
         for number in agent.jobs:
             if agent.bye is not None:
