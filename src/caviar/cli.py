@@ -16,7 +16,7 @@ from caviar.commands.names import NAMES
 COMMANDS = {
     "Look at what was logged": ["runs", "status", "logs", "report", "dashboard"],
     "Use a run that has ended": ["saved"],
-    "Steer a sweep": ["sweeps", "search"],
+    "Steer a sweep": ["sweeps", "join", "search"],
     "Steer one run": ["panda"],
 }
 """Modules of `caviar.commands`, under the heading that the help shows them under; each has ``COMMANDS``,

@@ -32,9 +32,12 @@ class ExecutorContract:
     def executor(self, tmp_path: Path) -> Iterator[Executor]:
         made = self.make()
         made.log = tmp_path / "workers.txt"
-        made.start(self.task)
-        yield made
-        made.close()
+        try:
+            made.start(self.task)
+            until(lambda: made.lanes or made.events(0.2) is None, "it has lanes")
+            yield made
+        finally:
+            made.close()
 
     @pytest.fixture
     def job(self, tmp_path: Path):
@@ -112,7 +115,7 @@ class ExecutorContract:
         hanging = job(0, "hang")
         executor.submit(hanging)
         pids = Path(hanging.folder, "pids")
-        until(pids.exists, "the trial hangs")
+        until(lambda: executor.events(0.1) is None or pids.exists(), "the trial hangs")
         executor.stop(0, "Timeout: enough")
         failed = events_until(executor, lambda event: isinstance(event, Failed))[-1]
         assert (failed.error, failed.transient) == ("Timeout: enough", False)

@@ -1,14 +1,20 @@
 """Each executor passes the same suite."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from caviar.executors.base import TaskSource
 from caviar.executors.inline import InlineExecutor
+from caviar.executors.listen import ListenExecutor
 from caviar.executors.local import LocalExecutor
+from caviar.executors.slurm import SlurmExecutor
+from caviar.executors.token import TOKEN
 from tests.contracts import tasks
 from tests.contracts.executors import ExecutorContract, run
+from tests.executors import clusters
 
 
 @pytest.mark.fast
@@ -38,3 +44,86 @@ class TestCopies(TestLocal):
 
     fork = True
     task = TaskSource("main", "tests.contracts.tasks", None, function=tasks.main)
+
+
+def can_unshare() -> bool:
+    """Whether a process here can be given mounts of its own."""
+    try:
+        return subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+class Joined(ListenExecutor):
+    """Starts an agent by itself, as a person would."""
+
+    def __init__(self) -> None:
+        super().__init__("127.0.0.1")
+        self.worker_settings = {"workers": 2, "gpus_per_trial": 0}
+
+    before: tuple[str, ...] = ()
+    """What the agent is started by."""
+
+    def begin(self) -> None:
+        super().begin()
+        words = [*self.before, sys.executable, "-m", "caviar.cli", "join", str(self.token)]
+        self.joined = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+
+    @property
+    def token(self) -> Path:
+        return self.folder
+
+    def close(self) -> None:
+        super().close()
+        self.joined.wait(30)
+
+
+class TestListen(ExecutorContract):
+    def make(self):
+        return Joined()
+
+
+class Elsewhere(Joined):
+    """The agent finds an empty folder where the sweep's is, as on another machine."""
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        hide = f'mount -t tmpfs tmpfs {self.folder} && exec "$@"'
+        return ("unshare", "--mount", "sh", "-c", hide, "sh")
+
+    @property
+    def token(self) -> Path:
+        copy = Path(f"{self.folder}.token")
+        copy.touch(0o600)
+        copy.write_bytes((self.folder / TOKEN).read_bytes())
+        return copy
+
+
+@pytest.mark.skipif(not can_unshare(), reason="needs root, to hide the disk from an agent")
+class TestListenWithoutASharedDisk(ExecutorContract):
+    def make(self):
+        return Elsewhere()
+
+
+class TestSlurm(ExecutorContract):
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def slurm(cls, tmp_path_factory):
+        with clusters.slurm(tmp_path_factory.mktemp("slurm")) as slurm:
+            yield slurm
+
+    def make(self):
+        return SlurmExecutor(jobs=2, workers_per_job=1, cpus=2, host="127.0.0.1")
+
+
+class TestRay(ExecutorContract):
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def ray(cls, tmp_path_factory):
+        with clusters.ray(tmp_path_factory.mktemp("ray")) as ray:
+            yield ray
+
+    def make(self):
+        from caviar.executors.ray import RayExecutor
+
+        return RayExecutor(workers=2)

@@ -81,3 +81,23 @@ def test_a_pruned_training_ends_at_an_epoch_and_keeps_its_run_folder(tmp_path: P
         epochs = len((folder / "metrics.csv").read_text().splitlines()) - 1
         assert 4 <= epochs < 100
         assert (folder / "checkpoints" / "best.ckpt").exists()
+
+
+def test_a_signal_to_a_workers_training_alone_costs_no_try_also_beside_other_tasks_of_slurm(
+    tmp_path: Path,
+):
+    slurm = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "x", "SLURM_NTASKS": "2", "SLURM_PROCID": "1"}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", **slurm, "SLURM_LOCALID": "1", "SLURM_NODEID": "0"}
+    words = ("trainer.max_epochs=150", "name=told", "hydra.sweeper.retries=0")
+    process = subprocess.Popen(
+        command(*words), cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True
+    )
+    trials = tmp_path / "outputs" / "sweeps" / "told" / "trials"
+    until(lambda: len(list(trials.glob("*/metrics.csv"))) == 2, "both trials are under way", 120)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for child in children:
+        os.kill(int(child), signal.SIGTERM)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, out
+    assert out.count("again: TrialInterrupted") == 2
+    assert "interrupted 1 times of 10 at most" in out

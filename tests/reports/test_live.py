@@ -18,7 +18,7 @@ from time import monotonic
 import pytest
 from rich.console import Console
 
-from caviar.base.messages import Failed, Finished, Pruned, Ready, Reported, Started, Starting
+from caviar.base.messages import Failed, Finished, Gone, Pruned, Ready, Reported, Started, Starting
 from caviar.base.plain import printable
 from caviar.base.words import duration, short
 from caviar.reports.live import LivePanel
@@ -284,6 +284,9 @@ def test_every_worker_has_a_row_one_without_a_trial_too():
     assert rows() == {"cpu:0": "0", "cpu:1": "1", "cpu:2": "starting"}
     view.happened(Finished(1, [0.5], 0.1))
     assert rows() == {"cpu:0": "0", "cpu:1": "idle", "cpu:2": "starting"}
+    view.happened(Starting("cpu:3"))
+    view.happened(Gone("cpu:3"))
+    assert "cpu:3" not in rows()
     view.again(0, "its worker was lost")  # the executor brings up another
     view.happened(Starting("cpu:0"))
     assert rows() == {"cpu:0": "starting", "cpu:1": "idle", "cpu:2": "starting"}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from caviar.base.errors import UsageError
 from tests.apps import make_app
 from tests.waiting import until
 
@@ -233,6 +234,48 @@ def test_a_database_that_stays_away_stops_the_sweep_and_a_resume_repeats_nothing
     assert resumed.status == 0, resumed.out + resumed.err
     assert states(server.url, how).count("COMPLETE") == 6
     assert len(done(app)) == len(set(done(app))) == 6
+
+
+def test_of_two_controllers_on_one_study_the_second_is_refused_however_it_came_by_it(
+    tmp_path, postgres
+):
+    app = make_app(tmp_path / "app", GATED)
+    process = started(app, postgres, "owned", "hydra.sweeper.n_trials=4")
+    shutil.copytree(app.folder / "owned", app.folder / "copy")
+    second = app.resume(f"storage={postgres}", "--trust", name="copy")
+    assert second.status == 2, second.out
+    assert second.err.startswith(f"error: storage: process {process.pid} on ")
+    assert second.err.count("\n") == 1
+    for gate in ("go-0", "go-1"):
+        (app.folder / gate).touch()
+    assert process.wait(60) == 0, app.out
+    assert states(postgres, "owned") == ["COMPLETE"] * 4
+    assert len(done(app)) == len(set(done(app))) == 4
+
+
+def test_a_controller_whose_study_was_taken_over_tells_it_nothing_more(tmp_path, postgres):
+    import optuna
+
+    from caviar.sweep.study_owner import StudyOwner, StudyTakenError
+
+    storage = optuna.storages.RDBStorage(postgres)
+    study_id = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "taken")
+    first = StudyOwner(storage, study_id)
+    first.check()
+    with pytest.raises(UsageError, match=f"process {os.getpid()} on .* is running this study"):
+        StudyOwner(storage, study_id)
+    other = {"token": "x", "host": "elsewhere", "pid": 1, "beat": 0.0}  # silent for long
+    storage.set_study_user_attr(study_id, "caviar_owner", other)
+    second = StudyOwner(storage, study_id)
+    first._next = 0.0
+    with pytest.raises(StudyTakenError, match="has taken it over"):
+        first.check()
+    first.release()
+    second.check()
+    second.release()
+    StudyOwner(storage, study_id)
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def test_optuna_dashboard_opens_the_journal(tmp_path):

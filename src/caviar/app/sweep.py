@@ -175,9 +175,7 @@ def _run(
         settings,
         owner,
         folders,
-        # With all lanes full from the start a sampler that learns would see no result before its last
-        # trial: it gets those of seven eighths, or of all trials but one a worker.
-        max(executor.lanes, n_trials // 8) if study.learns else None,
+        study.learns,
     )
     collect_from_now()
     try:
@@ -188,6 +186,7 @@ def _run(
     told = (settings.report or settings.metric) and not outcome.interrupted
     reporting = Reporting(folder, settings.report) if told else None
     try:
+        study.release()
         trials = study.current()
     except StorageInternalError as error:
         if isinstance(error, StorageGoneError):

@@ -148,4 +148,11 @@ class Said:
     text: str
 
 
-Event = Starting | Said | Ready | Started | Reported | Finished | Pruned | Failed | Broken
+@dataclass(frozen=True)
+class Gone:
+    """A worker has ended, and no other takes its place; its trials have been told of."""
+
+    worker: str
+
+
+Event = Starting | Said | Ready | Gone | Started | Reported | Finished | Pruned | Failed | Broken

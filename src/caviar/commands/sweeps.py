@@ -26,7 +26,8 @@ def resume(
         list[str] | None,
         typer.Argument(
             help="n_trials=NUMBER: how many trials in total, old ones included. storage=URL: the "
-            "study's, where it has a password."
+            "study's, where it has a password. executor=NAME, with hydra.sweeper.executor.… for its "
+            "settings: go on by another one."
         ),
     ] = None,
     trust: Trust = False,
@@ -43,14 +44,18 @@ def resume(
     from caviar.sweep import resume as resuming
 
     given: dict[str, Any] = {}
+    words: list[str] = []
     for setting in settings or []:
         key, _, value = setting.partition("=")
+        if resuming.chooses_executor(key):
+            words.append(setting)
+            continue
         if key not in ("n_trials", "storage"):
-            raise usage_error("resume", key, "no such setting", ["n_trials", "storage"])
+            raise usage_error("resume", key, "no such setting", ["n_trials", "storage", "executor"])
         if key == "n_trials" and (not value.isdigit() or int(value) < 1):
             raise usage_error("n_trials", value, "must be a whole number, 1 or more")
         given[key] = int(value) if key == "n_trials" else value
-    resuming.resume(sweep_folder(sweep), **given, trust=trust)
+    resuming.resume(sweep_folder(sweep), **given, trust=trust, executor=words)
 
 
 def stop(sweep: Sweep) -> None:

@@ -53,6 +53,11 @@ class Executor(Protocol):
         """How many jobs may be under way at once. It changes as workers come up and go."""
         ...
 
+    @property
+    def workers(self) -> int:
+        """How many processes train, or will when they have come up, as far as is known now."""
+        ...
+
     def start(self, task: TaskSource) -> None:
         """Bring the workers up; returns at once, they come up on their own."""
         ...

@@ -34,6 +34,7 @@ class InlineExecutor:
     """
 
     lanes = 1
+    workers = 1
     can_stop = False
 
     def __init__(self, engine: Mapping[str, Any] | None = None) -> None:

@@ -84,6 +84,10 @@ class LocalExecutor:
             that takes a lost one's place is always a new interpreter.
         engine: keyword arguments of `caviar.engines.make.make_engine`; the sweep sets them.
 
+    Attributes:
+        slots: one a worker; may be changed before the start.
+        in_all: how many workers share the sweep's trials, those of other machines included.
+
     Raises:
         UsageError: the slots do not fit the machine.
     """
@@ -100,6 +104,7 @@ class LocalExecutor:
         engine: Mapping[str, Any] | None = None,
     ) -> None:
         self.slots = plan(workers, gpus_per_trial, threads, devices)
+        self.in_all = len(self.slots)
         if fork not in (None, True, False):
             raise usage_error("executor.fork", fork, "must be null, true or false")
         if fork and any(slot.env["CUDA_VISIBLE_DEVICES"] for slot in self.slots):
@@ -123,6 +128,19 @@ class LocalExecutor:
         if not self._workers:
             return len(self.slots)
         return sum(worker.lanes for worker in self._workers)
+
+    @property
+    def workers(self) -> int:
+        return len(self.slots)
+
+    @property
+    def ready(self) -> int:
+        """How many of the lanes are on workers that have loaded their task."""
+        return sum(worker.lanes for worker in self._workers if worker.ready)
+
+    def fileno(self) -> int:
+        """What can be read from when a worker has said something."""
+        return self._selector.fileno()  # type: ignore[attr-defined]
 
     def start(self, task: TaskSource) -> None:
         """Start all workers; they load the task while the controller goes on."""
@@ -291,7 +309,7 @@ class LocalExecutor:
         self._selector.register(ours, selectors.EVENT_READ, worker)
         self._events.append(Starting(slot.label))
         task = replace(self._task, function=None)
-        self._send(worker, Hello(slot.label, task, len(self.slots), self._engine))
+        self._send(worker, Hello(slot.label, task, self.in_all, self._engine))
 
     def _become_worker(self, ours: Connection, theirs: Connection) -> None:
         """Serve, in a copy. The controller's ends of pipes are closed first, so that its end is noticed."""

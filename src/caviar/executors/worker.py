@@ -27,6 +27,12 @@ from caviar.base.signals import heard
 from caviar.base.streams import make_patient
 from caviar.executors.base import TaskSource
 
+_RANKS = (
+    *("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE", "SLURM_PROCID", "SLURM_LOCALID"),
+    *("SLURM_NODEID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_TASKS_PER_NODE"),
+)
+"""What Slurm says of a process's place among those of its job."""
+
 
 @dataclass(frozen=True)
 class Hello:
@@ -76,6 +82,8 @@ def main(descriptor: int, task: Callable[[Any], Any] | None = None) -> None:
         task: the task function, in a copy of the controller, which has it; else it is loaded.
     """
     make_patient()
+    for name in _RANKS:
+        os.environ.pop(name, None)  # a trial is a training by itself, not a rank of a larger one
     # Ctrl-C is for the controller to act on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # A crash leaves its traceback in this process's log, though a trial's output may go elsewhere then.

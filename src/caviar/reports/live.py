@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from caviar.base.messages import Event, Failed, Finished, Pruned, Ready, Started, Starting
+from caviar.base.messages import Event, Failed, Finished, Gone, Pruned, Ready, Started, Starting
 from caviar.base.plain import printable
 from caviar.base.words import duration, short
 from caviar.reports.tally import Lane, Tally
@@ -59,6 +59,8 @@ class LivePanel:
             self._idle[event.worker] = "starting"
         elif isinstance(event, Ready | Started):
             self._idle[event.worker] = "idle"
+        elif isinstance(event, Gone):
+            self._idle.pop(event.worker, None)
         elif isinstance(event, Finished):
             scores = self._tally.scores(event.values)
             self._note(f"trial {event.number} complete: {scores}", "green")

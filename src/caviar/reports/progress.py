@@ -31,7 +31,7 @@ class Lines:
     Args:
         folder: the sweep's.
         tally: counts; not yet told of anything that this sees.
-        lanes: how many trials run at once.
+        lanes: how many trials run at once; 0 where nobody knows yet.
         out: where to; None for stdout.
     """
 
@@ -41,7 +41,8 @@ class Lines:
         self._tally = tally
         self._summed_up = monotonic()
         self._seen: set[int] = set()  # hashes of tracebacks: thousands may fail alike
-        self.say(f"sweep {folder.name}: {tally.n_trials} trials on {lanes} lanes, in {folder}")
+        where = f" on {lanes} lanes" if lanes else ""  # those of other machines are yet to come
+        self.say(f"sweep {folder.name}: {tally.n_trials} trials{where}, in {folder}")
         if tally.earlier:
             self.say(f"of them ended before: {tally.earlier}")
 

@@ -19,7 +19,8 @@ def is_sweep(folder: Path) -> bool:
 
 
 _OF_A_START = re.compile(
-    r"owner\.(lock|json)|workers\.txt|study\.journal(\.lock)?|request|\..+\.partial"
+    r"owner\.(lock|json)|workers\.txt|study\.journal(\.lock)?|request|\..+\.partial|"
+    r"agents\.token|slurm-.+\.txt"
 )
 
 

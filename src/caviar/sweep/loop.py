@@ -119,7 +119,9 @@ class Loop:
         limits: when to give up a trial, or the sweep.
         owner: whose sweep this is; it also carries requests to stop.
         folders: the run folders; read when a worker is lost.
-        at_once: how many trials may be under way, however many lanes there are; None for all.
+        learns: whether the sampler does, from trials that have ended: with all lanes full from the start
+            it would see no result before its last trial. It gets those of seven eighths, or of all
+            trials but one a worker.
     """
 
     study: SweepStudy
@@ -130,7 +132,7 @@ class Loop:
     limits: Settings
     owner: Owner
     folders: TrialFolders
-    at_once: int | None = None
+    learns: bool = False
     outcome: Outcome = field(default_factory=Outcome)
     _running: dict[int, _Running] = field(default_factory=dict[int, _Running])
     _again: list[_Try] = field(default_factory=list[_Try])
@@ -154,6 +156,7 @@ class Loop:
             try:
                 events: list[Event] = []
                 while True:
+                    self.study.check_owner()
                     # What is told and what is asked next are one write, in the file before any of it
                     # runs. The lanes do not wait until the disk has it too.
                     with self.study.one_write():
@@ -212,11 +215,12 @@ class Loop:
 
     def _room(self) -> int:
         lanes = self.executor.lanes
-        if self.at_once is None or lanes <= self.at_once:
+        at_once = max(self.executor.workers, self.n_trials // 8)
+        if not self.learns or lanes <= at_once:
             return lanes
-        told = f"at most {self.at_once} trials at once, of {lanes} lanes"
+        told = f"at most {at_once} trials at once, of {lanes} lanes"
         self._say_once(f"{told}: the sampler learns from those that ended")
-        return self.at_once
+        return at_once
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:

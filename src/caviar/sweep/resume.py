@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,19 @@ from caviar.sweep.settings import RESUMED, Settings
 _FOLDER = "CAVIAR_RESUME"
 _TRIALS = "CAVIAR_RESUME_TRIALS"
 _STORAGE = "CAVIAR_RESUME_STORAGE"
+_GROUPS = ("executor", "hydra/sweeper/executor")
+"""What chooses an executor: a config group of the project's, and Hydra's own."""
 
 
 def resume(
-    folder: Path, n_trials: int | None = None, storage: str | None = None, trust: bool = False
+    folder: Path,
+    n_trials: int | None = None,
+    storage: str | None = None,
+    trust: bool = False,
+    executor: Sequence[str] = (),
 ) -> None:
     """Replace this process by what `to_resume` gives."""
-    command, environment = to_resume(folder, n_trials, storage, trust)
+    command, environment = to_resume(folder, n_trials, storage, trust, executor)
     line = shlex.join(["python", *command.program[1:], *command.words])
     echo(f"in {command.folder}: {line}")
     os.environ.update(environment)
@@ -37,7 +44,11 @@ def resume(
 
 
 def to_resume(
-    folder: Path, n_trials: int | None = None, storage: str | None = None, trust: bool = False
+    folder: Path,
+    n_trials: int | None = None,
+    storage: str | None = None,
+    trust: bool = False,
+    executor: Sequence[str] = (),
 ) -> tuple[Command, dict[str, str]]:
     """The sweep's own command, and the environment with which it goes on in ``folder``.
 
@@ -46,6 +57,7 @@ def to_resume(
         n_trials: how many trials there shall be in total; None for as many as were planned.
         storage: the study's URL, where it has a password: that is not kept.
         trust: run what the folder says, whatever that is.
+        executor: overrides that choose another executor, and set it.
 
     Raises:
         UsageError: it is no sweep, somebody is running it, more of a confirming sweep is asked for, or
@@ -60,9 +72,27 @@ def to_resume(
         raise UsageError(
             f"{folder}: process {owner.get('pid')} on {owner.get('host')} is running this sweep"
         )
+    command = command_to_run(folder, recorded, "resume", trust)
+    if executor:
+        words = _without_executor(command.words) if _names_one(executor) else command.words
+        command = replace(command, words=[*words, *executor])
     given = {_FOLDER: folder.resolve(), _TRIALS: n_trials, _STORAGE: storage}
     environment = {key: str(value) for key, value in given.items() if value is not None}
-    return command_to_run(folder, recorded, "resume", trust), environment
+    return command, environment
+
+
+def chooses_executor(key: str) -> bool:
+    """Whether an override of this key chooses an executor, or sets the one that is chosen."""
+    return key.lstrip("+~") in _GROUPS or key.lstrip("+~").startswith("hydra.sweeper.executor.")
+
+
+def _names_one(words: Sequence[str]) -> bool:
+    return any(word.partition("=")[0].lstrip("+") in _GROUPS for word in words)
+
+
+def _without_executor(words: Sequence[str]) -> list[str]:
+    """A command's words but those that are about its executor: another one may not have the setting."""
+    return [word for word in words if not chooses_executor(word.partition("=")[0])]
 
 
 def folder_to_resume() -> Path | None:

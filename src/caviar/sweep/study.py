@@ -34,6 +34,7 @@ from caviar.sweep.journal import Journal
 from caviar.sweep.pickles import load_no_pickles
 from caviar.sweep.record import without_password
 from caviar.sweep.samplers import PlacedSampler
+from caviar.sweep.study_owner import StudyOwner
 
 load_no_pickles()
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -121,7 +122,7 @@ class SweepStudy:
         given_up: those of them that are not tried again: see `INTERRUPTIONS`.
 
     Raises:
-        UsageError: the storage has, or lacks, a study of this name.
+        UsageError: the storage has, or lacks, a study of this name, or another process has that.
     """
 
     def __init__(
@@ -160,6 +161,8 @@ class SweepStudy:
         except KeyError:
             raise UsageError(f"storage: there is no study {name!r}") from None
         self._study_id = opened.get_study_id_from_name(name)
+        # A journal is in the sweep's folder, and who has that has it.
+        self._owner = None if self._journal else StudyOwner(opened, self._study_id)
         self._prunes = not isinstance(pruner, NopPruner)
         bind = getattr(sampler, "bind", None)  # caviar's own samplers take in the space
         self.finite: int | None = bind(space) if bind else None
@@ -180,6 +183,16 @@ class SweepStudy:
         """Say who may end the waiting for a database that does not answer, and who is told of it."""
         if hasattr(self._backend, "hurried"):
             self._backend.hurried, self._backend.say = hurried, say
+
+    def check_owner(self) -> None:
+        """Raise `StudyTakenError` where another process has this study now; called often."""
+        if self._owner is not None:
+            self._owner.check()
+
+    def release(self) -> None:
+        """Let others go on with the study."""
+        if self._owner is not None:
+            self._owner.release()
 
     @property
     def places(self) -> int:
