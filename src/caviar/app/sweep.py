@@ -203,7 +203,9 @@ def _run(
         raise UsageError(
             f"{folder}: its study cannot be read: {str(error).splitlines()[0]}"
         ) from error
-    print_summary(folder, trials, space, settings, outcome)
+    if reporting:
+        reporting.wait()
+    print_summary(folder, trials, space, settings, outcome, reporting.worth if reporting else [])
     if reporting:
         reporting.tell()
     return exit_status(trials, outcome)

@@ -24,15 +24,13 @@ from caviar.confirm.plan import (
     testable,
     train,
 )
+from caviar.confirm.results import FILE
 from caviar.runs.fields import MAPPING, WHOLE, check_fields, each, mapping_to, optional
 from caviar.runs.files import read_json, read_text, write_atomic
 from caviar.runs.folder import LOG, check_name
 from caviar.runs.places import SWEEP_FILE
 from caviar.sweep.owner import is_running
 from caviar.zoom.finished import FinishedSweep, open_sweep
-
-FILE = "confirm.json"
-"""In the sweep's folder: each confirm's plan, written before it trains, and what came of it."""
 
 _ENTRY = {
     "sweep": (lambda name: isinstance(name, str) and Path(name).name == name, "a folder's name"),

@@ -38,6 +38,9 @@ MOST = 200
 """Trials that are fitted at most: time grows with their third power."""
 OTHERS = 8
 """Settings of the surrogate that are averaged over, beside the likeliest."""
+ROUGH = 0.7
+"""How rough a landscape may be beside the noise: the standard deviation of what is a trial's own and no
+neighbour shares, in units of the noise's."""
 SDS = 9
 """Standard deviations of the noise that are averaged over."""
 SEEDS = 10
@@ -101,21 +104,24 @@ def expected(
     if np.ptp(smooth) == 0:
         return []
     first = Surrogate(points[taken], smooth, list(groups), known)
-    means, variances, noises = [], [], []
+    means, variances, noises, weights = [], [], [], []
     for surrogate in [first, *first.others(OTHERS, rng)]:
         for sd in [surrogate.noise_sd] if noise is None else noise.quantiles(SDS):
             mean, variance = surrogate.luck(sd)
             means.append(smooth - mean)
             noises.append(min(sd, surrogate.noise_sd) ** 2)
+            rough = surrogate.noise_sd**2 / noises[-1] - 1
+            weights.append(np.exp(-0.5 * rough / ROUGH**2))
             variances.append(variance + noises[-1] / SEEDS)
-    luck = float(np.sqrt(np.mean(noises)))
+    weight = np.array(weights) / sum(weights)
+    luck = float(np.sqrt(weight @ np.array(noises)))
     found = []
     for place in wanted:
         column = int(np.searchsorted(taken, place))
         at, spread = (np.array(part)[:, column] for part in (means, variances))
-        ends = _interval(at, np.sqrt(spread), len(taken))
+        ends = _interval(at, np.sqrt(spread), weight, len(taken))
         low, high = sorted(sign * end for end in ends)
-        mean = float(at.mean())
+        mean = float(weight @ at)
         source = "the scores' own scatter" if noise is None else noise.source
         found.append(Expected(sign * mean, low, high, mean - losses[place], luck, source))
     return found
@@ -142,13 +148,13 @@ def _good(
     return np.argsort(foretold, kind="stable")[: min(max(HALVED // 2, len(every) // 2), MOST)]
 
 
-def _interval(means: Array, spreads: Array, trials: int) -> tuple[float, float]:
+def _interval(means: Array, spreads: Array, weight: Array, trials: int) -> tuple[float, float]:
     """The middle `LEVEL` of a mixture of Student's t distributions: few trials know their noise badly."""
     from scipy.stats import t  # type: ignore[import-untyped]  # it has no stubs
 
     freedom = max(trials / 4, 2.5)
     span = 12 * spreads.max()
     places = np.linspace(means.min() - span, means.max() + span, 801)
-    below = cast("Any", t).cdf((places[:, None] - means) / spreads, freedom).mean(axis=1)
+    below = cast("Any", t).cdf((places[:, None] - means) / spreads, freedom) @ weight
     low, high = np.interp([(1 - LEVEL) / 2, (1 + LEVEL) / 2], below, places)
     return float(low), float(high)

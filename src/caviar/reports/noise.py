@@ -66,7 +66,7 @@ def _late(evidence: Evidence) -> Noise | None:
     curves = [curve for curve in curves if len(curve) >= 8]
     if len(curves) < 3:
         return None
-    sd = float(np.median([jitter(curve) for curve in curves]))
+    sd = float(np.mean([jitter(curve) for curve in curves]))
     return Noise(sd, LATE_SPREAD, "late epochs") if sd > 0 else None
 
 

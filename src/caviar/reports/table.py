@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from rich.text import Text
 from caviar.base.errors import UsageError
 from caviar.base.objectives import front, signed
 from caviar.base.words import short
+from caviar.reports.worth_in_words import in_words
 from caviar.runs.folder import Result
 from caviar.space.space import Space
 from caviar.sweep.loop import Outcome
@@ -26,9 +28,18 @@ ROWS = 10
 
 
 def print_summary(
-    folder: Path, trials: list[FrozenTrial], space: Space, settings: Settings, outcome: Outcome
+    folder: Path,
+    trials: list[FrozenTrial],
+    space: Space,
+    settings: Settings,
+    outcome: Outcome,
+    worth: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Print how the sweep went: a table of the best trials and the way on from there."""
+    """Print how the sweep went: a table of the best trials and the way on from there.
+
+    Args:
+        worth: what trials are worth on a fresh seed, as `caviar.reports.data.worth_of` gives it.
+    """
     console = Console(soft_wrap=not os.isatty(1))
     ranked = rank(trials, settings.directions)
     quoted = shlex.quote(str(folder))
@@ -36,7 +47,9 @@ def print_summary(
     if outcome.stopped:
         say(f"stopped: {outcome.stopped}")
     if ranked:
-        console.print(_table(ranked[:ROWS], space, settings))
+        console.print(_table(ranked[:ROWS], space, settings, worth))
+        for line in in_words(worth):
+            say(line)
     counts = count(trials)
     say(", ".join(f"{n} {word}" for word, n in counts.items() if n) + f"; in {folder}")
     if outcome.interrupted or outcome.stopped:
@@ -97,17 +110,27 @@ def short_names(names: list[str]) -> list[str]:
     return [name if ends.count(end) > 1 else end for name, end in zip(names, ends, strict=True)]
 
 
-def _table(trials: list[FrozenTrial], space: Space, settings: Settings) -> Table:
+def _table(
+    trials: list[FrozenTrial],
+    space: Space,
+    settings: Settings,
+    worth: Sequence[Mapping[str, Any]],
+) -> Table:
+    expected = {one["trial"]: one["expected"]["mean"] for one in worth if one["expected"]}
     several = len(settings.directions) > 1
     title = "the Pareto front: no trial is better in all objectives" if several else "best trials"
     table = Table(title=title, title_justify="left")
     table.add_column("trial", justify="right")
     for name in settings.labels:
         table.add_column(Text(name), justify="right")
+    if expected:
+        table.add_column("expected", justify="right")
     for name in short_names([h.name.lstrip("+") for h in space.hyperparameters]):
         table.add_column(Text(name), justify="right")
     for trial in trials:
         cells: list[Any] = [str(trial.number), *(short(value) for value in trial.values)]
+        if expected:
+            cells.append(short(expected[trial.number]) if trial.number in expected else "")
         for hyperparameter in space.hyperparameters:
             held = trial.params.get(hyperparameter.study_name)
             exists = hyperparameter.study_name in trial.params

@@ -1,14 +1,14 @@
 """Can the top trials be told apart, or is their order luck?"""
 
+from caviar.reports.noise import noise_of
 from caviar.reports.verdicts.base import Evidence, Verdict, short
-from caviar.reports.verdicts.noise import retrain_noise
 
 NAME = "top trials alike"
 
 
 def alike(evidence: Evidence) -> Verdict:
     """Warn where others are within two standard deviations of a difference of the best trial."""
-    found = retrain_noise(evidence)
+    found = noise_of(evidence)
     if len(evidence.complete) < 3:
         return Verdict(
             NAME, "unknown", f"{len(evidence.complete)} trials are complete; it takes 3."
@@ -16,11 +16,10 @@ def alike(evidence: Evidence) -> Verdict:
     if found is None:
         text = "the noise of retraining is not known: no seeds repeated, no curves of 8 epochs."
         return Verdict(NAME, "unknown", text, f"caviar confirm {evidence.name}")
-    noise, source = found
-    margin = 2 * 2**0.5 * noise
+    margin = 2 * 2**0.5 * found.sd
     losses = evidence.complete["loss"]
     count = int((losses.iloc[1:] - losses.iloc[0] <= margin).sum())
-    told = f"{short(margin)} of the best (twice the noise of a difference, by {source})"
+    told = f"{short(margin)} of the best (twice the noise of a difference, by {found.source})"
     if not count:
         return Verdict(NAME, "pass", f"no other trial is within {told}.")
     return Verdict(

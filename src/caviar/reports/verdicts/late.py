@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from caviar.reports.noise import jitter
 from caviar.reports.verdicts.base import Evidence, Verdict, short
-from caviar.reports.verdicts.noise import jitter
 
 NAME = "late variance"
 SHARE = 0.05  # of what training gained
