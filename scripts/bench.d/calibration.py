@@ -145,14 +145,15 @@ def real(count: int) -> Iterator[Covered]:
         run("-m", "caviar.cli", "confirm", str(OUT / "sweeps" / name), "--top", "1", "--no-test")
         sweep = load(OUT / "sweeps" / name)
         evidence = Evidence.of(sweep)
-        told, best = worth(evidence), int(evidence.complete.index[0])
+        known, best = worth(evidence), int(evidence.complete.index[0])
         fresh = confirmed(sweep.folder).get(str(best))
-        if best not in told or fresh is None:
+        if best not in known or fresh is None:
             raise UsageError(f"{sweep.folder}: nothing told of trial {best}")
-        one, score = told[best], float(evidence.complete["value"].iloc[0])
+        one, score = known[best], float(evidence.complete["value"].iloc[0])
         spread = (fresh.high - fresh.low) / 2 / 2.262 * fresh.n**0.5
         found = Covered(task, trials, score, one.mean, one.low, one.high, fresh.mean, spread)
-        print(f"{name}, {trials} trials: {score:.4g}, worth {one}, confirmed {fresh.mean:.4g}, {found.side}", file=sys.stderr)  # fmt: skip
+        told = f"{name}, {trials} trials: {score:.4g}, worth {one}, confirmed {fresh.mean:.4g}"
+        print(told, found.side or "", file=sys.stderr)
         yield found
 
 

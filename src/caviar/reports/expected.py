@@ -6,10 +6,10 @@ space is the prior of ``f``, so that each score is drawn in to what the trials a
 luck has in their differences; its posterior at the best trial is the answer. Under a right prior the
 choice of the best changes nothing: the posterior is that of the data, whichever trial is looked at and why
 (Senn 2008, "A note concerning a selection paradox of Dawid's"; Efron 2011, "Tweedie's formula and selection
-bias"). The surrogate is `caviar.zoom.surrogate`'s (Rasmussen & Williams 2006, equations 2.25 and 2.26), with what
-is known of the noise as the noise's prior, fitted to the better half of the trials, as the others
-foretell them: what bad trials do says little of good ones. What no place explains is luck as far as
-`Noise` says; the rest is taken for a landscape too rough to be seen, and is the trial's own. The
+bias"). The surrogate is `caviar.zoom.surrogate`'s (Rasmussen & Williams 2006, equations 2.25 and 2.26),
+with what is known of the noise as the noise's prior, fitted to the better half of the trials, as the
+others foretell them: what bad trials do says little of good ones. What no place explains is luck as far
+as `Noise` says; the rest is taken for a landscape too rough to be seen, and is the trial's own. The
 surrogate's settings (Laplace) and the noise are averaged over.
 
 A score is the best epoch's, and so is the score on a fresh seed: the maximum over epochs is in both. What
