@@ -58,11 +58,17 @@ class App:
 
     folder: Path
 
-    def run(self, *overrides: str, env: dict[str, str] | None = None, timeout: float = 60) -> Done:
-        """Run ``python app.py`` in the app's folder to its end."""
+    def run(
+        self,
+        *overrides: str,
+        env: dict[str, str] | None = None,
+        timeout: float = 60,
+        cwd: Path | None = None,
+    ) -> Done:
+        """Run ``python app.py`` to its end, in the app's folder or in ``cwd``."""
         done = subprocess.run(
-            [sys.executable, "app.py", *overrides],
-            cwd=self.folder,
+            [sys.executable, str(self.folder / "app.py") if cwd else "app.py", *overrides],
+            cwd=cwd or self.folder,
             env={**os.environ, **(env or {})},
             capture_output=True,
             text=True,

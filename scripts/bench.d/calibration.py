@@ -17,7 +17,7 @@ import numpy as np
 
 from caviar.base.errors import UsageError
 from caviar.confirm.results import confirmed
-from caviar.reading.load import load
+from caviar.reading.find import load
 from caviar.reports.expected import SEEDS, expected
 from caviar.reports.noise import late_noise
 from caviar.reports.verdicts.base import Evidence

@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from caviar import UsageError, usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.base.streams import make_patient
 
 NEEDED = object()
@@ -24,12 +24,12 @@ def command(function: Callable[..., Any], usage: str, defaults: Mapping[str, Any
     """
     make_patient()
     if {"-h", "--help"} & set(sys.argv[1:]):
-        tell(usage)
+        echo(usage)
         return
     try:
         function(**parse(sys.argv[1:], usage, defaults))
     except UsageError as error:
-        tell(f"error: {error}", file=sys.stderr)
+        echo(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 
 

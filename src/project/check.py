@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,91 +13,57 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from caviar import UsageError, usage_error
 from caviar.base.configs import has_key
 from caviar.base.objectives import each
+from caviar.base.rules import (
+    COUNT,
+    FLAG,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SEED,
+    SHARE,
+    TRAINING,
+    Rule,
+    at_least,
+    check_settings,
+    one_of,
+)
 from caviar.runs.folder import check_run_name
 from project.choices import ACTIVATIONS, BATCH_NORM, DIRECTIONS, SHAPES
 
-Rule = tuple[Callable[[Any], bool], str]
+_SIZES = "must be a list of whole numbers above 0, as [64, 32], or null"
 
-_ANY: Rule = (lambda value: True, "")
-_POSITIVE: Rule = (lambda value: value > 0, "must be above 0")
-_NOT_NEGATIVE: Rule = (lambda value: value >= 0, "must be at least 0")
-_SEED: Rule = (lambda value: 0 <= value < 2**32, "must be at least 0 and below 2**32")
-_SHARE: Rule = (lambda value: 0 <= value < 1, "must be at least 0 and below 1")
-
-_NUMBERS: dict[str, Rule] = {
-    "seed": _SEED,
-    "data.batch_size": _POSITIVE,
-    "data.eval_batch_size": _POSITIVE,
-    "data.split_seed": _SEED,
-    "data.data_seed": _SEED,
-    "data.samples": _POSITIVE,
-    "data.features": _POSITIVE,
-    "data.noise": _NOT_NEGATIVE,
-    "data.classes": (lambda value: value >= 2, "must be at least 2"),
-    "data.folds": (lambda value: value >= 2 and value % 1 == 0, "must be 2 or more, or null"),
-    "data.overfit": (lambda value: value >= 2, "must be at least 2, or null"),
-    "model.depth": _NOT_NEGATIVE,
-    "model.width": _POSITIVE,
-    "model.dropout": _SHARE,
-    "model.batch_norm_eps": _POSITIVE,
-    "model.loss.label_smoothing": _SHARE,
-    "optimizer.lr": _POSITIVE,
-    "optimizer.weight_decay": _NOT_NEGATIVE,
-    "optimizer.momentum": _SHARE,
-    "optimizer.beta1": _SHARE,
-    "optimizer.beta2": _SHARE,
-    "scheduler.warmup_epochs": _NOT_NEGATIVE,
-    "scheduler.step_epochs": _POSITIVE,
-    "scheduler.gamma": _POSITIVE,
-    "scheduler.rise": _SHARE,
-    "scheduler.initial": _NOT_NEGATIVE,
-    "scheduler.final": _NOT_NEGATIVE,
-    "scheduler.reduce": (lambda value: 0 < value < 1, "must be above 0 and below 1"),
-    "scheduler.patience": _NOT_NEGATIVE,
-    "trainer.max_epochs": _POSITIVE,
-    "trainer.max_steps": (
-        lambda value: value > 0 or value == -1,
-        "must be above 0, or -1 for no end",
-    ),
-    "trainer.accumulate_grad_batches": _POSITIVE,
-    "trainer.check_val_every_n_epoch": _POSITIVE,
-    "trainer.limit_train_batches": _POSITIVE,
-    "trainer.gradient_clip_val": _ANY,
-    "trainer.log_every_n_steps": _NOT_NEGATIVE,
-    "callbacks.checkpoint.every_seconds": _NOT_NEGATIVE,
-    "callbacks.early_stopping.patience": _NOT_NEGATIVE,
-    "callbacks.early_stopping.min_delta": _NOT_NEGATIVE,
-    "callbacks.nan_guard.every_steps": _POSITIVE,
+RULES: dict[str, Rule] = {
+    **TRAINING,
+    "data.batch_size": COUNT,
+    "data.eval_batch_size": COUNT,
+    "data.drop_last": FLAG,
+    "data.shape": one_of(SHAPES),
+    "data.split_seed": SEED,
+    "data.data_seed": SEED,
+    "data.samples": COUNT,
+    "data.features": COUNT,
+    "data.noise": NOT_NEGATIVE,
+    "data.classes": at_least(2),
+    "data.folds": at_least(2, "must be 2 or more, or null").or_null,
+    "data.overfit": at_least(2, "must be at least 2, or null").or_null,
+    "model.depth": at_least(0),
+    "model.width": COUNT,
+    "model.hidden": Rule(lambda value: _are_sizes(value), _SIZES, number=False, null=True),
+    "model.activation": one_of(tuple(ACTIVATIONS)),
+    "model.batch_norm": one_of(BATCH_NORM),
+    "model.batch_norm_eps": POSITIVE,
+    "scheduler.warmup_epochs": NOT_NEGATIVE,
+    "scheduler.step_epochs": POSITIVE,
+    "scheduler.gamma": POSITIVE,
+    "scheduler.rise": SHARE,
+    "scheduler.initial": NOT_NEGATIVE,
+    "scheduler.final": NOT_NEGATIVE,
+    "scheduler.reduce": Rule(lambda value: 0 < value < 1, "must be above 0 and below 1"),
+    "scheduler.patience": at_least(0),
 }
 
-_WHOLE = {
-    *("seed", "data.batch_size", "data.eval_batch_size", "data.split_seed", "data.data_seed"),
-    *("data.samples", "data.features", "data.classes", "data.folds", "data.overfit"),
-    *("model.depth", "model.width", "scheduler.patience", "trainer.max_epochs"),
-    "trainer.max_steps",
-    *("trainer.accumulate_grad_batches", "trainer.check_val_every_n_epoch"),
-    *("trainer.log_every_n_steps", "callbacks.early_stopping.patience"),
-    "callbacks.nan_guard.every_steps",
-}
-_MAY_BE_NULL = {
-    *("data.folds", "data.overfit", "trainer.max_steps"),
-    *("trainer.check_val_every_n_epoch", "trainer.limit_train_batches"),
-    *("trainer.gradient_clip_val", "trainer.log_every_n_steps"),
-}
-_FLAGS = ("data.drop_last", "test")
-_HIDDEN = "model.hidden"
 _SINGLE = {"metric": "val/acc", "direction": "maximize"}
 _LESS_IS_BETTER = ("loss", "CalibrationError", "HammingDistance", "HingeLoss")
 """How the names of losses and of torchmetrics classes end that are better when they are lower."""
-
-_NAMES: dict[str, tuple[str | bool, ...]] = {
-    "model.activation": tuple(ACTIVATIONS),
-    "model.batch_norm": BATCH_NORM,
-    "data.shape": SHAPES,
-    "trainer.deterministic": (True, False, "warn"),
-}
-
-_CHECKED = (*_NUMBERS, *_FLAGS, *_NAMES, _HIDDEN)
 
 _PACKAGES = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 
@@ -119,18 +85,18 @@ def check(config: DictConfig, searched: Mapping[str, Sequence[Any]] | None = Non
     _check_callbacks(config, metrics)
     _check_test(config)
     in_steps = OmegaConf.select(config, "trainer.max_steps") is not None
-    may_be_null = _MAY_BE_NULL | ({"trainer.max_epochs"} if in_steps else set())
+    endless = {"trainer.max_epochs": COUNT.or_null} if in_steps else {}
     is_trial, searched = _is_trial(searched), searched or {}
     values = {
         key: OmegaConf.select(config, key)
-        for key in _CHECKED
+        for key in RULES
         if has_key(config, key) and not (key in searched and _is_open(config, key))
     }
-    _check_values(values, may_be_null)
+    check_settings(values, RULES | endless)
     for key, some in searched.items():
         for value in some:
             try:
-                _check_values({key: value}, may_be_null)
+                check_settings({key: value}, RULES | endless)
             except UsageError as error:
                 raise UsageError(f"{error} (the space has this value)") from error
     for name, logger in (config.get("logger") or {}).items():
@@ -149,41 +115,10 @@ def check(config: DictConfig, searched: Mapping[str, Sequence[Any]] | None = Non
             _check_table(config, searched)
 
 
-def check_numbers(value_of: Callable[[str], Any]) -> None:
-    """Raise UsageError for a number out of its range, or a name that is none of its choices.
-
-    Args:
-        value_of: gives a setting by its dotted key; None where there is none.
-    """
-    for key, choices in _NAMES.items():
-        value = value_of(key)
-        if value is not None and value not in choices:
-            raise usage_error(key, value, "no such choice", choices)
-    for key, (holds, problem) in _NUMBERS.items():
-        value = value_of(key)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise usage_error(key, value, "must be a number")
-        if key in _WHOLE and value % 1:
-            raise usage_error(key, value, "must be a whole number")
-        if not holds(value):
-            raise usage_error(key, value, problem)
-    for key in _FLAGS:
-        if not isinstance(value_of(key), bool | None):
-            raise usage_error(key, value_of(key), "must be true or false")
-    hidden = value_of(_HIDDEN)
-    sizes = list(hidden) if isinstance(hidden, Sequence) and not isinstance(hidden, str) else [0]
-    if hidden is not None and not all(isinstance(size, int) and size > 0 for size in sizes):
-        why = "must be a list of whole numbers above 0, as [64, 32], or null"
-        raise usage_error(_HIDDEN, hidden, why)
-
-
-def _check_values(values: Mapping[str, Any], may_be_null: Container[str]) -> None:
-    for key in _NUMBERS:
-        if key not in may_be_null and values.get(key, 0) is None:
-            raise usage_error(key, "null", "must be a number")
-    check_numbers(values.get)
+def _are_sizes(hidden: Any) -> bool:
+    if not isinstance(hidden, Sequence) or isinstance(hidden, str):
+        return False
+    return all(type(size) is int and size > 0 for size in hidden)
 
 
 def _check_objectives(config: DictConfig, metrics: Sequence[str]) -> None:

@@ -9,11 +9,19 @@ from pathlib import Path
 from omegaconf import DictConfig, open_dict
 
 import caviar
-from caviar.base.objectives import as_given, each, told
+from caviar.base.objectives import as_given, each, scores_in_words
 from caviar.runs.active import ActiveRun, activate
 from caviar.runs.folder import CHECKPOINTS
-from caviar.runs.folds import Facts, facts_of, fold_folder, mean_scores, read_fold, write_fold
-from caviar.runs.inside import copy_folder, make_folders
+from caviar.runs.folds import (
+    Facts,
+    earlier_fold,
+    facts_of,
+    fold_folder,
+    mean_scores,
+    take_over,
+    write_fold,
+)
+from caviar.runs.inside import make_folders
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +44,7 @@ def over_folds(
     metrics = each(config.metric)
     caviar.record(metric=as_given(metrics), seed=config.seed, **facts_of(folds))
     means = mean_scores(folds)
-    scores = told(metrics, means)
+    scores = scores_in_words(metrics, means)
     log.info("%s, the mean over %d folds: %s", scores, len(folds), config.dir)
     return as_given(means)
 
@@ -45,12 +53,9 @@ def _fold(
     config: DictConfig, fold: int, train: Callable[[DictConfig], float | list[float]]
 ) -> Facts:
     place = fold_folder(Path(config.dir), fold)
-    checkpoints = caviar.resume_from()
-    earlier = fold_folder(checkpoints.parent, fold) if checkpoints else None
-    if earlier is not None and (done := read_fold(earlier)) is not None:
-        if earlier != place:
-            copy_folder(earlier, place)
+    if (done := take_over(caviar.resume_from(), place)) is not None:
         return done
+    earlier = earlier_fold(caviar.resume_from(), place)
     make_folders(place)
     with activate(ActiveRun(place, resume_from=earlier / CHECKPOINTS if earlier else None)) as run:
         score = train(config_of(config, fold, place))

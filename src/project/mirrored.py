@@ -15,9 +15,9 @@ _HERE = Path(__file__).resolve().parent
 
 AS_WRITTEN = {
     "classifier.py": "ff56b31e5269",
-    "train.py": "99d966efb725",
+    "train.py": "f29512c0a39d",
     "optimizers.py": "01833b8c0305",
-    "folds.py": "0d14c33ab826",
+    "folds.py": "af0a29a4c2f1",
     "loggers.py": "a59e31dc854d",
     "callbacks/checkpoint.py": "4f43f92a8f20",
     "callbacks/early_stopping.py": "cebf5f011b58",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caviar import UsageError, usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from project.arguments import NEEDED, command
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def predict(run: str, data: str, out: str, **written: Any) -> None:
     if not len(frame):
         raise usage_error("data", data, "the table has no rows")
     for line in _odd(preprocessing, frame):
-        tell(f"warning: {line}", file=sys.stderr)
+        echo(f"warning: {line}", file=sys.stderr)
     features = torch.from_numpy(preprocessing.features(frame))
     with torch.no_grad():
         steps = [saved.module.predict_step(rows) for rows in features.split(ROWS)]
@@ -84,7 +84,7 @@ def predict(run: str, data: str, out: str, **written: Any) -> None:
         table.to_csv(target, index=False)
     else:
         table.to_parquet(target, index=False)
-    tell(f"{len(table)} predictions: {target}")
+    echo(f"{len(table)} predictions: {target}")
 
 
 def _odd(preprocessing: Preprocessing, frame: pa.Table) -> list[str]:

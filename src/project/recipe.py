@@ -16,8 +16,9 @@ from torch.optim import Optimizer
 
 import caviar
 from caviar.base.objectives import each, first
+from caviar.base.rules import check_settings
 from caviar.base.security import check_target
-from project.check import check_numbers
+from project.check import RULES
 from project.data.base import InMemoryData
 from project.data.batches import epoch_order
 from project.mirrored import changed
@@ -35,7 +36,8 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Folds:
         NotFusibleError: something in it takes a Lightning Trainer.
         UsageError: a setting that cannot work.
     """
-    check_numbers(lambda key: _find(config, key))
+    given = {key: _find(config, key) for key in RULES}
+    check_settings({key: value for key, value in given.items() if value is not None}, RULES)
     _check_fusible(config)
     folds = (config.get("data") or {}).get("folds")
     if folds is None:

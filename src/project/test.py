@@ -16,7 +16,7 @@ def test(run: str) -> dict[str, float]:
     from lightning.pytorch import LightningDataModule
 
     import caviar
-    from caviar.base.plain import tell
+    from caviar.base.plain import echo
     from caviar.base.security import check_only, check_targets
     from caviar.runs.folder import CONFIG
     from caviar.runs.ours import is_signed
@@ -37,7 +37,7 @@ def test(run: str) -> dict[str, float]:
     metrics = evaluate_test_part(saved.module, data, saved.config.trainer)
     saved.result.facts |= {"tested": True, "test": metrics}
     saved.result.write(saved.folder)
-    tell(in_words(metrics))
+    echo(in_words(metrics))
     return metrics
 
 

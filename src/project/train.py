@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 import caviar
-from caviar.base.objectives import as_given, each, first, told
+from caviar.base.objectives import as_given, each, first, scores_in_words
 from project.check import check
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def fit(config: DictConfig, experiment: caviar.Experiment) -> float | list[float
         seed=experiment.seed,
         checkpoint=BEST if (folder / BEST).exists() else None,
     )
-    scores = told(experiment.objectives, score.values)
+    scores = scores_in_words(experiment.objectives, score.values)
     log.info("%s at epoch %d: %s", scores, score.epoch, folder)
     return as_given(score.values)
 

@@ -22,7 +22,7 @@ from caviar.engines.lanes.training import Training
 from caviar.engines.native.loop import Native
 from caviar.engines.stacked.backend import ByTorch
 from caviar.runs.active import ActiveRun, activate
-from caviar.runs.text import CsvText
+from caviar.runs.text import csv_text
 from project.recipe import recipe
 from project.train import CONFIGS, build, fit
 
@@ -122,7 +122,7 @@ def on_a_lane(
             if ended.training is one and ended.over:
                 done = Result(
                     weights=stack.last_weights(lane),
-                    rows=list(csv.DictReader(CsvText().of(one.rows).splitlines())),
+                    rows=list(csv.DictReader(csv_text(one.rows).splitlines())),
                     score=one.score,
                     best_epoch=one.best_epoch,
                     best=stack.best_weights(lane),

@@ -13,10 +13,10 @@ from lightning.pytorch import Callback, Trainer
 from caviar.base import hydra_versions
 from caviar.base.errors import UsageError
 from caviar.panda.callback import Panda
-from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import read_status
 from caviar.panda.inbox import ask
 from caviar.panda.replay import compare
+from caviar.runs.edits import in_force, read_edits
 from project.train import CONFIGS, build, fit
 from tests.panda.least_squares import descend
 

@@ -10,9 +10,9 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from caviar.base import hydra_versions
-from caviar.panda.edits import read_edits
 from caviar.panda.inbox import ASKED, ask
 from caviar.panda.settings import SETTINGS
+from caviar.runs.edits import read_edits
 from project.train import CONFIGS, build, fit
 
 SMALL = ("data=synthetic", "data.samples=200", "data.noise=0.9", "model.width=8")

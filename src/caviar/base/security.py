@@ -27,6 +27,7 @@ CLASSES_ONLY = (
     "torchmetrics.",
     "optuna.pruners.",
     "optuna.samplers.",
+    "aim.sdk.adapters.pytorch_lightning.",
 )
 """Prefixes under which only classes may be a target: a function of Lightning's reads a pickle
 (``load_from_checkpoint``), and configs name classes. Of caviar, Lightning and Optuna these parts alone:

@@ -87,6 +87,8 @@ class LocalExecutor:
         UsageError: the slots do not fit the machine.
     """
 
+    can_stop = True
+
     def __init__(
         self,
         workers: int | None = None,
@@ -312,8 +314,8 @@ class LocalExecutor:
         apart = self._quarantine(worker)
         for number, (job, began) in worker.jobs.items():
             why, seconds = worker.doomed.get(number), monotonic() - began
-            told_to_go = why is None and -code in ASK_TO_END
-            if told_to_go:  # while it loaded: later it leaves a checkpoint
+            asked_to_end = why is None and -code in ASK_TO_END
+            if asked_to_end:  # while it loaded: later it leaves a checkpoint
                 gone = f"Interrupted: the worker on {worker.slot.label} was told to go, {how}"
                 self._events.append(Failed(number, gone, seconds=seconds, interrupted=True))
                 continue

@@ -128,7 +128,7 @@ class Inbox:
     def answer(self, request: Request, text: str, done: bool = True) -> None:
         """Tell whoever asked, and take the request away."""
         if request.get("waits"):
-            self._tell(request, text, done)
+            self._answer(request, text, done)
         remove_inside(self._asked / f"{request['id']}.json")
 
     def note(self, request: Request, text: str) -> None:
@@ -136,8 +136,8 @@ class Inbox:
         noted = json.dumps({**request, "waits": False})
         write_atomic(self._asked / f"{request['id']}.json", noted)
         if request.get("waits"):
-            self._tell(request, text, done=True)
+            self._answer(request, text, done=True)
 
-    def _tell(self, request: Request, text: str, done: bool) -> None:
+    def _answer(self, request: Request, text: str, done: bool) -> None:
         answer = json.dumps({"done": done, "text": text})
         write_atomic(self._answers / f"{request['id']}.json", answer)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from caviar.base.errors import UsageError
 from caviar.panda.again import overrides_for, training_of
-from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import alive, read_status
 from caviar.reading.metrics import read_rows
+from caviar.runs.edits import in_force, read_edits
 from caviar.runs.folder import Result, make_folder
 from caviar.space.grammar import as_override
 

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from caviar.base.errors import UsageError, usage_error
+from caviar.base.rules import POSITIVE, TRAINING, Rule
 
 
 @dataclass(frozen=True)
@@ -19,21 +20,16 @@ class Setting:
     """One hyperparameter that may be edited.
 
     Attributes:
-        holds: whether a value can be; ``problem`` says so where it cannot.
         get: its value in a training, None where the training has no such setting.
         put: put a value in force.
         missing: why a training may not have it.
-        kind: the type that a value must have.
-        nullable: whether ``null`` is a value.
+        rule: what a value must be, where that is not what a config's must be.
     """
 
-    holds: Callable[[Any], bool]
-    problem: str
     get: Callable[[Any], Any]
     put: Callable[[Any, Any], None]
-    missing: str
-    kind: type = float
-    nullable: bool = False
+    missing: str = ""
+    rule: Rule | None = None
 
 
 def parse(key: str, text: str) -> Any:
@@ -61,16 +57,15 @@ def check(key: str, value: Any) -> Any:
     """
     if key not in SETTINGS:
         raise usage_error("set", key, "cannot be edited while a run trains", SETTINGS, _tail(key))
-    setting = SETTINGS[key]
-    if value is None and setting.nullable:
+    rule = _rule(key)
+    rule.check(key, value)
+    if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise usage_error(key, value, "must be a number")
-    if setting.kind is int and not float(value).is_integer():
-        raise usage_error(key, value, "must be a whole number")
-    if not setting.holds(value):
-        raise usage_error(key, value, setting.problem)
-    return setting.kind(value)
+    return int(value) if rule.whole else float(value)
+
+
+def _rule(key: str) -> Rule:
+    return SETTINGS[key].rule or TRAINING[key]
 
 
 def values(trainer: Any) -> dict[str, Any]:
@@ -78,7 +73,7 @@ def values(trainer: Any) -> dict[str, Any]:
     found = {}
     for key, setting in SETTINGS.items():
         value = setting.get(trainer)
-        if value is not None or setting.nullable:
+        if value is not None or _rule(key).null:
             found[key] = value
     return found
 
@@ -215,31 +210,21 @@ def _put_max_epochs(trainer: Any, value: int) -> None:
 
 
 _NO_DROPOUT = "the network has no dropout layer (start it with a small model.dropout, as 1e-6)"
-_SHARE = (lambda v: 0 <= v < 1, "must be at least 0 and below 1")
-_POSITIVE = (lambda v: 0 < v < float("inf"), "must be above 0")
-_NOT_NEGATIVE = (lambda v: 0 <= v < float("inf"), "must be at least 0")
 _NOT_THIS = "this optimizer has no such setting"
 
 SETTINGS: dict[str, Setting] = {
-    "optimizer.lr": Setting(*_POSITIVE, _get_lr, _put_lr, _NOT_THIS),
-    "optimizer.momentum": Setting(*_SHARE, *_group_entry("momentum"), _NOT_THIS),
-    "optimizer.beta1": Setting(*_SHARE, *_group_entry("betas", 0), _NOT_THIS),
-    "optimizer.beta2": Setting(*_SHARE, *_group_entry("betas", 1), _NOT_THIS),
-    "optimizer.weight_decay": Setting(*_NOT_NEGATIVE, _get_decay, _put_decay, _NOT_THIS),
-    "model.dropout": Setting(*_SHARE, *_attributes(_dropouts), _NO_DROPOUT),
+    "optimizer.lr": Setting(_get_lr, _put_lr, _NOT_THIS),
+    "optimizer.momentum": Setting(*_group_entry("momentum"), _NOT_THIS),
+    "optimizer.beta1": Setting(*_group_entry("betas", 0), _NOT_THIS),
+    "optimizer.beta2": Setting(*_group_entry("betas", 1), _NOT_THIS),
+    "optimizer.weight_decay": Setting(_get_decay, _put_decay, _NOT_THIS),
+    "model.dropout": Setting(*_attributes(_dropouts), _NO_DROPOUT),
     "model.loss.label_smoothing": Setting(
-        *_SHARE, *_attributes(_smoothed), "the loss has no label_smoothing"
+        *_attributes(_smoothed), "the loss has no label_smoothing"
     ),
     "trainer.gradient_clip_val": Setting(
-        *_POSITIVE, lambda t: t.gradient_clip_val, _put_clip, "", nullable=True
+        lambda t: t.gradient_clip_val, _put_clip, rule=POSITIVE.or_null
     ),
-    "trainer.max_epochs": Setting(
-        lambda v: v >= 1,
-        "must be at least 1",
-        lambda t: t.fit_loop.max_epochs,
-        _put_max_epochs,
-        "",
-        kind=int,
-    ),
+    "trainer.max_epochs": Setting(lambda t: t.fit_loop.max_epochs, _put_max_epochs),
 }
-"""Key, as in a config -> how it is edited. A new one is a line here."""
+"""Key, as in a config -> how it is edited. A new one is a line here, and one in `caviar.base.rules`."""

@@ -1,4 +1,8 @@
-"""What a sweep means, told at its end: by a process of its own, so that it cannot harm the sweep."""
+"""What a sweep means, told at its end: by a process of its own.
+
+It is no call, so that neither its memory (pandas, plotly) nor an error of it can harm the sweep, and so
+that the last table is printed meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from caviar.base.errors import name_and_text
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 
 TIMEOUT = 300
 """Seconds; 10,000 trials of 10 epochs take 4."""
@@ -68,20 +72,20 @@ class Reporting:
         """What the best trials are worth, as `caviar.reports.data.worth_of` gives it."""
         return self._told["sweeps"][0]["worth"] if self._told else []
 
-    def tell(self) -> None:
+    def show(self) -> None:
         """Print the most important warnings and the report's path, or why there is none."""
         told = self._told
         if told is None:
-            tell(self._problem)
+            echo(self._problem)
             return
         again = f"caviar report {shlex.quote(str(self._folder))}"
         warned = [v for v in told["sweeps"][0]["verdicts"] if v["status"] == "warn"]
         for verdict in warned[:WARNINGS]:
-            tell(f"warning: {verdict['sentence']}")
+            echo(f"warning: {verdict['sentence']}")
             if verdict["next"]:
-                tell(f"    next: {verdict['next']}")
+                echo(f"    next: {verdict['next']}")
         if len(warned) > WARNINGS:
-            tell(f"    and {len(warned) - WARNINGS} more in the report: {again}")
+            echo(f"    and {len(warned) - WARNINGS} more in the report: {again}")
         if self._page:
-            tell(f"report:          {told['report']}")
+            echo(f"report:          {told['report']}")
         sys.stdout.flush()

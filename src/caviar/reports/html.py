@@ -14,7 +14,7 @@ from caviar.reports.data import sweep_data
 from caviar.runs.files import write_atomic
 
 if TYPE_CHECKING:
-    from caviar.reading.load import Sweep
+    from caviar.reading.sweep import Sweep
 
 SCRIPTS = [
     "base.js",

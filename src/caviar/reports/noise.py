@@ -44,8 +44,7 @@ def noise_of(evidence: Evidence) -> Noise | None:
     Trials with the same values and other seeds tell it best. The late epochs of the top trials tell
     less: they share their initialisation. None where neither is there, or neither moves.
     """
-    curves = [evidence.curve(n, evidence.metric or "") for n in evidence.top.index]
-    return _repeats(evidence) or late_noise(curves)
+    return _repeats(evidence) or late_noise(long_curves(evidence))
 
 
 def _repeats(evidence: Evidence) -> Noise | None:
@@ -63,17 +62,27 @@ def _repeats(evidence: Evidence) -> Noise | None:
     return Noise(sd, (1 / (2 * freedom)) ** 0.5, "repeated seeds") if sd > 0 else None
 
 
-def late_noise(curves: Sequence[Curve]) -> Noise | None:
-    """The noise, by the late epochs of some trials' scores; those of fewer than 8 epochs tell nothing."""
+def long_curves(evidence: Evidence) -> list[Curve]:
+    """The metric's curves of the top trials that have 8 epochs or more; none where fewer than 3 do."""
+    curves = [evidence.curve(n, evidence.metric or "") for n in evidence.top.index]
     curves = [curve for curve in curves if len(curve) >= 8]
-    if len(curves) < 3:
-        return None
-    sd = float(np.mean([jitter(curve) for curve in curves]))
+    return curves if len(curves) >= 3 else []
+
+
+def late_noise(curves: Sequence[Curve]) -> Noise | None:
+    """The noise of scores, by the late epochs of some trials' curves; None where these do not move."""
+    sd = late_jitter(curves) if curves else 0.0
     return Noise(sd, LATE_SPREAD, "late epochs") if sd > 0 else None
 
 
-def jitter(curve: Curve) -> float:
-    """Standard deviation about a straight line through the last third, 4 epochs at least."""
+def late_jitter(curves: Sequence[Curve]) -> float:
+    """The mean of curves' standard deviations about a straight line through the last third, 4 epochs at
+    least.
+    """
+    return float(np.mean([_jitter(curve) for curve in curves]))
+
+
+def _jitter(curve: Curve) -> float:
     tail = curve[-max(4, len(curve) // 3) :]
     x = np.arange(len(tail))
     residuals = tail - np.polyval(np.polyfit(x, tail, 1), x)

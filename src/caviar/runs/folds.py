@@ -15,6 +15,7 @@ from typing import Any
 from caviar.base.errors import UsageError
 from caviar.runs.fields import LIST, MAPPING, NUMBER, each, either, optional
 from caviar.runs.files import read_json, write_atomic
+from caviar.runs.inside import copy_folder
 
 FOLD = "fold.json"
 _KEPT = ("score", "best_epoch", "metrics", "checkpoint", "tested", "test")
@@ -31,6 +32,24 @@ def write_fold(folder: Path, facts: Mapping[str, Any]) -> None:
     """Say that a fold is done, and what it came to."""
     kept = {key: facts[key] for key in _KEPT if key in facts}
     write_atomic(folder / FOLD, json.dumps(kept, indent=1) + "\n")
+
+
+def earlier_fold(resume_from: Path | str | None, place: Path) -> Path | None:
+    """Where an earlier try of a run has the fold that this one has at ``place``, if there was one.
+
+    Args:
+        resume_from: the earlier try's folder of checkpoints.
+    """
+    return Path(resume_from).parent / place.name if resume_from else None
+
+
+def take_over(resume_from: Path | str | None, place: Path) -> Facts | None:
+    """What a fold came to that an earlier try has done, its files copied to ``place``; None without one."""
+    earlier = earlier_fold(resume_from, place)
+    facts = read_fold(earlier) if earlier else None
+    if earlier and facts and earlier != place:
+        copy_folder(earlier, place)
+    return facts
 
 
 _SCORE = optional(either(NUMBER, each(NUMBER)))
@@ -61,14 +80,14 @@ def facts_of(folds: Sequence[Mapping[str, Any]]) -> Facts:
     """What ``result.json`` says of a run of these folds: means, and each fold by itself."""
     found: Facts = {
         "metrics": _means([fold["metrics"] for fold in folds]),
-        "folds": [_told(fold, number) for number, fold in enumerate(folds)],
+        "folds": [_summary(fold, number) for number, fold in enumerate(folds)],
     }
     if all(fold.get("tested") for fold in folds):
         found |= {"tested": True, "test": _means([fold["test"] for fold in folds])}
     return found
 
 
-def _told(fold: Mapping[str, Any], number: int) -> Facts:
+def _summary(fold: Mapping[str, Any], number: int) -> Facts:
     checkpoint = fold.get("checkpoint")
     path = str(fold_folder(Path(), number) / checkpoint) if checkpoint else None
     kept = {key: fold[key] for key in ("score", "best_epoch", "test") if key in fold}

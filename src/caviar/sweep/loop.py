@@ -27,6 +27,7 @@ from caviar.base.signals import GRACE_SECONDS, exit_status, heard
 from caviar.executors.base import Executor
 from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner
+from caviar.sweep.settings import Settings
 from caviar.sweep.study import INTERRUPTIONS, Asked, SweepStudy
 
 STANDSTILL_SECONDS = 2.0
@@ -67,24 +68,6 @@ class Outcome:
     interrupted: int | None = None
     stopped: str | None = None
     blocked: bool = False
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a trial, or the sweep, is given up.
-
-    Attributes:
-        retries: how often a trial is tried again after an error that may not be its own. A try that was
-            told to stop is none, up to `caviar.sweep.study.INTERRUPTIONS` of them.
-        trial_timeout: seconds that a trial may take; None for any time.
-        heartbeat_timeout: seconds that a trial may be silent; None for any time.
-        max_same_failures: this many trials failing the same way from the start end the sweep.
-    """
-
-    retries: int = 1
-    trial_timeout: float | None = None
-    heartbeat_timeout: float | None = None
-    max_same_failures: int = 5
 
 
 @dataclass(frozen=True)
@@ -133,7 +116,7 @@ class Loop:
         n_trials: how many trials in total, those of an earlier session included.
         make_job: what a worker gets for a trial, at its first try (0), its second (1), …
         view: told of everything.
-        limits: when to give up.
+        limits: when to give up a trial, or the sweep.
         owner: whose sweep this is; it also carries requests to stop.
         folders: where workers write; asked when one is lost.
         at_once: how many trials may be under way, however many lanes there are; None for all.
@@ -144,7 +127,7 @@ class Loop:
     n_trials: int
     make_job: Callable[[Asked, int], Job]
     view: View
-    limits: Limits
+    limits: Settings
     owner: Owner
     folders: TrialFolders
     at_once: int | None = None

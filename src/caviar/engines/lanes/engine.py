@@ -20,9 +20,8 @@ from caviar.engines.lanes.calibration import choose
 from caviar.engines.lanes.configs import PlainConfigs
 from caviar.engines.lanes.endings import Endings, Over
 from caviar.engines.lanes.folds import Folded
-from caviar.engines.lanes.groups import Group, Run
-from caviar.engines.lanes.occupancy import Occupancy
-from caviar.engines.lanes.run_folder import LANE, RunFolder, new_folder, now, read_lane
+from caviar.engines.lanes.groups import Group, Occupancy, Run
+from caviar.engines.lanes.run_folder import LANE, RunFolder, read_lane
 from caviar.engines.lanes.stack import Ended, Stack, out_of_memory
 from caviar.engines.lanes.training import Training
 from caviar.engines.lanes.writer import Writer
@@ -30,6 +29,7 @@ from caviar.engines.solo import Solo, Task
 from caviar.engines.stacked.backend import ByTorch
 from caviar.engines.stacked.compiling import why_not_compiled
 from caviar.runs.active import TrialInterrupted
+from caviar.runs.life import Life
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _SHOWN_AFTER = 1.0
 _SHOWN_EVERY = 1.0
 """Seconds between two writings of a running trial's metrics.csv."""
 
-MOST = 64
+DEFAULT_LANES = 64
 """Lanes of a stack, where nothing else is said or measured."""
 
 _COMPILED_AFTER = 120.0
@@ -91,7 +91,7 @@ class Fused:
         self._share = share
         self._compile = compile
         self._given = lanes
-        self._most = lanes or MOST
+        self._most = lanes or DEFAULT_LANES
         self._auto = auto
         self._keep = keep
         self._checkpoint_every = checkpoint_every
@@ -140,7 +140,7 @@ class Fused:
             if job is None:
                 return
             self._configs.learn(job.base)
-            folder = new_folder(job)
+            folder = _new_folder(job)
             try:
                 self._begin(job, folder)
             except NotFusibleError as error:
@@ -151,7 +151,7 @@ class Fused:
                 self._alone.append(job)
             # Ctrl-C does not come here as an exception: a KeyboardInterrupt is the trial's own.
             except BaseException as error:
-                self._endings.fail_job(job, folder, error)
+                self._endings.fail(folder, error)
 
     def _begin(self, job: Job, folder: RunFolder) -> None:
         config, folder.config = self._configs(job)
@@ -161,7 +161,7 @@ class Fused:
         if not all(self._group(training).most for training in trainings):
             self._alone.append(job)
             return
-        folder.result.seed = recipes[0].seed
+        folder.life.result.seed = recipes[0].seed
         if isinstance(recipe, Folds):
             self._begin_folds(Folded(job, folder, recipes), trainings)
             return
@@ -186,10 +186,10 @@ class Fused:
     def _fail(self, run: Run, error: BaseException | str) -> None:
         """End a trial, off its lane already, by an error; if one of its folds failed, all of it."""
         if run.trial is None:
-            self._endings.fail(run, error)
+            self._endings.fail(run.folder, error, run.training.rows)
         else:
             self._withdraw(run.trial)
-            self._endings.fail_job(run.job, run.trial.folder, error, run.trial.began)
+            self._endings.fail(run.trial.folder, error)
 
     def _withdraw(self, trial: Folded) -> None:
         for group in self._groups.values():
@@ -236,7 +236,7 @@ class Fused:
         until the controller has been told of that and the next trials are here.
         """
         missing = stack.lanes - len(group.runs)
-        full = self._count() + self._endings.untold >= self.lanes
+        full = self._count() + self._endings.unsent >= self.lanes
         if missing > stack.lanes // 16 and full and self._ahead < _AHEAD[1]:
             self._ahead = min(1.5 * self._ahead, _AHEAD[1])
             self._announce()
@@ -327,18 +327,18 @@ class Fused:
         """Tell of trials that got a lane, those that had none before."""
         if runs:
             self.occupancy.admitted()
-        new = [run for run in runs if run.began is None]
-        for run in new:
-            run.began = perf_counter()
+        begun = []
+        for run in [run for run in runs if run.folder.life.began is None]:
             run.shown = run.kept = time.monotonic()
-        trials = [run.trial or run for run in new]
-        begun = [one for one in dict.fromkeys(trials) if isinstance(one, Run) or one.began is None]
-        for one in begun:
-            one.began = perf_counter()
-            one.folder.result.started = now()
-            self._writer.do(one.job.number, one.folder.begin, after=_SHOWN_AFTER)
+            whole = run.trial or run
+            if whole.folder.life.began is None:
+                whole.folder.life.begin()
+                self._writer.do(run.job.number, whole.folder.begin, after=_SHOWN_AFTER)
+                begun.append(Started(run.job.number))
+            if run.trial:
+                run.folder.life.begin()
         if begun:
-            self._send(*[Started(one.job.number) for one in begun])
+            self._send(*begun)
 
     def _compiles(self, group: Group, stack: Stack) -> bool:
         # Full stacks alone: each other size would have to be compiled anew.
@@ -418,6 +418,9 @@ class Fused:
                 step = run.training.epoch - 1
                 self._fail(run, TrialInterrupted(f"the sweep was stopped at step {step}"))
         for job in self._alone:
-            error = TrialInterrupted("the sweep was stopped")
-            self._endings.fail_job(job, new_folder(job), error)
+            self._endings.fail(_new_folder(job), TrialInterrupted("the sweep was stopped"))
         self._alone = []
+
+
+def _new_folder(job: Job) -> RunFolder:
+    return RunFolder(Life.of(job, "fused"), overrides=job.overrides)

@@ -26,7 +26,6 @@ class Run:
     """A job under way on a lane, or waiting for one.
 
     Attributes:
-        began: when it first got a lane, by `time.perf_counter`; None before that.
         saved: where it goes on from, if it has been on a lane before.
         trial: where the job is of several folds, all of it; this is its ``fold``.
         shown: when its metrics.csv was last written, and ``kept``, its lane, by `time.monotonic`.
@@ -35,7 +34,6 @@ class Run:
     job: Job
     training: Training
     folder: RunFolder
-    began: float | None = None
     saved: dict[str, Any] | None = None
     trial: Folded | None = None
     fold: int = 0
@@ -173,3 +171,34 @@ class Group:
                 stack.admit(run.training, lane)
             run.saved = None
         self.runs[lane] = run
+
+
+@dataclass
+class Occupancy:
+    """Counts lane-ticks: a lane of a stack for an epoch, with a trial on it or without.
+
+    Attributes:
+        lanes: all of them; ``busy``: those with a trial.
+        lanes_before, busy_before: the same up to the last trial's lane: after that, lanes can only
+            run empty.
+    """
+
+    lanes: int = 0
+    busy: int = 0
+    lanes_before: int = 0
+    busy_before: int = 0
+
+    def admitted(self) -> None:
+        """A trial gets a lane."""
+        self.lanes_before, self.busy_before = self.lanes, self.busy
+
+    def tick(self, lanes: int, busy: int) -> None:
+        """An epoch in a stack has ended."""
+        self.lanes += lanes
+        self.busy += busy
+
+    def __str__(self) -> str:
+        return (
+            f"{self.busy} of {self.lanes} lane-ticks busy, "
+            f"{self.busy_before} of {self.lanes_before} until the last trial had its lane"
+        )
