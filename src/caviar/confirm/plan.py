@@ -113,6 +113,7 @@ def overrides_of(sweep: Sweep, plan: Plan) -> list[str]:
         f"hydra.sweeper.when={_text(when)}",
         f"hydra.sweeper.enqueue={_text(points)}",
         f"hydra.sweeper.n_trials={len(points)}",
+        "hydra.sweeper.baseline=false",  # the default config is a candidate
         "hydra/sweeper/sampler=random",
         "hydra/sweeper/pruner=none",
     ]

@@ -20,6 +20,7 @@ from caviar.base.words import last_parts, short
 from caviar.reports.worth_in_words import in_words
 from caviar.runs.folder import Result
 from caviar.space.space import Space
+from caviar.sweep.baseline import BASELINE, is_baseline
 from caviar.sweep.loop import Outcome
 from caviar.sweep.settings import Settings
 from caviar.sweep.study import INTERRUPTED
@@ -47,7 +48,9 @@ def print_summary(
     if outcome.stopped:
         say(f"stopped: {outcome.stopped}")
     if ranked:
-        console.print(_table(ranked[:ROWS], space, settings, worth))
+        shown = ranked[:ROWS]
+        shown += [trial for trial in ranked[ROWS:] if is_baseline(trial)]
+        console.print(_table(shown, space, settings, worth))
         for line in in_words(worth):
             say(line)
     counts = count(trials)
@@ -111,6 +114,9 @@ def _table(
     worth: Sequence[Mapping[str, Any]],
 ) -> Table:
     expected = {one["trial"]: one["expected"]["mean"] for one in worth if one["expected"]}
+    scores = {trial.number: trial.values[0] for trial in trials}
+    if all(short(mean) == short(scores.get(number)) for number, mean in expected.items()):
+        expected = {}  # a score without noise
     several = len(settings.directions) > 1
     title = "the Pareto front: no trial is better in all objectives" if several else "best trials"
     table = Table(title=title, title_justify="left")
@@ -122,10 +128,15 @@ def _table(
     for name in last_parts([h.name.lstrip("+") for h in space.hyperparameters]):
         table.add_column(Text(name), justify="right")
     for trial in trials:
-        cells: list[Any] = [str(trial.number), *(short(value) for value in trial.values)]
+        own = trial.user_attrs.get(BASELINE)
+        number = f"{trial.number} (default)" if is_baseline(trial) else str(trial.number)
+        cells: list[Any] = [number, *(short(value) for value in trial.values)]
         if expected:
             cells.append(short(expected[trial.number]) if trial.number in expected else "")
         for hyperparameter in space.hyperparameters:
+            if own is not None:  # the config's own values, which may lie outside the space
+                cells.append(short(own.get(hyperparameter.name, "")))
+                continue
             held = trial.params.get(hyperparameter.study_name)
             exists = hyperparameter.study_name in trial.params
             cells.append(short(hyperparameter.from_study(held)) if exists else "")

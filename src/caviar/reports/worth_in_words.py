@@ -16,10 +16,10 @@ def in_words(found: Sequence[Mapping[str, Any]]) -> list[str]:
     if best:
         one = best["expected"]
         mean, low, high = (short(one[key]) for key in ("mean", "low", "high"))
+        luck = "good luck" if one["luck"] > 0 else "bad luck"
         lines.append(
-            f"trial {best['trial']} is worth {mean} [{low}, {high}] on a fresh seed (90 % interval of "
-            f"a mean of ten): of its score {digits(abs(one['luck']), 2)} is "
-            f"{'good' if one['luck'] > 0 else 'bad'} luck"
+            f"trial {best['trial']} is worth {mean} [{low}, {high}] on a fresh seed (90 % interval of a "
+            f"mean of ten; noise by {one['source']}): {digits(abs(one['luck']), 2)} of its score is {luck}"
         )
     for one in found:
         if one["confirmed"]:
