@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from caviar.reports.expected import Expected, expected
+from caviar.reports.expected import Expected, expected, unpicked
 from caviar.reports.noise import noise_of
 from caviar.reports.verdicts.base import Evidence
+from caviar.sweep.record import CANDIDATE
 from caviar.zoom.coordinates import Coordinates
 
 SHOWN = 10
@@ -14,33 +15,49 @@ SHOWN = 10
 
 
 def worth(evidence: Evidence) -> dict[int, Expected]:
-    """By number, what each of the best trials is worth on a fresh seed; empty where that is not known.
+    """By number, what each of the best trials is worth on a fresh seed, the best first, and the baseline
+    where there is one; empty where that is not known.
 
-    Of a trial with several objectives, or of one that repeats another sweep's, nothing is told.
+    Nothing is told of trials with several objectives, or that repeat another sweep's.
     """
+    cache = evidence.__dict__.setdefault("_worth_cache", {})
+    if not cache:
+        cache["worth"] = _worth(evidence)
+    return cache["worth"]
+
+
+def _worth(evidence: Evidence) -> dict[int, Expected]:
     table = evidence.complete
-    if not len(table) or not evidence.space.hyperparameters:
+    names = {h.name: evidence.column(h) for h in evidence.space.hyperparameters}
+    if not len(table) or not names or CANDIDATE in names:
         return {}
     coordinates = Coordinates(evidence.space)
-    names = {h.name: evidence.column(h) for h in evidence.space.hyperparameters}
     rows = table[[column for column in names.values() if column in table]].to_dict("records")
     points = []
     for row in rows:
         held = {name: row[column] for name, column in names.items() if column in row}
         points.append(coordinates.point({k: v for k, v in held.items() if _there(v)}))
     found = np.array(points)
-    usable = np.isfinite(found).all(axis=1)
-    numbers = table.index[usable]
-    shown = min(SHOWN, len(numbers))
+    baseline = table["baseline"] if "baseline" in table else table["state"].map(lambda _: "")
+    usable = np.isfinite(found).all(axis=1) & (baseline != "outside").to_numpy()
+    numbers = [int(number) for number in table.index[usable]]
+    wanted = list(range(min(SHOWN, len(numbers))))
+    wanted += [place for place in np.flatnonzero(baseline[usable] != "") if place not in wanted]
+    noise = noise_of(evidence)
     told = expected(
         table["loss"].to_numpy(float)[usable],
-        range(shown),
+        wanted,
         found[usable],
         coordinates.groups,
-        noise_of(evidence),
+        noise,
         evidence.sign,
     )
-    return {int(number): one for number, one in zip(numbers, told, strict=False)}
+    known = {numbers[place]: one for place, one in zip(wanted, told, strict=False)}
+    for number in table.index[(baseline == "outside").to_numpy()]:
+        sd = told[0].noise if told else 0.0
+        if sd:
+            known[int(number)] = unpicked(float(table["value"][number]), sd, told[0].source)
+    return known
 
 
 def _there(value: object) -> bool:

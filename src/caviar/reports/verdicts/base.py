@@ -77,7 +77,8 @@ class Evidence:
         space: what was searched.
         directions: one an objective.
         metric: the score's name.
-        trials: as `caviar.reading.sweep.Sweep.trials`, and where it is known a column ``tested``.
+        trials: as `caviar.reading.sweep.Sweep.trials`, and where it is known the columns
+            ``tested`` and ``baseline``: empty, or ``inside`` or ``outside`` of the space.
         metrics: as `caviar.reading.sweep.Sweep.metrics`.
         config: the best trial's config.
     """
@@ -104,6 +105,15 @@ class Evidence:
                 column = sweep.column(h.name)
                 trials[column] = pd.to_numeric(trials[column], errors="coerce")
         trials["tested"] = [bool(sweep.run(n).result.facts.get("tested")) for n in trials.index]
+        trials["baseline"] = ""
+        for number in trials.index:
+            result = sweep.run(number).result
+            if result.facts.get("baseline"):
+                inside = sweep.space.holds(sweep.values(result))
+                trials.loc[number, "baseline"] = "inside" if inside else "outside"
+                for h in [] if inside else searched:
+                    # It is no place of the space: nothing there is to be learned from it.
+                    trials.loc[number, sweep.column(h.name)] = None
         found = cls(
             shlex.quote(from_here(sweep.folder)),
             sweep.settings,

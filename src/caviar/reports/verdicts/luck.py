@@ -1,7 +1,9 @@
-"""Can the top trials be told apart, or is their order luck?"""
+"""What is luck among the top trials: their order, their score, their lead on the config as it stands."""
 
+from caviar.reports.expected import Expected
 from caviar.reports.noise import noise_of
 from caviar.reports.verdicts.base import Evidence, Found, named, short
+from caviar.reports.worth import worth
 
 
 @named("top trials alike")
@@ -28,3 +30,56 @@ def alike(evidence: Evidence) -> Found:
         "their order may be luck.",
         f"caviar confirm {evidence.name}",
     )
+
+
+@named("better than the default")
+def better(evidence: Evidence) -> Found:
+    """Is the best better than the config as it stands? Else nothing was gained that could be seen.
+
+    Warn where what the best is worth is not above what the baseline is, by both intervals (a difference of
+    two normal estimates, at 95 % one-sided), or where the baseline itself is the best.
+    """
+    table = evidence.complete
+    marked = table["baseline"] != "" if "baseline" in table else table["state"] == ""
+    if not marked.any():
+        told = "no trial is the config as it stands: hydra.sweeper.baseline=true makes it the first"
+        return "unknown", f"{told}."
+    number, best = int(table.index[marked][0]), int(table.index[0])
+    told = f"the default (trial {number}) scored {short(table['value'][number])}"
+    confirm = f"caviar confirm {evidence.name}"
+    if number == best:
+        return "warn", f"{told}, and none of {len(table) - 1} trials is better."
+    told += f", the best (trial {best}) {short(table['value'][best])}"
+    found = worth(evidence)
+    if best not in found or number not in found:
+        return "unknown", f"{told}; how much of that is luck is not known.", confirm
+    mine, other = found[best], found[number]
+    lead = evidence.sign * (other.mean - mine.mean)
+    apart = lead > (_half(mine) ** 2 + _half(other) ** 2) ** 0.5
+    told += f"; on a fresh seed they are worth {other} and {mine} (90 % intervals)"
+    if apart:
+        return "pass", f"{told}."
+    return "warn", f"{told}: the best is not seen to be better than the default.", confirm
+
+
+def _half(one: Expected) -> float:
+    return (one.high - one.low) / 2
+
+
+@named("the best score is luck")
+def promised(evidence: Evidence) -> Found:
+    """Will the best score be had again? Warn where it lies outside of what the trial is worth."""
+    found = worth(evidence)
+    if not found:
+        return (
+            "unknown",
+            "what the best is worth on a fresh seed is not known: too few trials are alike.",
+        )
+    number, one = next(iter(found.items()))
+    score = float(evidence.complete["value"][number])
+    told = (
+        f"trial {number} scored {short(score)} and is worth {one} on a fresh seed (90 % interval)"
+    )
+    if one.low <= score <= one.high:
+        return "pass", f"{told}."
+    return "warn", f"{told}: expect that, not the score.", f"caviar confirm {evidence.name}"
