@@ -42,8 +42,8 @@ ROUGH = 0.6
 """How rough a landscape may be beside the noise: the standard deviation of what is a trial's own and no
 neighbour shares, in units of the noise's."""
 WIDER = 1.1
-"""By so much intervals are wider than the model says, which is hopeful: it knows no heavy tails. Chosen, with
-the degrees of freedom, on 110 made-up sweeps of another kind than the benchmark's."""
+"""By so much intervals are wider than the model says, which is hopeful: it knows no heavy tails. Chosen,
+with the degrees of freedom, on 110 made-up sweeps of another kind than the benchmark's."""
 SDS = 9
 """Standard deviations of the noise that are averaged over."""
 SEEDS = 10
