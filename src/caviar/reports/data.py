@@ -168,6 +168,7 @@ def _trials(sweep: Sweep, runs: dict[int, Run]) -> tuple[list[dict[str, Any]], l
                     name: _label(value) if name in choices else value
                     for name, value in result.params.items()
                 },
+                "baseline": bool(result.facts.get("baseline")),
                 "edits": edits,
                 "checkpoint": from_here(checkpoint) if checkpoint else None,
                 "folder": folder,
