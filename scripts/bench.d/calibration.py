@@ -146,7 +146,8 @@ def real(count: int) -> Iterator[Covered]:
         sweep = load(OUT / "sweeps" / name)
         evidence = Evidence.of(sweep)
         known, best = worth(evidence), int(evidence.complete.index[0])
-        fresh = confirmed(sweep.folder).get(str(best))
+        is_default = evidence.complete["baseline"].iloc[0] != ""
+        fresh = confirmed(sweep.folder).get("default" if is_default else str(best))
         if best not in known or fresh is None:
             raise UsageError(f"{sweep.folder}: nothing told of trial {best}")
         one, score = known[best], float(evidence.complete["value"].iloc[0])
