@@ -146,7 +146,7 @@ def real(count: int) -> Iterator[Covered]:
         sweep = load(OUT / "sweeps" / name)
         evidence = Evidence.of(sweep)
         known, best = worth(evidence), int(evidence.complete.index[0])
-        is_default = evidence.complete["baseline"].iloc[0] != ""
+        is_default = evidence.default == best
         fresh = confirmed(sweep.folder).get("default" if is_default else str(best))
         if best not in known or fresh is None:
             raise UsageError(f"{sweep.folder}: nothing told of trial {best}")

@@ -126,7 +126,7 @@ def expected(
         low, high = sorted(sign * end for end in ends)
         mean = float(weight @ at)
         source = "the scores' own scatter" if noise is None else noise.source
-        found.append(Expected(sign * mean, low, high, mean - losses[place], luck, source))
+        found.append(Expected(sign * mean, low, high, float(mean - losses[place]), luck, source))
     return found
 
 

@@ -38,11 +38,10 @@ def _worth(evidence: Evidence) -> dict[int, Expected]:
         held = {name: row[column] for name, column in names.items() if column in row}
         points.append(coordinates.point({k: v for k, v in held.items() if _there(v)}))
     found = np.array(points)
-    baseline = table["baseline"] if "baseline" in table else table["state"].map(lambda _: "")
-    usable = np.isfinite(found).all(axis=1) & (baseline != "outside").to_numpy()
+    usable = np.isfinite(found).all(axis=1)
     numbers = [int(number) for number in table.index[usable]]
     wanted = list(range(min(SHOWN, len(numbers))))
-    wanted += [place for place in np.flatnonzero(baseline[usable] != "") if place not in wanted]
+    wanted += [p for p in range(len(numbers)) if numbers[p] == evidence.default and p not in wanted]
     noise = noise_of(evidence)
     told = expected(
         table["loss"].to_numpy(float)[usable],
@@ -53,10 +52,10 @@ def _worth(evidence: Evidence) -> dict[int, Expected]:
         evidence.sign,
     )
     known = {numbers[place]: one for place, one in zip(wanted, told, strict=False)}
-    for number in table.index[(baseline == "outside").to_numpy()]:
-        sd = told[0].noise if told else 0.0
-        if sd:
-            known[int(number)] = unpicked(float(table["value"][number]), sd, told[0].source)
+    default = evidence.default
+    if told and default is not None and default not in table.index:
+        score = float(evidence.trials["value"][default])
+        known[default] = unpicked(score, told[0].noise, told[0].source)
     return known
 
 

@@ -111,9 +111,6 @@ class Evidence:
             if result.facts.get("baseline"):
                 inside = sweep.space.holds(sweep.values(result))
                 trials.loc[number, "baseline"] = "inside" if inside else "outside"
-                for h in [] if inside else searched:
-                    # It is no place of the space: nothing there is to be learned from it.
-                    trials.loc[number, sweep.column(h.name)] = None
         found = cls(
             shlex.quote(from_here(sweep.folder)),
             sweep.settings,
@@ -136,14 +133,25 @@ class Evidence:
     @cached_property
     def complete(self) -> pd.DataFrame:
         """Complete trials with a finite score, the best first, with a column ``loss``; none where
-        there are several objectives.
+        there are several objectives. A baseline outside the space is not among them.
         """
         table = self.trials
+        if "baseline" in table:
+            table = table[table["baseline"] != "outside"]
         if len(self.directions) != 1 or "value" not in table:
             return table.iloc[:0].assign(loss=[])
         table = table[(table["state"] == "COMPLETE") & np.isfinite(table["value"].astype(float))]
         table = table.assign(loss=self.sign * table["value"].astype(float))
         return table.sort_values("loss", kind="stable")
+
+    @cached_property
+    def default(self) -> int | None:
+        """The number of the baseline, where it is complete and there is one objective."""
+        if len(self.directions) != 1 or "baseline" not in self.trials:
+            return None
+        ended = (self.trials["state"] == "COMPLETE") & self.trials["value"].notna()
+        found = self.trials.index[ended & (self.trials["baseline"] != "")]
+        return int(found[-1]) if len(found) else None
 
     @cached_property
     def top(self) -> pd.DataFrame:
@@ -187,6 +195,8 @@ class Evidence:
         command = [str(part) for part in self.settings.get("command") or []]
         if not command or set(overrides) <= set(command):
             return None
+        drawn_anew = self._drawn_anew
+        overrides = (*overrides, *drawn_anew)
         new = {override.partition("=")[0].lstrip("+"): override for override in overrides}
         kept = []
         for part in command[1:]:
@@ -202,6 +212,15 @@ class Evidence:
         at = typed[-1] + 1 if typed else len(kept)
         whole = ["python", *kept[:at], *new.values(), *kept[at:]]
         return to_paste(whole, new.values(), self.ours)
+
+    @property
+    def _drawn_anew(self) -> list[str]:
+        """The override by which a sampler does not draw again what this sweep has drawn."""
+        sampler = self.settings.get("sampler")
+        seed = sampler.get("seed") if isinstance(sampler, dict) else None
+        if type(seed) is not int or str(sampler.get("_target_")).endswith("GridSampler"):
+            return []
+        return [f"hydra.sweeper.sampler.seed={seed + 1}"]
 
     def config_value(self, key: str) -> Any:
         """What the best trial's config has under a dotted key; None where it has no such key."""

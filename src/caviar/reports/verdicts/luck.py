@@ -39,16 +39,17 @@ def better(evidence: Evidence) -> Found:
     Warn where what the best is worth is not above what the baseline is, by both intervals (a difference of
     two normal estimates, at 95 % one-sided), or where the baseline itself is the best.
     """
-    table = evidence.complete
-    marked = table["baseline"] != "" if "baseline" in table else table["state"] == ""
-    if not marked.any():
+    number, table = evidence.default, evidence.complete
+    if number is None:
         told = "no trial is the config as it stands: hydra.sweeper.baseline=true makes it the first"
         return "unknown", f"{told}."
-    number, best = int(table.index[marked][0]), int(table.index[0])
-    told = f"the default (trial {number}) scored {short(table['value'][number])}"
+    score = float(evidence.trials["value"][number])
+    told = f"the default (trial {number}) scored {short(score)}"
+    others = table[table.index != number]
+    if not len(others) or others["loss"].iloc[0] >= evidence.sign * score:
+        return "warn", f"{told}, and none of {len(others)} trials is better."
+    best = int(others.index[0])
     confirm = f"caviar confirm {evidence.name}"
-    if number == best:
-        return "warn", f"{told}, and none of {len(table) - 1} trials is better."
     told += f", the best (trial {best}) {short(table['value'][best])}"
     found = worth(evidence)
     if best not in found or number not in found:
