@@ -114,9 +114,10 @@ def expected(
             means.append(smooth - mean)
             noises.append(min(sd, surrogate.noise_sd) ** 2)
             rough = surrogate.noise_sd**2 / noises[-1] - 1
-            weights.append(np.exp(-0.5 * rough / ROUGH**2))
+            weights.append(-0.5 * rough / ROUGH**2)
             variances.append(variance + noises[-1] / SEEDS)
-    weight = np.array(weights) / sum(weights)
+    weight = np.exp(np.array(weights) - max(weights))
+    weight /= weight.sum()
     luck = float(np.sqrt(weight @ np.array(noises)))
     found = []
     for place in wanted:

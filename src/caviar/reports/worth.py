@@ -6,7 +6,7 @@ import numpy as np
 
 from caviar.reports.expected import Expected, expected, unpicked
 from caviar.reports.noise import noise_of
-from caviar.reports.verdicts.base import Evidence
+from caviar.reports.verdicts.base import Evidence, is_there
 from caviar.sweep.record import CANDIDATE
 from caviar.zoom.coordinates import Coordinates
 
@@ -33,12 +33,9 @@ def _worth(evidence: Evidence) -> dict[int, Expected]:
         return {}
     coordinates = Coordinates(evidence.space)
     rows = table[[column for column in names.values() if column in table]].to_dict("records")
-    points = []
-    for row in rows:
-        held = {name: row[column] for name, column in names.items() if column in row}
-        points.append(coordinates.point({k: v for k, v in held.items() if _there(v)}))
-    found = np.array(points)
-    usable = np.isfinite(found).all(axis=1)
+    held = [{name: row[c] for name, c in names.items() if is_there(row.get(c))} for row in rows]
+    usable = np.array([coordinates.can_place(values) for values in held])
+    points = [coordinates.point(v) for v, there in zip(held, usable, strict=True) if there]
     numbers = [int(number) for number in table.index[usable]]
     wanted = list(range(min(SHOWN, len(numbers))))
     wanted += [p for p in range(len(numbers)) if numbers[p] == evidence.default and p not in wanted]
@@ -46,7 +43,7 @@ def _worth(evidence: Evidence) -> dict[int, Expected]:
     told = expected(
         table["loss"].to_numpy(float)[usable],
         wanted,
-        found[usable],
+        np.array(points),
         coordinates.groups,
         noise,
         evidence.sign,
@@ -57,7 +54,3 @@ def _worth(evidence: Evidence) -> dict[int, Expected]:
         score = float(evidence.trials["value"][default])
         known[default] = unpicked(score, told[0].noise, told[0].source)
     return known
-
-
-def _there(value: object) -> bool:
-    return isinstance(value, list | dict | str) or (value is not None and value == value)

@@ -70,12 +70,12 @@ def tried(sweep: Sweep) -> list[Tried]:
         (run.result.state, sweep.sign * run.score, sweep.values(run.result))
         for run in map(sweep.run, sweep.numbers)
         if run.result.number not in again
-        and not _no_fault(run.result.error)
+        and not no_fault(run.result.error)
         and (not run.result.facts.get("baseline") or sweep.space.holds(sweep.values(run.result)))
     )
 
 
-def _no_fault(error: str | None) -> bool:
+def no_fault(error: object) -> bool:
     """Whether the values are not to blame: the trial was stopped, or its worker lost."""
     return was_stopped(error) or str(error).startswith("WorkerLost")
 

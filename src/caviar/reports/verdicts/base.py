@@ -21,6 +21,7 @@ from caviar.runs.screening import to_paste
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space
 from caviar.zoom.coordinates import position
+from caviar.zoom.next_space import no_fault
 
 if TYPE_CHECKING:
     from caviar.reading.sweep import Sweep
@@ -154,6 +155,28 @@ class Evidence:
         return int(found[-1]) if len(found) else None
 
     @cached_property
+    def ranked(self) -> pd.DataFrame:
+        """All trials whose end says something of their values, the best first: those that are complete,
+        then those that were pruned, the later the better and then by their last score, then those that
+        failed of themselves.
+        """
+        complete, table = self.complete, self.trials
+        if len(self.directions) != 1 or "value" not in table:
+            return complete
+        last = self.metrics.groupby("trial")["epoch"].max() if len(self.metrics) else pd.Series()
+        pruned = table[table["state"] == "PRUNED"]
+        pruned = pruned.assign(
+            lasted=-pd.Series(last.reindex(pruned.index), dtype=float).fillna(0),
+            loss=self.sign * pruned["value"].astype(float),
+        ).sort_values(["lasted", "loss"], kind="stable")
+        failed = table[table["state"] == "FAIL"]
+        failed = failed[~failed["error"].map(no_fault).astype(bool)]
+        others = [part for part in (pruned, failed) if len(part)]
+        return (
+            pd.concat([complete, *(part.astype(object) for part in others)]) if others else complete
+        )
+
+    @cached_property
     def top(self) -> pd.DataFrame:
         """The best tenth of the complete trials, at least 5 where there are so many."""
         return self.complete.head(max(5, round(len(self.complete) / 10)))
@@ -177,6 +200,11 @@ class Evidence:
             values = self.complete.get(self.column(h), self.complete["loss"][:0]).dropna()
             cache[h.name] = values.map(lambda value: place(h, value)).astype(float).dropna()
         return cache[h.name]
+
+    def ranked_positions(self, h: Hyperparameter) -> pd.Series:
+        """The same of all `ranked` trials."""
+        values = self.ranked.get(self.column(h), self.complete["loss"][:0]).dropna()
+        return values.map(lambda value: place(h, value)).astype(float).dropna()
 
     def curve(self, number: int, metric: str) -> Curve:
         """A trial's metric after each epoch; empty where it was not logged."""
@@ -263,6 +291,11 @@ def place(h: Hyperparameter, value: Any) -> float:
 
 def _is_seed(h: Hyperparameter) -> bool:
     return bool(re.search(r"(^|[._+])seed$", h.name))
+
+
+def is_there(value: object) -> bool:
+    """Whether a cell of a table holds anything."""
+    return isinstance(value, list | dict | str) or (value is not None and value == value)
 
 
 def short(value: float) -> str:

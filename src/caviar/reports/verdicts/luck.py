@@ -45,11 +45,11 @@ def better(evidence: Evidence) -> Found:
         return "unknown", f"{told}."
     score = float(evidence.trials["value"][number])
     told = f"the default (trial {number}) scored {short(score)}"
+    confirm = f"caviar confirm {evidence.name}"
     others = table[table.index != number]
     if not len(others) or others["loss"].iloc[0] >= evidence.sign * score:
-        return "warn", f"{told}, and none of {len(others)} trials is better."
+        return "warn", f"{told}, and none of {len(others)} trials is better.", confirm
     best = int(others.index[0])
-    confirm = f"caviar confirm {evidence.name}"
     told += f", the best (trial {best}) {short(table['value'][best])}"
     found = worth(evidence)
     if best not in found or number not in found:
