@@ -161,7 +161,7 @@ CASES = {
     ("region", "warn"): lambda: made_up(bowl, n=200, space=(LR,)),
     ("region", "unknown"): lambda: made_up(bowl, n=200, space=(SIZES,)),
     ("matters", "pass"): lambda: made_up(bowl, n=200),
-    ("matters", "warn"): lambda: made_up(lambda lr, _: bowl(lr), n=100, space=(LR, DROPOUT)),
+    ("matters", "warn"): lambda: made_up(lambda lr, _: bowl(lr), n=150, space=(LR, DROPOUT)),
     ("matters", "unknown"): lambda: made_up(nothing),
     ("gap", "pass"): lambda: made_up(bowl, curve=falling(1.0)),
     ("gap", "warn"): lambda: made_up(bowl, curve=falling(1.0, train=apart)),
@@ -336,7 +336,7 @@ def test_a_hyperparameter_that_does_nothing_is_to_be_fixed_where_the_model_expec
 @pytest.mark.parametrize("words", [[], ["+model.extra=interval(0, 0.5)"]])
 def test_what_the_config_does_not_have_is_fixed_with_the_plus_that_added_it(words):
     extra = Interval("+model.extra", 0.0, 0.5)
-    study = made_up(lambda lr, _: bowl(lr), n=100, space=(LR, extra))
+    study = made_up(lambda lr, _: bowl(lr), n=150, space=(LR, extra))
     renamed = study.trials.rename(columns={extra.name: "model.extra"})
     study = replace(study, trials=renamed)
     study.settings["command"] = [*COMMAND, *words]
