@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 
 from caviar.reports.expected import Expected, expected, unpicked
@@ -10,6 +13,8 @@ from caviar.reports.verdicts.base import Evidence, is_there
 from caviar.sweep.record import CANDIDATE
 from caviar.zoom.coordinates import Coordinates
 
+_SHARE = re.compile(r"acc|auroc|auc|f1|precision|recall|r2", re.I)
+"""Names of metrics that are at most 1."""
 SHOWN = 10
 """Trials of which it is told: as many as the last table of a sweep has rows."""
 
@@ -48,6 +53,8 @@ def _worth(evidence: Evidence) -> dict[int, Expected]:
         noise,
         evidence.sign,
     )
+    if evidence.sign < 0 and _SHARE.search(evidence.metric or ""):
+        told = [replace(one, mean=min(one.mean, 1.0), high=min(one.high, 1.0)) for one in told]
     known = {numbers[place]: one for place, one in zip(wanted, told, strict=False)}
     default = evidence.default
     if told and default is not None and default not in table.index:
