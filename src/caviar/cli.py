@@ -15,6 +15,7 @@ from caviar.commands.names import NAMES
 
 COMMANDS = {
     "Look at what was logged": ["runs", "status", "logs", "report", "dashboard"],
+    "Use a run that has ended": ["saved"],
     "Steer a sweep": ["sweeps", "search"],
     "Steer one run": ["panda"],
 }

@@ -11,21 +11,27 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
+import caviar
+
 _HERE = Path(__file__).resolve().parent
+_MACHINERY = Path(caviar.__file__).resolve().parent
 
 AS_WRITTEN = {
-    "classifier.py": "ff56b31e5269",
-    "train.py": "f29512c0a39d",
-    "optimizers.py": "01833b8c0305",
-    "folds.py": "af0a29a4c2f1",
-    "loggers.py": "a59e31dc854d",
-    "callbacks/checkpoint.py": "4f43f92a8f20",
-    "callbacks/early_stopping.py": "cebf5f011b58",
-    "callbacks/epoch_seed.py": "6f57e6b078af",
-    "callbacks/nan_guard.py": "923575c8f831",
-    "callbacks/score.py": "0a36c55a4c1e",
-    "data/batches.py": "8ee6702da4dc",
-    "data/datamodule.py": "080b630799f9",
+    "classifier.py": "dc90392de620",
+    "supervised.py": "081c99240839",
+    "train.py": "9d3c87b477d6",
+    "data/datamodule.py": "bb56f69f9527",
+    "caviar/lightning/batches.py": "8ee6702da4dc",
+    "caviar/lightning/folds.py": "2b45d04d51db",
+    "caviar/lightning/loggers.py": "a59e31dc854d",
+    "caviar/lightning/making.py": "ccb02a9f231c",
+    "caviar/lightning/optimizers.py": "102db3151f3a",
+    "caviar/lightning/training.py": "6de91f0417e0",
+    "caviar/lightning/callbacks/checkpoint.py": "4f43f92a8f20",
+    "caviar/lightning/callbacks/early_stopping.py": "cebf5f011b58",
+    "caviar/lightning/callbacks/epoch_seed.py": "30b7e92883c7",
+    "caviar/lightning/callbacks/nan_guard.py": "1e67682b2f92",
+    "caviar/lightning/callbacks/score.py": "97698b03ef63",
 }
 """File -> its fingerprint. To accept a change, because lanes do the same (or it is nothing to them: a
 print, a log line), put the fingerprint here that the sweep names."""
@@ -35,10 +41,16 @@ print, a log line), put the fingerprint here that the sweep names."""
 def changed() -> str | None:
     """The first file that does something else now, in words; None where all are as they were."""
     for name, written in AS_WRITTEN.items():
-        if (now := fingerprint(_HERE / name)) != written:
-            why = f"{_HERE.name}/{name} was changed, and lanes know it as it was"
+        if (now := fingerprint(place(name))) != written:
+            shown = name if place(name).is_relative_to(_MACHINERY) else f"{_HERE.name}/{name}"
+            why = f"{shown} was changed, and lanes know it as it was"
             return f"{why} ({_HERE.name}/mirrored.py may accept it: {now})"
     return None
+
+
+def place(name: str) -> Path:
+    """The file that a name of `AS_WRITTEN` means: of the machinery, or of this package."""
+    return _MACHINERY.parent / name if name.startswith("caviar/") else _HERE / name
 
 
 def fingerprint(path: Path) -> str:

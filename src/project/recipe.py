@@ -18,15 +18,18 @@ import caviar
 from caviar.base.objectives import each, first
 from caviar.base.rules import check_settings
 from caviar.base.security import check_target
+from caviar.lightning.batches import epoch_order
+from caviar.lightning.folds import check_distinct
+from caviar.lightning.making import takes
+from caviar.lightning.optimizers import torch_settings
+from caviar.lightning.seeding import seeded
 from project.check import RULES
 from project.data.base import InMemoryData
-from project.data.batches import epoch_order
 from project.mirrored import changed
-from project.optimizers import torch_settings
 from project.schedulers import Length, Schedule
-from project.seeding import seeded
 
-_CALLBACKS = "project.callbacks."
+TASK = f"{__name__.partition('.')[0]}.classifier.Classifier"
+_CALLBACKS = "caviar.lightning.callbacks."
 
 
 def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Folds:
@@ -43,14 +46,16 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Folds:
     if folds is None:
         return _recipe(config)
     data = config["data"]
-    return caviar.Folds(
-        [_recipe({**config, "data": {**data, "fold": fold}}) for fold in range(folds)]
-    )
+    recipes = [_recipe({**config, "data": {**data, "fold": fold}}) for fold in range(folds)]
+    _check_distinct(json.dumps(data, default=str), recipes)
+    return caviar.Folds(recipes)
 
 
 def _recipe(config: Mapping[str, Any]) -> caviar.Recipe:
     callbacks = _callbacks(config)
     data = _data(json.dumps(config["data"], default=str))
+    if data.parts.preprocessing.number is not None:
+        raise caviar.NotFusibleError("data.target: it is a number")
     model = dict(config["model"])
     loss = dict(model.pop("loss", None) or {})
     loss["class_weights"] = data.class_weights(loss.get("class_weights"))
@@ -102,15 +107,31 @@ def _check_fusible(config: Mapping[str, Any]) -> None:
     if config.get("test"):
         raise caviar.NotFusibleError("test=true")
     for name, settings in (config.get("logger") or {}).items():
-        if settings and settings.get("_target_") != "project.loggers.MetricsCSV":
+        if settings and settings.get("_target_") != "caviar.lightning.loggers.MetricsCSV":
             raise caviar.NotFusibleError(f"logger.{name}")
+    if config.get("ckpt_path") or not config.get("train", True):
+        raise caviar.NotFusibleError("ckpt_path")
+    if (config.get("task") or {}).get("_target_") != TASK:
+        raise caviar.NotFusibleError(f"task: lanes train what {TASK} does")
+    model = config["model"].get("_target_")
+    if any(kind.__name__ == "LightningModule" for kind in _known(model).__mro__):
+        raise caviar.NotFusibleError(
+            f"model: {model} is a LightningModule, which trains as it stands"
+        )
+    for name, metric in (config.get("metrics") or {}).items():
+        target = metric["_target_"]
+        known = target.startswith(
+            "torchmetrics.classification.Multiclass"
+        )  # not imported to be asked
+        if not known and not takes(_known(target), "num_classes"):
+            raise caviar.NotFusibleError(f"metrics.{name}: {target} takes no num_classes")
     unknown = set(config["model"].get("loss") or {}) - {"label_smoothing", "class_weights"}
     if unknown:
         raise caviar.NotFusibleError(f"model.loss.{min(unknown)}")
 
 
 def _callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The settings of each callback, by its class's place in `project.callbacks`."""
+    """The settings of each callback, by its class's place in `caviar.lightning.callbacks`."""
     found = {}
     for name, settings in (config.get("callbacks") or {}).items():
         if not settings:
@@ -122,7 +143,7 @@ def _callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             if tuple(map(first, watched)) != (first(config["metric"]), first(config["direction"])):
                 raise caviar.NotFusibleError(f"callbacks.{name}.metric={settings['metric']}")
         elif kind not in (
-            "nan_guard.NanGuard", "early_stopping.EarlyStopping", "progress_bar.progress_bar"
+            "nan_guard.NanGuard", "early_stopping.EarlyStopping", "progress_bar.ProgressBar"
         ):  # fmt: skip
             raise caviar.NotFusibleError(f"callbacks.{name}")
     stopping = found.get("early_stopping.EarlyStopping")
@@ -183,6 +204,15 @@ def _data(settings: str) -> InMemoryData:
             _datasets.pop(next(iter(_datasets)))
         _datasets[settings] = data
     return _datasets[settings]
+
+
+_distinct: set[str] = set()
+
+
+def _check_distinct(settings: str, recipes: list[caviar.Recipe]) -> None:
+    if settings not in _distinct:
+        check_distinct(len(recipes), (one.val[0].numpy().tobytes() for one in recipes))
+        _distinct.add(settings)
 
 
 _texts: dict[int, tuple[Any, dict[str, str]]] = {}

@@ -24,7 +24,7 @@ from caviar.engines.stacked.backend import ByTorch
 from caviar.runs.active import ActiveRun, activate
 from caviar.runs.text import csv_text
 from project.recipe import recipe
-from project.train import CONFIGS, build, fit
+from project.train import CONFIGS, build, train
 
 TINY = (
     "data=synthetic", "data.samples=100", "data.features=4", "data.noise=1.0", "data.batch_size=16",
@@ -59,7 +59,7 @@ def _by_solo(folder: Path, *overrides: str) -> Result:
     config = config_in(folder, *overrides)
     experiment = build(config)
     with activate(ActiveRun(folder)) as run:
-        score = fit(config, experiment)
+        score = train(config, experiment)
     best = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
     return Result(
         weights=dict(experiment.module.network.state_dict()),  # type: ignore[union-attr]

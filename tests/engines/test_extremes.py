@@ -16,7 +16,7 @@ from caviar.engines.native.loop import Native
 from caviar.engines.solo import Solo
 from caviar.runs.active import ActiveRun, activate
 from caviar.runs.text import csv_text
-from project.train import build, fit, main
+from project.train import build, main, train
 from tests.engines.lanes import config_in, training
 from tests.engines.test_engine import Jobs, jobs, result, serve
 
@@ -81,7 +81,7 @@ def by_solo(*overrides: str) -> Outcome:
         config = config_in(folder, SHORT, *overrides)
         with activate(ActiveRun(folder)):
             try:
-                score = fit(config, build(config))
+                score = train(config, build(config))
             except Exception as raised:
                 error = name_and_text(raised)
         assert not isinstance(score, list)

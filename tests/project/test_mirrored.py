@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import project
-from project.mirrored import AS_WRITTEN, changed, fingerprint
+from project.mirrored import AS_WRITTEN, changed, fingerprint, place
 
 HERE = Path(project.__file__).parent
 
@@ -44,13 +44,13 @@ def test_a_fingerprint_is_of_what_a_file_does(
 
 @pytest.mark.parametrize("name", AS_WRITTEN)
 def test_every_file_that_lanes_stand_for_is_there(name: str) -> None:
-    assert (HERE / name).is_file()
+    assert place(name).is_file()
 
 
 def test_a_changed_training_step_is_what_a_sweep_trains(tmp_path: Path) -> None:
     shutil.copytree(HERE, tmp_path / "src/project", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(HERE.parents[1] / "configs", tmp_path / "configs")
-    code = tmp_path / "src/project/classifier.py"
+    code = tmp_path / "src/project/supervised.py"
     step = "loss = self.loss_per_sample(self(x), targets).mean()"
     assert step in code.read_text()
     code.write_text(code.read_text().replace(step, step.replace("self.loss", "0 * self.loss")))
@@ -70,7 +70,7 @@ def test_a_changed_training_step_is_what_a_sweep_trains(tmp_path: Path) -> None:
         timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    said = "not on lanes, each by its own Trainer: project/classifier.py was changed"
+    said = "not on lanes, each by its own Trainer: project/supervised.py was changed"
     assert done.stdout.count(said) == 1
     for number in range(2):
         result = json.loads((tmp_path / f"sweep/trials/{number:04}/result.json").read_text())

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from caviar.base import hydra_versions
+from caviar.base import hydra_versions, references  # noqa: F401 - so that ${data:…} is known
 from caviar.base.configs import keys_of
 from caviar.base.errors import UsageError, check_words, name_and_text, usage_error
 from caviar.base.hydra_errors import explain

@@ -131,8 +131,19 @@ def _look(
 ) -> None:
     """Evaluate the winner on the test part, with a record of it from before the look."""
     run = trained.with_name(f"{trained.name}-test")
+    count = 1
+    while run.exists():  # one that failed before it saw anything
+        count += 1
+        run = trained.with_name(f"{trained.name}-test-{count}")
     test_set.claim(sweep, winner, run, again)
-    found = test_once(sweep, plan, winner, program, run).facts.get("test") or {}
+    try:
+        found = test_once(sweep, plan, winner, program, run).facts.get("test") or {}
+    except UsageError as error:
+        if test_set.withdraw(sweep, run):
+            raise UsageError(
+                f"{error}; it saw nothing of the test part, so that is no look"
+            ) from None
+        raise
     test_set.conclude(sweep, winner, run, found)
     echo(f"test part, looked at once, for trial {winner}: {json.dumps(found)}")
 

@@ -14,6 +14,7 @@ from typing import Any
 from caviar.base.errors import UsageError
 from caviar.reading.sweep import Sweep
 from caviar.runs.files import read_json, write_atomic
+from caviar.runs.folder import Result
 from caviar.runs.inside import open_inside
 
 FILE = "test_set.json"
@@ -34,7 +35,8 @@ def looked_at(sweep: Sweep, again: bool = False) -> str | None:
     if tested:
         return f"the test part was already looked at, in trials {tested} of the sweep itself"
     beside = sweep.folder.resolve().parent
-    runs = sorted(beside.glob(f"{sweep.folder.resolve().name}-confirm*-test"))
+    found = sorted(beside.glob(f"{sweep.folder.resolve().name}-confirm*-test*"))
+    runs = [run for run in found if not saw_nothing(run)]
     if runs:
         return (
             f"the test part was already looked at: {runs[0]} is the run; its record {path} is gone"
@@ -63,6 +65,29 @@ def claim(sweep: Sweep, trial: str, run: Path, again: bool = False) -> None:
             json.dump(_entry(sweep, trial, run), file)
     except FileExistsError:
         raise UsageError(str(looked_at(sweep))) from None
+
+
+def withdraw(sweep: Sweep, run: Path) -> bool:
+    """Take a claim back whose run is over and saw nothing; whether that was so."""
+    if not saw_nothing(run):
+        return False
+    (sweep.folder / FILE).unlink(missing_ok=True)
+    return True
+
+
+def saw_nothing(run: Path) -> bool:
+    """Whether a run that was to evaluate the test part is sure to have ended before it did.
+
+    It is gone, as one is that was refused before it trained; or it failed, and says of itself that it had
+    not come to the test part yet (``testing`` in its facts).
+    """
+    if not run.exists():
+        return True
+    try:
+        result = Result.read(run)
+    except UsageError:
+        return False
+    return result.state == "FAIL" and result.facts.get("testing") is False
 
 
 def conclude(sweep: Sweep, trial: str, run: Path, result: dict[str, Any]) -> None:

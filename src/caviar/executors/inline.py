@@ -75,7 +75,7 @@ class InlineExecutor:
         """Nothing: the trial has asked by itself."""
 
     def interrupt(self) -> None:
-        """Let go of the job that waits; no trial is under way when this can be called."""
+        """Give the waiting job up; no trial is under way when this can be called."""
         if self._job is not None:
             why = "Interrupted: the sweep was stopped"
             self._events.append(Failed(self._job.number, why, interrupted=True))
@@ -94,7 +94,7 @@ class InlineExecutor:
 
     @contextmanager
     def _noting_signals(self) -> Iterator[None]:
-        """Pass signals on to whom they were for, and end the trial by them: the loop cannot meanwhile."""
+        """End the trial under way by a signal; the loop, which waits for it, is given the signal too."""
 
         def note(signum: int) -> None:
             handler = before[signum]

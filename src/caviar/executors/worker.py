@@ -33,8 +33,8 @@ class Hello:
     """The first message to a worker: who it is, what it runs, and how.
 
     Attributes:
-        workers: how many share the sweep's trials, itself included: an engine with many lanes leaves
-            the others theirs.
+        workers: how many workers share the sweep's trials, this one included. An engine with many lanes
+            takes no more than its share.
         engine: keyword arguments of `caviar.engines.make.make_engine`.
     """
 

@@ -30,7 +30,7 @@ from caviar.panda.serving import Service
 from caviar.panda.status import command_line, name_for_commands, status_of
 from caviar.panda.vitals import History
 from caviar.runs.active import TrialInterrupted, active_run, asked_to_stop, record
-from caviar.runs.edits import facts, in_force, read_edits
+from caviar.runs.edits import facts_of_edits, in_force, read_edits
 
 
 class Panda(Callback):
@@ -297,9 +297,9 @@ class Panda(Callback):
     def _edited(self) -> None:
         """Tell ``result.json``, so that nobody takes the config alone for what made the run."""
         if self.replay is not None:
-            record(replay_of=str(self.replay), **facts(self.replay))
+            record(replay_of=str(self.replay), **facts_of_edits(self.replay))
         else:
-            record(panda=True, **facts(self.folder))
+            record(panda=True, **facts_of_edits(self.folder))
         self._write_status()
 
     def _write_status(self) -> None:

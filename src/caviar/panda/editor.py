@@ -171,10 +171,11 @@ class Editor:
 
     def put(self, changes: dict[str, Any]) -> None:
         """Put values in force, writing nothing down."""
-        present = settings.values(self._trainer)
         for key, value in changes.items():
+            # Asked for each anew: one setting of all optimizers moves those of each.
+            present = settings.values(self._trainer)
             if key not in present or present[key] != value:
-                settings.SETTINGS[key].put(self._trainer, settings.check(key, value))
+                _setting(key).put(self._trainer, settings.check(key, value))
 
     def save_state(self) -> None:
         """Save everything, as it is before this batch, under the number of what comes next."""
@@ -185,7 +186,7 @@ class Editor:
         for key, value in changes.items():
             settings.check(key, value)
             if key not in present:
-                raise usage_error(key, value, settings.SETTINGS[key].missing)
+                raise usage_error(key, value, _setting(key).missing)
         epochs = changes.get("trainer.max_epochs")
         if epochs is not None and epochs <= self._trainer.current_epoch:
             raise usage_error("trainer.max_epochs", epochs, "that epoch is under way or over")
@@ -221,3 +222,9 @@ class Editor:
             if not hasattr(logger, "rewind"):
                 logger.log_metrics({"panda/edit": float(edit.edit)}, step=edit.step)
         return edit
+
+
+def _setting(key: str) -> settings.Setting:
+    found = settings.find(key)
+    assert found is not None  # it was checked
+    return found

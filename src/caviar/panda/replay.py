@@ -1,4 +1,4 @@
-"""Training a run again with the edits that were made to it, and comparing what came of it."""
+"""Training a run again with its recorded edits, and comparing the metrics."""
 
 from __future__ import annotations
 

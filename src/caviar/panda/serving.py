@@ -41,7 +41,7 @@ class Service:
         self._later: dict[str, Request] = {}
 
     def has_come(self) -> bool:
-        """Whether there is something to do as an epoch begins."""
+        """Whether a request is due as an epoch begins."""
         epoch = self._trainer.current_epoch
         come = [id for id, request in self._later.items() if request["at"] <= epoch]
         for id in come:
@@ -49,7 +49,7 @@ class Service:
         return bool(come) or self.inbox.changed()
 
     def serve(self, batch: int) -> Path | None:
-        """Do all that is asked; while paused, wait for more. A state to return to comes back."""
+        """Do all requests; while paused, wait for more. Returns the checkpoint to go back to, if any."""
         trainer = self._trainer
         while True:
             for request in self.inbox.collect():
@@ -66,7 +66,7 @@ class Service:
                 time.sleep(0.05)
 
     def close(self) -> None:
-        """The training is over: refuse the rest."""
+        """Refuse the requests that are left: the training is over."""
         for request in self.inbox.collect():
             self.inbox.answer(request, "the training ended before this was reached", done=False)
 

@@ -5,14 +5,18 @@ The commands check a value without torch; `Setting.get` and `Setting.put` work o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
 from caviar.base.errors import UsageError, usage_error
 from caviar.base.rules import POSITIVE, TRAINING, Rule
+
+_OF_ONE = re.compile(r"optimizer\.(\d+)\.(\w+)")
+"""The key of a setting of one of several optimizers."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ def parse(key: str, text: str) -> Any:
     Raises:
         UsageError: there is no such setting, or it cannot have that value.
     """
-    if key not in SETTINGS:
+    if find(key) is None:
         check(key, text)
     try:
         value = yaml.safe_load(text)
@@ -55,7 +59,8 @@ def check(key: str, value: Any) -> Any:
     Raises:
         UsageError: there is no such setting, or it cannot have that value.
     """
-    if key not in SETTINGS:
+    setting = find(key)
+    if setting is None:
         raise usage_error("set", key, "cannot be edited while a run trains", SETTINGS, _tail(key))
     rule = _rule(key)
     rule.check(key, value)
@@ -65,17 +70,55 @@ def check(key: str, value: Any) -> Any:
 
 
 def _rule(key: str) -> Rule:
-    return SETTINGS[key].rule or TRAINING[key]
+    whole = _OF_ONE.sub(r"optimizer.\2", key)
+    return SETTINGS[whole].rule or TRAINING[whole]
 
 
 def values(trainer: Any) -> dict[str, Any]:
     """Every setting that this training has, with its value."""
     found = {}
-    for key, setting in SETTINGS.items():
+    for key, setting in of_training(trainer).items():
         value = setting.get(trainer)
         if value is not None or _rule(key).null:
             found[key] = value
     return found
+
+
+def find(key: str) -> Setting | None:
+    """The setting ``key``; ``optimizer.1.lr`` is that of the second of several optimizers."""
+    one = _OF_ONE.fullmatch(key)
+    setting = SETTINGS.get(f"optimizer.{one[2]}" if one else key)
+    if one is None or setting is None:
+        return setting
+    index = int(one[1])
+    return replace(
+        setting,
+        get=lambda trainer: setting.get(_OneOptimizer(trainer, index)),
+        put=lambda trainer, value: setting.put(_OneOptimizer(trainer, index), value),
+    )
+
+
+def of_training(trainer: Any) -> dict[str, Setting]:
+    """Every setting that a training may have, by its key; of several optimizers each one's too."""
+    found = dict(SETTINGS)
+    for index in range(len(trainer.optimizers) if len(trainer.optimizers) > 1 else 0):
+        for name in SETTINGS:
+            one = name.replace("optimizer.", f"optimizer.{index}.")
+            if one != name and (setting := find(one)):
+                found[one] = setting
+    return found
+
+
+class _OneOptimizer:
+    """A trainer as one of its optimizers and that one's schedules know it."""
+
+    def __init__(self, trainer: Any, index: int) -> None:
+        self.optimizers = trainer.optimizers[index : index + 1]
+        self.lr_scheduler_configs = [
+            config
+            for config in trainer.lr_scheduler_configs
+            if any(config.scheduler.optimizer is one for one in self.optimizers)
+        ]
 
 
 def annealed(trainer: Any) -> float:

@@ -1,4 +1,4 @@
-"""What a watched run says of itself in its status file."""
+"""The content of ``status.json``: a watched run's state, settings, findings and program."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def status_of(panda: Panda) -> dict[str, Any]:
-    """Its place, its settings, what is wrong with it, and how it was started."""
+    """What `write_status` puts into the file."""
     trainer, epochs = panda.trainer, panda.health.history.epochs
     module, script = started_as()
     return {

@@ -1,4 +1,4 @@
-"""What a training shows of itself: what the health checks look at."""
+"""Measurements of a training, by epoch: the input of the health checks."""
 
 from __future__ import annotations
 
@@ -89,5 +89,5 @@ class History:
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> History:
-        """What `state` told."""
+        """A history from its `state`."""
         return cls([Vitals(**one) for one in state["epochs"]], state["start"])

@@ -118,6 +118,20 @@ CHANGES = ["edit", "kind", "epoch", "batch", "step", "key", "old", "new", "who",
 """What `changes_of` tells of each change."""
 
 
+def write_edits(run: Path, edits: list[Edit]) -> None:
+    """Write the whole record: there are few edits, and so no line is ever torn."""
+    lines = [json.dumps({k: v for k, v in asdict(e).items() if v is not None}) for e in edits]
+    write_atomic(run / EDITS, "".join(f"{line}\n" for line in lines))
+
+
+def facts_of_edits(run: Path) -> dict[str, Any]:
+    """What ``result.json`` says of a run's edits; empty for a run that its config alone made."""
+    edits = read_edits(run)
+    if not edits:
+        return {}
+    return {"edits": len(edits), "edits_in_force": [e.in_words() for e in in_force(edits)]}
+
+
 def changes_of(edits: Iterable[Edit]) -> list[dict[str, Any]]:
     """Edits as rows: one for each hyperparameter that was set; one, without a key, for a stop."""
     rows: list[dict[str, Any]] = []
@@ -144,17 +158,3 @@ def edits_table(  # type: ignore[no-any-unimported]
         except UsageError as error:
             problems.append(str(error))
     return pd.DataFrame(rows, columns=["trial", *CHANGES]), problems  # type: ignore[no-any-return]
-
-
-def write_edits(run: Path, edits: list[Edit]) -> None:
-    """Write the whole record: there are few, and so no line is ever torn."""
-    lines = [json.dumps({k: v for k, v in asdict(e).items() if v is not None}) for e in edits]
-    write_atomic(run / EDITS, "".join(f"{line}\n" for line in lines))
-
-
-def facts(run: Path) -> dict[str, Any]:
-    """What ``result.json`` says of a run's edits; empty for a run that its config alone made."""
-    edits = read_edits(run)
-    if not edits:
-        return {}
-    return {"edits": len(edits), "edits_in_force": [e.in_words() for e in in_force(edits)]}

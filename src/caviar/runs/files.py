@@ -20,7 +20,7 @@ MOST_PARSED = 1 << 24
 
 
 def read_bytes(path: Path | str, most: int = MOST_BYTES) -> bytes:
-    """A file of a run: a regular one, as no link leads to it and nobody waits at the end of a pipe.
+    """The bytes of a file of a run, which must be a regular file: no link, no pipe.
 
     Raises:
         FileNotFoundError: there is none.
@@ -184,7 +184,7 @@ def append_whole(path: Path, text: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file on the disk that was written without being ``durable``.
+    """Fsync a file that was written without being ``durable``.
 
     Raises:
         OSError: it is gone, or the disk cannot take it.

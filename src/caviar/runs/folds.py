@@ -1,4 +1,4 @@
-"""A run of several trainings, k-fold cross-validation: a folder for each, and what they come to.
+"""A run of several trainings, k-fold cross-validation: a folder for each, and their means.
 
 A run folder holds ``fold-0``, ``fold-1``, …, each with the files of its training, and ``fold.json`` when
 it is done: ``score``, ``best_epoch``, ``metrics``, ``checkpoint`` (in that folder) and, where it was
@@ -29,7 +29,7 @@ def fold_folder(run: Path, fold: int) -> Path:
 
 
 def write_fold(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Say that a fold is done, and what it came to."""
+    """Write ``fold.json``: the fold is done, and these are its results."""
     kept = {key: facts[key] for key in _KEPT if key in facts}
     write_atomic(folder / FOLD, json.dumps(kept, indent=1) + "\n")
 
@@ -44,7 +44,7 @@ def earlier_fold(resume_from: Path | str | None, place: Path) -> Path | None:
 
 
 def take_over(resume_from: Path | str | None, place: Path) -> Facts | None:
-    """What a fold came to that an earlier try has done, its files copied to ``place``; None without one."""
+    """The results of a fold that an earlier try finished, its files copied to ``place``; else None."""
     earlier = earlier_fold(resume_from, place)
     facts = read_fold(earlier) if earlier else None
     if earlier and facts and earlier != place:
@@ -56,7 +56,7 @@ _SCORE = optional(either(NUMBER, each(NUMBER)))
 
 
 def read_fold(folder: Path) -> Facts | None:
-    """What a fold came to; None where it is not done, or what it says of that cannot be used."""
+    """The results of a fold; None where it is not done, or its ``fold.json`` cannot be used."""
     try:
         found = read_json(folder / FOLD)
     except (FileNotFoundError, UsageError):

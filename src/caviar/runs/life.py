@@ -1,4 +1,4 @@
-"""The life of a run, from RUNNING to its end: what ``result.json`` says, and what its controller hears."""
+"""The life of a run, from RUNNING to its end: what ``result.json`` holds, and what its controller gets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class End:
 
     Attributes:
         result: what its ``result.json`` is to say.
-        event: what its controller is to hear.
+        event: what its controller is to get.
         log: what its ``log.txt`` is to end with.
     """
 
@@ -59,7 +59,7 @@ class Life:
 
     @classmethod
     def of(cls, job: Job, engine: str) -> Life:
-        """A trial's, which has not begun."""
+        """The life of a trial that has not begun."""
         facts = {"engine": engine}
         result = Result("RUNNING", job.number, metric=job.metric, params=job.params, facts=facts)
         if job.retry_of is not None:
@@ -69,28 +69,28 @@ class Life:
         return cls(Path(job.folder), result)
 
     def begin(self) -> None:
-        """Let its time run from now on."""
+        """Start the clock, and note the time of day."""
         self.began = perf_counter()
         self.result.started = datetime.now(UTC).isoformat(timespec="milliseconds")
 
     @property
     def seconds(self) -> float:
-        """How long it has run."""
+        """The wall time since `begin`; 0 before it."""
         return 0.0 if self.began is None else perf_counter() - self.began
 
     def complete(self, value: Any) -> End:
-        """Its end by what its task returned: a score or, of a trial of several objectives, a list."""
+        """The end of a run whose task returned ``value``: a score or, for several objectives, a list."""
         result = self._result("COMPLETE", value=value)
         values = cast("list[Any]", value) if isinstance(value, list) else [value]
         return End(result, Finished(self.number, values, self.seconds, self._all_facts))
 
     def pruned(self, value: float | None) -> End:
-        """Its end by the pruner, after it last reported ``value``."""
+        """The end of a pruned trial; ``value`` is the last that it reported."""
         result = self._result("PRUNED", value=value)
         return End(result, Pruned(self.number, value, self.seconds, self._all_facts))
 
     def failed(self, error: BaseException | str, stopped: bool = False) -> End:
-        """Its end by an error.
+        """The end of a run that failed.
 
         Args:
             error: what was raised, or, where nothing was, the line that says why it ends.
@@ -106,7 +106,7 @@ class Life:
 
     @property
     def number(self) -> int:
-        """The trial's; 0 of a single run, which has no controller."""
+        """The trial's number; 0 for a single run, whose events nobody gets."""
         return self.result.number or 0
 
     @property
@@ -114,7 +114,7 @@ class Life:
         return {**self.result.facts, **self.facts}
 
     def _result(self, state: str, **said: Any) -> Result:
-        """A result of its own: the one of the running run may be on its way to the disk."""
+        """The final result, a copy: the writer's thread may be writing the running one."""
         seconds, facts = round(self.seconds, 6), dict(self.result.facts)
         result = replace(self.result, state=state, seconds=seconds, facts=facts)
         result.take({**self.facts, **said})

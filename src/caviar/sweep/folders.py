@@ -40,9 +40,9 @@ class TrialFolders:
         give_up(self.path(event.number), event)
 
     def tidy(self, numbers: Iterable[int]) -> None:
-        """Remove what is of no more use in the folders of trials that nobody goes on from any more.
+        """Remove lanes' states and half-written files from the folders of trials that are over.
 
-        That is the state of a lane, and what a process was writing when it was killed.
+        No later try goes on from these trials.
         """
         for number in numbers:
             run = self.path(number)

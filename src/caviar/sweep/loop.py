@@ -38,7 +38,7 @@ SILENT = "Timeout: silent"
 
 
 class View(Protocol):
-    """Who shows a sweep while it runs."""
+    """The display of a sweep while it runs."""
 
     def asked(self, asked: Asked) -> None: ...
 
@@ -57,7 +57,7 @@ class View(Protocol):
 
 @dataclass
 class Outcome:
-    """How a sweep went, as far as the study does not tell.
+    """How a sweep ended: what the study does not hold.
 
     Attributes:
         interrupted: the exit status, where a person (130) or the machine (143) stopped it.
@@ -87,7 +87,7 @@ class _Try:
 
     @property
     def begun(self) -> int:
-        """How many tries of it there were at the least: in quarantine, one that does not count."""
+        """How many tries have begun, at least: a quarantined trial has had one that does not count."""
         return self.attempt + self.interruptions + (self.quarantine > 0)
 
 
@@ -115,10 +115,10 @@ class Loop:
         executor: started already.
         n_trials: how many trials in total, those of an earlier session included.
         make_job: what a worker gets for a trial, at its first try (0), its second (1), …
-        view: told of everything.
+        view: shows every event.
         limits: when to give up a trial, or the sweep.
         owner: whose sweep this is; it also carries requests to stop.
-        folders: where workers write; asked when one is lost.
+        folders: the run folders; read when a worker is lost.
         at_once: how many trials may be under way, however many lanes there are; None for all.
     """
 
@@ -274,7 +274,7 @@ class Loop:
         return self.study.should_prune(report.number)
 
     def _try_again(self, event: Failed, this: _Try) -> _Try | None:
-        """Its next try, where it has one."""
+        """The next try of a trial that failed; None where it has had its last."""
         if self._stopping or self._stop_at is not None:
             return None
         if event.interrupted:

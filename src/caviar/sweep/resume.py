@@ -1,4 +1,4 @@
-"""Going on with a sweep: its own command is started again, and told which folder to go on in."""
+"""Going on with a sweep: its command is started again, and an environment variable names its folder."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def to_resume(
 
 
 def folder_to_resume() -> Path | None:
-    """The folder that this process was told to go on in; told once."""
+    """The folder that this process is to go on in, by its environment; the second call gives None."""
     folder = os.environ.pop(_FOLDER, None)
     return Path(folder) if folder else None
 

@@ -35,7 +35,7 @@ class IndependentSampler(BaseSampler):
 
 
 class PlacedSampler(IndependentSampler):
-    """A sampler that proposes by place: the how-manieth trial this is, counting no retries.
+    """A sampler whose proposal depends on the trial's place in the order of asking, retries not counted.
 
     Attributes:
         place: the place of the trial that is being asked for, from 0; the sweep sets it.

@@ -32,7 +32,7 @@ def best(
 
       caviar runs best
 
-      python -m project.predict ckpt="$(caviar runs best --ckpt)" …
+      caviar predict "$(caviar runs best --path)" data=new.csv
 
       caviar runs best wide --where "model.depth == 2" --json
     """

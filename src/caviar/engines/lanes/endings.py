@@ -1,4 +1,4 @@
-"""How a trial on a lane ends: its files are written whole, and then the controller is told."""
+"""How a trial on a lane ends: its files are written whole, and then its event is sent."""
 
 from __future__ import annotations
 

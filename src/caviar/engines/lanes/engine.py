@@ -56,13 +56,13 @@ class Fused:
     """Trains many trials at once.
 
     Trials of one kind (architecture, optimizer, data, batch size) share a stack; each kind has its
-    own. A trial that cannot be a lane is run by solo, when no lane is busy.
+    own. A trial that cannot be a lane is run by the solo engine, when no lane is busy.
 
     Args:
         task: the function that a solo trial calls.
         recipe: config, plain and resolved -> `Recipe`, or `Folds` of several.
         lanes: trials in a stack at most, halved when memory runs out; None: as many as pay.
-        auto: find out for each kind of trial whether lanes pay at all, and run it by solo if not.
+        auto: measure for each kind of trial whether lanes pay, and use the solo engine where they do not.
         keep: how many trials, the best of this worker, keep their checkpoint; None for all.
         compile: on a CPU, train the lanes by the loop in C++ (see `native`), which takes a third of
             the time. Where that does not know the network, and on a GPU, compile the steps of full
@@ -215,7 +215,7 @@ class Fused:
         return group
 
     def _announce(self) -> None:
-        """Tell how many jobs there is room for.
+        """Send how many jobs there is room for.
 
         More than there are lanes: the next trials are here when lanes become free. More still where
         there are several groups, so that each finds enough to fill its stack.
@@ -281,7 +281,7 @@ class Fused:
             group.stack = None  # its memory, and the data's, for other groups
 
     def _went_wrong(self, group: Group, error: BaseException) -> None:
-        """Find whose error it is that a group's tick, or the way to it, has raised."""
+        """Find the trial that caused an error in a group's tick, or in filling its lanes."""
         if out_of_memory(error):
             self._halve(group, error)
         elif group.count == 1:
@@ -294,7 +294,7 @@ class Fused:
             self._one_by_one(group, error)
 
     def _one_by_one(self, group: Group, error: BaseException) -> None:
-        """Train the trials of a tick an epoch each by itself: who raises there is ended, nobody else."""
+        """Train each trial of a failed tick for an epoch on its own; only those that raise are ended."""
         log.warning("%d trials, an epoch each by itself: %s", group.count, name_and_text(error))
         group.park()
         done = 0
@@ -324,7 +324,7 @@ class Fused:
                 self._fail(run, why)
 
     def _started(self, runs: Sequence[Run]) -> None:
-        """Tell of trials that got a lane, those that had none before."""
+        """Send `Started` for each trial that has its first lane."""
         if runs:
             self.occupancy.admitted()
         begun = []
@@ -353,7 +353,7 @@ class Fused:
         return why is None
 
     def _epoch_ended(self, group: Group, ended: Sequence[Ended]) -> None:
-        """Tell what the epoch gave, all lanes' by one message, and end what is over."""
+        """Send what all lanes reported in this epoch, in one message, and end the trials that are over."""
         reports, over = [], []
         for one in ended:
             run = group.runs[one.lane]

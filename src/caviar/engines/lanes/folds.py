@@ -26,7 +26,7 @@ from caviar.runs.life import Life
 
 @dataclass
 class FoldFolder(RunFolder):
-    """One fold's folder in its trial's: what is not said of each fold stands in the trial's own."""
+    """A fold's folder inside its trial's folder. Only the trial has a result and a config."""
 
     def begin(self) -> None:
         try:

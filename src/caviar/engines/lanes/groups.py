@@ -46,7 +46,7 @@ class Group:
     """Trials that may share a stack.
 
     Attributes:
-        most: lanes of that stack at most; 0: its trials go by solo.
+        most: lanes of that stack at most; 0 where its trials are the solo engine's.
         native: whether the stack is to be trained by the loop in C++.
         device: where it computes.
         stack: None where no trial is on a lane.
@@ -113,7 +113,7 @@ class Group:
         del self.runs[lane]
 
     def withdraw(self, trial: Folded) -> None:
-        """Let go of all folds of a trial."""
+        """Take all folds of a trial out."""
         self.waiting = [run for run in self.waiting if run.trial is not trial]
         for lane, run in list(self.runs.items()):
             if run.trial is trial:

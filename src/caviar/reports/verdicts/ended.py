@@ -27,7 +27,7 @@ def failed(evidence: Evidence) -> Found:
     errors, count = errors[~stopped & ~errors.map(diverging)], len(ended) - int(stopped.sum())
     if not count:
         return "unknown", "0 trials have ended of themselves."
-    told = f"{len(errors)} of {count} trials ({len(errors) / count:.0%}) failed without diverging"
+    told = f"{len(errors)} of {count} trials ({len(errors) / count:.0%}) failed (diverged ones not counted)"
     if len(errors) <= SHARE * count:
         return "pass", f"{told}."
     groups: dict[str, list[int]] = {}
