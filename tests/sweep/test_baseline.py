@@ -77,7 +77,7 @@ def test_the_first_trial_is_the_config_as_it_stands_and_leaves_the_others_what_t
     without = app.results("without")
     assert [trial["params"] for trial in others] == [trial["params"] for trial in without[:5]]
     assert not any(map(is_baseline, [*others, *without]))
-    assert "(default)" in done.out
+    assert "* the default: the config as it stands" in done.out
     assert app.study().trials[0].state.name == "COMPLETE"
 
 
@@ -88,7 +88,7 @@ def test_a_value_outside_the_space_runs_as_it_stands_and_teaches_the_sampler_not
     assert app.results()[0]["value"] == 37
     assert app.results()[0]["params"] == {"x": 7, "opt": "adam"}
     assert "6 complete" in done.out
-    assert "0 (default)" in done.out
+    assert "0* " in done.out
     trials = app.study().trials
     assert (trials[0].params, trials[0].values) == ({}, None)
     assert all("x" in trial.params for trial in trials[1:])

@@ -51,6 +51,8 @@ def print_summary(
         shown = ranked[:ROWS]
         shown += [trial for trial in ranked[ROWS:] if is_baseline(trial)]
         console.print(_table(shown, space, settings, worth))
+        if any(map(is_baseline, shown)):
+            say("* the default: the config as it stands")
         for line in in_words(worth):
             say(line)
     counts = count(trials)
@@ -129,7 +131,7 @@ def _table(
         table.add_column(Text(name), justify="right")
     for trial in trials:
         own = trial.user_attrs.get(BASELINE)
-        number = f"{trial.number} (default)" if is_baseline(trial) else str(trial.number)
+        number = f"{trial.number}*" if is_baseline(trial) else str(trial.number)
         cells: list[Any] = [number, *(short(value) for value in trial.values)]
         if expected:
             cells.append(short(expected[trial.number]) if trial.number in expected else "")
