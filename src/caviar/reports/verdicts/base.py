@@ -244,8 +244,9 @@ class Evidence:
     @property
     def _drawn_anew(self) -> list[str]:
         """The override by which a sampler does not draw again what this sweep has drawn."""
-        sampler = self.settings.get("sampler")
-        seed = sampler.get("seed") if isinstance(sampler, dict) else None
+        held = self.settings.get("sampler")
+        sampler: dict[str, Any] = held if isinstance(held, dict) else {}
+        seed = sampler.get("seed")
         if type(seed) is not int or str(sampler.get("_target_")).endswith("GridSampler"):
             return []
         return [f"hydra.sweeper.sampler.seed={seed + 1}"]
