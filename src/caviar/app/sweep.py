@@ -31,6 +31,7 @@ from caviar.space.grammar import read
 from caviar.space.grid import combinations
 from caviar.space.space import Space
 from caviar.sweep import record
+from caviar.sweep.baseline import config_values
 from caviar.sweep.compose import Composer
 from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner, is_running
@@ -75,6 +76,12 @@ def run_sweep(
     settings = replace(settings, sampler=_seeded(settings.sampler))
     space, composer = read_space(settings, arguments, master, context)
     check_sampler(settings, space)
+    baseline = None
+    if settings.baseline:
+        try:
+            baseline = config_values(space, composer)
+        except UsageError as error:
+            echo(f"no baseline, as the config cannot be run as it stands: {error}")
     check_target(settings.pruner.get("_target_", "optuna.pruners.NopPruner"), import_it=False)
     for index, point in enumerate(settings.enqueue):
         space.check(point, f"enqueue.{index}")
@@ -87,7 +94,9 @@ def run_sweep(
             executor.log = folder / "workers.txt"
             executor.start(task_source(task, whitelist_of(context)))
             # From here on the workers load torch, while the controller loads Optuna.
-            return _run(settings, space, composer, executor, folder, owner, recorded, arguments)
+            return _run(
+                settings, space, composer, executor, folder, owner, recorded, arguments, baseline
+            )
         finally:
             executor.close()
             owner.release()
@@ -135,6 +144,7 @@ def _run(
     owner: Owner,
     recorded: Mapping[str, Any] | None,
     arguments: list[str],
+    baseline: dict[str, Any] | None,
 ) -> int:
     from optuna.exceptions import StorageInternalError
 
@@ -149,10 +159,13 @@ def _run(
     warn_untested()
     folders = TrialFolders(folder / "trials")
     name = str((recorded or {}).get("study") or folder.name)
-    study = _open_study(settings, space, folder, name, folders if recorded else None)
+    study = _open_study(settings, space, folder, name, folders if recorded else None, baseline)
     n_trials = settings.n_trials or study.finite or DEFAULT_TRIALS
     if study.finite is not None and n_trials > study.finite:
-        echo(f"the grid has {study.finite} points: n_trials={n_trials} becomes {study.finite}")
+        first = len(settings.enqueue) + (baseline is not None)
+        before = f", and {first} trials come before it" if first else ""
+        points = f"the grid has {study.finite - first} points{before}"
+        echo(f"{points}: n_trials={n_trials} becomes {study.finite}")
         n_trials = study.finite
     described = recorded or record.describe(settings, space, n_trials, arguments, name)
     record.write(folder, {**described, "n_trials": n_trials})
@@ -196,14 +209,21 @@ def _run(
         raise UsageError(
             f"{folder}: its study cannot be read: {str(error).splitlines()[0]}"
         ) from error
-    print_summary(folder, trials, space, settings, outcome)
+    if reporting:
+        reporting.wait()
+    print_summary(folder, trials, space, settings, outcome, reporting.worth if reporting else [])
     if reporting:
         reporting.show()
     return exit_status(trials, outcome)
 
 
 def _open_study(
-    settings: Settings, space: Space, folder: Path, name: str, resumed: TrialFolders | None
+    settings: Settings,
+    space: Space,
+    folder: Path,
+    name: str,
+    resumed: TrialFolders | None,
+    baseline: dict[str, Any] | None,
 ) -> SweepStudy:
     from caviar.sweep.journal import Journal
     from caviar.sweep.study import SweepStudy
@@ -245,6 +265,7 @@ def _open_study(
         settings.enqueue,
         resumed.ended if resumed else None,
         settings.storage_timeout,
+        baseline,
     )
 
 

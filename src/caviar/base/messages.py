@@ -33,6 +33,7 @@ class Job:
         metric: the score's name, where it has one, or the name of each.
         objectives: how many numbers it is to return.
         retry_of: the trial that this one repeats, because its sweep was interrupted.
+        baseline: whether it is the config as it stands.
         resume_from: a folder of checkpoints to go on from: an earlier try's.
         quarantine: where it is not 0, the job may be on a worker with jobs of the same number alone:
             one of them has cost an earlier worker its life, and nobody knows which.
@@ -47,6 +48,7 @@ class Job:
     metric: str | list[str] | None = None
     objectives: int = 1
     retry_of: int | None = None
+    baseline: bool = False
     resume_from: str | None = None
     quarantine: int = 0
 

@@ -54,7 +54,7 @@ def report(
 
       caviar report --no-page --json
     """
-    from caviar.reports.data import verdicts
+    from caviar.reports.data import verdicts, worth_of
     from caviar.reports.html import write_report
     from caviar.runs.folder import REPORT
     from caviar.runs.places import from_here
@@ -70,9 +70,9 @@ def report(
     place = path.parent.resolve() / path.name if out else path  # the user's own way there
     with uncollected():
         judged = (
-            [shown["verdicts"] for shown in write_report(found, place)]
+            [(shown["verdicts"], shown["worth"]) for shown in write_report(found, place)]
             if page
-            else [verdicts(sweep) for sweep in found]
+            else [(verdicts(sweep), worth_of(sweep)) for sweep in found]
         )
     told = [
         {
@@ -80,8 +80,9 @@ def report(
             "folder": from_here(s.folder),
             "trials": len(s.numbers),
             "verdicts": v,
+            "worth": w,
         }
-        for s, v in zip(found, judged, strict=True)
+        for s, (v, w) in zip(found, judged, strict=True)
     ]
     if as_json:
         print_json({"report": str(path) if page else None, "sweeps": told})
@@ -106,8 +107,11 @@ def _find(name: str) -> Sweep:
 
 
 def _print(sweeps: list[dict[str, Any]]) -> None:
+    from caviar.reports.worth_in_words import in_words
+
     for sweep in sweeps:
         lines = [f"{sweep['name']}: {sweep['trials']} trials"]
+        lines += [f"  {line}" for line in in_words(sweep["worth"])]
         for verdict in sweep["verdicts"]:
             lines.append(f"  {verdict['status']:8} {verdict['name']}: {verdict['sentence']}")
             if verdict["next"]:

@@ -24,6 +24,7 @@ from caviar.confirm.plan import (
     testable,
     train,
 )
+from caviar.confirm.results import FILE
 from caviar.reading.sweep import Sweep
 from caviar.runs.fields import MAPPING, WHOLE, check_fields, each, mapping_to, optional
 from caviar.runs.files import read_json, write_atomic
@@ -31,9 +32,6 @@ from caviar.runs.folder import check_name
 from caviar.runs.places import SWEEP_FILE
 from caviar.sweep.owner import is_running
 from caviar.sweep.resume import to_resume
-
-FILE = "confirm.json"
-"""In the sweep's folder: each confirm's plan, written before it trains, and what came of it."""
 
 _ENTRY = {
     "sweep": (lambda name: isinstance(name, str) and Path(name).name == name, "a folder's name"),

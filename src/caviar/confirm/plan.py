@@ -73,9 +73,11 @@ def make_plan(sweep: Sweep, top: int, seeds: int, used: Sequence[int] = ()) -> P
         raise usage_error("--seeds", seeds, "an interval needs at least 2")
     if any(h.name == CANDIDATE for h in sweep.space.hyperparameters):
         raise UsageError(f"{sweep.folder}: it confirms another sweep; confirm that one again")
-    if len(sweep.ranked) < top:
-        raise usage_error("--top", top, f"{len(sweep.ranked)} trials are complete")
-    best = sweep.ranked[:top]
+    # The baseline is the default config.
+    ranked = [run for run in sweep.ranked if not run.result.facts.get("baseline")]
+    if len(ranked) < top:
+        raise usage_error("--top", top, f"{len(ranked)} trials are complete")
+    best = ranked[:top]
     candidates: dict[str, dict[str, Any]] = {DEFAULT: {}}
     for run in best:
         values = {name: v for name, v in sweep.values(run.result).items() if name != "seed"}
@@ -113,6 +115,7 @@ def overrides_of(sweep: Sweep, plan: Plan) -> list[str]:
         f"hydra.sweeper.when={_text(when)}",
         f"hydra.sweeper.enqueue={_text(points)}",
         f"hydra.sweeper.n_trials={len(points)}",
+        "hydra.sweeper.baseline=false",  # the default config is a candidate
         "hydra/sweeper/sampler=random",
         "hydra/sweeper/pruner=none",
     ]

@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from caviar.base.errors import name_and_text
 from caviar.base.plain import echo
@@ -32,6 +33,8 @@ class Reporting:
     def __init__(self, folder: Path, page: bool) -> None:
         self._folder = folder
         self._page = page
+        self._told: dict[str, Any] | None = None
+        self._problem = ""
         command = [sys.executable, "-m", "caviar.cli", "report", str(folder), "--json"]
         self._process = subprocess.Popen(
             [*command, "--page" if page else "--no-page"],
@@ -43,15 +46,15 @@ class Reporting:
             env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONIOENCODING": "utf-8"},
         )
 
-    def show(self) -> None:
-        """Wait for it; print the most important warnings and the report's path, or why there is none."""
+    def wait(self) -> None:
+        """Wait until it is done: then it is known what the trials are worth."""
         again = f"caviar report {shlex.quote(str(self._folder))}"
         try:
             found, said = self._process.communicate(timeout=TIMEOUT)
         except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
             self._process.kill()
             self._process.communicate()
-            echo(f"no report: {name_and_text(error)}; try again with: {again}")
+            self._problem = f"no report: {name_and_text(error)}; try again with: {again}"
             return
         except SystemExit:
             self._process.kill()
@@ -60,9 +63,22 @@ class Reporting:
         if self._process.returncode:
             lines = said.strip().splitlines()
             last = lines[-1] if lines else f"exit status {self._process.returncode}"
-            echo(f"no report: {last}; try again with: {again}")
+            self._problem = f"no report: {last}; try again with: {again}"
             return
-        told = json.loads(found)
+        self._told = json.loads(found)
+
+    @property
+    def worth(self) -> list[dict[str, Any]]:
+        """What the best trials are worth, as `caviar.reports.data.worth_of` gives it."""
+        return self._told["sweeps"][0]["worth"] if self._told else []
+
+    def show(self) -> None:
+        """Print the most important warnings and the report's path, or why there is none."""
+        told = self._told
+        if told is None:
+            echo(self._problem)
+            return
+        again = f"caviar report {shlex.quote(str(self._folder))}"
         warned = [v for v in told["sweeps"][0]["verdicts"] if v["status"] == "warn"]
         for verdict in warned[:WARNINGS]:
             echo(f"warning: {verdict['sentence']}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from caviar.base.errors import UsageError
 from caviar.base.plain import printable
+from caviar.confirm.results import confirmed
 from caviar.reading.compare import rerun_command
 from caviar.reading.run import Run
 from caviar.reading.sweep import Sweep
@@ -18,6 +19,7 @@ from caviar.reports.curves import curves
 from caviar.reports.importance import shares
 from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import judge
+from caviar.reports.worth import worth
 from caviar.runs import folder as names
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.files import read_text
@@ -77,6 +79,7 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
         "space": [_described(h) for h in sweep.space.hyperparameters],
         "verdicts": verdicts(sweep, evidence),
         "importance": _importance(sweep, evidence),
+        "worth": worth_of(sweep, evidence),
     }
     trials, lines = _trials(sweep, runs)
     found |= {"trials": trials, "lines": lines, "curves": curves(sweep)}
@@ -88,6 +91,23 @@ def verdicts(sweep: Sweep, evidence: Evidence | None = None) -> list[dict[str, A
     if isinstance(sweep, OneRun):
         return []
     return [vars(verdict) for verdict in judge(evidence or Evidence.of(sweep))]
+
+
+def worth_of(sweep: Sweep, evidence: Evidence | None = None) -> list[dict[str, Any]]:
+    """What each of the best trials is worth on a fresh seed, as far as that is foretold or was tried: the
+    best first, then the default config where it was confirmed.
+    """
+    fresh = {} if isinstance(sweep, OneRun) else confirmed(sweep.folder)
+    found = {} if isinstance(sweep, OneRun) else worth(evidence or Evidence.of(sweep))
+    names = [*map(str, found), *(name for name in fresh if name not in map(str, found))]
+    return [
+        {
+            "trial": int(name) if name.isdecimal() else name,
+            "expected": vars(found[int(name)]) if name.isdecimal() and int(name) in found else None,
+            "confirmed": vars(fresh[name]) if name in fresh else None,
+        }
+        for name in names
+    ]
 
 
 def _sampler(sweep: Sweep) -> str | None:
@@ -148,6 +168,7 @@ def _trials(sweep: Sweep, runs: dict[int, Run]) -> tuple[list[dict[str, Any]], l
                     name: _label(value) if name in choices else value
                     for name, value in result.params.items()
                 },
+                "baseline": bool(result.facts.get("baseline")),
                 "edits": edits,
                 "checkpoint": from_here(checkpoint) if checkpoint else None,
                 "folder": folder,

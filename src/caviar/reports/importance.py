@@ -2,7 +2,8 @@
 
 PED-ANOVA (Watanabe et al. 2023, "PED-ANOVA: efficiently quantifying hyperparameter importance in
 arbitrary subspaces"): the Pearson divergence between where the best quarter of the trials lies on a
-hyperparameter's scale and where all lie. How sure: the share of shuffled scores that give as much.
+hyperparameter's scale and where all lie. A trial that was pruned or failed is
+evidence too: none of the best. How sure: the share of shuffled scores that give as much.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Importance:
         divergence: 0 where the best trials lie as all do; NaN where too few have it.
         noise: the divergence that shuffled scores give, on average.
         p: the share of shuffled scores that give as much; 1 where too few trials have it.
-        trials: how many complete trials have it.
+        trials: how many trials have it.
     """
 
     divergence: float
@@ -48,8 +49,8 @@ class Importance:
 
 
 def importance(evidence: Evidence, h: Hyperparameter) -> Importance:
-    """The importance of ``h`` over the complete trials that have it."""
-    places = evidence.positions(h).to_numpy()
+    """The importance of ``h`` over the trials that have it: complete, pruned and failed ones."""
+    places = evidence.ranked_positions(h).to_numpy()
     n = len(places)
     if n < LEAST or np.ptp(places) == 0:
         return Importance(math.nan, math.nan, 1.0, n)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from rich.text import Text
 from caviar.base.errors import UsageError
 from caviar.base.objectives import front, signed
 from caviar.base.words import last_parts, short
+from caviar.reports.worth_in_words import in_words
 from caviar.runs.folder import Result
 from caviar.space.space import Space
+from caviar.sweep.baseline import BASELINE, is_baseline
 from caviar.sweep.loop import Outcome
 from caviar.sweep.settings import Settings
 from caviar.sweep.study import INTERRUPTED
@@ -26,9 +29,18 @@ ROWS = 10
 
 
 def print_summary(
-    folder: Path, trials: list[FrozenTrial], space: Space, settings: Settings, outcome: Outcome
+    folder: Path,
+    trials: list[FrozenTrial],
+    space: Space,
+    settings: Settings,
+    outcome: Outcome,
+    worth: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Print how the sweep went: a table of the best trials and the way on from there."""
+    """Print how the sweep went: a table of the best trials and the way on from there.
+
+    Args:
+        worth: what trials are worth on a fresh seed, as `caviar.reports.data.worth_of` gives it.
+    """
     console = Console(soft_wrap=not os.isatty(1))
     ranked = rank(trials, settings.directions)
     quoted = shlex.quote(str(folder))
@@ -36,7 +48,13 @@ def print_summary(
     if outcome.stopped:
         say(f"stopped: {outcome.stopped}")
     if ranked:
-        console.print(_table(ranked[:ROWS], space, settings))
+        shown = ranked[:ROWS]
+        shown += [trial for trial in ranked[ROWS:] if is_baseline(trial)]
+        console.print(_table(shown, space, settings, worth))
+        if any(map(is_baseline, shown)):
+            say("* the default: the config as it stands")
+        for line in in_words(worth):
+            say(line)
     counts = count(trials)
     say(", ".join(f"{n} {word}" for word, n in counts.items() if n) + f"; in {folder}")
     if outcome.interrupted or outcome.stopped:
@@ -91,18 +109,36 @@ def rank(trials: list[FrozenTrial], directions: list[str]) -> list[FrozenTrial]:
     return sorted(complete, key=lambda trial: (losses(trial), trial.number))
 
 
-def _table(trials: list[FrozenTrial], space: Space, settings: Settings) -> Table:
+def _table(
+    trials: list[FrozenTrial],
+    space: Space,
+    settings: Settings,
+    worth: Sequence[Mapping[str, Any]],
+) -> Table:
+    expected = {one["trial"]: one["expected"]["mean"] for one in worth if one["expected"]}
+    scores = {trial.number: trial.values[0] for trial in trials}
+    if all(short(mean) == short(scores.get(number)) for number, mean in expected.items()):
+        expected = {}  # a score without noise
     several = len(settings.directions) > 1
     title = "the Pareto front: no trial is better in all objectives" if several else "best trials"
     table = Table(title=title, title_justify="left")
     table.add_column("trial", justify="right")
     for name in settings.labels:
         table.add_column(Text(name), justify="right")
+    if expected:
+        table.add_column("expected", justify="right")
     for name in last_parts([h.name.lstrip("+") for h in space.hyperparameters]):
         table.add_column(Text(name), justify="right")
     for trial in trials:
-        cells: list[Any] = [str(trial.number), *(short(value) for value in trial.values)]
+        own = trial.user_attrs.get(BASELINE)
+        number = f"{trial.number}*" if is_baseline(trial) else str(trial.number)
+        cells: list[Any] = [number, *(short(value) for value in trial.values)]
+        if expected:
+            cells.append(short(expected[trial.number]) if trial.number in expected else "")
         for hyperparameter in space.hyperparameters:
+            if own is not None:  # the config's own values, which may lie outside the space
+                cells.append(short(own.get(hyperparameter.name, "")))
+                continue
             held = trial.params.get(hyperparameter.study_name)
             exists = hyperparameter.study_name in trial.params
             cells.append(short(hyperparameter.from_study(held)) if exists else "")

@@ -64,6 +64,8 @@ class Life:
         result = Result("RUNNING", job.number, metric=job.metric, params=job.params, facts=facts)
         if job.retry_of is not None:
             result.facts["retry_of"] = job.retry_of
+        if job.baseline:
+            result.facts["baseline"] = True
         return cls(Path(job.folder), result)
 
     def begin(self) -> None:

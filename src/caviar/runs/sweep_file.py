@@ -33,6 +33,7 @@ _FIELDS = {
     "space": optional(mapping_to(either(TEXT, NUMBER, FLAG))),
     "when": optional(mapping_to(mapping_to(either(LIST, TEXT, NUMBER, FLAG)))),
     "enqueue": optional(each(MAPPING)),
+    "baseline": optional(FLAG),
     "command": optional(each(TEXT)),
     "overrides": optional(each(TEXT)),
 }

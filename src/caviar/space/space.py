@@ -102,6 +102,15 @@ class Space:
             if not known[name].holds(value):
                 raise usage_error(f"{key}.{name}", value, f"outside of {known[name]}")
 
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Whether a trial with exactly these values, by name, could have been drawn from the space."""
+        known = {h.name: h for h in self.hyperparameters}
+        there = all(name in values for name in known if self.exists(name, values))
+        return there and all(
+            name in known and self.exists(name, values) and known[name].holds(value)
+            for name, value in values.items()
+        )
+
     def exists(self, name: str, values: Mapping[str, Any]) -> bool:
         """Whether ``name`` exists, given the values of those drawn before it."""
         return all(

@@ -35,7 +35,8 @@ class JobMaker:
 
     def __call__(self, asked: Asked, attempt: int) -> Job:
         """The job of a trial at its first try (``attempt`` 0), its second (1), …"""
-        groups, values = self._composer.split(asked.values)
+        changed = {} if asked.baseline else asked.values
+        groups, values = self._composer.split(changed)
         key = tuple(groups.items())
         if key not in self._bases:
             config = self._composer.base(groups)
@@ -48,12 +49,13 @@ class JobMaker:
             values=values,
             # A group's option 1 is the text '1': no group can be set to a number.
             overrides=fixed
-            + [as_override(name, groups.get(name, value)) for name, value in asked.values.items()],
+            + [as_override(name, groups.get(name, value)) for name, value in changed.items()],
             params={name.lstrip("+"): value for name, value in asked.values.items()},
             folder=str(self._folders.path(asked.number)),
             metric=self._metric,
             objectives=self._objectives,
             retry_of=asked.retry_of[-1] if asked.retry_of else None,
+            baseline=asked.baseline,
             resume_from=self._checkpoints(asked, attempt),
         )
 

@@ -24,7 +24,7 @@ _RULES = {
     "fused.checkpoint_every": POSITIVE.or_null,
 }
 
-RESUMED = ("metric", "direction", "sampler", "pruner", "enqueue")
+RESUMED = ("metric", "direction", "sampler", "pruner", "enqueue", "baseline")
 """What decides, beside the space, which trials come next: a resumed sweep has it from ``sweep.yaml``."""
 
 
@@ -46,6 +46,8 @@ class Settings:
         build: dotted name of the function config -> `caviar.Recipe`, for a fused engine.
         fused: arguments of the fused engine.
         enqueue: points to try first, each by hyperparameter.
+        baseline: whether the config as it stands is trial 0, before those of ``enqueue``; it is one of
+            ``n_trials``, and no pruner ends it.
         storage: None for a journal in the sweep's folder, else an URL that Optuna knows.
         storage_timeout: seconds that a database may not answer before the sweep stops.
         check: dotted name of a function (config, searched) that gets every composed config before a
@@ -73,6 +75,7 @@ class Settings:
     build: str | None = None
     fused: dict[str, Any] = field(default_factory=dict[str, Any])
     enqueue: list[Any] = field(default_factory=list[Any])
+    baseline: bool = False
     storage: str | None = None
     storage_timeout: float = 60.0
     check: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -30,6 +30,7 @@ from caviar.base.private import (
     write_intermediate_value,
 )
 from caviar.space.space import Space
+from caviar.sweep.baseline import BASELINE, SCORES, as_it_ended, is_baseline
 from caviar.sweep.journal import Journal
 from caviar.sweep.pickles import load_no_pickles
 from caviar.sweep.record import without_password
@@ -62,6 +63,8 @@ class StorageGoneError(StorageInternalError):
     """A database did not answer for as long as it was waited for."""
 
 
+_PLAIN = (str, int, float, bool, type(None))
+
 HowItEnded = Callable[[int], Finished | Pruned | Failed | None]
 
 
@@ -69,12 +72,14 @@ HowItEnded = Callable[[int], Finished | Pruned | Failed | None]
 class Asked:
     """A trial to run: its number, and the values as the run sees them.
 
-    ``retry_of`` are the numbers of the trials that it repeats, the first first.
+    ``retry_of`` are the numbers of the trials that it repeats, the first first; of the ``baseline`` nothing
+    is changed: its values are the config's own.
     """
 
     number: int
     values: dict[str, Any]
     retry_of: tuple[int, ...] = ()
+    baseline: bool = False
 
 
 def open_storage(storage: Journal | str, patience: float = 60.0) -> BaseStorage:
@@ -136,8 +141,11 @@ class SweepStudy:
         enqueue: Sequence[Mapping[str, Any]] = (),
         resume: HowItEnded | None = None,
         patience: float = 60.0,
+        baseline: dict[str, Any] | None = None,
     ) -> None:
         self.space = space
+        self._baseline = baseline
+        self._earlier = len(enqueue) + (baseline is not None)
         self._journal = storage if isinstance(storage, Journal) else None
         self._storage = opened = open_storage(storage, patience)
         self._backend = backend_of(opened)
@@ -165,7 +173,8 @@ class SweepStudy:
         self._owner = None if self._journal else StudyOwner(opened, self._study_id)
         self._prunes = not isinstance(pruner, NopPruner)
         bind = getattr(sampler, "bind", None)  # caviar's own samplers take in the space
-        self.finite: int | None = bind(space) if bind else None
+        finite: int | None = bind(space) if bind else None
+        self.finite = None if finite is None else finite + self._earlier
         self.learns = not isinstance(sampler, HISTORY_FREE)
         self._sampler = sampler
         self._enqueue = list(enqueue)
@@ -175,6 +184,7 @@ class SweepStudy:
         self._retries: list[FrozenTrial] = []
         self._reported: dict[int, list[tuple[int, float]]] = {}
         self._ids: dict[int, int] = {}
+        self._baselines: dict[int, bool] = {}  # by number, whether it lies inside the space
         if resume is not None:
             with self.one_write():
                 self._take_up(resume)
@@ -200,7 +210,7 @@ class SweepStudy:
         return self._place - len(self._retries)
 
     def ask(self) -> Asked:
-        """The next trial: one to retry, then the enqueued points, then what the sampler proposes.
+        """The next trial: one to retry, then the baseline, the enqueued points, what the sampler proposes.
 
         The place in the order of asking decides what a placed sampler proposes.
         """
@@ -208,9 +218,12 @@ class SweepStudy:
             if self._retries:
                 return self._ask_again(self._retries.pop(0))
             place, self._place = self._place, self._place + 1
-            point: Mapping[str, Any] = self._enqueue[place] if place < len(self._enqueue) else {}
+            if place == 0 and self._baseline is not None:
+                return self._ask_baseline(self._baseline)
+            queued = place - self._earlier + len(self._enqueue)
+            point: Mapping[str, Any] = self._enqueue[queued] if place < self._earlier else {}
             if isinstance(self._sampler, PlacedSampler):
-                self._sampler.place = place - len(self._enqueue)
+                self._sampler.place = place - self._earlier
                 if self._sampler.place < 0:
                     self._sampler.place += (
                         2**31
@@ -232,7 +245,7 @@ class SweepStudy:
 
     def should_prune(self, number: int) -> bool:
         """Whether the pruner would end this trial now."""
-        if not self._prunes:
+        if not self._prunes or number in self._baselines:
             return False
         trial = self._storage.get_trial(self._ids[number])
         with self.one_write():
@@ -242,6 +255,9 @@ class SweepStudy:
         """A trial has ended: COMPLETE with its scores, PRUNED, or FAIL."""
         with self.one_write():
             self._write_values(number, self._reported.pop(number, []))
+            if state == TrialState.COMPLETE and self._baselines.get(number) is False:
+                self._storage.set_trial_user_attr(self._ids[number], SCORES, values)
+                state, values = TrialState.FAIL, None
             tell_without_copy(self.study, number, values, state)
         self._ids.pop(number, None)
 
@@ -256,10 +272,11 @@ class SweepStudy:
         return self.study.get_trials(deepcopy=False)
 
     def current(self) -> list[FrozenTrial]:
-        """All trials but those that a later one repeats, or that never ran."""
+        """All trials but those that a later one repeats, or that never ran, each as it ended."""
         trials = self.trials()
         repeated = {n for trial in trials for n in trial.user_attrs.get(RETRY_OF, [])}
-        return [t for t in trials if t.number not in repeated and NEVER_RAN not in t.user_attrs]
+        left = [t for t in trials if t.number not in repeated and NEVER_RAN not in t.user_attrs]
+        return [as_it_ended(trial) for trial in left]
 
     @contextmanager
     def one_write(self) -> Generator[None]:
@@ -303,13 +320,37 @@ class SweepStudy:
         values = self.space.draw(lambda h: _suggest(trial, h.study_name, h.distribution))
         return self._asked(trial_id, values)
 
+    def _ask_baseline(
+        self, values: dict[str, Any], attributes: Mapping[str, Any] | None = None
+    ) -> Asked:
+        """The config as it stands; to the study it is a draw from the space only where it could be one."""
+        known = {h.name: h for h in self.space.hyperparameters}
+        inside = bool(values) and self.space.holds(values)
+        drawn = {name: known[name] for name in values} if inside else {}
+        shown = {name: v if isinstance(v, _PLAIN) else str(v) for name, v in values.items()}
+        template = create_trial(
+            state=TrialState.RUNNING,
+            params={h.study_name: h.to_study(values[name]) for name, h in drawn.items()},
+            distributions={h.study_name: h.distribution for h in drawn.values()},
+            user_attrs={**(attributes or {}), BASELINE: shown},
+        )
+        before = tuple((attributes or {}).get(RETRY_OF, ()))
+        asked = self._asked(
+            self._storage.create_new_trial(self._study_id, template), values, before
+        )
+        self._baselines[asked.number] = inside
+        return replace(asked, baseline=True)
+
     def _ask_again(self, trial: FrozenTrial) -> Asked:
         before = (*trial.user_attrs.get(RETRY_OF, []), trial.number)
+        attributes = {RETRY_OF: list(before), KILLED: trial.user_attrs.get(KILLED, 0)}
+        if is_baseline(trial):
+            return self._ask_baseline(self._baseline or {}, attributes)
         template = create_trial(
             state=TrialState.RUNNING,
             params=trial.params,
             distributions=trial.distributions,
-            user_attrs={RETRY_OF: list(before), KILLED: trial.user_attrs.get(KILLED, 0)},
+            user_attrs=attributes,
         )
         values = self.space.draw(lambda h: trial.params[h.study_name])
         trial_id = self._storage.create_new_trial(self._study_id, template)
@@ -338,7 +379,12 @@ class SweepStudy:
                 continue
             ended = how_it_ended(trial.number)
             if isinstance(ended, Finished):
-                self.study.tell(trial.number, ended.values)
+                if is_baseline(trial):
+                    self._ids[trial.number] = self._id_of(trial)
+                    self._baselines[trial.number] = bool(trial.params)
+                    self.tell(trial.number, TrialState.COMPLETE, ended.values)
+                else:
+                    self.study.tell(trial.number, ended.values)
             elif isinstance(ended, Pruned):
                 self.study.tell(trial.number, state=TrialState.PRUNED)
             elif isinstance(ended, Failed):
@@ -349,9 +395,7 @@ class SweepStudy:
                     self.given_up.append(trial.number)
                 else:
                     mark = INTERRUPTED if self._is_whole(trial) else NEVER_RAN
-                    trial_id = self._storage.get_trial_id_from_study_id_trial_number(
-                        self._study_id, trial.number
-                    )
+                    trial_id = self._id_of(trial)
                     self._storage.set_trial_user_attr(trial_id, mark, True)
                     self._storage.set_trial_user_attr(trial_id, KILLED, killed)
                     self.orphans.append(trial.number)
@@ -360,8 +404,13 @@ class SweepStudy:
         self._place = len(current)
         self._retries = [t for t in current if INTERRUPTED in t.user_attrs]
 
+    def _id_of(self, trial: FrozenTrial) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+
     def _is_whole(self, trial: FrozenTrial) -> bool:
         """Whether all its values were written: it runs only after that."""
+        if is_baseline(trial):
+            return True
         try:
             self.space.draw(lambda h: trial.params[h.study_name])
         except KeyError:

@@ -50,6 +50,13 @@ class Coordinates:
                 found[self.columns[h.name]] = position(h, values[h.name])
         return found
 
+    def can_place(self, values: Mapping[str, Any]) -> bool:
+        """Whether all of ``values`` have a place on their scales, be it outside of the space."""
+        try:
+            return bool(np.isfinite(self.point(values)).all())
+        except (ValueError, TypeError, OverflowError):
+            return False
+
     def values(self, point: Array) -> dict[str, Any]:
         """The values nearest to ``point``; what does not exist there is left out."""
         found: dict[str, Any] = {}

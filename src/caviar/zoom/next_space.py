@@ -59,7 +59,8 @@ def as_tried(ended: Iterable[Ended]) -> list[Tried]:
 
 
 def tried(sweep: Sweep) -> list[Tried]:
-    """The trials of a finished sweep but those that another repeats, or whose values are not to blame.
+    """The trials of a finished sweep but those that another repeats, whose values are not to blame, or do
+    not lie in the space.
 
     Raises:
         UsageError: the sweep has several objectives, or it is not known which direction is better.
@@ -68,11 +69,13 @@ def tried(sweep: Sweep) -> list[Tried]:
     return as_tried(
         (run.result.state, sweep.sign * run.score, sweep.values(run.result))
         for run in map(sweep.run, sweep.numbers)
-        if run.result.number not in again and not _no_fault(run.result.error)
+        if run.result.number not in again
+        and not no_fault(run.result.error)
+        and (not run.result.facts.get("baseline") or sweep.space.holds(sweep.values(run.result)))
     )
 
 
-def _no_fault(error: str | None) -> bool:
+def no_fault(error: object) -> bool:
     """Whether the values are not to blame: the trial was stopped, or its worker lost."""
     return was_stopped(error) or str(error).startswith("WorkerLost")
 

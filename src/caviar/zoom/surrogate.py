@@ -26,13 +26,21 @@ class Surrogate:
     Args:
         groups: for each column, the number of the hyperparameter that it belongs to; the columns of
             one hyperparameter share a length.
+        noise: what is known of the losses' noise beforehand: its standard deviation, and that of its
+            logarithm; None for next to nothing.
 
     Attributes:
         lengths: shape ``(hyperparameters,)``; how far one has to go for another loss.
         noise: the share of the losses' variance that no place explains.
     """
 
-    def __init__(self, points: Array, losses: Array, groups: list[int]) -> None:
+    def __init__(
+        self,
+        points: Array,
+        losses: Array,
+        groups: list[int],
+        noise: tuple[float, float] | None = None,
+    ) -> None:
         self.points = points
         self.groups = np.array(groups)
         self._mean, self._spread = float(losses.mean()), float(losses.std()) or 1.0
@@ -45,6 +53,10 @@ class Surrogate:
         # much is bell and how much bowl is for the scores to say.
         self._prior = np.array([*[np.log(0.5 * np.sqrt(count))] * count, 0.0, 0.0, np.log(1e-3)])
         self._width = np.array([*[1.0] * count, 2.5, 2.5, 2.5])
+        if noise is not None:
+            share = (noise[0] / self._spread) ** 2
+            self._prior[-1] = np.log(share).clip(np.log(1e-6), np.log(1.5))
+            self._width[-1] = 2 * noise[1]
         starts = [self._prior, self._prior + np.array([*[-1.0] * count, 0.0, 0.0, 4.0])]
         self._bounds = [(np.log(0.03), np.log(30.0))] * count + [
             (-9.0, 6.0),
@@ -82,6 +94,15 @@ class Surrogate:
         """The expected loss at ``places`` of shape ``(m, columns)``, shape ``(m,)``."""
         return self._mean + self._spread * (self._kernel(places, self.points) @ self._weights)
 
+    def luck(self, sd: float) -> tuple[Array, Array]:
+        """What of each loss is noise, if the noise has the standard deviation ``sd``; the rest of what no
+        place explains is then the loss's own. Mean and variance, each of shape ``(n,)``.
+        """
+        share = min((sd / self._spread) ** 2, self.noise + JITTER)
+        inverse = np.diag(cho_solve(self._factor, np.eye(len(self._y))))
+        means, variances = share * self._weights, share - share**2 * inverse
+        return self._spread * means, self._spread**2 * np.maximum(variances, 0.0)
+
     def draw(self, places: Array, count: int, rng: np.random.Generator) -> Array:
         """``count`` functions that fit the losses, at ``places``; shape ``(count, m)``."""
         across = self._kernel(places, self.points)
@@ -91,6 +112,11 @@ class Surrogate:
             covariance
         )
         return self._mean + self._spread * functions
+
+    @property
+    def noise_sd(self) -> float:
+        """The standard deviation of what no place explains, in the losses' unit."""
+        return self._spread * float(np.sqrt(self.noise))
 
     def left_out(self) -> Array:
         """What the others predict for each loss when it is left out, shape ``(n,)``."""

@@ -6,12 +6,15 @@ import json
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caviar.commands.names import options_refused
 from caviar.commands.runs.arguments import Json, OneRun, rows_of, settings_of
 from caviar.commands.tables import one_format, print_json, print_rows, say
 from caviar.runs.text import strict
+
+if TYPE_CHECKING:
+    from caviar.base.intervals import Estimate
 
 
 def show(run: OneRun, as_json: Json = False) -> None:
@@ -61,6 +64,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
         "checkpoint": str(checkpoint) if checkpoint and checkpoint.is_file() else None,
         "log": str(read.log) if read.log.is_file() else None,
     }
+    fresh = _confirmed(folder, row.facts["sweep"], row.facts["number"])
     code, engine = code_of(row), read.result.facts.get("engine")
     said = summaries(folder)
     edits = in_force(read_edits(folder))
@@ -80,6 +84,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
                 "overrides": read.overrides,
                 "config": read.config,
                 "summaries": said,
+                "confirmed": fresh and asdict(fresh),
                 **code,
                 "edits_in_force": [asdict(edit) for edit in edits],
                 "rerun": again,
@@ -90,6 +95,9 @@ def show(run: OneRun, as_json: Json = False) -> None:
     facts = [(k, v) for k, v in row.facts.items() if k not in told and v is not None]
     lines: list[tuple[str, str, Any]] = [("result", k, v) for k, v in facts]
     lines += [("result", "engine", engine)] if engine else []
+    if fresh:
+        seeds = f"{fresh} over {fresh.n} fresh seeds, mean and 95 % interval"
+        lines.append(("result", "confirmed", seeds))
     lines += [("edits in force", str(e.edit), e.in_words().partition(": ")[2]) for e in edits]
     lines += [("params", k, v) for k, v in row.params.items()]
     lines += [("overrides", k, v) for k, v in row.overrides.items()]
@@ -104,6 +112,13 @@ def show(run: OneRun, as_json: Json = False) -> None:
             say(f"traceback: caviar logs {row.facts['run']}  ({names.LOG})")
         return
     print_rows(["part", "key", "value"], lines, form)
+
+
+def _confirmed(folder: Path, sweep: Any, number: Any) -> Estimate | None:
+    """What ``caviar confirm`` has found of a trial."""
+    from caviar.confirm.results import confirmed
+
+    return confirmed(folder.parent.parent).get(str(number)) if sweep is not None else None
 
 
 def _show_sweep(folder: Path, form: str) -> None:

@@ -7,6 +7,8 @@ function facts(sweep) {
   const seconds = sweep.trials.reduce((sum, trial) => sum + (isNumber(trial.seconds) ? trial.seconds : 0), 0);
   const pairs = [
     [`best ${sweep.metric}`, best ? short(scoreOf(best)) : "none"],
+    ...(best ? worthOf(sweep, best.number) : []),
+    ...defaultOf(sweep),
     ["best trial", best ? `${best.number}${best.edits.length ? " (edited)" : ""}` : "none"],
     ["complete", count("COMPLETE")], ["pruned", count("PRUNED")], ["failed", count("FAIL")], ["running", count("RUNNING")],
     ...(stopped ? [["stopped", stopped]] : []),
@@ -19,6 +21,18 @@ function facts(sweep) {
     `${Object.entries(sweep.versions).map(([k, v]) => `${k} ${v}`).join(", ")}; written ${sweep.written}`));
   if (best) node.append(el("p", { class: "controls" }, el("button", { type: "button", on: { click: () => openTrial(best.number) } }, `Open trial ${best.number}`)));
   for (const problem of sweep.problems) node.append(el("p", { class: "soft" }, `skipped: ${problem}`));
+}
+// What a trial is worth on a fresh seed: as foretold by the sweep, and as fresh seeds have said.
+function interval(held) { return held ? `${short(held.mean)} [${short(held.low)}, ${short(held.high)}]` : ""; }
+function worthOf(sweep, trial) {
+  const one = sweep.worth.find((w) => w.trial === trial) || {};
+  return [...(one.expected ? [["expected on a fresh seed (90 %)", interval(one.expected)]] : []),
+    ...(one.confirmed ? [[`confirmed by ${one.confirmed.n} fresh seeds (95 %)`, interval(one.confirmed)]] : [])];
+}
+function defaultOf(sweep) {
+  const base = sweep.trials.find((t) => t.baseline && t.state === "COMPLETE"), one = sweep.worth.find((w) => w.trial === "default");
+  return [...(base ? [[`the default (trial ${base.number})`, short(scoreOf(base))]] : []),
+    ...(one ? [["the default, confirmed", interval(one.confirmed)]] : [])];
 }
 function soFar(sweep) {
   let best = null, spent = 0;
@@ -78,6 +92,8 @@ function history_(sweep) {
     if (pruned.length) traces.push(points(pruned, x, y, { name: "pruned", marker: { size: 6, color: theme.muted, symbol: "circle-open" } }));
     if (failed.length) traces.push(points(failed, x, y, { name: "failed", marker: { size: 9, color: theme.fail, symbol: "x" } }));
     if (sweep.directions.length === 1) traces.push({ x: line.trials.map((n) => n - 1), y: line.values, mode: "lines", name: "best so far", line: { shape: "hv", color: theme.warn, width: 2 }, hoverinfo: "skip" });
+    const base = sweep.trials.find((t) => t.baseline && isNumber(scoreOf(t)));
+    if (base && line.trials.length) traces.push({ x: [0, sweep.trials.at(-1).number], y: [scoreOf(base), scoreOf(base)], mode: "lines", name: "the default", line: { dash: "dot", color: theme.muted, width: 2 }, hoverinfo: "skip" });
     return { traces, outline: (t) => ["RUNNING", "STOPPED"].includes(t.state) ? [] : ringAt(t.number, y(t)),
       layout: { showlegend: true, xaxis: { title: { text: "trial" }, range: spanOf(sweep.trials.map(x), 0.03), zeroline: false }, yaxis: axis, annotations: notes } };
   });

@@ -6,6 +6,10 @@ let order = { column: null, down: false };
 function columnsOf(sweep) {
   const found = [["trial", (t) => t.number], ["state", (t) => t.state]];
   (sweep.directions.length ? sweep.directions : [null]).forEach((_, i) => found.push([sweep.directions.length > 1 ? sweep.labels[i] : sweep.metric, (t) => t.values[i]]));
+  for (const kind of ["expected", "confirmed"]) {
+    const known = new Map(sweep.worth.filter((w) => w[kind]).map((w) => [w.trial, w[kind].mean]));
+    if (sweep.trials.some((t) => known.has(t.number))) found.push([kind, (t) => known.get(t.number)]);
+  }
   found.push(["best epoch", (t) => t.best_epoch], ["seconds", (t) => t.seconds]);
   if (sweep.trials.some((t) => t.edits.length)) found.push(["edits", (t) => t.edits.length || null]);
   const names = [...sweep.space.map((h) => h.name), ...new Set(sweep.trials.flatMap((t) => Object.keys(t.params)))];
@@ -51,7 +55,7 @@ function trials(sweep) {
     told.textContent = `${shown.length} of ${sweep.trials.length} trials` + (shown.length > LIMIT ? `, the first ${LIMIT} shown` : "");
     rows.replaceChildren(...shown.slice(0, LIMIT).map((trial) => el("tr", { class: trial.state, "data-trial": trial.number }, ...columns.map(([, of], i) => i
       ? el("td", {}, short(of(trial)))
-      : el("td", {}, el("button", { type: "button", "aria-label": `open trial ${trial.number}`, on: { click: () => openTrial(trial.number) } }, String(trial.number)))))));
+      : el("td", {}, el("button", { type: "button", "aria-label": `open trial ${trial.number}`, on: { click: () => openTrial(trial.number) } }, `${trial.number}${trial.baseline ? " (default)" : ""}`))))));
     showPinnedRow();
   };
   rows.addEventListener("click", (event) => { if (!event.target.closest("button")) pin(Number(event.target.closest("tr").dataset.trial)); });

@@ -10,6 +10,7 @@ function openTrial(number) {
     el("form", { method: "dialog", class: "controls" }, el("h2", {}, `Trial ${number}`), el("span", { class: `state ${trial.state}` }, trial.state), el("span", { class: "space" }),
       el("button", { on: { click: () => pin(number) }, title: "Make it stand out in every figure and in the table" }, held ? "Unpin" : "Pin"), el("button", { autofocus: "" }, "Close")),
     el("p", {}, `${current.metric} ${trial.values.map((v) => short(v) || "none").join(", ")}; best epoch ${short(trial.best_epoch) || "none"}; ${isNumber(trial.seconds) ? duration(trial.seconds) : "time unknown"}; seed ${short(trial.seed) || "unknown"}`),
+    ...worthOf(current, number).map(([name, told]) => el("p", {}, `${name}: ${told}`)),
     ...part("Error", trial.error),
     ...part("Edited while it trained: its config alone does not give it", trial.edits.map((edit) => edit.text).join("\n")),
     ...part("Values", Object.entries(trial.params).map(([k, v]) => `${k} = ${typeof v === "object" ? JSON.stringify(v) : v}`).join("\n")),

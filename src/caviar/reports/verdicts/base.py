@@ -21,6 +21,7 @@ from caviar.runs.screening import to_paste
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space
 from caviar.zoom.coordinates import position
+from caviar.zoom.next_space import no_fault
 
 if TYPE_CHECKING:
     from caviar.reading.sweep import Sweep
@@ -77,7 +78,8 @@ class Evidence:
         space: what was searched.
         directions: one an objective.
         metric: the score's name.
-        trials: as `caviar.reading.sweep.Sweep.trials`, and where it is known a column ``tested``.
+        trials: as `caviar.reading.sweep.Sweep.trials`, and where it is known the columns
+            ``tested`` and ``baseline``: empty, or ``inside`` or ``outside`` of the space.
         metrics: as `caviar.reading.sweep.Sweep.metrics`.
         config: the best trial's config.
     """
@@ -104,6 +106,12 @@ class Evidence:
                 column = sweep.column(h.name)
                 trials[column] = pd.to_numeric(trials[column], errors="coerce")
         trials["tested"] = [bool(sweep.run(n).result.facts.get("tested")) for n in trials.index]
+        trials["baseline"] = ""
+        for number in trials.index:
+            result = sweep.run(number).result
+            if result.facts.get("baseline"):
+                inside = sweep.space.holds(sweep.values(result))
+                trials.loc[number, "baseline"] = "inside" if inside else "outside"
         found = cls(
             shlex.quote(from_here(sweep.folder)),
             sweep.settings,
@@ -126,14 +134,47 @@ class Evidence:
     @cached_property
     def complete(self) -> pd.DataFrame:
         """Complete trials with a finite score, the best first, with a column ``loss``; none where
-        there are several objectives.
+        there are several objectives. A baseline outside the space is not among them.
         """
         table = self.trials
+        if "baseline" in table:
+            table = table[table["baseline"] != "outside"]
         if len(self.directions) != 1 or "value" not in table:
             return table.iloc[:0].assign(loss=[])
         table = table[(table["state"] == "COMPLETE") & np.isfinite(table["value"].astype(float))]
         table = table.assign(loss=self.sign * table["value"].astype(float))
         return table.sort_values("loss", kind="stable")
+
+    @cached_property
+    def default(self) -> int | None:
+        """The number of the baseline, where it is complete and there is one objective."""
+        if len(self.directions) != 1 or "baseline" not in self.trials:
+            return None
+        ended = (self.trials["state"] == "COMPLETE") & self.trials["value"].notna()
+        found = self.trials.index[ended & (self.trials["baseline"] != "")]
+        return int(found[-1]) if len(found) else None
+
+    @cached_property
+    def ranked(self) -> pd.DataFrame:
+        """All trials whose end says something of their values, the best first: those that are complete,
+        then those that were pruned, the later the better and then by their last score, then those that
+        failed of themselves.
+        """
+        complete, table = self.complete, self.trials
+        if len(self.directions) != 1 or "value" not in table:
+            return complete
+        last = self.metrics.groupby("trial")["epoch"].max() if len(self.metrics) else pd.Series()
+        pruned = table[table["state"] == "PRUNED"]
+        pruned = pruned.assign(
+            lasted=-pd.Series(last.reindex(pruned.index), dtype=float).fillna(0),
+            loss=self.sign * pruned["value"].astype(float),
+        ).sort_values(["lasted", "loss"], kind="stable")
+        failed = table[table["state"] == "FAIL"]
+        failed = failed[~failed["error"].map(no_fault).astype(bool)]
+        others = [part for part in (pruned, failed) if len(part)]
+        return (
+            pd.concat([complete, *(part.astype(object) for part in others)]) if others else complete
+        )
 
     @cached_property
     def top(self) -> pd.DataFrame:
@@ -160,6 +201,11 @@ class Evidence:
             cache[h.name] = values.map(lambda value: place(h, value)).astype(float).dropna()
         return cache[h.name]
 
+    def ranked_positions(self, h: Hyperparameter) -> pd.Series:
+        """The same of all `ranked` trials."""
+        values = self.ranked.get(self.column(h), self.complete["loss"][:0]).dropna()
+        return values.map(lambda value: place(h, value)).astype(float).dropna()
+
     def curve(self, number: int, metric: str) -> Curve:
         """A trial's metric after each epoch; empty where it was not logged."""
         return self._curves(metric).get(number, np.array([]))
@@ -177,6 +223,8 @@ class Evidence:
         command = [str(part) for part in self.settings.get("command") or []]
         if not command or set(overrides) <= set(command):
             return None
+        drawn_anew = self._drawn_anew
+        overrides = (*overrides, *drawn_anew)
         new = {override.partition("=")[0].lstrip("+"): override for override in overrides}
         kept = []
         for part in command[1:]:
@@ -192,6 +240,16 @@ class Evidence:
         at = typed[-1] + 1 if typed else len(kept)
         whole = ["python", *kept[:at], *new.values(), *kept[at:]]
         return to_paste(whole, new.values(), self.ours)
+
+    @property
+    def _drawn_anew(self) -> list[str]:
+        """The override by which a sampler does not draw again what this sweep has drawn."""
+        held = self.settings.get("sampler")
+        sampler: dict[str, Any] = held if isinstance(held, dict) else {}
+        seed = sampler.get("seed")
+        if type(seed) is not int or str(sampler.get("_target_")).endswith("GridSampler"):
+            return []
+        return [f"hydra.sweeper.sampler.seed={seed + 1}"]
 
     def config_value(self, key: str) -> Any:
         """What the best trial's config has under a dotted key; None where it has no such key."""
@@ -234,6 +292,11 @@ def place(h: Hyperparameter, value: Any) -> float:
 
 def _is_seed(h: Hyperparameter) -> bool:
     return bool(re.search(r"(^|[._+])seed$", h.name))
+
+
+def is_there(value: object) -> bool:
+    """Whether a cell of a table holds anything."""
+    return isinstance(value, list | dict | str) or (value is not None and value == value)
 
 
 def short(value: float) -> str:

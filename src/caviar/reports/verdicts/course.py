@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from caviar.reports.noise import late_jitter, long_curves
 from caviar.reports.verdicts.base import Curve, Evidence, Found, named, short
-from caviar.reports.verdicts.luck import late_noise, long_curves
 
 TIMES = 2.0
 LEAST = 0.01
@@ -168,7 +168,7 @@ def late(evidence: Evidence) -> Found:
     curves = long_curves(evidence)
     if not curves:
         return "unknown", "fewer than 3 top trials logged the metric for 8 epochs."
-    noise = late_noise(curves)
+    noise = late_jitter(curves)
     gain = float(np.median([np.ptp(curve) for curve in curves]))
     told = (
         f"in the last third of training {evidence.metric} varies by {short(noise)} (standard deviation "

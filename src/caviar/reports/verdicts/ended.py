@@ -3,9 +3,11 @@
 import re
 
 import numpy as np
+import pandas as pd
 
 from caviar.reports.verdicts.base import Evidence, Found, named, short
 from caviar.runs.folder import was_stopped
+from caviar.space.hyperparameters import Hyperparameter, Interval
 
 SHARE = 0.05  # of the trials, that may fail or diverge without a warning
 SHOWN = 3
@@ -50,7 +52,7 @@ def _cut(error: str, length: int = 160) -> str:
 def diverged(evidence: Evidence) -> Found:
     """How many trials diverged, and is there a cliff beyond which they do?
 
-    Warn above 5 %; the cliff is the value that parts diverged from complete trials best.
+    Warn above 5 %; the cliff is where scores collapse.
     """
     ended = evidence.trials[evidence.trials["state"].isin(["COMPLETE", "PRUNED", "FAIL"])]
     ended = ended[~ended["error"].map(was_stopped).astype(bool)]
@@ -71,23 +73,42 @@ def diverging(error: object) -> bool:
     return isinstance(error, str) and bool(_SIGNS.search(error))
 
 
-def _cliff(evidence, ended, lost) -> tuple[str, str | None]:
+def _cliff(evidence: Evidence, ended: pd.DataFrame, lost: pd.DataFrame) -> tuple[str, str | None]:
+    """Where scores collapse, in words, and the command that searches below it.
+
+    The cut of a hyperparameter parts the ranks of the trials above the best one's value best (least
+    squares, as a regression tree of one split, Breiman et al. 1984), a diverged trial being as bad as the
+    worst: it lies where scores break down, not at the last value that survived.
+    """
     rates = [h for h in evidence.numeric if re.search(r"(^|[._])(lr|learning_rate)$", h.name)]
-    best = (0.0, None, 0.0)
+    best: tuple[float, Hyperparameter | None, float, float] = (0.0, None, 0.0, 0.0)
     for h in rates or evidence.numeric:
         column = evidence.column(h)
-        bad = lost[column].dropna().to_numpy(float)
-        good = ended.drop(lost.index)[column].dropna().to_numpy(float)
-        for cut in np.unique(bad):
-            if len(good):
-                score = (bad >= cut).mean() + (good < cut).mean() - 1
-                best = max(best, (score, h, cut), key=lambda item: item[0])
-    score, h, cut = best
+        values = ended[column].astype(float)
+        losses = (evidence.sign * ended["value"].astype(float)).where(ended["state"] == "COMPLETE")
+        losses[lost.index] = np.inf
+        kept = values.notna() & losses.notna()
+        if len(evidence.complete):
+            kept &= values >= float(evidence.complete[column].iloc[0])
+        order = values[kept].sort_values()
+        ranks = losses[order.index].rank().to_numpy()
+        places = order.to_numpy()
+        for cut in np.flatnonzero(np.diff(places) > 0) + 1:
+            low, high = ranks[:cut], ranks[cut:]
+            gain = len(low) * len(high) / len(ranks) * (high.mean() - low.mean())
+            gain *= (high.mean() - low.mean()) / max(ranks.var() * len(ranks), 1e-12)
+            if high.mean() > low.mean() and gain > best[0]:
+                best = (float(gain), h, float(places[cut]), float(places[cut - 1]))
+    gain, h, cut, last = best
     warm = "scheduler.warmup_epochs"
-    key = evidence.rerun(f"{warm}=1") if evidence.has(warm) else None
-    if h is None or score < 0.5:
-        return ", at no value in particular", key
+    warmer = evidence.rerun(f"{warm}=1") if evidence.has(warm) else None
+    if h is None or gain < 0.4:
+        return ", at no value in particular", warmer
     above = (lost[evidence.column(h)] >= cut).sum()
     of = (ended[evidence.column(h)].astype(float) >= cut).sum()
     told = f": {above} of the {of} with {h.name} at {short(cut)} or more; stay below it, or warm up"
-    return told, key
+    if isinstance(h, Interval) and h.low < last < h.high:
+        end = int(last) if h.integer else float(f"{last:.3g}")
+        now = Interval(h.name, h.low, end, h.scale, h.integer)
+        return told, evidence.rerun(f"{h.name}={now}")
+    return told, warmer

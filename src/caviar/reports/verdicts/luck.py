@@ -1,10 +1,9 @@
-"""Can the top trials be told apart, or is their order luck?"""
+"""What is luck among the top trials: their order, their score, their lead on the config as it stands."""
 
-from collections.abc import Sequence
-
-import numpy as np
-
-from caviar.reports.verdicts.base import Curve, Evidence, Found, named, short
+from caviar.reports.expected import Expected
+from caviar.reports.noise import noise_of
+from caviar.reports.verdicts.base import Evidence, Found, named, short
+from caviar.reports.worth import worth
 
 
 @named("top trials alike")
@@ -13,17 +12,16 @@ def alike(evidence: Evidence) -> Found:
 
     Warn where others are within two standard deviations of a difference of the best trial.
     """
-    found = retrain_noise(evidence)
+    found = noise_of(evidence)
     if len(evidence.complete) < 3:
         return "unknown", f"{len(evidence.complete)} trials are complete; it takes 3."
     if found is None:
         text = "the noise of retraining is not known: no seeds repeated, no curves of 8 epochs."
         return "unknown", text, f"caviar confirm {evidence.name}"
-    noise, source = found
-    margin = 2 * 2**0.5 * noise
+    margin = 2 * 2**0.5 * found.sd
     losses = evidence.complete["loss"]
     count = int((losses.iloc[1:] - losses.iloc[0] <= margin).sum())
-    told = f"{short(margin)} of the best (twice the noise of a difference, by {source})"
+    told = f"{short(margin)} of the best (twice the noise of a difference, by {found.source})"
     if not count:
         return "pass", f"no other trial is within {told}."
     return (
@@ -34,41 +32,55 @@ def alike(evidence: Evidence) -> Found:
     )
 
 
-def retrain_noise(evidence: Evidence) -> tuple[float, str] | None:
-    """The standard deviation of a score under retraining, and what it was estimated from.
+@named("better than the default")
+def better(evidence: Evidence) -> Found:
+    """Is the best better than the config as it stands? Else nothing was gained that could be seen.
 
-    Trials with the same values and other seeds tell it; else the late epochs of the top trials, which
-    tell less: they share their initialisation, so this is a lower bound. None where neither is there.
+    Warn where what the best is worth is not above what the baseline is, by both intervals (a difference of
+    two normal estimates, at 95 % one-sided), or where the baseline itself is the best.
     """
-    columns = [evidence.column(h) for h in evidence.space.hyperparameters]
-    columns = [column for column in columns if column in evidence.complete]
-    if columns and evidence.complete["seed"].nunique() > 1:
-        groups = evidence.complete.astype(dict.fromkeys(columns, str)).groupby(columns)
-        spread = [(len(g) - 1, g["loss"].var()) for _, g in groups if g["seed"].nunique() > 1]
-        freedom = sum(n for n, _ in spread)
-        if freedom >= 2:
-            pooled = sum(n * variance for n, variance in spread) / freedom
-            return float(np.sqrt(pooled)), "repeated seeds"
-    curves = long_curves(evidence)
-    return (late_noise(curves), "late epochs") if curves else None
+    number, table = evidence.default, evidence.complete
+    if number is None:
+        told = "no trial is the config as it stands: hydra.sweeper.baseline=true makes it the first"
+        return "unknown", f"{told}."
+    score = float(evidence.trials["value"][number])
+    told = f"the default (trial {number}) scored {short(score)}"
+    confirm = f"caviar confirm {evidence.name}"
+    others = table[table.index != number]
+    if not len(others) or others["loss"].iloc[0] >= evidence.sign * score:
+        return "warn", f"{told}, and none of {len(others)} trials is better.", confirm
+    best = int(others.index[0])
+    told += f", the best (trial {best}) {short(table['value'][best])}"
+    found = worth(evidence)
+    if best not in found or number not in found:
+        return "unknown", f"{told}; how much of that is luck is not known.", confirm
+    mine, other = found[best], found[number]
+    lead = evidence.sign * (other.mean - mine.mean)
+    apart = lead > (_half(mine) ** 2 + _half(other) ** 2) ** 0.5
+    told += f"; on a fresh seed they are worth {other} and {mine} (90 % intervals)"
+    if apart:
+        return "pass", f"{told}."
+    return "warn", f"{told}: the best is not seen to be better than the default.", confirm
 
 
-def long_curves(evidence: Evidence) -> list[Curve]:
-    """The metric's curves of the top trials that have 8 epochs or more; none where fewer than 3 do."""
-    curves = [evidence.curve(n, evidence.metric or "") for n in evidence.top.index]
-    curves = [curve for curve in curves if len(curve) >= 8]
-    return curves if len(curves) >= 3 else []
+def _half(one: Expected) -> float:
+    return (one.high - one.low) / 2
 
 
-def late_noise(curves: Sequence[Curve]) -> float:
-    """The median of curves' standard deviations about a straight line through the last third, 4 epochs at
-    least.
-    """
-    return float(np.median([_jitter(curve) for curve in curves]))
-
-
-def _jitter(curve: Curve) -> float:
-    tail = curve[-max(4, len(curve) // 3) :]
-    x = np.arange(len(tail))
-    residuals = tail - np.polyval(np.polyfit(x, tail, 1), x)
-    return float(np.sqrt((residuals**2).sum() / (len(tail) - 2)))
+@named("the best score is luck")
+def promised(evidence: Evidence) -> Found:
+    """Will the best score be had again? Warn where it lies outside of what the trial is worth."""
+    found = worth(evidence)
+    if not found:
+        return (
+            "unknown",
+            "what the best is worth on a fresh seed is not known: too few trials are alike.",
+        )
+    number, one = next(iter(found.items()))
+    score = float(evidence.complete["value"][number])
+    told = (
+        f"trial {number} scored {short(score)} and is worth {one} on a fresh seed (90 % interval)"
+    )
+    if one.low <= score <= one.high:
+        return "pass", f"{told}."
+    return "warn", f"{told}: expect that, not the score.", f"caviar confirm {evidence.name}"

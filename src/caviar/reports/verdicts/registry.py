@@ -7,7 +7,7 @@ from caviar.reports.verdicts.base import Evidence, Verdict
 from caviar.reports.verdicts.course import gap, late, longer, rising, shorter
 from caviar.reports.verdicts.design import batch_size, budget, steps, tested
 from caviar.reports.verdicts.ended import diverged, failed
-from caviar.reports.verdicts.luck import alike
+from caviar.reports.verdicts.luck import alike, better, promised
 from caviar.reports.verdicts.matters import matters
 from caviar.reports.verdicts.where import edge, region
 from caviar.sweep.record import CANDIDATE
@@ -15,7 +15,9 @@ from caviar.sweep.record import CANDIDATE
 VERDICTS: list[Callable[[Evidence], Verdict]] = [
     tested,
     failed,
+    better,
     diverged,
+    promised,
     edge,
     longer,
     alike,

@@ -1,0 +1,37 @@
+"""What fresh seeds have said of a sweep's trials: the results of its confirms, read back."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from caviar.base.errors import UsageError
+from caviar.base.intervals import Estimate
+from caviar.runs.fields import NUMBER, WHOLE, check_fields
+from caviar.runs.files import read_json
+
+FILE = "confirm.json"
+"""In the sweep's folder: each confirm's plan, written before it trains, and what came of it."""
+
+_ESTIMATE = {**dict.fromkeys(("mean", "low", "high"), NUMBER), "n": WHOLE}
+
+
+def confirmed(folder: Path) -> dict[str, Estimate]:
+    """By trial number, and for ``default``, the mean score over fresh seeds with its 95 % interval; of a
+    trial that was confirmed twice the later one. Empty where nothing was confirmed, or nothing of it
+    can be read.
+    """
+    try:
+        log: Any = read_json(folder / FILE)
+    except (FileNotFoundError, UsageError):
+        return {}
+    found: dict[str, Estimate] = {}
+    for entry in log if isinstance(log, list) else []:
+        result = entry.get("result") if isinstance(entry, dict) else None
+        estimates = result.get("estimates") if isinstance(result, dict) else None
+        for name, held in estimates.items() if isinstance(estimates, dict) else ():
+            with suppress(UsageError):
+                check_fields(folder / FILE, held, _ESTIMATE, set(_ESTIMATE))
+                found[str(name)] = Estimate(**{key: held[key] for key in _ESTIMATE})
+    return found
