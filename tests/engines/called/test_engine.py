@@ -1,14 +1,18 @@
 """The engine serves trials on lanes that call their module as solo does: the same folders and events."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import project.recipe
-from caviar.base.messages import Finished, Job, Reported, Said
+from caviar.base.messages import Failed, Finished, Job, Pruned, Reported, Said
 from caviar.engines.lanes import calibration
 from caviar.engines.lanes.engine import Fused
 from caviar.engines.solo import Solo
+from project.classifier import Classifier
 from project.recipe import recipe
 from project.train import main
 from tests.engines.test_engine import Jobs, Memory, jobs  # noqa: F401 - a fixture
@@ -59,3 +63,136 @@ def test_the_templates_own_training_is_called_as_solo_runs_it(
         assert found.facts["metrics"] == pytest.approx(wanted.facts["metrics"], rel=1e-5)
     reports = [sorted((e.number, e.step) for e in one.of(Reported)) for one in (lanes, alone)]
     assert reports[0] == reports[1]
+
+
+class Boom(Classifier):
+    """One that fails by itself, or does what lanes cannot, in the epoch that ``BOOM`` says."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        loss = super().training_step(batch, batch_idx)
+        if self.label_smoothing == 0.3 and self.current_epoch == 1:
+            raise ValueError("boom")
+        if self.label_smoothing == 0.4 and self.current_epoch == 1:
+            loss = loss + 0.0 * loss.item()
+        return loss
+
+
+@pytest.fixture
+def boom(monkeypatch: pytest.MonkeyPatch, by_its_code: None) -> None:
+    monkeypatch.setattr("project.classifier.Classifier", Boom)
+
+
+SMOOTHED = "model.loss.label_smoothing"
+
+
+def test_a_step_that_raises_fails_its_own_trial_and_no_other(jobs: Jobs, boom: None) -> None:  # noqa: F811
+    values = [{**one, SMOOTHED: 0.3 if n == 2 else 0.1} for n, one in enumerate(rates(4))]
+    inbox = served(jobs(values))
+    (failed,) = inbox.of(Failed)
+    assert (failed.number, failed.error) == (2, "ValueError: boom")
+    assert sorted(end.number for end in inbox.of(Finished)) == [0, 1, 3]
+
+
+def test_what_turns_out_to_be_no_lane_goes_by_a_trainer_from_its_beginning(
+    jobs: Jobs,  # noqa: F811
+    boom: None,
+) -> None:
+    inbox = served(jobs([{**one, SMOOTHED: 0.4} for one in rates(2)]))
+    (said,) = inbox.of(Said)
+    assert "test_engine.py" in said.text
+    assert "it takes a number out of a tensor" in said.text
+    ends = sorted(inbox.of(Finished), key=lambda end: end.number)
+    assert [end.number for end in ends] == [0, 1]
+    assert {end.facts["engine"] for end in ends} == {"solo"}
+
+
+def test_a_trial_that_is_no_number_any_more_fails_alone(jobs: Jobs, by_its_code: None) -> None:  # noqa: F811
+    values = [{**one, "optimizer.lr": 1e30 if n == 1 else 0.01} for n, one in enumerate(rates(3))]
+    inbox = served(jobs(values))
+    (failed,) = inbox.of(Failed)
+    assert failed.number == 1
+    assert "is nan at epoch" in failed.error
+    assert len(inbox.of(Finished)) == 2
+
+
+def test_a_trial_that_is_pruned_leaves_its_lane(jobs: Jobs, by_its_code: None) -> None:  # noqa: F811
+    inbox = Memory(jobs([{**one, "trainer.max_epochs": 6} for one in rates(3)]))
+
+    def prune(event: Any) -> None:
+        if isinstance(event, Reported) and (event.number, event.step) == (1, 2):
+            inbox.unwanted.add(1)
+
+    inbox.when = prune
+    Fused(main, recipe, lanes=8, keep=None).serve(inbox, inbox.send)
+    (pruned,) = inbox.of(Pruned)
+    assert pruned.number == 1
+    assert len(inbox.of(Finished)) == 2
+
+
+@pytest.mark.parametrize("over", [(), ("scheduler=plateau",), ("optimizer=sgd",)], ids=str)
+def test_what_is_interrupted_goes_on_to_the_same_end(
+    jobs: Jobs,  # noqa: F811
+    by_its_code: None,
+    tmp_path: Path,
+    over: tuple[str, ...],
+) -> None:
+    values = [{**one, "trainer.max_epochs": 6} for one in rates(3)]
+    given = (DOUBLE, "callbacks=early_stopping", "callbacks.early_stopping.patience=4", *over)
+    whole = served(jobs(values, *given, to="whole"))
+    inbox = Memory(jobs(values, *given, to="cut"))
+
+    def stop(event: Any) -> None:
+        if isinstance(event, Reported) and event.step == 2:
+            inbox.interrupted = True
+
+    inbox.when = stop
+    Fused(main, recipe, lanes=8, keep=None).serve(inbox, inbox.send)
+    assert all(end.interrupted for end in inbox.of(Failed))
+    later = [
+        replace(job, resume_from=str(tmp_path / f"cut/{job.number:04}/checkpoints"))
+        for job in jobs(values, *given, to="again")
+    ]
+    again = served(later)
+    mine, its = (sorted(one.of(Finished), key=lambda e: e.number) for one in (again, whole))
+    assert len(its) == 3
+    for found, wanted in zip(mine, its, strict=True):
+        assert found.values == pytest.approx(wanted.values, rel=1e-9)
+        assert found.facts["metrics"] == pytest.approx(wanted.facts["metrics"], rel=1e-9)
+    for number in range(3):
+        tables = [
+            (tmp_path / f"{to}/{number:04}/metrics.csv").read_text() for to in ("again", "whole")
+        ]
+        assert len(tables[0].splitlines()) == len(tables[1].splitlines())
+
+
+def test_folds_are_lanes_too(jobs: Jobs, by_its_code: None) -> None:  # noqa: F811
+    over = (DOUBLE, "data.folds=3")
+    lanes = served(jobs(rates(2), *over))
+    alone = Memory(jobs(rates(2), *over, to="alone"))
+    Solo(main).serve(alone, alone.send)
+    mine, its = (sorted(one.of(Finished), key=lambda e: e.number) for one in (lanes, alone))
+    assert [e.values for e in mine] == [pytest.approx(e.values, rel=1e-6) for e in its]
+    assert {e.facts["engine"] for e in mine} == {"fused"}
+
+
+def test_a_checkpoint_of_a_lane_is_one_of_lightnings(
+    jobs: Jobs,  # noqa: F811
+    by_its_code: None,
+    tmp_path: Path,
+) -> None:
+    served(jobs(rates(1)))
+    path = tmp_path / "trials/0000/checkpoints/best.ckpt"
+    module = Classifier.load_from_checkpoint(path, weights_only=True)
+    assert module(torch.zeros(2, 4)).shape == (2, 3)
+
+
+def test_auto_takes_lanes_where_they_are_faster(
+    jobs: Jobs,  # noqa: F811
+    by_its_code: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calibration, "TRAINER_STEP", 1.0)
+    assert {e.facts["engine"] for e in served(jobs(rates(2)), auto=True).of(Finished)} == {"fused"}
+    monkeypatch.setattr(calibration, "TRAINER_STEP", -1.0)
+    other = jobs(rates(2), "data.batch_size=8", to="other")
+    assert {e.facts["engine"] for e in served(other, auto=True).of(Finished)} == {"solo"}

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
-from torch.utils.data import DataLoader, Subset, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, Subset, TensorDataset
 from torch.utils.data._utils.collate import default_collate
 
 from caviar.engines.called.course import limited
@@ -118,11 +118,7 @@ class Feed:
             if epoch or self._seed is None:
                 # As a DataLoader does it when it is gone through anew, for its workers.
                 torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
-            sampler: Any = loader.batch_sampler
-            found = [
-                torch.as_tensor(batch)
-                for batch, _ in zip(sampler, range(self.batches), strict=False)
-            ]
+            found = _batches(loader)[: self.batches]
         return found if self._subset is None else [self._subset[rows] for rows in found]
 
     def batch(self, rows: Tensor) -> Any:
@@ -160,6 +156,16 @@ class Feed:
         if self._seed is not None:
             self._draws = Draws(derived(self._seed, epoch, 1))
         return self._draws
+
+
+def _batches(loader: DataLoader[Any]) -> list[Tensor]:
+    """The rows of each batch of an epoch, as its sampler gives them."""
+    own: Any = loader.batch_sampler
+    if type(own) is not BatchSampler:
+        return [torch.as_tensor(batch) for batch in own]
+    order = torch.tensor(list(own.sampler))
+    batches = list(order.split(own.batch_size))
+    return batches[:-1] if own.drop_last and len(batches[-1]) < own.batch_size else batches
 
 
 _tensors: WeakValueDictionary[tuple[Any, ...], Tensor] = WeakValueDictionary()

@@ -49,12 +49,19 @@ class Probe:
         proven = self._template.proven.setdefault(self._method, set())
         if lifted <= proven:
             return
-        if not self._works(gathered, said, lifted) and self._works(gathered, said, frozenset()):
+        template = self._template
+        if self._works(gathered, said, lifted):
+            proven |= lifted
+            return
+        before, template.lifting = template.lifting, True
+        if self._works(gathered, said, lifted):
+            proven |= lifted
+        elif self._works(gathered, said, frozenset()):
             wrong = {one for one in lifted if not self._works(gathered, said, frozenset([one]))}
             # Where each works by itself, it is their being together that does not.
-            self._template.pinned |= wrong or lifted
+            template.pinned |= wrong or lifted
+            template.lifting = before or bool(lifted - wrong)
             raise PinnedError
-        proven |= lifted
 
     def _works(
         self, gathered: Gathered, said: Mapping[str, Tensor], lifted: frozenset[Leaf]

@@ -69,6 +69,7 @@ class Template:
     Attributes:
         names: the id of each of its modules -> its name.
         proven: by method, numbers that it has taken as tensors.
+        lifting: whether functions of torch are to take tensors for their numbers.
         pinned: numbers that steps take as they are: lanes that differ in them cannot step together.
     """
 
@@ -102,6 +103,7 @@ class Template:
         self._batch: Any = None
         self.pinned: frozenset[Leaf] = frozenset()
         self.proven: dict[str, set[Leaf]] = {}
+        self.lifting = False
 
     def step(
         self,
@@ -150,7 +152,7 @@ class Template:
             return loss, tuple(record.outs)
 
         dims = (0, 0, 0, 0, None if shared else 0)
-        with self._context(gathered, lifted):
+        with self._context():
             mapped = torch.vmap(one, in_dims=dims, out_dims=0, randomness="different")
             if method == "training_step":
                 loss, outs = mapped(
@@ -181,14 +183,14 @@ class Template:
         return (batch, batch_idx)[:takes]
 
     @contextmanager
-    def _context(self, gathered: Gathered, lifted: Mapping[str, Tensor]) -> Iterator[None]:
+    def _context(self) -> Iterator[None]:
         default = torch.get_default_dtype()
         with ExitStack() as stack:
             # Of the kernels for attention, vmap knows the plain one.
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             if self.course.mixed:
                 stack.enter_context(torch.autocast("cpu", torch.bfloat16))
-            if gathered.numbers or lifted:
+            if self.lifting:
                 stack.enter_context(Lifting())
             torch.set_default_dtype(self.course.dtype)
             try:

@@ -90,8 +90,10 @@ class CalledTraining(Progress):
         self.stepper: Stepper | None = None
         self.place = 0
         self.error: BaseException | None = None
+        self._parts = dict(self.module.named_modules())
         self._own = list(own_modules(self.module).values())
         self._parameters = list(self.module.parameters())
+        self._tensors = [*self.module.named_parameters(), *self.module.named_buffers()]
         self._signed: tuple[frozenset[Leaf], Hashable] | None = None
         self.trees = trees_of(self.module)
         self._results: Results | None = None
@@ -308,7 +310,7 @@ class CalledTraining(Progress):
 
     def begin_validation(self) -> None:
         """What a Trainer does before the first batch of a validation."""
-        self._modes = {name: part.training for name, part in self.module.named_modules()}
+        self._modes = {name: part.training for name, part in self._parts.items()}
         self.module.eval()
         self.trainer.training, self.trainer.validating = False, True
         self.validation = Results()
@@ -324,7 +326,7 @@ class CalledTraining(Progress):
             found: what its steps have logged.
         """
         self.guarded(lambda: self._end_validation(found))
-        for name, part in self.module.named_modules():
+        for name, part in self._parts.items():
             part.training = self._modes[name]
         self.trainer.training, self.trainer.validating = True, False
 
@@ -441,7 +443,7 @@ class CalledTraining(Progress):
         return {
             "training": {**self.state(), "global_step": self.trainer.global_step},
             "tensors": {
-                "module": {name: own.detach().clone() for name, own in _tensors(self.module)},
+                "module": {name: own.detach().clone() for name, own in self._tensors},
                 "best": self.best,
                 "stepper": stepper,
                 "groups": groups,
@@ -462,7 +464,7 @@ class CalledTraining(Progress):
         self.trainer.global_step = saved["training"]["global_step"]
         self.trainer.callback_metrics = {k: torch.tensor(v) for k, v in self.metrics.items()}
         with torch.no_grad():
-            for name, own in _tensors(self.module):
+            for name, own in self._tensors:
                 own.data = tensors["module"][name].clone()
         self.best, self.saved_state, self.stepper = tensors["best"], tensors["stepper"], None
         for group, own in zip(self.optimizer.param_groups, tensors["groups"], strict=True):
@@ -482,10 +484,6 @@ def _one(loader: Any, part: str) -> Any:
     if isinstance(loader, list | tuple | Mapping):
         raise NotFusibleError(f"{part}_dataloader() gives several")
     return loader
-
-
-def _tensors(module: Any) -> list[tuple[str, Tensor]]:
-    return [*module.named_parameters(), *module.named_buffers()]
 
 
 def _is_metric(value: Any) -> bool:
