@@ -16,12 +16,14 @@ FLOORS = [
     "space",
     "runs",
     "reading",
+    "tables",
     "engines",
     "executors",
     "sweep",
     "zoom",
     "confirm",
     "reports",
+    "lightning",
     "panda",
     "app",
     "commands",
@@ -84,7 +86,7 @@ def test_a_sweeps_controller_and_the_command_need_no_torch():
     code = (
         "import sys; import project.train, hydra_plugins.caviar_sweeper, caviar.app.sweep, "
         "caviar.sweep.loop, caviar.sweep.study, caviar.reports.table, "
-        "caviar.reports.at_end, caviar.reports.view, caviar.cli; "
+        "caviar.reports.at_end, caviar.reports.progress, caviar.cli; "
         "caviar.cli.make_app(); "
         "print([m for m in ('torch', 'lightning', 'pandas', 'scipy', 'sklearn') if m in sys.modules])"
     )

@@ -202,7 +202,7 @@ def lane_seconds(training: Any, solo: float, native: bool) -> float:
 def solo_seconds(overrides: list[str], epochs: int) -> float:
     """How long solo's Trainer takes for some epochs, start included; validation only at the end."""
     from caviar.runs.active import ActiveRun, activate
-    from project.train import build, fit
+    from project.train import build, train
 
     folder = fresh(OUT / "work" / "fused-step")
     folder.mkdir(parents=True)
@@ -215,7 +215,7 @@ def solo_seconds(overrides: list[str], epochs: int) -> float:
         experiment = build(config)
         start = time.perf_counter()
         with activate(ActiveRun(folder)):
-            fit(config, experiment)
+            train(config, experiment)
         times.append(time.perf_counter() - start)
     return min(times)
 

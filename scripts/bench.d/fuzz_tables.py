@@ -6,5 +6,5 @@ import sys
 
 seconds = sys.argv[1] if len(sys.argv) > 1 else "120"
 command = [sys.executable, "-m", "pytest", "-q", "-x", "-o", "faulthandler_timeout=0"]
-command.append("tests/project/test_written_tables.py")
+command.append("tests/tables/test_written_tables.py")
 sys.exit(subprocess.run(command, env={**os.environ, "CAVIAR_FUZZ": seconds}).returncode)

@@ -55,11 +55,12 @@ def train(
     from hydra import compose, initialize_config_dir
 
     from caviar.base import hydra_versions
+    from caviar.lightning import make_each, make_trainer
+    from caviar.lightning.callbacks.score import Score
+    from caviar.lightning.quiet import quiet
+    from caviar.lightning.seeding import seeded
     from caviar.panda.callback import Panda
-    from project.callbacks.score import Score
-    from project.quiet import quiet
-    from project.seeding import seeded
-    from project.train import CONFIGS, build, make_trainer
+    from project.train import CONFIGS, build
 
     overrides = [f"dir='{folder}'", f"trainer.max_epochs={arguments.epochs}", "panda='true'"]
     overrides += [f"model.width={arguments.width}", f"data.batch_size={arguments.batch_size}"]
@@ -71,7 +72,13 @@ def train(
         config = compose("train", overrides=overrides)
     experiment = build(config)
     with quiet(), seeded(0):
-        trainer = make_trainer(config, experiment, Score(config.metric, config.direction))
+        trainer = make_trainer(
+            config,
+            experiment,
+            Score(config.metric, config.direction),
+            make_each(config.panda, config.callbacks),
+            make_each(config.logger),
+        )
         (panda,) = [c for c in trainer.callbacks if isinstance(c, Panda)]
         switch = make_switch(panda)
         trainer.callbacks.append(switch)

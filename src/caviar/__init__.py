@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         NotFusibleError,
         Recipe,
     )
-    from caviar.reading.load import load, load_run
+    from caviar.reading.find import load, load_run
     from caviar.runs.active import (
         TrialInterrupted,
         TrialPruned,
@@ -33,27 +33,15 @@ if TYPE_CHECKING:
         stop_if_asked,
     )
 
-_HOMES = {
-    "Called": "caviar.engines.experiment",
-    "EarlyStopping": "caviar.engines.experiment",
-    "Folds": "caviar.engines.experiment",
-    "Experiment": "caviar.engines.experiment",
-    "NotFusibleError": "caviar.engines.experiment",
-    "Recipe": "caviar.engines.experiment",
-    "TrialInterrupted": "caviar.runs.active",
-    "TrialPruned": "caviar.runs.active",
-    "UsageError": "caviar.base.errors",
-    "instantiate": "caviar.base.security",
-    "load": "caviar.reading.load",
-    "load_run": "caviar.reading.load",
-    "main": "caviar.app.entry",
-    "record": "caviar.runs.active",
-    "report": "caviar.runs.active",
-    "resume_from": "caviar.runs.active",
-    "run_dir": "caviar.runs.active",
-    "stop_if_asked": "caviar.runs.active",
-    "usage_error": "caviar.base.errors",
+_NAMES = {
+    "caviar.app.entry": "main",
+    "caviar.base.errors": "UsageError usage_error",
+    "caviar.base.security": "instantiate",
+    "caviar.engines.experiment": "Called EarlyStopping Experiment Folds NotFusibleError Recipe",
+    "caviar.reading.find": "load load_run",
+    "caviar.runs.active": "TrialInterrupted TrialPruned record report resume_from run_dir stop_if_asked",
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "Called",

@@ -9,16 +9,20 @@ from typing import NoReturn
 import typer
 
 from caviar.base.errors import UsageError, name_and_text
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.base.streams import make_patient
+from caviar.commands.names import NAMES
 
 COMMANDS = {
     "Look at what was logged": ["runs", "status", "logs", "report", "dashboard"],
+    "Use a run that has ended": ["saved"],
     "Steer a sweep": ["sweeps", "search"],
     "Steer one run": ["panda"],
 }
-"""Modules of `caviar.commands`, under the heading that the help shows them under; each has
-``register(app)``, and imports what it needs when called."""
+"""Modules of `caviar.commands`, under the heading that the help shows them under; each has ``COMMANDS``,
+functions that import what they need when called."""
+_WITHOUT_NAMES = ("search", "panda")
+"""Modules whose commands take no ``-1`` for a name."""
 
 
 def make_app() -> typer.Typer:
@@ -35,14 +39,16 @@ def make_app() -> typer.Typer:
     def _root() -> None: ...
 
     for heading, modules in COMMANDS.items():
-        before = len(app.registered_commands), len(app.registered_groups)
         for name in modules:
-            import_module(f"caviar.commands.{name}").register(app)
-        for command in app.registered_commands[before[0] :]:
-            command.rich_help_panel = heading
-            _add_example(command)
-        for group in app.registered_groups[before[1] :]:
-            group.rich_help_panel = heading
+            module, place = import_module(f"caviar.commands.{name}"), app
+            if name == "runs":
+                place = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=module.HELP)
+                app.add_typer(place, name=name, rich_help_panel=heading)
+            settings = {} if name in _WITHOUT_NAMES else NAMES
+            panel = heading if place is app else None
+            for command in module.COMMANDS:
+                word = command.__name__.removesuffix("_command").rstrip("_")
+                place.command(word, context_settings=settings, rich_help_panel=panel)(command)
     return app
 
 
@@ -56,7 +62,7 @@ def main() -> None:
     except OSError as error:  # a file that cannot be read or written, wherever it was named
         _refuse(f"{error.filename}: {error.strerror}" if error.filename else name_and_text(error))
     except typer.Abort:
-        tell("aborted: nothing was done", file=sys.stderr)
+        echo("aborted: nothing was done", file=sys.stderr)
         raise SystemExit(1) from None
     except Exception as error:
         # What typer finds wrong with the words themselves. It has no public name for all of these.
@@ -71,15 +77,8 @@ def main() -> None:
     raise SystemExit(status or 0)
 
 
-def _add_example(command: typer.models.CommandInfo) -> None:
-    """Let the help of a command with a text of its own show the example of its docstring too."""
-    told = (command.callback and command.callback.__doc__) or ""
-    if command.help and told.startswith("Example: "):
-        command.help += f"\n\nExample:\n\n  {told.removeprefix('Example: ')}"
-
-
 def _refuse(problem: str) -> NoReturn:
-    tell(f"error: {' '.join(problem.split())}", file=sys.stderr)
+    echo(f"error: {' '.join(problem.split())}", file=sys.stderr)
     raise SystemExit(2)
 
 

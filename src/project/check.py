@@ -2,104 +2,63 @@
 
 import itertools
 import sys
-from collections.abc import Callable, Container, Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from caviar import UsageError, usage_error
 from caviar.base.configs import has_key
-from caviar.base.objectives import each
-from caviar.runs.folder import check_run_name
-from project.choices import ACTIVATIONS, BATCH_NORM, DIRECTIONS, SHAPES
+from caviar.base.rules import (
+    COUNT,
+    FLAG,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SEED,
+    SHARE,
+    TRAINING,
+    Rule,
+    at_least,
+    check_settings,
+    one_of,
+)
+from caviar.lightning.check import check_training, check_validation
+from caviar.lightning.source import is_network
+from project.choices import ACTIVATIONS, BATCH_NORM, SHAPES
 
-Rule = tuple[Callable[[Any], bool], str]
+_SIZES = "must be a list of whole numbers above 0, as [64, 32], or null"
 
-_ANY: Rule = (lambda value: True, "")
-_POSITIVE: Rule = (lambda value: value > 0, "must be above 0")
-_NOT_NEGATIVE: Rule = (lambda value: value >= 0, "must be at least 0")
-_SEED: Rule = (lambda value: 0 <= value < 2**32, "must be at least 0 and below 2**32")
-_SHARE: Rule = (lambda value: 0 <= value < 1, "must be at least 0 and below 1")
-
-_NUMBERS: dict[str, Rule] = {
-    "seed": _SEED,
-    "data.batch_size": _POSITIVE,
-    "data.eval_batch_size": _POSITIVE,
-    "data.split_seed": _SEED,
-    "data.data_seed": _SEED,
-    "data.samples": _POSITIVE,
-    "data.features": _POSITIVE,
-    "data.noise": _NOT_NEGATIVE,
-    "data.classes": (lambda value: value >= 2, "must be at least 2"),
-    "data.folds": (lambda value: value >= 2 and value % 1 == 0, "must be 2 or more, or null"),
-    "data.overfit": (lambda value: value >= 2, "must be at least 2, or null"),
-    "model.depth": _NOT_NEGATIVE,
-    "model.width": _POSITIVE,
-    "model.dropout": _SHARE,
-    "model.batch_norm_eps": _POSITIVE,
-    "model.loss.label_smoothing": _SHARE,
-    "optimizer.lr": _POSITIVE,
-    "optimizer.weight_decay": _NOT_NEGATIVE,
-    "optimizer.momentum": _SHARE,
-    "optimizer.beta1": _SHARE,
-    "optimizer.beta2": _SHARE,
-    "scheduler.warmup_epochs": _NOT_NEGATIVE,
-    "scheduler.step_epochs": _POSITIVE,
-    "scheduler.gamma": _POSITIVE,
-    "scheduler.rise": _SHARE,
-    "scheduler.initial": _NOT_NEGATIVE,
-    "scheduler.final": _NOT_NEGATIVE,
-    "scheduler.reduce": (lambda value: 0 < value < 1, "must be above 0 and below 1"),
-    "scheduler.patience": _NOT_NEGATIVE,
-    "trainer.max_epochs": _POSITIVE,
-    "trainer.max_steps": (
-        lambda value: value > 0 or value == -1,
-        "must be above 0, or -1 for no end",
-    ),
-    "trainer.accumulate_grad_batches": _POSITIVE,
-    "trainer.check_val_every_n_epoch": _POSITIVE,
-    "trainer.limit_train_batches": _POSITIVE,
-    "trainer.gradient_clip_val": _ANY,
-    "trainer.log_every_n_steps": _NOT_NEGATIVE,
-    "callbacks.checkpoint.every_seconds": _NOT_NEGATIVE,
-    "callbacks.early_stopping.patience": _NOT_NEGATIVE,
-    "callbacks.early_stopping.min_delta": _NOT_NEGATIVE,
-    "callbacks.nan_guard.every_steps": _POSITIVE,
+RULES: dict[str, Rule] = {
+    **TRAINING,
+    "data.batch_size": COUNT,
+    "data.eval_batch_size": COUNT,
+    "data.drop_last": FLAG,
+    "data.shape": one_of(SHAPES),
+    "data.split_seed": SEED,
+    "data.data_seed": SEED,
+    "data.samples": COUNT,
+    "data.features": COUNT,
+    "data.noise": NOT_NEGATIVE,
+    "data.classes": at_least(2),
+    "data.folds": at_least(2, "must be 2 or more, or null").or_null,
+    "data.overfit": at_least(2, "must be at least 2, or null").or_null,
+    "model.depth": at_least(0),
+    "model.width": COUNT,
+    "model.hidden": Rule(lambda value: _are_sizes(value), _SIZES, number=False, null=True),
+    "model.activation": one_of(tuple(ACTIVATIONS)),
+    "model.batch_norm": one_of(BATCH_NORM),
+    "model.batch_norm_eps": POSITIVE,
+    "scheduler.warmup_epochs": NOT_NEGATIVE,
+    "scheduler.step_epochs": POSITIVE,
+    "scheduler.gamma": POSITIVE,
+    "scheduler.rise": SHARE,
+    "scheduler.initial": NOT_NEGATIVE,
+    "scheduler.final": NOT_NEGATIVE,
+    "scheduler.reduce": Rule(lambda value: 0 < value < 1, "must be above 0 and below 1"),
+    "scheduler.patience": at_least(0),
 }
-
-_WHOLE = {
-    *("seed", "data.batch_size", "data.eval_batch_size", "data.split_seed", "data.data_seed"),
-    *("data.samples", "data.features", "data.classes", "data.folds", "data.overfit"),
-    *("model.depth", "model.width", "scheduler.patience", "trainer.max_epochs"),
-    "trainer.max_steps",
-    *("trainer.accumulate_grad_batches", "trainer.check_val_every_n_epoch"),
-    *("trainer.log_every_n_steps", "callbacks.early_stopping.patience"),
-    "callbacks.nan_guard.every_steps",
-}
-_MAY_BE_NULL = {
-    *("data.folds", "data.overfit", "trainer.max_steps"),
-    *("trainer.check_val_every_n_epoch", "trainer.limit_train_batches"),
-    *("trainer.gradient_clip_val", "trainer.log_every_n_steps"),
-}
-_FLAGS = ("data.drop_last", "test")
-_HIDDEN = "model.hidden"
-_SINGLE = {"metric": "val/acc", "direction": "maximize"}
-_LESS_IS_BETTER = ("loss", "CalibrationError", "HammingDistance", "HingeLoss")
-"""How the names of losses and of torchmetrics classes end that are better when they are lower."""
-
-_NAMES: dict[str, tuple[str | bool, ...]] = {
-    "model.activation": tuple(ACTIVATIONS),
-    "model.batch_norm": BATCH_NORM,
-    "data.shape": SHAPES,
-    "trainer.deterministic": (True, False, "warn"),
-}
-
-_CHECKED = (*_NUMBERS, *_FLAGS, *_NAMES, _HIDDEN)
-
-_PACKAGES = {"TensorBoardLogger": "tensorboard", "WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 
 
 def check(config: DictConfig, searched: Mapping[str, Sequence[Any]] | None = None) -> None:
@@ -111,119 +70,41 @@ def check(config: DictConfig, searched: Mapping[str, Sequence[Any]] | None = Non
         config: a run's, or what a sweep's trials start from.
         searched: values that a sweep may give, by key, so that a wrong end is told before it starts.
     """
-    check_run_name("" if config.name is None else str(config.name))
-    metrics = metric_names(config)
-    _check_objectives(config, metrics)
-    for key in {"metric", "direction"} & set(searched or {}):
-        raise usage_error(key, "a choice", "it is what trials are compared by, the same for all")
-    _check_callbacks(config, metrics)
-    _check_test(config)
+    network = is_network(OmegaConf.select(config, "model._target_"))
+    check_training(config, searched, metric_names(config) if network else None)
     in_steps = OmegaConf.select(config, "trainer.max_steps") is not None
-    may_be_null = _MAY_BE_NULL | ({"trainer.max_epochs"} if in_steps else set())
+    endless = {"trainer.max_epochs": COUNT.or_null} if in_steps else {}
     is_trial, searched = _is_trial(searched), searched or {}
     values = {
         key: OmegaConf.select(config, key)
-        for key in _CHECKED
-        if has_key(config, key) and not (key in searched and _is_open(config, key))
+        for key in RULES
+        if has_key(config, key)
+        and (network or not key.startswith("model."))  # another's module may call so what it likes
+        and not (key in searched and _is_open(config, key))
     }
-    _check_values(values, may_be_null)
+    check_settings(values, RULES | endless)
     for key, some in searched.items():
         for value in some:
             try:
-                _check_values({key: value}, may_be_null)
+                check_settings({key: value}, RULES | endless)
             except UsageError as error:
                 raise UsageError(f"{error} (the space has this value)") from error
-    for name, logger in (config.get("logger") or {}).items():
-        package = _PACKAGES.get(str(logger and logger.get("_target_")).rpartition(".")[2])
-        if package and find_spec(package) is None:
-            raise usage_error("logger", name, f"needs: pip install {package}")
     for key, example in (("data.path", "houses.csv"), ("data.target", "sold")):
         if has_key(config, key) and _is_open(config, key) and key not in searched:
             raise usage_error(key, "???", f"has to be given, as in {key}={example}")
-    _check_validation(config)
-    if OmegaConf.select(config, "data.folds") is not None:
-        _check_folds(config)
-    if OmegaConf.select(config, "data.val_fraction") is not None:
+    check_validation(config)
+    if all(
+        OmegaConf.select(config, f"data.{part}_fraction") is not None for part in ("val", "test")
+    ):
         _check_data(config.data)
         if not is_trial:
             _check_table(config, searched)
 
 
-def check_numbers(value_of: Callable[[str], Any]) -> None:
-    """Raise UsageError for a number out of its range, or a name that is none of its choices.
-
-    Args:
-        value_of: gives a setting by its dotted key; None where there is none.
-    """
-    for key, choices in _NAMES.items():
-        value = value_of(key)
-        if value is not None and value not in choices:
-            raise usage_error(key, value, "no such choice", choices)
-    for key, (holds, problem) in _NUMBERS.items():
-        value = value_of(key)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise usage_error(key, value, "must be a number")
-        if key in _WHOLE and value % 1:
-            raise usage_error(key, value, "must be a whole number")
-        if not holds(value):
-            raise usage_error(key, value, problem)
-    for key in _FLAGS:
-        if not isinstance(value_of(key), bool | None):
-            raise usage_error(key, value_of(key), "must be true or false")
-    hidden = value_of(_HIDDEN)
-    sizes = list(hidden) if isinstance(hidden, Sequence) and not isinstance(hidden, str) else [0]
-    if hidden is not None and not all(isinstance(size, int) and size > 0 for size in sizes):
-        why = "must be a list of whole numbers above 0, as [64, 32], or null"
-        raise usage_error(_HIDDEN, hidden, why)
-
-
-def _check_values(values: Mapping[str, Any], may_be_null: Container[str]) -> None:
-    for key in _NUMBERS:
-        if key not in may_be_null and values.get(key, 0) is None:
-            raise usage_error(key, "null", "must be a number")
-    check_numbers(values.get)
-
-
-def _check_objectives(config: DictConfig, metrics: Sequence[str]) -> None:
-    """Refuse scores that nothing logs, a sweep that says it is scored otherwise, and to seek the worst."""
-    for key in ("metric", "direction"):
-        claimed, value = OmegaConf.select(config, f"hydra.sweeper.{key}"), config[key]
-        if claimed is not None and claimed != value:
-            why = f"the score is {key}={_shown(value)}; {key}=… sets both"
-            raise usage_error(
-                f"hydra.sweeper.{key}", _shown(claimed), why, metrics if key == "metric" else None
-            )
-        if isinstance(value, ListConfig) and len(value) < 2:
-            why = f"one objective is written without brackets, as in {key}={_SINGLE[key]}"
-            raise usage_error(key, _shown(value), why)
-    names, directions = each(config.metric), each(config.direction)
-    for name in names:
-        if name not in metrics:
-            raise usage_error("metric", name, "no such metric", metrics)
-        if names.count(name) > 1:
-            raise usage_error("metric", _shown(config.metric), f"{name} stands there twice")
-    for direction in directions:
-        if direction not in DIRECTIONS:
-            raise usage_error("direction", direction, "no such choice", DIRECTIONS)
-    if len(names) != len(directions):
-        why = f"{len(directions)} for the {len(names)} of metric={_shown(config.metric)}"
-        raise usage_error("direction", _shown(config.direction), f"{why}: one an objective")
-    for metric, direction in zip(names, directions, strict=True):
-        _check_direction(config, metric, direction)
-
-
-def _shown(value: Any) -> str:
-    return f"[{','.join(map(str, value))}]" if isinstance(value, ListConfig) else str(value)
-
-
-def _check_direction(config: DictConfig, metric: str, direction: str) -> None:
-    made_by = (config.get("metrics") or {}).get(metric.removeprefix("val/")) or {}
-    names = (metric, str(made_by.get("_target_")))
-    if direction == "maximize" and any(name.endswith(_LESS_IS_BETTER) for name in names):
-        why = f"{metric} is better when it is lower: direction=minimize"
-        raise usage_error("direction", direction, why)
+def _are_sizes(hidden: Any) -> bool:
+    if not isinstance(hidden, Sequence) or isinstance(hidden, str):
+        return False
+    return all(type(size) is int and size > 0 for size in hidden)
 
 
 def metric_names(config: DictConfig) -> list[str]:
@@ -231,46 +112,8 @@ def metric_names(config: DictConfig) -> list[str]:
     return ["train/loss", "val/loss", *(f"val/{name}" for name in config.get("metrics") or {})]
 
 
-def _check_callbacks(config: DictConfig, metrics: Sequence[str]) -> None:
-    for name, callback in (config.get("callbacks") or {}).items():
-        for key in ("metric", "monitor"):  # ours, and Lightning's own
-            for watched in each(callback and callback.get(key)):
-                if watched and watched not in metrics:
-                    told = f"callbacks.{name}.{key}"
-                    raise usage_error(told, watched, "no such metric", metrics)
-
-
-def _check_test(config: DictConfig) -> None:
-    if not config.get("test"):
-        return
-    if has_key(config, "callbacks") and not (config.callbacks or {}).get("checkpoint"):
-        raise usage_error("test", config.test, "needs callbacks.checkpoint")
-    if OmegaConf.select(config, "data.test_fraction") == 0:
-        raise usage_error("test", config.test, "data.test_fraction=0 leaves no test part")
-
-
-def _check_validation(config: DictConfig) -> None:
-    """Refuse a training that ends before its first validation: it would have no score."""
-    none = OmegaConf.select(config, "trainer.limit_val_batches") == 0
-    if none and any(name.startswith("val/") for name in each(config.metric)):
-        why = f"leaves nothing for metric={_shown(config.metric)}"
-        raise usage_error("trainer.limit_val_batches", 0, why)
-    key = "trainer.check_val_every_n_epoch"
-    every, epochs = OmegaConf.select(config, key), OmegaConf.select(config, "trainer.max_epochs")
-    if every and epochs and every > epochs:
-        raise usage_error(key, every, f"no validation in trainer.max_epochs={epochs}")
-
-
-def _check_folds(config: DictConfig) -> None:
-    folds = config.data.folds
-    if config.data.get("overfit") is not None:
-        raise usage_error("data.folds", folds, "there is nothing to fold with data.overfit")
-    if config.get("panda"):
-        raise usage_error("data.folds", folds, "a panda is one training; leave out panda=true")
-
-
 def _check_data(data: DictConfig) -> None:
-    from project.data.split import check_fractions, needed
+    from caviar.tables.split import check_fractions, needed
 
     check_fractions(data.val_fraction, data.test_fraction)
     fewest = needed(data.val_fraction, data.test_fraction)
@@ -289,8 +132,8 @@ def _check_table(config: DictConfig, searched: Mapping[str, Sequence[Any]]) -> N
     """
     if not str(config.data.get("_target_")).endswith(".data.table.Table"):
         return
-    from project.data.look import look
-    from project.data.source import SETTINGS
+    from caviar.tables.look import look, task_of_table
+    from caviar.tables.source import SETTINGS
 
     shares = ("val_fraction", "test_fraction", "split_seed")
     keys = [f"data.{name}" for name in (*SETTINGS, *shares) if f"data.{name}" in searched]
@@ -301,10 +144,24 @@ def _check_table(config: DictConfig, searched: Mapping[str, Sequence[Any]]) -> N
             OmegaConf.update(whole, key, value, merge=False)
         data: Any = OmegaConf.to_container(whole.data, resolve=True)
         settings = {key: data[key] for key in SETTINGS if key in data}
+        _check_task(whole, task_of_table(settings, data["val_fraction"], data["test_fraction"]))
         for line in look(settings, *(data[share] for share in shares)):
             if line not in told:
                 print(f"warning: {line}", file=sys.stderr)
             told.add(line)
+
+
+def _check_task(config: DictConfig, task: str) -> None:
+    """Refuse a target that is a number where classes are learnt, and classes where a number is."""
+    learnt = str(OmegaConf.select(config, "task._target_")).rpartition(".")[2]
+    target = config.data.target
+    if task == "regression" and learnt == "Classifier":
+        why = "it is a number: add task=regression (data.task=classification takes classes)"
+        raise usage_error("data.target", target, why)
+    if task == "classification" and learnt == "Regressor":
+        raise usage_error(
+            "data.task", task, "task=regression learns a number; leave out one of them"
+        )
 
 
 def _is_open(config: DictConfig, key: str) -> bool:

@@ -16,8 +16,6 @@ ACTIVATIONS = {
 BATCH_NORM = ("before", "after", "none")
 """``model.batch_norm``: where batch norm stands, relative to the activation."""
 
-DIRECTIONS = ("maximize", "minimize")
-"""``direction``: what is better for ``metric``."""
 
 SHAPES = ("blobs", "spirals")
 """``data.shape`` of synthetic data."""

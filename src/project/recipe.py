@@ -19,16 +19,20 @@ from torch.optim import Optimizer
 
 import caviar
 from caviar.base.objectives import each, first
+from caviar.base.rules import check_settings
 from caviar.base.security import check_target
 from caviar.engines.shipped import changed
-from project.check import check_numbers
+from caviar.lightning.batches import epoch_order
+from caviar.lightning.folds import check_distinct
+from caviar.lightning.making import takes
+from caviar.lightning.optimizers import torch_settings
+from caviar.lightning.seeding import seeded
+from project.check import RULES
 from project.data.base import InMemoryData
-from project.data.batches import epoch_order
-from project.optimizers import torch_settings
 from project.schedulers import Length, Schedule
-from project.seeding import seeded
 
-_CALLBACKS = "project.callbacks."
+TASK = f"{__name__.partition('.')[0]}.classifier.Classifier"
+_CALLBACKS = "caviar.lightning.callbacks."
 _HERE = Path(__file__).resolve().parent
 
 
@@ -39,32 +43,32 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Called | caviar.
         NotFusibleError: something in it takes a Lightning Trainer.
         UsageError: a setting that cannot work.
     """
-    check_numbers(lambda key: _find(config, key))
+    given = {key: _find(config, key) for key in RULES}
+    check_settings({key: value for key, value in given.items() if value is not None}, RULES)
     _check_fusible(config)
     folds = (config.get("data") or {}).get("folds")
     if folds is None:
         return _training(config)
     data = config["data"]
-    return caviar.Folds(
-        [_training({**config, "data": {**data, "fold": fold}}) for fold in range(folds)]
-    )
+    recipes = [_training({**config, "data": {**data, "fold": fold}}) for fold in range(folds)]
+    known = [one for one in recipes if isinstance(one, caviar.Recipe)]
+    if len(known) == folds:
+        _check_distinct(json.dumps(data, default=str), known)
+    return caviar.Folds(recipes)
 
 
 def _training(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Called:
-    unknown = set(config["model"].get("loss") or {}) - {"label_smoothing", "class_weights"}
-    if unknown or changed(_HERE):
-        return _called(config)
     data = _data(json.dumps(config["data"], default=str))
-    return _recipe(config, data) if isinstance(data, InMemoryData) else _called(config)
+    known = isinstance(data, InMemoryData) and data.parts.preprocessing.number is None
+    return _recipe(config, data) if known and _is_known(config) else _called(config, data)
 
 
-def _called(config: Mapping[str, Any]) -> caviar.Called:
+def _called(config: Mapping[str, Any], data: Any) -> caviar.Called:
     """The training as `project.train.build` makes it, for lanes that call what they train."""
     from project.train import build
 
     callbacks = _callbacks(config)
     stopping = callbacks.get("early_stopping.EarlyStopping")
-    data = _data(json.dumps(config["data"], default=str))
     return caviar.Called(
         make=lambda: build(OmegaConf.create(dict(config))),
         metric=first(config["metric"]),
@@ -121,7 +125,7 @@ def _recipe(config: Mapping[str, Any], data: InMemoryData) -> caviar.Recipe:
             "direction": first(config["direction"]),
         },
         files=_files(data),
-        called=lambda: _called(config),
+        called=lambda: _called(config, data),
         **loss,
     )
 
@@ -132,12 +136,29 @@ def _check_fusible(config: Mapping[str, Any]) -> None:
     if config.get("test"):
         raise caviar.NotFusibleError("test=true")
     for name, settings in (config.get("logger") or {}).items():
-        if settings and settings.get("_target_") != "project.loggers.MetricsCSV":
+        if settings and settings.get("_target_") != "caviar.lightning.loggers.MetricsCSV":
             raise caviar.NotFusibleError(f"logger.{name}")
+    if config.get("ckpt_path") or not config.get("train", True):
+        raise caviar.NotFusibleError("ckpt_path")
+
+
+def _is_known(config: Mapping[str, Any]) -> bool:
+    """Whether lanes know what trains, but for its data: the shipped `Classifier`, as it ships."""
+    if changed(_HERE) or (config.get("task") or {}).get("_target_") != TASK:
+        return False
+    model = _known(config["model"].get("_target_"))
+    if any(kind.__name__ == "LightningModule" for kind in model.__mro__):
+        return False
+    for metric in (config.get("metrics") or {}).values():
+        target = metric["_target_"]  # not imported to be asked, where it may be avoided
+        known = target.startswith("torchmetrics.classification.Multiclass")
+        if not known and not takes(_known(target), "num_classes"):
+            return False
+    return not set(config["model"].get("loss") or {}) - {"label_smoothing", "class_weights"}
 
 
 def _callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The settings of each callback, by its class's place in `project.callbacks`."""
+    """The settings of each callback, by its class's place in `caviar.lightning.callbacks`."""
     found = {}
     for name, settings in (config.get("callbacks") or {}).items():
         if not settings:
@@ -149,7 +170,7 @@ def _callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             if tuple(map(first, watched)) != (first(config["metric"]), first(config["direction"])):
                 raise caviar.NotFusibleError(f"callbacks.{name}.metric={settings['metric']}")
         elif kind not in (
-            "nan_guard.NanGuard", "early_stopping.EarlyStopping", "progress_bar.progress_bar"
+            "nan_guard.NanGuard", "early_stopping.EarlyStopping", "progress_bar.ProgressBar"
         ):  # fmt: skip
             raise caviar.NotFusibleError(f"callbacks.{name}")
     stopping = found.get("early_stopping.EarlyStopping")
@@ -202,8 +223,7 @@ _MOST_DATASETS = 8
 
 def _data(settings: str) -> Any:
     if settings not in _datasets:
-        data = caviar.instantiate(json.loads(settings))
-        folds = 0
+        data, folds = caviar.instantiate(json.loads(settings)), 0
         if isinstance(data, InMemoryData):
             _ = data.parts  # read now: what is wrong with it is known before anything trains
             folds = data.folds or 0
@@ -211,6 +231,15 @@ def _data(settings: str) -> Any:
             _datasets.pop(next(iter(_datasets)))
         _datasets[settings] = data
     return _datasets[settings]
+
+
+_distinct: set[str] = set()
+
+
+def _check_distinct(settings: str, recipes: list[caviar.Recipe]) -> None:
+    if settings not in _distinct:
+        check_distinct(len(recipes), (one.val[0].numpy().tobytes() for one in recipes))
+        _distinct.add(settings)
 
 
 _texts: dict[int, tuple[Any, dict[str, str]]] = {}

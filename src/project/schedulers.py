@@ -34,6 +34,11 @@ class Schedule:
 
     warmup_epochs: float = 0.0
 
+    @property
+    def constant(self) -> bool:
+        """Whether the learning rate stays what it is."""
+        return type(self) is Schedule and not self.warmup_epochs
+
     def curve(self, step: int, length: Length) -> float:
         """Share of the full learning rate at ``step`` (from 0) of the ``length`` after warm-up."""
         return 1.0
@@ -49,7 +54,7 @@ class Schedule:
         self, optimizer: Optimizer, length: Length, metric: str, direction: str
     ) -> list[dict[str, Any]]:
         """The `lr_scheduler` settings that Lightning takes; none for a constant rate."""
-        if type(self) is Schedule and not self.warmup_epochs:
+        if self.constant:
             return []
         scheduler = LambdaLR(optimizer, lambda step: self.factor(step, length))
         return [{"scheduler": scheduler, "interval": "step"}]

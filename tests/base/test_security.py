@@ -144,7 +144,7 @@ def test_of_a_library_only_classes_are_targets(target):
 
 
 def test_a_function_of_the_project_is_a_target():
-    check_target("project.callbacks.progress_bar.progress_bar")
+    check_target("caviar.lightning.callbacks.progress_bar.ProgressBar")
 
 
 def test_a_misspelt_target_is_told_in_one_line_with_the_nearest_name(caplog):

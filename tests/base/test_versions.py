@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from caviar.base import versions
-from caviar.base.versions import TESTED, tell_untested, untested
+from caviar.base.versions import TESTED, untested, warn_untested
 from tests.apps import make_app
 
 pytestmark = pytest.mark.fast
@@ -64,8 +64,8 @@ def test_an_untested_version_is_told_in_one_line(version, said, monkeypatch):
 def test_it_is_told_once_and_on_stderr(monkeypatch, capsys):
     monkeypatch.setattr("importlib.metadata.version", lambda name: "99.1")
     monkeypatch.setattr(versions, "_told", False)
-    tell_untested()
-    tell_untested()
+    warn_untested()
+    warn_untested()
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.count("warning: caviar was tested with") == len(TESTED)

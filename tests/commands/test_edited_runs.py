@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 import caviar as package
-from caviar.panda.edits import write_edits
-from caviar.runs.edits import EDITS, Edit
+from caviar.runs.edits import EDITS, Edit, write_edits
 from tests.made_up import make_run, make_sweep
 
 

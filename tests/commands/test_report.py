@@ -60,7 +60,7 @@ def test_a_sweep_ends_with_its_warnings_and_its_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], page: bool
 ):
     folder = make_sweep(tmp_path / "made", epochs=6)
-    Reporting(folder, page).tell()
+    Reporting(folder, page).show()
     said = capsys.readouterr().out
     assert "warning: 8 complete trials for 4 hyperparameters" in said
     assert f"    next: caviar resume {folder} n_trials=40\n" in said
@@ -92,7 +92,7 @@ def test_a_report_that_fails_is_one_line_and_no_exception(
 ):
     folder = make_sweep(tmp_path / "made")
     (folder / "report.html").mkdir()
-    Reporting(folder, page=True).tell()
+    Reporting(folder, page=True).show()
     said = capsys.readouterr().out
     assert said.startswith("no report: ")
     assert said.count("\n") == 1

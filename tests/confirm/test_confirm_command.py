@@ -15,7 +15,7 @@ import yaml
 
 from caviar import UsageError
 from caviar.confirm import test_look as test_set
-from caviar.zoom.finished import open_sweep
+from caviar.reading.sweep import Sweep
 from tests.apps import GUARD, make_app
 from tests.waiting import until
 
@@ -192,7 +192,7 @@ def test_two_at_once_look_once(app):
 
 
 def _claim(folder):
-    sweep = open_sweep(folder)
+    sweep = Sweep.whole(folder)
     try:
         test_set.claim(sweep, "1", folder / "run")
     except UsageError as error:
@@ -209,7 +209,7 @@ def test_of_many_processes_one_may_look(app):
 
 @pytest.mark.fast
 def test_a_record_that_was_edited_or_removed_still_counts(app):
-    sweep = open_sweep(app.folder / "sweep")
+    sweep = Sweep.whole(app.folder / "sweep")
     run = app.folder / "sweep-confirm-test"
     test_set.claim(sweep, "1", run)
     run.mkdir()
@@ -224,11 +224,11 @@ def test_a_record_that_was_edited_or_removed_still_counts(app):
 
 
 def test_another_sweep_over_the_same_data_looks_only_when_that_is_asked_for(app):
-    test_set.claim(open_sweep(app.folder / "sweep"), "1", app.folder / "run")
+    test_set.claim(Sweep.whole(app.folder / "sweep"), "1", app.folder / "run")
     words = ("hydra.sweeper.n_trials=4",)
     assert app.sweep("hydra.sweep.dir=other", "data.batch_size=16", *words).status == 0
     assert app.sweep("hydra.sweep.dir=foreign", "data.name=else", *words).status == 0
-    other, foreign = (open_sweep(app.folder / name) for name in ("other", "foreign"))
+    other, foreign = (Sweep.whole(app.folder / name) for name in ("other", "foreign"))
     seen = test_set.looked_at(other)
     assert seen is not None
     assert "by another sweep over the same data, sweep, on 20" in seen
@@ -264,7 +264,7 @@ def test_without_a_look_the_look_is_still_to_be_had(app):
     done = confirm(app, "--top", "1", "--seeds", "2", "--no-test")
     assert "the test part was not looked at" in done.stdout
     # This program has no recipe for lanes.
-    assert "engine=auto: 0 of 4 trainings were lanes, the others went by solo" in done.stdout
+    assert "engine=auto: 0 trainings on lanes, 4 by a Trainer each" in done.stdout
     assert not (app.folder / "sweep" / "test_set.json").exists()
 
 

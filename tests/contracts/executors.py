@@ -20,9 +20,8 @@ DEADLINE = 90.0
 
 
 class ExecutorContract:
-    """The suite. ``can_stop``: whether a trial under way can be ended from outside."""
+    """The suite."""
 
-    can_stop = True
     task = TaskSource("main", "tests.contracts.tasks", None)
 
     def make(self) -> Executor:
@@ -108,7 +107,7 @@ class ExecutorContract:
         assert isinstance(run(executor, [job(1)])[1][-1], Finished)
 
     def test_a_stopped_trial_fails_with_the_reason_and_all_it_started_is_gone(self, executor, job):
-        if not self.can_stop:
+        if not executor.can_stop:
             pytest.skip("a trial in this process cannot be stopped from outside")
         hanging = job(0, "hang")
         executor.submit(hanging)

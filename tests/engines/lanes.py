@@ -22,9 +22,9 @@ from caviar.engines.lanes.training import Training
 from caviar.engines.native.loop import Native
 from caviar.engines.stacked.backend import ByTorch
 from caviar.runs.active import ActiveRun, activate
-from caviar.runs.text import CsvText
+from caviar.runs.text import csv_text
 from project.recipe import recipe
-from project.train import CONFIGS, build, fit
+from project.train import CONFIGS, build, train
 
 TINY = (
     "data=synthetic", "data.samples=100", "data.features=4", "data.noise=1.0", "data.batch_size=16",
@@ -59,7 +59,7 @@ def _by_solo(folder: Path, *overrides: str) -> Result:
     config = config_in(folder, *overrides)
     experiment = build(config)
     with activate(ActiveRun(folder)) as run:
-        score = fit(config, experiment)
+        score = train(config, experiment)
     best = torch.load(folder / "checkpoints/best.ckpt", weights_only=True)["state_dict"]
     return Result(
         weights=dict(experiment.module.network.state_dict()),  # type: ignore[union-attr]
@@ -122,7 +122,7 @@ def on_a_lane(
             if ended.training is one and ended.over:
                 done = Result(
                     weights=stack.last_weights(lane),
-                    rows=list(csv.DictReader(CsvText().of(one.rows).splitlines())),
+                    rows=list(csv.DictReader(csv_text(one.rows).splitlines())),
                     score=one.score,
                     best_epoch=one.best_epoch,
                     best=stack.best_weights(lane),

@@ -12,8 +12,8 @@ from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
 from caviar.engines.native import build
 from caviar.engines.native.loop import Native
+from caviar.lightning.batches import epoch_order
 from project.choices import ACTIVATIONS
-from project.data.batches import epoch_order
 from project.models.mlp import MLP
 
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")

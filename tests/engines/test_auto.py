@@ -154,7 +154,7 @@ def test_a_sweep_by_lanes_with_a_pruner_leaves_what_any_sweep_leaves(tmp_path: P
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("hydra.sweeper.fused.lanes=0", "fused.lanes=0: must be a whole number, 1 or more"),
+        ("hydra.sweeper.fused.lanes=0", "fused.lanes=0: must be at least 1"),
         ("+hydra.sweeper.fused.lames=4", "lames"),
         ("executor=inline", "engine=fused: executor=inline"),
         ("hydra.sweeper.build=null", "engine=fused: needs hydra.sweeper.build"),

@@ -11,7 +11,7 @@ import torch
 from caviar.base.messages import Event, Failed, Finished, Job, Reported
 from caviar.engines.lanes.run_folder import LANE
 from caviar.engines.solo import Solo
-from project.callbacks.checkpoint import LAST
+from caviar.lightning.callbacks.checkpoint import LAST
 from project.train import main
 from tests.engines.test_engine import Jobs, Memory, fused, jobs, result, serve  # noqa: F401
 

@@ -15,8 +15,8 @@ from caviar.engines.lanes.stack import Stack
 from caviar.engines.native.loop import Native
 from caviar.engines.solo import Solo
 from caviar.runs.active import ActiveRun, activate
-from caviar.runs.text import CsvText
-from project.train import build, fit, main
+from caviar.runs.text import csv_text
+from project.train import build, main, train
 from tests.engines.lanes import config_in, training
 from tests.engines.test_engine import Jobs, jobs, result, serve
 
@@ -81,7 +81,7 @@ def by_solo(*overrides: str) -> Outcome:
         config = config_in(folder, SHORT, *overrides)
         with activate(ActiveRun(folder)):
             try:
-                score = fit(config, build(config))
+                score = train(config, build(config))
             except Exception as raised:
                 error = name_and_text(raised)
         assert not isinstance(score, list)
@@ -100,7 +100,7 @@ def on_a_lane(*overrides: str, native: bool) -> Outcome:
             if ended.training is one and ended.over:
                 error = None if ended.error is None else name_and_text(ended.error)
                 score = None if error else one.score
-                return Outcome(error, score, _rows(CsvText().of(one.rows)))
+                return Outcome(error, score, _rows(csv_text(one.rows)))
             if ended.over:
                 stack.release(ended.lane)
 

@@ -13,7 +13,7 @@ from caviar.engines.lanes.training import Training
 from caviar.engines.native.loop import Native
 from caviar.engines.stacked import layers, networks
 from caviar.engines.stacked.networks import plan_and_weights
-from caviar.engines.stacked.stacked import Stacked
+from caviar.engines.stacked.parameters import Stacked
 from project.choices import ACTIVATIONS, BATCH_NORM
 from tests.engines.lanes import training
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from caviar.engines.experiment import NotFusibleError
 from caviar.engines.stacked.layers import ELEMENTWISE
-from caviar.engines.stacked.stacked import Stacked, stack, unstack
+from caviar.engines.stacked.parameters import Stacked, stack, unstack
 from project.choices import ACTIVATIONS, BATCH_NORM
 from project.models.mlp import MLP
 

@@ -13,10 +13,10 @@ from tests.contracts.executors import ExecutorContract, run
 
 @pytest.mark.fast
 class TestInline(ExecutorContract):
-    can_stop = False
+    task = TaskSource("main", "tests.contracts.tasks", None, function=tasks.main)
 
     def make(self):
-        return InlineExecutor(tasks.main)
+        return InlineExecutor()
 
 
 class TestLocal(ExecutorContract):

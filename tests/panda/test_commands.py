@@ -20,10 +20,10 @@ import pytest
 
 from caviar import cli
 from caviar.base.errors import UsageError
-from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import alive, read_status
 from caviar.panda.inbox import ask
 from caviar.panda.replay import compare, replay
+from caviar.runs.edits import in_force, read_edits
 from caviar.runs.folder import Result
 from tests.waiting import until
 

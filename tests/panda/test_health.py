@@ -21,7 +21,8 @@ from caviar.panda.files import FOLDER, read_health, read_status
 from caviar.panda.health import Health
 from caviar.panda.remedies import Remedies
 from caviar.panda.vitals import History, Vitals
-from project.train import CONFIGS, build, fit
+from project.train import CONFIGS, build
+from project.train import train as train_once
 from tests.panda.least_squares import descend
 
 pytestmark = [
@@ -51,7 +52,7 @@ def train(folder: Path, *overrides: str) -> Told:
     with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
         words = [f"dir='{folder}'", "panda='true'", "+panda.share=1", "callbacks.checkpoint=null"]
         config = compose("train", overrides=[*words, *overrides])
-    fit(config, build(config))
+    train_once(config, build(config))
     return told(folder)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from caviar.panda.edits import read_edits
 from caviar.panda.files import read_status
+from caviar.runs.edits import read_edits
 from tests.waiting import until
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}

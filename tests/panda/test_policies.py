@@ -13,11 +13,12 @@ from lightning.pytorch import Callback, Trainer
 from caviar.base import hydra_versions
 from caviar.base.errors import UsageError
 from caviar.panda.callback import Panda
-from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import read_status
 from caviar.panda.inbox import ask
 from caviar.panda.replay import compare
-from project.train import CONFIGS, build, fit
+from caviar.runs.edits import in_force, read_edits
+from project.train import CONFIGS, build
+from project.train import train as train_once
 from tests.panda.least_squares import descend
 
 pytestmark = [
@@ -93,7 +94,7 @@ def train(folder: Path, *overrides: str) -> None:
     words = (f"dir='{folder}'", "panda='true'", "model.batch_norm=none", "trainer.max_epochs=5")
     with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
         config = compose("train", overrides=[*words, *hot, "seed=1", *overrides])
-    fit(config, build(config))
+    train_once(config, build(config))
 
 
 def test_a_run_that_would_end_with_nan_is_saved_and_the_replay_is_the_same(tmp_path: Path) -> None:

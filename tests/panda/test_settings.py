@@ -10,10 +10,11 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from caviar.base import hydra_versions
-from caviar.panda.edits import read_edits
 from caviar.panda.inbox import ASKED, ask
 from caviar.panda.settings import SETTINGS
-from project.train import CONFIGS, build, fit
+from caviar.runs.edits import read_edits
+from project.train import CONFIGS, build
+from project.train import train as train_once
 
 SMALL = ("data=synthetic", "data.samples=200", "data.noise=0.9", "model.width=8")
 SHORT = ("trainer.max_epochs=3", "callbacks.checkpoint=null", "panda='true'")
@@ -33,7 +34,7 @@ def train(folder: Path, *overrides: str, **changes: Any) -> tuple[list[torch.Ten
     with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):
         config = compose("train", overrides=[f"dir='{folder}'", *SMALL, *SHORT, *overrides])
     experiment = build(config)
-    fit(config, experiment)
+    train_once(config, experiment)
     assert list(asked.iterdir()) == []
     assert [edit.at for edit in read_edits(folder)] == [(0, 0)] * bool(changes)
     metrics = (folder / "metrics.csv").read_text()

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from caviar import UsageError
+from caviar.lightning.batches import Batches
 from caviar.runs.active import ActiveRun, activate
 from project.check import check
-from project.data.batches import Batches
 from project.data.synthetic import Synthetic
 from project.models.mlp import MLP
 from project.recipe import recipe

@@ -26,7 +26,7 @@ from project.train import CONFIGS
         ),
         (
             "direction=max",
-            "direction=max: no such choice; did you mean maximize? (one of: maximize, minimize)",
+            "direction=max: no such choice; did you mean maximize? (one of: minimize, maximize)",
         ),
         (
             "callbacks.checkpoint.metric=val/ac",
@@ -365,7 +365,7 @@ def test_a_test_with_no_test_part_is_told_before_training(compose_run: Callable[
         ),
         (["trainer.precision=fp8"], "trainer: Precision 'fp8' is invalid. Allowed precision"),
         (["+trainer.foo=1"], "trainer: Trainer.__init__() got an unexpected keyword argument"),
-        (["+trainer.logger=true"], "trainer.logger=True: is set by project.train"),
+        (["+trainer.logger=true"], "trainer.logger=True: is set by caviar.lightning"),
         (
             ["trainer.limit_train_batches=0.0001"],
             "trainer: You requested to check 0.0001 of the `train_dataloader`",

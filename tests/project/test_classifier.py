@@ -9,7 +9,8 @@ import torch
 from sklearn.metrics import f1_score, roc_auc_score
 from torch.nn import functional
 
-from project.classifier import Classifier, Mean
+from project.classifier import Classifier
+from project.supervised import Mean
 
 NETWORK = {"_target_": "project.models.mlp.MLP", "in_features": 4, "num_classes": 3, "width": 8}
 OPTIMIZER = {"_target_": "torch.optim.SGD", "lr": 0.1}

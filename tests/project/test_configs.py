@@ -75,7 +75,7 @@ def test_tensorboard_logs_beside_the_csv(train: Callable[..., Any], short: tuple
 
 def test_a_logger_that_is_not_chosen_is_not_imported() -> None:
     code = (
-        "import sys, project.classifier, project.loggers\n"
+        "import sys, project.classifier, caviar.lightning.loggers\n"
         "print(sorted({'wandb', 'mlflow', 'tensorboard'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

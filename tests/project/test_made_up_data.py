@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from caviar import UsageError
+from caviar.tables.preprocessing import Column, Preprocessing
+from project.data.base import InMemoryData, Parts
 from project.data.datamodule import DataModule
 from project.data.digits import Digits, read_digits
 from project.data.synthetic import Synthetic
@@ -92,3 +94,44 @@ def test_the_digits_are_scikit_learns() -> None:
     parts = [*ours.parts.train[0], *ours.parts.val[0], *ours.parts.test[0]]
     seen = {tuple(row.tolist()) for row in parts}
     assert seen == {tuple(row.tolist()) for row in features}
+
+
+class Mine(InMemoryData):
+    """Ten samples of three classes, with the targets that a test gives it."""
+
+    def __init__(self, targets: torch.Tensor) -> None:
+        super().__init__(batch_size=2)
+        self.targets = targets
+
+    def key(self) -> int:
+        return id(self.targets)
+
+    def load(self) -> Parts:
+        part = torch.zeros(10, 4), self.targets
+        columns = [Column(f"x{index}") for index in range(4)]
+        return Parts(part, part, part, Preprocessing(columns, classes=["a", "b", "c"]))
+
+
+MULTI_HOT = torch.tensor([[1.0, 1.0, 0.0]] * 10)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        MULTI_HOT,
+        torch.zeros(10),
+        torch.full((10,), 3),
+        torch.full((10,), -100),
+        torch.zeros(10, dtype=torch.bool),
+        MULTI_HOT.long(),
+        torch.tensor([[2.0, -1.0, 0.0]] * 10),
+    ],
+)
+def test_targets_that_are_no_classes_are_refused(targets: torch.Tensor) -> None:
+    with pytest.raises(UsageError, match="Mine has targets to train on that are no classes: "):
+        _ = Mine(targets).parts
+
+
+@pytest.mark.parametrize("targets", [torch.arange(10) % 3, MULTI_HOT / 2])
+def test_classes_and_their_probabilities_are_taken(targets: torch.Tensor) -> None:
+    assert Mine(targets).parts.train[1] is targets

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from caviar import UsageError
-from project.data.features import learn
-from project.data.names import meant
-from project.data.preprocessing import Column, Preprocessing
-from project.data.reading import read_table
+from caviar.tables.features import learn
+from caviar.tables.names import meant
+from caviar.tables.preprocessing import Column, Preprocessing
+from caviar.tables.reading import read_table
 from project.data.table import Table
 
 

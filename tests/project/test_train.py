@@ -18,8 +18,8 @@ from omegaconf import open_dict
 
 from caviar import Experiment, UsageError
 from caviar.runs.active import ActiveRun, activate
+from caviar.tables.split import stratified_split
 from project.classifier import Classifier
-from project.data.split import stratified_split
 from project.train import build, main
 
 Train = Callable[..., Any]

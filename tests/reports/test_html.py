@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 
 import caviar
-from caviar.panda.edits import write_edits
+from caviar.reports.data import OneRun
 from caviar.reports.html import in_script, write_report
-from caviar.reports.one_run import OneRun
-from caviar.runs.edits import Edit
+from caviar.runs.edits import Edit, write_edits
 from tests.made_up import make_run, make_sweep
 from tests.reports.browser import DEADLINE, SECTIONS, Opened
 

@@ -16,7 +16,6 @@ import caviar
 from caviar.base import hydra_versions
 from caviar.cli import make_app
 from caviar.reports.importance import shares
-from caviar.reports.look import Look
 from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import VERDICTS, judge
 from caviar.space.grammar import read
@@ -406,11 +405,12 @@ def test_a_damaged_value_is_left_out_and_the_rest_is_judged(tmp_path):
 
 def test_a_value_far_outside_the_space_counts_as_its_nearest_end(tmp_path):
     folder = make_sweep(tmp_path / "outside", n_trials=60)
-    inside = shares(Look(caviar.load(folder)))["optimizer.lr"]
+    hyperparameters = caviar.load(folder).space.hyperparameters
+    inside = shares(Evidence.of(caviar.load(folder)), hyperparameters)["optimizer.lr"]
     held = caviar.load(folder).run(0).result
     held.params["optimizer.lr"] = 1e30
     held.write(folder / "trials/0000")
-    share, found = shares(Look(caviar.load(folder)))["optimizer.lr"]
+    share, found = shares(Evidence.of(caviar.load(folder)), hyperparameters)["optimizer.lr"]
     assert found.trials == 60
     assert share == pytest.approx(inside[0], abs=0.1)
     evidence = Evidence.of(caviar.load(folder))

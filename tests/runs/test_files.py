@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from caviar.base.errors import UsageError
 from caviar.reading.metrics import _table
-from caviar.reading.overrides import read_overrides
+from caviar.reading.run import read_overrides
 from caviar.runs.files import read_text
 from caviar.runs.places import all_from_here
 

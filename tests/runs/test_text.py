@@ -1,9 +1,8 @@
-"""A file's text put together by hand is the library's."""
+"""The text of a run's files."""
 
 import csv
 import io
 import json
-import math
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caviar.runs.config import to_yaml
-from caviar.runs.text import CsvText, json_text, yaml_text
+from caviar.runs.text import csv_text, strict, yaml_text
 
 pytestmark = pytest.mark.fast
 
@@ -28,17 +27,12 @@ TREES = st.recursive(
 )
 
 
-def strict(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [strict(item) for item in value]
-    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
 @given(value=TREES)
-def test_json_is_the_librarys(value: Any) -> None:
-    assert json_text(value) == json.dumps(strict(value), indent=1)
+def test_json_is_strict_and_all_that_is_finite_comes_back(value: Any) -> None:
+    text = json.dumps(strict(value), allow_nan=False)
+    assert json.dumps(json.loads(text)) == text
+    if "nan" not in repr(value) and "inf" not in repr(value):
+        assert json.loads(text) == value
 
 
 @given(value=TREES)
@@ -49,7 +43,10 @@ def test_yaml_is_the_librarys(value: Any) -> None:
 ROWS = st.lists(
     st.dictionaries(
         st.sampled_from(["epoch", "step", "val/acc", "a,b", 'q"', "train/loss"]),
-        st.integers() | st.floats() | st.none() | WORDS,
+        st.integers()
+        | st.floats()
+        | st.none()
+        | WORDS.filter(lambda word: "\r" not in word),  # which older csv does not quote
         min_size=1,
         max_size=4,
     ),
@@ -57,17 +54,12 @@ ROWS = st.lists(
 )
 
 
-@given(rows=ROWS, cuts=st.lists(st.integers(0, 6), max_size=3))
-def test_a_table_that_grows_is_the_one_that_is_written_at_once(
-    rows: list[dict[str, Any]], cuts: list[int]
-) -> None:
+@given(rows=ROWS)
+def test_a_table_has_a_column_for_whatever_a_row_holds(rows: list[dict[str, Any]]) -> None:
+    lines = list(csv.reader(io.StringIO(csv_text(rows), newline="")))
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    wanted = io.StringIO()
-    writer = csv.DictWriter(wanted, columns, restval="", lineterminator="\n")
-    if rows:
-        writer.writeheader()
-    writer.writerows(rows)
-    growing = CsvText()
-    for cut in sorted(cuts):
-        growing.of(rows[:cut])
-    assert growing.of(rows) == wanted.getvalue()
+    assert lines[:1] == ([columns] if rows else [])
+    for row, cells in zip(rows, lines[1:], strict=True):
+        held = dict(zip(columns, cells, strict=True))
+        wanted = {name: "" if row.get(name) is None else str(row[name]) for name in columns}
+        assert held == wanted

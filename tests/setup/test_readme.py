@@ -29,6 +29,7 @@ from tests.waiting import until
 
 READMES = [
     "README.md",
+    f"src/{PACKAGE}/README.md",
     f"src/{PACKAGE}/lessons/README.md",
     "src/caviar/README.md",
     "src/caviar/engines/README.md",
@@ -56,6 +57,7 @@ SMALLER = {
     # The sweep and the run that the other commands find, under the name that they give them.
     "^scripts/sweep$": r"\g<0> name=NAME hydra.sweeper.n_trials=32 executor=inline trainer.max_epochs=2",
     f"^{TRAIN}data=table .*": r"\g<0> name=NAME trainer.max_epochs=1",
+    f"^{TRAIN}experiment=sine (?!.*name=one).*": r"\g<0> trainer.max_epochs=1 hydra.sweeper.n_trials=2",
     f"^{SWEEP} .*": rf"\g<0>{FEW}",
     f"^{TRAIN}(?!-m )(?!debug=)(?!panda=)(?!data=).*": r"\g<0> trainer.max_epochs=1",
     # Until it is stopped.
@@ -115,6 +117,13 @@ def commands(readme: str, section: str = "") -> Iterator[Command]:
             section = line[3:] if line.startswith("## ") else section
             spans = re.findall(r"`([^`]+)`", line)
             yield from (Command(section, s, True) for s in spans if re.match(rf"{start}|\./", s))
+
+
+def files(readme: str) -> dict[str, str]:
+    """Every block of code whose first line says which file it is: path -> text."""
+    blocks = re.findall(r"^```(?:python|yaml)\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    named = [(re.match(r"# ((?:src|configs)/[\w./]+)", block), block) for block in blocks]
+    return {found[1]: block for found, block in named if found}
 
 
 COMMANDS = list(
@@ -271,6 +280,9 @@ def test_every_command_of_the_readme_works(tmp_path: Path, monkeypatch: pytest.M
     first = install(copy_tree(tmp_path / "first"))
     table = [f"{i % 7},{i % 5},{'no' if i % 7 < 3 else 'yes'}\n" for i in range(120)]
     (first.tree / "houses.csv").write_text("".join(["rooms,floor,sold\n", *table]))
+    for name in READMES:
+        for path, text in files((ROOT / name).read_text()).items():
+            (first.tree / path).write_text(text)
     (first.tree / "new.csv").write_text("rooms,floor\n1,2\n6,0\n")
     ran = [c for c in RUN if any(re.search(pattern, c.here) for pattern in FIRST)]
     with ThreadPoolExecutor(2) as pool:

@@ -227,7 +227,7 @@ def test_where_training_failed_the_space_does_not_go() -> None:
     [
         (np.arange(5.0), "5 trials are complete, and 2 hyperparameters ask for 8"),
         (np.ones(40), "all 40 trials have the same score"),
-        (np.random.default_rng(0).random(40), "the others foretell"),
+        (np.random.default_rng(0).random(40), "the others predict"),
     ],
 )
 def test_thin_evidence_is_refused_with_the_reason(losses: np.ndarray, words: str) -> None:

@@ -9,12 +9,9 @@ import os
 import shlex
 import shutil
 import sys
-import traceback
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from time import perf_counter
 from typing import Any, NoReturn
 
 import hydra
@@ -26,22 +23,23 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from caviar.base import hydra_versions
+from caviar.base import hydra_versions, references  # noqa: F401 - so that ${data:…} is known
 from caviar.base.configs import keys_of
 from caviar.base.errors import UsageError, check_words, name_and_text, usage_error
 from caviar.base.hydra_errors import explain
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.base.security import allow, trusting_allowed
 from caviar.base.signals import Asked, exit_status
 from caviar.base.streams import make_patient
-from caviar.base.versions import check_python, tell_untested
+from caviar.base.versions import check_python, warn_untested
 from caviar.runs import folder as names
 from caviar.runs.active import GO_ON, ActiveRun, activate, active_run
 from caviar.runs.code import git_commit, versions
 from caviar.runs.config import resolved, to_yaml
-from caviar.runs.files import FULL, write_atomic
+from caviar.runs.files import is_full, write_atomic
 from caviar.runs.folder import Result, make_folder, no_folder
 from caviar.runs.inside import open_inside
+from caviar.runs.life import Life, add_to_log
 from caviar.runs.ours import mark
 from caviar.runs.program import PROGRAM, hold, program
 
@@ -151,69 +149,74 @@ def _run_recorded(task: Task, config: DictConfig, asked: Asked) -> Any:
         mark(folder, said, program())
         for name, text in said.items():
             write_atomic(folder / name, text)
-    held = hold(folder)
-    file = open_inside(folder / names.LOG, "a")
-    log = logging.StreamHandler(file)
-    log.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
-    logging.getLogger().addHandler(log)
-    result = Result(state="RUNNING", started=datetime.now(UTC).isoformat(timespec="seconds"))
-    if going_on:
-        earlier = Result.read(folder)
-        result.started, result.facts = earlier.started, {**earlier.facts, "resumed": True}
-    tell_untested()
-    result.facts |= {"git_commit": git_commit(), "versions": versions(), PROGRAM: program()}
-    result.write(folder)
-    start = perf_counter()
-    discarded = False
-    checkpoints = folder / names.CHECKPOINTS if going_on else None
-    try:
-        with activate(ActiveRun(folder, resume_from=checkpoints, interrupted=asked)) as run:
-            value = task(config)
-        result.state, result.value = "COMPLETE", value
-        return value
-    except UsageError as error:
-        # A training's hours are not thrown away over what was found wrong only after it.
-        discarded = not (going_on or names.has_trained(folder))
-        result.state, result.error = "FAIL", str(error)
-        raise
-    except BaseException as error:
-        result.state, result.error = "FAIL", name_and_text(error)
-        with suppress(OSError):
-            traceback.print_exc(file=file)
-        again = f"caviar resume {shlex.quote(str(folder))}"
-        if isinstance(error, OSError) and error.errno in FULL:
-            # What stood there before is there still, and a training goes on from its last checkpoint.
-            tell(f"error: {error}; free some space, and go on with it: {again}", file=sys.stderr)
-            raise SystemExit(75) from error
-        if asked.signum is None:
+    life = Life(folder, Result("RUNNING"))
+    with closing(hold(folder)):
+        life.begin()
+        if going_on:
+            earlier = Result.read(folder)
+            life.result.started, life.result.facts = earlier.started, earlier.facts
+            life.result.facts["resumed"] = True
+        warn_untested()
+        life.result.facts |= {
+            "git_commit": git_commit(),
+            "versions": versions(),
+            PROGRAM: program(),
+        }
+        life.write(life.result)
+        checkpoints = folder / names.CHECKPOINTS if going_on else None
+        run = ActiveRun(folder, life.facts, resume_from=checkpoints, interrupted=asked)
+        try:
+            with _logged_to(folder / names.LOG), activate(run):
+                value = task(config)
+        except BaseException as error:
+            _end_by(error, life, asked, going_on)
             raise
-        if not names.was_stopped(result.error):
-            result.error = f"Interrupted: told to stop; it ended with {result.error}"
-        tell(f"interrupted; go on with it: {again}", file=sys.stderr)
-        raise SystemExit(exit_status(asked.signum)) from error
-    finally:
-        logging.getLogger().removeHandler(log)
-        log.close()
-        with suppress(OSError):  # what a full disk had no room for
-            file.close()
-        result.seconds = round(perf_counter() - start, 3)
-        if discarded:
+        life.write(life.complete(value).result)
+        return value
+
+
+def _end_by(error: BaseException, life: Life, asked: Asked, going_on: bool) -> None:
+    """Write how a run ended by an error, and say how it is gone on with.
+
+    Raises:
+        SystemExit: a signal ended it, or the disk is full.
+    """
+    folder = life.folder
+    if isinstance(error, UsageError):
+        # A training's hours are not thrown away over what was found wrong only after it.
+        if going_on or names.has_trained(folder):
+            life.failed(str(error)).written(life.write)
+        else:
             # Nothing was done: leave nothing behind, neither files nor a taken name.
             shutil.rmtree(folder)
             _remove_if_empty(folder.parent)
-        else:
-            result.take(run.facts)
-            _write_end(result, folder)
-        held.close()
+        return
+    end = life.failed(error, stopped=asked.signum is not None)
+    add_to_log(folder, end.log)
+    end.written(life.write)  # with no room for that it says RUNNING, and so can be gone on with
+    again = f"caviar resume {shlex.quote(str(folder))}"
+    if is_full(error):
+        # What stood there before is there still, and a training goes on from its last checkpoint.
+        echo(f"error: {error}; free some space, and go on with it: {again}", file=sys.stderr)
+        raise SystemExit(75) from error
+    if asked.signum is not None:
+        echo(f"interrupted; go on with it: {again}", file=sys.stderr)
+        raise SystemExit(exit_status(asked.signum)) from error
 
 
-def _write_end(result: Result, folder: Path) -> None:
+@contextmanager
+def _logged_to(path: Path) -> Iterator[None]:
+    file = open_inside(path, "a")
+    handler = logging.StreamHandler(file)
+    handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] %(message)s"))
+    logging.getLogger().addHandler(handler)
     try:
-        result.write(folder)
-    except OSError as error:
-        if error.errno not in FULL or result.state == "COMPLETE":
-            raise
-        # It says RUNNING, and so can be gone on with; why it ended has been told.
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+        with suppress(OSError):  # what a full disk had no room for
+            file.close()
 
 
 def _claim(wanted: Path) -> Path:
@@ -290,7 +293,7 @@ def _run_app(app: Callable[[], Any], keys: Callable[[], Iterable[str]], folder: 
             raise
         refuse(explain(error, keys, folder))
     except Exception:
-        tell_untested()  # it may be why
+        warn_untested()  # it may be why
         raise
     finally:
         if not full_errors:
@@ -308,5 +311,5 @@ def _config_keys(folder: Path | None, config_name: str) -> list[str]:
 
 def refuse(problem: object) -> NoReturn:
     """End the process over bad input: one line on stderr, exit status 2."""
-    tell(f"error: {problem}", file=sys.stderr)
+    echo(f"error: {problem}", file=sys.stderr)
     raise SystemExit(2)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
 import secrets
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,16 +16,17 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_method, get_object
 from omegaconf import DictConfig, OmegaConf
 
+from caviar.base.collecting import collect_from_now
 from caviar.base.configs import keys_of
 from caviar.base.errors import UsageError, usage_error
 from caviar.base.hydra_versions import whitelist_of
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.base.security import allow, check_target, instantiate
-from caviar.base.versions import tell_untested
+from caviar.base.versions import warn_untested
 from caviar.executors.base import Executor, TaskSource
-from caviar.executors.inline import InlineExecutor
 from caviar.runs.folder import make_folder
 from caviar.runs.places import SWEEP_FILE, never_began
+from caviar.runs.sweep_file import read_sweep_file
 from caviar.space.grammar import read
 from caviar.space.grid import combinations
 from caviar.space.space import Space
@@ -69,7 +69,7 @@ def run_sweep(
     """
     allow(master.get("allow"))
     resumed = folder_to_resume()
-    recorded = record.read(resumed) if resumed else None
+    recorded = read_sweep_file(resumed, whole=True) if resumed else None
     if recorded:
         settings = recorded_settings(settings, recorded)
     settings = replace(settings, sampler=_seeded(settings.sampler))
@@ -80,7 +80,7 @@ def run_sweep(
         space.check(point, f"enqueue.{index}")
     if resumed and recorded:
         check_same_space(space, recorded, resumed)
-    executor = make_executor(settings, task)
+    executor = make_executor(settings)
     folder, owner = _claim(resumed, Path(master.hydra.sweep.dir).absolute())
     try:
         try:
@@ -140,19 +140,19 @@ def _run(
 
     from caviar.base.messages import Failed
     from caviar.reports.at_end import Reporting
+    from caviar.reports.progress import make_view
     from caviar.reports.table import exit_status, print_summary
-    from caviar.reports.view import make_view
     from caviar.sweep.jobs import JobMaker
-    from caviar.sweep.loop import Limits, Loop
+    from caviar.sweep.loop import Loop
     from caviar.sweep.study import INTERRUPTIONS, StorageGoneError
 
-    tell_untested()
+    warn_untested()
     folders = TrialFolders(folder / "trials")
     name = str((recorded or {}).get("study") or folder.name)
     study = _open_study(settings, space, folder, name, folders if recorded else None)
     n_trials = settings.n_trials or study.finite or DEFAULT_TRIALS
     if study.finite is not None and n_trials > study.finite:
-        tell(f"the grid has {study.finite} points: n_trials={n_trials} becomes {study.finite}")
+        echo(f"the grid has {study.finite} points: n_trials={n_trials} becomes {study.finite}")
         n_trials = study.finite
     described = recorded or record.describe(settings, space, n_trials, arguments, name)
     record.write(folder, {**described, "n_trials": n_trials})
@@ -172,20 +172,14 @@ def _run(
         n_trials,
         JobMaker(composer, folders, settings.metric, len(settings.directions)),
         view,
-        Limits(
-            settings.retries,
-            settings.trial_timeout,
-            settings.heartbeat_timeout,
-            settings.max_same_failures,
-        ),
+        settings,
         owner,
         folders,
         # With all lanes full from the start a sampler that learns would see no result before its last
         # trial: it gets those of seven eighths, or of all trials but one a worker.
         max(executor.lanes, n_trials // 8) if study.learns else None,
     )
-    gc.enable()
-    gc.freeze()  # all is loaded: no collection, and no exit, need look through it
+    collect_from_now()
     try:
         outcome = loop.run()
     finally:
@@ -197,15 +191,15 @@ def _run(
         trials = study.current()
     except StorageInternalError as error:
         if isinstance(error, StorageGoneError):
-            tell(f"stopped: {outcome.stopped}")
-            tell(f"go on with it:   caviar resume {shlex.quote(str(folder))}")
+            echo(f"stopped: {outcome.stopped}")
+            echo(f"go on with it:   caviar resume {shlex.quote(str(folder))}")
             return exit_status([], outcome)
         raise UsageError(
             f"{folder}: its study cannot be read: {str(error).splitlines()[0]}"
         ) from error
     print_summary(folder, trials, space, settings, outcome)
     if reporting:
-        reporting.tell()
+        reporting.show()
     return exit_status(trials, outcome)
 
 
@@ -241,7 +235,7 @@ def _open_study(
             (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)
         storage = Journal(folder / JOURNAL)
         if storage.torn:
-            tell(f"{folder / JOURNAL}: cut {storage.torn} bytes of a torn last line")
+            echo(f"{folder / JOURNAL}: cut {storage.torn} bytes of a torn last line")
     return SweepStudy(
         space,
         made["sampler"],
@@ -314,23 +308,19 @@ def check_sampler(settings: Settings, space: Space) -> None:
         combinations(space, sampler["points"])
 
 
-def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
+def make_executor(settings: Settings) -> Executor:
     """The executor that the settings name.
 
     Raises:
         UsageError: no such executor, or it does not fit this machine.
     """
-    target = settings.executor.get("_target_")
-    if target == f"{InlineExecutor.__module__}.{InlineExecutor.__qualname__}":
-        if settings.engine == "auto" and settings.build:
-            tell("executor=inline runs one trial after the other: engine=auto is engine=solo")
-        return InlineExecutor(inspect.unwrap(task))
     engine = {
         "name": settings.engine,
         "build": settings.build,
         "options": settings.fused,
         "trials": settings.n_trials,
     }
+    target = settings.executor.get("_target_")
     check_target(target)
     known = [
         name for name in inspect.signature(get_object(str(target))).parameters if name != "engine"
@@ -338,7 +328,12 @@ def make_executor(settings: Settings, task: Callable[[Any], Any]) -> Executor:
     for key, value in settings.executor.items():
         if not str(key).startswith("_") and key not in known:
             raise usage_error(f"executor.{key}", value, "no such setting", known, like=str(key))
-    return instantiate(settings.executor, engine=engine)
+    executor: Executor = instantiate(settings.executor, engine=engine)
+    for key in ("trial_timeout", "heartbeat_timeout"):
+        if getattr(settings, key) and not executor.can_stop:
+            name = str(target).rpartition(".")[2]
+            raise usage_error(key, getattr(settings, key), f"{name} cannot stop a trial")
+    return executor
 
 
 def task_source(task: TaskFunction, whitelist: Any = None) -> TaskSource:

@@ -1,7 +1,7 @@
 """Looking into a composed config and changing it, by dotted key."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -43,6 +43,13 @@ def has_key(config: DictConfig, name: str) -> bool:
     if isinstance(node, ListConfig):
         return last.lstrip("-").isdigit() and -len(node) <= int(last) < len(node)
     return isinstance(node, DictConfig) and last in node.keys()  # noqa: SIM118  # `in` is of values
+
+
+def value_at(config: Any, name: str) -> Any:
+    """What a plain config (of dicts) has under ``name``; None where it has no such key."""
+    for part in name.split("."):
+        config = cast("dict[str, Any]", config).get(part) if isinstance(config, dict) else None
+    return config
 
 
 def is_mapping_at(config: DictConfig, name: str) -> bool:

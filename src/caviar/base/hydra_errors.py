@@ -40,7 +40,7 @@ def explain(error: Exception, keys: Callable[[], Iterable[str]], folder: Path | 
 
 
 def _choices_with(key: str, folder: Path) -> list[str]:
-    """The choices of the config group that ``key`` begins with whose own file has the rest of it."""
+    """The options of the group that ``key`` begins with whose file has the rest of ``key``."""
     group, _, rest = key.partition(".")
     files = sorted((folder / group).glob("*.yaml")) if rest else []
     found: list[str] = []

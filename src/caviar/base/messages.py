@@ -143,7 +143,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class Said:
-    """What a worker has to say to whoever watches the sweep, who is told the same words once."""
+    """A worker's message to the person at the terminal; the same text is shown once a sweep."""
 
     text: str
 

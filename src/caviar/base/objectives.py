@@ -54,6 +54,6 @@ def labels(metric: Any, count: int) -> list[str]:
     return [name] if count == 1 else [f"{name} {index}" for index in range(count)]
 
 
-def told(names: Sequence[str], values: Sequence[float]) -> str:
+def scores_in_words(names: Sequence[str], values: Sequence[float]) -> str:
     """``val/acc=0.9800, val/loss=0.0712``."""
     return ", ".join(f"{name}={value:.4f}" for name, value in zip(names, values, strict=True))

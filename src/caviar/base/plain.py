@@ -24,7 +24,7 @@ def printable(text: str) -> str:
     return text if text.isascii() and text.isprintable() else _CONTROL.sub("", text)
 
 
-def tell(*lines: object, end: str = "\n", file: IO[str] | None = None) -> None:
+def echo(*lines: object, end: str = "\n", file: IO[str] | None = None) -> None:
     """Print lines that may hold text from a run, without control characters, at once."""
     print(*(printable(str(line)) for line in lines), sep="\n", end=end, file=file, flush=True)
 

@@ -203,6 +203,14 @@ DASHBOARD = "from optuna_dashboard._cli import main; main()"
 # Lightning: would all be replaced by a Trainer that restores a checkpoint within a training.
 
 
+def begin_batches_anew(trainer: Trainer) -> None:
+    """Make the iterator of this epoch's training batches once more.
+
+    Would be replaced by a hook that comes before Lightning makes the first one.
+    """
+    iter(_of("lightning", trainer.fit_loop, "_data_fetcher"))
+
+
 def restore_checkpoint(trainer: Trainer, path: Any) -> None:
     """Put the state of a checkpoint into a training that is under way."""
     _of("lightning", trainer, "_checkpoint_connector").restore(path, weights_only=True)

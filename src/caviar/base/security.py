@@ -17,6 +17,8 @@ from caviar.base.errors import UsageError, name_and_text, nearest, usage_error
 
 CLASSES_ONLY = (
     "caviar.executors.",
+    "caviar.lightning.callbacks.",
+    "caviar.lightning.loggers.",
     "caviar.panda.callback.",
     "caviar.zoom.coarse_to_fine.",
     "caviar.sweep.samplers.",
@@ -145,6 +147,19 @@ def check_target(target: Any, import_it: bool = True) -> None:
     if f"{home}.".startswith(_OF_CLASSES) and not isinstance(found, type):
         package = target.partition(".")[0]
         raise usage_error("_target_", target, f"not allowed: of {package}, only classes are")
+
+
+def find_target(node: Mapping[str, Any] | DictConfig | None, key: str) -> Any:
+    """The class or function that ``_target_`` of the setting ``key`` names.
+
+    Raises:
+        UsageError: it names none, or one that is not allowed or not there.
+    """
+    target = (node or {}).get("_target_")
+    if not isinstance(target, str):
+        raise usage_error(f"{key}._target_", target, "has to name a class")
+    check_target(target)
+    return _found(target)
 
 
 def check_only(node: Any, *kinds: type, beside: tuple[str, ...] = ()) -> None:

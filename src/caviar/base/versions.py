@@ -40,7 +40,7 @@ def untested() -> list[str]:
     return lines
 
 
-def tell_untested() -> None:
+def warn_untested() -> None:
     """Say on stderr, once a process, which libraries are not of a version that was tested."""
     global _told
     if not _told:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 def short(value: object) -> str:
@@ -15,6 +16,15 @@ def digits(value: float, count: int) -> str:
     off = 1 - abs(value)
     places = 1 - math.floor(math.log10(off)) if 0 < off < 1 else 0
     return f"{value:.{places}f}".rstrip("0") if places > count else f"{value:.{count}g}"
+
+
+def last_parts(names: Sequence[str]) -> list[str]:
+    """Each name's last part, or all of it where another one is that: ``lr`` of ``optimizer.lr``."""
+    last = [name.rpartition(".")[2] for name in names]
+    return [
+        part if last.count(part) == 1 and part not in names else name
+        for name, part in zip(names, last, strict=True)
+    ]
 
 
 def duration(seconds: float) -> str:

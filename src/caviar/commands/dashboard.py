@@ -17,18 +17,13 @@ from typing import Annotated
 import typer
 
 from caviar.base.errors import UsageError
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.base.private import DASHBOARD
-from caviar.commands.names import NAMES, complete_sweep, options_refused
+from caviar.commands.names import complete_sweep, options_refused
 from caviar.commands.tables import say
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to ``app``."""
-    app.command("dashboard", context_settings=NAMES)(dashboard)
 
 
 def dashboard(
@@ -126,7 +121,7 @@ def _watch(
                 return 1
         for name, port in list(waiting.items()):
             if not _is_free(port):
-                tell(f"{name}: http://{HOST}:{port}/")
+                echo(f"{name}: http://{HOST}:{port}/")
                 del waiting[name]
         if waiting and time.monotonic() > deadline:
             say(f"{', '.join(waiting)} did not answer within {START_SECONDS:g} s")
@@ -147,9 +142,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _storage(folder: Path) -> str:
     """The study as optuna-dashboard names it: the journal's path, or an URL."""
-    from caviar.reading.find import read_sweep_file
     from caviar.runs.ours import is_signed
     from caviar.runs.places import SWEEP_FILE, inside
+    from caviar.runs.sweep_file import read_sweep_file
     from caviar.sweep.record import HIDDEN
 
     held = str(read_sweep_file(folder).get("storage") or "study.journal")
@@ -185,3 +180,6 @@ def _free_port(wanted: int, but: int | None = None) -> int:
                 tried.bind((HOST, port))
                 return port
     raise UsageError(f"no free port on {HOST} from {wanted} to {wanted + 199}")
+
+
+COMMANDS = [dashboard]

@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 
 from caviar.base.errors import UsageError
-from caviar.base.plain import tell
-from caviar.commands.names import NAMES, complete_run, options_refused
+from caviar.base.plain import echo
+from caviar.commands.names import complete_run, options_refused
 from caviar.commands.tables import say
 from caviar.runs.inside import open_inside
 
@@ -22,11 +22,6 @@ POLL_SECONDS = 0.1
 CHUNK = 1 << 16
 LONGEST = 1 << 26
 """Bytes that the last lines may have: what has more is cut, as a file without a newline."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to ``app``."""
-    app.command("logs", context_settings=NAMES)(logs)
 
 
 def logs(
@@ -67,8 +62,8 @@ def logs(
     try:
         text = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), True)
         for piece in _pieces(path, folder, follow, lines):
-            tell(text.decode(piece), end="")
-        tell(text.decode(b"", final=True), end="")
+            echo(text.decode(piece), end="")
+        echo(text.decode(b"", final=True), end="")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     except OSError as error:
@@ -137,3 +132,6 @@ def _start_of_last(path: Path, lines: int) -> int:
                     return start + at + 1
             place, past = start, 0
         return place
+
+
+COMMANDS = [logs]

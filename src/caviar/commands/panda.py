@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.commands.names import complete_single
 
 Run = Annotated[
@@ -24,22 +24,14 @@ Trust = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to ``app``."""
-    app.command(help="Show a watched run live: its curves, what is wrong with it, its edits.")(
-        watch
-    )
-    app.command(name="set", help="Change a running training's hyperparameters.")(set_)
-    app.command(help="Return a running training to where it was before an edit.")(rollback)
-    app.command(help="Hold a running training before its next step; caviar resume goes on.")(pause)
-    app.command(help="Train a run again with its recorded edits, and compare the metrics.")(replay)
-
-
 def watch(
     run: Run,
     once: Annotated[bool, typer.Option("--once", help="Show it as it is now, and end.")] = False,
 ) -> None:
-    """Example: caviar watch latest"""
+    """Show a watched run live: its curves, what is wrong with it, its edits.
+
+    Example: caviar watch latest
+    """
     from caviar.panda.steer import find_watched
     from caviar.panda.watch import watch as show
 
@@ -54,10 +46,13 @@ def set_(
     ] = None,
     wait: Wait = 30.0,
 ) -> None:
-    """Example: caviar set latest optimizer.lr=3e-4 --at 10"""
+    """Change a running training's hyperparameters.
+
+    Example: caviar set latest optimizer.lr=3e-4 --at 10
+    """
     from caviar.panda import steer
 
-    tell(steer.edit(run, values, at, wait))
+    echo(steer.edit(run, values, at, wait))
 
 
 def rollback(
@@ -65,30 +60,42 @@ def rollback(
     to: Annotated[int | None, typer.Option(help="The edit's number; else the last one.")] = None,
     wait: Wait = 30.0,
 ) -> None:
-    """Example: caviar rollback latest --to 2"""
+    """Return a running training to where it was before an edit.
+
+    Example: caviar rollback latest --to 2
+    """
     from caviar.panda import steer
 
-    tell(steer.roll_back(run, to, wait))
+    echo(steer.roll_back(run, to, wait))
 
 
 def pause(run: Run, wait: Wait = 30.0) -> None:
-    """Example: caviar pause latest"""
+    """Hold a running training before its next step; caviar resume goes on.
+
+    Example: caviar pause latest
+    """
     from caviar.panda import steer
 
-    tell(steer.request(run, "pause", wait))
+    echo(steer.request(run, "pause", wait))
 
 
 def replay(run: Run, trust: Trust = False) -> None:
-    """Example: caviar replay latest"""
+    """Train a run again with its recorded edits, and compare the metrics.
+
+    Example: caviar replay latest
+    """
     from caviar.panda.replay import replay as again
     from caviar.panda.steer import find_watched
 
     try:
         folder, edits, compared = again(find_watched(run), trust)
     except RuntimeError as error:
-        tell(f"error: {error}", file=sys.stderr)
+        echo(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     if compared.difference:
-        tell(f"{folder}: {edits} edits made again; {compared.difference}")
+        echo(f"{folder}: {edits} edits made again; {compared.difference}")
         raise typer.Exit(1)
-    tell(f"{folder}: {edits} edits made again; {compared.epochs} epochs identical, bit for bit")
+    echo(f"{folder}: {edits} edits made again; {compared.epochs} epochs identical, bit for bit")
+
+
+COMMANDS = [watch, set_, rollback, pause, replay]

@@ -9,29 +9,18 @@ from typing import Annotated
 import typer
 
 from caviar.base.errors import usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.commands.names import complete_sweep, sweep_folder
 from caviar.commands.panda import Trust
 
-Sweep = Annotated[
+Name = Annotated[
     str,
     typer.Argument(help="The sweep: its folder, its name, latest.", autocompletion=complete_sweep),
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to ``app``."""
-    app.command(name="zoom", help="Write the next, narrower (or moved) space of a finished sweep.")(
-        zoom_command
-    )
-    app.command(
-        name="confirm",
-        help="Retrain a sweep's best trials over fresh seeds; then, once, look at the test part.",
-    )(confirm_command)
-
-
 def zoom_command(
-    sweep: Sweep,
+    sweep: Name,
     name: Annotated[str | None, typer.Option(help="The new space's name; zoom_SWEEP.")] = None,
     out: Annotated[Path, typer.Option(help="The folder of the space configs.")] = Path(
         "configs/space"
@@ -40,28 +29,31 @@ def zoom_command(
         bool, typer.Option("--force", help="Write over a space of this name.")
     ] = False,
 ) -> None:
-    """Example: caviar zoom outputs/sweeps/first --name second"""
+    """Write the next, narrower (or moved) space of a finished sweep.
+
+    Example: caviar zoom outputs/sweeps/first --name second
+    """
+    from caviar.reading.sweep import Sweep
     from caviar.runs.folder import check_name
     from caviar.space.quoting import as_text
     from caviar.zoom.config import config_of, write_space
-    from caviar.zoom.finished import open_sweep
-    from caviar.zoom.next_space import zoom
+    from caviar.zoom.next_space import tried, zoom
 
-    opened = open_sweep(sweep_folder(sweep))
+    opened = Sweep.whole(sweep_folder(sweep))
     name = name or f"zoom_{opened.folder.resolve().name}"
     check_name(name)
     if as_text(name) != name:
         raise usage_error("name", name, f"Hydra does not take space={name} for a name")
-    found = zoom(opened.space, opened.tried())
+    found = zoom(opened.space, tried(opened))
     path = out / f"{name}.yaml"
     text = config_of(found, opened, out)
     write_space(text, path, force)
-    tell(text, end="")
-    tell(f"written to {path}; search it with: space={name}", file=sys.stderr)
+    echo(text, end="")
+    echo(f"written to {path}; search it with: space={name}", file=sys.stderr)
 
 
 def confirm_command(
-    sweep: Sweep,
+    sweep: Name,
     top: Annotated[int, typer.Option(help="How many of the best trials.")] = 5,
     seeds: Annotated[int, typer.Option(help="How many fresh seeds each.")] = 10,
     test: Annotated[bool, typer.Option(help="Evaluate the test part, if nobody has.")] = True,
@@ -70,8 +62,14 @@ def confirm_command(
     ] = False,
     trust: Trust = False,
 ) -> None:
-    """Example: caviar confirm outputs/sweeps/first --top 5 --seeds 10"""
+    """Retrain a sweep's best trials over fresh seeds; then, once, look at the test part.
+
+    Example: caviar confirm outputs/sweeps/first --top 5 --seeds 10
+    """
     from caviar.confirm.confirm import confirm
 
     folder = sweep_folder(sweep)
     confirm(folder, top, seeds, test, again, trust)
+
+
+COMMANDS = [zoom_command, confirm_command]

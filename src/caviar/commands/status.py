@@ -9,15 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from caviar.commands.names import NAMES, complete_sweep, options_refused
+from caviar.commands.names import complete_sweep, options_refused
 from caviar.commands.tables import one_format, print_json, print_rows, say
 
 COLUMNS = ["sweep", "is", "done", "of", "complete", "pruned", "failed", "running", "best", "left_s"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to ``app``."""
-    app.command("status", context_settings=NAMES)(status)
 
 
 def status(
@@ -75,21 +70,13 @@ def status(
 
 
 def _state_of(folder: Path, rows: list[Any]) -> dict[str, Any]:
-    from caviar.base.direction import directions, no_best, sign
-    from caviar.base.errors import UsageError
+    from caviar.base.direction import sign
+    from caviar.commands.runs.arguments import settings_of
     from caviar.reading.compare import ENDED, best_of, standing
-    from caviar.reading.find import read_sweep_file
     from caviar.sweep.owner import is_running, owner_of
 
     alive = is_running(folder)
-    try:
-        settings = read_sweep_file(folder)
-    except UsageError as error:
-        say(f"skipped: {error}")
-        settings = {}
-    else:
-        if not (alive or directions(settings)):
-            say(f"{folder.name}: {no_best(settings)}")
+    settings = settings_of(folder, under_way=alive)
     rows = standing(rows)
     counts = {s: sum(r.facts["state"] == s for r in rows) for s in (*ENDED, "RUNNING")}
     done = sum(counts[state] for state in ENDED)
@@ -126,3 +113,6 @@ def _seconds_left(rows: list[Any], done: int, left: int) -> float | None:
         return None
     first = min(time if time.tzinfo else time.replace(tzinfo=UTC) for time in began)
     return round((datetime.now(UTC) - first).total_seconds() / done * left, 1)
+
+
+COMMANDS = [status]

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from caviar.base.errors import usage_error
-from caviar.base.plain import tell
-from caviar.commands.names import NAMES, complete_either, sweep_folder
+from caviar.base.plain import echo
+from caviar.commands.names import complete_either, sweep_folder
 from caviar.commands.panda import Trust
 
 Sweep = Annotated[
@@ -18,19 +18,6 @@ Sweep = Annotated[
         autocompletion=complete_either,
     ),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to ``app``."""
-    for command, words in (
-        (
-            resume,
-            "Go on with a sweep or a run that was interrupted or killed, or with a paused run.",
-        ),
-        (stop, "Ask a running sweep for no new trials, or a watched run to end now."),
-        (cancel, "End a running sweep now; it can be resumed."),
-    ):
-        app.command(help=words, context_settings=NAMES)(command)
 
 
 def resume(
@@ -44,7 +31,10 @@ def resume(
     ] = None,
     trust: Trust = False,
 ) -> None:
-    """Example: caviar resume latest n_trials=64"""
+    """Go on with a sweep or a run that was interrupted or killed, or with a paused run.
+
+    Example: caviar resume latest n_trials=64
+    """
     from caviar.panda import steer
 
     if not settings and (run := steer.single(sweep)):
@@ -64,20 +54,29 @@ def resume(
 
 
 def stop(sweep: Sweep) -> None:
-    """Example: caviar stop outputs/sweeps/first"""
+    """Ask a running sweep for no new trials, or a watched run to end now.
+
+    Example: caviar stop outputs/sweeps/first
+    """
     from caviar.panda import steer
     from caviar.sweep.owner import ask_to_stop
 
     if run := steer.watched(sweep):
-        tell(steer.request(run, "stop"))
+        echo(steer.request(run, "stop"))
         return
     ask_to_stop(folder := sweep_folder(sweep), "stop")
-    tell(f"{folder}: asked to start no new trial; those under way end (at once: caviar cancel)")
+    echo(f"{folder}: asked to start no new trial; those under way end (at once: caviar cancel)")
 
 
 def cancel(sweep: Sweep) -> None:
-    """Example: caviar cancel outputs/sweeps/first"""
+    """End a running sweep now; it can be resumed.
+
+    Example: caviar cancel outputs/sweeps/first
+    """
     from caviar.sweep.owner import ask_to_stop
 
     ask_to_stop(folder := sweep_folder(sweep), "cancel")
-    tell(f"{folder}: asked to end now (caviar resume goes on with it)")
+    echo(f"{folder}: asked to end now (caviar resume goes on with it)")
+
+
+COMMANDS = [resume, stop, cancel]

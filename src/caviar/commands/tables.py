@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caviar.base import plain, words
 from caviar.base.errors import UsageError
+from caviar.runs.text import strict
 
 SCHEMA = 1
 """Version of all ``--json`` output; it grows by one whenever a key changes its meaning."""
@@ -88,17 +88,6 @@ def say(message: str) -> None:
     sys.stderr.write(plain.printable(message) + "\n")
 
 
-def strict(value: Any) -> Any:
-    """A value as strict JSON can hold it."""
-    if isinstance(value, dict):
-        return {str(key): strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [strict(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
-
-
 def exact(value: Any) -> str:
     """A value for a program: every digit, nothing for None."""
     return "" if value is None else repr(value) if isinstance(value, float) else str(value)
@@ -107,15 +96,6 @@ def exact(value: Any) -> str:
 def short(value: Any) -> str:
     """A value for a person: four significant digits of a float, nothing for None."""
     return "" if value is None else words.short(value)
-
-
-def shorten(columns: Sequence[str]) -> list[str]:
-    """Names without what stands before their last dot, where that leaves them different."""
-    last = [name.rpartition(".")[2] for name in columns]
-    return [
-        part if last.count(part) == 1 and part not in columns else name
-        for name, part in zip(columns, last, strict=True)
-    ]
 
 
 def _one_line(text: str) -> str:
@@ -134,7 +114,7 @@ def _print_rich(
     from rich.text import Text
 
     console = Console()
-    names = [_one_line(name) for name in shorten(columns)]
+    names = [_one_line(name) for name in words.last_parts(columns)]
     numbers = [
         all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(names))
     ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from caviar.base.errors import UsageError, usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.confirm import test_look as test_set
 from caviar.confirm.plan import (
     DEFAULT,
@@ -24,12 +24,13 @@ from caviar.confirm.plan import (
     testable,
     train,
 )
+from caviar.reading.sweep import Sweep
 from caviar.runs.fields import MAPPING, WHOLE, check_fields, each, mapping_to, optional
-from caviar.runs.files import read_json, read_text, write_atomic
-from caviar.runs.folder import LOG, check_name
+from caviar.runs.files import read_json, write_atomic
+from caviar.runs.folder import check_name
 from caviar.runs.places import SWEEP_FILE
 from caviar.sweep.owner import is_running
-from caviar.zoom.finished import FinishedSweep, open_sweep
+from caviar.sweep.resume import to_resume
 
 FILE = "confirm.json"
 """In the sweep's folder: each confirm's plan, written before it trains, and what came of it."""
@@ -65,7 +66,7 @@ def confirm(
         UsageError: the sweep runs still, is too small, or the confirming sweep did not end.
     """
     folder = folder.resolve()
-    sweep = open_sweep(folder)
+    sweep = Sweep.whole(folder)
     if is_running(folder):
         raise UsageError(f"{folder}: the sweep is still running; confirm it when it has ended")
     program = program_of(sweep, trust)
@@ -83,22 +84,21 @@ def confirm(
     status = _resume(trained, trust) if trained.exists() else train(sweep, plan, program, trained)
     if status not in (0, 3):
         raise UsageError(f"confirm: the sweep {trained} ended with status {status}")
-    verdict = compare(scores_of(open_sweep(trained).results), sweep.sign)
+    verdict = compare(scores_of(Sweep.whole(trained).results), sweep.sign)
     entry["result"] = {
         "winner": verdict.winner,
         "estimates": {name: asdict(found) for name, found in verdict.estimates.items()},
         "winner_over": {name: asdict(found) for name, found in verdict.over.items()},
     }
     _write(folder, log)
-    metric = sweep.recorded.get("metric") or "value"
-    tell(f"{metric} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
-    tell("\n".join(in_words(verdict)))
-    tell(_engine_of(trained))
+    echo(f"{sweep.metric or 'value'} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
+    echo("\n".join(in_words(verdict)))
+    echo(_engine_of(trained))
     if _may_look(sweep, test, again):
         _look(sweep, plan, verdict.winner, program, trained, again)
 
 
-def _check(sweep: FinishedSweep, plan: Plan, name: str) -> None:
+def _check(sweep: Sweep, plan: Plan, name: str) -> None:
     """Raise UsageError where a plan holds what the sweep's own space does not.
 
     The values are of files that anything may have been written into; all of them become words of a
@@ -114,53 +114,59 @@ def _check(sweep: FinishedSweep, plan: Plan, name: str) -> None:
     check_name(name)
 
 
-def _may_look(sweep: FinishedSweep, test: bool, again: bool) -> bool:
+def _may_look(sweep: Sweep, test: bool, again: bool) -> bool:
     """Whether the test part is to be looked at; where not, why is printed."""
     seen = test_set.looked_at(sweep, again)
     if seen:
-        tell(f"{seen}; it is not looked at again")
+        echo(f"{seen}; it is not looked at again")
     elif not test:
-        tell("the test part was not looked at")
+        echo("the test part was not looked at")
     elif not testable(sweep):
-        tell("the program has no setting `test`: the test part was not looked at")
+        echo("the program has no setting `test`: the test part was not looked at")
     else:
         return True
     return False
 
 
 def _look(
-    sweep: FinishedSweep, plan: Plan, winner: str, program: list[str], trained: Path, again: bool
+    sweep: Sweep, plan: Plan, winner: str, program: list[str], trained: Path, again: bool
 ) -> None:
     """Evaluate the winner on the test part, with a record of it from before the look."""
     run = trained.with_name(f"{trained.name}-test")
+    count = 1
+    while run.exists():  # one that failed before it saw anything
+        count += 1
+        run = trained.with_name(f"{trained.name}-test-{count}")
     test_set.claim(sweep, winner, run, again)
-    found = test_once(sweep, plan, winner, program, run).facts.get("test") or {}
+    try:
+        found = test_once(sweep, plan, winner, program, run).facts.get("test") or {}
+    except UsageError as error:
+        if test_set.withdraw(sweep, run):
+            raise UsageError(
+                f"{error}; it saw nothing of the test part, so that is no look"
+            ) from None
+        raise
     test_set.conclude(sweep, winner, run, found)
-    tell(f"test part, looked at once, for trial {winner}: {json.dumps(found)}")
+    echo(f"test part, looked at once, for trial {winner}: {json.dumps(found)}")
 
 
 def _engine_of(trained: Path) -> str:
-    """By which engine the trials of a sweep were trained, as their logs tell."""
-    logs = [_log(path) for path in (trained / "trials").glob(f"*/{LOG}")]
-    lanes = sum("[caviar.engines.fused]" in log for log in logs)
-    engine = open_sweep(trained).recorded["engine"]
-    return f"engine={engine}: {lanes} of {len(logs)} trainings were lanes, the others went by solo"
-
-
-def _log(path: Path) -> str:
-    try:
-        return read_text(path, "replace")
-    except (FileNotFoundError, UsageError):
-        return ""
+    """By which engine the trials of a sweep were trained, as their results have it."""
+    sweep = Sweep.whole(trained)
+    engines = [result.facts.get("engine") for result in sweep.results]
+    lanes, alone = engines.count("fused"), engines.count("solo")
+    return (
+        f"engine={sweep.settings['engine']}: {lanes} trainings on lanes, {alone} by a Trainer each"
+    )
 
 
 def _resume(folder: Path, trust: bool) -> int:
     if not (folder / SWEEP_FILE).exists():
         raise UsageError(f"{folder}: is in the way; it is no sweep that confirm began")
-    code = "from caviar.cli import main; main()"
-    line = [sys.executable, "-c", code, "resume", str(folder)]
-    line += ["--trust"] if trust else []
-    return subprocess.run(line, check=False).returncode
+    command, environment = to_resume(folder, trust=trust)
+    line = [*command.program, *command.words]
+    env = {**os.environ, **environment}
+    return subprocess.run(line, cwd=command.folder, env=env, check=False).returncode
 
 
 def _unfinished(log: list[dict[str, Any]], top: int, seeds: int) -> dict[str, Any] | None:

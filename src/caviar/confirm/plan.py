@@ -16,13 +16,13 @@ from typing import Any
 
 from caviar.base.errors import UsageError, usage_error
 from caviar.base.intervals import Estimate, t_interval
+from caviar.reading.sweep import Sweep
 from caviar.runs.files import read_text
-from caviar.runs.folder import Result
+from caviar.runs.folder import CONFIG, Result
 from caviar.runs.program import config_options, split
 from caviar.space.grammar import as_override
 from caviar.sweep.command import command_to_run
 from caviar.sweep.record import CANDIDATE
-from caviar.zoom.finished import FinishedSweep
 
 DEFAULT = "default"
 
@@ -57,7 +57,7 @@ class Verdict:
         return next((n for n in self.estimates if n not in {self.winner, DEFAULT}), None)
 
 
-def make_plan(sweep: FinishedSweep, top: int, seeds: int, used: Sequence[int] = ()) -> Plan:
+def make_plan(sweep: Sweep, top: int, seeds: int, used: Sequence[int] = ()) -> Plan:
     """The ``top`` best trials and the default config, each with ``seeds`` seeds that nobody has used.
 
     Args:
@@ -77,15 +77,15 @@ def make_plan(sweep: FinishedSweep, top: int, seeds: int, used: Sequence[int] = 
         raise usage_error("--top", top, f"{len(sweep.ranked)} trials are complete")
     best = sweep.ranked[:top]
     candidates: dict[str, dict[str, Any]] = {DEFAULT: {}}
-    for result in best:
-        values = {name: v for name, v in sweep.values(result).items() if name != "seed"}
-        candidates[str(result.number)] = values
+    for run in best:
+        values = {name: v for name, v in sweep.values(run.result).items() if name != "seed"}
+        candidates[str(run.result.number)] = values
     seen = [*used, *(result.seed for result in sweep.results if result.seed is not None)]
     first = max(seen, default=0) + 1
     return Plan(candidates, list(range(first, first + seeds)))
 
 
-def overrides_of(sweep: FinishedSweep, plan: Plan) -> list[str]:
+def overrides_of(sweep: Sweep, plan: Plan) -> list[str]:
     """The sweep that trains a plan: a choice a hyperparameter, and the list of its points."""
     names: dict[str, list[Any]] = {}
     when: dict[str, dict[str, Any]] = {}
@@ -118,17 +118,17 @@ def overrides_of(sweep: FinishedSweep, plan: Plan) -> list[str]:
     ]
 
 
-def program_of(sweep: FinishedSweep, trust: bool) -> list[str]:
+def program_of(sweep: Sweep, trust: bool) -> list[str]:
     """The command that starts the sweep's program with its config, without its arguments.
 
     Raises:
         UsageError: it is not the project's at hand, see `caviar.sweep.command`.
     """
-    command = command_to_run(sweep.folder, sweep.recorded, "confirm", trust)
+    command = command_to_run(sweep.folder, sweep.settings, "confirm", trust)
     return [*command.program, *config_options(command.words)]
 
 
-def kept_arguments(sweep: FinishedSweep, but: Sequence[str] = ()) -> list[str]:
+def kept_arguments(sweep: Sweep, but: Sequence[str] = ()) -> list[str]:
     """The sweep's own arguments that hold in a training too: its fixed overrides, and its executor.
 
     Args:
@@ -137,17 +137,17 @@ def kept_arguments(sweep: FinishedSweep, but: Sequence[str] = ()) -> list[str]:
     searched = {h.name.lstrip("+~") for h in sweep.space.hyperparameters} | {"space", "search"}
     dropped = {*searched, "name", "seed", "test", "pruner", *but}
     found = []
-    for override in sweep.recorded["overrides"]:
+    for override in sweep.settings["overrides"]:
         key = re.split(r"[=@]", str(override).lstrip("+~"), maxsplit=1)[0]
         if key not in dropped and not key.startswith("hydra"):
             found.append(str(override))
-    _, words = split(sweep.recorded["command"])
+    _, words = split(sweep.settings["command"])
     taken = ("hydra/sweeper=", "hydra/sweeper/executor=", "hydra.sweeper.executor.",
              "hydra.sweeper.engine=", "hydra.sweeper.fused.")  # fmt: skip
     return [*found, *(word for word in words if word.startswith(taken))]
 
 
-def train(sweep: FinishedSweep, plan: Plan, program: Sequence[str], folder: Path) -> int:
+def train(sweep: Sweep, plan: Plan, program: Sequence[str], folder: Path) -> int:
     """Run the sweep of a plan in ``folder``; its exit status."""
     line = [
         *program,
@@ -158,7 +158,7 @@ def train(sweep: FinishedSweep, plan: Plan, program: Sequence[str], folder: Path
         *(["test=false"] if testable(sweep) else []),
         as_override("hydra.sweep.dir", str(folder)),
     ]
-    return subprocess.run(line, cwd=sweep.recorded["folder"], check=False).returncode
+    return subprocess.run(line, cwd=sweep.settings["folder"], check=False).returncode
 
 
 def compare(scores: Mapping[str, Mapping[int, float]], sign: float) -> Verdict:
@@ -217,7 +217,7 @@ def in_words(verdict: Verdict) -> list[str]:
 
 
 def test_once(
-    sweep: FinishedSweep, plan: Plan, winner: str, program: Sequence[str], folder: Path
+    sweep: Sweep, plan: Plan, winner: str, program: Sequence[str], folder: Path
 ) -> Result:
     """Train the winner with the first of the fresh seeds, and evaluate the test part.
 
@@ -237,15 +237,15 @@ def test_once(
         "hydra.output_subdir=null",
         "hydra/job_logging=stdout",
     ]
-    done = subprocess.run(line, cwd=sweep.recorded["folder"], check=False)
+    done = subprocess.run(line, cwd=sweep.settings["folder"], check=False)
     if done.returncode:
         raise UsageError(f"confirm: the run on the test part failed; see {folder}")
     return Result.read(folder)
 
 
-def testable(sweep: FinishedSweep) -> bool:
+def testable(sweep: Sweep) -> bool:
     """Whether the program has a setting ``test``, as the project's own has."""
-    path = sweep.folder / "trials" / f"{sweep.ranked[0].number:04}" / "config.yaml"
+    path = sweep.ranked[0].folder / CONFIG
     try:
         return any(line.startswith("test:") for line in read_text(path).splitlines())
     except FileNotFoundError:

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from caviar.base.errors import UsageError
-from caviar.runs.files import read_json, read_yaml, write_atomic
-from caviar.runs.folder import CONFIG
+from caviar.reading.sweep import Sweep
+from caviar.runs.files import read_json, write_atomic
+from caviar.runs.folder import Result
 from caviar.runs.inside import open_inside
-from caviar.zoom.finished import FinishedSweep
 
 FILE = "test_set.json"
 SAME = {"batch_size", "eval_batch_size", "drop_last", "folds", "fold", "seed"}
 """Settings of ``data`` that leave the test part what it is."""
 
 
-def looked_at(sweep: FinishedSweep, again: bool = False) -> str | None:
+def looked_at(sweep: Sweep, again: bool = False) -> str | None:
     """Who has looked at the test part already and what came of it, in words; None: nobody.
 
     Args:
@@ -30,12 +30,13 @@ def looked_at(sweep: FinishedSweep, again: bool = False) -> str | None:
     """
     path = sweep.folder / FILE
     if path.exists():
-        return f"the test part was already looked at, {_told(path)}"
+        return f"the test part was already looked at, {_record_in_words(path)}"
     tested = [r.number for r in sweep.results if r.facts.get("tested")]
     if tested:
         return f"the test part was already looked at, in trials {tested} of the sweep itself"
     beside = sweep.folder.resolve().parent
-    runs = sorted(beside.glob(f"{sweep.folder.resolve().name}-confirm*-test"))
+    found = sorted(beside.glob(f"{sweep.folder.resolve().name}-confirm*-test*"))
+    runs = [run for run in found if not saw_nothing(run)]
     if runs:
         return (
             f"the test part was already looked at: {runs[0]} is the run; its record {path} is gone"
@@ -45,12 +46,12 @@ def looked_at(sweep: FinishedSweep, again: bool = False) -> str | None:
         if _read(other).get("data") == data:
             return (
                 f"the test part was already looked at by another sweep over the same data, "
-                f"{other.parent.name}, {_told(other)}; --test-again looks all the same"
+                f"{other.parent.name}, {_record_in_words(other)}; --test-again looks all the same"
             )
     return None
 
 
-def claim(sweep: FinishedSweep, trial: str, run: Path, again: bool = False) -> None:
+def claim(sweep: Sweep, trial: str, run: Path, again: bool = False) -> None:
     """Put on record that the test part is about to be looked at: a kill in the middle counts too.
 
     Raises:
@@ -66,13 +67,36 @@ def claim(sweep: FinishedSweep, trial: str, run: Path, again: bool = False) -> N
         raise UsageError(str(looked_at(sweep))) from None
 
 
-def conclude(sweep: FinishedSweep, trial: str, run: Path, result: dict[str, Any]) -> None:
+def withdraw(sweep: Sweep, run: Path) -> bool:
+    """Take a claim back whose run is over and saw nothing; whether that was so."""
+    if not saw_nothing(run):
+        return False
+    (sweep.folder / FILE).unlink(missing_ok=True)
+    return True
+
+
+def saw_nothing(run: Path) -> bool:
+    """Whether a run that was to evaluate the test part is sure to have ended before it did.
+
+    It is gone, as one is that was refused before it trained; or it failed, and says of itself that it had
+    not come to the test part yet (``testing`` in its facts).
+    """
+    if not run.exists():
+        return True
+    try:
+        result = Result.read(run)
+    except UsageError:
+        return False
+    return result.state == "FAIL" and result.facts.get("testing") is False
+
+
+def conclude(sweep: Sweep, trial: str, run: Path, result: dict[str, Any]) -> None:
     """Add what came of it."""
     entry = {**_entry(sweep, trial, run), "result": result}
     write_atomic(sweep.folder / FILE, json.dumps(entry, indent=1) + "\n")
 
 
-def _entry(sweep: FinishedSweep, trial: str, run: Path) -> dict[str, Any]:
+def _entry(sweep: Sweep, trial: str, run: Path) -> dict[str, Any]:
     when = datetime.now(UTC).isoformat(timespec="seconds")
     return {"when": when, "trial": trial, "run": str(run), "data": _data(sweep)}
 
@@ -86,7 +110,7 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _told(path: Path) -> str:
+def _record_in_words(path: Path) -> str:
     seen = _read(path)
     if not {"when", "trial"} <= seen.keys():
         return f"by whom is not known ({path} is not readable)"
@@ -95,16 +119,11 @@ def _told(path: Path) -> str:
     return f"on {seen['when']}, for trial {seen['trial']}: {told}"
 
 
-def _data(sweep: FinishedSweep) -> Any:
+def _data(sweep: Sweep) -> Any:
     """The settings that say what the test part is, as far as the best trial's config tells."""
     if not sweep.ranked:
         return None
-    path = sweep.folder / "trials" / f"{sweep.ranked[0].number:04}" / CONFIG
-    try:
-        config = read_yaml(path)
-    except (FileNotFoundError, UsageError):
-        return None
-    data = config.get("data") if isinstance(config, dict) else None
+    data = sweep.ranked[0].config.get("data")
     if not isinstance(data, dict):
         return data
     return {key: value for key, value in data.items() if key not in SAME}

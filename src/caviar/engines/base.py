@@ -37,13 +37,13 @@ class Inbox(Protocol):
     def stopped(self, number: int) -> str | None:
         """Why the controller wants this trial to fail now, where it does.
 
-        Asked by an engine with many trials under way; one with a single trial is killed with it.
+        For engines with many trials under way; a worker with a single trial is killed instead.
         """
         ...
 
     @property
     def interrupted(self) -> bool:
-        """Whether all trials are to leave a checkpoint and end, soon: they will be gone on with later.
+        """Whether all trials are to leave a checkpoint and end soon, for a later process to go on with.
 
         Each then gives ``Failed`` with `caviar.runs.active.TrialInterrupted` as its error.
         """

@@ -41,7 +41,7 @@ class Experiment:
 
 
 class NotFusibleError(Exception):
-    """Why a training cannot be a lane of a stack; it goes by the solo engine instead."""
+    """Why a training cannot be a lane of a stack; the solo engine trains it instead."""
 
 
 @dataclass(frozen=True)

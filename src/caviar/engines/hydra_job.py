@@ -48,8 +48,8 @@ class _Base:
 class HydraJobs:
     """Gives each trial of this process what Hydra would give the job.
 
-    A trial is no job of a launcher, for the time that takes: of a base config all is made once, and
-    only what a trial changes is set anew.
+    A launcher's job costs too much time for a trial: what depends on the base config is made once, and
+    what a trial changes is set for each.
     """
 
     def __init__(self) -> None:

@@ -5,36 +5,31 @@ from __future__ import annotations
 import math
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
 
 from omegaconf import DictConfig
 
-from caviar.base.errors import name_and_text, traceback_of
 from caviar.base.messages import Failed, Finished, Job, Pruned, Reported, Started
+from caviar.base.objectives import as_given
 from caviar.engines.base import Inbox, Send
 from caviar.engines.hydra_job import HydraJobs
 from caviar.runs import folder as names
 from caviar.runs.active import (
     ActiveRun,
     Listener,
-    TrialInterrupted,
     TrialPruned,
     activate,
 )
 from caviar.runs.config import resolved
-from caviar.runs.files import FULL, sync, write_atomic
-from caviar.runs.folder import Result
-from caviar.runs.inside import make_folders, open_inside, opener
+from caviar.runs.files import sync, write_atomic
+from caviar.runs.inside import make_folders, opener
+from caviar.runs.life import Life, add_to_log
 from caviar.runs.text import yaml_text
 
 Task = Callable[[DictConfig], Any]
-_Ended = TypeVar("_Ended", Finished, Pruned, Failed)
 
 
 class Solo:
@@ -68,66 +63,25 @@ class Solo:
         """Run one trial and leave its run folder behind, whatever happens in the task.
 
         Args:
-            interrupted: whether it is to leave a checkpoint and end. An error of a trial that was told so
-                is no failure: what ended it (Lightning's own way with a signal, a child that the same
-                signal killed) says nothing of the trial.
+            interrupted: whether it is to leave a checkpoint and end.
         """
-        start = perf_counter()
-        folder = Path(job.folder)
-        result = Result(
-            state="RUNNING",
-            number=job.number,
-            metric=job.metric,
-            params=job.params,
-            started=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        )
+        life, last = Life.of(job, "solo"), _Last(listener)
+        life.begin()
         checkpoints = Path(job.resume_from) if job.resume_from else None
-        last = _Last(listener)
-        run = ActiveRun(folder, listener=last, resume_from=checkpoints, interrupted=interrupted)
-        run.facts["engine"] = "solo"
-        if job.retry_of is not None:
-            run.facts["retry_of"] = job.retry_of
-        run.listener = last
+        run = ActiveRun(life.folder, life.facts, last, checkpoints, interrupted)
         try:
-            make_folders(folder)
-            result.write(folder)
-            with output_to(folder / names.LOG):
-                values = self._call(job, run)
+            make_folders(life.folder)
+            life.write(life.result)
+            with output_to(life.folder / names.LOG):
+                end = life.complete(as_given(self._call(job, run)))
         # Ctrl-C does not come here as an exception: a KeyboardInterrupt is the task's own.
         except BaseException as error:
-            seconds = perf_counter() - start
-            result.seconds = round(seconds, 6)
-            result.take(run.facts)
             if _is_pruned(error):
-                result.state, result.value = "PRUNED", last.value
-                return _left(result, folder, Pruned(job.number, last.value, seconds, run.facts))
-            with (
-                suppress(OSError),
-                open_inside(
-                    folder / names.LOG, "a", encoding="utf-8", errors="backslashreplace"
-                ) as log,
-            ):
-                traceback.print_exc(file=log)
-            line = name_and_text(error)
-            full = isinstance(error, OSError) and error.errno in FULL
-            stopped = not full and (isinstance(error, TrialInterrupted) or interrupted())
-            if stopped and not isinstance(error, TrialInterrupted):
-                line = f"{TrialInterrupted.__name__}: told to stop; it ended with {line}"
-            result.state, result.error = "FAIL", line
-            failed = Failed(
-                job.number,
-                line,
-                traceback_of(error),
-                seconds,
-                interrupted=stopped,
-                hopeless=full,
-            )
-            return _left(result, folder, failed)
-        seconds = perf_counter() - start
-        result.state, result.seconds = "COMPLETE", round(seconds, 6)
-        result.value = values[0] if len(values) == 1 else values
-        result.take(run.facts)
-        return _left(result, folder, Finished(job.number, values, seconds, run.facts))
+                end = life.pruned(last.value)
+            else:
+                end = life.failed(error, interrupted())
+                add_to_log(life.folder, end.log)
+        return end.written(life.write)
 
     def settle(self, job: Job) -> None:
         """See a trial's config safe from a power cut: after it was told, not on its way to training."""
@@ -176,21 +130,6 @@ class _Last:
 def _is_pruned(error: BaseException) -> bool:
     # Optuna's own exception means the same, and is not imported for it.
     return type(error).__name__ == TrialPruned.__name__
-
-
-def _left(result: Result, folder: Path, event: _Ended) -> _Ended | Failed:
-    """Write ``result.json`` and give ``event``; or, where the disk is full, say so instead."""
-    try:
-        result.write(folder)
-    except OSError as error:
-        return Failed(
-            event.number,
-            name_and_text(error),
-            traceback.format_exc(),
-            event.seconds,
-            hopeless=error.errno in FULL,
-        )
-    return event
 
 
 def numbers(returned: Any, objectives: int) -> list[float]:

@@ -41,10 +41,12 @@ class Executor(Protocol):
         log: where the output of loading the task goes; the sweep sets it.
         judge: whether the trial that has just reported this is to end now; the loop sets it. Only an
             executor that runs trials in the controller's own process asks; others are told: `prune`.
+        can_stop: whether a trial under way can be ended from outside.
     """
 
     log: Path
     judge: Callable[[Reported], bool]
+    can_stop: bool
 
     @property
     def lanes(self) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from caviar.base.errors import usage_error
 from caviar.base.messages import Event, Failed, Job, Reported, Started
+from caviar.base.plain import echo
 from caviar.base.signals import Interrupted, heard
 from caviar.engines.solo import Solo
 from caviar.executors.base import TaskSource
@@ -24,14 +27,23 @@ class InlineExecutor:
     report, a second signal wherever it is. The first Ctrl-C lets it end.
 
     Args:
-        task: the task function itself, which no other process has to find.
+        engine: as other executors have it; only trials by ``solo`` run here.
+
+    Raises:
+        UsageError: the engine is ``fused``.
     """
 
     lanes = 1
+    can_stop = False
 
-    def __init__(self, task: Callable[[Any], Any]) -> None:
+    def __init__(self, engine: Mapping[str, Any] | None = None) -> None:
+        wanted = dict(engine or {})
+        if wanted.get("name") == "fused":
+            raise usage_error("engine", "fused", "executor=inline runs one trial after the other")
+        if wanted.get("name") == "auto" and wanted.get("build"):
+            echo("executor=inline runs one trial after the other: engine=auto is engine=solo")
         self.log = Path(os.devnull)
-        self._task = task
+        self._task: Callable[[Any], Any] | None = None
         self._engine = Solo(self._call)
         self._signals: list[int] = []
         self._job: Job | None = None
@@ -39,7 +51,9 @@ class InlineExecutor:
         self.judge: Callable[[Reported], bool] = lambda report: False
 
     def start(self, task: TaskSource) -> None:
-        """Nothing to bring up."""
+        """Take the task function itself, which no other process has to find."""
+        assert task.function is not None
+        self._task = inspect.unwrap(task.function)
 
     def submit(self, job: Job) -> None:
         """Note the job; it runs at the next call of `events`."""
@@ -61,7 +75,7 @@ class InlineExecutor:
         """Nothing: the trial has asked by itself."""
 
     def interrupt(self) -> None:
-        """Let go of the job that waits; no trial is under way when this can be called."""
+        """Give the waiting job up; no trial is under way when this can be called."""
         if self._job is not None:
             why = "Interrupted: the sweep was stopped"
             self._events.append(Failed(self._job.number, why, interrupted=True))
@@ -75,11 +89,12 @@ class InlineExecutor:
 
     def _call(self, config: Any) -> Any:
         with self._noting_signals():
+            assert self._task is not None
             return self._task(config)
 
     @contextmanager
     def _noting_signals(self) -> Iterator[None]:
-        """Pass signals on to whom they were for, and end the trial by them: the loop cannot meanwhile."""
+        """End the trial under way by a signal; the loop, which waits for it, is given the signal too."""
 
         def note(signum: int) -> None:
             handler = before[signum]

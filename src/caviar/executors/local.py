@@ -51,7 +51,8 @@ class _Worker:
         lanes: how many jobs it can have under way; one until it says more, none when it is to go.
         jobs: those under way, by number, each with the time it was handed over.
         quarantine: of its jobs, where they are of one.
-        doomed: trials that it is to let go of, or be killed for, and why; ``told``: when it was told.
+        doomed: why each of these trials has to leave the worker, or the worker is killed for it; ``told``:
+            when the worker was asked.
         gone: it has ended, or was killed, and what it last said is still to be read.
         bases: configs that it has been sent.
     """
@@ -86,6 +87,8 @@ class LocalExecutor:
     Raises:
         UsageError: the slots do not fit the machine.
     """
+
+    can_stop = True
 
     def __init__(
         self,
@@ -144,7 +147,7 @@ class LocalExecutor:
                 self._held.append(job)
 
     def _hand(self, job: Job) -> bool:
-        """Give a job to a worker; False where none may have it: a quarantine has its worker to itself."""
+        """Give a job to a worker; False where none may have it: a quarantine has a worker to itself."""
         able = [
             worker
             for worker in self._workers
@@ -229,7 +232,7 @@ class LocalExecutor:
         return [worker for worker in self._workers if number in worker.jobs]
 
     def _send(self, worker: _Worker, message: Any) -> bool:
-        """Whether it went off: a worker that just died is met, with what it last said, in events."""
+        """Send a message to a worker; False where it has just died, which `events` will find."""
         try:
             worker.connection.send(message)
         except OSError:
@@ -291,7 +294,7 @@ class LocalExecutor:
         self._send(worker, Hello(slot.label, task, len(self.slots), self._engine))
 
     def _become_worker(self, ours: Connection, theirs: Connection) -> None:
-        """In the copy: let go of the controller's ends, so that it is seen when it goes; then serve."""
+        """Serve, in a copy. The controller's ends of pipes are closed first, so that its end is noticed."""
         assert self._task is not None
         for connection in (ours, *(worker.connection for worker in self._workers)):
             connection.close()
@@ -312,8 +315,8 @@ class LocalExecutor:
         apart = self._quarantine(worker)
         for number, (job, began) in worker.jobs.items():
             why, seconds = worker.doomed.get(number), monotonic() - began
-            told_to_go = why is None and -code in ASK_TO_END
-            if told_to_go:  # while it loaded: later it leaves a checkpoint
+            asked_to_end = why is None and -code in ASK_TO_END
+            if asked_to_end:  # while it loaded: later it leaves a checkpoint
                 gone = f"Interrupted: the worker on {worker.slot.label} was told to go, {how}"
                 self._events.append(Failed(number, gone, seconds=seconds, interrupted=True))
                 continue
@@ -340,10 +343,10 @@ class LocalExecutor:
             log.write(f"{worker.slot.label}: ended with {how}; its trials: {trials}\n")
 
     def _quarantine(self, worker: _Worker) -> dict[int, int]:
-        """The quarantines, by trial, of those that a worker was lost with; none where it had one alone.
+        """The quarantine of each trial that a lost worker had; empty where it had a single trial.
 
-        Only one of them has to do with it, most likely. An eighth of them, at least one, is put together:
-        a trial that ends every worker is by itself at the third at the latest of 511, and few others are.
+        Most likely one trial ended the worker. An eighth of the trials, at least one, shares a quarantine:
+        of 511 trials, the one that ends every worker is alone after three losses at most.
         """
         if len(worker.jobs) < 2:
             return {}

@@ -150,7 +150,7 @@ class Forked:
 
 
 def _live(slot: Slot, serve: Callable[[], object], log: Path, unblocked: set[int]) -> NoReturn:
-    """The life of a copy; what it got of its controller that is not a worker's is put off first."""
+    """Make this copy a worker (signals, streams, exit handlers, threads), and let it serve."""
     try:
         os.setpgid(0, 0)
         atexit._clear()  # the program's own process does what it left for its exit

@@ -164,7 +164,7 @@ def _gpu_shares(gpus: list[str], per_trial: float) -> list[str]:
 
 def _gpu_env(share: str) -> dict[str, str]:
     # NVML counts GPUs in bus order; CUDA must count the same way for an index to mean the same card.
-    # An index that a person has listed means what it meant to him: CUDA counts as it did there.
+    # Indices in CUDA_VISIBLE_DEVICES are CUDA's; the worker's CUDA has to count in the same order.
     counted = "CUDA_VISIBLE_DEVICES" not in os.environ
     order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if counted else {}
     return {"CUDA_VISIBLE_DEVICES": share, **order}

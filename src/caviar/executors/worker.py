@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import faulthandler
-import gc
 import importlib
 import logging
 import os
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
+from caviar.base.collecting import uncollected
 from caviar.base.errors import name_and_text
 from caviar.base.hydra_versions import trusting
 from caviar.base.messages import Broken, Event, Job, Ready, Started
@@ -33,8 +33,8 @@ class Hello:
     """The first message to a worker: who it is, what it runs, and how.
 
     Attributes:
-        workers: how many share the sweep's trials, itself included: an engine with many lanes leaves
-            the others theirs.
+        workers: how many workers share the sweep's trials, this one included. An engine with many lanes
+            takes no more than its share.
         engine: keyword arguments of `caviar.engines.make.make_engine`.
     """
 
@@ -78,8 +78,6 @@ def main(descriptor: int, task: Callable[[Any], Any] | None = None) -> None:
     make_patient()
     # Ctrl-C is for the controller to act on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Collections while torch is loaded find nothing, and take a sixth of the time.
-    gc.disable()
     # A crash leaves its traceback in this process's log, though a trial's output may go elsewhere then.
     faulthandler.enable(os.dup(2))
     Worker(Connection(descriptor)).serve(task)
@@ -149,9 +147,6 @@ class Worker:
         threading.Thread(target=self._listen, daemon=True).start()
         hello = self._hello.get()
         self._label = hello.label
-        # Imported here: while it loads, the listener already notices a controller that went away.
-        from caviar.engines.make import make_engine
-
         logging.basicConfig(
             level=logging.INFO,
             stream=sys.stdout,
@@ -159,15 +154,15 @@ class Worker:
             force=True,  # a copy of the controller has its handlers
         )
         try:
-            engine = make_engine(
-                task or load_task(hello.task), workers=hello.workers, **hello.engine
-            )
+            with uncollected():
+                # Imported here: while it loads, the listener notices a controller that went away.
+                from caviar.engines.make import make_engine
+
+                own = task or load_task(hello.task)
+                engine = make_engine(own, workers=hello.workers, **hello.engine)
         except BaseException as error:
             self.send(Broken(name_and_text(error), traceback.format_exc()))
             return
-        # What is loaded now stays: no collection need look through all of torch again.
-        gc.freeze()
-        gc.enable()
         # A batch system signals every process of a job; what is under way is then not to be lost.
         with (
             heard(lambda _: self._inbox.leave(), (signal.SIGTERM, signal.SIGUSR2)),

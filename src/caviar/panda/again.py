@@ -86,7 +86,7 @@ def training_of(run: Path, verb: str, trust: bool = False) -> Iterator[Command]:
         UsageError: it is not ours, or its config or its program cannot be used.
     """
     # Signed, where the folder is ours; else, where it is trusted, what its files say.
-    started = check_trusted(run, CONFIG, verb, trust) or _told(run)
+    started = check_trusted(run, CONFIG, verb, trust) or _started_by_files(run)
     config = _config(run)
     words = [sys.executable, *_app(run, started)]
     # A sum over several threads is rounded otherwise: as many as the run had.
@@ -110,7 +110,7 @@ def overrides_for(folder: Path) -> list[str]:
     return [run_dir, "hydra.output_subdir=null", "hydra/job_logging=stdout"]
 
 
-def _told(run: Path) -> dict[str, Any]:
+def _started_by_files(run: Path) -> dict[str, Any]:
     """How the run was started, as its unsigned files have it."""
     started = Result.read(run).facts.get(PROGRAM)
     if not isinstance(started, dict) and (run / FOLDER / STATUS).exists():

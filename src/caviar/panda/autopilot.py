@@ -10,7 +10,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 
 from caviar.panda import settings
-from caviar.panda.editing import Editor
+from caviar.panda.editor import Editor
 from caviar.panda.health import Health
 from caviar.panda.policies import POLICIES, rollback_on_divergence
 

@@ -17,21 +17,20 @@ from caviar.base.objectives import first
 from caviar.base.signals import exit_status
 from caviar.panda import settings
 from caviar.panda.autopilot import Autopilot
-from caviar.panda.editing import Editor
-from caviar.panda.edits import facts, in_force, read_edits
+from caviar.panda.editor import Editor
 from caviar.panda.files import hold, write_status
 from caviar.panda.health import Health
 from caviar.panda.inbox import Inbox
 from caviar.panda.policies import check_policies
 from caviar.panda.remedies import Remedies
 from caviar.panda.replay import last_recorded
-from caviar.panda.rewind import Rewind, Rollback
-from caviar.panda.rng import rng_state
+from caviar.panda.rewind import Rewind, Rollback, rng_state
 from caviar.panda.rows import Rows
 from caviar.panda.serving import Service
-from caviar.panda.telling import command_line, name_for_commands, status_of
+from caviar.panda.status import command_line, name_for_commands, status_of
 from caviar.panda.vitals import History
 from caviar.runs.active import TrialInterrupted, active_run, asked_to_stop, record
+from caviar.runs.edits import facts_of_edits, in_force, read_edits
 
 
 class Panda(Callback):
@@ -49,7 +48,7 @@ class Panda(Callback):
         look_every: seconds between two looks for requests. Steps that take longer each look; epochs
             that do not look as they begin.
         share: of the time spent training, what looking at steps may take, what checking epochs may,
-            and what telling may.
+            and what its status file may.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class Panda(Callback):
         self.share = share
         self.state = "training"
         self.health = Health(self.folder, self.losses, share, bool(self.auto), self._remedies)
-        self._telling = 0.0
+        self._writing = 0.0
         self._loaded: dict[str, Any] | None = None
         self._return_to: Path | None = None
         self._due = self._at_each_step = False
@@ -102,7 +101,7 @@ class Panda(Callback):
         self._rewind = Rewind(trainer, self._restored, lambda error: self._autopilot.failed(error))
         self.editor = Editor(self.folder, trainer, self._rewind, self._edited)
         self._service = Service(
-            Inbox(self.folder), trainer, self.editor, self.replay is not None, self._tell
+            Inbox(self.folder), trainer, self.editor, self.replay is not None, self._write_status
         )
         self._autopilot = Autopilot(self.auto, trainer, self.editor, self.health)
         kept = any(hasattr(logger, "rewind") for logger in trainer.loggers)
@@ -279,7 +278,7 @@ class Panda(Callback):
         recorded = self.editor.edits if self.replay is None else read_edits(self.replay)
         self.editor.scheduled = [edit for edit in in_force(recorded) if edit.at >= here]
 
-    # ---- telling
+    # ---- status.json
 
     def _epoch_ended(self, trainer: Trainer, last: bool = False) -> None:
         began = time.perf_counter()
@@ -290,20 +289,20 @@ class Panda(Callback):
             epoch = self.health.history.epochs[-1].epoch
             self._rows.add({"epoch": epoch, "step": trainer.global_step, **values})
         if began >= self._next_status:
-            self._tell()
+            self._write_status()
             cost = time.perf_counter() - began
-            self._telling += cost
+            self._writing += cost
             self._next_status = began + cost / self.share
 
     def _edited(self) -> None:
         """Tell ``result.json``, so that nobody takes the config alone for what made the run."""
         if self.replay is not None:
-            record(replay_of=str(self.replay), **facts(self.replay))
+            record(replay_of=str(self.replay), **facts_of_edits(self.replay))
         else:
-            record(panda=True, **facts(self.folder))
-        self._tell()
+            record(panda=True, **facts_of_edits(self.folder))
+        self._write_status()
 
-    def _tell(self) -> None:
+    def _write_status(self) -> None:
         write_status(self.folder, status_of(self))
 
     @property
@@ -314,7 +313,7 @@ class Panda(Callback):
     @property
     def overhead(self) -> float:
         """The share of the time that watching has taken, edits and pauses apart."""
-        return (self.health.spent + self._telling) / (time.perf_counter() - self.began + 1e-9)
+        return (self.health.spent + self._writing) / (time.perf_counter() - self.began + 1e-9)
 
     def _remedies(self) -> Remedies:
         undo = self.replay is None and bool(in_force(self.editor.edits))

@@ -80,10 +80,10 @@ def alive(run: Path) -> bool:
 
 
 def read_status(run: Path) -> dict[str, Any]:
-    """What ``run`` last said of itself.
+    """The status that ``run`` last wrote.
 
     Raises:
-        UsageError: it was not trained with ``panda=true``, or its word cannot be read.
+        UsageError: it was not trained with ``panda=true``, or the file cannot be read.
     """
     path = run / FOLDER / STATUS
     try:
@@ -101,7 +101,7 @@ def read_status(run: Path) -> dict[str, Any]:
 
 
 def write_status(run: Path, status: dict[str, Any]) -> None:
-    """Put ``status`` in place whole. Not synced to the disk: a machine that fell trains nothing."""
+    """Put ``status`` in place whole. It is not fsynced: after a power cut nothing trains."""
     write_atomic(run / FOLDER / STATUS, json.dumps(status) + "\n", durable=False)
 
 

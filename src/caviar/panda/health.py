@@ -11,6 +11,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
+from caviar.lightning.callbacks.nan_guard import loss_of
 from caviar.panda import settings
 from caviar.panda.checks import Finding, agreed, broken, examine
 from caviar.panda.files import FOLDER, HEALTH
@@ -83,14 +84,13 @@ class Health:
         return self._probe is not None
 
     def looked(self, outputs: Any) -> None:
-        """The step is over; ``outputs`` is what Lightning says of it."""
+        """Record the step that is over; ``outputs`` is what Lightning hands to ``on_train_batch_end``."""
         assert self._probe is not None
         began = time.perf_counter()
         self._probe.finish(self._vitals)
         self._probe = None
-        if not self.history.epochs and self.history.start is None and outputs is not None:
-            loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-            self.history.start = float(loss)
+        if not self.history.epochs and self.history.start is None:
+            self.history.start = loss_of(outputs)
         now = time.perf_counter()
         # Twice: the hooks in the forward pass are not in what was timed.
         cost = 2 * (now - began + self._looking)
@@ -100,7 +100,7 @@ class Health:
     # ---- epochs
 
     def epoch_begins(self, epoch: int) -> None:
-        """What is seen from here on belongs to ``epoch``."""
+        """Begin the record of ``epoch``."""
         self._vitals = Vitals(epoch)
         self._began, self._aside, self._validated = time.perf_counter(), 0.0, False
 
@@ -115,9 +115,9 @@ class Health:
         self._vitals.steps_per_second = batches / self._vitals.seconds
 
     def epoch_ends(self, trainer: Trainer, last: bool = False) -> bool:
-        """Check the epoch that is over: now everything of it is logged. False: that was done.
+        """Check the epoch that is over, once all its metrics are logged; False where it was checked before.
 
-        Of epochs that follow one another faster than checks may cost, some are only noted.
+        Where epochs are shorter than the time between two checks, some are recorded and not checked.
         """
         epochs = self.history.epochs
         if self._vitals.epoch < 0 or (epochs and epochs[-1].epoch == self._vitals.epoch):
@@ -153,7 +153,7 @@ class Health:
         self.epoch_begins(epoch)
 
     def _find(self, findings: dict[str, Finding]) -> None:
-        """Note what began and what is over since the last time."""
+        """Record the findings that are new, and those that are over, since the last check."""
         before, self.findings = self.findings, findings
         changes = [
             {"epoch": self._vitals.epoch, "begins": name in findings, **asdict(finding)}

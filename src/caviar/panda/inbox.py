@@ -48,7 +48,7 @@ def ask(run: Path, kind: str, **what: Any) -> str:
 
 
 def answer_to(run: Path, id: str, seconds: float) -> str | None:
-    """What the run says to a request; None when it has said nothing for ``seconds``.
+    """The run's answer to a request; None where none came within ``seconds``.
 
     Raises:
         UsageError: the run refused, or ended before it came to it.
@@ -112,7 +112,7 @@ class Inbox:
         return [request for name in names if (request := self._read(self._asked / name))]
 
     def _read(self, file: Path) -> Request | None:
-        """A request; None where it is none that can be done, which is then taken away."""
+        """A request; None where the file is not a valid one, and then it is removed."""
         try:
             held = read_json(file)
             if not isinstance(held, dict) or held.get("id") != file.stem:
@@ -126,18 +126,18 @@ class Inbox:
         return held
 
     def answer(self, request: Request, text: str, done: bool = True) -> None:
-        """Tell whoever asked, and take the request away."""
+        """Write the answer to a request, and remove the request."""
         if request.get("waits"):
-            self._tell(request, text, done)
+            self._answer(request, text, done)
         remove_inside(self._asked / f"{request['id']}.json")
 
     def note(self, request: Request, text: str) -> None:
-        """Tell whoever asked that it will be done; the request stays, and nobody waits for it now."""
+        """Answer that a request will be done later; it stays, marked so that nobody waits for it."""
         noted = json.dumps({**request, "waits": False})
         write_atomic(self._asked / f"{request['id']}.json", noted)
         if request.get("waits"):
-            self._tell(request, text, done=True)
+            self._answer(request, text, done=True)
 
-    def _tell(self, request: Request, text: str, done: bool) -> None:
+    def _answer(self, request: Request, text: str, done: bool) -> None:
         answer = json.dumps({"done": done, "text": text})
         write_atomic(self._answers / f"{request['id']}.json", answer)

@@ -1,4 +1,4 @@
-"""What a watched run may do on its own, when it is told to: the same edits that a person makes."""
+"""Policies: edits that a watched run makes on its own, where its config allows them."""
 
 from __future__ import annotations
 

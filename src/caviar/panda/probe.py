@@ -49,7 +49,7 @@ class Probe:
 
     @torch.no_grad()
     def finish(self, vitals: Vitals) -> None:
-        """Put what was seen into ``vitals``, and leave the module as it was."""
+        """Put the measurements into ``vitals``, and restore the module."""
         self.remove()
         if self._norm is not None:
             vitals.grad_norm = float(self._norm)

@@ -1,4 +1,4 @@
-"""What may help: lines for a shell, with the run's own name and numbers in them."""
+"""Remedies for findings: shell commands with the run's own name and numbers in them."""
 
 from __future__ import annotations
 

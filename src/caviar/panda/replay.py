@@ -1,4 +1,4 @@
-"""Training a run again with the edits that were made to it, and comparing what came of it."""
+"""Training a run again with its recorded edits, and comparing the metrics."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from caviar.base.errors import UsageError
 from caviar.panda.again import overrides_for, training_of
-from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import alive, read_status
 from caviar.reading.metrics import read_rows
+from caviar.runs.edits import in_force, read_edits
 from caviar.runs.folder import Result, make_folder
 from caviar.space.grammar import as_override
 

@@ -7,16 +7,17 @@ over an epoch's batches is wrapped: a `Rollback` raised in it restores the state
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torchmetrics import Metric
 
 from caviar.base import private
-from caviar.panda.rng import as_containers, rng_state, set_rng_state
 from caviar.runs.inside import make_folders, partial_of
 
 
@@ -219,3 +220,36 @@ def _copies(state: dict[str, Any]) -> dict[str, Any]:
         key: [one.clone() for one in value] if isinstance(value, list) else value.clone()
         for key, value in state.items()
     }
+
+
+def rng_state() -> dict[str, Any]:
+    """The states of torch's, numpy's and Python's generators, and of the GPUs' where they are in use.
+
+    As they come, for this is called at every epoch: `as_containers` makes them fit a checkpoint.
+    """
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": np.random.get_state(),
+        "python": random.getstate(),
+    }
+    if torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def as_containers(state: dict[str, Any]) -> dict[str, Any]:
+    """What `rng_state` told, with nothing in it that a checkpoint may not hold."""
+    name, keys, *rest = state["numpy"]
+    return {**state, "numpy": [name, torch.from_numpy(np.asarray(keys, np.int64)), *rest]}
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Give the generators back a state that `rng_state` told, or `as_containers` made of one."""
+    torch.set_rng_state(state["torch"].cpu())
+    name, keys, *rest = state["numpy"]
+    keys = np.asarray(keys.cpu() if isinstance(keys, torch.Tensor) else keys)
+    np.random.set_state((name, keys.astype(np.uint32), *rest))
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    if "cuda" in state:
+        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])

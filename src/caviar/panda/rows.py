@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
 from caviar.reading.metrics import read_rows
 from caviar.runs.files import append_whole, write_atomic
 from caviar.runs.folder import METRICS
+from caviar.runs.text import csv_text
 
 
 class Rows:
@@ -30,7 +29,7 @@ class Rows:
             self._columns = [*columns, *(name for name in row if name not in columns)]
             self._write([*rows, row])
         else:
-            append_whole(self._file, self._text([row], header=False))
+            append_whole(self._file, csv_text([row], self._columns, header=False))
 
     def rewind(self, epoch: int) -> None:
         """Take back the rows from ``epoch`` on."""
@@ -42,12 +41,4 @@ class Rows:
         return [row for row in rows if int(row["epoch"]) < epoch], columns
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
-        write_atomic(self._file, self._text(rows, header=True))
-
-    def _text(self, rows: list[dict[str, Any]], header: bool) -> str:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, self._columns or [], restval="", lineterminator="\n")
-        if header:
-            writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue()
+        write_atomic(self._file, csv_text(rows, self._columns))

@@ -9,7 +9,7 @@ from pathlib import Path
 from lightning.pytorch import Trainer
 
 from caviar.base.errors import UsageError, usage_error
-from caviar.panda.editing import Editor
+from caviar.panda.editor import Editor
 from caviar.panda.inbox import Inbox, Request
 from caviar.runs.active import asked_to_stop
 
@@ -21,7 +21,7 @@ class Service:
         inbox: where they lie.
         trainer, editor: of the run.
         replaying: a replay makes another run's edits, and takes none of its own.
-        tell: writes the run's status, when it changes.
+        write_status: writes the run's status, when it changes.
     """
 
     def __init__(
@@ -30,18 +30,18 @@ class Service:
         trainer: Trainer,
         editor: Editor,
         replaying: bool,
-        tell: Callable[[], None],
+        write_status: Callable[[], None],
     ) -> None:
         self.inbox = inbox
         self.paused = False
         self._trainer = trainer
         self._editor = editor
         self._replaying = replaying
-        self._tell = tell
+        self._write_status = write_status
         self._later: dict[str, Request] = {}
 
     def has_come(self) -> bool:
-        """Whether there is something to do as an epoch begins."""
+        """Whether a request is due as an epoch begins."""
         epoch = self._trainer.current_epoch
         come = [id for id, request in self._later.items() if request["at"] <= epoch]
         for id in come:
@@ -49,7 +49,7 @@ class Service:
         return bool(come) or self.inbox.changed()
 
     def serve(self, batch: int) -> Path | None:
-        """Do all that is asked; while paused, wait for more. A state to return to comes back."""
+        """Do all requests; while paused, wait for more. Returns the checkpoint to go back to, if any."""
         trainer = self._trainer
         while True:
             for request in self.inbox.collect():
@@ -60,17 +60,17 @@ class Service:
                         return path
                 except UsageError as error:
                     self.inbox.answer(request, str(error), done=False)
-            if not self.paused or trainer.should_stop or self._told_to_go():
+            if not self.paused or trainer.should_stop or self._asked_to_end():
                 return None
-            while not self.inbox.changed() and not self._told_to_go():
+            while not self.inbox.changed() and not self._asked_to_end():
                 time.sleep(0.05)
 
     def close(self) -> None:
-        """The training is over: refuse the rest."""
+        """Refuse the requests that are left: the training is over."""
         for request in self.inbox.collect():
             self.inbox.answer(request, "the training ended before this was reached", done=False)
 
-    def _told_to_go(self) -> bool:
+    def _asked_to_end(self) -> bool:
         return asked_to_stop() or self._trainer.received_sigterm
 
     def _do(self, request: Request, batch: int) -> Path | None:
@@ -79,7 +79,7 @@ class Service:
             self.inbox.answer(request, "done already")  # killed between doing it and saying so
         elif kind in ("pause", "resume"):
             self.paused = kind == "pause"
-            self._tell()
+            self._write_status()
             state = "paused" if self.paused else "training"
             place = f"epoch {epoch}, step {self._trainer.global_step}"
             self.inbox.answer(request, f"{state} at {place}")

@@ -5,13 +5,18 @@ The commands check a value without torch; `Setting.get` and `Setting.put` work o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
 from caviar.base.errors import UsageError, usage_error
+from caviar.base.rules import POSITIVE, TRAINING, Rule
+
+_OF_ONE = re.compile(r"optimizer\.(\d+)\.(\w+)")
+"""The key of a setting of one of several optimizers."""
 
 
 @dataclass(frozen=True)
@@ -19,21 +24,16 @@ class Setting:
     """One hyperparameter that may be edited.
 
     Attributes:
-        holds: whether a value can be; ``problem`` says so where it cannot.
         get: its value in a training, None where the training has no such setting.
         put: put a value in force.
         missing: why a training may not have it.
-        kind: the type that a value must have.
-        nullable: whether ``null`` is a value.
+        rule: what a value must be, where that is not what a config's must be.
     """
 
-    holds: Callable[[Any], bool]
-    problem: str
     get: Callable[[Any], Any]
     put: Callable[[Any, Any], None]
-    missing: str
-    kind: type = float
-    nullable: bool = False
+    missing: str = ""
+    rule: Rule | None = None
 
 
 def parse(key: str, text: str) -> Any:
@@ -42,7 +42,7 @@ def parse(key: str, text: str) -> Any:
     Raises:
         UsageError: there is no such setting, or it cannot have that value.
     """
-    if key not in SETTINGS:
+    if find(key) is None:
         check(key, text)
     try:
         value = yaml.safe_load(text)
@@ -59,28 +59,66 @@ def check(key: str, value: Any) -> Any:
     Raises:
         UsageError: there is no such setting, or it cannot have that value.
     """
-    if key not in SETTINGS:
+    setting = find(key)
+    if setting is None:
         raise usage_error("set", key, "cannot be edited while a run trains", SETTINGS, _tail(key))
-    setting = SETTINGS[key]
-    if value is None and setting.nullable:
+    rule = _rule(key)
+    rule.check(key, value)
+    if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise usage_error(key, value, "must be a number")
-    if setting.kind is int and not float(value).is_integer():
-        raise usage_error(key, value, "must be a whole number")
-    if not setting.holds(value):
-        raise usage_error(key, value, setting.problem)
-    return setting.kind(value)
+    return int(value) if rule.whole else float(value)
+
+
+def _rule(key: str) -> Rule:
+    whole = _OF_ONE.sub(r"optimizer.\2", key)
+    return SETTINGS[whole].rule or TRAINING[whole]
 
 
 def values(trainer: Any) -> dict[str, Any]:
     """Every setting that this training has, with its value."""
     found = {}
-    for key, setting in SETTINGS.items():
+    for key, setting in of_training(trainer).items():
         value = setting.get(trainer)
-        if value is not None or setting.nullable:
+        if value is not None or _rule(key).null:
             found[key] = value
     return found
+
+
+def find(key: str) -> Setting | None:
+    """The setting ``key``; ``optimizer.1.lr`` is that of the second of several optimizers."""
+    one = _OF_ONE.fullmatch(key)
+    setting = SETTINGS.get(f"optimizer.{one[2]}" if one else key)
+    if one is None or setting is None:
+        return setting
+    index = int(one[1])
+    return replace(
+        setting,
+        get=lambda trainer: setting.get(_OneOptimizer(trainer, index)),
+        put=lambda trainer, value: setting.put(_OneOptimizer(trainer, index), value),
+    )
+
+
+def of_training(trainer: Any) -> dict[str, Setting]:
+    """Every setting that a training may have, by its key; of several optimizers each one's too."""
+    found = dict(SETTINGS)
+    for index in range(len(trainer.optimizers) if len(trainer.optimizers) > 1 else 0):
+        for name in SETTINGS:
+            one = name.replace("optimizer.", f"optimizer.{index}.")
+            if one != name and (setting := find(one)):
+                found[one] = setting
+    return found
+
+
+class _OneOptimizer:
+    """A trainer as one of its optimizers and that one's schedules know it."""
+
+    def __init__(self, trainer: Any, index: int) -> None:
+        self.optimizers = trainer.optimizers[index : index + 1]
+        self.lr_scheduler_configs = [
+            config
+            for config in trainer.lr_scheduler_configs
+            if any(config.scheduler.optimizer is one for one in self.optimizers)
+        ]
 
 
 def annealed(trainer: Any) -> float:
@@ -215,31 +253,21 @@ def _put_max_epochs(trainer: Any, value: int) -> None:
 
 
 _NO_DROPOUT = "the network has no dropout layer (start it with a small model.dropout, as 1e-6)"
-_SHARE = (lambda v: 0 <= v < 1, "must be at least 0 and below 1")
-_POSITIVE = (lambda v: 0 < v < float("inf"), "must be above 0")
-_NOT_NEGATIVE = (lambda v: 0 <= v < float("inf"), "must be at least 0")
 _NOT_THIS = "this optimizer has no such setting"
 
 SETTINGS: dict[str, Setting] = {
-    "optimizer.lr": Setting(*_POSITIVE, _get_lr, _put_lr, _NOT_THIS),
-    "optimizer.momentum": Setting(*_SHARE, *_group_entry("momentum"), _NOT_THIS),
-    "optimizer.beta1": Setting(*_SHARE, *_group_entry("betas", 0), _NOT_THIS),
-    "optimizer.beta2": Setting(*_SHARE, *_group_entry("betas", 1), _NOT_THIS),
-    "optimizer.weight_decay": Setting(*_NOT_NEGATIVE, _get_decay, _put_decay, _NOT_THIS),
-    "model.dropout": Setting(*_SHARE, *_attributes(_dropouts), _NO_DROPOUT),
+    "optimizer.lr": Setting(_get_lr, _put_lr, _NOT_THIS),
+    "optimizer.momentum": Setting(*_group_entry("momentum"), _NOT_THIS),
+    "optimizer.beta1": Setting(*_group_entry("betas", 0), _NOT_THIS),
+    "optimizer.beta2": Setting(*_group_entry("betas", 1), _NOT_THIS),
+    "optimizer.weight_decay": Setting(_get_decay, _put_decay, _NOT_THIS),
+    "model.dropout": Setting(*_attributes(_dropouts), _NO_DROPOUT),
     "model.loss.label_smoothing": Setting(
-        *_SHARE, *_attributes(_smoothed), "the loss has no label_smoothing"
+        *_attributes(_smoothed), "the loss has no label_smoothing"
     ),
     "trainer.gradient_clip_val": Setting(
-        *_POSITIVE, lambda t: t.gradient_clip_val, _put_clip, "", nullable=True
+        lambda t: t.gradient_clip_val, _put_clip, rule=POSITIVE.or_null
     ),
-    "trainer.max_epochs": Setting(
-        lambda v: v >= 1,
-        "must be at least 1",
-        lambda t: t.fit_loop.max_epochs,
-        _put_max_epochs,
-        "",
-        kind=int,
-    ),
+    "trainer.max_epochs": Setting(lambda t: t.fit_loop.max_epochs, _put_max_epochs),
 }
-"""Key, as in a config -> how it is edited. A new one is a line here."""
+"""Key, as in a config -> how it is edited. A new one is a line here, and one in `caviar.base.rules`."""

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from caviar.base.errors import UsageError, usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.panda import settings
 from caviar.panda.again import go_on
-from caviar.panda.edits import in_force, read_edits
 from caviar.panda.files import alive, is_watched, read_status
 from caviar.panda.inbox import answer_to, ask
 from caviar.reading.find import TRIALS, find, find_run
+from caviar.runs.edits import in_force, read_edits
 from caviar.runs.folder import RESULT
 from caviar.runs.places import is_sweep
 
@@ -31,22 +31,23 @@ def find_watched(name: str) -> Path:
 
 def watched(name: str) -> Path | None:
     """The folder of the watched run that ``name`` means, or None where it means something else."""
-    try:
-        folder = Path(name) if is_watched(Path(name)) else find(name)
-    except UsageError:
-        return None
-    return folder if is_watched(folder) else None
+    folder = _any(name)
+    return folder if folder is not None and is_watched(folder) else None
 
 
 def single(name: str) -> Path | None:
     """The folder of the run, no sweep's trial, that ``name`` means; None where it means something else."""
-    try:
-        folder = Path(name) if is_watched(Path(name)) else find(name)
-    except UsageError:
-        return None
-    if is_sweep(folder) or folder.parent.name == TRIALS:
+    folder = _any(name)
+    if folder is None or is_sweep(folder) or folder.parent.name == TRIALS:
         return None
     return folder if is_watched(folder) or (folder / RESULT).is_file() else None
+
+
+def _any(name: str) -> Path | None:
+    try:
+        return Path(name) if is_watched(Path(name)) else find(name)
+    except UsageError:
+        return None
 
 
 def running(name: str) -> tuple[Path, dict[str, Any]]:
@@ -85,7 +86,7 @@ def resume(run: Path, trust: bool = False) -> None:
         SystemExit: the training that was started again failed.
     """
     if alive(run):
-        tell(request(run, "resume"))
+        echo(request(run, "resume"))
     elif status := go_on(run, trust):
         raise SystemExit(status)
 

@@ -1,4 +1,4 @@
-"""What a training shows of itself: what the health checks look at."""
+"""Measurements of a training, by epoch: the input of the health checks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-MOST = 40
+EPOCHS_KEPT = 40
 """Epochs that are kept, beside the first."""
 
 
@@ -50,7 +50,7 @@ class History:
     """The epochs of a training so far.
 
     Attributes:
-        epochs: oldest first; of a long training the first and the last `MOST`.
+        epochs: oldest first; of a long training the first and the last `EPOCHS_KEPT`.
         start: the loss of the very first step, which every later loss is held against.
     """
 
@@ -60,7 +60,7 @@ class History:
 
     def add(self, vitals: Vitals) -> None:
         """One more epoch is over."""
-        if len(self.epochs) > MOST:
+        if len(self.epochs) > EPOCHS_KEPT:
             del self.epochs[1]
         self.epochs.append(vitals)
         self._series = {}
@@ -89,5 +89,5 @@ class History:
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> History:
-        """What `state` told."""
+        """A history from its `state`."""
         return cls([Vitals(**one) for one in state["epochs"]], state["start"])

@@ -12,12 +12,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.base.words import short
 from caviar.panda.curves import curve
-from caviar.panda.edits import Edit, in_force, read_edits
 from caviar.panda.files import alive, read_health, read_status
 from caviar.reading.metrics import read_rows
+from caviar.runs.edits import Edit, in_force, read_edits
 
 EVERY = 0.5
 """Seconds between two looks."""
@@ -45,27 +45,27 @@ def watch(run: Path, once: bool = False, console: Console | None = None) -> None
 
 def _lines(run: Path) -> None:
     """A line an epoch, a finding and an edit; no control characters, so a log file reads well."""
-    rows_told = findings_told = edits_told = 0
+    rows_shown = findings_shown = edits_shown = 0
     state = None
     while True:
         living = alive(run)
         status, (_, rows) = read_status(run), read_rows(run)
         edits, health = read_edits(run), read_health(run)
-        for edit in edits[edits_told:]:
-            tell(edit.in_words())
+        for edit in edits[edits_shown:]:
+            echo(edit.in_words())
             if edit.kind == "rollback":
-                rows_told = min(rows_told, len([r for r in rows if int(r["epoch"]) < edit.epoch]))
-        edits_told = len(edits)
-        for row in rows[rows_told:]:
-            tell(_row(row, status))
-        rows_told = len(rows)
-        for one in health[findings_told:]:
+                rows_shown = min(rows_shown, len([r for r in rows if int(r["epoch"]) < edit.epoch]))
+        edits_shown = len(edits)
+        for row in rows[rows_shown:]:
+            echo(_row(row, status))
+        rows_shown = len(rows)
+        for one in health[findings_shown:]:
             what = f"{one['sentence']}. {one['remedy']}" if one["begins"] else "over"
-            tell(f"epoch {one['epoch']}: {one['check']}: {what}")
-        findings_told = len(health)
+            echo(f"epoch {one['epoch']}: {one['check']}: {what}")
+        findings_shown = len(health)
         now = status["state"] if living else _ended(status)
         if now != state:
-            tell(f"{run.name}: {now}")
+            echo(f"{run.name}: {now}")
             state = now
         if not living:
             return

@@ -10,7 +10,7 @@ from typing import Any
 
 from caviar.base.errors import UsageError
 from caviar.base.objectives import each
-from caviar.reading.overrides import read_overrides
+from caviar.reading.run import read_overrides
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.folder import Result, number_of
 from caviar.runs.program import PROGRAM

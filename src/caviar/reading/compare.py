@@ -9,12 +9,13 @@ from typing import Any
 
 from caviar.base.direction import sign
 from caviar.base.errors import UsageError
-from caviar.reading.find import TRIALS, read_sweep_file
+from caviar.reading.find import TRIALS
 from caviar.reading.rows import Row
 from caviar.runs.edits import changes_of, in_force, read_edits
 from caviar.runs.folder import repeated, was_stopped
 from caviar.runs.program import config_options, split
 from caviar.runs.screening import to_paste
+from caviar.runs.sweep_file import read_sweep_file
 
 ENDED = ("COMPLETE", "PRUNED", "FAIL")
 

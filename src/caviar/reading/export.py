@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from caviar.base.plain import cell
 from caviar.reading.rows import Row
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.files import write_atomic
+from caviar.runs.text import strict
 
 KINDS = ("parquet", "csv", "json")
 
@@ -70,14 +70,6 @@ def _csv(table: Table) -> str:
 
 
 def _json(table: Table) -> str:
-    rows = [
-        {name: _strict(value) for name, value in zip(table, row, strict=True)}
-        for row in zip(*table.values(), strict=True)
-    ]
-    return (
-        json.dumps({"schema": 1, "columns": list(table), "rows": rows}, ensure_ascii=False) + "\n"
-    )
-
-
-def _strict(value: Any) -> Any:
-    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
+    rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+    held = {"schema": 1, "columns": list(table), "rows": rows}
+    return json.dumps(strict(held), ensure_ascii=False) + "\n"

@@ -7,18 +7,15 @@ one before), ``best`` (the best run of the latest sweep), ``7`` (trial 7 of the 
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
-from typing import Any
 
 from caviar.base.direction import no_best, sign
 from caviar.base.errors import UsageError, nearest, usage_error
-from caviar.runs.fields import check_fields
-from caviar.runs.files import read_yaml
+from caviar.reading.run import Run
+from caviar.reading.sweep import Sweep
 from caviar.runs.folder import TRIALS, Result, outputs_root
 from caviar.runs.places import (
-    SWEEP_FILE,
     age,
     is_run,
     is_sweep,
@@ -28,7 +25,7 @@ from caviar.runs.places import (
     trial_folders,
     unbegun,
 )
-from caviar.runs.sweep_fields import SWEEP_FIELDS
+from caviar.runs.sweep_file import read_sweep_file
 
 _BACK = re.compile(r"-[1-9]\d*")
 
@@ -79,42 +76,31 @@ def best_run(sweep: Path) -> Path:
             direction is better.
     """
     settings = read_sweep_file(sweep)
-    signed = sign(settings)
-    if signed is None:
+    if sign(settings) is None:
         raise UsageError(f"run={sweep.name}/best: {no_best(settings)}; name a trial")
-    best: tuple[float, Path] | None = None
-    for folder in trial_folders(sweep):
-        try:
-            result = Result.read(folder)
-        except UsageError:
-            continue
-        value = result.value
-        if isinstance(value, list) and len(value) == 1:
-            value = value[0]
-        if result.state != "COMPLETE" or not isinstance(value, int | float) or math.isnan(value):
-            continue
-        if best is None or signed * value < best[0]:
-            best = (signed * value, folder)
-    if best is None:
+    ranked = Sweep(sweep, settings, lambda problems: None).ranked
+    if not ranked:
         raise UsageError(f"run={sweep.name}/best: no trial of this sweep is complete")
-    return best[1]
+    return ranked[0].folder
 
 
-def read_sweep_file(sweep: Path) -> dict[str, Any]:
-    """What ``sweep.yaml`` holds; empty where there is none (yet).
+def load(path_or_name: str | Path) -> Sweep:
+    """Read a sweep: by path, by its name under the outputs folder, or ``latest``.
 
     Raises:
-        UsageError: it is not readable as a YAML mapping, or a part is not what it must be.
+        UsageError: there is no such sweep, or it is a run (see `load_run`).
     """
-    path = sweep / SWEEP_FILE
-    try:
-        data = read_yaml(path)
-    except FileNotFoundError:
-        return {}
-    if not isinstance(data, dict):
-        raise UsageError(f"{path}: not readable (it holds no mapping)")
-    check_fields(path, data, SWEEP_FIELDS)
-    return data
+    return Sweep(find_sweep(path_or_name))
+
+
+def load_run(path_or_name: str | Path) -> Run:
+    """Read one run: by path, by name, as ``best`` or ``SWEEP/7``.
+
+    Raises:
+        UsageError: there is no such run, or its ``result.json`` cannot be read.
+    """
+    folder = find_run(path_or_name)
+    return Run(folder, Result.read(folder))
 
 
 def _find(name: str, key: str, kind: str, folders: list[Path]) -> Path:

@@ -31,7 +31,7 @@ INDEX = ".index.json"
 CONFIGS = ".index-configs.json"
 SCHEMA = 4
 MADE_BY = (
-    *("reading/cells.py", "reading/overrides.py"),
+    *("reading/cells.py", "reading/run.py"),
     *("runs/edits.py", "runs/folder.py", "runs/tags.py"),
 )
 """The files of `caviar` whose code makes a run's cells."""

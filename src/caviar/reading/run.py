@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from caviar.base.errors import UsageError
 from caviar.reading.metrics import read_metrics
-from caviar.reading.overrides import read_overrides
 from caviar.runs import folder as names
 from caviar.runs.edits import edits_table
-from caviar.runs.files import read_yaml
+from caviar.runs.files import MOST_PARSED, read_text, read_yaml, unreadable
 from caviar.runs.folder import Result
+from caviar.runs.parsing import parse_yaml
 from caviar.runs.places import inside
 
 if TYPE_CHECKING:
@@ -34,6 +36,13 @@ class Run:
 
     folder: Path
     result: Result
+
+    @property
+    def score(self) -> float:
+        """The value, if it is one number (else NaN)."""
+        value = self.result.value
+        only = value[0] if isinstance(value, list) and len(value) == 1 else value
+        return float(only) if isinstance(only, int | float) else math.nan
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -92,3 +101,29 @@ def say_skipped(problems: list[str]) -> None:
         log.warning("skipped: %s", problem)
     if len(problems) > 5:
         log.warning("skipped: %d files more", len(problems) - 5)
+
+
+_PLAIN = re.compile(r"""(?:- [A-Za-z_+~][!"$-9;-~]*=[!"$-9;-~]*\n)+""")
+"""Lines ``- key=value`` that YAML takes for text: printable ASCII, no ``#``, ``:`` or blank."""
+
+
+def read_overrides(run: Path) -> list[str]:
+    """The overrides of ``run``, in their order; none without a record.
+
+    Raises:
+        UsageError: the record cannot be read.
+    """
+    path = f"{run}/{names.OVERRIDES}"
+    try:
+        text = read_text(path, most=MOST_PARSED)
+        if _PLAIN.fullmatch(text):
+            # By hand: ten times as fast as any YAML reader.
+            return [line[2:] for line in text.splitlines()]
+        found = parse_yaml(text)
+    except FileNotFoundError:
+        return []
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(unreadable(path, error)) from None
+    return [str(item) for item in found] if isinstance(found, list) else []

@@ -9,10 +9,10 @@ from caviar.base.direction import directions, no_best, sign
 from caviar.base.errors import usage_error
 from caviar.base.objectives import front, signed
 from caviar.reading.compare import scored
-from caviar.reading.find import read_sweep_file
 from caviar.reading.index import add_configs, config_mentions
 from caviar.reading.rows import Row, Rows
 from caviar.reading.where import UnknownColumnError, parse, resolve
+from caviar.runs.sweep_file import read_sweep_file
 
 Found = TypeVar("Found")
 

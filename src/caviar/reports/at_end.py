@@ -1,4 +1,8 @@
-"""What a sweep means, told at its end: by a process of its own, so that it cannot harm the sweep."""
+"""What a sweep means, told at its end: by a process of its own.
+
+It is no call, so that neither its memory (pandas, plotly) nor an error of it can harm the sweep, and so
+that the last table is printed meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import sys
 from pathlib import Path
 
 from caviar.base.errors import name_and_text
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 
 TIMEOUT = 300
 """Seconds; 10,000 trials of 10 epochs take 4."""
@@ -39,7 +43,7 @@ class Reporting:
             env={"OMP_NUM_THREADS": "1", **os.environ, "PYTHONIOENCODING": "utf-8"},
         )
 
-    def tell(self) -> None:
+    def show(self) -> None:
         """Wait for it; print the most important warnings and the report's path, or why there is none."""
         again = f"caviar report {shlex.quote(str(self._folder))}"
         try:
@@ -47,7 +51,7 @@ class Reporting:
         except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
             self._process.kill()
             self._process.communicate()
-            tell(f"no report: {name_and_text(error)}; try again with: {again}")
+            echo(f"no report: {name_and_text(error)}; try again with: {again}")
             return
         except SystemExit:
             self._process.kill()
@@ -56,16 +60,16 @@ class Reporting:
         if self._process.returncode:
             lines = said.strip().splitlines()
             last = lines[-1] if lines else f"exit status {self._process.returncode}"
-            tell(f"no report: {last}; try again with: {again}")
+            echo(f"no report: {last}; try again with: {again}")
             return
         told = json.loads(found)
         warned = [v for v in told["sweeps"][0]["verdicts"] if v["status"] == "warn"]
         for verdict in warned[:WARNINGS]:
-            tell(f"warning: {verdict['sentence']}")
+            echo(f"warning: {verdict['sentence']}")
             if verdict["next"]:
-                tell(f"    next: {verdict['next']}")
+                echo(f"    next: {verdict['next']}")
         if len(warned) > WARNINGS:
-            tell(f"    and {len(warned) - WARNINGS} more in the report: {again}")
+            echo(f"    and {len(warned) - WARNINGS} more in the report: {again}")
         if self._page:
-            tell(f"report:          {told['report']}")
+            echo(f"report:          {told['report']}")
         sys.stdout.flush()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from caviar.reports.look import Look
+    from caviar.reading.sweep import Sweep
 
 POINTS = 200_000
 """Numbers of learning curves that a page holds, of all metrics together: about 1.6 MB."""
@@ -17,13 +17,16 @@ _POWERS = np.array([float(f"1e{power}") for power in range(23)])
 """The powers of ten that a float is exactly."""
 
 
-def curves(look: Look) -> dict[str, dict[str, Any]]:
-    """metric -> trial -> values, and epochs where they are not 0, 1, 2, …; the score first."""
-    table = look.curves
+def curves(sweep: Sweep) -> dict[str, dict[str, Any]]:
+    """metric -> trial -> values, and epochs where they are not 0, 1, 2, …; the score first.
+
+    Of an epoch with several rows, each metric's last value.
+    """
+    table = sweep.metrics[sweep.metrics["epoch"].notna()].groupby(["trial", "epoch"]).last()
     if not len(table):
         return {}
     metrics = [name for name in table.columns if name != "step" and table[name].notna().any()]
-    first = [look.sweep.metric, "train/loss", "val/loss"]
+    first = [sweep.metric, "train/loss", "val/loss"]
     metrics.sort(key=lambda name: (first.index(name) if name in first else 9, name))
     metrics = metrics[:8]
     step = max(1, math.ceil(len(table) * len(metrics) / POINTS))

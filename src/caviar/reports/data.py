@@ -12,21 +12,45 @@ from typing import TYPE_CHECKING, Any
 from caviar.base.errors import UsageError
 from caviar.base.plain import printable
 from caviar.reading.compare import rerun_command
+from caviar.reading.run import Run
+from caviar.reading.sweep import Sweep
 from caviar.reports.curves import curves
 from caviar.reports.importance import shares
-from caviar.reports.look import Look
-from caviar.reports.one_run import OneRun
 from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import judge
 from caviar.runs import folder as names
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.files import read_text
+from caviar.runs.folder import Result
 from caviar.runs.inside import open_inside
 from caviar.runs.places import all_from_here, from_here
 from caviar.space.hyperparameters import Choice, Interval, Range
 
 if TYPE_CHECKING:
-    from caviar.reading.load import Run, Sweep
+    from caviar.reading.sweep import Run, Sweep
+
+
+class OneRun(Sweep):
+    """The run in ``folder``.
+
+    Raises:
+        UsageError: its ``result.json`` cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        result = Result.read(folder)
+        config = Run(folder, result).config
+        settings = {
+            "n_trials": 1,
+            "metric": result.metric or config.get("metric"),
+            "direction": config.get("direction") or "minimize",
+            "git_commit": result.facts.get("git_commit"),
+            "versions": result.facts.get("versions"),
+        }
+        super().__init__(folder, settings)
+        # Filled here, the cached property of a sweep is not asked for the folders of trials.
+        self._results = {result.number or 0: (folder, result)}
+
 
 FEW = 12
 """Values of a range that are each a tick of its axis."""
@@ -36,7 +60,7 @@ LOG_TAIL = 8000
 
 def sweep_data(sweep: Sweep) -> dict[str, Any]:
     """Everything that the page shows of one sweep."""
-    look = Look(sweep)
+    evidence = Evidence.of(sweep)
     runs = {number: sweep.run(number) for number in sweep.numbers}
     found = {
         "name": sweep.folder.name,
@@ -51,19 +75,19 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
         "git_commit": sweep.settings.get("git_commit"),
         "versions": sweep.settings.get("versions") or {},
         "space": [_described(h) for h in sweep.space.hyperparameters],
-        "verdicts": verdicts(sweep),
-        "importance": _importance(look),
+        "verdicts": verdicts(sweep, evidence),
+        "importance": _importance(sweep, evidence),
     }
     trials, lines = _trials(sweep, runs)
-    found |= {"trials": trials, "lines": lines, "curves": curves(look)}
+    found |= {"trials": trials, "lines": lines, "curves": curves(sweep)}
     return {**found, "problems": sweep.problems[:20]}
 
 
-def verdicts(sweep: Sweep) -> list[dict[str, Any]]:
+def verdicts(sweep: Sweep, evidence: Evidence | None = None) -> list[dict[str, Any]]:
     """What the sweep means; a single run has nothing to be judged against."""
     if isinstance(sweep, OneRun):
         return []
-    return [vars(verdict) for verdict in judge(Evidence.of(sweep))]
+    return [vars(verdict) for verdict in judge(evidence or Evidence.of(sweep))]
 
 
 def _sampler(sweep: Sweep) -> str | None:
@@ -86,12 +110,12 @@ def _label(value: Any) -> str:
     return value if isinstance(value, str) else repr(value)
 
 
-def _importance(look: Look) -> list[dict[str, Any]]:
-    if not look.single:
+def _importance(sweep: Sweep, evidence: Evidence) -> list[dict[str, Any]]:
+    if len(sweep.directions) != 1:
         return []
     return [
         {"name": name.lstrip("+"), "share": share, "p": item.p, "trials": item.trials}
-        for name, (share, item) in shares(look).items()
+        for name, (share, item) in shares(evidence, sweep.space.hyperparameters).items()
         if item.divergence == item.divergence
     ]
 

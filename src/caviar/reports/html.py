@@ -14,7 +14,7 @@ from caviar.reports.data import sweep_data
 from caviar.runs.files import write_atomic
 
 if TYPE_CHECKING:
-    from caviar.reading.load import Sweep
+    from caviar.reading.sweep import Sweep
 
 SCRIPTS = [
     "base.js",
@@ -28,7 +28,7 @@ SCRIPTS = [
     "start.js",
 ]
 """In the order in which they stand in the page; the last one starts it."""
-_WORDS = {"warn": "Look at", "pass": "Fine", "unknown": "Not known"}
+_WORDS = {"warn": "Warning", "pass": "Fine", "unknown": "Not checked"}
 
 
 def write_report(sweeps: Sequence[Sweep], path: Path) -> list[dict[str, Any]]:
@@ -101,10 +101,12 @@ def _verdicts(verdicts: Sequence[dict[str, Any]]) -> str:
     warnings = [verdict for verdict in verdicts if verdict["status"] == "warn"]
     rest = [verdict for verdict in verdicts if verdict["status"] != "warn"]
     fine = sum(verdict["status"] == "pass" for verdict in rest)
-    shown = _list(warnings) if warnings else "<p>Nothing to warn of.</p>"
+    unchecked = len(rest) - fine
+    none = "No check found a fault." if fine else "There is too little evidence for any check."
+    shown = _list(warnings) if warnings else f"<p>{none}</p>"
     return (
-        f'<div class="of">{shown}<details><summary>{fine} fine, {len(rest) - fine} not known'
-        f"</summary>{_list(rest)}</details></div>"
+        f'<div class="of">{shown}<details><summary>Checks: {fine} passed, {unchecked} lacked'
+        f" evidence</summary>{_list(rest)}</details></div>"
     )
 
 

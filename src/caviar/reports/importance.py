@@ -8,19 +8,17 @@ hyperparameter's scale and where all lie. How sure: the share of shuffled scores
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from caviar.reports.verdicts.base import Evidence
 from caviar.space.hyperparameters import Choice, Hyperparameter
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from caviar.reports.look import Look
-
-BEST = 0.25
+TOP_SHARE = 0.25
 LEAST = 8
 SHUFFLES = 400
 GRID = 32
@@ -49,12 +47,9 @@ class Importance:
         return max(self.divergence - self.noise, 0.0) if math.isfinite(self.divergence) else 0.0
 
 
-def importance(look: Look, h: Hyperparameter) -> Importance:
+def importance(evidence: Evidence, h: Hyperparameter) -> Importance:
     """The importance of ``h`` over the complete trials that have it."""
-    import numpy as np
-
-    places = look.places(h).to_numpy()
-    places = places[np.isfinite(places)]
+    places = evidence.positions(h).to_numpy()
     n = len(places)
     if n < LEAST or np.ptp(places) == 0:
         return Importance(math.nan, math.nan, 1.0, n)
@@ -75,9 +70,7 @@ def importance(look: Look, h: Hyperparameter) -> Importance:
 @lru_cache(maxsize=1)  # most often, all hyperparameters have the same trials
 def _picked(n: int) -> NDArray[np.float64]:
     """Shape ``(1 + SHUFFLES, n)``: the weight of each trial, best first, among the best; then by chance."""
-    import numpy as np
-
-    top = max(2, round(BEST * n))
+    top = max(2, round(TOP_SHARE * n))
     rng = np.random.default_rng(0)
     picked = np.zeros((SHUFFLES + 1, n))
     picked[0, :top] = 1 / top
@@ -86,9 +79,11 @@ def _picked(n: int) -> NDArray[np.float64]:
     return picked
 
 
-def shares(look: Look) -> dict[str, tuple[float, Importance]]:
+def shares(
+    evidence: Evidence, hyperparameters: Iterable[Hyperparameter]
+) -> dict[str, tuple[float, Importance]]:
     """Each hyperparameter's share of what is above chance, the most important first."""
-    found = {h.name: importance(look, h) for h in look.sweep.space.hyperparameters}
+    found = {h.name: importance(evidence, h) for h in hyperparameters}
     total = sum(item.above_noise for item in found.values()) or 1.0
     ordered = sorted(found.items(), key=lambda pair: -pair[1].above_noise)
     return {name: (item.above_noise / total, item) for name, item in ordered}

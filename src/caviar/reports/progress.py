@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from time import monotonic
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+from optuna.trial import FrozenTrial
 
 from caviar.base.messages import Event, Failed, Finished, Pruned
 from caviar.base.plain import printable
 from caviar.base.words import short
 from caviar.reports.tally import Tally
+from caviar.sweep.settings import Settings
 from caviar.sweep.study import Asked
+
+if TYPE_CHECKING:
+    from caviar.reports.live import LivePanel
 
 TRACEBACK_LINES = 20
 SUMMARY_SECONDS = 60.0
@@ -86,3 +94,29 @@ class Lines:
 
     def close(self) -> None:
         """Nothing to put back."""
+
+
+def make_view(
+    folder: Path,
+    settings: Settings,
+    n_trials: int,
+    lanes: int,
+    earlier: Iterable[FrozenTrial],
+) -> LivePanel | Lines:
+    """Make the view for where stdout leads.
+
+    Args:
+        folder: the sweep's.
+        settings: for the metric's name and the directions.
+        n_trials: how many trials there will be in total.
+        lanes: how many run at once.
+        earlier: the trials of the session that this one resumes.
+    """
+    tally = Tally(n_trials, settings.directions, settings.labels)
+    tally.take_up(earlier)
+    # A dumb terminal, such as an editor's, cannot move its cursor.
+    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        from caviar.reports.live import LivePanel
+
+        return LivePanel(folder, tally)
+    return Lines(folder, tally, lanes)

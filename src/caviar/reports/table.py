@@ -15,7 +15,7 @@ from rich.text import Text
 
 from caviar.base.errors import UsageError
 from caviar.base.objectives import front, signed
-from caviar.base.words import short
+from caviar.base.words import last_parts, short
 from caviar.runs.folder import Result
 from caviar.space.space import Space
 from caviar.sweep.loop import Outcome
@@ -91,12 +91,6 @@ def rank(trials: list[FrozenTrial], directions: list[str]) -> list[FrozenTrial]:
     return sorted(complete, key=lambda trial: (losses(trial), trial.number))
 
 
-def short_names(names: list[str]) -> list[str]:
-    """Each name's last part, or all of it where another one ends alike: ``lr`` of ``optimizer.lr``."""
-    ends = [name.rpartition(".")[2] for name in names]
-    return [name if ends.count(end) > 1 else end for name, end in zip(names, ends, strict=True)]
-
-
 def _table(trials: list[FrozenTrial], space: Space, settings: Settings) -> Table:
     several = len(settings.directions) > 1
     title = "the Pareto front: no trial is better in all objectives" if several else "best trials"
@@ -104,7 +98,7 @@ def _table(trials: list[FrozenTrial], space: Space, settings: Settings) -> Table
     table.add_column("trial", justify="right")
     for name in settings.labels:
         table.add_column(Text(name), justify="right")
-    for name in short_names([h.name.lstrip("+") for h in space.hyperparameters]):
+    for name in last_parts([h.name.lstrip("+") for h in space.hyperparameters]):
         table.add_column(Text(name), justify="right")
     for trial in trials:
         cells: list[Any] = [str(trial.number), *(short(value) for value in trial.values)]

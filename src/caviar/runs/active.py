@@ -1,4 +1,4 @@
-"""The run under way in this process, and what a task may tell it."""
+"""The run under way in this process: its folder, and what a task records and reports."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ class TrialInterrupted(Exception):  # noqa: N818
 
 
 class Listener(Protocol):
-    """Who hears a run's intermediate values: the worker's connection to its controller."""
+    """The receiver of a run's intermediate values: the worker's connection to its controller."""
 
     def reported(self, value: float, step: int) -> None:
         """Pass a value on.
@@ -37,7 +37,7 @@ class ActiveRun:
     Attributes:
         dir: the run folder.
         facts: what the task recorded; it goes into ``result.json``.
-        listener: who hears intermediate values, if anybody does.
+        listener: the receiver of intermediate values, in a sweep.
         resume_from: a folder of checkpoints that an earlier try of this trial left.
         interrupted: whether the run is to leave a checkpoint and end.
         outer: the run that this one is a part of, as a fold is of its trial.

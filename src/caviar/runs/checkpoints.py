@@ -1,4 +1,4 @@
-"""Reading a checkpoint that a training is to go on from: whole, or told to be damaged."""
+"""Reading a checkpoint that a training is to go on from; a damaged one is an error of one line."""
 
 from __future__ import annotations
 

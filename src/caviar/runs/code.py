@@ -1,4 +1,4 @@
-"""What a run was run with: the commit of its code, and the versions of its packages."""
+"""The code that a run used: the commit of its repository, and the versions of packages."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 import io
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from caviar.base.errors import UsageError
 from caviar.base.private import resolvers_replaced
+from caviar.runs.earlier import of_today
 from caviar.runs.files import MOST_PARSED, read_text
 from caviar.runs.folder import CONFIG
 from caviar.runs.parsing import parse_yaml
@@ -49,7 +50,7 @@ def read_config(run: Path) -> DictConfig:
         raise UsageError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(config, DictConfig):
         raise UsageError(f"{path}: not a config")
-    return config
+    return cast("DictConfig", OmegaConf.create(of_today(OmegaConf.to_container(config))))
 
 
 def to_yaml(value: Any) -> str:

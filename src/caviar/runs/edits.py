@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from caviar.base.errors import UsageError
 from caviar.runs.fields import MAPPING
-from caviar.runs.files import read_lines
+from caviar.runs.files import read_lines, write_atomic
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]  # no stubs, so below too
@@ -115,6 +116,20 @@ def in_force(edits: list[Edit]) -> list[Edit]:
 
 CHANGES = ["edit", "kind", "epoch", "batch", "step", "key", "old", "new", "who", "when", "why"]
 """What `changes_of` tells of each change."""
+
+
+def write_edits(run: Path, edits: list[Edit]) -> None:
+    """Write the whole record: there are few edits, and so no line is ever torn."""
+    lines = [json.dumps({k: v for k, v in asdict(e).items() if v is not None}) for e in edits]
+    write_atomic(run / EDITS, "".join(f"{line}\n" for line in lines))
+
+
+def facts_of_edits(run: Path) -> dict[str, Any]:
+    """What ``result.json`` says of a run's edits; empty for a run that its config alone made."""
+    edits = read_edits(run)
+    if not edits:
+        return {}
+    return {"edits": len(edits), "edits_in_force": [e.in_words() for e in in_force(edits)]}
 
 
 def changes_of(edits: Iterable[Edit]) -> list[dict[str, Any]]:

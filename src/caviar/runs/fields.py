@@ -1,4 +1,4 @@
-"""What the fields of a run's files must be: a damaged file is told in a line that names the field."""
+"""Checks of the fields of a run's files: a damaged file gives an error that names the field."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import reprlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -12,14 +13,14 @@ from caviar.runs.parsing import parse_json, parse_yaml
 
 CHUNK = 1 << 20
 
-MOST = 1 << 28
+MOST_BYTES = 1 << 28
 """Bytes of a file that is read whole: the curves of a year, and less than a memory."""
 MOST_PARSED = 1 << 24
 """Bytes of JSON or YAML: a sweep of 100,000 points to try first."""
 
 
-def read_bytes(path: Path | str, most: int = MOST) -> bytes:
-    """A file of a run: a regular one, as no link leads to it and nobody waits at the end of a pipe.
+def read_bytes(path: Path | str, most: int = MOST_BYTES) -> bytes:
+    """The bytes of a file of a run, which must be a regular file: no link, no pipe.
 
     Raises:
         FileNotFoundError: there is none.
@@ -43,7 +44,7 @@ def read_bytes(path: Path | str, most: int = MOST) -> bytes:
     return data
 
 
-def read_text(path: Path | str, errors: str = "strict", most: int = MOST) -> str:
+def read_text(path: Path | str, errors: str = "strict", most: int = MOST_BYTES) -> str:
     """A file of a run as UTF-8, a newline being one character, whichever it is.
 
     Raises:
@@ -64,25 +65,20 @@ def read_json(path: Path | str) -> Any:
         FileNotFoundError: there is none.
         UsageError: it cannot be read, in one line that names it.
     """
-    text = read_text(path, most=MOST_PARSED)
-    try:
-        return parse_json(text)
-    except ValueError as error:
-        raise UsageError(f"{path}: not readable as JSON ({error})") from None
+    return _parsed(path, parse_json, "JSON")
 
 
 def read_yaml(path: Path | str) -> Any:
-    """A file of a run as YAML: plain values.
+    """The same, of YAML."""
+    return _parsed(path, parse_yaml, "YAML")
 
-    Raises:
-        FileNotFoundError: there is none.
-        UsageError: it cannot be read, in one line that names it.
-    """
+
+def _parsed(path: Path | str, parse: Callable[[str], Any], kind: str) -> Any:
     text = read_text(path, most=MOST_PARSED)
     try:
-        return parse_yaml(text)
+        return parse(text)
     except ValueError as error:
-        raise UsageError(f"{path}: not readable as YAML ({error})") from None
+        raise UsageError(f"{path}: not readable as {kind} ({error})") from None
 
 
 def read_lines(path: Path | str) -> list[dict[str, Any]]:
@@ -161,8 +157,9 @@ def _write_all(file: IO[bytes], data: bytes) -> None:
         written += file.write(data[written:])
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What an OSError says where a disk, or a person's share of it, is full."""
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that a disk, or a person's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def append_whole(path: Path, text: str) -> None:
@@ -187,7 +184,7 @@ def append_whole(path: Path, text: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file on the disk that was written without being ``durable``.
+    """Fsync a file that was written without being ``durable``.
 
     Raises:
         OSError: it is gone, or the disk cannot take it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -13,7 +14,7 @@ from typing import Any, cast
 from caviar.base.errors import UsageError, usage_error
 from caviar.runs.fields import MAPPING, NUMBER, TEXT, WHOLE, check_fields, each, either, optional
 from caviar.runs.files import read_described, write_atomic
-from caviar.runs.text import json_text
+from caviar.runs.text import strict
 
 CONFIG = "config.yaml"
 OVERRIDES = "overrides.yaml"
@@ -76,7 +77,7 @@ class Result:
         """Write ``result.json`` whole. A NaN or infinite number stands as a string, for strict JSON."""
         # Of a run that a power cut ends, nobody needs to know that it had begun.
         durable = self.state != "RUNNING"
-        write_atomic(folder / RESULT, json_text(vars(self)) + "\n", durable)
+        write_atomic(folder / RESULT, json.dumps(strict(vars(self)), indent=1) + "\n", durable)
 
     @classmethod
     def read(cls, folder: Path) -> Result:

@@ -1,4 +1,4 @@
-"""A run of several trainings, k-fold cross-validation: a folder for each, and what they come to.
+"""A run of several trainings, k-fold cross-validation: a folder for each, and their means.
 
 A run folder holds ``fold-0``, ``fold-1``, …, each with the files of its training, and ``fold.json`` when
 it is done: ``score``, ``best_epoch``, ``metrics``, ``checkpoint`` (in that folder) and, where it was
@@ -15,6 +15,7 @@ from typing import Any
 from caviar.base.errors import UsageError
 from caviar.runs.fields import LIST, MAPPING, NUMBER, each, either, optional
 from caviar.runs.files import read_json, write_atomic
+from caviar.runs.inside import copy_folder
 
 FOLD = "fold.json"
 _KEPT = ("score", "best_epoch", "metrics", "checkpoint", "tested", "test")
@@ -28,16 +29,34 @@ def fold_folder(run: Path, fold: int) -> Path:
 
 
 def write_fold(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Say that a fold is done, and what it came to."""
+    """Write ``fold.json``: the fold is done, and these are its results."""
     kept = {key: facts[key] for key in _KEPT if key in facts}
     write_atomic(folder / FOLD, json.dumps(kept, indent=1) + "\n")
+
+
+def earlier_fold(resume_from: Path | str | None, place: Path) -> Path | None:
+    """Where an earlier try of a run has the fold that this one has at ``place``, if there was one.
+
+    Args:
+        resume_from: the earlier try's folder of checkpoints.
+    """
+    return Path(resume_from).parent / place.name if resume_from else None
+
+
+def take_over(resume_from: Path | str | None, place: Path) -> Facts | None:
+    """The results of a fold that an earlier try finished, its files copied to ``place``; else None."""
+    earlier = earlier_fold(resume_from, place)
+    facts = read_fold(earlier) if earlier else None
+    if earlier and facts and earlier != place:
+        copy_folder(earlier, place)
+    return facts
 
 
 _SCORE = optional(either(NUMBER, each(NUMBER)))
 
 
 def read_fold(folder: Path) -> Facts | None:
-    """What a fold came to; None where it is not done, or what it says of that cannot be used."""
+    """The results of a fold; None where it is not done, or its ``fold.json`` cannot be used."""
     try:
         found = read_json(folder / FOLD)
     except (FileNotFoundError, UsageError):
@@ -61,14 +80,14 @@ def facts_of(folds: Sequence[Mapping[str, Any]]) -> Facts:
     """What ``result.json`` says of a run of these folds: means, and each fold by itself."""
     found: Facts = {
         "metrics": _means([fold["metrics"] for fold in folds]),
-        "folds": [_told(fold, number) for number, fold in enumerate(folds)],
+        "folds": [_summary(fold, number) for number, fold in enumerate(folds)],
     }
     if all(fold.get("tested") for fold in folds):
         found |= {"tested": True, "test": _means([fold["test"] for fold in folds])}
     return found
 
 
-def _told(fold: Mapping[str, Any], number: int) -> Facts:
+def _summary(fold: Mapping[str, Any], number: int) -> Facts:
     checkpoint = fold.get("checkpoint")
     path = str(fold_folder(Path(), number) / checkpoint) if checkpoint else None
     kept = {key: fold[key] for key in ("score", "best_epoch", "test") if key in fold}

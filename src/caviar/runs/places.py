@@ -24,7 +24,7 @@ _OF_A_START = re.compile(
 
 
 def never_began(folder: Path) -> bool:
-    """Whether ``folder`` is all that a sweep left that was killed as it started: nothing to go on with."""
+    """Whether ``folder`` is of a sweep that was killed as it started, with nothing to go on with."""
     try:
         return all(_OF_A_START.fullmatch(name) for name in os.listdir(folder))
     except OSError:
@@ -130,7 +130,7 @@ def _by_age(parent: Path, wanted: Callable[[Path], bool], follow: bool) -> list[
 
 
 def age(folder: Path) -> tuple[int, str]:
-    """What sorts runs and sweeps by when they began."""
+    """The sort key of runs and sweeps by age."""
     # Both files are written once, at the start; a folder's own time moves with what is put into it.
     for name in (SWEEP_FILE, CONFIG, "."):
         try:

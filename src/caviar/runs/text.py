@@ -1,7 +1,7 @@
-"""The text of a run folder's files, put together by hand: a sweep of short trials writes thousands.
+"""The text of a run folder's files.
 
-Each function gives what the library would (tests hold them to it), in a fraction of its time; what
-is not simple is left to the library.
+YAML is put together by hand: a sweep of short trials writes thousands, and this takes a fraction of the
+library's time. It gives what that would (tests hold it to it); what is not simple is left to the library.
 """
 
 from __future__ import annotations
@@ -13,73 +13,33 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import lru_cache
-from json.encoder import encode_basestring_ascii
 from typing import Any, cast
 
 
-def json_text(value: Any, pad: str = "") -> str:
-    """``value`` as ``json.dumps(value, indent=1)`` has it.
-
-    For strict JSON, a NaN or infinite number stands as a string; so does what JSON does not know.
-
-    Args:
-        pad: what its inner lines begin with.
-    """
-    if isinstance(value, str):
-        return encode_basestring_ascii(value)
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, int):
-        return int.__repr__(value)
-    if isinstance(value, float):
-        return float.__repr__(value) if math.isfinite(value) else f'"{float.__repr__(value)}"'
+def strict(value: Any) -> Any:
+    """``value`` as strict JSON holds it: what that has not, as a NaN, is a string."""
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
-    inner = pad + " "
     if isinstance(value, dict):
-        held = cast("dict[Any, Any]", value)
-        items = {encode_basestring_ascii(str(k)): json_text(v, inner) for k, v in held.items()}
-        return _block("{", [f"{key}: {text}" for key, text in items.items()], "}", pad)
+        return {str(key): strict(item) for key, item in cast("dict[Any, Any]", value).items()}
     if isinstance(value, list | tuple):
-        within = cast("Sequence[Any]", value)
-        return _block("[", [json_text(item, inner) for item in within], "]", pad)
-    return encode_basestring_ascii(str(value))
+        return [strict(item) for item in cast("Sequence[Any]", value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return float.__repr__(value)
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
-def _block(first: str, lines: Sequence[str], last: str, pad: str) -> str:
-    if not lines:
-        return first + last
-    between = f",\n{pad} "
-    return f"{first}\n{pad} {between.join(lines)}\n{pad}{last}"
-
-
-class CsvText:
-    """A table that grows: rows as Lightning's CSV logger has them, a column where one first comes up."""
-
-    def __init__(self) -> None:
-        self._columns: list[str] = []
-        self._lines: list[str] = []
-
-    def of(self, rows: Sequence[Mapping[str, Any]]) -> str:
-        """The text of all ``rows``: those of the last call, and what has come after them."""
-        for row in rows[max(len(self._lines) - 1, 0) :]:
-            if not row.keys() <= set(self._columns):
-                self._columns = list(dict.fromkeys([*self._columns, *row]))
-                before = rows[: max(len(self._lines) - 1, 0)]
-                self._lines = [_csv_line(self._columns), *map(self._line, before)]
-            self._lines.append(self._line(row))
-        return "".join(self._lines)
-
-    def _line(self, row: Mapping[str, Any]) -> str:
-        cells = [row.get(column, "") for column in self._columns]
-        if any(type(cell) not in (float, int) and cell != "" for cell in cells) or len(cells) < 2:
-            return _csv_line(cells)
-        return ",".join(["" if cell == "" else repr(cell) for cell in cells]) + "\n"
-
-
-def _csv_line(cells: Sequence[Any]) -> str:
+def csv_text(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, header: bool = True
+) -> str:
+    """Rows as Lightning's CSV logger has them; without ``columns`` one stands where it first comes up."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
+    if columns is None:
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    if header and columns:
+        writer.writeheader()
+    writer.writerows(rows)
     return text.getvalue()
 
 

@@ -10,7 +10,7 @@ from caviar.space.space import Space
 POINTS = 5
 """How many points an interval has where nothing else is said."""
 
-MOST = 1_000_000
+MOST_POINTS = 1_000_000
 """Points of a grid at most: each is made before the first trial, and takes some hundred bytes."""
 
 
@@ -23,7 +23,8 @@ def combinations(space: Space, points: Any = None) -> list[dict[str, Any]]:
             also thin out a range; None for `POINTS`.
 
     Raises:
-        UsageError: a name that the space does not have, fewer than one point, or more than `MOST` in all.
+        UsageError: a name that the space does not have, fewer than one point, or more than
+            `MOST_POINTS` in all.
     """
     by_name = dict(points) if hasattr(points, "items") else {}
     everywhere = POINTS if by_name or points is None else points
@@ -35,11 +36,11 @@ def combinations(space: Space, points: Any = None) -> list[dict[str, Any]]:
             key = "sampler.points" if name is None else f"sampler.points.{name}"
             raise usage_error(key, count, "must be a whole number, 1 or more")
     wanted = {h.name: _points(h, by_name.get(h.name), everywhere) for h in space.hyperparameters}
-    if (total := prod(wanted.values())) > MOST:
+    if (total := prod(wanted.values())) > MOST_POINTS:
         longest = max(wanted, key=lambda name: wanted[name])
         raise UsageError(
             f"search=grid: it has up to {total:,} points ({longest}: {wanted[longest]:,}), and "
-            f"{MOST:,} at most can be laid out; sampler.points.NAME=5 thins out a hyperparameter, "
+            f"{MOST_POINTS:,} at most can be laid out; sampler.points.NAME=5 thins out a hyperparameter, "
             "and search=random needs no list"
         )
     found: list[tuple[dict[str, Any], dict[str, Any]]] = [({}, {})]

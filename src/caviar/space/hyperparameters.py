@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from caviar.base.errors import usage_error
 from caviar.space.lattice import MOST_STEPS, Lattice
@@ -29,45 +30,45 @@ LARGEST = 2**53
 """Whole numbers up to here have a place of their own in float64, in which a study keeps them."""
 
 
-class Hyperparameter(Protocol):
+@dataclass(frozen=True)
+class Hyperparameter(ABC):
     """One dimension of a space. ``name`` is the key that the run's config has."""
 
-    @property
-    def name(self) -> str: ...
+    name: str
 
     @property
     def study_name(self) -> str:
         """Its name in the study."""
-        ...
+        return self.name
 
     @cached_property
+    @abstractmethod
     def distribution(self) -> BaseDistribution:
         """What the study is told it is drawn from."""
-        ...
 
+    @abstractmethod
     def from_unit(self, u: float) -> Any:
         """The value, as the study holds it, at quantile ``u`` in [0, 1) of its distribution."""
-        ...
 
     def from_study(self, value: Any) -> Any:
         """What the run sees for a value that the study holds."""
-        ...
+        return value
 
     def to_study(self, value: Any) -> Any:
         """What the study holds for a value that the run sees; the inverse of `from_study`."""
-        ...
+        return value
 
+    @abstractmethod
     def holds(self, value: Any) -> bool:
         """Whether the run may see this value."""
-        ...
 
+    @abstractmethod
     def spread(self, points: int) -> list[Any]:
         """At most ``points`` values, as the study holds them, evenly spread from end to end."""
-        ...
 
 
 @dataclass(frozen=True)
-class Interval:
+class Interval(Hyperparameter):
     """A number between two bounds, both included, uniform on its scale; ``interval(low, high)``.
 
     Raises:
@@ -75,7 +76,6 @@ class Interval:
             cannot hold, or cannot tell apart on the scale.
     """
 
-    name: str
     low: float
     high: float
     scale: Scale = LINEAR
@@ -153,14 +153,13 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Range:
+class Range(Hyperparameter):
     """A number on a lattice, as Hydra's ``range(start, stop, step)``: ``stop`` itself is excluded.
 
     Raises:
         UsageError: the lattice is empty, the step is not positive, or float64 cannot hold its points.
     """
 
-    name: str
     start: float
     stop: float
     step: float = 1
@@ -186,10 +185,6 @@ class Range:
 
     def __str__(self) -> str:
         return f"range({self.start}, {self.stop}, {self.step})"
-
-    @property
-    def study_name(self) -> str:
-        return self.name
 
     @property
     def integer(self) -> bool:
@@ -218,9 +213,6 @@ class Range:
         # Optuna's own samplers reckon in floats, which may be a hair off.
         return self.values.nearest(value) if isinstance(self.values, Lattice) else value
 
-    def to_study(self, value: Any) -> Any:
-        return value
-
     def holds(self, value: Any) -> bool:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not (number and self.start <= value <= self.stop):
@@ -234,7 +226,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Hyperparameter):
     """One of several options: values, lists, or the choices of a config group; ``choice(a, b)``.
 
     An Optuna category is a plain value, so a list or a mapping stands in the study as its JSON.
@@ -243,7 +235,6 @@ class Choice:
         UsageError: there is no option, or an option stands there twice.
     """
 
-    name: str
     options: tuple[Any, ...]
 
     def __post_init__(self) -> None:
@@ -259,10 +250,6 @@ class Choice:
             # Hydra's choice(…) refuses null; its list of values does not.
             return ",".join(map(as_text, self.options))
         return f"choice({', '.join(map(as_text, self.options))})"
-
-    @property
-    def study_name(self) -> str:
-        return self.name
 
     @cached_property
     def distribution(self) -> BaseDistribution:

@@ -1,4 +1,4 @@
-"""The run folders of a sweep, as its controller sees them: where they are, and how their runs ended."""
+"""The run folders of a sweep, as its controller sees them: where they are, and what is left in them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from caviar.base.errors import UsageError
 from caviar.base.messages import Failed, Finished, Pruned
-from caviar.runs.folder import CHECKPOINTS, LANE, LOG, Result, was_stopped
-from caviar.runs.inside import make_folders, open_inside
+from caviar.runs.folder import CHECKPOINTS, LANE
+from caviar.runs.life import end_of, give_up
 
 
 class TrialFolders:
@@ -33,46 +32,17 @@ class TrialFolders:
         return run / CHECKPOINTS if left else None
 
     def ended(self, number: int) -> Finished | Pruned | Failed | None:
-        """How a trial ended, by what its worker wrote; None where it was cut short or stopped.
-
-        A worker writes the result and then tells its controller: either may be killed in between,
-        and the trial is done all the same.
-        """
-        try:
-            result = Result.read(self.path(number))
-        except (UsageError, OSError):
-            return None
-        seconds = result.seconds or 0.0
-        if result.state == "COMPLETE" and result.value is not None:
-            values = result.value if isinstance(result.value, list) else [result.value]
-            return Finished(number, [float(value) for value in values], seconds, result.facts)
-        if result.state == "PRUNED":
-            value = result.value if isinstance(result.value, float) else None
-            return Pruned(number, value, seconds, result.facts)
-        if result.state == "FAIL" and not was_stopped(result.error):
-            return Failed(number, result.error or "", seconds=seconds)
-        return None
+        """How a trial ended, by what its worker wrote; None where it was cut short or stopped."""
+        return end_of(self.path(number), number)
 
     def give_up(self, event: Failed) -> None:
-        """Write the end of a run that could not do so itself."""
-        folder = self.path(event.number)
-        try:
-            make_folders(folder)
-            result = self._read(folder) or Result(state="RUNNING", number=event.number)
-            stopped = was_stopped(result.error) and not was_stopped(event.error)
-            if result.state != "RUNNING" and not stopped:
-                return
-            result.state, result.error, result.seconds = "FAIL", event.error, event.seconds
-            result.write(folder)
-            with open_inside(folder / LOG, "a") as log:
-                log.write(event.traceback or f"{event.error}\n")
-        except OSError:
-            return  # the disk has no room: the study knows that it failed
+        """Write the end of a trial whose worker could not do so itself."""
+        give_up(self.path(event.number), event)
 
     def tidy(self, numbers: Iterable[int]) -> None:
-        """Remove what is of no more use in the folders of trials that nobody goes on from any more.
+        """Remove lanes' states and half-written files from the folders of trials that are over.
 
-        That is the state of a lane, and what a process was writing when it was killed.
+        No later try goes on from these trials.
         """
         for number in numbers:
             run = self.path(number)
@@ -86,9 +56,3 @@ class TrialFolders:
         run = self.path(number)
         left = (f"{CHECKPOINTS}/{LANE}", f"*/{CHECKPOINTS}/{LANE}")
         return any(any(run.glob(files)) for files in left)
-
-    def _read(self, folder: Path) -> Result | None:
-        try:
-            return Result.read(folder)
-        except UsageError:
-            return None  # its worker was lost before it wrote a word

@@ -67,7 +67,7 @@ class JobMaker:
 def _settle_chdir(config: DictConfig) -> None:
     """Say whether trials change to their folders where the app leaves that open, as Hydra decides it.
 
-    It hangs on the ``version_base`` of `hydra.main`: an app that has none expects to be in its own folder,
+    It depends on the ``version_base`` of `hydra.main`: an app without one expects to be in its own folder,
     and its trials would write over each other's files. A worker need not know it.
     """
     if config.hydra.job.chdir is None:

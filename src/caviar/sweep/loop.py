@@ -27,6 +27,7 @@ from caviar.base.signals import GRACE_SECONDS, exit_status, heard
 from caviar.executors.base import Executor
 from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner
+from caviar.sweep.settings import Settings
 from caviar.sweep.study import INTERRUPTIONS, Asked, SweepStudy
 
 STANDSTILL_SECONDS = 2.0
@@ -37,7 +38,7 @@ SILENT = "Timeout: silent"
 
 
 class View(Protocol):
-    """Who shows a sweep while it runs."""
+    """The display of a sweep while it runs."""
 
     def asked(self, asked: Asked) -> None: ...
 
@@ -56,7 +57,7 @@ class View(Protocol):
 
 @dataclass
 class Outcome:
-    """How a sweep went, as far as the study does not tell.
+    """How a sweep ended: what the study does not hold.
 
     Attributes:
         interrupted: the exit status, where a person (130) or the machine (143) stopped it.
@@ -67,24 +68,6 @@ class Outcome:
     interrupted: int | None = None
     stopped: str | None = None
     blocked: bool = False
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a trial, or the sweep, is given up.
-
-    Attributes:
-        retries: how often a trial is tried again after an error that may not be its own. A try that was
-            told to stop is none, up to `caviar.sweep.study.INTERRUPTIONS` of them.
-        trial_timeout: seconds that a trial may take; None for any time.
-        heartbeat_timeout: seconds that a trial may be silent; None for any time.
-        max_same_failures: this many trials failing the same way from the start end the sweep.
-    """
-
-    retries: int = 1
-    trial_timeout: float | None = None
-    heartbeat_timeout: float | None = None
-    max_same_failures: int = 5
 
 
 @dataclass(frozen=True)
@@ -104,7 +87,7 @@ class _Try:
 
     @property
     def begun(self) -> int:
-        """How many tries of it there were at the least: in quarantine, one that does not count."""
+        """How many tries have begun, at least: a quarantined trial has had one that does not count."""
         return self.attempt + self.interruptions + (self.quarantine > 0)
 
 
@@ -132,10 +115,10 @@ class Loop:
         executor: started already.
         n_trials: how many trials in total, those of an earlier session included.
         make_job: what a worker gets for a trial, at its first try (0), its second (1), …
-        view: told of everything.
-        limits: when to give up.
+        view: shows every event.
+        limits: when to give up a trial, or the sweep.
         owner: whose sweep this is; it also carries requests to stop.
-        folders: where workers write; asked when one is lost.
+        folders: the run folders; read when a worker is lost.
         at_once: how many trials may be under way, however many lanes there are; None for all.
     """
 
@@ -144,7 +127,7 @@ class Loop:
     n_trials: int
     make_job: Callable[[Asked, int], Job]
     view: View
-    limits: Limits
+    limits: Settings
     owner: Owner
     folders: TrialFolders
     at_once: int | None = None
@@ -291,7 +274,7 @@ class Loop:
         return self.study.should_prune(report.number)
 
     def _try_again(self, event: Failed, this: _Try) -> _Try | None:
-        """Its next try, where it has one."""
+        """The next try of a trial that failed; None where it has had its last."""
         if self._stopping or self._stop_at is not None:
             return None
         if event.interrupted:

@@ -7,27 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from caviar.base.errors import UsageError
+from caviar.base.objectives import as_given
 from caviar.runs.code import git_commit, versions
 from caviar.runs.config import to_yaml
-from caviar.runs.fields import check_fields
-from caviar.runs.files import read_described, write_atomic
+from caviar.runs.files import write_atomic
 from caviar.runs.ours import mark
-from caviar.runs.places import SWEEP_FILE, never_began
-from caviar.runs.sweep_fields import SWEEP_FIELDS
+from caviar.runs.places import SWEEP_FILE
+from caviar.runs.sweep_file import SCHEMA
 from caviar.space.space import Space
 from caviar.sweep.settings import Settings
 
-SCHEMA = 1
 CANDIDATE = "+candidate"
 """The hyperparameter of a sweep that confirms another one: which of its trials a trial repeats."""
-_MOVED = {
-    "caviar.sweep.coarse_to_fine.CoarseToFineSampler": "caviar.zoom.coarse_to_fine.CoarseToFineSampler"
-}
-"""Classes that a ``sweep.yaml`` of 0.1 names, and where they are now."""
-_NEEDED = (
-    "command", "direction", "engine", "folder", "n_trials", "overrides", "sampler", "space"
-)  # fmt: skip
 
 
 def write(folder: Path, described: Mapping[str, Any]) -> None:
@@ -37,47 +28,18 @@ def write(folder: Path, described: Mapping[str, Any]) -> None:
     write_atomic(folder / SWEEP_FILE, text)
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """Read ``sweep.yaml``.
-
-    Raises:
-        UsageError: there is none, it is no YAML, it lacks a part, or a newer caviar wrote it.
-    """
-    if never_began(folder) and any(folder.iterdir()):
-        told = (
-            "nothing had begun in it when its sweep was killed; start that again, its name is free"
-        )
-        raise UsageError(f"{folder}: {told}")
-    found = read_described(folder / SWEEP_FILE, SCHEMA, "sweep's folder")
-    check_fields(folder / SWEEP_FILE, found, SWEEP_FIELDS, _NEEDED)
-    sampler = dict(found["sampler"] or {})
-    target = sampler.get("_target_")
-    if target in _MOVED:
-        found["sampler"] = {**sampler, "_target_": _MOVED[target]}
-    return found
-
-
 def describe(
     settings: Settings, space: Space, n_trials: int, arguments: list[str], study: str
 ) -> dict[str, Any]:
     """What ``sweep.yaml`` holds for a sweep that is about to start; no password is written down."""
-    directions = settings.directions
     storage = without_password(settings.storage)
     words = [word.replace(str(settings.storage), str(storage)) for word in sys.orig_argv[1:]]
     return {
         "schema": SCHEMA,
-        "n_trials": n_trials,
-        "metric": settings.metric,
-        "direction": directions if len(directions) > 1 else directions[0],
+        **{name: value for name, value in vars(settings).items() if name != "params"},
         **describe_space(space),
-        "enqueue": [dict(point) for point in settings.enqueue],
-        "sampler": dict(settings.sampler),
-        "pruner": dict(settings.pruner),
-        "engine": settings.engine,
-        "executor": dict(settings.executor),
-        "retries": settings.retries,
-        "trial_timeout": settings.trial_timeout,
-        "heartbeat_timeout": settings.heartbeat_timeout,
+        "n_trials": n_trials,
+        "direction": as_given(settings.directions),
         "storage": storage or "study.journal",
         "study": study,
         "command": [sys.executable, *words],

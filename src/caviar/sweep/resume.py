@@ -1,23 +1,23 @@
-"""Going on with a sweep: its own command is started again, and told which folder to go on in."""
+"""Going on with a sweep: its command is started again, and an environment variable names its folder."""
 
 from __future__ import annotations
 
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from caviar.base.direction import directions, no_best
 from caviar.base.errors import UsageError, usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
+from caviar.runs.sweep_file import read_sweep_file
 from caviar.space.space import Space
 from caviar.sweep import record
-from caviar.sweep.command import command_to_run
+from caviar.sweep.command import Command, command_to_run
 from caviar.sweep.owner import is_running, owner_of
 from caviar.sweep.record import HIDDEN
-from caviar.sweep.settings import Settings
+from caviar.sweep.settings import RESUMED, Settings
 
 _FOLDER = "CAVIAR_RESUME"
 _TRIALS = "CAVIAR_RESUME_TRIALS"
@@ -27,7 +27,19 @@ _STORAGE = "CAVIAR_RESUME_STORAGE"
 def resume(
     folder: Path, n_trials: int | None = None, storage: str | None = None, trust: bool = False
 ) -> None:
-    """Replace this process by the sweep's own command, which then goes on in ``folder``.
+    """Replace this process by what `to_resume` gives."""
+    command, environment = to_resume(folder, n_trials, storage, trust)
+    line = shlex.join(["python", *command.program[1:], *command.words])
+    echo(f"in {command.folder}: {line}")
+    os.environ.update(environment)
+    os.chdir(command.folder)
+    os.execv(command.program[0], [*command.program, *command.words])
+
+
+def to_resume(
+    folder: Path, n_trials: int | None = None, storage: str | None = None, trust: bool = False
+) -> tuple[Command, dict[str, str]]:
+    """The sweep's own command, and the environment with which it goes on in ``folder``.
 
     Args:
         folder: the sweep's.
@@ -39,7 +51,7 @@ def resume(
         UsageError: it is no sweep, somebody is running it, more of a confirming sweep is asked for, or
             what it would run is not the task of the project at hand.
     """
-    recorded = record.read(folder)
+    recorded = read_sweep_file(folder, whole=True)
     if n_trials is not None and record.CANDIDATE in recorded["space"]:
         why = "a confirming sweep trains what was planned; caviar confirm the first sweep again"
         raise usage_error("n_trials", n_trials, why)
@@ -48,20 +60,13 @@ def resume(
         raise UsageError(
             f"{folder}: process {owner.get('pid')} on {owner.get('host')} is running this sweep"
         )
-    command = command_to_run(folder, recorded, "resume", trust)
-    line = shlex.join(["python", *command.program[1:], *command.words])
-    tell(f"in {command.folder}: {line}")
-    os.environ[_FOLDER] = str(folder.resolve())
-    if n_trials is not None:
-        os.environ[_TRIALS] = str(n_trials)
-    if storage is not None:
-        os.environ[_STORAGE] = storage
-    os.chdir(command.folder)
-    os.execv(command.program[0], [*command.program, *command.words])
+    given = {_FOLDER: folder.resolve(), _TRIALS: n_trials, _STORAGE: storage}
+    environment = {key: str(value) for key, value in given.items() if value is not None}
+    return command_to_run(folder, recorded, "resume", trust), environment
 
 
 def folder_to_resume() -> Path | None:
-    """The folder that this process was told to go on in; told once."""
+    """The folder that this process is to go on in, by its environment; the second call gives None."""
     folder = os.environ.pop(_FOLDER, None)
     return Path(folder) if folder else None
 
@@ -78,16 +83,9 @@ def recorded_settings(settings: Settings, recorded: Mapping[str, Any]) -> Settin
     storage = os.environ.pop(_STORAGE, settings.storage)
     if HIDDEN in str(storage):
         raise usage_error("storage", storage, "the password is not kept; resume with storage=URL")
-    return replace(
-        settings,
-        n_trials=int(wanted) if wanted else recorded["n_trials"],
-        metric=recorded.get("metric"),
-        direction=recorded["direction"],
-        storage=storage,
-        sampler=recorded["sampler"],
-        pruner=recorded.get("pruner") or {},
-        enqueue=recorded.get("enqueue") or (),
-    )
+    n_trials = int(wanted) if wanted else recorded["n_trials"]
+    kept = {name: recorded.get(name) for name in RESUMED}
+    return Settings.read({**vars(settings), **kept, "n_trials": n_trials, "storage": storage})
 
 
 def check_same_space(space: Space, recorded: Mapping[str, Any], folder: Path) -> None:

@@ -35,7 +35,7 @@ class IndependentSampler(BaseSampler):
 
 
 class PlacedSampler(IndependentSampler):
-    """A sampler that proposes by place: the how-manieth trial this is, counting no retries.
+    """A sampler whose proposal depends on the trial's place in the order of asking, retries not counted.
 
     Attributes:
         place: the place of the trial that is being asked for, from 0; the sweep sets it.
@@ -62,6 +62,12 @@ class PlacedSampler(IndependentSampler):
         return self.propose(param_name)
 
 
+def quantile(seed: int, place: int, name: str) -> float:
+    """A uniform draw in [0, 1) that depends on the seed, the place and the name alone."""
+    # crc32, because hash() of a string differs from process to process.
+    return np.random.default_rng([seed, place, zlib.crc32(name.encode())]).random()
+
+
 class RandomSampler(PlacedSampler):
     """Independent uniform draws, each on its hyperparameter's scale.
 
@@ -76,9 +82,7 @@ class RandomSampler(PlacedSampler):
         self.seed = seed
 
     def propose(self, name: str) -> Any:
-        # crc32, because hash() of a string differs from process to process.
-        bits = np.random.default_rng([self.seed, self.place, zlib.crc32(name.encode())])
-        return self._by_name[name].from_unit(bits.random())
+        return self._by_name[name].from_unit(quantile(self.seed, self.place, name))
 
 
 class SobolSampler(PlacedSampler):

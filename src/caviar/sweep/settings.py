@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from caviar.base.direction import DIRECTIONS
 from caviar.base.errors import usage_error
 from caviar.base.objectives import each, labels
+from caviar.base.rules import POSITIVE, at_least, check_settings
 from caviar.engines.make import ENGINES, FUSED_OPTIONS
 
+_RULES = {
+    "n_trials": at_least(1).or_null,
+    "retries": at_least(0),
+    "max_same_failures": at_least(1),
+    "trial_timeout": POSITIVE.or_null,
+    "heartbeat_timeout": POSITIVE.or_null,
+    "storage_timeout": POSITIVE,
+    "fused.lanes": at_least(1).or_null,
+    "fused.keep": at_least(0).or_null,
+    "fused.checkpoint_every": POSITIVE.or_null,
+}
 
-@dataclass(frozen=True)
+RESUMED = ("metric", "direction", "sampler", "pruner", "enqueue")
+"""What decides, beside the space, which trials come next: a resumed sweep has it from ``sweep.yaml``."""
+
+
+@dataclass
 class Settings:
-    """What ``hydra.sweeper`` holds.
+    """What ``hydra.sweeper`` holds. The plugin's config has these fields, and ``sweep.yaml`` records them.
 
     Attributes:
         n_trials: how many trials in total; None for the whole grid, or 20 where there is no grid.
@@ -34,7 +50,11 @@ class Settings:
         storage_timeout: seconds that a database may not answer before the sweep stops.
         check: dotted name of a function (config, searched) that gets every composed config before a
             worker starts, with values of the space by key (see `Composer.check`), and raises UsageError.
-        retries, trial_timeout, heartbeat_timeout, max_same_failures: see `caviar.sweep.loop.Limits`.
+        retries: how often a trial is tried again after an error that may not be its own. A try that was
+            told to stop is none, up to `caviar.sweep.study.INTERRUPTIONS` of them.
+        trial_timeout: seconds that a trial may take; None for any time.
+        heartbeat_timeout: seconds that a trial may be silent; None for any time.
+        max_same_failures: this many trials failing the same way from the start end the sweep.
         report: whether ``report.html`` is written at the end, which takes a second or two.
 
     Raises:
@@ -44,15 +64,15 @@ class Settings:
     n_trials: int | None = None
     metric: Any = None
     direction: Any = "minimize"
-    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    when: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    sampler: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    executor: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    pruner: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    params: Any = field(default_factory=dict[str, Any])  # null clears a space that a config has
+    when: Any = field(default_factory=dict[str, Any])
+    sampler: Any = field(default_factory=dict[str, Any])
+    pruner: Any = field(default_factory=dict[str, Any])
+    executor: Any = field(default_factory=dict[str, Any])
     engine: str = "solo"
     build: str | None = None
-    fused: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    enqueue: Sequence[Mapping[str, Any]] = ()
+    fused: dict[str, Any] = field(default_factory=dict[str, Any])
+    enqueue: list[Any] = field(default_factory=list[Any])
     storage: str | None = None
     storage_timeout: float = 60.0
     check: str | None = None
@@ -81,8 +101,7 @@ class Settings:
             if not isinstance(value, Mapping):
                 why = f"a config group chooses it: hydra/sweeper/{key}={value}"
                 raise usage_error(f"hydra.sweeper.{key}", value, why)
-        if self.n_trials is not None and self.n_trials < 1:
-            raise usage_error("n_trials", self.n_trials, "must be at least 1")
+        check_settings({**vars(self), **{f"fused.{k}": v for k, v in self.fused.items()}}, _RULES)
         for direction in self.directions:
             if direction not in DIRECTIONS:
                 raise usage_error("direction", direction, "no such direction", DIRECTIONS)
@@ -94,41 +113,15 @@ class Settings:
             raise usage_error("metric", self.metric, "names an objective twice")
         if self.engine not in ENGINES:
             raise usage_error("engine", self.engine, "no such engine", ENGINES)
-        self._check_fused()
-        for key, least in (("retries", 0), ("max_same_failures", 1)):
-            value = getattr(self, key)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise usage_error(key, value, f"must be a whole number, {least} or more")
-        for key in ("trial_timeout", "heartbeat_timeout", "storage_timeout"):
-            seconds = getattr(self, key)
-            if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-                raise usage_error(key, seconds, "must be a number of seconds above 0, or null")
+        for key in self.fused:
+            if key not in FUSED_OPTIONS:
+                raise usage_error("fused", key, "no such option", FUSED_OPTIONS)
+        if self.engine == "fused" and self.build is None:
+            raise usage_error("engine", "fused", "needs hydra.sweeper.build, see caviar.Recipe")
         if self.pruner and len(self.directions) > 1:
             raise usage_error(
                 "pruner", self.pruner.get("_target_"), "several objectives cannot be pruned"
             )
-        inline = str(self.executor.get("_target_")).endswith(".InlineExecutor")
-        for key in ("trial_timeout", "heartbeat_timeout"):
-            if inline and getattr(self, key):
-                raise usage_error(key, getattr(self, key), "executor=inline cannot stop a trial")
-
-    def _check_fused(self) -> None:
-        for key in self.fused:
-            if key not in FUSED_OPTIONS:
-                raise usage_error("fused", key, "no such option", FUSED_OPTIONS)
-        for key, least in (("lanes", 1), ("keep", 0)):
-            value = self.fused.get(key)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if value is not None and not (whole and value >= least):
-                raise usage_error(f"fused.{key}", value, f"must be a whole number, {least} or more")
-        seconds = self.fused.get("checkpoint_every")
-        if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-            raise usage_error("fused.checkpoint_every", seconds, "must be above 0, or null")
-        if self.engine == "fused" and self.build is None:
-            raise usage_error("engine", "fused", "needs hydra.sweeper.build, see caviar.Recipe")
-        inline = str(self.executor.get("_target_")).endswith(".InlineExecutor")
-        if self.engine == "fused" and inline:
-            raise usage_error("engine", "fused", "executor=inline runs one trial after the other")
 
     @property
     def labels(self) -> list[str]:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import zlib
+import math
 from typing import Any
 
-import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from caviar.base.errors import UsageError, usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.space.hyperparameters import Hyperparameter
 from caviar.space.space import Space
-from caviar.sweep.samplers import IndependentSampler
+from caviar.sweep.samplers import IndependentSampler, quantile
 from caviar.sweep.study import INTERRUPTED, NEVER_RAN, RETRY_OF
 from caviar.zoom.lines import NARROWEST
-from caviar.zoom.next_space import Tried, Zoom, zoom
+from caviar.zoom.next_space import Ended, Tried, Zoom, as_tried, zoom
 
 
 class CoarseToFineSampler(IndependentSampler):
@@ -63,13 +62,12 @@ class CoarseToFineSampler(IndependentSampler):
         stage = self._stage_of(place)
         if stage > self._stage:
             self._stage = stage
-            tell(f"coarse to fine: stage {stage + 1} of {self.stages}: {self._look_closer(study)}")
+            echo(f"coarse to fine: stage {stage + 1} of {self.stages}: {self._look_closer(study)}")
         fixed = {line.name: line.value for line in self._lines() if line.now is None}
         h = self._now[param_name]
         if h.name in fixed:
             return h.to_study(fixed[h.name])
-        bits = np.random.default_rng([self.seed, place, zlib.crc32(param_name.encode())])
-        return h.from_unit(bits.random())
+        return h.from_unit(quantile(self.seed, place, param_name))
 
     def waits_at(self, place: int) -> bool:
         """Whether the trial at this place in the order of asking is to wait for all before it."""
@@ -102,34 +100,23 @@ class CoarseToFineSampler(IndependentSampler):
             if line.now is not None:
                 self._now[line.now.study_name] = line.now
         fixed = sum(line.now is None for line in self._zoom.lines)
-        return f"{self._zoom.told} of the sweep's own space, {fixed} fixed"
+        return f"{self._zoom.volume_in_words} of the sweep's own space, {fixed} fixed"
 
 
 def tried(study: Study, space: Space) -> list[Tried]:
     """The trials of a study that have ended, with the values that the runs saw.
 
-    One that was pruned counts as its last value, and as no better than the median of the complete;
-    one that was interrupted says nothing.
+    One that was interrupted says nothing.
     """
     sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-    ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    trials = study.get_trials(deepcopy=False, states=ended)
-    known = [
-        sign * t.value for t in trials if t.state == TrialState.COMPLETE and t.value is not None
-    ]
-    median = float(np.median(known)) if known else 0.0
-    found = []
-    for trial in trials:
+    found: list[Ended] = []
+    for trial in study.get_trials(deepcopy=False):
         values = {
             h.name: h.from_study(trial.params[h.study_name])
             for h in space.hyperparameters
             if h.study_name in trial.params
         }
-        loss = None if trial.value is None else sign * trial.value
-        if trial.state == TrialState.PRUNED:
-            loss = max(median if loss is None else loss, median)
-        elif trial.state == TrialState.FAIL:
-            loss = None
         if values and not {INTERRUPTED, NEVER_RAN} & trial.user_attrs.keys():
-            found.append(Tried(values, loss))
-    return found
+            loss = math.nan if trial.value is None else sign * trial.value
+            found.append((trial.state.name, loss, values))
+    return as_tried(found)

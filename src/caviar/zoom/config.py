@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from caviar.base.errors import UsageError, usage_error
+from caviar.reading.sweep import Sweep
 from caviar.runs.config import to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.screening import is_harmless
-from caviar.zoom.finished import FinishedSweep
 from caviar.zoom.lines import Line
 from caviar.zoom.next_space import Zoom
 
 LINEAGE = "# lineage: "
 
 
-def config_of(found: Zoom, sweep: FinishedSweep, spaces: Path) -> str:
+def config_of(found: Zoom, sweep: Sweep, spaces: Path) -> str:
     """The text of ``configs/space/NAME.yaml``.
 
     Args:
@@ -32,15 +32,14 @@ def config_of(found: Zoom, sweep: FinishedSweep, spaces: Path) -> str:
             problem = "could reach code or configs elsewhere, and is no hyperparameter"
             raise usage_error("space", line.name, problem)
     best = sweep.ranked[0]
-    recorded = sweep.recorded
     lines = [
         "# @package hydra.sweeper",
         f"# Zoomed in on the best of sweep {sweep.folder.name}, "
         f"{datetime.now(UTC).date().isoformat()}: {len(sweep.ranked)} complete trials, "
-        f"best {recorded.get('metric') or 'value'}={best.value:.4g} (trial {best.number}).",
-        f"# {found.fit:.0%} of the score's variance is foretold for a trial left out; "
-        f"the new space has {found.told} of the old one's volume.",
-        LINEAGE + " -> ".join([*_ancestors(recorded, spaces), sweep.folder.name]),
+        f"best {sweep.metric or 'value'}={best.score:.4g} (trial {best.result.number}).",
+        f"# {found.fit:.0%} of the score's variance is predicted for a trial left out; "
+        f"the new space has {found.volume_in_words} of the old one's volume.",
+        LINEAGE + " -> ".join([*_ancestors(sweep.settings, spaces), sweep.folder.name]),
         "params:",
     ]
     for line in found.lines:
@@ -78,9 +77,9 @@ def _entry(line: Line) -> str:
     return to_yaml({line.name: line.text}).strip()
 
 
-def _ancestors(recorded: dict[str, Any], spaces: Path) -> list[str]:
+def _ancestors(settings: dict[str, Any], spaces: Path) -> list[str]:
     """The sweeps that led to this one's space, where a zoom wrote it."""
-    for override in recorded.get("overrides") or []:
+    for override in settings.get("overrides") or []:
         key, _, name = str(override).partition("=")
         path = spaces / f"{name}.yaml"
         if key == "space" and path.is_file():

@@ -8,7 +8,7 @@ hyperparameter on its own scale (`zoom_lines`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from caviar.base.errors import UsageError
+from caviar.reading.sweep import Sweep
+from caviar.runs.folder import repeated, was_stopped
 from caviar.space.hyperparameters import Choice
 from caviar.space.space import Space
 from caviar.zoom.coordinates import Coordinates
@@ -28,7 +30,7 @@ SMALLER = 0.25
 CARE = ((0.005, 0.03), (0.02, 0.02), (0.05, 0.01), (0.08, 0.0))
 """Tails and margins (see `Reader.lines`), from the most careful: the first that makes it small."""
 LEAST_FIT = 0.2
-"""The share of the scores' variance that must be foretold for trials left out."""
+"""The share of the scores' variance that must be predicted for trials left out."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,42 @@ class Tried:
     loss: float | None
 
 
+Ended = tuple[str, float, Mapping[str, Any]]
+"""A trial's state (Optuna's word), its loss (NaN without a score), and its values by name."""
+
+
+def as_tried(ended: Iterable[Ended]) -> list[Tried]:
+    """Trials that have ended; one that was pruned is no better than the median of the complete."""
+    ended = list(ended)
+    complete = [loss for state, loss, _ in ended if state == "COMPLETE" and not math.isnan(loss)]
+    median = float(np.median(complete)) if complete else 0.0
+    told = {
+        "COMPLETE": lambda loss: loss,
+        "PRUNED": lambda loss: median if math.isnan(loss) else max(loss, median),
+        "FAIL": lambda loss: None,
+    }
+    return [Tried(values, told[state](loss)) for state, loss, values in ended if state in told]
+
+
+def tried(sweep: Sweep) -> list[Tried]:
+    """The trials of a finished sweep but those that another repeats, or whose values are not to blame.
+
+    Raises:
+        UsageError: the sweep has several objectives, or it is not known which direction is better.
+    """
+    again = repeated(result.facts for result in sweep.results)
+    return as_tried(
+        (run.result.state, sweep.sign * run.score, sweep.values(run.result))
+        for run in map(sweep.run, sweep.numbers)
+        if run.result.number not in again and not _no_fault(run.result.error)
+    )
+
+
+def _no_fault(error: str | None) -> bool:
+    """Whether the values are not to blame: the trial was stopped, or its worker lost."""
+    return was_stopped(error) or str(error).startswith("WorkerLost")
+
+
 @dataclass(frozen=True)
 class Zoom:
     """The next space.
@@ -47,7 +85,7 @@ class Zoom:
         lines: one a hyperparameter that is left.
         when: the conditions that are left.
         best: the values of the best trial.
-        fit: the share of the scores' variance that was foretold for trials left out.
+        fit: the share of the scores' variance that was predicted for trials left out.
         gone: hyperparameters that can exist no more.
     """
 
@@ -63,7 +101,7 @@ class Zoom:
         return math.prod(line.share for line in self.lines if line.kind != "fixed")
 
     @property
-    def told(self) -> str:
+    def volume_in_words(self) -> str:
         """`volume`, as a person would say it."""
         return f"1/{1 / self.volume:.0f}" if 0 < self.volume < 0.5 else f"{self.volume:.2g}"
 
@@ -105,7 +143,7 @@ def zoom(
     fit = fit_scores(losses, points, coordinates.groups, rng)
     if fit.share < LEAST_FIT:
         raise _thin(
-            f"of a trial that is left out, the others foretell {max(fit.share, 0):.0%} of the "
+            f"of a trial that is left out, the others predict {max(fit.share, 0):.0%} of the "
             f"variance of the score, and {LEAST_FIT:.0%} are needed"
         )
     start = np.vstack([coordinates.draw(300, rng), points[np.argsort(fit.smooth)[:50]]])

@@ -1,4 +1,4 @@
-"""Fitting a surrogate to a sweep's scores, in the form in which they can be foretold best."""
+"""Fitting a surrogate to a sweep's scores, in the form in which they can be predicted best."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
-from caviar.zoom.surrogate import MOST, Array, Surrogate
+from caviar.zoom.surrogate import MOST_TRIALS, Array, Surrogate
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A surrogate, and how well it foretells.
+    """A surrogate, and how well it predicts.
 
     Attributes:
         smooth: the scores in the form that was fitted, shape ``(trials,)``, failed trials last.
-        share: of the variance of ``smooth``, what was foretold for trials left out.
+        share: of the variance of ``smooth``, what was predicted for trials left out.
     """
 
     surrogate: Surrogate
@@ -38,7 +38,7 @@ def fit_scores(losses: Array, points: Array, groups: list[int], rng: np.random.G
         points: of all trials, the failed ones last.
         groups: see `Surrogate`.
     """
-    taken = _most_telling(losses, len(points) - len(losses), rng)
+    taken = _kept(losses, len(points) - len(losses), rng)
     forms = []
     for form in (tempered, scored):
         smooth = form(losses)
@@ -81,11 +81,11 @@ def _confusion(surrogate: Surrogate, losses: Array, taken: NDArray[np.intp]) -> 
     return 1 - float(np.corrcoef(*ranks)[0, 1])
 
 
-def _most_telling(losses: Array, failed: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def _kept(losses: Array, failed: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Rows for the surrogate: all, or, of very many, the best half and others by chance."""
     count = len(losses) + failed
-    if count <= MOST:
+    if count <= MOST_TRIALS:
         return np.arange(count)
     order = np.append(np.argsort(losses), np.arange(len(losses), count))
-    rest = rng.choice(order[MOST // 2 :], MOST - MOST // 2, replace=False)
-    return np.concatenate([order[: MOST // 2], rest])
+    rest = rng.choice(order[MOST_TRIALS // 2 :], MOST_TRIALS - MOST_TRIALS // 2, replace=False)
+    return np.concatenate([order[: MOST_TRIALS // 2], rest])

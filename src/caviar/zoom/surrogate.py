@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 Array = NDArray[np.float64]
 
 JITTER = 1e-8
-MOST = 300
+MOST_TRIALS = 300
 """Points that a fit takes at most: time grows with their third power."""
 
 

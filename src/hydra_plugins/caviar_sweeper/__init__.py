@@ -6,7 +6,9 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
+
+from caviar.sweep.settings import Settings
 
 
 class CaviarSweeper(Sweeper):
@@ -24,19 +26,23 @@ class CaviarSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep; a status other than 0 ends the process with it."""
-        import gc
+        from caviar.base.collecting import uncollected
+
+        with (
+            uncollected()
+        ):  # until the first trial: with torch loaded, each takes longer than the start
+            status = self._sweep(arguments)
+        if status:
+            raise SystemExit(status)
+
+    def _sweep(self, arguments: list[str]) -> int:
         import sys
 
-        # Until the first trial all is loading: a collection would find nothing, and with torch loaded
-        # each takes longer than the rest of the start.
-        gc.freeze()
-        gc.disable()
         from caviar.app.sweep import run_sweep
         from caviar.base.errors import UsageError, check_words
         from caviar.base.signals import ending_in_order
         from caviar.base.streams import make_patient
-        from caviar.base.versions import check_python, tell_untested
-        from caviar.sweep.settings import Settings
+        from caviar.base.versions import check_python, warn_untested
 
         make_patient()
         try:
@@ -47,28 +53,24 @@ class CaviarSweeper(Sweeper):
             assert self.hydra_context is not None
             assert self.config is not None
             with ending_in_order():
-                status = run_sweep(
+                return run_sweep(
                     settings, arguments, self.config, self.hydra_context, self.task_function
                 )
         except UsageError as error:
             print(f"error: {error}", file=sys.stderr)
-            status = 2
+            return 2
         except KeyboardInterrupt:
             # While it starts, or when all trials have ended: in between it is a request to the loop.
             print("interrupted", file=sys.stderr)
-            status = 130
+            return 130
         except Exception:
-            tell_untested()  # it may be why
+            warn_untested()  # it may be why
             raise
-        finally:
-            gc.enable()
-        if status:
-            raise SystemExit(status)
 
 
 @dataclass
-class CaviarSweeperConfig:
-    """What a config may set under ``hydra.sweeper``; explained in `caviar.sweep.settings`."""
+class CaviarSweeperConfig(Settings):
+    """What a config may set under ``hydra.sweeper``."""
 
     _target_: str = "hydra_plugins.caviar_sweeper.CaviarSweeper"
     _recursive_: bool = False
@@ -80,26 +82,6 @@ class CaviarSweeperConfig:
             {"executor": "local"},
         ]
     )
-    n_trials: int | None = None
-    metric: Any = None
-    direction: Any = "minimize"
-    params: Any = field(default_factory=dict)  # null clears a space that a config has
-    when: Any = field(default_factory=dict)
-    sampler: Any = MISSING
-    pruner: Any = field(default_factory=dict)
-    engine: str = "solo"
-    build: str | None = None
-    fused: dict[str, Any] = field(default_factory=dict)
-    executor: Any = MISSING
-    enqueue: list[Any] = field(default_factory=list)
-    storage: str | None = None
-    storage_timeout: float = 60.0
-    check: str | None = None
-    retries: int = 1
-    trial_timeout: float | None = None
-    heartbeat_timeout: float | None = None
-    max_same_failures: int = 5
-    report: bool = False
 
 
 _CHOICES: dict[str, dict[str, dict[str, Any]]] = {

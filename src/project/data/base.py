@@ -6,6 +6,7 @@ Nothing of Lightning is imported here: a worker that trains on lanes alone start
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from caviar import UsageError, usage_error
-from project.data.preprocessing import Preprocessing
-from project.data.split import Split, fold_split, stratified_split
-from project.seeding import seeded
+from caviar.lightning.seeding import seeded
+from caviar.tables.preprocessing import Preprocessing
+from caviar.tables.split import Split, fold_split, stratified_split
 
 Part = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Data ready for training: each part is features ``(n, features)`` and classes ``(n,)``."""
+    """Data ready for training: each part is features ``(n, features)`` and targets ``(n,)``.
+
+    Targets are classes, or numbers in standard deviations from the training part's mean.
+    """
 
     train: Part
     val: Part
@@ -117,6 +121,21 @@ class InMemoryData(ABC):
             self._parts = parts
         return self._parts
 
+    def datamodule(self) -> Any:
+        """What a Trainer takes, its data read."""
+        from project.data.datamodule import DataModule
+
+        module = DataModule(self)
+        module.setup()
+        return module
+
+    @classmethod
+    def saved(cls, folder: Path) -> Any:
+        """What the run in ``folder`` knows of its data without reading them."""
+        from project.data.saved import SavedData
+
+        return SavedData.of(folder)
+
     @property
     def num_features(self) -> int:
         """Length of a sample's vector of features."""
@@ -191,6 +210,7 @@ class InMemoryData(ABC):
 
 def _check(parts: Parts, name: str) -> None:
     """Refuse what no training can be made of."""
+    classes, is_number = parts.preprocessing.classes, parts.preprocessing.number is not None
     for part, (x, y) in (("train", parts.train), ("val", parts.val)):
         if len(x) != len(y):
             raise UsageError(
@@ -198,20 +218,35 @@ def _check(parts: Parts, name: str) -> None:
             )
         if not len(x):
             raise UsageError(f"data: {name} has no sample to {part} on")
-    if len(parts.preprocessing.classes) < 2:
-        classes = parts.preprocessing.classes
+        if not is_number and len(classes) > 1 and not _are_classes(y, len(classes)):
+            kind = f"{str(y.dtype).removeprefix('torch.')} of shape {tuple(y.shape)}"
+            why = f"0 to {len(classes) - 1}, or for each class a probability, which add up to 1"
+            raise UsageError(
+                f"data: {name} has targets to {part} on that are no classes: {kind}; {why}"
+            )
+    if not is_number and len(classes) < 2:
         raise UsageError(f"data: {name} has the classes {classes}: two are needed")
 
 
+def _are_classes(y: Tensor, classes: int) -> bool:
+    """Whether cross-entropy over so many classes takes these targets for what they say."""
+    if y.ndim == 1:
+        whole = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
+        return whole and bool(y.min() >= 0) and bool(y.max() < classes)
+    shares = y.ndim == 2 and y.shape[1] == classes and y.is_floating_point()
+    return shares and bool((y >= 0).all()) and bool(((y.sum(1) - 1).abs() < 1e-3).all())
+
+
 def parts_of(
-    x: NDArray[Any], labels: NDArray[np.int64], split: Split, preprocessing: Preprocessing
+    x: NDArray[Any], targets: NDArray[Any], split: Split, preprocessing: Preprocessing
 ) -> Parts:
-    """The rows of ``x`` and ``labels`` that ``split`` names, as tensors."""
+    """The rows of ``x`` and of ``targets``, classes or numbers, that ``split`` names, as tensors."""
     # Copied: scikit-learn and pandas may hand out arrays that torch could not write to.
     features = torch.from_numpy(np.array(x, dtype=np.float32))
-    classes = torch.from_numpy(np.array(labels, dtype=np.int64))
+    kind = np.int64 if preprocessing.number is None else np.float32
+    target = torch.from_numpy(np.array(targets, dtype=kind))
     rows = [torch.from_numpy(part) for part in (split.train, split.val, split.test)]
-    train, val, test = ((features[part], classes[part]) for part in rows)
+    train, val, test = ((features[part], target[part]) for part in rows)
     return Parts(train, val, test, preprocessing)
 
 

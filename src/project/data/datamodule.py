@@ -1,26 +1,17 @@
 """Data in memory as a Trainer takes it: the loaders of its parts."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
-from omegaconf import DictConfig
+from torch import nn
 
-from caviar import UsageError, instantiate
+from caviar import UsageError
+from caviar.lightning.batches import Batches, epoch_order
+from caviar.tables.preprocessing import Preprocessing
 from project.data.base import InMemoryData, Part, Parts
-from project.data.batches import Batches, epoch_order
-
-
-def make_data(config: DictConfig) -> Any:
-    """The data of a run's config as a Trainer takes it, read; a `LightningDataModule` as it is.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    data = instantiate(config.data, seed=config.seed)
-    module = DataModule(data) if isinstance(data, InMemoryData) else data
-    module.setup()
-    return module
 
 
 class DataModule(LightningDataModule):
@@ -49,6 +40,26 @@ class DataModule(LightningDataModule):
 
     def class_weights(self, asked: Any) -> list[float] | None:
         return self.data.class_weights(asked)
+
+    @property
+    def classes(self) -> list[Any]:
+        return self.data.parts.preprocessing.classes
+
+    @property
+    def target_scale(self) -> tuple[float, ...] | None:
+        """Mean and standard deviation of a target that is a number; None of classes."""
+        number = self.data.parts.preprocessing.number
+        return None if number is None else tuple(number)
+
+    def files(self) -> dict[str, str]:
+        return dict([self.data.parts.preprocessing.as_file()])
+
+    def changed_since(self, folder: Path) -> bool:
+        """Whether the run in ``folder`` was trained on other rows, or on these prepared otherwise."""
+        return not Preprocessing.read(folder).same_as(self.data.parts.preprocessing)
+
+    def check_batches(self, network: Callable[[], nn.Module], limit: float | None) -> None:
+        self.data.check_batches(network, limit)
 
     def setup(self, stage: str | None = None) -> None:
         _ = self.data.parts

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caviar import usage_error
+from caviar.tables.preprocessing import Column, Preprocessing
 from project.choices import SHAPES
 from project.data.base import InMemoryData, Parts
-from project.data.preprocessing import Column, Preprocessing
 
 
 class Synthetic(InMemoryData):

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from caviar.tables.features import learn
+from caviar.tables.preprocessing import Preprocessing
+from caviar.tables.reading import forget
+from caviar.tables.source import Source
+from caviar.tables.target import check_number, check_target, in_order, task_of
 from project.data.base import InMemoryData, Parts, parts_of
-from project.data.features import learn
-from project.data.preprocessing import Preprocessing
-from project.data.reading import forget
-from project.data.source import Source
-from project.data.target import check_target, in_order
 
 
 class Table(InMemoryData):
     """A table: numbers are standardised, categories one-hot, missing values imputed and flagged.
 
-    What that takes is learnt from the training part alone: see `project.data.preprocessing`.
+    What that takes is learnt from the training part alone: see `caviar.tables.preprocessing`.
 
     Args:
-        path: a file: see `project.data.reading`.
+        path: a file: see `caviar.tables.reading`.
         target: the column to predict; every distinct value is a class.
         categories: columns of numbers that are codes, to be taken as categories; columns of text
             and booleans are so without being named.
@@ -28,7 +30,9 @@ class Table(InMemoryData):
             (``%d.%m.%Y``; null: ISO 8601).
         max_categories: a category's most frequent values get a feature each, so many at most.
         drop_duplicates: leave out all but the first of rows that are the same.
-        sep, encoding, decimal, thousands, na_values, words: see `project.data.format.Format`.
+        task: ``regression`` (the target is a number) or ``classification``; None: the former where the
+            target has numbers alone, of which some stand in too few rows to be classes.
+        sep, encoding, decimal, thousands, na_values, words: see `caviar.tables.format.Format`.
         settings: those of `InMemoryData`.
 
     Raises:
@@ -44,6 +48,7 @@ class Table(InMemoryData):
         dates: Sequence[Any] | Mapping[Any, str | None] = (),
         max_categories: int = 100,
         drop_duplicates: bool = False,
+        task: str | None = None,
         sep: str | None = None,
         encoding: str | None = None,
         decimal: str = ".",
@@ -61,6 +66,7 @@ class Table(InMemoryData):
             ignore,
             dates,
             drop_duplicates,
+            task,
             sep=sep,
             encoding=encoding,
             decimal=decimal,
@@ -76,14 +82,23 @@ class Table(InMemoryData):
         source = self.source
         table = source.table()
         kinds, words = source.kinds(table), source.classes(table)
-        check_target(words, source.target, source.path, *self.fractions)
-        classes, labels = in_order(words)
-        split = self.split(labels)
+        said = (source.target, source.path, *self.fractions)
+        number: list[float] | None = None
+        if task_of(words, source.task, *self.fractions) == "regression":
+            values, classes = check_number(words, *said), []
+            split = self.split(np.zeros(len(values), np.int64))
+            train = values[split.train]
+            number = [float(train.mean()), float(train.std()) or 1.0]
+            targets = (values - number[0]) / number[1]
+        else:
+            check_target(words, *said)
+            classes, targets = in_order(words)
+            split = self.split(targets)
         columns = learn(table.take(split.train), kinds, self.max_categories, source.format)
         preprocessing = Preprocessing(
-            columns, classes, source.target, source.format, list(source.ignore)
+            columns, classes, source.target, source.format, list(source.ignore), number
         )
-        parts = parts_of(preprocessing.features(table), labels, split, preprocessing)
+        parts = parts_of(preprocessing.features(table), targets, split, preprocessing)
         if not self.folds:  # the other folds need it again
             forget()
         return parts

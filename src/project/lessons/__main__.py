@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 
 from caviar import UsageError, usage_error
-from project.arguments import parse
+from caviar.lightning.arguments import parse
 
 LESSONS = (
     "random_beats_grid",

@@ -32,6 +32,9 @@ class MLP(nn.Module):
         UsageError: ``activation`` or ``batch_norm`` is none of those above.
     """
 
+    task = "project.classifier.Classifier"
+    """What trained it, in runs of 0.2: their configs have no ``task``."""
+
     def __init__(
         self,
         in_features: int,

@@ -15,14 +15,14 @@ from torch.utils.data import DataLoader, TensorDataset
 from caviar.engines.called.stack import CalledStack
 from caviar.engines.called.training import CalledTraining
 from caviar.engines.experiment import Called, EarlyStopping, Experiment
-from caviar.runs.text import CsvText
-from project.callbacks import early_stopping
-from project.callbacks.checkpoint import BestAndLast
-from project.callbacks.epoch_seed import EpochSeed
-from project.callbacks.score import Score
-from project.loggers import MetricsCSV
-from project.quiet import quiet
-from project.seeding import seeded
+from caviar.lightning.callbacks import early_stopping
+from caviar.lightning.callbacks.checkpoint import BestAndLast
+from caviar.lightning.callbacks.epoch_seed import EpochSeed
+from caviar.lightning.callbacks.score import Score
+from caviar.lightning.loggers import MetricsCSV
+from caviar.lightning.quiet import quiet
+from caviar.lightning.seeding import seeded
+from caviar.runs.text import csv_text
 
 SETTINGS: dict[str, Any] = {
     "max_epochs": 3,
@@ -118,7 +118,7 @@ def on_a_lane(one: CalledTraining, strangers: list[CalledTraining], lane: int = 
             if ended.error is not None:
                 raise ended.error
             if ended.over and ended.training is one:
-                rows = list(csv.DictReader(CsvText().of(one.rows).splitlines()))
+                rows = list(csv.DictReader(csv_text(one.rows).splitlines()))
                 return Came(
                     dict(one.module.state_dict()), stack.best_weights(ended.lane), rows,
                     one.score, one.best_epoch, one.best_metrics,

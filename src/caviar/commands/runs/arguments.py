@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -52,7 +52,7 @@ def rows_of(sweeps: list[str] | None) -> tuple[list[Path], Rows]:
     return folders, rows
 
 
-def tell_of_edits(shown: Iterable[Row]) -> None:
+def note_edits(shown: Iterable[Row]) -> None:
     """Say which of the runs were edited while they trained, where the table does not."""
     edited = [row.facts["run"] for row in shown if row.facts["edits"]]
     if edited:
@@ -60,20 +60,22 @@ def tell_of_edits(shown: Iterable[Row]) -> None:
         say(f"edited while training: {named}; caviar runs show {edited[0]} tells how")
 
 
-def tell_of_no_best(sweeps: Iterable[Path]) -> None:
-    """Say of which sweeps it is not known whether more or less is better."""
+def settings_of(sweep: Path, under_way: bool = False) -> dict[str, Any]:
+    """What ``sweep.yaml`` holds. Says what keeps it from being read, or, of one that has ended, why none of
+    its trials is the best.
+    """
     from caviar.base.direction import directions, no_best
     from caviar.base.errors import UsageError
-    from caviar.reading.find import read_sweep_file
+    from caviar.runs.sweep_file import read_sweep_file
 
-    for folder in sweeps:
-        try:
-            settings = read_sweep_file(folder)
-        except UsageError as error:
-            say(f"{folder.name}: {error}")
-            continue
-        if not directions(settings):
-            say(f"{folder.name}: {no_best(settings)}")
+    try:
+        settings = read_sweep_file(sweep)
+    except UsageError as error:
+        say(f"skipped: {error}")
+        return {}
+    if not (under_way or directions(settings)):
+        say(f"{sweep.name}: {no_best(settings)}")
+    return settings
 
 
 def choose(

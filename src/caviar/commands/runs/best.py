@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from caviar.base.errors import UsageError
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.commands.names import complete_sweep, options_refused
-from caviar.commands.runs.arguments import Json, Where, rows_of, tell_of_edits
+from caviar.commands.runs.arguments import Json, Where, note_edits, rows_of
 from caviar.commands.runs.show import show
 from caviar.commands.tables import one_format
 
@@ -32,16 +32,17 @@ def best(
 
       caviar runs best
 
-      python -m project.predict ckpt="$(caviar runs best --ckpt)" …
+      caviar predict "$(caviar runs best --path)" data=new.csv
 
       caviar runs best wide --where "model.depth == 2" --json
     """
     from caviar.base.direction import no_best, sign
     from caviar.reading.compare import best_of
-    from caviar.reading.find import find_sweep, read_sweep_file
+    from caviar.reading.find import find_sweep
     from caviar.reading.select import matching
     from caviar.runs.folder import Result
     from caviar.runs.places import inside
+    from caviar.runs.sweep_file import read_sweep_file
 
     options_refused([sweep])
     one_format(ckpt=ckpt, path=path, json=as_json)
@@ -58,15 +59,15 @@ def best(
             + (f" where {where}" if where else "")
         )
     if ckpt or path:
-        tell_of_edits([found])
+        note_edits([found])
     if ckpt:
         name = Result.read(found.folder).checkpoint
         checkpoint = inside(found.folder, name)
         if checkpoint is None or not checkpoint.is_file():
             kept = f"its checkpoint {name} is not there" if name else "it kept no checkpoint"
             raise UsageError(f"run={found.facts['run']}: {kept}")
-        tell(checkpoint)
+        echo(checkpoint)
     elif path:
-        tell(found.folder)
+        echo(found.folder)
     else:
         show(str(found.folder), as_json)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from caviar.base.errors import UsageError, usage_error
-from caviar.commands.runs.arguments import Sweeps, Where, choose, rows_of, tell_of_edits
+from caviar.commands.runs.arguments import Sweeps, Where, choose, note_edits, rows_of
 from caviar.commands.tables import say
 
 
@@ -43,7 +43,7 @@ def export(
         raise UsageError("--epochs and --columns cannot be had together")
     shown, chosen = choose(rows, where, None, columns, all_columns=True)
     if not epochs and "edits" not in chosen:
-        tell_of_edits(shown)
+        note_edits(shown)
     if epochs:
         table = exporting.epochs_of(shown)
     else:

@@ -13,9 +13,9 @@ from caviar.commands.runs.arguments import (
     Sweeps,
     Where,
     choose,
+    note_edits,
     rows_of,
-    tell_of_edits,
-    tell_of_no_best,
+    settings_of,
 )
 from caviar.commands.tables import one_format, print_json, print_rows, say
 
@@ -73,7 +73,8 @@ def list_(
     groups = by_sweep(folders, rows.rows)
     summaries = summarise(groups) if summary or (len(folders) > 1 and form != "csv") else []
     if summaries:
-        tell_of_no_best(folders)
+        for folder in folders:
+            settings_of(folder)  # says of which it is not known what is better
     if summary:
         if form == "json":
             print_json({"sweeps": summaries})
@@ -85,7 +86,7 @@ def list_(
     total = len(shown)
     shown = shown[:cut] if cut else shown
     if "edits" not in chosen or form == "terminal":  # a terminal may be too narrow for the column
-        tell_of_edits(shown)
+        note_edits(shown)
     cells = [[row.get(column) for column in chosen] for row in shown]
     if form == "json":
         runs = [dict(zip(chosen, line, strict=True)) for line in cells]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,7 +31,6 @@ def rm(
       caviar runs rm 2026-01-02_03-04-05 --yes
     """
     from caviar.reading.find import TRIALS, find
-    from caviar.reading.remove import check_removable, remove
     from caviar.runs.places import unbegun
     from caviar.sweep.owner import is_running
 
@@ -52,3 +54,29 @@ def rm(
     for folder in folders:
         remove(folder)
         say(f"removed {folder}")
+
+
+def check_removable(folder: Path) -> None:
+    """Raise UsageError unless ``folder`` is a run's or a sweep's, really lies under the outputs folder.
+
+    A link is not followed: what it leads to is somebody else's.
+    """
+    from caviar.runs.folder import TRIALS, outputs_root
+
+    root = outputs_root().resolve()
+    real = folder.resolve()
+    parts = real.relative_to(root).parts if real.is_relative_to(root) else ()
+    whole = len(parts) == 2 and parts[0] in ("runs", "sweeps")
+    trial = len(parts) == 4 and parts[0] == "sweeps" and parts[2] == TRIALS
+    if folder.is_symlink() or not (whole or trial):
+        raise UsageError(f"{folder}: not a run or a sweep under {root}; it is left alone")
+
+
+def remove(folder: Path) -> None:
+    """Remove ``folder`` with all that is in it; links in it are removed, not followed.
+
+    Moved aside first, so that nobody ever lists half of it.
+    """
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.removed")
+    os.replace(folder, aside)
+    shutil.rmtree(aside)

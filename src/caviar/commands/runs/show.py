@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from caviar.commands.names import options_refused
-from caviar.commands.runs.arguments import Json, OneRun, rows_of, tell_of_no_best
-from caviar.commands.tables import one_format, print_json, print_rows, say, strict
+from caviar.commands.runs.arguments import Json, OneRun, rows_of, settings_of
+from caviar.commands.tables import one_format, print_json, print_rows, say
+from caviar.runs.text import strict
 
 
 def show(run: OneRun, as_json: Json = False) -> None:
@@ -23,10 +24,9 @@ def show(run: OneRun, as_json: Json = False) -> None:
       caviar runs show latest/7 --json
     """
     from caviar.reading.compare import code_of, rerun_command
-    from caviar.reading.find import find, outputs_root, read_sweep_file
+    from caviar.reading.find import find, outputs_root
     from caviar.reading.index import one_run
     from caviar.reading.run import Run
-    from caviar.reading.summaries import summaries
     from caviar.runs import folder as names
     from caviar.runs.edits import in_force, read_edits
     from caviar.runs.folder import Result
@@ -34,6 +34,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
     from caviar.runs.places import SWEEP_FILE, inside, is_run
     from caviar.runs.program import PROGRAM, command_of
     from caviar.runs.screening import to_paste
+    from caviar.runs.sweep_file import read_sweep_file
 
     options_refused([run])
     form = one_format(json=as_json)
@@ -107,11 +108,11 @@ def show(run: OneRun, as_json: Json = False) -> None:
 
 def _show_sweep(folder: Path, form: str) -> None:
     from caviar.reading.compare import summarise
-    from caviar.reading.find import read_sweep_file
+    from caviar.runs.sweep_file import read_sweep_file
 
     _, rows = rows_of([str(folder)])
     settings = read_sweep_file(folder)
-    tell_of_no_best([folder])
+    settings_of(folder)  # says where it is not known what is better
     (counts,) = summarise([(folder, rows.rows)])
     if form == "json":
         print_json({**counts, "folder": str(folder), "settings": settings})
@@ -133,3 +134,26 @@ def _print_long(title: str, lines: list[tuple[str, str, Any]]) -> None:
         shown.append((part if part != before else "", key, value if value is None else str(value)))
         before = part
     print_rows(["part", "key", "value"], shown, "terminal", title, narrow="fold")
+
+
+def summaries(folder: Path) -> dict[str, dict[str, str]]:
+    """What a project's own files in a run folder say of themselves: file's stem -> its ``summary``.
+
+    Any ``NAME.json`` there may have such a mapping, text by text, which is shown as the part NAME. Of a run
+    of folds, those of its first. A file that cannot be read has none.
+    """
+    from caviar.runs.folder import RESULT
+    from caviar.runs.folds import FOLD, fold_folder
+
+    found = {}
+    for place in (folder, fold_folder(folder, 0)):
+        for file in sorted(place.glob("*.json")):
+            if file.name in (RESULT, FOLD) or file.is_symlink():
+                continue
+            try:
+                summary = json.loads(file.read_text()).get("summary")
+            except (OSError, ValueError, AttributeError, RecursionError):
+                continue
+            if isinstance(summary, dict) and summary:
+                found.setdefault(file.stem, {str(k): str(v) for k, v in summary.items()})
+    return found

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from caviar.base.errors import usage_error
-from caviar.base.plain import tell
+from caviar.base.plain import echo
 from caviar.commands.names import options_refused
 from caviar.commands.runs.arguments import OneRun
 
@@ -41,4 +41,4 @@ def tag(
     if new != sorted(held):
         write_tags(folder, new)
     for name in new:
-        tell(name)
+        echo(name)

@@ -27,7 +27,7 @@ class BestFew(Generic[T]):
         """Take in what has ended, score and trial.
 
         Returns:
-            Which of them are among the best, and those of before that are no more.
+            for each of them, whether it is among the best now; and the earlier trials that no longer are.
         """
         if self._most is None:
             return [True] * len(ended), []

@@ -59,10 +59,10 @@ class Choice:
     """How trials of one kind are best trained on this machine.
 
     Attributes:
-        lanes: of a stack; 0: by solo.
-        solo_step: seconds that solo takes for a step.
-        lane_step: seconds that a stack takes for a step, a lane's share.
-        native: the lanes are trained by the loop in C++.
+        lanes: lanes of a stack; 0 where solo is faster.
+        solo_step: seconds of a step by a Trainer.
+        lane_step: seconds of a stack's step, divided by its lanes.
+        native: whether the loop in C++ trains the lanes.
     """
 
     lanes: int

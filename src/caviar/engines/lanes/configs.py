@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import setup_globals
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from caviar.base.configs import update
+from caviar.base.configs import update, value_at
 from caviar.base.messages import Base, Job
 from caviar.engines.experiment import NotFusibleError
 from caviar.engines.hydra_job import parted
@@ -85,7 +85,7 @@ class PlainConfigs:
             for name, value in job.values.items():
                 update(config, name, value)
             forms = self._forms(config, base.hydra)
-            changed = all(_value(base.live, name) != value for name, value in job.values.items())
+            changed = all(value_at(base.live, name) != value for name, value in job.values.items())
             if changed and forms == (live, written):
                 base.simple.add(keys)
             live, written = forms
@@ -138,12 +138,3 @@ def _patched(config: Plain, values: Mapping[str, Any]) -> Plain | None:
             return None
         node[last] = value
     return new
-
-
-def _value(config: Plain, name: str) -> Any:
-    found: Any = config
-    for part in name.split("."):
-        if not isinstance(found, dict):
-            return None
-        found = found.get(part)
-    return found

@@ -20,9 +20,8 @@ from caviar.engines.lanes.calibration import choose
 from caviar.engines.lanes.configs import PlainConfigs
 from caviar.engines.lanes.endings import Endings, Over
 from caviar.engines.lanes.folds import Folded
-from caviar.engines.lanes.groups import Group, Run
-from caviar.engines.lanes.occupancy import Occupancy
-from caviar.engines.lanes.run_folder import LANE, RunFolder, new_folder, now, read_lane
+from caviar.engines.lanes.groups import Group, Occupancy, Run
+from caviar.engines.lanes.run_folder import LANE, RunFolder, read_lane
 from caviar.engines.lanes.stack import Stack, out_of_memory
 from caviar.engines.lanes.ways import calls, training_of
 from caviar.engines.lanes.writer import Writer
@@ -31,6 +30,7 @@ from caviar.engines.solo import Solo, Task
 from caviar.engines.stacked.backend import ByTorch
 from caviar.engines.stacked.compiling import why_not_compiled
 from caviar.runs.active import TrialInterrupted
+from caviar.runs.life import Life
 
 if TYPE_CHECKING:
     from caviar.engines.lanes.ways import AnyStack, AnyTraining
@@ -43,7 +43,7 @@ _SHOWN_AFTER = 1.0
 _SHOWN_EVERY = 1.0
 """Seconds between two writings of a running trial's metrics.csv."""
 
-MOST = 64
+DEFAULT_LANES = 64
 """Lanes of a stack, where nothing else is said or measured."""
 
 _COMPILED_AFTER = 120.0
@@ -60,13 +60,13 @@ class Fused:
     """Trains many trials at once.
 
     Trials of one kind (architecture, optimizer, data, batch size) share a stack; each kind has its
-    own. A trial that cannot be a lane is run by solo, when no lane is busy.
+    own. A trial that cannot be a lane is run by the solo engine, when no lane is busy.
 
     Args:
         task: the function that a solo trial calls.
         recipe: config, plain and resolved -> `Recipe` or `Called`, or `Folds` of several.
         lanes: trials in a stack at most, halved when memory runs out; None: as many as pay.
-        auto: find out for each kind of trial whether lanes pay at all, and run it by solo if not.
+        auto: measure for each kind of trial whether lanes pay, and use the solo engine where they do not.
         keep: how many trials, the best of this worker, keep their checkpoint; None for all.
         compile: on a CPU, train the lanes by the loop in C++ (see `native`), which takes a third of
             the time. Where that does not know the network, and on a GPU, compile the steps of full
@@ -95,7 +95,7 @@ class Fused:
         self._share = share
         self._compile = compile
         self._given = lanes
-        self._most = lanes or MOST
+        self._most = lanes or DEFAULT_LANES
         self._auto = auto
         self._keep = keep
         self._checkpoint_every = checkpoint_every
@@ -144,14 +144,14 @@ class Fused:
             if job is None:
                 return
             self._configs.learn(job.base)
-            folder = new_folder(job)
+            folder = _new_folder(job)
             try:
                 self._begin(job, folder)
             except NotFusibleError as error:
                 self._by_trainer(job, error)
             # Ctrl-C does not come here as an exception: a KeyboardInterrupt is the trial's own.
             except BaseException as error:
-                self._endings.fail_job(job, folder, error)
+                self._endings.fail(folder, error)
 
     def _by_trainer(self, job: Job, why: NotFusibleError) -> None:
         """Have a job run by solo, and say why, once for each reason."""
@@ -169,7 +169,7 @@ class Fused:
         if not all(self._group(training).most for training in trainings):
             self._alone.append(job)
             return
-        folder.result.seed = recipes[0].seed
+        folder.life.result.seed = recipes[0].seed
         if isinstance(recipe, Folds):
             self._begin_folds(Folded(job, folder, recipes), trainings)
             return
@@ -194,10 +194,10 @@ class Fused:
     def _fail(self, run: Run, error: BaseException | str) -> None:
         """End a trial, off its lane already, by an error; if one of its folds failed, all of it."""
         if run.trial is None:
-            self._endings.fail(run, error)
+            self._endings.fail(run.folder, error, run.training.rows)
         else:
             self._withdraw(run.trial)
-            self._endings.fail_job(run.job, run.trial.folder, error, run.trial.began)
+            self._endings.fail(run.trial.folder, error)
 
     def _withdraw(self, trial: Folded) -> None:
         for group in self._groups.values():
@@ -225,7 +225,7 @@ class Fused:
         return group
 
     def _announce(self) -> None:
-        """Tell how many jobs there is room for.
+        """Send how many jobs there is room for.
 
         More than there are lanes: the next trials are here when lanes become free. More still where
         there are several groups, so that each finds enough to fill its stack.
@@ -246,7 +246,7 @@ class Fused:
         until the controller has been told of that and the next trials are here.
         """
         missing = stack.lanes - len(group.runs)
-        full = self._count() + self._endings.untold >= self.lanes
+        full = self._count() + self._endings.unsent >= self.lanes
         if missing > stack.lanes // 16 and full and self._ahead < _AHEAD[1]:
             self._ahead = min(1.5 * self._ahead, _AHEAD[1])
             self._announce()
@@ -291,7 +291,7 @@ class Fused:
             group.stack = None  # its memory, and the data's, for other groups
 
     def _went_wrong(self, group: Group, error: BaseException) -> None:
-        """Find whose error it is that a group's tick, or the way to it, has raised."""
+        """Find the trial that caused an error in a group's tick, or in filling its lanes."""
         if out_of_memory(error):
             self._halve(group, error)
         elif isinstance(error, NotFusibleError):
@@ -319,7 +319,7 @@ class Fused:
         self._announce()
 
     def _one_by_one(self, group: Group, error: BaseException) -> None:
-        """Train the trials of a tick an epoch each by itself: who raises there is ended, nobody else."""
+        """Train each trial of a failed tick for an epoch on its own; only those that raise are ended."""
         log.warning("%d trials, an epoch each by itself: %s", group.count, name_and_text(error))
         group.park()
         done = 0
@@ -349,21 +349,21 @@ class Fused:
                 self._fail(run, why)
 
     def _started(self, runs: Sequence[Run]) -> None:
-        """Tell of trials that got a lane, those that had none before."""
+        """Send `Started` for each trial that has its first lane."""
         if runs:
             self.occupancy.admitted()
-        new = [run for run in runs if run.began is None]
-        for run in new:
-            run.began = perf_counter()
+        begun = []
+        for run in [run for run in runs if run.folder.life.began is None]:
             run.shown = run.kept = time.monotonic()
-        trials = [run.trial or run for run in new]
-        begun = [one for one in dict.fromkeys(trials) if isinstance(one, Run) or one.began is None]
-        for one in begun:
-            one.began = perf_counter()
-            one.folder.result.started = now()
-            self._writer.do(one.job.number, one.folder.begin, after=_SHOWN_AFTER)
+            whole = run.trial or run
+            if whole.folder.life.began is None:
+                whole.folder.life.begin()
+                self._writer.do(run.job.number, whole.folder.begin, after=_SHOWN_AFTER)
+                begun.append(Started(run.job.number))
+            if run.trial:
+                run.folder.life.begin()
         if begun:
-            self._send(*[Started(one.job.number) for one in begun])
+            self._send(*begun)
 
     def _compiles(self, group: Group, stack: Stack) -> bool:
         # Full stacks alone: each other size would have to be compiled anew.
@@ -378,7 +378,7 @@ class Fused:
         return why is None
 
     def _epoch_ended(self, group: Group, ended: Sequence[Ended]) -> None:
-        """Tell what the epoch gave, all lanes' by one message, and end what is over."""
+        """Send what all lanes reported in this epoch, in one message, and end the trials that are over."""
         reports, over = [], []
         for one in ended:
             run = group.runs[one.lane]
@@ -443,6 +443,9 @@ class Fused:
                 step = run.training.epoch - 1
                 self._fail(run, TrialInterrupted(f"the sweep was stopped at step {step}"))
         for job in self._alone:
-            error = TrialInterrupted("the sweep was stopped")
-            self._endings.fail_job(job, new_folder(job), error)
+            self._endings.fail(_new_folder(job), TrialInterrupted("the sweep was stopped"))
         self._alone = []
+
+
+def _new_folder(job: Job) -> RunFolder:
+    return RunFolder(Life.of(job, "fused"), overrides=job.overrides)

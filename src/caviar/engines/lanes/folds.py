@@ -10,15 +10,23 @@ from typing import Any
 
 from caviar.base.messages import Job, Reported
 from caviar.engines.experiment import Called, Recipe
-from caviar.engines.lanes.run_folder import BEST, LANE, RunFolder
+from caviar.engines.lanes.run_folder import BEST_CHECKPOINT, LANE, RunFolder
 from caviar.runs import folder as names
-from caviar.runs.folds import Facts, fold_folder, mean_scores, read_fold, write_fold
-from caviar.runs.inside import copy_folder, make_folders, remove_inside
+from caviar.runs.folds import (
+    Facts,
+    earlier_fold,
+    fold_folder,
+    mean_scores,
+    take_over,
+    write_fold,
+)
+from caviar.runs.inside import make_folders, remove_inside
+from caviar.runs.life import Life
 
 
 @dataclass
 class FoldFolder(RunFolder):
-    """One fold's folder in its trial's: what is not said of each fold stands in the trial's own."""
+    """A fold's folder inside its trial's folder. Only the trial has a result and a config."""
 
     def begin(self) -> None:
         try:
@@ -34,7 +42,7 @@ class FoldFolder(RunFolder):
         self.begin()
         self._rows(rows)
         if best is not None:
-            self.checkpoint(Path(BEST).name, best)
+            self.checkpoint(Path(BEST_CHECKPOINT).name, best)
         try:
             remove_inside(self.path / names.CHECKPOINTS / LANE)
             if self.error is None:
@@ -54,21 +62,20 @@ class Folded:
 
     Attributes:
         folder: the trial's own; ``places``: those of its folds.
-        began: when one of its folds first got a lane, by `time.perf_counter`; None before that.
         done: by fold, what those that have ended came to.
     """
 
     job: Job
     folder: RunFolder
     recipes: Sequence[Recipe | Called]
-    began: float | None = None
     places: list[FoldFolder] = field(init=False)
     done: dict[int, Facts] = field(default_factory=dict)
     _reported: int = 0
 
     def __post_init__(self) -> None:
+        own = self.folder.life
         self.places = [
-            FoldFolder(fold_folder(self.folder.path, fold), self.folder.result, files=recipe.files)
+            FoldFolder(Life(fold_folder(own.folder, fold), own.result), files=recipe.files)
             for fold, recipe in enumerate(self.recipes)
         ]
 
@@ -106,30 +113,21 @@ class Folded:
 
     def go_on(self) -> None:
         """Take over what an earlier try of the trial has done."""
-        if self.job.resume_from is None:
-            return
         for fold, place in enumerate(self.places):
-            earlier = fold_folder(Path(self.job.resume_from).parent, fold)
-            facts = read_fold(earlier)
-            if facts is None:
-                continue
-            if earlier != place.path:
-                copy_folder(earlier, place.path)
-            self.done[fold] = facts
+            if (facts := take_over(self.job.resume_from, place.path)) is not None:
+                self.done[fold] = facts
 
     def lane_file(self, fold: int) -> Path | None:
         """What an earlier try left of a fold, to go on from."""
-        if self.job.resume_from is None:
-            return None
-        earlier = fold_folder(Path(self.job.resume_from).parent, fold)
-        return earlier / names.CHECKPOINTS / LANE
+        earlier = earlier_fold(self.job.resume_from, self.places[fold].path)
+        return earlier and earlier / names.CHECKPOINTS / LANE
 
     def drop_best(self) -> None:
         """Remove the folds' checkpoints, and say so."""
-        result = self.folder.result
+        result = self.folder.life.result
         for told in result.facts.get("folds", []):
             told["checkpoint"] = None
         with suppress(OSError):  # where that cannot be written, what it says stays true
             result.write(self.folder.path)
             for place in self.places:
-                remove_inside(place.path / BEST)
+                remove_inside(place.path / BEST_CHECKPOINT)

@@ -29,7 +29,6 @@ class Run:
     """A job under way on a lane, or waiting for one.
 
     Attributes:
-        began: when it first got a lane, by `time.perf_counter`; None before that.
         saved: where it goes on from, if it has been on a lane before.
         trial: where the job is of several folds, all of it; this is its ``fold``.
         shown: when its metrics.csv was last written, and ``kept``, its lane, by `time.monotonic`.
@@ -38,7 +37,6 @@ class Run:
     job: Job
     training: AnyTraining
     folder: RunFolder
-    began: float | None = None
     saved: dict[str, Any] | None = None
     trial: Folded | None = None
     fold: int = 0
@@ -51,7 +49,7 @@ class Group:
     """Trials that may share a stack.
 
     Attributes:
-        most: lanes of that stack at most; 0: its trials go by solo.
+        most: lanes of that stack at most; 0 where its trials are the solo engine's.
         native: whether the stack is to be trained by the loop in C++.
         device: where it computes.
         stack: None where no trial is on a lane.
@@ -118,7 +116,7 @@ class Group:
         del self.runs[lane]
 
     def withdraw(self, trial: Folded) -> None:
-        """Let go of all folds of a trial."""
+        """Take all folds of a trial out."""
         self.waiting = [run for run in self.waiting if run.trial is not trial]
         for lane, run in list(self.runs.items()):
             if run.trial is trial:
@@ -176,3 +174,34 @@ class Group:
                 stack.admit(run.training, lane)
             run.saved = None
         self.runs[lane] = run
+
+
+@dataclass
+class Occupancy:
+    """Counts lane-ticks: a lane of a stack for an epoch, with a trial on it or without.
+
+    Attributes:
+        lanes: all of them; ``busy``: those with a trial.
+        lanes_before, busy_before: the same up to the last trial's lane: after that, lanes can only
+            run empty.
+    """
+
+    lanes: int = 0
+    busy: int = 0
+    lanes_before: int = 0
+    busy_before: int = 0
+
+    def admitted(self) -> None:
+        """A trial gets a lane."""
+        self.lanes_before, self.busy_before = self.lanes, self.busy
+
+    def tick(self, lanes: int, busy: int) -> None:
+        """An epoch in a stack has ended."""
+        self.lanes += lanes
+        self.busy += busy
+
+    def __str__(self) -> str:
+        return (
+            f"{self.busy} of {self.lanes} lane-ticks busy, "
+            f"{self.busy_before} of {self.lanes_before} until the last trial had its lane"
+        )

@@ -7,24 +7,24 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from caviar.base.errors import UsageError
-from caviar.base.messages import Job
 from caviar.runs import folder as names
 from caviar.runs.checkpoints import read_checkpoint
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result
 from caviar.runs.inside import make_folders, open_inside, remove_inside
-from caviar.runs.text import CsvText, yaml_text
+from caviar.runs.life import Life
+from caviar.runs.text import csv_text, yaml_text
 
 log = logging.getLogger(__name__)
 
-BEST = f"{names.CHECKPOINTS}/best.ckpt"
+BEST_CHECKPOINT = f"{names.CHECKPOINTS}/best.ckpt"
 LANE = names.LANE
 
 
@@ -36,30 +36,37 @@ class RunFolder:
     all its files are there before its end is told.
 
     Attributes:
-        path: the folder.
-        result: what ``result.json`` says.
+        life: the trial's, from RUNNING to its end.
         config: the text of ``config.yaml``.
         files: what else goes in, name -> text.
         error: what first kept it from being written.
         notes: lines that ``log.txt`` begins with.
     """
 
-    path: Path
-    result: Result
+    life: Life
     config: str = ""
     overrides: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     error: Exception | None = None
     notes: str = ""
     _made: bool = False
-    _table: CsvText = field(default_factory=CsvText)
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.life.folder
+
+    @property
+    def number(self) -> int:
+        """The trial's."""
+        return self.life.number
 
     def begin(self) -> None:
         """Make the folder, and write what is known before training; nothing where that is done."""
         if not self._made:
             try:
                 self._make()
-                self.result.write(self.path)
+                self.life.result.write(self.path)
             except Exception as error:
                 self.error = self.error or error
 
@@ -103,14 +110,14 @@ class RunFolder:
         if rows:
             self._rows(rows)
         if best is not None:
-            self.checkpoint(Path(BEST).name, best)
+            self.checkpoint(Path(BEST_CHECKPOINT).name, best)
         if self.notes or log:
             with open_inside(self.path / names.LOG, "a") as file:
                 file.write(self.notes + log)
             self.notes = ""
         if self.error is not None:
             raise self.error
-        self.result = result
+        self.life.result = result
         if result.state != "FAIL":
             remove_inside(self.path / names.CHECKPOINTS / LANE)
         result.write(self.path)
@@ -122,10 +129,10 @@ class RunFolder:
 
     def drop_best(self) -> None:
         """Say in ``result.json`` that there is no ``best.ckpt``, and remove it."""
-        self.result.checkpoint = None
+        self.life.result.checkpoint = None
         with suppress(OSError):  # where that cannot be written, what it says stays true
-            self.result.write(self.path)
-            remove_inside(self.path / BEST)
+            self.life.result.write(self.path)
+            remove_inside(self.path / BEST_CHECKPOINT)
 
     def _make(self) -> None:
         self._made = True
@@ -140,29 +147,9 @@ class RunFolder:
 
     def _rows(self, rows: Sequence[Mapping[str, Any]], durable: bool = True) -> None:
         try:
-            write_atomic(self.path / names.METRICS, self._table.of(rows), durable)
+            write_atomic(self.path / names.METRICS, csv_text(rows), durable)
         except Exception as error:
             self.error = self.error or error
-
-
-def new_folder(job: Job) -> RunFolder:
-    """The folder of a job that begins."""
-    result = Result(
-        state="RUNNING",
-        number=job.number,
-        metric=job.metric,
-        params=job.params,
-        started=now(),
-        facts={"engine": "fused"},
-    )
-    if job.retry_of is not None:
-        result.facts["retry_of"] = job.retry_of
-    return RunFolder(Path(job.folder), result, overrides=job.overrides)
-
-
-def now() -> str:
-    """The time, as ``result.json`` has it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def read_lane(path: Path | None, folder: RunFolder) -> dict[str, Any] | None:

@@ -17,9 +17,9 @@ THREADS = 4
 
 
 class Writer:
-    """Does things off the training thread: those of one run one after the other, in their order.
+    """Calls functions off the training thread: those of one run one after the other, in their order.
 
-    What fails is kept for `check`, unless the thing itself deals with it.
+    An error that a function raises is kept for `check`.
 
     Args:
         threads: how many runs it writes at a time.

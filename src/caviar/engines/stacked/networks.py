@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from caviar.engines.experiment import Recipe
+from caviar.engines.stacked.parameters import Stacked
 from caviar.engines.stacked.plan import Plan, plan_of
-from caviar.engines.stacked.stacked import Stacked
 
 Weights = dict[str, Tensor]
 """A state dict; a trial's is never changed in place: others may share it."""

@@ -12,8 +12,8 @@ from caviar.engines.experiment import Recipe
 from caviar.engines.stacked.course import Course
 from caviar.engines.stacked.layers import State
 from caviar.engines.stacked.optimizers import LaneOptimizer
+from caviar.engines.stacked.parameters import Stacked
 from caviar.engines.stacked.plan import Plan
-from caviar.engines.stacked.stacked import Stacked
 
 Saved = dict[str, dict[str, Tensor]]
 """All numbers of a lane, in the sizes of its plain network: ``net``, ``best``, and each slot."""

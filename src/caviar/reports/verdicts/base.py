@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from caviar.base.configs import value_at
 from caviar.base.direction import sign_of
 from caviar.base.words import digits
-from caviar.reports.look import place
 from caviar.runs.places import from_here
 from caviar.runs.screening import to_paste
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space
+from caviar.zoom.coordinates import position
 
 if TYPE_CHECKING:
-    from caviar.reading.load import Sweep
+    from caviar.reading.sweep import Sweep
 
 Curve = np.ndarray
 """A metric after each epoch, shape ``(epochs,)``, without the epochs that did not log it."""
@@ -43,6 +46,27 @@ class Verdict:
     next: str | None = None
 
 
+Found = (
+    tuple[Literal["pass", "warn", "unknown"], str]
+    | tuple[Literal["warn", "unknown"], str, str | None]
+)
+"""What a verdict's function gives: status, sentence and, where something can be done, the command."""
+
+
+def named(name: str) -> Callable[[Callable[[Evidence], Found]], Callable[[Evidence], Verdict]]:
+    """Make a verdict of what a function finds."""
+
+    def wrap(judge: Callable[[Evidence], Found]) -> Callable[[Evidence], Verdict]:
+        @wraps(judge)
+        def verdict(evidence: Evidence) -> Verdict:
+            found = judge(evidence)
+            return Verdict(name, found[0], found[1], found[2] if len(found) == 3 else None)
+
+        return verdict
+
+    return wrap
+
+
 @dataclass(frozen=True)
 class Evidence:
     """The tables of one sweep, as verdicts read them.
@@ -53,8 +77,8 @@ class Evidence:
         space: what was searched.
         directions: one an objective.
         metric: the score's name.
-        trials: as `caviar.reading.load.Sweep.trials`, and where it is known a column ``tested``.
-        metrics: as `caviar.reading.load.Sweep.metrics`.
+        trials: as `caviar.reading.sweep.Sweep.trials`, and where it is known a column ``tested``.
+        metrics: as `caviar.reading.sweep.Sweep.metrics`.
         config: the best trial's config.
     """
 
@@ -92,7 +116,7 @@ class Evidence:
         )
         numbers = list(found.complete.index[:1])
         config = sweep.run(numbers[0]).config if numbers else {}
-        return cls(**{**vars_of(found), "config": config})
+        return replace(found, config=config)
 
     @cached_property
     def sign(self) -> float:
@@ -171,12 +195,7 @@ class Evidence:
 
     def config_value(self, key: str) -> Any:
         """What the best trial's config has under a dotted key; None where it has no such key."""
-        node: Any = self.config
-        for part in key.split("."):
-            if not isinstance(node, dict) or part not in node:
-                return None
-            node = node[part]
-        return node
+        return value_at(self.config, key)
 
     def has(self, key: str) -> bool:
         """Whether the best trial's config has a dotted key."""
@@ -200,13 +219,21 @@ class Evidence:
         return cache[metric]
 
 
+def place(h: Hyperparameter, value: Any) -> float:
+    """The position of a value on its hyperparameter's scale, 0 to 1; NaN for one that has none.
+
+    A value outside the space, as of a trial from before its bounds were changed, is at the nearest end.
+    """
+    try:
+        if isinstance(h, Choice):
+            return float([h.to_study(o) for o in h.options].index(h.to_study(value)))
+        return min(max(float(position(h, value)), 0.0), 1.0)
+    except (ValueError, TypeError, OverflowError):
+        return math.nan
+
+
 def _is_seed(h: Hyperparameter) -> bool:
     return bool(re.search(r"(^|[._+])seed$", h.name))
-
-
-def vars_of(evidence: Evidence) -> dict[str, Any]:
-    """The fields that an Evidence was made with."""
-    return {name: getattr(evidence, name) for name in Evidence.__dataclass_fields__}
 
 
 def short(value: float) -> str:

@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from caviar.reports.verdicts.base import Evidence, Verdict
+from caviar.reports.verdicts.base import Evidence, Found, named
 from caviar.space.grammar import as_override
 from caviar.space.hyperparameters import Choice, Hyperparameter
 
-NAME = "hyperparameters that matter"
 EACH = 10
 FEWEST = 30
 SHUFFLES = 200
@@ -16,7 +15,8 @@ CHANCE = 0.05
 BINS = 5
 
 
-def matters(evidence: Evidence) -> Verdict:
+@named("hyperparameters that matter")
+def matters(evidence: Evidence) -> Found:
     """Warn where shuffled scores explain as much by a hyperparameter, and another one does matter.
 
     The share explained is the variance of the ranks between 5 equal-count bins over all their variance
@@ -30,10 +30,10 @@ def matters(evidence: Evidence) -> Verdict:
     ]
     if len(hyperparameters) < 2:
         told = f"{len(hyperparameters)} of the hyperparameters can be told from others"
-        return Verdict(NAME, "unknown", f"{told}; it takes 2 that each trial has.")
+        return "unknown", f"{told}; it takes 2 that each trial has."
     need = max(FEWEST, EACH * len(hyperparameters))
     if len(table) < need:
-        return Verdict(NAME, "unknown", f"{len(table)} complete trials; {need} are needed to tell.")
+        return "unknown", f"{len(table)} complete trials; {need} are needed to tell."
     ranks = table["loss"].rank().to_numpy(float)
     rng = np.random.default_rng(0)
     shuffled = [rng.permutation(ranks) for _ in range(SHUFFLES)]
@@ -49,15 +49,12 @@ def matters(evidence: Evidence) -> Verdict:
             name, most = h.name.lstrip("+"), np.quantile(chance, 0.95)
             told.append(f"{name} ({share:.0%}, and chance alone gives up to {most:.0%})")
     if not found:
-        return Verdict(
-            NAME, "unknown", "none stands out from chance: more trials are needed to tell."
-        )
+        return "unknown", "none stands out from chance: more trials are needed to tell."
     if not idle:
-        return Verdict(NAME, "pass", "none of them explains as little as chance would.")
+        return "pass", "none of them explains as little as chance would."
     best = table.iloc[0]
     overrides = [as_override(h.name, _plain(best[evidence.column(h)])) for h in idle]
-    return Verdict(
-        NAME,
+    return (
         "warn",
         f"alone these explain no more of the ranks than chance: {', '.join(told)}. Fix them.",
         evidence.rerun(*overrides),

@@ -12,7 +12,7 @@ from math import exp, lgamma
 
 import numpy as np
 
-from caviar.reports.verdicts.base import Evidence, Verdict
+from caviar.reports.verdicts.base import Evidence, Found
 from caviar.space.hyperparameters import Hyperparameter
 
 FALSE_ALARMS = 0.05
@@ -60,13 +60,13 @@ def top_places(evidence: Evidence, least: int) -> Iterator[Places]:
             yield Places(h, float(top.iloc[0]), top.to_numpy(), tried.to_numpy(), values)
 
 
-def too_few(evidence: Evidence, name: str, fewest: int) -> Verdict | None:
+def too_few(evidence: Evidence, fewest: int) -> Found | None:
     """The verdict where there are too few complete trials, or nothing that has an order."""
     count = len(evidence.complete)
     if count >= fewest and evidence.numeric:
         return None
     told = f"{count} complete trials" if evidence.numeric else "0 hyperparameters have an order"
-    return Verdict(name, "unknown", f"{told}; {fewest} trials of numbers are needed to tell.")
+    return "unknown", f"{told}; {fewest} trials of numbers are needed to tell."
 
 
 def as_near(total: float, of: int, tried: np.ndarray, cells: int) -> float:

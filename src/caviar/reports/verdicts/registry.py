@@ -1,23 +1,15 @@
-"""Every verdict, the most important first. To add one: a file with its function, and a line here."""
+"""Every verdict, the most important first. To add one: a function in a file here, and a line in this."""
 
 from collections.abc import Callable
 
 from caviar.base.direction import no_best
-from caviar.reports.verdicts.alike import alike
 from caviar.reports.verdicts.base import Evidence, Verdict
-from caviar.reports.verdicts.batch_size import batch_size
-from caviar.reports.verdicts.budget import budget
-from caviar.reports.verdicts.diverged import diverged
-from caviar.reports.verdicts.edge import edge
-from caviar.reports.verdicts.failed import failed
-from caviar.reports.verdicts.gap import gap
-from caviar.reports.verdicts.late import late
-from caviar.reports.verdicts.length import longer, shorter
+from caviar.reports.verdicts.course import gap, late, longer, rising, shorter
+from caviar.reports.verdicts.design import batch_size, budget, steps, tested
+from caviar.reports.verdicts.ended import diverged, failed
+from caviar.reports.verdicts.luck import alike
 from caviar.reports.verdicts.matters import matters
-from caviar.reports.verdicts.region import region
-from caviar.reports.verdicts.rising import rising
-from caviar.reports.verdicts.steps import steps
-from caviar.reports.verdicts.tested import tested
+from caviar.reports.verdicts.where import edge, region
 from caviar.sweep.record import CANDIDATE
 
 VERDICTS: list[Callable[[Evidence], Verdict]] = [

@@ -1,0 +1,52 @@
+"""Training by a Lightning Trainer: any LightningModule on any data module, as a config names them.
+
+It knows no model, no data set and no task. A project's `train.py` calls, in this order: `over_folds`,
+`make_data`, `make_module`, `experiment`, `make_each`, `fit`, `test`. What data and a module may have beside
+what Lightning asks of them, and what is done without, is in `caviar.lightning.hooks`.
+
+Empty of imports: a sweep's controller imports this package without torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from caviar.lightning.folds import over_folds
+    from caviar.lightning.making import experiment, make_data, make_each, make_module
+    from caviar.lightning.saved import open_run
+    from caviar.lightning.seeding import derived, seeded
+    from caviar.lightning.training import fit, make_trainer, test
+
+_HOMES = {
+    "derived": "seeding",
+    "experiment": "making",
+    "fit": "training",
+    "make_data": "making",
+    "make_each": "making",
+    "make_module": "making",
+    "make_trainer": "training",
+    "open_run": "saved",
+    "over_folds": "folds",
+    "seeded": "seeding",
+    "test": "training",
+}
+
+__all__ = [
+    "derived",
+    "experiment",
+    "fit",
+    "make_data",
+    "make_each",
+    "make_module",
+    "make_trainer",
+    "open_run",
+    "over_folds",
+    "seeded",
+    "test",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'caviar.lightning' has no attribute {name!r}")
+    return getattr(import_module(f"caviar.lightning.{_HOMES[name]}"), name)

@@ -1,0 +1,112 @@
+"""The best and the last state of a training, in two files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from caviar.base.objectives import first
+from caviar.lightning.callbacks.score import better, monitored
+from caviar.runs.active import TrialInterrupted
+from caviar.runs.inside import make_folders, partial_of
+
+BEST = "best.ckpt"
+LAST = "last.ckpt"
+
+
+class BestAndLast(Checkpoint):
+    """Writes ``best.ckpt`` when the metric has improved, and ``last.ckpt`` to go on from.
+
+    Both are Lightning checkpoints; the best has no optimizer state, which halves its cost. The last
+    is written when training ends or is interrupted and, for a training that may be killed, whenever
+    ``every_seconds`` have gone by, so short runs pay for it once. It is written as an epoch begins: what
+    early stopping and a plateau's schedule made of the one before is in it then.
+
+    Args:
+        folder: where the files go; it is made if needed.
+        metric: what is watched, and ``direction``: what is better for it; of several, the first.
+        every_seconds: time between two writings of ``last.ckpt`` while training goes on.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        metric: str | Sequence[str],
+        direction: str | Sequence[str],
+        every_seconds: float = 60.0,
+    ) -> None:
+        self.folder = Path(folder)
+        self.metric = first(metric)
+        self.direction = first(direction)
+        self.every_seconds = every_seconds
+        self.best: float | None = None
+        self._written = monotonic()
+        self._trained = self._between = False
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        make_folders(self.folder)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        value = monitored(trainer, self.metric)
+        if self.best is None or better(value, self.best, self.direction):
+            self.best = value
+            self._write(trainer, BEST, weights_only=True)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._trained and monotonic() - self._written > self.every_seconds:
+            self._write_between(trainer)
+            self._written = monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._trained = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write(trainer, LAST)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        if isinstance(exception, TrialInterrupted) and self._trained:
+            self._write_between(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self._between:
+            # Lightning goes on from an epoch's end, but not from the next one's start, which differs in
+            # these counts alone.
+            checkpoint["epoch"] -= 1
+            for counts in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
+                counts["ready"] = counts["started"]
+                counts["completed"] = counts["processed"] - 1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = state_dict["best"]
+
+    def _write_between(self, trainer: Trainer) -> None:
+        """Write ``last.ckpt`` as an epoch begins."""
+        self._between = True
+        try:
+            self._write(trainer, LAST)
+        finally:
+            self._between = False
+
+    def _write(self, trainer: Trainer, name: str, weights_only: bool = False) -> None:
+        # Beside its place first: a run killed while writing keeps the checkpoint it had.
+        # Of one name for all processes of a training.
+        partial = trainer.strategy.broadcast(partial_of(self.folder / name))
+        try:
+            trainer.save_checkpoint(partial, weights_only=weights_only)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        if trainer.is_global_zero:
+            partial.replace(self.folder / name)

@@ -1,0 +1,53 @@
+"""Evaluating the test part: once, after everything has been decided without it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+
+from caviar.base.errors import UsageError
+from caviar.lightning.alone import one_process
+from caviar.lightning.quiet import quiet
+from caviar.runs.active import record
+
+
+class _Begins(Callback):
+    """Tells the run under way that the test part is being looked at."""
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        record(testing=True)
+
+
+def evaluate_test_part(
+    module: LightningModule, data: LightningDataModule, settings: Mapping[str, Any]
+) -> dict[str, float]:
+    """Every metric of ``module`` on the test part of ``data``, as ``test/NAME``.
+
+    A trainer of its own does it, without loggers: metrics.csv is the training's.
+
+    Args:
+        settings: of the training's trainer; accelerator and precision are taken from it.
+    """
+    with quiet():
+        trainer = Trainer(
+            callbacks=[_Begins()],
+            accelerator=settings.get("accelerator", "auto"),
+            precision=settings.get("precision"),
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            **one_process({}),
+        )
+        try:
+            parts = trainer.test(module, datamodule=data, verbose=False)
+        except MisconfigurationException as error:
+            raise UsageError(f"test: {' '.join(str(error).split())}") from error
+    return {name: float(value) for metrics in parts for name, value in metrics.items()}
+
+
+def in_words(metrics: Mapping[str, float]) -> str:
+    """``test/acc=0.9700, test/loss=0.1000``."""
+    return ", ".join(f"{name}={value:.4f}" for name, value in metrics.items())

@@ -1,0 +1,149 @@
+"""One training by a Lightning Trainer: it fits, its score is recorded, and its test part is evaluated."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from omegaconf import DictConfig
+
+from caviar.base.errors import UsageError, usage_error
+from caviar.base.objectives import as_given, scores_in_words
+from caviar.engines.experiment import Experiment
+from caviar.lightning.alone import one_process
+from caviar.lightning.callbacks.epoch_seed import EpochSeed
+from caviar.lightning.callbacks.score import Score
+from caviar.lightning.callbacks.signals import KeepSignals
+from caviar.lightning.evaluation import evaluate_test_part, in_words
+from caviar.lightning.quiet import quiet
+from caviar.lightning.resume import checkpoint_to_resume
+from caviar.lightning.seeding import seeded
+from caviar.lightning.tensors import TensorsAlone, load_weights, read_weights
+from caviar.runs.active import record, stop_if_asked
+from caviar.runs.config import resolved
+from caviar.runs.files import write_atomic
+
+log = logging.getLogger(__name__)
+
+BEST = "checkpoints/best.ckpt"
+"""Where the checkpoint callback leaves the best state, in the run folder."""
+
+
+def fit(
+    config: DictConfig,
+    experiment: Experiment,
+    callbacks: Iterable[Any] = (),
+    loggers: Iterable[Any] = (),
+) -> float | list[float]:
+    """Train ``experiment`` in the run folder ``config.dir``, and record what came of it.
+
+    ``config.ckpt_path`` gives it the weights to begin with; where ``config.train`` is false they are judged
+    by the validation part as they are.
+
+    Returns:
+        The score at the best epoch, or the scores there.
+
+    Raises:
+        FloatingPointError: a loss or the score is NaN or infinite.
+        UsageError: Lightning cannot train with these settings.
+    """
+    stop_if_asked()
+    folder = Path(config.dir)
+    for name, text in _files(experiment.data).items():
+        write_atomic(folder / name, text)
+    score = Score(experiment.metric, experiment.direction, experiment.also)
+    with quiet(), seeded(experiment.seed):
+        trainer = make_trainer(config, experiment, score, callbacks, loggers)
+        resumed = checkpoint_to_resume(folder)
+        if config.get("ckpt_path") and resumed is None:
+            _begin_with(config, experiment.module)
+        what = {"model": experiment.module, "datamodule": experiment.data}
+        try:
+            if config.get("train", True):
+                trainer.fit(**what, ckpt_path=resumed, weights_only=True)
+            else:
+                trainer.validate(**what, verbose=False)
+        except MisconfigurationException as error:
+            raise UsageError(f"trainer: {' '.join(str(error).split())}") from error
+    if score.value is None:
+        raise usage_error("metric", experiment.metric, "never logged: no validation ran")
+    record(
+        metric=as_given(experiment.objectives),
+        best_epoch=score.epoch,
+        metrics=score.metrics,
+        seed=experiment.seed,
+        checkpoint=BEST if (folder / BEST).exists() else None,
+    )
+    log.info(
+        "%s at epoch %d: %s",
+        scores_in_words(experiment.objectives, score.values),
+        score.epoch,
+        folder,
+    )
+    return as_given(score.values)
+
+
+def test(config: DictConfig, experiment: Experiment) -> None:
+    """Evaluate the test part with the best checkpoint of the run, and record that it was done."""
+    best = Path(config.dir) / BEST
+    if config.get("train", True):
+        if not best.exists():
+            raise usage_error("test", config.test, "needs callbacks.checkpoint")
+        load_weights(experiment.module, read_weights(best))
+    metrics = evaluate_test_part(experiment.module, experiment.data, experiment.trainer)
+    record(tested=True, test=metrics)
+    log.info(in_words(metrics))
+
+
+def make_trainer(
+    config: DictConfig,
+    experiment: Experiment,
+    score: Score,
+    callbacks: Iterable[Any] = (),
+    loggers: Iterable[Any] = (),
+) -> Trainer:
+    """The Lightning Trainer with these callbacks and loggers, and ``score`` after them."""
+    callbacks, loggers = list(callbacks), list(loggers)
+    for logger in loggers:
+        logger.log_hyperparams(resolved(config))
+    ours = {
+        "callbacks": [KeepSignals(), EpochSeed(experiment.seed), *callbacks, score],
+        "logger": loggers,
+        # Lightning would add its own of either kind where the config has none.
+        "enable_progress_bar": any(isinstance(callback, ProgressBar) for callback in callbacks),
+        "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks),
+        "default_root_dir": config.dir,
+    }
+    for key in ours.keys() & experiment.trainer.keys():
+        why = "is set by caviar.lightning: it is of the run folder, callbacks or logger"
+        raise usage_error(f"trainer.{key}", experiment.trainer[key], why)
+    settings = {**experiment.trainer, **one_process(experiment.trainer)}
+    settings["plugins"] = _with_tensors_alone(settings.get("plugins"))
+    try:
+        return Trainer(**settings, **ours)
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        raise UsageError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _with_tensors_alone(plugins: Any) -> list[Any]:
+    from lightning.fabric.plugins import CheckpointIO
+
+    several = list(plugins) if isinstance(plugins, Sequence) else [plugins] if plugins else []
+    kept = any(isinstance(plugin, CheckpointIO) for plugin in several)
+    return several if kept else [*several, TensorsAlone()]
+
+
+def _files(data: Any) -> Mapping[str, str]:
+    return data.files() if hasattr(data, "files") else {}
+
+
+def _begin_with(config: DictConfig, module: LightningModule) -> None:
+    strict = config.get("ckpt_strict", True)
+    left = load_weights(module, read_weights(Path(config.ckpt_path), foreign=True), strict)
+    if left:
+        log.info("ckpt_path: %d tensors do not fit and begin afresh: %s", len(left), left[0])

@@ -1,0 +1,209 @@
+"""From a table's columns to numbers, by what the training part taught; plain data, no pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caviar.base.errors import UsageError
+from caviar.runs.fields import (
+    FLAG,
+    MAPPING,
+    NUMBER,
+    TEXT,
+    WHOLE,
+    check_fields,
+    each,
+    either,
+    optional,
+)
+from caviar.runs.files import read_json
+from caviar.tables.format import Format
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+FILE = "preprocessing.json"
+"""Its name in the run folder."""
+
+SCHEMA = 2
+"""Version of the file. 1 had no ``format``: the words of `cells.NO_NUMBER` were missing everywhere."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """How one column becomes features.
+
+    A number gives ``(value - mean) / scale``, and 0 where it is missing, infinite, beyond float32's
+    range or `features.FARTHEST` away. A category gives a 0 or 1 for each of ``values``, and all 0
+    where it is missing or another. With ``flag`` there is one feature more: 1 where the value is
+    missing.
+
+    Attributes:
+        values: a category's values, as text; None for a number.
+        unit, time: how a number is written: see `caviar.tables.cells.numbers`.
+    """
+
+    name: str
+    mean: float = 0.0
+    scale: float = 1.0
+    values: list[str] | None = None
+    flag: bool = False
+    unit: str | None = None
+    time: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Features that the column gives."""
+        return (1 if self.values is None else len(self.values)) + self.flag
+
+
+_COLUMN = {
+    "name": TEXT,
+    "mean": NUMBER,
+    "scale": NUMBER,
+    "values": optional(each(TEXT)),
+    "flag": FLAG,
+    "unit": optional(TEXT),
+    "time": optional(TEXT),
+}
+_FIELDS = {
+    "columns": each(MAPPING),
+    "classes": each(either(TEXT, NUMBER, FLAG)),
+    "target": TEXT,
+    "schema": WHOLE,
+    "format": optional(MAPPING),
+    "left_out": each(TEXT),
+    "number": optional(each(NUMBER)),
+}
+"""What the file must hold."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What stands between a table and the network.
+
+    Attributes:
+        columns: the feature columns, in order.
+        classes: the target's values in the order of the logits: text, numbers or booleans.
+        target: the target column's name.
+        format: how the file was read; None where there was none.
+        left_out: columns of the file that are no features.
+        number: mean and standard deviation of a target that is a number, and has no classes; else None.
+    """
+
+    columns: list[Column]
+    classes: list[Any]
+    target: str = "target"
+    format: Format | None = None
+    left_out: list[str] = field(default_factory=list)
+    number: list[float] | None = None
+
+    @property
+    def num_features(self) -> int:
+        """Length of a sample's vector of features."""
+        return sum(column.size for column in self.columns)
+
+    def features(self, frame: pd.DataFrame | pa.Table) -> NDArray[np.float32]:
+        """The features of ``frame``, shape ``(rows, num_features)``.
+
+        Raises:
+            UsageError: a column is not there, or a column of numbers has text in it.
+        """
+        from caviar.tables.features import features
+
+        return features(self.columns, frame, self.format)
+
+    def unknown_columns(self, frame: pd.DataFrame | pa.Table) -> list[str]:
+        """Columns of categories of which no value in ``frame`` was there in training."""
+        from caviar.tables.features import unknown_columns
+
+        return unknown_columns(self.columns, frame, self.format)
+
+    def too_large(self, frame: pd.DataFrame | pa.Table) -> dict[str, list[int]]:
+        """Columns of numbers -> rows (from 0) of those that count as missing because they are too large."""
+        from caviar.tables.features import too_large
+
+        return too_large(self.columns, frame, self.format)
+
+    def same_as(self, other: Preprocessing) -> bool:
+        """Whether the same was learnt, but for the last digits of means and scales."""
+        if (self.classes, self.target) != (other.classes, other.target):
+            return False
+        if [replace(c, mean=0, scale=1) for c in self.columns] != [
+            replace(c, mean=0, scale=1) for c in other.columns
+        ]:
+            return False
+        if (self.number is None) != (other.number is None):
+            return False
+        learnt = [
+            np.array([*([c.mean, c.scale] for c in p.columns), p.number or [0.0, 1.0]])
+            for p in (self, other)
+        ]
+        return bool(np.allclose(*learnt, rtol=1e-6, atol=0))
+
+    def summary(self) -> dict[str, str]:
+        """In short, what was decided of a table that was read: ``caviar runs show`` shows it."""
+        from caviar.tables.names import listed
+
+        if self.format is None:
+            return {}
+        kinds: dict[str, list[str]] = {}
+        for one in self.columns:
+            if one.values is not None:
+                kinds.setdefault("categories", []).append(f"{one.name} ({len(one.values)})")
+            else:
+                kinds.setdefault("times" if one.time else "numbers", []).append(one.name)
+        told = {kind: listed(names, 20) for kind, names in kinds.items()}
+        if self.number:
+            told["target"] = f"{self.target}, a number: {self.number[0]:.4g} ± {self.number[1]:.4g}"
+        if self.left_out:
+            told["left out"] = listed(self.left_out, 20)
+        if settings := self.format.in_words():
+            told["read with"] = settings
+        return told
+
+    def save(self, folder: Path) -> None:
+        """Write it into ``folder`` as JSON."""
+        from caviar.runs.files import write_atomic
+
+        name, text = self.as_file()
+        write_atomic(folder / name, text)
+
+    def as_file(self) -> tuple[str, str]:
+        """The file's name in the run folder, and what it holds."""
+        summary = {"summary": self.summary()} if self.format else {}
+        return FILE, json.dumps({"schema": SCHEMA, **summary, **asdict(self)}) + "\n"
+
+    @classmethod
+    def read(cls, folder: Path) -> Preprocessing:
+        """Read what `save` wrote.
+
+        Raises:
+            UsageError: there is none, or it is not readable.
+        """
+        try:
+            data = read_json(folder / FILE)
+            check_fields(FILE, data, _FIELDS, ("columns", "classes"))
+            for column in data["columns"]:
+                check_fields(FILE, column, _COLUMN, ("name",))
+            schema, _ = data.pop("schema", 1), data.pop("summary", None)
+            if schema > SCHEMA:
+                raise UsageError(f"a newer version of this project wrote {FILE}")
+            columns = [Column(**column) for column in data.pop("columns")]
+            form = data.pop("format", None)
+            if schema == 1:
+                from caviar.tables.cells import NO_NUMBER
+
+                form = {"na_values": NO_NUMBER}
+            return cls(columns=columns, format=Format.of(form) if form else None, **data)
+        except FileNotFoundError:
+            raise UsageError(f"run={folder}: it has no {FILE}") from None
+        except (UsageError, TypeError, AttributeError) as error:
+            raise UsageError(f"run={folder}: {FILE} is not readable ({error})") from None

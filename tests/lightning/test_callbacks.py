@@ -1,0 +1,167 @@
+"""Claims about the callbacks and the logger."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from caviar.lightning import make_each, make_trainer
+from caviar.lightning.callbacks.progress_bar import ProgressBar
+from caviar.lightning.callbacks.score import Score, better
+from caviar.lightning.loggers import MetricsCSV
+from caviar.lightning.quiet import quiet
+from caviar.lightning.seeding import seeded
+from caviar.runs.active import ActiveRun, activate
+from project.train import build, main
+
+pytestmark = pytest.mark.fast
+
+Train = Callable[..., Any]
+
+
+def test_a_tie_is_not_better_so_the_first_of_equals_is_the_best() -> None:
+    assert better(2, 1, "maximize")
+    assert better(1, 2, "minimize")
+    assert not better(1, 1, "maximize")
+    assert not better(1, 1, "minimize")
+
+
+def test_early_stopping_ends_a_run_that_no_longer_improves(
+    train: Train, short: tuple[str, ...]
+) -> None:
+    run = train(
+        *short,
+        "callbacks=early_stopping",
+        "callbacks.early_stopping.patience=2",
+        "optimizer.lr=1e-12",
+        "trainer.max_epochs=50",
+    )
+    assert len(run.rows) < 10
+
+
+def test_early_stopping_is_off_by_default(train: Train, short: tuple[str, ...]) -> None:
+    assert len(train(*short, "optimizer.lr=1e-12", "trainer.max_epochs=5").rows) == 5
+
+
+def test_a_callback_is_left_out_by_setting_it_to_null(train: Train, short: tuple[str, ...]) -> None:
+    run = train(*short, "callbacks.checkpoint=null")
+    assert not (run.folder / "checkpoints").exists()
+    assert run.facts["checkpoint"] is None
+
+
+def test_the_best_checkpoint_is_of_the_best_epoch_and_the_last_of_the_last(
+    train: Train, short: tuple[str, ...]
+) -> None:
+    run = train(*short, "trainer.max_epochs=4", "optimizer.lr=0.3", "data.noise=0.8")
+    assert torch.load(run.best, weights_only=True)["epoch"] == run.facts["best_epoch"]
+    last = torch.load(run.best.with_name("last.ckpt"), weights_only=True)
+    assert last["global_step"] == 4
+
+
+class Cut(Callback):
+    """Ends a training as a crash would, when it begins an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == self.epoch:
+            raise OSError("cut")
+
+
+def begin(config: Any) -> tuple[Any, Trainer, Score]:
+    experiment = build(config)
+    score = Score(experiment.metric, experiment.direction)
+    return (
+        experiment,
+        make_trainer(
+            config,
+            experiment,
+            score,
+            make_each(config.panda, config.callbacks),
+            make_each(config.logger),
+        ),
+        score,
+    )
+
+
+def test_a_training_cut_short_goes_on_from_its_last_checkpoint_as_if_nothing_had_happened(
+    train: Train, compose_run: Callable[..., Any], short: tuple[str, ...]
+) -> None:
+    # Without dropout: its random numbers would begin anew.
+    settings = (
+        *short,
+        "data.noise=0.8",
+        "optimizer.lr=0.3",
+        "scheduler=exponential",
+        "trainer.max_epochs=5",
+        "callbacks.checkpoint.every_seconds=0",
+    )
+    whole = train(*settings)
+    config = compose_run(*settings)
+    with quiet():
+        experiment, trainer, _ = begin(config)
+        trainer.callbacks.append(Cut(epoch=3))
+        with seeded(0), pytest.raises(OSError, match="cut"):
+            trainer.fit(experiment.module, datamodule=experiment.data)
+        last = Path(config.dir) / "checkpoints" / "last.ckpt"
+        assert torch.load(last, weights_only=True)["epoch"] == 2
+        experiment, trainer, score = begin(config)
+        trainer.fit(
+            experiment.module, datamodule=experiment.data, ckpt_path=str(last), weights_only=True
+        )
+    best = torch.load(last.with_name("best.ckpt"), weights_only=True)
+    assert best["epoch"] == whole.facts["best_epoch"] < 3  # before the cut
+    assert (score.value, score.epoch) == (whole.score, whole.facts["best_epoch"])
+    ended = torch.load(whole.best.with_name("last.ckpt"), weights_only=True)["state_dict"]
+    for name, value in experiment.module.state_dict().items():
+        assert value.equal(ended[name])
+
+
+def test_the_progress_bar_shows_in_a_terminal_and_not_in_a_sweep(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Listener:
+        def reported(self, value: float, step: int) -> None: ...
+
+    assert not ProgressBar().wanted  # pytest's output is no terminal
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert ProgressBar().wanted
+    with activate(ActiveRun(tmp_path, listener=Listener())):
+        assert not ProgressBar().wanted
+
+
+def test_every_validation_is_reported_to_the_sweep(
+    compose_run: Callable[..., Any], short: tuple[str, ...]
+) -> None:
+    heard: list[tuple[float, int]] = []
+
+    class Listener:
+        def reported(self, value: float, step: int) -> None:
+            heard.append((value, step))
+
+    config = compose_run(*short, "trainer.max_epochs=3")
+    with activate(ActiveRun(Path(config.dir), listener=Listener())):
+        score = main(config)
+    assert [step for _, step in heard] == [0, 1, 2]
+    assert max(value for value, _ in heard) == score
+
+
+def test_what_is_logged_in_one_epoch_is_one_row(tmp_path: Path) -> None:
+    logger = MetricsCSV(str(tmp_path))
+    logger.log_metrics({"epoch": 0, "a": 1.0}, step=4)
+    logger.log_metrics({"epoch": 0, "b": 2.0}, step=4)
+    logger.log_metrics({"epoch": 1, "b": 3.0}, step=9)
+    text = (tmp_path / "metrics.csv").read_text()
+    assert text == "epoch,step,a,b\n0,4,1.0,2.0\n1,9,,3.0\n"
+
+
+def test_rows_are_there_while_the_run_goes_on(tmp_path: Path) -> None:
+    logger = MetricsCSV(str(tmp_path))
+    for epoch in range(3):
+        logger.log_metrics({"epoch": epoch, "a": 0.5}, step=epoch)
+        assert len((tmp_path / "metrics.csv").read_text().splitlines()) == epoch + 2
