@@ -100,9 +100,9 @@ class Progress:
 
     def guard(self, step: int) -> None:
         """Raise FloatingPointError where a loss is not finite, and somebody wants to know."""
-        if self._scored.nan_guard:
-            self._require_finite("train/loss", step)
-            self._require_finite("val/loss", step)
+        for name in self.metrics if self._scored.nan_guard else ():
+            if name.endswith("loss"):
+                self._require_finite(name, step)
 
     def take_score(self) -> None:
         """Take in the score of the epoch under way.

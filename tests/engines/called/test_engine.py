@@ -183,7 +183,7 @@ def test_a_checkpoint_of_a_lane_is_one_of_lightnings(
     served(jobs(rates(1)))
     path = tmp_path / "trials/0000/checkpoints/best.ckpt"
     module = Classifier.load_from_checkpoint(path, weights_only=True)
-    assert module(torch.zeros(2, 4)).shape == (2, 2)
+    assert module(torch.zeros(2, 4)).shape == (2, 3)
 
 
 def test_auto_takes_lanes_where_they_are_faster(

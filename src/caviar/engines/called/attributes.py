@@ -6,7 +6,7 @@ import types
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -172,6 +172,9 @@ def rebuilt(
     if isinstance(thing, tuple):
         parts = [inner(n, value) for n, value in enumerate(thing)]
         return type(thing)(*parts) if hasattr(thing, "_fields") else type(thing)(parts)
+    if isinstance(thing, partial):
+        args, keywords = inner("args", thing.args), inner("keywords", thing.keywords)
+        return partial(thing.func, *args, **keywords)
     if isinstance(thing, set):
         return type(thing)(thing)
     if _is_object(thing, path, at):

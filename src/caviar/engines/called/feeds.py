@@ -115,9 +115,8 @@ class Feed:
             size = loader.batch_size
             return [order[start * size : (start + 1) * size] for start in range(self.batches)]
         with drawing(self._epoch_draws(epoch)):
-            if epoch or self._seed is None:
-                # As a DataLoader does it when it is gone through anew, for its workers.
-                torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
+            # As a DataLoader does it when it is gone through anew, for its workers.
+            torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
             found = _batches(loader)[: self.batches]
         return found if self._subset is None else [self._subset[rows] for rows in found]
 
@@ -128,14 +127,8 @@ class Feed:
 
     def read(self, epoch: int) -> Iterator[Any]:
         """The batches of an epoch, read one by one."""
-        if epoch == 0 and self._seed is not None:
-            # A Trainer goes to its loader before its first epoch, and so before that one's seed.
-            self._draws = Draws(self._seed)
-            iterator = self._iterator()
-            self._epoch_draws(epoch)
-        else:
-            self._epoch_draws(epoch)
-            iterator = self._iterator()
+        self._epoch_draws(epoch)
+        iterator = self._iterator()
         for _ in range(self.batches):
             with drawing(self._draws):
                 batch = next(iterator)

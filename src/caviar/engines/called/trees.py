@@ -121,8 +121,8 @@ def _other(thing: Any, names: Names, where: str, inner: Callable[[Any, Any], Any
             return ("method", thing.__func__, name)
         return ("method", thing.__func__, _token(thing.__self__, where))
     if isinstance(thing, partial):
-        parts = (thing.func, thing.args, thing.keywords)
-        return ("partial", tuple(_token(part, where) for part in parts))
+        held = inner("args", thing.args), inner("keywords", thing.keywords)
+        return ("partial", _token(thing.func, where), held)
     if isinstance(thing, torch.Generator | np.random.Generator | np.random.RandomState):
         raise NotFusibleError(
             f"{where} is a random generator: lanes draw from torch's own, torch.rand(…) without generator="
