@@ -53,9 +53,9 @@ function trials(sweep) {
     }
     heads.forEach((head, i) => head.setAttribute("aria-sort", order.column !== i ? "none" : order.down ? "descending" : "ascending"));
     told.textContent = `${shown.length} of ${sweep.trials.length} trials` + (shown.length > LIMIT ? `, the first ${LIMIT} shown` : "");
-    rows.replaceChildren(...shown.slice(0, LIMIT).map((trial) => el("tr", { class: trial.state, "data-trial": trial.number }, ...columns.map(([, of], i) => i
+    rows.replaceChildren(...shown.slice(0, LIMIT).map((trial) => el("tr", { class: `${trial.state}${trial.baseline ? " baseline" : ""}`, title: trial.baseline ? "the default: the config as it stands" : "", "data-trial": trial.number }, ...columns.map(([, of], i) => i
       ? el("td", {}, short(of(trial)))
-      : el("td", {}, el("button", { type: "button", "aria-label": `open trial ${trial.number}`, on: { click: () => openTrial(trial.number) } }, `${trial.number}${trial.baseline ? " (default)" : ""}`))))));
+      : el("td", {}, el("button", { type: "button", "aria-label": `open trial ${trial.number}`, on: { click: () => openTrial(trial.number) } }, String(trial.number)))))));
     showPinnedRow();
   };
   rows.addEventListener("click", (event) => { if (!event.target.closest("button")) pin(Number(event.target.closest("tr").dataset.trial)); });
