@@ -188,13 +188,17 @@ def mixed_trials(worth: dict[str, float], count: int = 60, fail: bool = False) -
     return trials
 
 
-def test_what_does_not_matter_is_fixed_at_the_best_trials_value() -> None:
+def test_what_does_not_matter_is_fixed_where_the_scores_are_likely_best() -> None:
     trials = mixed_trials({"adam": 0, "sgd": 0, "rmsprop": 0})
     found = zoom(MIXED, trials)
     line = {line.name: line for line in found.lines}["idle"]
+    idle = next(h for h in MIXED.hyperparameters if h.name == "idle")
     best = min(trials, key=lambda trial: trial.loss or 0)
-    assert (line.kind, line.value) == ("fixed", best.values["idle"])
-    assert line.text == best.values["idle"]
+    # Not the winner's value, which is luck.
+    assert line.kind == "fixed"
+    assert idle.holds(line.value)
+    assert line.value != best.values["idle"]
+    assert line.text == line.value
 
 
 def test_an_option_that_is_never_best_goes_and_takes_its_children_along() -> None:
