@@ -202,12 +202,12 @@ def test_widths_share_a_stack_and_keep_their_own_shapes(jobs: Jobs) -> None:
 def test_what_lanes_cannot_do_is_done_by_solo_and_said_once(
     jobs: Jobs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    mine = jobs(rates(2), "trainer.accumulate_grad_batches=2")
+    mine = jobs(rates(2), "+trainer.min_epochs=2")
     inbox = serve(mine)
     assert all(isinstance(end, Finished) for end in inbox.ends().values())
     assert len(inbox.ends()) == 2
     said = [record.message for record in caplog.records if "by solo" in record.message]
-    assert said == ["not fusible, so by solo: trainer.accumulate_grad_batches=2"]
+    assert said == ["not fusible, so by solo: trainer.min_epochs=2"]
     assert (Path(mine[1].folder) / "checkpoints/last.ckpt").exists()
 
 

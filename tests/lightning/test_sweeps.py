@@ -46,7 +46,7 @@ def test_another_task_for_the_shipped_network_is_what_lanes_train_too(tmp_path: 
     words = ("task._target_=tests.lightning.modules.Silent", "optimizer.lr=1e-3,1e-2", "space=none")
     done = sweep(tmp_path / "s", *words, "metric=val/loss", "direction=minimize")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "not on lanes, each by its own Trainer: task: lanes train what" in done.stdout
+    assert "not on lanes" not in done.stdout
     assert [one["value"] for one in trials(tmp_path / "s")] == [0, 0]
 
 

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from caviar.engines.called.attributes import Gathered, gather, give_back
+from caviar.engines.called.epochs import EVERY_STEPS
 from caviar.engines.called.pretend import LIFTED
 from caviar.engines.called.probe import Probe
 from caviar.engines.called.record import Given, Record, of_lane
 from caviar.engines.called.results import Results
 from caviar.engines.called.steppers import Stepper
 from caviar.engines.called.template import Stepped, Template
-from caviar.engines.called.training import EVERY_STEPS, CalledTraining
+from caviar.engines.called.training import CalledTraining
 from caviar.engines.stacked.optimizers import clip
 
 _HELD = 1 << 24

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
@@ -24,12 +24,12 @@ from caviar.engines.called.attributes import (
     rebuilt,
     usual_attributes,
 )
+from caviar.engines.called.changes import Changes, as_before, loss_of
 from caviar.engines.called.course import Course
 from caviar.engines.called.lifting import Lifting
 from caviar.engines.called.pretend import LaneTrainer
-from caviar.engines.called.record import MetricStandIn, Out, Record
-from caviar.engines.called.trees import Tree, flatten
-from caviar.engines.experiment import NotFusibleError
+from caviar.engines.called.record import MetricStandIn, Record
+from caviar.engines.called.trees import flatten
 
 Tensors = dict[str, Tensor]
 
@@ -126,7 +126,7 @@ class Template:
         """
         self._hook = method
         buffers = arrays["buffers"]
-        changed = _Changes()
+        changed = Changes()
 
         def one(
             parameters: Tensors,
@@ -247,7 +247,7 @@ class Template:
             vars(self._modules[place[0]])[place[1]] = thing
 
     def _collect(
-        self, gathered: Gathered, slots: Mapping[Leaf, Tensor], record: Record, changed: _Changes
+        self, gathered: Gathered, slots: Mapping[Leaf, Tensor], record: Record, changed: Changes
     ) -> None:
         """Find what the step has set in attributes; new tensors in it leave the step."""
         for place, thing in self._steps_attributes():
@@ -264,7 +264,7 @@ class Template:
                 for leaf in slots
                 if leaf[:2] == place and not isinstance(own.get(leaf), Tensor)
             ]
-            if not (new or gone) and before is not None and _as_before(tree, before):
+            if not (new or gone) and before is not None and as_before(tree, before):
                 continue
             gathered.changed.add(place)
             gathered.trees[place], gathered.fixed[place] = tree, thing
@@ -290,43 +290,3 @@ class Template:
 
     def _batch_size(self) -> int:
         return extract_batch_size(self._batch)
-
-
-def loss_of(out: Any) -> Tensor:
-    """The loss among what a training step returns, shape ``()``.
-
-    Raises:
-        NotFusibleError: there is none.
-    """
-    if isinstance(out, Mapping):
-        if "loss" not in out:
-            raise NotFusibleError("training_step returns a dict without loss")
-        out = out["loss"]
-    if not isinstance(out, Tensor):
-        raise NotFusibleError(f"training_step returns {type(out).__name__}, no loss")
-    if out.numel() != 1:
-        raise NotFusibleError(f"training_step returns {out.numel()} numbers, not one loss")
-    return out.reshape(())
-
-
-@dataclass
-class _Changes:
-    """What a step has set: buffers that it put others in the place of, and leaves of attributes."""
-
-    buffers: dict[str, Out] = field(default_factory=dict)
-    leaves: dict[Leaf, Out] = field(default_factory=dict)
-    gone: list[Leaf] = field(default_factory=list)
-
-    def clear(self) -> None:
-        self.buffers.clear()
-        self.leaves.clear()
-        self.gone.clear()
-
-
-def _as_before(tree: Tree, before: Tree) -> bool:
-    if (tree.spec, tree.paths) != (before.spec, before.paths):
-        return False
-    pairs = zip(tree.leaves, before.leaves, strict=True)
-    return all(
-        isinstance(now, Tensor) or (type(now) is type(then) and now == then) for now, then in pairs
-    )
