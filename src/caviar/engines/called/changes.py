@@ -46,6 +46,7 @@ class Changes:
 
 
 def as_before(tree: Tree, before: Tree) -> bool:
+    """Whether an attribute is what it was, its tensors aside."""
     if (tree.spec, tree.paths) != (before.spec, before.paths):
         return False
     pairs = zip(tree.leaves, before.leaves, strict=True)
