@@ -65,29 +65,14 @@ def test_the_templates_own_training_is_called_as_solo_runs_it(
     assert reports[0] == reports[1]
 
 
-class Boom(Classifier):
-    """One that fails by itself, or does what lanes cannot, in the epoch that ``BOOM`` says."""
-
-    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
-        loss = super().training_step(batch, batch_idx)
-        if self.label_smoothing == 0.3 and self.current_epoch == 1:
-            raise ValueError("boom")
-        if self.label_smoothing == 0.4 and self.current_epoch == 1:
-            loss = loss + 0.0 * loss.item()
-        return loss
-
-
-@pytest.fixture
-def boom(monkeypatch: pytest.MonkeyPatch, by_its_code: None) -> None:
-    monkeypatch.setattr("project.classifier.Classifier", Boom)
-
+BOOM = "task._target_=tests.engines.called.boom.Boom", "allow=[tests.]"
 
 SMOOTHED = "model.loss.label_smoothing"
 
 
-def test_a_step_that_raises_fails_its_own_trial_and_no_other(jobs: Jobs, boom: None) -> None:  # noqa: F811
+def test_a_step_that_raises_fails_its_own_trial_and_no_other(jobs: Jobs) -> None:  # noqa: F811
     values = [{**one, SMOOTHED: 0.3 if n == 2 else 0.1} for n, one in enumerate(rates(4))]
-    inbox = served(jobs(values))
+    inbox = served(jobs(values, *BOOM))
     (failed,) = inbox.of(Failed)
     assert (failed.number, failed.error) == (2, "ValueError: boom")
     assert sorted(end.number for end in inbox.of(Finished)) == [0, 1, 3]
@@ -95,11 +80,10 @@ def test_a_step_that_raises_fails_its_own_trial_and_no_other(jobs: Jobs, boom: N
 
 def test_what_turns_out_to_be_no_lane_goes_by_a_trainer_from_its_beginning(
     jobs: Jobs,  # noqa: F811
-    boom: None,
 ) -> None:
-    inbox = served(jobs([{**one, SMOOTHED: 0.4} for one in rates(2)]))
+    inbox = served(jobs([{**one, SMOOTHED: 0.4} for one in rates(2)], *BOOM))
     (said,) = inbox.of(Said)
-    assert "test_engine.py" in said.text
+    assert "boom.py:" in said.text
     assert "it takes a number out of a tensor" in said.text
     ends = sorted(inbox.of(Finished), key=lambda end: end.number)
     assert [end.number for end in ends] == [0, 1]

@@ -46,7 +46,7 @@ class Changes:
 
 
 def as_before(tree: Tree, before: Tree) -> bool:
-    """Whether a module holds the same kinds of things in the same places as before a step."""
+    """Whether an attribute is what it was, its tensors aside."""
     if (tree.spec, tree.paths) != (before.spec, before.paths):
         return False
     pairs = zip(tree.leaves, before.leaves, strict=True)
