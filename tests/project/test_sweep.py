@@ -65,6 +65,7 @@ def test_a_pruned_training_ends_at_an_epoch_and_keeps_its_run_folder(tmp_path: P
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     words = (
         "pruner=threshold",
+        "hydra.sweeper.baseline=false",  # which is never pruned
         "hydra.sweeper.pruner.lower=2",
         "hydra.sweeper.pruner.n_warmup_steps=3",
     )

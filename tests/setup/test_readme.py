@@ -68,7 +68,7 @@ SMALLER = {
     f"^{TRAIN}(?!-m )(?!debug=)(?!panda=)(?!data=).*": r"\g<0> trainer.max_epochs=1",
     # Until it is stopped.
     f"^{TRAIN}panda=true .*": r"\g<0> data=synthetic trainer.max_epochs=100000",
-    "fresh/182": "fresh/7",
+    "fresh/47": "fresh/7",
     "n_trials=200": "n_trials=33",
     "(?<=confirm )[a-z/]+$": r"\g<0> --top 1 --seeds 2 --no-test",
     "--top 5 --seeds 10": "--top 1 --seeds 2",
