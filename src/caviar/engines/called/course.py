@@ -71,7 +71,9 @@ def course_of(settings: Mapping[str, Any]) -> Course:
     """
     accelerator = settings.get("accelerator") or "auto"
     if accelerator == "auto" and torch.cuda.is_available():
-        raise NotFusibleError("trainer.accelerator=auto: lanes that call their module are on the CPU")
+        raise NotFusibleError(
+            "trainer.accelerator=auto: lanes that call their module are on the CPU"
+        )
     for name, value in settings.items():
         known = name in _USED or name in _NO_MATTER or value is None
         if not known and value not in _MUST_BE.get(name, ()):
