@@ -27,6 +27,13 @@ OWN = {
     "_dynamo",  # torch
     "_inductor",  # torch
     "_get_current_graph_task_id",  # torch
+    "_opt_called",  # torch, as are those of its modules here
+    "_modules",
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_template",  # one stack's, of another
+    "_banks",  # the same
     "_put",  # one stack's, of another
     "_set",  # the same
     "_settle",  # one sampler's, of another

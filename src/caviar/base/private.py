@@ -300,3 +300,21 @@ def optimizers_of(module: Any) -> tuple[list[Any], list[Any]]:
     _in("lightning", where, "_validate_optimizers_attached")(optimizers, configs)
     _in("lightning", where, "_validate_scheduler_api")(configs, module)
     return optimizers, configs
+
+
+def attach(module: Any, trainer: Any) -> None:
+    """Have a LightningModule find ``trainer`` where its Trainer would be; None takes it away.
+
+    Would be replaced by a ``trainer`` that takes other objects than Trainers without a weak reference.
+    """
+    _put("lightning", module, _trainer=trainer)
+
+
+def in_hook(module: Any, name: str | None) -> None:
+    """Tell a LightningModule which of its hooks is under way. Would be replaced by a public one."""
+    _put("lightning", module, _current_fx_name=name)
+
+
+def batch_value(metric: Metric) -> Any:
+    """What a metric was for the last batch. Would be replaced by one that torchmetrics keeps for all."""
+    return _of("torchmetrics", metric, "_forward_cache")

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from caviar.base.private import in_hook
 from caviar.engines.called.course import Course
 from caviar.engines.called.feeds import Feed
 from caviar.engines.called.pretend import LaneTrainer
@@ -83,10 +84,11 @@ class Epochs(Progress):
         if not overridden(self.module, hook):
             return
         self._hook, self._results = hook, results
-        self.module._current_fx_name = hook
+        in_hook(self.module, hook)
         with drawing(self.draws), DefaultType(self.course.dtype):
             getattr(self.module, hook)()
-        self._results, self.module._current_fx_name = None, None
+        self._results = None
+        in_hook(self.module, None)
 
     def _log(self, name: str, value: Any, *args: Any, **given: Any) -> None:
         given.update(zip(("prog_bar", "logger", "on_step", "on_epoch"), args, strict=False))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from caviar.base.private import attach
 from caviar.engines.called.bank import Bank
 from caviar.engines.called.feeds import stacked_batches
 from caviar.engines.called.reasons import explaining
@@ -116,7 +117,7 @@ class Rehearsal:
         memo: dict[int, Any] = {id(one): one for one in made.shared()}
         copies = [deepcopy(made, dict(memo)) for _ in range(count)]
         for one in copies:
-            one.module._trainer = one.trainer  # which Lightning leaves out of copies
+            attach(one.module, one.trainer)  # which Lightning leaves out of copies
         return copies
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from caviar.base.private import batch_value
 from caviar.engines.called.bank import Bank
 from caviar.engines.called.feeds import stacked_batches
 from caviar.engines.called.probe import PinnedError
@@ -71,10 +72,14 @@ class CalledStack:
         """The same trainings, as they stand, in a stack of ``lanes`` lanes."""
         trainings = [training for training in self.trainings if training is not None]
         other = CalledStack([*trainings, *more], lanes, self.device)
-        other._template, other._banks = self._template, self._banks
+        other.take_over(self)
         for training in trainings:
             other.admit(training)
         return other
+
+    def take_over(self, other: CalledStack) -> None:
+        """Go on with what another stack has of the same trainings."""
+        self._template, self._banks = other._template, other._banks
 
     def tick(self) -> list[Ended]:
         """One epoch in every lane."""
@@ -151,7 +156,7 @@ class CalledStack:
         metrics = [(meta, name) for meta, name in results.metrics if meta.on_step]
         for lane, training in enumerate(bank.trainings):
             own = _of_lane(step, lane)
-            own += [(meta, training.metric(name)._forward_cache) for meta, name in metrics]
+            own += [(meta, batch_value(training.metric(name))) for meta, name in metrics]
             training.batch_ended(own, number, last)
 
     def _validate(self, bank: Bank, validating: list[CalledTraining]) -> None:

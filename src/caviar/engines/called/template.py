@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from caviar.base.private import attach
 from caviar.engines.called.attributes import (
     Gathered,
     Leaf,
@@ -75,15 +76,13 @@ class Template:
 
     def __init__(self, module: Any, course: Course) -> None:
         self.course = course
-        trainer, module._trainer = module._trainer, None
         hidden = {
             name: vars(module).pop(name) for name in ("log", "log_dict") if name in vars(module)
         }
         self.module: Any = deepcopy(module)
-        module._trainer = trainer
         vars(module).update(hidden)
         self.trainer = LaneTrainer(course)
-        self.module._trainer = self.trainer
+        attach(self.module, self.trainer)
         self.record = Record()
         for name, metric in metrics_of(self.module).items():
             holder, _, last = name.rpartition(".")

@@ -12,7 +12,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
-from caviar.base.private import optimizers_of
+from caviar.base.private import attach, optimizers_of
 from caviar.engines.called.attributes import (
     Leaf,
     load_attributes,
@@ -96,7 +96,7 @@ class CalledTraining(Epochs):
         """What a Trainer does before the first epoch."""
         module, trainer, course = self.module, self.trainer, self.course
         trainer.datamodule, trainer.lightning_module = data, module
-        module._trainer = trainer
+        attach(module, trainer)
         data.trainer = trainer
         data.prepare_data()
         data.setup("fit")
