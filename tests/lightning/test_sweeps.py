@@ -17,7 +17,7 @@ def sweep(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         *(sys.executable, "-m", "project.train", "-m", "allow=[tests.lightning.]"),
         *(f"hydra.searchpath=[file://{CONFIGS}]", f"hydra.sweep.dir={folder}"),
         *("hydra.sweeper.n_trials=2", "hydra.sweeper.report=false", "trainer.max_epochs=1"),
-        *("hydra.sweeper.executor.workers=1", *words),
+        *("hydra.sweeper.executor.workers=1", "hydra.sweeper.baseline=false", *words),
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
