@@ -22,6 +22,7 @@ def app(tmp_path: Path) -> App:
     return make_app(tmp_path / "app", CODE + GUARD, CONFIG + "token: ${oc.env:TOKEN}\n")
 
 
+@pytest.mark.fast
 def test_what_stands_in_it_reaches_every_trial_and_no_config(app: App) -> None:
     (app.folder / ".env").write_text("# mine\nexport TOKEN='a b'\n")
     done = app.sweep("hydra.sweeper.n_trials=1")

@@ -10,6 +10,7 @@ from caviar.lightning.optimizers import make_optimizer, parameter_groups
 from project.models.mlp import MLP
 
 
+@pytest.mark.fast
 def test_weight_decay_spares_biases_and_batch_norm() -> None:
     network = MLP(5, 3, hidden=[4], batch_norm="after")
     decayed, spared = parameter_groups(network)

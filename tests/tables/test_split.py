@@ -11,6 +11,7 @@ from caviar.tables.split import check_fractions, needed, stratified_split
 LABELS = np.repeat([0, 1, 2], [100, 40, 6])
 
 
+@pytest.mark.fast
 def test_every_row_is_in_exactly_one_part() -> None:
     split = stratified_split(LABELS, 0.15, 0.15, seed=0)
     rows = np.concatenate([split.train, split.val, split.test])
