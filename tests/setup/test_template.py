@@ -38,7 +38,7 @@ from typing import Any
 from sklearn.datasets import make_moons
 
 from {PACKAGE}.data.base import InMemoryData, Parts
-from {PACKAGE}.data.preprocessing import Column, Preprocessing
+from caviar.tables.preprocessing import Column, Preprocessing
 
 
 class Moons(InMemoryData):
