@@ -73,7 +73,7 @@ def test_a_model_and_a_data_set_are_one_file_and_one_config_each(tmp_path):
         tree,
         *("-m", f"{PACKAGE}.train", "-m", "data=moons", "model=wide", "space=none"),
         *("model.width=choice(8,16)", "data.noise=0.2", "trainer.max_epochs=1"),
-        *("hydra.sweeper.n_trials=2", "search=grid", "name=mine"),
+        *("hydra.sweeper.baseline=false", "search=grid", "name=mine"),
     )
 
     assert done.returncode == 0, done.stderr
