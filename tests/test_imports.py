@@ -34,6 +34,8 @@ FLOORS = [
 ENGINES = [
     "base",
     "experiment",
+    "trainer",
+    "seats",
     "progress",
     "shipped",
     "hydra_job",

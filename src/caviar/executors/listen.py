@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from typing import Any
 
 from caviar.executors.remote import RemoteExecutor
 
@@ -12,20 +10,10 @@ from caviar.executors.remote import RemoteExecutor
 class ListenExecutor(RemoteExecutor):
     """Waits for agents that somebody starts with ``caviar join``; any number, at any time.
 
-    Args:
-        host, port: see `RemoteExecutor`.
-        engine: keyword arguments of `caviar.engines.make.make_engine`; the sweep sets them.
+    Its arguments are those of `RemoteExecutor`.
     """
 
     starts_agents = False
-
-    def __init__(
-        self,
-        host: str | None = None,
-        port: int | None = None,
-        engine: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(host, port, engine)
 
     def begin(self) -> None:
         folder = shlex.quote(str(self.folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any
@@ -17,7 +18,7 @@ AGAIN_SECONDS = 30.0
 """After a cluster has refused an agent, until it is asked again."""
 
 
-class StartedExecutor(RemoteExecutor):
+class StartedExecutor(RemoteExecutor, ABC):
     """Keeps as many agents as are wanted, by tickets: what each of them is started with.
 
     Who starts them overrides `more`, which asks for some and returns their tickets.
@@ -41,13 +42,13 @@ class StartedExecutor(RemoteExecutor):
         self._next = 0.0
         self._trials = self._engine.get("trials") or math.inf
 
+    @abstractmethod
     def more(self, count: int) -> list[str]:
         """Ask for so many agents.
 
         Raises:
             UsageError: the cluster refuses.
         """
-        raise NotImplementedError
 
     def begin(self) -> None:
         self._target = self.count

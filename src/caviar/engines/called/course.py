@@ -9,15 +9,7 @@ from typing import Any
 import torch
 
 from caviar.engines.experiment import NotFusibleError
-
-PRECISIONS: dict[str, tuple[torch.dtype, bool]] = {
-    "32": (torch.float32, False),
-    "32-true": (torch.float32, False),
-    "64": (torch.float64, False),
-    "64-true": (torch.float64, False),
-    "bf16-mixed": (torch.float32, True),
-}
-"""Lightning's name -> the parameters' type, and whether layers compute in bfloat16."""
+from caviar.engines.trainer import check_known, clipping_of, count_of, precision_of
 
 _USED = {
     "max_epochs", "precision", "gradient_clip_val", "gradient_clip_algorithm",
@@ -49,7 +41,7 @@ class Course:
         accumulate: batches whose gradients make a step.
         norm, value: the gradient's limits, where there are some.
         limits: of the batches of training and of validation, as the Trainer takes them.
-        dtype, mixed: see `PRECISIONS`.
+        dtype, mixed: see `caviar.engines.trainer.PRECISIONS`.
     """
 
     max_epochs: int
@@ -74,26 +66,17 @@ def course_of(settings: Mapping[str, Any]) -> Course:
         raise NotFusibleError(
             "trainer.accelerator=auto: lanes that call their module are on the CPU"
         )
-    for name, value in settings.items():
-        known = name in _USED or name in _NO_MATTER or value is None
-        if not known and value not in _MUST_BE.get(name, ()):
-            raise NotFusibleError(f"trainer.{name}={value}")
-    precision = str(settings.get("precision") or "32")
-    if precision not in PRECISIONS:
-        raise NotFusibleError(f"trainer.precision={precision}")
-    limit = settings.get("gradient_clip_val") or None
-    if limit is not None and limit <= 0:
-        limit = None  # as Lightning has it
-    by_value = settings.get("gradient_clip_algorithm") == "value"
-    dtype, mixed = PRECISIONS[precision]
+    check_known(settings, _USED | _NO_MATTER, _MUST_BE)
+    norm, value = clipping_of(settings)
+    dtype, mixed = precision_of(settings)
     log_every = settings.get("log_every_n_steps")
     return Course(
-        max_epochs=_count(settings, "max_epochs", None),
-        val_every=_count(settings, "check_val_every_n_epoch", 1),
+        max_epochs=count_of(settings, "max_epochs", None),
+        val_every=count_of(settings, "check_val_every_n_epoch", 1),
         log_every=50 if log_every is None else log_every,
-        accumulate=_count(settings, "accumulate_grad_batches", 1),
-        norm=None if by_value else limit,
-        value=limit if by_value else None,
+        accumulate=count_of(settings, "accumulate_grad_batches", 1),
+        norm=norm,
+        value=value,
         limits=(_limit(settings, "train"), _limit(settings, "val")),
         dtype=dtype,
         mixed=mixed,
@@ -103,14 +86,6 @@ def course_of(settings: Mapping[str, Any]) -> Course:
 def limited(batches: int, limit: int | float) -> int:
     """How many of so many batches a Trainer takes, by its ``limit_…_batches``."""
     return min(limit, batches) if isinstance(limit, int) else int(batches * limit)
-
-
-def _count(settings: Mapping[str, Any], name: str, default: int | None) -> int:
-    value = settings.get(name)
-    value = default if value is None else value
-    if not isinstance(value, int) or value < 1:
-        raise NotFusibleError(f"trainer.{name}={value}")
-    return value
 
 
 def _limit(settings: Mapping[str, Any], part: str) -> int | float:

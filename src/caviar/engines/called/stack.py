@@ -18,55 +18,29 @@ from caviar.engines.called.seeds import derived
 from caviar.engines.called.template import Template
 from caviar.engines.called.training import CalledTraining
 from caviar.engines.progress import Ended
+from caviar.engines.seats import Seats
 
 
-class CalledStack:
+class CalledStack(Seats[CalledTraining]):
     """Room for ``lanes`` trainings of one kind; see `caviar.engines.lanes.stack.Stack`.
 
     Args:
         trainings: those it is for, of one kind; they are not admitted by this.
         lanes: how many there is room for.
-
-    Attributes:
-        trainings: by lane; None where it is free.
     """
 
     def __init__(
         self, trainings: Sequence[CalledTraining], lanes: int, device: str = "cpu"
     ) -> None:
-        self.key = trainings[0].key
-        self.lanes = lanes
+        super().__init__(trainings[0].key, lanes)
         self.device = device
-        self.trainings: list[CalledTraining | None] = [None] * lanes
         self._template = Template(trainings[0].module, trainings[0].course)
         self._banks: list[Bank] = []
         self._before: list[tuple[CalledTraining, dict[str, Any]]] = []
 
-    @property
-    def active(self) -> list[int]:
-        """The lanes that have a training."""
-        return [lane for lane, training in enumerate(self.trainings) if training is not None]
-
-    @property
-    def free(self) -> list[int]:
-        """The lanes that have none."""
-        return [lane for lane, training in enumerate(self.trainings) if training is None]
-
     def holds(self, training: CalledTraining) -> bool:
         """Whether a training of this kind has room on its lanes: they are of one size."""
         return True
-
-    def admit(self, training: CalledTraining, lane: int | None = None) -> int:
-        """Put a training on a lane, the first free one unless it is said which."""
-        lane = self.free[0] if lane is None else lane
-        assert self.trainings[lane] is None
-        assert training.key == self.key
-        self.trainings[lane] = training
-        return lane
-
-    def release(self, lane: int) -> None:
-        """Empty a lane."""
-        self.trainings[lane] = None
 
     def resized(self, lanes: int, more: Sequence[CalledTraining] = ()) -> CalledStack:
         """The same trainings, as they stand, in a stack of ``lanes`` lanes."""

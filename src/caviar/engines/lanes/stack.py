@@ -13,6 +13,7 @@ from torch import Tensor
 from caviar.base.errors import name_and_text
 from caviar.engines.lanes.training import Training
 from caviar.engines.progress import Ended, lightning_checkpoint
+from caviar.engines.seats import Seats
 from caviar.engines.stacked.backend import Backend, ByTorch, Steps
 from caviar.engines.stacked.metrics import Metrics, Outputs
 from caviar.engines.stacked.tensors import LaneTensors
@@ -21,7 +22,7 @@ _DRAWN_AT_ONCE = 1 << 20
 """Random numbers for dropout, a lane: a few steps' worth, so that memory stays small."""
 
 
-class Stack:
+class Stack(Seats[Training]):
     """Room for ``lanes`` trainings of one kind.
 
     Nothing that one lane computes reaches another, so a lane whose numbers are NaN harms nobody.
@@ -32,17 +33,14 @@ class Stack:
         device: where it computes.
 
     Attributes:
-        trainings: by lane; None where it is free.
         tensors: what the lanes hold.
         backend: what steps them, see `use`.
     """
 
     def __init__(self, trainings: Sequence[Training], lanes: int, device: str = "cpu") -> None:
         first = trainings[0]
-        self.key = first.key
-        self.lanes = lanes
+        super().__init__(first.key, lanes)
         self.device = device
-        self.trainings: list[Training | None] = [None] * lanes
         self._course, self._optimizer = first.course, first.optimizer
         plans = [training.plan for training in trainings]
         self.tensors = LaneTensors(
@@ -53,16 +51,6 @@ class Stack:
         self._order = torch.zeros(lanes, first.course.samples, dtype=torch.int64)
         self._snapshot: list[Tensor] = []
         self._generators = [torch.Generator() for _ in range(lanes)]
-
-    @property
-    def active(self) -> list[int]:
-        """The lanes that have a training."""
-        return [lane for lane, training in enumerate(self.trainings) if training is not None]
-
-    @property
-    def free(self) -> list[int]:
-        """The lanes that have none."""
-        return [lane for lane, training in enumerate(self.trainings) if training is None]
 
     def use(self, backend: type[Backend]) -> str | None:
         """Step the lanes by another backend from now on, which changes rounding; or say why it cannot."""
@@ -79,17 +67,14 @@ class Stack:
 
     def admit(self, training: Training, lane: int | None = None) -> int:
         """Put a training on a lane, the first free one unless it is said which."""
-        lane = self.free[0] if lane is None else lane
-        assert self.trainings[lane] is None
-        assert training.key == self.key
-        self.trainings[lane] = training
+        lane = super().admit(training, lane)
         self.tensors.begin(lane, training.plan, training.weights)
         self._set(lane, training)
         return lane
 
     def release(self, lane: int) -> None:
         """Empty a lane."""
-        self.trainings[lane] = None
+        super().release(lane)
         self.tensors.clear(lane)
 
     def holds(self, training: Training) -> bool:

@@ -9,15 +9,7 @@ from typing import Any
 import torch
 
 from caviar.engines.experiment import NotFusibleError, Recipe
-
-_PRECISIONS: dict[str, tuple[torch.dtype, bool]] = {
-    "32": (torch.float32, False),
-    "32-true": (torch.float32, False),
-    "64": (torch.float64, False),
-    "64-true": (torch.float64, False),
-    "bf16-mixed": (torch.float32, True),
-}
-"""Lightning's name -> the parameters' type, and whether layers compute in bfloat16."""
+from caviar.engines.trainer import check_known, clipping_of, count_of, precision_of
 
 _USED = {
     "max_epochs", "precision", "gradient_clip_val", "gradient_clip_algorithm",
@@ -50,7 +42,7 @@ class Course:
         max_epochs: epochs at most.
         val_every: epochs from one validation to the next.
         norm, value: the gradient's limits, where there are some.
-        dtype, mixed: see `_PRECISIONS`.
+        dtype, mixed: see `caviar.engines.trainer.PRECISIONS`.
     """
 
     batch_size: int
@@ -73,17 +65,10 @@ def course_of(recipe: Recipe) -> Course:
     """
     settings = recipe.trainer
     must_be = _MUST_BE | (_ON_GPU if torch.cuda.is_available() else _ON_CPU)
-    for name, value in settings.items():
-        known = name in _USED or name in _NO_MATTER or value is None
-        if not known and value not in must_be.get(name, ()):
-            raise NotFusibleError(f"trainer.{name}={value}")
-    precision = str(settings.get("precision") or "32")
-    if precision not in _PRECISIONS:
-        raise NotFusibleError(f"trainer.precision={precision}")
-    max_epochs, val_every = settings.get("max_epochs"), settings.get("check_val_every_n_epoch", 1)
-    for name, value in (("max_epochs", max_epochs), ("check_val_every_n_epoch", val_every)):
-        if not isinstance(value, int) or value < 1:
-            raise NotFusibleError(f"trainer.{name}={value}")
+    check_known(settings, _USED | _NO_MATTER, must_be)
+    dtype, mixed = precision_of(settings)
+    max_epochs = count_of(settings, "max_epochs", None)
+    val_every = count_of(settings, "check_val_every_n_epoch", 1)
     for name, (_, y) in (("train", recipe.train), ("val", recipe.val)):
         if y.dtype != torch.int64 or y.ndim != 1:
             kind = f"{y.dtype} of shape {tuple(y.shape)}"
@@ -98,20 +83,16 @@ def course_of(recipe: Recipe) -> Course:
     eval_steps = _limited(-(-len(recipe.val[0]) // eval_size), settings, "val")
     if steps <= 0 or eval_steps <= 0:
         raise NotFusibleError("an epoch without a batch")
-    limit = settings.get("gradient_clip_val") or None
-    if limit is not None and limit <= 0:
-        limit = None  # as Lightning has it
-    by_value = settings.get("gradient_clip_algorithm") == "value"
-    dtype, mixed = _PRECISIONS[precision]
+    norm, value = clipping_of(settings)
     return Course(
         batch_size=size,
         steps=steps,
         samples=min(steps * size, samples),
         eval_samples=min(eval_steps * eval_size, len(recipe.val[0])),
-        max_epochs=max_epochs,  # type: ignore[arg-type]
+        max_epochs=max_epochs,
         val_every=val_every,
-        norm=None if by_value else limit,
-        value=limit if by_value else None,
+        norm=norm,
+        value=value,
         dtype=dtype,
         mixed=mixed,
     )
