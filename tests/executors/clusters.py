@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,19 +18,29 @@ NEEDED = ("slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nothing uses: other processes have their own cluster meanwhile."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
 class Slurm:
     """slurmctld and some slurmd on 127.0.0.1, without munge; a node has four processors and two GPUs.
 
     The GPUs are plain files. Jobs of the partition ``high`` preempt those of ``main``.
     """
 
-    def __init__(self, folder: Path, nodes: int = 2, port: int = 26817) -> None:
+    def __init__(self, folder: Path, nodes: int = 2) -> None:
         self.folder = folder
         self.conf = folder / "slurm.conf"
         self.env = {**os.environ, "SLURM_CONF": str(self.conf), "PATH": PATH}
         for name in ("state", "log"):
             (folder / name).mkdir(parents=True)
         self.nodes = [f"n{n + 1}" for n in range(nodes)]
+        port, *ports = free_ports(1 + nodes)
         lines = [
             *("ClusterName=test", "SlurmctldHost=localhost(127.0.0.1)", "SlurmUser=root"),
             *("SlurmdUser=root", f"SlurmctldPort={port}", "AuthType=auth/none"),
@@ -48,12 +58,12 @@ class Slurm:
             *("JobRequeue=1", "SlurmdParameters=config_overrides"),
         ]
         files = []
-        for index, node in enumerate(self.nodes):
+        for node, its in zip(self.nodes, ports, strict=True):
             (folder / "spool" / node).mkdir(parents=True)
             gpus = [folder / f"gpu-{node}-{gpu}" for gpu in range(2)]
             for gpu in gpus:
                 gpu.touch()
-            where = f"NodeHostname=localhost NodeAddr=127.0.0.1 Port={port + 2 + index}"
+            where = f"NodeHostname=localhost NodeAddr=127.0.0.1 Port={its}"
             lines.append(f"NodeName={node} {where} CPUs=4 RealMemory=4000 Gres=gpu:2")
             files.append(
                 f"NodeName={node} Name=gpu Flags=nvidia_gpu_env File={gpus[0].parent}/gpu-{node}-[0-1]"
@@ -99,12 +109,12 @@ class Slurm:
 
 
 @contextmanager
-def slurm(folder: Path, nodes: int = 2, port: int = 26817) -> Iterator[Slurm]:
+def slurm(folder: Path, nodes: int = 2) -> Iterator[Slurm]:
     """A Slurm that is up, whose commands are found; skips the test where that cannot be."""
     missing = [name for name in NEEDED if shutil.which(name, path=PATH) is None]
     if missing or os.geteuid():
         pytest.skip(f"needs root and Slurm: no {', '.join(missing) or 'root'}")
-    made = Slurm(folder, nodes, port)
+    made = Slurm(folder, nodes)
     before = dict(os.environ)
     os.environ.update(made.env)
     try:
@@ -124,10 +134,7 @@ def ray_node(
     """Start a node of Ray, and wait until it is up: its process, and the head's address."""
     if " " in sys.executable:
         pytest.skip("Ray starts a part of itself by a shell, which a space in its path misleads")
-    with socket.socket() as one, socket.socket() as other:
-        for probe in (one, other):
-            probe.bind(("127.0.0.1", 0))
-        port, clients = (probe.getsockname()[1] for probe in (one, other))
+    port, clients = free_ports(2)
     words = [*before, sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
     words += [f"--node-ip-address={ip}", f"--num-cpus={cpus}"]
     words += (

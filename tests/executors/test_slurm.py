@@ -28,7 +28,7 @@ SLURM = (
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory) -> Iterator[clusters.Slurm]:
-    with clusters.slurm(tmp_path_factory.mktemp("slurm"), port=26857) as made:
+    with clusters.slurm(tmp_path_factory.mktemp("slurm")) as made:
         yield made
 
 
