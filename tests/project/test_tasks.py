@@ -109,7 +109,7 @@ class TestGAN(VerbsContract):
     edit = "optimizer.1.lr=1e-3"
     columns = ("prediction_0", "prediction_1")
     space = (LR,)
-    on_lanes = "manual optimization"
+    on_lanes = "gan.py:42: automatic_optimization=False, its steps are its own matter"
 
     def words(self, root: Path) -> list[str]:
         return ["data=cloud", "model=gan", "metric=val/distance", "direction=minimize"]
