@@ -30,6 +30,12 @@ def test_every_choice_composes_and_builds(
     more = [] if choice.startswith("data=") else ["data=synthetic"]
     if choice == "data=table":
         more = [f"data.path='{table}'", "data.target=kind"]
+    if choice == "model=cnn":
+        more = ["data=synthetic", "data.features=16"]  # images of 4 x 4 pixels
+    if choice == "metrics=multilabel":
+        # What its own task adds, and a softmax has not.
+        named = OmegaConf.load(CONFIGS / "metrics/multilabel.yaml")
+        more += [f"+metrics.{name}.num_labels=3" for name in named]
     config = compose_run(choice, *more)
     experiment: Any = build(config)
     x, y = experiment.data.parts.val
