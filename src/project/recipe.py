@@ -57,8 +57,11 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Called | caviar.
 
 def _training(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Called:
     data = _data(config)
-    if data is None or not _is_shipped(config) or data.parts.preprocessing.number is not None:
+    if data is None or not _is_shipped(config):
         return _called(config, data)
+    preprocessing = data.parts.preprocessing
+    if preprocessing.number is not None or preprocessing.labels:
+        return _called(config, data)  # which the classifier refuses
     return _recipe(config, data)
 
 

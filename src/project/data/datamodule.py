@@ -46,6 +46,11 @@ class DataModule(LightningDataModule):
         return self.data.parts.preprocessing.classes
 
     @property
+    def labels(self) -> bool:
+        """Whether the targets are labels, any number of them a row."""
+        return self.data.parts.preprocessing.labels
+
+    @property
     def target_scale(self) -> tuple[float, ...] | None:
         """Mean and standard deviation of a target that is a number; None of classes."""
         number = self.data.parts.preprocessing.number

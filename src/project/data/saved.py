@@ -43,6 +43,10 @@ class SavedData:
         return len(self.classes)
 
     @property
+    def labels(self) -> bool:
+        return self.preprocessing.labels
+
+    @property
     def target_scale(self) -> tuple[float, ...] | None:
         number = self.preprocessing.number
         return None if number is None else tuple(number)
