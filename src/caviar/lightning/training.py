@@ -15,7 +15,8 @@ from omegaconf import DictConfig
 from caviar.base.errors import UsageError, usage_error
 from caviar.base.objectives import as_given, scores_in_words
 from caviar.engines.experiment import Experiment
-from caviar.lightning.alone import one_process
+from caviar.lightning import ranks
+from caviar.lightning.alone import is_one_process, one_process
 from caviar.lightning.callbacks.epoch_seed import EpochSeed
 from caviar.lightning.callbacks.score import Score
 from caviar.lightning.callbacks.signals import KeepSignals
@@ -48,14 +49,18 @@ def fit(
     Returns:
         The score at the best epoch, or the scores there.
 
+    On several devices each has a process, of which this one is the first; see `caviar.lightning.ranks`.
+
     Raises:
         FloatingPointError: a loss or the score is NaN or infinite.
+        RankLost: another process of the training has failed.
         UsageError: Lightning cannot train with these settings.
     """
     stop_if_asked()
     folder = Path(config.dir)
-    for name, text in _files(experiment.data).items():
-        write_atomic(folder / name, text)
+    if not ranks.joined:
+        for name, text in _files(experiment.data).items():
+            write_atomic(folder / name, text)
     score = Score(experiment.metric, experiment.direction, experiment.also)
     with quiet(), seeded(experiment.seed):
         trainer = make_trainer(config, experiment, score, callbacks, loggers)
@@ -64,10 +69,11 @@ def fit(
             _begin_with(config, experiment.module)
         what = {"model": experiment.module, "datamodule": experiment.data}
         try:
-            if config.get("train", True):
-                trainer.fit(**what, ckpt_path=resumed, weights_only=True)
-            else:
-                trainer.validate(**what, verbose=False)
+            with ranks.together(trainer, experiment.module, config, resumed):
+                if config.get("train", True):
+                    trainer.fit(**what, ckpt_path=resumed, weights_only=True)
+                else:
+                    trainer.validate(**what, verbose=False)
         except MisconfigurationException as error:
             raise UsageError(f"trainer: {' '.join(str(error).split())}") from error
     if score.value is None:
@@ -122,7 +128,12 @@ def make_trainer(
     for key in ours.keys() & experiment.trainer.keys():
         why = "is set by caviar.lightning: it is of the run folder, callbacks or logger"
         raise usage_error(f"trainer.{key}", experiment.trainer[key], why)
-    settings = {**experiment.trainer, **one_process(experiment.trainer)}
+    nodes = experiment.trainer.get("num_nodes") or 1
+    if nodes != 1:
+        raise usage_error("trainer.num_nodes", nodes, "a training is on the devices of one machine")
+    alone = is_one_process(experiment.trainer)
+    environment = one_process if alone else ranks.several_processes
+    settings = {**experiment.trainer, **environment(experiment.trainer)}
     settings["plugins"] = _with_tensors_alone(settings.get("plugins"))
     try:
         return Trainer(**settings, **ours)
