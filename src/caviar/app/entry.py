@@ -42,6 +42,8 @@ from caviar.runs.inside import open_inside
 from caviar.runs.life import Life, add_to_log
 from caviar.runs.ours import mark
 from caviar.runs.program import PROGRAM, hold, program
+from caviar.runs.tags import FACT as TAGS
+from caviar.runs.tags import tags_of
 
 Task = Callable[[DictConfig], Any]
 
@@ -162,6 +164,8 @@ def _run_recorded(task: Task, config: DictConfig, asked: Asked) -> Any:
             "versions": versions(),
             PROGRAM: program(),
         }
+        if tags := tags_of(config):
+            life.result.facts[TAGS] = tags
         life.write(life.result)
         checkpoints = folder / names.CHECKPOINTS if going_on else None
         run = ActiveRun(folder, life.facts, resume_from=checkpoints, interrupted=asked, task=task)

@@ -15,6 +15,7 @@ from caviar.base.direction import DIRECTIONS
 from caviar.base.errors import usage_error
 from caviar.base.objectives import each
 from caviar.runs.folder import check_run_name
+from caviar.runs.tags import is_tag
 
 _SINGLE = {"metric": "val/acc", "direction": "maximize"}
 _LESS_IS_BETTER = ("loss", "CalibrationError", "HammingDistance", "HingeLoss")
@@ -50,6 +51,9 @@ def check_training(
     _check_added(config, searched or {})
     _check_callbacks(config, metrics)
     _check_test(config)
+    for tag in config.get("tags") or ():
+        if not is_tag(tag):
+            raise usage_error("tags", tag, "a tag is made of A-Z a-z 0-9 . _ - alone")
     strategies = (searched or {}).get("trainer.strategy", ())
     for strategy in (OmegaConf.select(config, "trainer.strategy"), *strategies):
         check_strategy(strategy)
