@@ -157,6 +157,10 @@ def _check_fusible(config: Mapping[str, Any]) -> None:
         raise caviar.NotFusibleError(f"{file} gives its Trainer something else than lanes know of")
     if config.get("test"):
         raise caviar.NotFusibleError("test=true")
+    if config.get("compile"):
+        raise caviar.NotFusibleError(
+            "compile=true: it is a Trainer's; lanes compile where that pays"
+        )
     for name, settings in (config.get("logger") or {}).items():
         if settings and settings.get("_target_") != "caviar.lightning.loggers.MetricsCSV":
             raise caviar.NotFusibleError(f"logger.{name}")
