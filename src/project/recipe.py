@@ -27,6 +27,7 @@ from caviar.lightning.folds import check_distinct
 from caviar.lightning.making import takes
 from caviar.lightning.optimizers import torch_settings
 from caviar.lightning.seeding import seeded
+from caviar.lightning.telling import loggers_of, told_loggers
 from project.check import RULES
 from project.data.base import InMemoryData
 from project.schedulers import Length, Schedule
@@ -101,6 +102,7 @@ def _called(config: Mapping[str, Any], data: InMemoryData | None) -> caviar.Call
         early_stopping=caviar.EarlyStopping(**stopping) if stopping else None,
         checkpoint="checkpoint.BestAndLast" in callbacks,
         files=_files(data) if data is not None else {},
+        loggers=loggers_of if told_loggers(config) else None,
     )
 
 
@@ -148,6 +150,7 @@ def _recipe(config: Mapping[str, Any], data: InMemoryData) -> caviar.Recipe:
         },
         files=_files(data),
         called=lambda: _called(config, data),
+        loggers=loggers_of if told_loggers(config) else None,
         **loss,
     )
 
@@ -161,9 +164,9 @@ def _check_fusible(config: Mapping[str, Any]) -> None:
         raise caviar.NotFusibleError(
             "compile=true: it is a Trainer's; lanes compile where that pays"
         )
-    for name, settings in (config.get("logger") or {}).items():
-        if settings and settings.get("_target_") != "caviar.lightning.loggers.MetricsCSV":
-            raise caviar.NotFusibleError(f"logger.{name}")
+    loggers = told_loggers(config)
+    if loggers and (config.get("data") or {}).get("folds"):
+        raise caviar.NotFusibleError(f"logger.{min(loggers)} with data.folds")
     if config.get("ckpt_path") or not config.get("train", True):
         raise caviar.NotFusibleError("ckpt_path")
 
