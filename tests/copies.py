@@ -12,27 +12,38 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from caviar.reports import at_end
 from tests.waiting import until
 
 
 @dataclass
 class Copy:
-    """A program under way; ``output`` holds what it says."""
+    """A program under way.
+
+    Attributes:
+        output, errors: files of what it says; they may be one.
+        returncode: its exit status, once `poll` has seen that it ended.
+    """
 
     pid: int
     output: Path
-    status: int | None = None
+    errors: Path
+    returncode: int | None = None
 
     def poll(self) -> int | None:
-        if self.status is None:
+        if self.returncode is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
-            self.status = os.waitstatus_to_exitcode(status) if pid else None
-        return self.status
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
 
-    def wait(self, deadline: float = 120.0) -> int:
-        until(lambda: self.poll() is not None, f"it ends: {self.output.read_text()}", deadline)
-        assert self.status is not None
-        return self.status
+    def wait(self, timeout: float = 120.0) -> int:
+        until(lambda: self.poll() is not None, f"it ends: {self.output.read_text()}", timeout)
+        assert self.returncode is not None
+        return self.returncode
+
+    def communicate(self, timeout: float = 120.0) -> tuple[str, str]:
+        self.wait(timeout)
+        return self.output.read_text(), self.errors.read_text()
 
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
@@ -45,10 +56,17 @@ class Copy:
 
 
 def begin(
-    words: Sequence[str], folder: Path, output: Path, environment: Mapping[str, str] | None = None
+    words: Sequence[str],
+    folder: Path,
+    output: Path,
+    errors: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Copy:
-    """Start ``python -m MODULE …``, of which ``words`` are what comes after ``-m``, in ``folder``."""
-    output.touch()
+    """Start ``python -m MODULE …``, of which ``words`` are what comes after ``-m``, in ``folder``.
+
+    What it says goes to the end of the file ``output``; of errors, where a file is named, to that one.
+    """
+    errors = errors or output
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
@@ -58,15 +76,16 @@ def begin(
         status = 1
         try:
             os.setpgid(0, 0)
-            file = os.open(output, os.O_WRONLY | os.O_APPEND)
-            os.dup2(file, 1)
-            os.dup2(file, 2)
+            for number, path in ((1, output), (2, errors)):
+                os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), number)
             sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1, closefd=False) for n in (1, 2))
             os.environ.update(environment or {})
+            at_end.subprocess = Copies(folder / f"{output.stem}-at-end")  # type: ignore[assignment]
             status = _run(words, folder)
         finally:
             os._exit(status)
-    return Copy(pid, output)
+    output.touch()
+    return Copy(pid, output, errors)
 
 
 def _run(words: Sequence[str], folder: Path) -> int:
@@ -93,16 +112,20 @@ def _run(words: Sequence[str], folder: Path) -> int:
 class Copies:
     """What takes the place of the module `subprocess` where ``python -m MODULE …`` is started."""
 
+    PIPE, DEVNULL, TimeoutExpired = subprocess.PIPE, subprocess.DEVNULL, subprocess.TimeoutExpired
+
     def __init__(self, output: Path) -> None:
         self.output = output
 
-    def Popen(self, line: Sequence[str], cwd: Any, env: Any = None) -> Copy:  # noqa: N802
+    def Popen(  # noqa: N802
+        self, line: Sequence[str], cwd: Any = ".", env: Any = None, stdout: Any = None, **_: Any
+    ) -> Copy:
         python, *words = [word for word in line if word != "-P"]
         assert (python, words[0]) == (sys.executable, "-m"), line
-        return begin(words[1:], Path(cwd), self.output, env)
+        errors = self.output.with_suffix(".err") if stdout == self.PIPE else None
+        return begin(words[1:], Path(cwd).absolute(), self.output, errors, env)
 
     def run(
-        self, line: Sequence[str], cwd: Any, env: Any = None, check: bool = False
+        self, line: Sequence[str], cwd: Any = ".", env: Any = None, check: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        status = self.Popen(line, cwd, env).wait()
-        return subprocess.CompletedProcess(list(line), status)
+        return subprocess.CompletedProcess(list(line), self.Popen(line, cwd, env).wait())

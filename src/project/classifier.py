@@ -24,7 +24,7 @@ class Classifier(Supervised):
         network: ``_target_`` and arguments of the network, its sizes included. It maps
             ``(batch, ...)`` to logits of shape ``(batch, num_classes)``.
         optimizer: ``_target_`` and arguments of the optimizer: see `caviar.lightning.optimizers`.
-        scheduler: ``_target_`` and arguments of a `project.schedulers.Schedule`; None: constant.
+        scheduler: ``_target_`` and arguments of a `caviar.lightning.schedulers.Schedule`; None: constant.
         metrics: name -> ``_target_`` and arguments of a torchmetrics metric, which gets
             probabilities and integer targets.
         label_smoothing: share of the target that is spread evenly over all classes.

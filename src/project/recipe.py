@@ -24,13 +24,13 @@ from caviar.base.security import check_target
 from caviar.engines.shipped import changed
 from caviar.lightning.batches import epoch_order
 from caviar.lightning.folds import check_distinct
+from caviar.lightning.in_memory.data import InMemoryData
 from caviar.lightning.making import takes
 from caviar.lightning.optimizers import torch_settings
+from caviar.lightning.schedulers import Length, Schedule
 from caviar.lightning.seeding import seeded
 from caviar.lightning.telling import loggers_of, told_loggers
 from project.check import RULES
-from project.data.base import InMemoryData
-from project.schedulers import Length, Schedule
 
 _TASK = f"{__name__.partition('.')[0]}.classifier.Classifier"
 _CALLBACKS = "caviar.lightning.callbacks."

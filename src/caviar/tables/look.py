@@ -88,12 +88,18 @@ def look(
 def task_of_table(
     settings: Mapping[str, Any], val_fraction: float, test_fraction: float
 ) -> tuple[str, list[Any]]:
-    """What the target of a table is for, one of `target.TASKS`, and its classes or labels."""
+    """What the target of a table is for, one of `target.TASKS`, and its classes or labels.
+
+    Raises:
+        UsageError: they cannot be learnt.
+    """
     source = Source(**settings)
     table = source.table()
     task = source.task_of(table, val_fraction, test_fraction)
     if task == "classification":
-        return task, in_order(source.classes(table))[0]
+        words = source.classes(table)
+        check_target(words, source.target, source.path, val_fraction, test_fraction)
+        return task, in_order(words)[0]
     return task, source.targets if task == MULTILABEL else []
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from caviar.lightning.in_memory.data import InMemoryData, Parts, parts_of
 from caviar.tables.features import learn
 from caviar.tables.preprocessing import Preprocessing
 from caviar.tables.reading import forget
 from caviar.tables.source import Source
 from caviar.tables.target import MULTILABEL, check_number, check_target, in_order
-from project.data.base import InMemoryData, Parts, parts_of
 
 
 class Table(InMemoryData):

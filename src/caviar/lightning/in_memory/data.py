@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from caviar import UsageError, usage_error
+from caviar.base.errors import UsageError, usage_error
 from caviar.lightning.seeding import seeded
 from caviar.tables.preprocessing import Preprocessing
 from caviar.tables.split import Split, fold_split, stratified_split
@@ -39,7 +39,7 @@ class Parts:
 class InMemoryData(ABC):
     """The base of the data sets: a subclass says in `load` what its parts are, and no more.
 
-    A Trainer takes it as `project.data.datamodule.DataModule`, which makes its batches.
+    A Trainer takes it as `caviar.lightning.in_memory.module.DataModule`, which makes its batches.
 
     Args:
         batch_size: samples a training batch.
@@ -124,7 +124,7 @@ class InMemoryData(ABC):
 
     def datamodule(self) -> Any:
         """What a Trainer takes, its data read."""
-        from project.data.datamodule import DataModule
+        from caviar.lightning.in_memory.module import DataModule
 
         module = DataModule(self)
         module.setup()
@@ -133,7 +133,7 @@ class InMemoryData(ABC):
     @classmethod
     def saved(cls, folder: Path) -> Any:
         """What the run in ``folder`` knows of its data without reading them."""
-        from project.data.saved import SavedData
+        from caviar.lightning.in_memory.saved import SavedData
 
         return SavedData.of(folder)
 

@@ -8,10 +8,10 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import nn
 
-from caviar import UsageError
+from caviar.base.errors import UsageError
 from caviar.lightning.batches import Batches, epoch_order
+from caviar.lightning.in_memory.data import InMemoryData, Part, Parts
 from caviar.tables.preprocessing import Preprocessing
-from project.data.base import InMemoryData, Part, Parts
 
 
 class DataModule(LightningDataModule):
