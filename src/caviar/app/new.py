@@ -68,7 +68,7 @@ def _files(old: str) -> Iterator[tuple[Path, str]]:
     for name in ("pyproject.toml", "README.md"):
         yield _OWN / name, name
     starter = f"tests/{old}/starter"
-    for folder, to in (("configs", "configs"), (f"src/{old}", f"src/{old}"), (starter, "tests")):
+    for folder, to in (("configs", "configs"), (f"src/{old}", f"src/{old}"), (starter, starter)):
         for file in sorted((_root() / folder).rglob("*")):
             inner = file.relative_to(_root() / folder)
             if file.is_file() and not set(inner.parts) & set(_LEFT_OUT):
