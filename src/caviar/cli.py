@@ -15,13 +15,14 @@ from caviar.commands.names import NAMES
 
 COMMANDS = {
     "Look at what was logged": ["runs", "status", "logs", "report", "dashboard"],
+    "Begin": ["new"],
     "Use a run that has ended": ["saved"],
     "Steer a sweep": ["sweeps", "join", "search"],
     "Steer one run": ["panda"],
 }
 """Modules of `caviar.commands`, under the heading that the help shows them under; each has ``COMMANDS``,
 functions that import what they need when called."""
-_WITHOUT_NAMES = ("search", "panda")
+_WITHOUT_NAMES = ("search", "panda", "new")
 """Modules whose commands take no ``-1`` for a name."""
 
 

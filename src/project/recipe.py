@@ -29,6 +29,7 @@ from caviar.lightning.making import takes
 from caviar.lightning.optimizers import torch_settings
 from caviar.lightning.schedulers import Length, Schedule
 from caviar.lightning.seeding import seeded
+from caviar.lightning.telling import loggers_of, told_loggers
 from project.check import RULES
 
 _TASK = f"{__name__.partition('.')[0]}.classifier.Classifier"
@@ -101,6 +102,7 @@ def _called(config: Mapping[str, Any], data: InMemoryData | None) -> caviar.Call
         early_stopping=caviar.EarlyStopping(**stopping) if stopping else None,
         checkpoint="checkpoint.BestAndLast" in callbacks,
         files=_files(data) if data is not None else {},
+        loggers=loggers_of if told_loggers(config) else None,
     )
 
 
@@ -148,6 +150,7 @@ def _recipe(config: Mapping[str, Any], data: InMemoryData) -> caviar.Recipe:
         },
         files=_files(data),
         called=lambda: _called(config, data),
+        loggers=loggers_of if told_loggers(config) else None,
         **loss,
     )
 
@@ -157,9 +160,13 @@ def _check_fusible(config: Mapping[str, Any]) -> None:
         raise caviar.NotFusibleError(f"{file} gives its Trainer something else than lanes know of")
     if config.get("test"):
         raise caviar.NotFusibleError("test=true")
-    for name, settings in (config.get("logger") or {}).items():
-        if settings and settings.get("_target_") != "caviar.lightning.loggers.MetricsCSV":
-            raise caviar.NotFusibleError(f"logger.{name}")
+    if config.get("compile"):
+        raise caviar.NotFusibleError(
+            "compile=true: it is a Trainer's; lanes compile where that pays"
+        )
+    loggers = told_loggers(config)
+    if loggers and (config.get("data") or {}).get("folds"):
+        raise caviar.NotFusibleError(f"logger.{min(loggers)} with data.folds")
     if config.get("ckpt_path") or not config.get("train", True):
         raise caviar.NotFusibleError("ckpt_path")
 

@@ -1,5 +1,7 @@
 """Modules and data as a stranger writes them: nothing of caviar is in them."""
 
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +35,7 @@ class Numbers(LightningDataModule):
         return DataLoader(
             TensorDataset(x[rows], y[rows]),
             self.hparams["batch_size"],
-            shuffle,
+            shuffle=shuffle,
             num_workers=workers,
         )
 
@@ -142,3 +144,30 @@ class Silent(Classifier):
 
     def loss_per_sample(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return 0 * super().loss_per_sample(outputs, targets)
+
+
+class Uneven(Mine):
+    """Its second process fails, or is killed, as its second epoch begins."""
+
+    def __init__(self, killed: bool = False, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.killed = killed
+
+    def on_train_epoch_start(self) -> None:
+        if self.global_rank == 1 and self.current_epoch == 1:
+            if self.killed:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise ValueError("only here")
+
+
+class Forward(Mine):
+    """What its ``forward`` gives hangs on its input's values, or on chance."""
+
+    def __init__(self, noisy: bool, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.noisy = noisy
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.noisy:
+            return self.net(x) + torch.randn_like(x[:, 0])
+        return self.net(x) if x.sum() > 0 else x

@@ -85,7 +85,7 @@ def test_sentences_and_tables_keep_the_word(renamed_tree):
     pyproject = (renamed_tree / "pyproject.toml").read_text()
     assert "\n[project]\n" in pyproject
     assert "\n[project.optional-dependencies]\n" in pyproject
-    assert f'"{NEW}/configs"' in pyproject
+    assert f'"src/{NEW}"' in pyproject
     assert f'["{NEW}"]' not in (renamed_tree / "scripts" / "setup").read_text()
 
 

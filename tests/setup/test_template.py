@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import yaml
 
@@ -85,3 +86,51 @@ def test_a_model_and_a_data_set_are_one_file_and_one_config_each(tmp_path):
     assert {config["model"]["_target_"] for config in configs} == {f"{PACKAGE}.models.wide.Wide"}
     assert {config["data"]["noise"] for config in configs} == {0.2}
     assert {result["params"]["model.width"] for result in results} == {8, 16}
+
+
+OURS = """# @package _global_
+defaults:
+  - override /data: moons
+  - override /model: wide
+"""
+
+PRECISION = """
+precision:
+  _target_: torchmetrics.classification.MulticlassPrecision
+  average: macro
+"""
+
+
+def test_what_a_cloner_adds_and_edits_passes_the_tests_that_are_his_with_caviars_own_deleted(
+    tmp_path,
+):
+    tree = copy_tree(tmp_path / "tree")
+    assert python_in(tree, tree / "scripts" / "rename", "pearls").returncode == 0
+    for path in (tree / "tests").iterdir():
+        if path.name != "pearls":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in (tree / "tests" / "pearls").iterdir():
+        if path.name != "starter":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    src, configs = tree / "src" / "pearls", tree / "configs"
+    (src / "models" / "wide.py").write_text(WIDE)
+    (src / "data" / "moons.py").write_text(MOONS.replace(f"{PACKAGE}.", "pearls."))
+    (configs / "model" / "wide.yaml").write_text(WIDE_CONFIG.replace(f"{PACKAGE}.", "pearls."))
+    (configs / "data" / "moons.yaml").write_text(MOONS_CONFIG.replace(f"{PACKAGE}.", "pearls."))
+    (configs / "experiment" / "ours.yaml").write_text(OURS)
+    with open(configs / "metrics" / "classification.yaml", "a") as file:
+        file.write(PRECISION)
+    train = src / "train.py"
+    train.write_text(
+        train.read_text().replace("    return score\n", "    print(score)\n    return score\n")
+    )
+    chosen = ("-q", "-p", "no:cacheprovider", "-k", "ours or default or composes")
+    done = python_in(tree, "-m", "pytest", *chosen)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert " passed" in done.stdout
+    # A data set that cannot be trained on turns them red.
+    (src / "data" / "moons.py").write_text(
+        MOONS.replace(f"{PACKAGE}.", "pearls.").replace("make_moons(", "float('nan') * make_moons(")
+    )
+    chosen = ("-q", "-p", "no:cacheprovider", "-x", "-k", "ours")
+    assert python_in(tree, "-m", "pytest", *chosen).returncode == 1

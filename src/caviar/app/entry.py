@@ -33,7 +33,7 @@ from caviar.base.signals import Asked, exit_status
 from caviar.base.streams import make_patient
 from caviar.base.versions import check_python, warn_untested
 from caviar.runs import folder as names
-from caviar.runs.active import GO_ON, ActiveRun, activate, active_run
+from caviar.runs.active import GO_ON, ActiveRun, RankLost, activate, active_run
 from caviar.runs.code import git_commit, versions
 from caviar.runs.config import resolved, to_yaml
 from caviar.runs.files import is_full, write_atomic
@@ -42,6 +42,8 @@ from caviar.runs.inside import open_inside
 from caviar.runs.life import Life, add_to_log
 from caviar.runs.ours import mark
 from caviar.runs.program import PROGRAM, hold, program
+from caviar.runs.tags import FACT as TAGS
+from caviar.runs.tags import tags_of
 
 Task = Callable[[DictConfig], Any]
 
@@ -162,9 +164,11 @@ def _run_recorded(task: Task, config: DictConfig, asked: Asked) -> Any:
             "versions": versions(),
             PROGRAM: program(),
         }
+        if tags := tags_of(config):
+            life.result.facts[TAGS] = tags
         life.write(life.result)
         checkpoints = folder / names.CHECKPOINTS if going_on else None
-        run = ActiveRun(folder, life.facts, resume_from=checkpoints, interrupted=asked)
+        run = ActiveRun(folder, life.facts, resume_from=checkpoints, interrupted=asked, task=task)
         try:
             with _logged_to(folder / names.LOG), activate(run):
                 value = task(config)
@@ -179,7 +183,7 @@ def _end_by(error: BaseException, life: Life, asked: Asked, going_on: bool) -> N
     """Write how a run ended by an error, and say how it is gone on with.
 
     Raises:
-        SystemExit: a signal ended it, or the disk is full.
+        SystemExit: a signal ended it, one of its processes is lost, or the disk is full.
     """
     folder = life.folder
     if isinstance(error, UsageError):
@@ -199,6 +203,9 @@ def _end_by(error: BaseException, life: Life, asked: Asked, going_on: bool) -> N
         # What stood there before is there still, and a training goes on from its last checkpoint.
         echo(f"error: {error}; free some space, and go on with it: {again}", file=sys.stderr)
         raise SystemExit(75) from error
+    if isinstance(error, RankLost):
+        echo(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
     if asked.signum is not None:
         echo(f"interrupted; go on with it: {again}", file=sys.stderr)
         raise SystemExit(exit_status(asked.signum)) from error

@@ -6,7 +6,6 @@ import inspect
 import secrets
 import shlex
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from caviar.base.hydra_versions import whitelist_of
 from caviar.base.plain import echo
 from caviar.base.security import allow, check_target, instantiate
 from caviar.base.versions import warn_untested
-from caviar.executors.base import Executor, TaskSource
+from caviar.executors.base import Executor, task_source
 from caviar.runs.folder import make_folder
 from caviar.runs.places import SWEEP_FILE, never_began
 from caviar.runs.sweep_file import read_sweep_file
@@ -354,19 +353,6 @@ def make_executor(settings: Settings) -> Executor:
             name = str(target).rpartition(".")[2]
             raise usage_error(key, getattr(settings, key), f"{name} cannot stop a trial")
     return executor
-
-
-def task_source(task: TaskFunction, whitelist: Any = None) -> TaskSource:
-    """How another process finds the task function that Hydra handed over."""
-    if task.__module__ != "__main__":
-        return TaskSource(task.__name__, task.__module__, None, whitelist=whitelist, function=task)
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        # Started with `python -m`: a package's name stands for its __main__ module.
-        return TaskSource(task.__name__, spec.name, None, whitelist=whitelist, function=task)
-    path = str(Path(main.__file__ or "").absolute())
-    return TaskSource(task.__name__, None, path, whitelist=whitelist, function=task)
 
 
 def _seeded(sampler: Mapping[str, Any]) -> dict[str, Any]:

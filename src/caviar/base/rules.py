@@ -69,6 +69,7 @@ FLAG = Rule(lambda value: isinstance(value, bool), "must be true or false", Fals
 TRAINING: dict[str, Rule] = {
     "seed": SEED,
     "test": FLAG,
+    "compile": FLAG,
     "model.dropout": SHARE,
     "model.loss.label_smoothing": SHARE,
     "optimizer.lr": POSITIVE,

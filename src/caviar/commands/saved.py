@@ -1,4 +1,4 @@
-"""``caviar test | predict``: a run that has ended, judged by its test part, or asked about new rows."""
+"""``caviar test | predict | export``: a run that has ended is judged, asked, or given away as a file."""
 
 from __future__ import annotations
 
@@ -83,6 +83,24 @@ def predict(
     write(str(find_run(run)), **parse(settings or [], usage, DEFAULTS))
 
 
+def export(
+    run: Run,
+    to: Annotated[str, typer.Option("--to", help="torch_export or onnx.")],
+    out: Annotated[
+        str | None, typer.Option("--out", help="The file; else model.pt2 or model.onnx of the run.")
+    ] = None,
+) -> None:
+    """Write a run's network as a file for other programs, held against it on the validation part.
+
+    Example: caviar export latest --to onnx
+    """
+    from caviar.lightning.exporting import export as write
+    from caviar.reading.find import find_run
+
+    options_refused([run])
+    write(find_run(run), to, out)
+
+
 def _evaluate(ckpt: str, program: str, words: list[str]) -> int:
     """The exit status of the program that trains, told to train nothing and test a checkpoint."""
     path = Path(ckpt)
@@ -106,4 +124,4 @@ def _program() -> str:
     return f"{found[0]}.train"
 
 
-COMMANDS = [test_command, predict]
+COMMANDS = [test_command, predict, export]

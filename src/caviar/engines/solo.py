@@ -68,7 +68,7 @@ class Solo:
         life, last = Life.of(job, "solo"), _Last(listener)
         life.begin()
         checkpoints = Path(job.resume_from) if job.resume_from else None
-        run = ActiveRun(life.folder, life.facts, last, checkpoints, interrupted)
+        run = ActiveRun(life.folder, life.facts, last, checkpoints, interrupted, task=self._task)
         try:
             make_folders(life.folder)
             life.write(life.result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,19 @@ class TaskSource:
     function: Callable[[Any], Any] | None = field(
         default=None, repr=False, compare=False, kw_only=True
     )
+
+
+def task_source(task: Callable[[Any], Any], whitelist: Any = None) -> TaskSource:
+    """How another process finds the task function that this one has."""
+    if task.__module__ not in {"__main__", "__mp_main__"}:  # the latter in a worker
+        return TaskSource(task.__name__, task.__module__, None, whitelist=whitelist, function=task)
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        # Started with `python -m`: a package's name stands for its __main__ module.
+        return TaskSource(task.__name__, spec.name, None, whitelist=whitelist, function=task)
+    path = str(Path(main.__file__ or "").absolute())
+    return TaskSource(task.__name__, None, path, whitelist=whitelist, function=task)
 
 
 class Executor(Protocol):

@@ -7,14 +7,17 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 
 
+def is_one_process(settings: Mapping[str, Any]) -> bool:
+    """Whether a Trainer with these settings is on one device."""
+    return settings.get("devices", 1) in (1, "1")
+
+
 def one_process(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of a Trainer on one device, beside its ``settings``; none where it has several.
+    """Arguments of a Trainer on one device, beside its ``settings``.
 
     Lightning takes a training inside a Slurm job, under ``torchrun`` or beside an ``srun`` for a part of
     a larger one: it would wait for the others, leave the logs to them, or warn. A sweep's trials, and
     runs side by side in one job, are trainings by themselves.
     """
-    if settings.get("devices", 1) not in (1, "1") or (settings.get("num_nodes") or 1) != 1:
-        return {}
     rank_zero_only.rank = 0  # what says whether this process writes logs
     return {"plugins": [*(settings.get("plugins") or []), LightningEnvironment()]}

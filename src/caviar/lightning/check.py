@@ -15,6 +15,7 @@ from caviar.base.direction import DIRECTIONS
 from caviar.base.errors import usage_error
 from caviar.base.objectives import each
 from caviar.runs.folder import check_run_name
+from caviar.runs.tags import is_tag
 
 _SINGLE = {"metric": "val/acc", "direction": "maximize"}
 _LESS_IS_BETTER = ("loss", "CalibrationError", "HammingDistance", "HingeLoss")
@@ -50,6 +51,12 @@ def check_training(
     _check_added(config, searched or {})
     _check_callbacks(config, metrics)
     _check_test(config)
+    for tag in config.get("tags") or ():
+        if not is_tag(tag):
+            raise usage_error("tags", tag, "a tag is made of A-Z a-z 0-9 . _ - alone")
+    strategies = (searched or {}).get("trainer.strategy", ())
+    for strategy in (OmegaConf.select(config, "trainer.strategy"), *strategies):
+        check_strategy(strategy)
     for name, logger in (config.get("logger") or {}).items():
         package = _PACKAGES.get(str(logger and logger.get("_target_")).rpartition(".")[2])
         if package and find_spec(package.replace("-", "_")) is None:
@@ -138,6 +145,13 @@ def _check_test(config: DictConfig) -> None:
         raise usage_error("test", config.test, "data.test_fraction=0 leaves no test part")
 
 
+def check_strategy(strategy: object) -> None:
+    """Refuse one of Lightning's whose processes are copies of one that has begun to train."""
+    if any(method in str(strategy) for method in ("spawn", "fork", "notebook")):
+        why = "its processes do not leave one run between them"
+        raise usage_error("trainer.strategy", strategy, why, ["ddp"])
+
+
 def check_validation(config: DictConfig) -> None:
     """Refuse a training that ends before its first validation: it would have no score."""
     none = OmegaConf.select(config, "trainer.limit_val_batches") == 0
@@ -154,5 +168,9 @@ def _check_folds(config: DictConfig) -> None:
     folds = config.data.folds
     if config.data.get("overfit") is not None:
         raise usage_error("data.folds", folds, "there is nothing to fold with data.overfit")
+    devices = OmegaConf.select(config, "trainer.devices", default=1)
+    if devices not in (1, "1"):
+        why = f"a fold is trained by one process, not on trainer.devices={devices}"
+        raise usage_error("data.folds", folds, why)
     if config.get("panda"):
         raise usage_error("data.folds", folds, "a panda is one training; leave out panda=true")

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 @contextmanager
 def quiet() -> Iterator[None]:
     """For the block, silence what Lightning tells of hardware and limits; warnings are heard."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             # Lightning 2.6 asks torch 2.13 in a way that the latter is about to drop.
@@ -22,4 +23,5 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", ".*does not have many workers which may be a bottle")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

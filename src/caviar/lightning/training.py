@@ -14,15 +14,20 @@ from omegaconf import DictConfig
 
 from caviar.base.errors import UsageError, usage_error
 from caviar.base.objectives import as_given, scores_in_words
+from caviar.base.plain import echo
 from caviar.engines.experiment import Experiment
-from caviar.lightning.alone import one_process
+from caviar.lightning import ranks
+from caviar.lightning.alone import is_one_process, one_process
 from caviar.lightning.callbacks.epoch_seed import EpochSeed
+from caviar.lightning.callbacks.model_summary import ModelSummary
 from caviar.lightning.callbacks.score import Score
 from caviar.lightning.callbacks.signals import KeepSignals
+from caviar.lightning.compiling import compile_networks
 from caviar.lightning.evaluation import evaluate_test_part, in_words
 from caviar.lightning.quiet import quiet
 from caviar.lightning.resume import checkpoint_to_resume
 from caviar.lightning.seeding import seeded
+from caviar.lightning.telling import close
 from caviar.lightning.tensors import TensorsAlone, load_weights, read_weights
 from caviar.runs.active import record, stop_if_asked
 from caviar.runs.config import resolved
@@ -32,6 +37,10 @@ log = logging.getLogger(__name__)
 
 BEST = "checkpoints/best.ckpt"
 """Where the checkpoint callback leaves the best state, in the run folder."""
+
+
+PROFILE = "profile.txt"
+"""What ``trainer.profiler`` measured, in the run folder."""
 
 
 def fit(
@@ -48,28 +57,38 @@ def fit(
     Returns:
         The score at the best epoch, or the scores there.
 
+    On several devices each has a process, of which this one is the first; see `caviar.lightning.ranks`.
+
     Raises:
         FloatingPointError: a loss or the score is NaN or infinite.
+        RankLost: another process of the training has failed.
         UsageError: Lightning cannot train with these settings.
     """
     stop_if_asked()
     folder = Path(config.dir)
-    for name, text in _files(experiment.data).items():
-        write_atomic(folder / name, text)
+    if not ranks.joined:
+        for name, text in _files(experiment.data).items():
+            write_atomic(folder / name, text)
     score = Score(experiment.metric, experiment.direction, experiment.also)
     with quiet(), seeded(experiment.seed):
         trainer = make_trainer(config, experiment, score, callbacks, loggers)
         resumed = checkpoint_to_resume(folder)
         if config.get("ckpt_path") and resumed is None:
             _begin_with(config, experiment.module)
+        if config.get("compile"):
+            compile_networks(experiment.module)
         what = {"model": experiment.module, "datamodule": experiment.data}
         try:
-            if config.get("train", True):
-                trainer.fit(**what, ckpt_path=resumed, weights_only=True)
-            else:
-                trainer.validate(**what, verbose=False)
+            with ranks.together(trainer, experiment.module, config, resumed):
+                if config.get("train", True):
+                    trainer.fit(**what, ckpt_path=resumed, weights_only=True)
+                else:
+                    trainer.validate(**what, verbose=False)
         except MisconfigurationException as error:
             raise UsageError(f"trainer: {' '.join(str(error).split())}") from error
+        finally:
+            close(trainer.loggers)
+        _keep_profile(trainer, folder)
     if score.value is None:
         raise usage_error("metric", experiment.metric, "never logged: no validation ran")
     record(
@@ -111,6 +130,9 @@ def make_trainer(
     callbacks, loggers = list(callbacks), list(loggers)
     for logger in loggers:
         logger.log_hyperparams(resolved(config))
+    summary = ModelSummary()
+    if experiment.trainer.get("enable_model_summary", True) and summary.wanted:
+        callbacks.append(summary)
     ours = {
         "callbacks": [KeepSignals(), EpochSeed(experiment.seed), *callbacks, score],
         "logger": loggers,
@@ -122,12 +144,27 @@ def make_trainer(
     for key in ours.keys() & experiment.trainer.keys():
         why = "is set by caviar.lightning: it is of the run folder, callbacks or logger"
         raise usage_error(f"trainer.{key}", experiment.trainer[key], why)
-    settings = {**experiment.trainer, **one_process(experiment.trainer)}
+    nodes = experiment.trainer.get("num_nodes") or 1
+    if nodes != 1:
+        raise usage_error("trainer.num_nodes", nodes, "a training is on the devices of one machine")
+    alone = is_one_process(experiment.trainer)
+    environment = one_process if alone else ranks.several_processes
+    settings = {**experiment.trainer, **environment(experiment.trainer)}
+    settings["enable_model_summary"] = False  # Lightning's own would go to its log
     settings["plugins"] = _with_tensors_alone(settings.get("plugins"))
     try:
         return Trainer(**settings, **ours)
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise UsageError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _keep_profile(trainer: Trainer, folder: Path) -> None:
+    """Print what ``trainer.profiler`` measured, where there is one, and keep it in the run folder."""
+    profiler: Any = trainer.profiler  # type: ignore[attr-defined]
+    table = profiler.summary().strip()
+    if table:
+        write_atomic(folder / PROFILE, f"{table}\n")
+        echo(table)
 
 
 def _with_tensors_alone(plugins: Any) -> list[Any]:

@@ -47,7 +47,7 @@ def cells_of(sweep: str | None, folder: Path, problems: list[str]) -> list[dict[
         "seed": result.seed,
         "metric": ", ".join(map(str, each(result.metric))) if result.metric else None,
         "edits": len(edits) or None,
-        "tags": " ".join(_known(read_tags, folder, problems)) or None,
+        "tags": " ".join(_known(lambda run: read_tags(run, result), folder, problems)) or None,
         "error": result.error,
         "edits_in_force": "; ".join(edit.in_words() for edit in edits) or None,
         "checkpoint": result.checkpoint,

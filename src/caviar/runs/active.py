@@ -18,6 +18,14 @@ class TrialInterrupted(Exception):  # noqa: N818
     """Raised by `report` in a run that must stop: leave a checkpoint and let it pass."""
 
 
+class RankLost(Exception):  # noqa: N818
+    """A process of a training that is several has failed or was killed: one line, and what it said."""
+
+    def __init__(self, line: str, said: str = "") -> None:
+        super().__init__(line)
+        self.said = said
+
+
 class Listener(Protocol):
     """The receiver of a run's intermediate values: the worker's connection to its controller."""
 
@@ -41,6 +49,7 @@ class ActiveRun:
         resume_from: a folder of checkpoints that an earlier try of this trial left.
         interrupted: whether the run is to leave a checkpoint and end.
         outer: the run that this one is a part of, as a fold is of its trial.
+        task: what is being called; None in a fold.
     """
 
     dir: Path
@@ -49,6 +58,7 @@ class ActiveRun:
     resume_from: Path | None = None
     interrupted: Callable[[], bool] = lambda: False
     outer: "ActiveRun | None" = None
+    task: Callable[[Any], Any] | None = None
 
 
 _active: ActiveRun | None = None

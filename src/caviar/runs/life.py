@@ -16,6 +16,7 @@ from caviar.runs.active import TrialInterrupted
 from caviar.runs.files import is_full
 from caviar.runs.folder import LOG, Result, was_stopped
 from caviar.runs.inside import make_folders, open_inside
+from caviar.runs.tags import FACT as TAGS
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Life:
             result.facts["retry_of"] = job.retry_of
         if job.baseline:
             result.facts["baseline"] = True
+        if job.tags:
+            result.facts[TAGS] = job.tags
         return cls(Path(job.folder), result)
 
     def begin(self) -> None:

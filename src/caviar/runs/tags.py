@@ -1,21 +1,44 @@
-"""The tags that a person puts on a run: ``tags.json``, which the run itself never writes."""
+"""A run's tags: those of its config, until a person has put others on it, in ``tags.json``."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+from omegaconf import ListConfig, OmegaConf
 
 from caviar.base.errors import UsageError
 from caviar.runs.fields import TEXT, each
 from caviar.runs.files import read_json, write_atomic
+from caviar.runs.folder import Result, check_name
 
 TAGS = "tags.json"
+FACT = "tags"
+"""The fact of a run's ``result.json`` that holds its config's tags."""
 _TAGS = each(TEXT)
 
 
-def read_tags(folder: Path) -> list[str]:
-    """A run's tags, sorted.
+def tags_of(config: Any) -> list[str]:
+    """The words that a config lists as ``tags``; whatever else an app calls so is passed over."""
+    found: Any = OmegaConf.select(config, FACT, throw_on_resolution_failure=False)
+    if not isinstance(found, ListConfig):
+        return []
+    return [word for word in found if isinstance(word, str) and is_tag(word)]
+
+
+def is_tag(word: object) -> bool:
+    """Whether a run can have this word as a tag."""
+    try:
+        check_name(str(word))
+    except UsageError:
+        return False
+    return True
+
+
+def read_tags(folder: Path, result: Result) -> list[str]:
+    """The tags of the run in ``folder``, sorted.
 
     Raises:
         UsageError: they cannot be read.
@@ -23,7 +46,7 @@ def read_tags(folder: Path) -> list[str]:
     try:
         found = read_json(folder / TAGS)
     except FileNotFoundError:
-        return []
+        return sorted(result.facts[FACT]) if _TAGS[0](result.facts.get(FACT)) else []
     if not _TAGS[0](found):
         raise UsageError(f"{folder / TAGS}: not a list of words")
     return sorted(found)

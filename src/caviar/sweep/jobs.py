@@ -8,6 +8,7 @@ from omegaconf import DictConfig, read_write
 
 from caviar.base.hydra_versions import app_is_older_than
 from caviar.base.messages import Base, Job
+from caviar.runs.tags import tags_of
 from caviar.space.grammar import as_override
 from caviar.sweep.compose import Composer
 from caviar.sweep.folders import TrialFolders
@@ -32,6 +33,7 @@ class JobMaker:
         self._metric = metric
         self._objectives = objectives
         self._bases: dict[tuple[tuple[str, str], ...], Base] = {}
+        self._tags: dict[tuple[tuple[str, str], ...], list[str]] = {}
 
     def __call__(self, asked: Asked, attempt: int) -> Job:
         """The job of a trial at its first try (``attempt`` 0), its second (1), …"""
@@ -42,6 +44,7 @@ class JobMaker:
             config = self._composer.base(groups)
             _settle_chdir(config)
             self._bases[key] = Base(len(self._bases), pickle.dumps(config))
+            self._tags[key] = tags_of(config)
         fixed = self._composer.fixed
         return Job(
             number=asked.number,
@@ -57,6 +60,7 @@ class JobMaker:
             retry_of=asked.retry_of[-1] if asked.retry_of else None,
             baseline=asked.baseline,
             resume_from=self._checkpoints(asked, attempt),
+            tags=self._tags[key],
         )
 
     def _checkpoints(self, asked: Asked, attempt: int) -> str | None:

@@ -19,6 +19,8 @@ def tag(
 ) -> None:
     """Put tags on a run, to find it again: --where "'keep' in tags". Without any, print them.
 
+    A run has those of its config (tags=[keep]) from the start.
+
     Examples:
 
       caviar runs tag best keep paper
@@ -26,14 +28,14 @@ def tag(
       caviar runs tag wide/7 --remove keep
     """
     from caviar.reading.find import find_run
-    from caviar.runs.folder import check_name
+    from caviar.runs.folder import Result, check_name
     from caviar.runs.tags import read_tags, write_tags
 
     options_refused([run, *(tags or [])])
     folder = find_run(run)
     for name in tags or []:
         check_name(name)
-    held = set(read_tags(folder))
+    held = set(read_tags(folder, Result.read(folder)))
     for name in remove or []:
         if name not in held:
             raise usage_error("remove", name, "the run has no such tag", sorted(held))

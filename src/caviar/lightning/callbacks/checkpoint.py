@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from caviar.base.objectives import first
-from caviar.lightning.callbacks.score import better, monitored
+from caviar.lightning.callbacks.score import better, in_any_process, monitored
 from caviar.runs.active import TrialInterrupted
 from caviar.runs.inside import make_folders, partial_of
 
@@ -58,7 +58,8 @@ class BestAndLast(Checkpoint):
             self._write(trainer, BEST, weights_only=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._trained and monotonic() - self._written > self.every_seconds:
+        due = self._trained and monotonic() - self._written > self.every_seconds
+        if in_any_process(trainer, due):
             self._write_between(trainer)
             self._written = monotonic()
 

@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from caviar.base.errors import usage_error
-from caviar.runs.active import TrialInterrupted, report, stop_if_asked
+from caviar.runs.active import TrialInterrupted, asked_to_stop, report
 
 
 def better(value: float, than: float, direction: str) -> bool:
@@ -30,6 +30,11 @@ def monitored(trainer: Trainer, metric: str) -> float:
     if math.isnan(value):
         raise FloatingPointError(f"{metric} is nan at epoch {trainer.current_epoch}")
     return value
+
+
+def in_any_process(trainer: Trainer, decision: bool) -> bool:
+    """Whether any process of a training has decided so: what they do together, all have to do."""
+    return trainer.strategy.reduce_boolean_decision(decision, all=False)
 
 
 class Score(Callback):
@@ -74,7 +79,8 @@ class Score(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Here, and not as the last epoch ends: what early stopping and a schedule make of that one is
         # then in the checkpoint, and a training that is over is not interrupted.
-        stop_if_asked(trainer.current_epoch - 1)
+        if in_any_process(trainer, asked_to_stop()):
+            raise TrialInterrupted(f"stopped at step {trainer.current_epoch - 1}")
 
     @property
     def values(self) -> list[float]:

@@ -20,12 +20,12 @@ class KeepSignals(Callback):
         self._handler: Any = None  # as `signal.signal` takes it
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        alone = trainer.world_size == 1 and threading.current_thread() is threading.main_thread()
-        self._handler = signal.getsignal(signal.SIGTERM) if alone and active_run() else None
+        main = threading.current_thread() is threading.main_thread()
+        self._handler = signal.getsignal(signal.SIGTERM) if main and active_run() else None
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.on_train_start(trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if callable(self._handler):
+        if callable(self._handler) or self._handler is signal.SIG_IGN:
             signal.signal(signal.SIGTERM, self._handler)
