@@ -4,7 +4,7 @@ What a task may use: `main` (the entry), `instantiate` (an allowlisted `hydra.ut
 `report` and `record` (what the run tells), `run_dir` (where it may write), `resume_from` (where an
 earlier try of it left checkpoints), `stop_if_asked` (called where it can be gone on from),
 `TrialPruned`, `TrialInterrupted`, `UsageError`.
-What a notebook may use: `load` (a sweep as tables), `load_run`.
+What a notebook may use: `load` (a sweep as tables, its best, its study; or a run), `load_run`.
 """
 
 from importlib import import_module
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from caviar.app.entry import main
+    from caviar.app.notebook import load, load_run
     from caviar.base.errors import UsageError, usage_error
     from caviar.base.security import instantiate
     from caviar.engines.experiment import (
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
         NotFusibleError,
         Recipe,
     )
-    from caviar.reading.find import load, load_run
     from caviar.runs.active import (
         TrialInterrupted,
         TrialPruned,
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "caviar.app.entry": "main",
+    "caviar.app.notebook": "load load_run",
     "caviar.base.errors": "UsageError usage_error",
     "caviar.base.security": "instantiate",
     "caviar.engines.experiment": "Called EarlyStopping Experiment Folds NotFusibleError Recipe",
-    "caviar.reading.find": "load load_run",
     "caviar.runs.active": "TrialInterrupted TrialPruned record report resume_from run_dir stop_if_asked",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

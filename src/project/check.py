@@ -144,24 +144,57 @@ def _check_table(config: DictConfig, searched: Mapping[str, Sequence[Any]]) -> N
             OmegaConf.update(whole, key, value, merge=False)
         data: Any = OmegaConf.to_container(whole.data, resolve=True)
         settings = {key: data[key] for key in SETTINGS if key in data}
-        _check_task(whole, task_of_table(settings, data["val_fraction"], data["test_fraction"]))
-        for line in look(settings, *(data[share] for share in shares)):
+        task, classes = task_of_table(settings, data["val_fraction"], data["test_fraction"])
+        odd = [f"warning: {line}" for line in look(settings, *(data[share] for share in shares))]
+        _check_task(whole, task, classes)
+        for line in (*([] if data.get("task") else [_decided(data, task, classes)]), *odd):
             if line not in told:
-                print(f"warning: {line}", file=sys.stderr)
+                print(line, file=sys.stderr)
             told.add(line)
 
 
-def _check_task(config: DictConfig, task: str) -> None:
-    """Refuse a target that is a number where classes are learnt, and classes where a number is."""
+def _decided(data: Mapping[str, Any], task: str, classes: Sequence[Any]) -> str:
+    """What the target's kind was taken for."""
+    from caviar.tables.names import listed
+
+    kind = {
+        "regression": "a number: regression (data.task=classification takes classes)",
+        "multilabel": f"{len(classes)} labels: multilabel",
+        "classification": f"{len(classes)} classes ({listed(map(str, classes))}): classification",
+    }[task]
+    return f"data.target={_as_typed(data['target'])}: {kind}"
+
+
+def _as_typed(target: Any) -> str:
+    several = isinstance(target, Sequence) and not isinstance(target, str)
+    return f"[{','.join(map(str, target))}]" if several else str(target)
+
+
+_LEARNT = {"Classifier": "classification", "Regressor": "regression"}
+"""What trains a network -> the targets that it takes."""
+
+
+def _check_task(config: DictConfig, task: str, classes: Sequence[Any]) -> None:
+    """Refuse a target of another kind than what trains the network learns."""
     learnt = str(OmegaConf.select(config, "task._target_")).rpartition(".")[2]
-    target = config.data.target
-    if task == "regression" and learnt == "Classifier":
+    if learnt == "Binary":
+        takes = "multilabel" if OmegaConf.select(config, "task.labels") else "classification"
+    else:
+        takes = _LEARNT.get(learnt, task)
+    target, two = _as_typed(config.data.target), len(classes) == 2
+    if task != takes and task == "regression":
         why = "it is a number: add task=regression (data.task=classification takes classes)"
         raise usage_error("data.target", target, why)
-    if task == "classification" and learnt == "Regressor":
-        raise usage_error(
-            "data.task", task, "task=regression learns a number; leave out one of them"
-        )
+    if task != takes and task == "multilabel":
+        why = "a row may have several of them: add task=multilabel"
+        raise usage_error("data.target", target, why)
+    if task != takes and takes == "regression":
+        why = "task=regression learns a number; leave out one of them"
+        raise usage_error("data.task", task, why)
+    if task != takes or (learnt == "Binary" and task == "classification" and not two):
+        asked = "labels: a list of columns" if takes == "multilabel" else "two classes"
+        why = f"it has {len(classes)} classes, one a row, and this task is of {asked}"
+        raise usage_error("data.target", target, f"{why}; task={'binary' if two else task}")
 
 
 def _is_open(config: DictConfig, key: str) -> bool:

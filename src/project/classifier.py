@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from caviar import UsageError, usage_error
-from caviar.base.security import find_target
-from caviar.lightning.making import plain, takes
+from caviar.lightning.making import plain, sized
 from project.supervised import Batch, Supervised
 
 
@@ -25,7 +24,7 @@ class Classifier(Supervised):
         network: ``_target_`` and arguments of the network, its sizes included. It maps
             ``(batch, ...)`` to logits of shape ``(batch, num_classes)``.
         optimizer: ``_target_`` and arguments of the optimizer: see `caviar.lightning.optimizers`.
-        scheduler: ``_target_`` and arguments of a `project.schedulers.Schedule`; None: constant.
+        scheduler: ``_target_`` and arguments of a `caviar.lightning.schedulers.Schedule`; None: constant.
         metrics: name -> ``_target_`` and arguments of a torchmetrics metric, which gets
             probabilities and integer targets.
         label_smoothing: share of the target that is spread evenly over all classes.
@@ -45,12 +44,8 @@ class Classifier(Supervised):
         metric: str = "val/loss",
         direction: str = "minimize",
     ) -> None:
-        size = {"num_classes": network["num_classes"]}
-        sized = {
-            name: {**(size if _has_size(settings, name) else {}), **settings}
-            for name, settings in (metrics or {}).items()
-        }
-        super().__init__(network, scheduler, sized)
+        metrics_sized = sized(metrics, num_classes=network["num_classes"])
+        super().__init__(network, scheduler, metrics_sized)
         self.save_hyperparameters(logger=False)
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
@@ -64,6 +59,9 @@ class Classifier(Supervised):
         """
         if getattr(data, "target_scale", None) is not None:
             why = "it is a number: add task=regression (data.task=classification takes classes)"
+            raise usage_error("data.target", OmegaConf.select(config, "data.target"), why)
+        if getattr(data, "labels", False):
+            why = "a row may have several of them, a softmax has one: add task=multilabel"
             raise usage_error("data.target", OmegaConf.select(config, "data.target"), why)
         network = plain(config.model)
         loss = network.pop("loss", None) or {}
@@ -113,8 +111,3 @@ class Classifier(Supervised):
             "class": [names[index] for index in likeliest],
             **{f"probability_{name}": probabilities[:, i] for i, name in enumerate(names)},
         }
-
-
-def _has_size(metric: Mapping[str, Any], name: str) -> bool:
-    """Whether a metric takes ``num_classes``: a binary one does not."""
-    return takes(find_target(metric, f"metrics.{name}"), "num_classes")

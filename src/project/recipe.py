@@ -24,12 +24,13 @@ from caviar.base.security import check_target
 from caviar.engines.shipped import changed
 from caviar.lightning.batches import epoch_order
 from caviar.lightning.folds import check_distinct
+from caviar.lightning.in_memory.data import InMemoryData
 from caviar.lightning.making import takes
 from caviar.lightning.optimizers import torch_settings
+from caviar.lightning.schedulers import Length, Schedule
 from caviar.lightning.seeding import seeded
+from caviar.lightning.telling import loggers_of, told_loggers
 from project.check import RULES
-from project.data.base import InMemoryData
-from project.schedulers import Length, Schedule
 
 _TASK = f"{__name__.partition('.')[0]}.classifier.Classifier"
 _CALLBACKS = "caviar.lightning.callbacks."
@@ -57,8 +58,11 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Called | caviar.
 
 def _training(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Called:
     data = _data(config)
-    if data is None or not _is_shipped(config) or data.parts.preprocessing.number is not None:
+    if data is None or not _is_shipped(config):
         return _called(config, data)
+    preprocessing = data.parts.preprocessing
+    if preprocessing.number is not None or preprocessing.labels:
+        return _called(config, data)  # which the classifier refuses
     return _recipe(config, data)
 
 
@@ -98,6 +102,7 @@ def _called(config: Mapping[str, Any], data: InMemoryData | None) -> caviar.Call
         early_stopping=caviar.EarlyStopping(**stopping) if stopping else None,
         checkpoint="checkpoint.BestAndLast" in callbacks,
         files=_files(data) if data is not None else {},
+        loggers=loggers_of if told_loggers(config) else None,
     )
 
 
@@ -145,6 +150,7 @@ def _recipe(config: Mapping[str, Any], data: InMemoryData) -> caviar.Recipe:
         },
         files=_files(data),
         called=lambda: _called(config, data),
+        loggers=loggers_of if told_loggers(config) else None,
         **loss,
     )
 
@@ -158,9 +164,9 @@ def _check_fusible(config: Mapping[str, Any]) -> None:
         raise caviar.NotFusibleError(
             "compile=true: it is a Trainer's; lanes compile where that pays"
         )
-    for name, settings in (config.get("logger") or {}).items():
-        if settings and settings.get("_target_") != "caviar.lightning.loggers.MetricsCSV":
-            raise caviar.NotFusibleError(f"logger.{name}")
+    loggers = told_loggers(config)
+    if loggers and (config.get("data") or {}).get("folds"):
+        raise caviar.NotFusibleError(f"logger.{min(loggers)} with data.folds")
     if config.get("ckpt_path") or not config.get("train", True):
         raise caviar.NotFusibleError("ckpt_path")
 

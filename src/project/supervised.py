@@ -16,7 +16,7 @@ from caviar import instantiate, usage_error
 from caviar.base.objectives import first
 from caviar.lightning.making import plain
 from caviar.lightning.optimizers import make_optimizer
-from project.schedulers import Length, Schedule
+from caviar.lightning.schedulers import Length, Schedule
 
 Batch = tuple[Tensor, Tensor]
 
@@ -29,7 +29,7 @@ class Supervised(LightningModule):
 
     Args:
         network: ``_target_`` and arguments of the network, its sizes included.
-        scheduler: ``_target_`` and arguments of a `project.schedulers.Schedule`; None: constant.
+        scheduler: ``_target_`` and arguments of a `caviar.lightning.schedulers.Schedule`; None: constant.
         metrics: name -> ``_target_`` and arguments of a torchmetrics metric.
     """
 

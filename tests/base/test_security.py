@@ -68,7 +68,11 @@ def test_an_interpolation_does_not_hide_a_target():
 
 
 def test_what_is_allowed_works():
-    for target in ("torch.nn.ReLU", "project.schedulers.Cosine", "optuna.samplers.RandomSampler"):
+    for target in (
+        "torch.nn.ReLU",
+        "caviar.lightning.schedulers.Cosine",
+        "optuna.samplers.RandomSampler",
+    ):
         check_target(target)
     assert isinstance(instantiate({"_target_": "torch.nn.ReLU"}), torch.nn.ReLU)
 

@@ -206,8 +206,8 @@ def test_what_lanes_cannot_do_is_done_by_solo_and_said_once(
     inbox = serve(mine)
     assert all(isinstance(end, Finished) for end in inbox.ends().values())
     assert len(inbox.ends()) == 2
-    said = [record.message for record in caplog.records if "by solo" in record.message]
-    assert said == ["not fusible, so by solo: trainer.min_epochs=2"]
+    said = [record.message for record in caplog.records if "not on lanes" in record.message]
+    assert said == ["not on lanes, each by its own Trainer: trainer.min_epochs=2"]
     assert (Path(mine[1].folder) / "checkpoints/last.ckpt").exists()
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from caviar.engines.called.epochs import DefaultType
 from caviar.engines.experiment import NotFusibleError
 from caviar.engines.stacked.optimizers import OPTIMIZERS, clip, optimizer_of
 
@@ -29,6 +30,22 @@ SETTINGS = {
     "torch.optim.AdamW": st.fixed_dictionaries(
         {"betas": st.tuples(shares, shares), "weight_decay": decays}
     ),
+    "torch.optim.NAdam": st.fixed_dictionaries(
+        {
+            "betas": st.tuples(shares, shares),
+            "weight_decay": decays,
+            "momentum_decay": st.floats(0.0, 0.1),
+        }
+    ),
+    "torch.optim.RAdam": st.fixed_dictionaries(
+        {"betas": st.tuples(shares, shares | st.just(0.999)), "weight_decay": decays}
+    ),
+    "torch.optim.Adagrad": st.fixed_dictionaries(
+        {"lr_decay": shares, "initial_accumulator_value": shares, "weight_decay": decays}
+    ),
+    "torch.optim.Adadelta": st.fixed_dictionaries(
+        {"rho": shares, "eps": st.floats(1e-6, 1e-2), "weight_decay": decays}
+    ),
     "torch.optim.RMSprop": st.fixed_dictionaries(
         {"alpha": shares, "momentum": shares, "weight_decay": decays}
     ),
@@ -44,7 +61,7 @@ def test_each_lane_steps_as_torch_does(target: str, data: st.DataObject) -> None
     lrs = [data.draw(rates, "lr") for _ in lanes]
     generator = torch.Generator().manual_seed(data.draw(st.integers(0, 99), "seed"))
     start = torch.randn(len(lanes), 6, generator=generator, dtype=torch.float64)
-    gradients = torch.randn(5, len(lanes), 6, generator=generator, dtype=torch.float64)
+    gradients = torch.randn(12, len(lanes), 6, generator=generator, dtype=torch.float64)
     found = start.clone()
     states = [torch.zeros_like(start) for _ in optimizer.slots]
     chosen = [optimizer.settings(lane) for lane in lanes]
@@ -53,12 +70,13 @@ def test_each_lane_steps_as_torch_does(target: str, data: st.DataObject) -> None
         for name in optimizer.constants
     }
     settings = {name: tensor[:, 0].numpy() for name, tensor in constants.items()}
-    columns = optimizer.steps(settings, np.array([lrs] * 5), np.zeros(len(lanes)))
-    for step in range(5):
+    columns = optimizer.steps(settings, np.array([lrs] * 12), np.zeros(len(lanes)))
+    for step in range(12):
         at = list(torch.from_numpy(columns[:, step, :, None]))
         optimizer.step(found, gradients[step].clone(), states, constants, at, decayed=4)
     for lane, (kwargs, lr) in enumerate(zip(lanes, lrs, strict=True)):
-        wanted = torch_steps(target, start[lane], gradients[:, lane], {**kwargs, "lr": lr})
+        with DefaultType(torch.float64):  # of NAdam's product of momenta, as a Trainer has it
+            wanted = torch_steps(target, start[lane], gradients[:, lane], {**kwargs, "lr": lr})
         torch.testing.assert_close(found[lane], wanted, rtol=1e-11, atol=1e-12)
 
 
@@ -100,7 +118,15 @@ def test_an_optimizer_that_lanes_do_not_know_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("target", "setting"),
-    [("SGD", "dampening"), ("Adam", "amsgrad"), ("RMSprop", "centered"), ("AdamW", "unheard_of")],
+    [
+        ("SGD", "dampening"),
+        ("Adam", "amsgrad"),
+        ("RMSprop", "centered"),
+        ("AdamW", "unheard_of"),
+        ("NAdam", "decoupled_weight_decay"),
+        ("RAdam", "decoupled_weight_decay"),
+        ("Adagrad", "maximize"),
+    ],
 )
 def test_a_setting_that_lanes_do_not_know_is_named(target: str, setting: str) -> None:
     with pytest.raises(NotFusibleError, match=f"optimizer.{setting}=1"):

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -98,6 +98,21 @@ class Slurm:
         """The jobs in a state; all that have not ended, without one."""
         only = ("-t", state) if state else ()
         return self.run("squeue", "-h", "-r", *only, "-o", "%i").split()
+
+    def kill_node(self, node: str) -> None:
+        """All that runs there ends at once, and Slurm is told nothing."""
+        self._daemons[node].kill()
+        self._daemons[node].wait()
+        its = f"SLURMD_NODENAME={node}".encode()
+        for process in Path("/proc").iterdir():
+            with suppress(OSError):
+                if its not in (process / "environ").read_bytes().split(b"\0"):
+                    continue
+                if os.fsencode(self.conf) in (process / "environ").read_bytes():
+                    os.kill(int(process.name), signal.SIGKILL)
+
+    def start_node(self, node: str) -> None:
+        self._daemons[node] = self._start("slurmd", node, "-N", node)
 
     def close(self) -> None:
         self.run("scancel", "--user=root")

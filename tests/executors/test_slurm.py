@@ -78,6 +78,21 @@ def test_agents_that_slurm_ends_cost_no_trial(slurm: clusters.Slurm, app: App):
     check(app, 6)
 
 
+def test_a_node_that_loses_its_power_costs_its_trials_work_alone(slurm: clusters.Slurm, app: App):
+    process = app.start(*SLURM, "hydra.sweeper.n_trials=4", "hydra.sweeper.retries=1")
+    under_way(app, process, 2)
+    slurm.kill_node("n2")
+    until(lambda: "AgentLost" in app.out, "it is missed")
+    under_way(app, process, 1)
+    slurm.start_node("n2")
+    under_way(app, process, 2)
+    open_the_gate(app)
+    assert process.wait(90) == 0, app.out
+    assert app.out.count("AgentLost") == 1
+    until(lambda: not slurm.jobs(""), "no job is left")
+    check(app, 4)
+
+
 def test_agents_that_wait_while_their_controller_is_killed_serve_the_resumed_one(
     slurm: clusters.Slurm, app: App
 ):

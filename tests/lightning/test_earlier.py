@@ -33,8 +33,21 @@ def test_a_target_is_found_in_whatever_package_it_was(package: str) -> None:
         f"{package}.callbacks.progress_bar.progress_bar": (
             "caviar.lightning.callbacks.progress_bar.ProgressBar"
         ),
+        f"{package}.schedulers.Cosine": "caviar.lightning.schedulers.Cosine",
+        f"{package}.schedulers.Own": f"{package}.schedulers.Own",
         f"{package}.callbacks.mine.Own": f"{package}.callbacks.mine.Own",
         "torch.nn.ReLU": "torch.nn.ReLU",
     }
     for old, new in moved.items():
         assert of_today({"a": [{"_target_": old, "n": 1}]}) == {"a": [{"_target_": new, "n": 1}]}
+
+
+def test_a_schedule_of_ones_own_stays_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "corals").mkdir()
+    (tmp_path / "corals/__init__.py").write_text("raise SystemExit('it was imported')")
+    (tmp_path / "corals/schedulers.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    own = {"_target_": "corals.schedulers.Cosine"}
+    assert of_today(own) == own

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from caviar import UsageError
+from caviar.lightning.in_memory.data import InMemoryData, Parts
+from caviar.lightning.in_memory.module import DataModule
 from caviar.tables.preprocessing import Column, Preprocessing
-from project.data.base import InMemoryData, Parts
-from project.data.datamodule import DataModule
 from project.data.digits import Digits, read_digits
 from project.data.synthetic import Synthetic
 

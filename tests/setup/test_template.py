@@ -31,14 +31,14 @@ _target_: {PACKAGE}.models.wide.Wide
 width: 64
 """
 
-MOONS = f'''
+MOONS = '''
 """Two half circles that hold each other."""
 
 from typing import Any
 
 from sklearn.datasets import make_moons
 
-from {PACKAGE}.data.base import InMemoryData, Parts
+from caviar.lightning.in_memory.data import InMemoryData, Parts
 from caviar.tables.preprocessing import Column, Preprocessing
 
 

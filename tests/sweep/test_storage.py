@@ -11,9 +11,16 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+from sqlalchemy.event import listen
 
 from caviar.base.errors import UsageError
+from caviar.sweep.database import Database
 from tests.apps import make_app
 from tests.waiting import until
 
@@ -181,15 +188,47 @@ def done(app) -> list[str]:
 
 
 def states(url: str, name: str) -> list[str]:
-    import optuna
-
-    storage = optuna.storages.RDBStorage(url)
+    storage = RDBStorage(url)
     found = [
         trial.state.name for trial in optuna.load_study(study_name=name, storage=storage).trials
     ]
     storage.remove_session()
     storage.engine.dispose()
     return found
+
+
+def test_a_trial_under_way_is_what_the_database_has_of_it_and_is_not_read_back(postgres):
+    storage = Database(postgres, patience=0.0)
+    study = storage.create_new_study([StudyDirection.MINIMIZE], "known")
+    drawn = optuna.trial.create_trial(
+        state=TrialState.RUNNING,
+        params={"a": 1.5},
+        distributions={"a": FloatDistribution(1.0, 2.0)},
+        user_attrs={"who": [1, 2]},
+    )
+    trial = storage._create_new_trial(study, drawn)._trial_id
+    steps = [
+        lambda: None,
+        lambda: storage.set_trial_param(trial, "b", 1, CategoricalDistribution(["x", "y"])),
+        lambda: storage.set_trial_user_attr(trial, "why", {"of": None}),
+        lambda: storage.set_trial_system_attr(trial, "fixed", 2),
+        lambda: storage.set_trial_intermediate_value(trial, 3, float("nan")),
+        lambda: storage.set_trial_intermediate_value(trial, 4, 0.25),
+    ]
+    asked: list[str] = []
+    listen(
+        storage.engine, "before_cursor_execute", lambda c, u, statement, *_: asked.append(statement)
+    )
+    for step in steps:
+        step()
+        asked.clear()
+        known = storage.get_trial(trial)
+        assert asked == []
+        assert repr(known) == repr(RDBStorage.get_trial(storage, trial))
+    assert storage.set_trial_state_values(trial, TrialState.COMPLETE, [0.5])
+    assert storage.get_trial(trial).values == [0.5]
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def test_a_database_that_is_restarted_in_mid_sweep_is_waited_for(tmp_path, server: Postgres):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from caviar.base.versions import lost
@@ -308,6 +309,16 @@ def attach(module: Any, trainer: Any) -> None:
     Would be replaced by a ``trainer`` that takes other objects than Trainers without a weak reference.
     """
     _put("lightning", module, _trainer=trainer)
+
+
+def log_hyperparameters(module: Any, data: Any, loggers: Sequence[Any]) -> None:
+    """Tell loggers the hyperparameters that a module and its data have saved for them.
+
+    Would be replaced by a function of Lightning's that does it without a Trainer.
+    """
+    if module is not None:
+        trainer = SimpleNamespace(lightning_module=module, datamodule=data, loggers=loggers)
+        _in("lightning", "lightning.pytorch.loggers.utilities", "_log_hyperparams")(trainer)
 
 
 def in_hook(module: Any, name: str | None) -> None:

@@ -19,6 +19,7 @@ CLASSES_ONLY = (
     "caviar.executors.",
     "caviar.lightning.callbacks.",
     "caviar.lightning.loggers.",
+    "caviar.lightning.schedulers.",
     "caviar.panda.callback.",
     "caviar.zoom.coarse_to_fine.",
     "caviar.sweep.samplers.",

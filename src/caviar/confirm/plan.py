@@ -145,7 +145,7 @@ def kept_arguments(sweep: Sweep, but: Sequence[str] = ()) -> list[str]:
         if key not in dropped and not key.startswith("hydra"):
             found.append(str(override))
     _, words = split(sweep.settings["command"])
-    taken = ("hydra/sweeper=", "hydra/sweeper/executor=", "hydra.sweeper.executor.",
+    taken = ("hydra.searchpath=", "hydra/sweeper=", "hydra/sweeper/executor=", "hydra.sweeper.executor.",
              "hydra.sweeper.engine=", "hydra.sweeper.fused.")  # fmt: skip
     return [*found, *(word for word in words if word.startswith(taken))]
 

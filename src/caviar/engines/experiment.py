@@ -66,6 +66,24 @@ class EarlyStopping:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What a training that has ended on a lane has to tell loggers.
+
+    Attributes:
+        config: the text of its ``config.yaml``.
+        logged: metrics and their step, in the order in which a Trainer's loggers get them.
+        complete: it had all its epochs; else it failed, or was pruned or interrupted.
+        module, data: the LightningModule and the LightningDataModule, where lanes had them.
+    """
+
+    config: str
+    logged: Sequence[tuple[Mapping[str, float], int]]
+    complete: bool
+    module: Any = None
+    data: Any = None
+
+
+@dataclass(frozen=True)
 class Called:
     """One training whose own code lanes call: the module's steps, its hooks, its optimizer.
 
@@ -78,6 +96,8 @@ class Called:
         early_stopping: ends the training early.
         checkpoint: whether the best weights are kept.
         files: what else goes into the run folder, name -> text.
+        loggers: the config, plain and resolved, as it is in the trial's folder -> what tells its loggers
+            of its end; None where there are none.
     """
 
     make: Callable[[], Experiment]
@@ -89,6 +109,7 @@ class Called:
     early_stopping: EarlyStopping | None = None
     checkpoint: bool = True
     files: Mapping[str, str] = field(default_factory=dict)
+    loggers: Callable[[Mapping[str, Any]], Callable[[Told], None]] | None = None
 
     @property
     def objectives(self) -> list[str]:
@@ -127,6 +148,8 @@ class Recipe:
         hyper_parameters: of the module, for its checkpoint; ``prefix`` is its name for the network.
         files: what else goes into the run folder, name -> text.
         called: the same training as one whose code is called, for what lanes do not know of it.
+        loggers: the config, plain and resolved, as it is in the trial's folder -> what tells its loggers
+            of its end; None where there are none.
     """
 
     network: Callable[[], nn.Module]
@@ -156,6 +179,7 @@ class Recipe:
     files: Mapping[str, str] = field(default_factory=dict)
     also: Sequence[str] = ()
     called: Callable[[], Called] | None = None
+    loggers: Callable[[Mapping[str, Any]], Callable[[Told], None]] | None = None
 
     @property
     def objectives(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -45,6 +45,8 @@ class Scored(Protocol):
     def nan_guard(self) -> bool: ...
     @property
     def early_stopping(self) -> EarlyStopping | None: ...
+    @property
+    def loggers(self) -> Callable[..., Any] | None: ...
 
 
 class Progress:
@@ -57,6 +59,7 @@ class Progress:
     Attributes:
         epoch: how many epochs it has behind it.
         rows: of metrics.csv so far.
+        told: what other loggers are to be told, and its step; empty where there are none.
         metrics: the last value of each that was logged.
         score, best_epoch, best_metrics: of its best epoch.
         improved: whether the last epoch is the best.
@@ -67,6 +70,7 @@ class Progress:
         self._number = np.float64 if double else np.float32
         self.epoch = 0
         self.rows: list[dict[str, Any]] = []
+        self.told: list[tuple[dict[str, float], int]] = []
         self.metrics: dict[str, float] = {}
         self.score: float | None = None
         self.best_epoch: int | None = None
@@ -79,6 +83,11 @@ class Progress:
     def scores(self) -> list[float]:
         """The score of each objective, all of the best epoch."""
         return [self.best_metrics[name] for name in self._scored.objectives]
+
+    def note(self, metrics: Mapping[str, float], step: int) -> None:
+        """Note what loggers are to be told."""
+        if self._scored.loggers is not None:
+            self.told.append((dict(metrics), step))
 
     def take(self, validated: bool, step: int) -> bool:
         """Take in the `metrics` of the epoch that has ended, and say whether they stop the training.
@@ -159,6 +168,7 @@ class Progress:
         return {
             "epoch": self.epoch,
             "rows": list(self.rows),
+            "told": list(self.told),
             "score": self.score,
             "best_epoch": self.best_epoch,
             "best_metrics": self.best_metrics,
@@ -172,6 +182,7 @@ class Progress:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave."""
         self._waited, self._best_waited_for = state["waited"], state["best_waited_for"]
+        self.told = [(dict(metrics), step) for metrics, step in state.get("told", ())]
         for name in ("epoch", "rows", "score", "best_epoch", "best_metrics", "metrics"):
             setattr(self, name, state[name])
 

@@ -115,6 +115,15 @@ def takes(made_by: Any, name: str) -> bool:
     return False
 
 
+def sized(metrics: Mapping[str, Any] | None, **sizes: Any) -> dict[str, Any]:
+    """Settings of torchmetrics classes by name, each with those of ``sizes`` that it takes and has not."""
+    found: dict[str, Any] = {}
+    for name, settings in (metrics or {}).items():
+        kind = find_target(settings, f"metrics.{name}")
+        found[name] = {k: v for k, v in sizes.items() if takes(kind, k)} | dict(settings)
+    return found
+
+
 def plain(node: Any) -> Any:
     """A part of a config as plain containers."""
     return None if node is None else OmegaConf.to_container(node, resolve=True)

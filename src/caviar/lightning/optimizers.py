@@ -28,7 +28,7 @@ def partial_of(config: Mapping[str, Any]) -> Any:
     ``decay_all`` is left out: which of its parameters decay says who gives them.
     """
     settings, _ = torch_settings(config)
-    return instantiate({**settings, "_partial_": True})
+    return instantiate({**settings, "_partial_": True}, _convert_="all")  # betas a list
 
 
 def torch_settings(config: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:

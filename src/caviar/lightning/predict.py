@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caviar.base.errors import UsageError, usage_error
 from caviar.base.plain import echo
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 USAGE = """caviar predict RUN [data=NEW.csv] [out=predictions.csv] [SETTING=VALUE …]
 or python -m project.predict run=PATH data=NEW.csv …
@@ -46,6 +49,16 @@ def predict(run: str, data: str | None, out: str, **written: Any) -> None:
     if not target.parent.is_dir():
         raise usage_error("out", out, "its folder does not exist")
 
+    table = predictions(run, data, **written)
+    if target.suffix.lower() == ".csv":
+        table.to_csv(target, index=False)
+    else:
+        table.to_parquet(target, index=False)
+    echo(f"{len(table)} predictions: {target}")
+
+
+def predictions(run: str, data: str | None, **written: Any) -> DataFrame:
+    """What the run in folder ``run`` says of the rows of ``data``, a row for each; see `predict`."""
     import pandas as pd
     import torch
 
@@ -62,12 +75,7 @@ def predict(run: str, data: str | None, out: str, **written: Any) -> None:
         ]
     if not outputs:
         raise UsageError(f"run={run}: there is nothing to predict")
-    table = pd.DataFrame(columns_of(module, outputs, saved.data))
-    if target.suffix.lower() == ".csv":
-        table.to_csv(target, index=False)
-    else:
-        table.to_parquet(target, index=False)
-    echo(f"{len(table)} predictions: {target}")
+    return pd.DataFrame(columns_of(module, outputs, saved.data))
 
 
 def _batches(data: Any, path: str | None, written: dict[str, Any]) -> Any:

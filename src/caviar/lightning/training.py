@@ -27,6 +27,7 @@ from caviar.lightning.evaluation import evaluate_test_part, in_words
 from caviar.lightning.quiet import quiet
 from caviar.lightning.resume import checkpoint_to_resume
 from caviar.lightning.seeding import seeded
+from caviar.lightning.telling import close
 from caviar.lightning.tensors import TensorsAlone, load_weights, read_weights
 from caviar.runs.active import record, stop_if_asked
 from caviar.runs.config import resolved
@@ -85,6 +86,8 @@ def fit(
                     trainer.validate(**what, verbose=False)
         except MisconfigurationException as error:
             raise UsageError(f"trainer: {' '.join(str(error).split())}") from error
+        finally:
+            close(trainer.loggers)
         _keep_profile(trainer, folder)
     if score.value is None:
         raise usage_error("metric", experiment.metric, "never logged: no validation ran")

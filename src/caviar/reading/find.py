@@ -12,10 +12,9 @@ from pathlib import Path
 
 from caviar.base.direction import no_best, sign
 from caviar.base.errors import UsageError, nearest, usage_error
-from caviar.reading.run import Run
 from caviar.reading.sweep import Sweep
 from caviar.runs.elsewhere import places
-from caviar.runs.folder import TRIALS, Result, outputs_root
+from caviar.runs.folder import TRIALS, outputs_root
 from caviar.runs.places import (
     age,
     is_run,
@@ -83,25 +82,6 @@ def best_run(sweep: Path) -> Path:
     if not ranked:
         raise UsageError(f"run={sweep.name}/best: no trial of this sweep is complete")
     return ranked[0].folder
-
-
-def load(path_or_name: str | Path) -> Sweep:
-    """Read a sweep: by path, by its name under the outputs folder, or ``latest``.
-
-    Raises:
-        UsageError: there is no such sweep, or it is a run (see `load_run`).
-    """
-    return Sweep(find_sweep(path_or_name))
-
-
-def load_run(path_or_name: str | Path) -> Run:
-    """Read one run: by path, by name, as ``best`` or ``SWEEP/7``.
-
-    Raises:
-        UsageError: there is no such run, or its ``result.json`` cannot be read.
-    """
-    folder = find_run(path_or_name)
-    return Run(folder, Result.read(folder))
 
 
 def _find(name: str, key: str, kind: str, folders: list[Path]) -> Path:

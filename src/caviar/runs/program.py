@@ -28,7 +28,8 @@ def started_as() -> tuple[str | None, str | None]:
     words = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv[1:])]
     if len(words) > 1 and words[-2] == "-m":
         return words[-1], None
-    return None, str(Path(words[-1]).absolute())
+    # A program that was called by another has that one's words, which may be fewer than its own.
+    return None, str(Path(words[-1] if words else sys.argv[0]).absolute())
 
 
 def command_of(started: Mapping[str, Any], overrides: Sequence[str]) -> list[str] | None:

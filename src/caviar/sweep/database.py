@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -28,7 +29,8 @@ class Database(RDBStorage):
 
     What is asked while the server does not answer (it is restarted, the network is cut) is asked again.
     It may have done it and been cut off before it could say so: what cannot be done twice is looked for
-    first.
+    first. Trials under way are known here, for nobody else writes to them: no trial is read back while it
+    runs, which Optuna does twice a trial, with six queries each.
 
     Args:
         url: as SQLAlchemy takes it; not SQLite's, which is a file.
@@ -42,6 +44,7 @@ class Database(RDBStorage):
     def __init__(self, url: str, patience: float) -> None:
         # A connection from before a restart is found dead, and replaced, when it is next used.
         super().__init__(url, engine_kwargs={"pool_pre_ping": True})
+        self._under_way: dict[int, FrozenTrial] = {}
         self.patience = patience
         self.hurried: Callable[[], bool] = lambda: False
         self.say: Callable[[str], None] = lambda text: None
@@ -60,7 +63,15 @@ class Database(RDBStorage):
 
         trial = self.patiently(create, look)
         self._newest = trial_id(trial)
+        if not trial.state.is_finished():
+            self._under_way[self._newest] = copy.deepcopy(trial)
         return trial
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        known = self._under_way.get(trial_id)
+        if known is not None:
+            return known
+        return self.patiently(lambda: RDBStorage.get_trial(self, trial_id))
 
     def _get_trials(
         self,
@@ -80,9 +91,11 @@ class Database(RDBStorage):
         def look() -> bool | None:
             return RDBStorage.get_trial(self, trial_id).state == state or None
 
-        return self.patiently(
+        done = self.patiently(
             lambda: RDBStorage.set_trial_state_values(self, trial_id, state, values), look
         )
+        self._under_way.pop(trial_id, None)
+        return done
 
     def _set_trial_param(
         self,
@@ -98,6 +111,28 @@ class Database(RDBStorage):
             return param_name in RDBStorage.get_trial(self, trial_id).params or None
 
         self.patiently(lambda: _set(self, *args), look)
+        if trial := self._under_way.get(trial_id):
+            trial.distributions = {**trial.distributions, param_name: distribution}
+            value = distribution.to_external_repr(param_value_internal)
+            trial.params = {**trial.params, param_name: value}
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self.patiently(lambda: RDBStorage.set_trial_user_attr(self, trial_id, key, value))
+        if trial := self._under_way.get(trial_id):
+            trial.user_attrs[key] = value
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self.patiently(lambda: RDBStorage.set_trial_system_attr(self, trial_id, key, value))
+        if trial := self._under_way.get(trial_id):
+            trial.system_attrs[key] = value
+
+    def set_trial_intermediate_value(
+        self, trial_id: int, step: int, intermediate_value: float
+    ) -> None:
+        args = (trial_id, step, intermediate_value)
+        self.patiently(lambda: RDBStorage.set_trial_intermediate_value(self, *args))
+        if trial := self._under_way.get(trial_id):
+            trial.intermediate_values[step] = intermediate_value
 
     def patiently(self, ask: Callable[[], Found], look: Callable[[], Any] = lambda: None) -> Any:
         """What ``ask`` gives; asked again, unless ``look`` finds it, while nobody answers.
@@ -142,10 +177,9 @@ def _again(name: str) -> Callable[..., Any]:
 
 
 for _name in (
-    *("get_trial", "get_trial_id_from_study_id_trial_number", "_get_best_trial_id"),
+    *("get_trial_id_from_study_id_trial_number", "_get_best_trial_id"),
     *("get_study_directions", "get_study_user_attrs", "get_study_system_attrs"),
     *("get_study_name_from_id", "set_study_user_attr", "set_study_system_attr"),
-    *("set_trial_user_attr", "set_trial_system_attr", "set_trial_intermediate_value"),
 ):
     setattr(Database, _name, _again(_name))
 

@@ -21,7 +21,7 @@ from caviar.tables.names import column, listed, shown
 from caviar.tables.preprocessing import Column
 from caviar.tables.source import Source
 from caviar.tables.split import Split, stratified_split
-from caviar.tables.target import check_number, check_target, in_order, task_of
+from caviar.tables.target import MULTILABEL, check_number, check_target, in_order
 
 MOST = 12
 """Lines that are told; of more, how many."""
@@ -62,10 +62,15 @@ def look(
     """
     source = Source(**settings)
     table = source.table()
-    kinds, target = source.kinds(table), source.classes(table)
-    said = (source.target, source.path, val_fraction, test_fraction)
+    kinds = source.kinds(table)
     found = [*_of_names(source)]
-    if task_of(target, source.task, val_fraction, test_fraction) == "regression":
+    task = source.task_of(table, val_fraction, test_fraction)
+    target = None if source.labels else source.classes(table)
+    said = (source.target, source.path, val_fraction, test_fraction)
+    if task == MULTILABEL:
+        labels = np.zeros(len(source.answers(table)), np.int64)
+        codes = np.arange(len(labels))
+    elif task == "regression":
         # No two rows are of a class, and the split takes no heed of the target.
         codes = np.arange(len(check_number(target, *said)))
         labels = np.zeros_like(codes)
@@ -80,10 +85,22 @@ def look(
     return _lines(found, source)
 
 
-def task_of_table(settings: Mapping[str, Any], val_fraction: float, test_fraction: float) -> str:
-    """``regression`` or ``classification``: what the target of a table is for."""
+def task_of_table(
+    settings: Mapping[str, Any], val_fraction: float, test_fraction: float
+) -> tuple[str, list[Any]]:
+    """What the target of a table is for, one of `target.TASKS`, and its classes or labels.
+
+    Raises:
+        UsageError: they cannot be learnt.
+    """
     source = Source(**settings)
-    return task_of(source.classes(source.table()), source.task, val_fraction, test_fraction)
+    table = source.table()
+    task = source.task_of(table, val_fraction, test_fraction)
+    if task == "classification":
+        words = source.classes(table)
+        check_target(words, source.target, source.path, val_fraction, test_fraction)
+        return task, in_order(words)[0]
+    return task, source.targets if task == MULTILABEL else []
 
 
 def _lines(found: Sequence[Odd], source: Source) -> list[str]:

@@ -81,6 +81,7 @@ _FIELDS = {
     "format": optional(MAPPING),
     "left_out": each(TEXT),
     "number": optional(each(NUMBER)),
+    "labels": FLAG,
 }
 """What the file must hold."""
 
@@ -96,6 +97,7 @@ class Preprocessing:
         format: how the file was read; None where there was none.
         left_out: columns of the file that are no features.
         number: mean and standard deviation of a target that is a number, and has no classes; else None.
+        labels: whether a row may have any number of the classes: each is a column of 0 and 1.
     """
 
     columns: list[Column]
@@ -104,6 +106,7 @@ class Preprocessing:
     format: Format | None = None
     left_out: list[str] = field(default_factory=list)
     number: list[float] | None = None
+    labels: bool = False
 
     @property
     def num_features(self) -> int:
@@ -134,7 +137,8 @@ class Preprocessing:
 
     def same_as(self, other: Preprocessing) -> bool:
         """Whether the same was learnt, but for the last digits of means and scales."""
-        if (self.classes, self.target) != (other.classes, other.target):
+        told = [(one.classes, one.target, one.labels) for one in (self, other)]
+        if told[0] != told[1]:
             return False
         if [replace(c, mean=0, scale=1) for c in self.columns] != [
             replace(c, mean=0, scale=1) for c in other.columns
@@ -163,6 +167,8 @@ class Preprocessing:
         told = {kind: listed(names, 20) for kind, names in kinds.items()}
         if self.number:
             told["target"] = f"{self.target}, a number: {self.number[0]:.4g} ± {self.number[1]:.4g}"
+        if self.labels:
+            told["labels"] = listed(self.classes, 20)
         if self.left_out:
             told["left out"] = listed(self.left_out, 20)
         if settings := self.format.in_words():

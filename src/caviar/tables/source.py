@@ -19,6 +19,7 @@ from caviar.tables.kinds import dates_of, kind_of
 from caviar.tables.names import check_distinct, column, meant
 from caviar.tables.preprocessing import Column
 from caviar.tables.reading import read_table
+from caviar.tables.target import MULTILABEL, check_label, check_task, task_of
 
 SETTINGS = ("path", "target", "categories", "ignore", "dates", "drop_duplicates", "task", *FORMAT)
 
@@ -73,9 +74,26 @@ class Source:
         return read_table(self.path, self.format).column_names
 
     @cached_property
+    def targets(self) -> list[str]:
+        """The columns to predict: one, or labels, of which a row has any number."""
+        several = self._several(self._target)
+        if not several:
+            raise usage_error("data.target", "[]", "names no column")
+        found = [meant(name, self.names, "data.target", self.path) for name in several]
+        for name in found:
+            if found.count(name) > 1:
+                raise usage_error("data.target", name, "is named twice")
+        return found
+
+    @property
+    def labels(self) -> bool:
+        """Whether the target is a list of columns, each of which says whether a row has that label."""
+        return self.task == MULTILABEL or self._several(self._target) != [self._target]
+
+    @cached_property
     def target(self) -> str:
-        """The column to predict."""
-        return meant(self._target, self.names, "data.target", self.path)
+        """The column to predict; of labels their names."""
+        return ", ".join(self.targets)
 
     @cached_property
     def ignore(self) -> list[str]:
@@ -104,7 +122,30 @@ class Source:
 
     def classes(self, table: pa.Table) -> Any:
         """The class of each row as it is written, None where it is missing."""
-        return words(column(table, self.target, f"data.path={self.path}"), self.format)
+        return self._words(table, self.target)
+
+    def task_of(self, table: pa.Table, val_fraction: float, test_fraction: float) -> str:
+        """What the target is for, as `target.task_of` decides; of labels ``multilabel``.
+
+        Raises:
+            UsageError: no such task, or none of several columns.
+        """
+        if not self.labels:
+            return task_of(self.classes(table), self.task, val_fraction, test_fraction)
+        if self.task not in (None, MULTILABEL):
+            check_task(self.task)
+            why = f"is of one column, and data.target names {len(self.targets)}: multilabel"
+            raise usage_error("data.task", self.task, why)
+        return MULTILABEL
+
+    def answers(self, table: pa.Table) -> NDArray[np.int64]:
+        """For each row and label 0 or 1, shape ``(rows, labels)``.
+
+        Raises:
+            UsageError: a label has another value or is missing, or has one value only.
+        """
+        said = [check_label(self._words(table, name), name, self.path) for name in self.targets]
+        return np.stack(said, axis=1)
 
     def kinds(self, table: pa.Table) -> list[Column]:
         """What kind of column each feature is.
@@ -113,13 +154,13 @@ class Source:
             UsageError: one is of none, or there is none.
         """
         dates = dates_of(self._dates, self.names, self.path)
-        names = [name for name in self.names if name != self.target and name not in self.ignore]
+        names = [name for name in self.names if name not in (*self.targets, *self.ignore)]
         if not names:
             left = "those left out" if self.ignore else f"the target {self.target}"
             raise usage_error("data.path", self.path, f"has no column but {left}")
         check_distinct(names, f"data.path={self.path}")
         for name in dates:
-            if name in self.categories or name == self.target:
+            if name in self.categories or name in self.targets:
                 other = "data.categories" if name in self.categories else "data.target"
                 raise usage_error("data.dates", name, f"is in {other} too")
         return [
@@ -130,5 +171,12 @@ class Source:
         ]
 
     def _named(self, key: str, chosen: Any) -> list[str]:
-        several = [chosen] if isinstance(chosen, str | int | float | bool) else chosen or ()
+        several = self._several(chosen)
         return [meant(name, self.names, f"data.{key}", self.path) for name in several]
+
+    def _words(self, table: pa.Table, name: str) -> Any:
+        return words(column(table, name, f"data.path={self.path}"), self.format)
+
+    @staticmethod
+    def _several(chosen: Any) -> Any:
+        return [chosen] if isinstance(chosen, str | int | float | bool) else chosen or ()

@@ -16,7 +16,8 @@ from caviar.tables.format import Format
 from caviar.tables.names import shown
 from caviar.tables.split import needed
 
-TASKS = ("classification", "regression")
+MULTILABEL = "multilabel"
+TASKS = ("classification", "regression", MULTILABEL)
 
 
 def check_target(
@@ -46,14 +47,40 @@ def task_of(words: Any, asked: str | None, val_fraction: float, test_fraction: f
     Raises:
         UsageError: no such task.
     """
-    if asked is not None and asked not in TASKS:
-        raise usage_error("data.task", asked, "no such task", TASKS)
+    check_task(asked)
     if asked is not None or not len(words) or words.null_count:
         return asked or TASKS[0]
     rarest = min(Counter(words.to_pylist()).values())
     if rarest >= needed(val_fraction, test_fraction):
         return TASKS[0]
     return TASKS[0] if numbers(words, Format())[1].any() else TASKS[1]
+
+
+def check_task(asked: str | None) -> None:
+    """Raise UsageError unless ``asked`` is one of `TASKS`, or None."""
+    if asked is not None and asked not in TASKS:
+        raise usage_error("data.task", asked, "no such task", TASKS)
+
+
+def check_label(words: Any, name: str, path: str | Path) -> NDArray[np.int64]:
+    """Whether each row has a label, 0 or 1, shape ``(rows,)``: written so, or as False and True.
+
+    Raises:
+        UsageError: it is written otherwise or missing in a row, or all rows have the same.
+    """
+    if not len(words):
+        raise usage_error("data.path", path, "the table has no rows")
+    known = {"0": 0, "1": 1, "False": 0, "True": 1, "0.0": 0, "1.0": 1}
+    texts = words.to_pylist()
+    for row, text in enumerate(texts, start=1):
+        if text not in known:
+            has = "nothing" if text is None else repr(text)
+            why = f"row {row} of {path} has {has}: a label is 0 or 1"
+            raise usage_error("data.target", name, why)
+    found = np.array([known[text] for text in texts])
+    if np.ptp(found) == 0:
+        raise usage_error("data.target", name, f"has one value only ({found[0]})")
+    return found
 
 
 def check_number(

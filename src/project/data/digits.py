@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from caviar.lightning.in_memory.data import InMemoryData, Parts
 from caviar.tables.preprocessing import Column, Preprocessing
-from project.data.base import InMemoryData, Parts
 
 BRIGHTEST = 16.0
 """Pixels are 0 to 16; divided by it they are 0 to 1."""

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caviar import usage_error
+from caviar.lightning.in_memory.data import InMemoryData, Parts
 from caviar.tables.preprocessing import Column, Preprocessing
 from project.choices import SHAPES
-from project.data.base import InMemoryData, Parts
 
 
 class Synthetic(InMemoryData):

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from caviar.lightning.in_memory.data import InMemoryData, Parts, parts_of
 from caviar.tables.features import learn
 from caviar.tables.preprocessing import Preprocessing
 from caviar.tables.reading import forget
 from caviar.tables.source import Source
-from caviar.tables.target import check_number, check_target, in_order, task_of
-from project.data.base import InMemoryData, Parts, parts_of
+from caviar.tables.target import MULTILABEL, check_number, check_target, in_order
 
 
 class Table(InMemoryData):
@@ -22,7 +22,8 @@ class Table(InMemoryData):
 
     Args:
         path: a file: see `caviar.tables.reading`.
-        target: the column to predict; every distinct value is a class.
+        target: the column to predict, of which every distinct value is a class; or a list of columns of
+            0 and 1, which are labels.
         categories: columns of numbers that are codes, to be taken as categories; columns of text
             and booleans are so without being named.
         ignore: columns to leave out (a row's id).
@@ -30,8 +31,9 @@ class Table(InMemoryData):
             (``%d.%m.%Y``; null: ISO 8601).
         max_categories: a category's most frequent values get a feature each, so many at most.
         drop_duplicates: leave out all but the first of rows that are the same.
-        task: ``regression`` (the target is a number) or ``classification``; None: the former where the
-            target has numbers alone, of which some stand in too few rows to be classes.
+        task: ``regression`` (the target is a number), ``classification`` or ``multilabel``; None: the last
+            of a list, the first where the target has numbers alone, of which some stand in too few rows
+            to be classes.
         sep, encoding, decimal, thousands, na_values, words: see `caviar.tables.format.Format`.
         settings: those of `InMemoryData`.
 
@@ -81,22 +83,33 @@ class Table(InMemoryData):
     def load(self) -> Parts:
         source = self.source
         table = source.table()
-        kinds, words = source.kinds(table), source.classes(table)
+        kinds = source.kinds(table)
         said = (source.target, source.path, *self.fractions)
         number: list[float] | None = None
-        if task_of(words, source.task, *self.fractions) == "regression":
-            values, classes = check_number(words, *said), []
+        task = source.task_of(table, *self.fractions)
+        if task == MULTILABEL:
+            classes, targets = source.targets, source.answers(table)
+            split = self.split(np.zeros(len(targets), np.int64))
+        elif task == "regression":
+            values, classes = check_number(source.classes(table), *said), []
             split = self.split(np.zeros(len(values), np.int64))
             train = values[split.train]
             number = [float(train.mean()), float(train.std()) or 1.0]
             targets = (values - number[0]) / number[1]
         else:
+            words = source.classes(table)
             check_target(words, *said)
             classes, targets = in_order(words)
             split = self.split(targets)
         columns = learn(table.take(split.train), kinds, self.max_categories, source.format)
         preprocessing = Preprocessing(
-            columns, classes, source.target, source.format, list(source.ignore), number
+            columns,
+            classes,
+            source.target,
+            source.format,
+            list(source.ignore),
+            number,
+            task == MULTILABEL,
         )
         parts = parts_of(preprocessing.features(table), targets, split, preprocessing)
         if not self.folds:  # the other folds need it again

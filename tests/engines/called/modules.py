@@ -91,6 +91,23 @@ class Plain(Base):
         return loss
 
 
+class Optimized(Plain):
+    """By an optimizer whose rate, and momentum where it has some, rise and fall."""
+
+    def __init__(self, lr: float = 0.01, kind: str = "NAdam"):
+        super().__init__(lr)
+        self.kind = kind
+
+    def configure_optimizers(self) -> Any:
+        optimizer = getattr(torch.optim, self.kind)(self.parameters(), self.lr, weight_decay=0.1)
+        steps = int(self.trainer.estimated_stepping_batches)
+        cycles = "betas" in optimizer.defaults
+        cycle = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.lr, total_steps=steps, cycle_momentum=cycles
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+
 class Pictures(Base):
     """A convolution with batch norm; ``augment`` flips every other picture, in the step."""
 

@@ -24,6 +24,10 @@ def numbers(n: int) -> dict[str, Any]:
 
 CASES: dict[str, tuple[Make, Callable[[], Tensors], Vary, dict[str, Any]]] = {
     "numbers that differ between lanes": (m.Plain, m.vectors, numbers, {}),
+    **{
+        f"by {kind}": (m.Optimized, m.vectors, rates, {"module__kind": kind})
+        for kind in ("NAdam", "RAdam", "Adagrad", "Adadelta", "Adamax")
+    },
     "a convolution that augments": (m.Pictures, m.pictures, rates, {}),
     "a transformer": (m.Transformer, m.pictures, rates, {}),
     "an embedding with a mask": (m.Words, m.sentences, rates, {}),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from caviar.engines.called.record import MetricStandIn
-from caviar.engines.called.trees import Path, Tree, flatten
+from caviar.engines.called.trees import Path, Tree, flatten, is_object
 
 Place = tuple[str, str]
 """A module's name, and an attribute of it."""
@@ -177,19 +177,11 @@ def rebuilt(
         return partial(thing.func, *args, **keywords)
     if isinstance(thing, set):
         return type(thing)(thing)
-    if _is_object(thing, path, at):
+    if is_object(thing) and not isinstance(thing, type | types.ModuleType | types.FunctionType):
         made = object.__new__(type(thing))
         made.__dict__.update({key: inner(key, value) for key, value in vars(thing).items()})
         return made
     return thing
-
-
-def _is_object(thing: Any, path: Path, at: Mapping[Path, Any]) -> bool:
-    package = type(thing).__module__.partition(".")[0]
-    return hasattr(thing, "__dict__") and not (
-        isinstance(thing, type | types.ModuleType | types.FunctionType | Tensor)
-        or package in ("torch", "numpy", "builtins", "collections", "functools", "enum")
-    )
 
 
 def saved_attributes(module: nn.Module, trees: Mapping[Place, Tree]) -> list[dict[str, Any]]:

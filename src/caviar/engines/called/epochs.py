@@ -14,6 +14,7 @@ from caviar.base.private import in_hook
 from caviar.engines.called.course import Course
 from caviar.engines.called.feeds import Feed
 from caviar.engines.called.pretend import LaneTrainer
+from caviar.engines.called.reasons import located
 from caviar.engines.called.refusals import overridden
 from caviar.engines.called.results import Computed, Results, as_tensor, meta_of
 from caviar.engines.called.seeds import Draws, drawing
@@ -86,7 +87,10 @@ class Epochs(Progress):
         self._hook, self._results = hook, results
         in_hook(self.module, hook)
         with drawing(self.draws), DefaultType(self.course.dtype):
-            getattr(self.module, hook)()
+            try:
+                getattr(self.module, hook)()
+            except NotFusibleError as error:
+                raise located(error) from error
         self._results = None
         in_hook(self.module, None)
 
@@ -135,6 +139,10 @@ class Epochs(Progress):
         """Log as a Trainer's logger of metrics.csv does: what an epoch gives is one row."""
         values = dict(row)
         step = values.pop("step", None)
+        if step is None:
+            self.note({**values, "epoch": self.epoch}, self.step_logged)
+        else:
+            self.note(values, int(step))
         where = {"epoch": self.epoch, "step": self.step_logged if step is None else int(step)}
         if self.rows and self.rows[-1]["epoch"] == self.epoch:
             self.rows[-1].update({**where, **values})

@@ -31,8 +31,6 @@ class LaneTrainer:
     max_steps = -1
     min_epochs = min_steps = None
     should_stop = interrupted = False
-    logger = None
-    loggers: tuple[Any, ...] = ()
     device_ids = (0,)
 
     def __init__(self, course: Course) -> None:

@@ -52,12 +52,17 @@ def explaining(what: str) -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except NotFusibleError as error:
-        where = place(error)
-        raise error if where is None else NotFusibleError(f"{where}: {error}") from error
+        raise located(error) from error
     except RuntimeError as error:
         if "can't allocate memory" in str(error):
             raise
         raise NotFusibleError(of_error(error, what)) from error
+
+
+def located(error: NotFusibleError) -> NotFusibleError:
+    """The same, with the line of somebody's own code that it is about, where there is one."""
+    where = place(error)
+    return error if where is None else NotFusibleError(f"{where}: {error}")
 
 
 def of_error(error: BaseException, what: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from inspect import signature
 from typing import Any
 
@@ -145,15 +146,26 @@ class CalledTraining(Epochs):
 
     def step_alone(self, batch: Any) -> Tensor:
         """A training step by the module itself, backward too, for a rehearsal; its loss."""
-        self._hook, self._results = "training_step", Results()
-        arguments = (batch, 0)[: len(signature(self.module.training_step).parameters)]
+        with self._alone("training_step"):
+            loss = loss_of(self.module.training_step(*self._given("training_step", batch)))
+            (loss / self.course.accumulate).backward()
+        return loss.detach()
+
+    def validate_alone(self, batch: Any) -> None:
+        """A validation step by the module itself, for a rehearsal."""
+        with self._alone("validation_step"), torch.no_grad():
+            self.module.validation_step(*self._given("validation_step", batch))
+
+    @contextmanager
+    def _alone(self, hook: str) -> Iterator[None]:
+        self._hook, self._results = hook, Results()
         mixed = torch.autocast("cpu", torch.bfloat16, enabled=self.course.mixed)
         with drawing(self.draws), DefaultType(self.course.dtype), mixed:
-            out = self.module.training_step(*arguments)
-            loss = loss_of(out)
-            (loss / self.course.accumulate).backward()
+            yield
         self._results = None
-        return loss.detach()
+
+    def _given(self, hook: str, batch: Any) -> tuple[Any, ...]:
+        return (batch, 0)[: len(signature(getattr(self.module, hook)).parameters)]
 
     def shared(self) -> list[Any]:
         """What copies of it may have in common."""

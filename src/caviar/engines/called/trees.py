@@ -29,6 +29,7 @@ NUMBERS = (int, float)
 _PLAIN = (
     bool | str | bytes | None | complex | range | slice | torch.dtype | torch.device | torch.Size
 )
+_LIBRARIES = ("torch", "numpy", "builtins", "collections", "functools")
 _CODE = type | types.ModuleType | types.BuiltinFunctionType
 
 
@@ -129,11 +130,20 @@ def _other(thing: Any, names: Names, where: str, inner: Callable[[Any, Any], Any
         )
     if isinstance(thing, np.ndarray | np.generic):
         return (kind, thing.dtype.str, thing.shape, thing.tobytes())
-    if kind.__module__.partition(".")[0] not in ("torch", "numpy", "builtins", "collections") and (
-        hasattr(thing, "__dict__") and not hasattr(kind, "__slots__")
-    ):
+    if is_object(thing):
         return (kind, tuple((key, inner(key, value)) for key, value in vars(thing).items()))
     return _pickled(thing, where)
+
+
+def is_object(thing: Any) -> bool:
+    """Whether a thing is taken apart by its attributes: an object of somebody's own class.
+
+    One with slots, which OmegaConf's containers have, is compared whole.
+    """
+    package = type(thing).__module__.partition(".")[0]
+    if isinstance(thing, enum.Enum) or package in _LIBRARIES:
+        return False
+    return hasattr(thing, "__dict__") and not hasattr(type(thing), "__slots__")
 
 
 def _pickled(thing: Any, where: str) -> Any:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caviar.base.messages import Started
 from caviar.base.objectives import as_given, scores_in_words
 from caviar.engines.base import Send
+from caviar.engines.experiment import Told
 from caviar.engines.lanes.best import BestFew
 from caviar.engines.lanes.folds import Folded, FoldFolder
 from caviar.engines.lanes.groups import Group, Run
@@ -17,6 +18,9 @@ from caviar.engines.lanes.writer import Writer
 from caviar.runs.folder import Result
 from caviar.runs.folds import facts_of, mean_scores
 from caviar.runs.life import End
+
+if TYPE_CHECKING:
+    from caviar.engines.lanes.ways import AnyTraining
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Endings:
                 checkpoint = self._checkpoint(group, one.lane) if id(run) in best else None
             except BaseException as error:
                 group.release(one.lane)
-                self.fail(run.folder, error, run.training.rows)
+                self.fail(run.folder, error, run.training)
                 continue
             group.release(one.lane)
             self._finish(run, one.pruned, checkpoint)
@@ -92,13 +96,13 @@ class Endings:
         end = trial.folder.life.complete(as_given(scores))
         at = f"{scores_in_words(recipe.objectives, scores)} over {len(folds)} folds: {trial.folder.path}"
         log = log_line("caviar.engines.fused", at)
-        self._end(trial.folder, end, (), log, folds=trial)
+        self._end(trial.folder, end, None, log, folds=trial)
 
     def prune_folds(self, trial: Folded) -> None:
         """End a trial whose folds are not wanted any more."""
         folds = trial.so_far
         end = trial.folder.life.pruned(mean_scores(folds)[0] if folds else None)
-        self._end(trial.folder, end, (), "", folds=trial)
+        self._end(trial.folder, end, None, "", folds=trial)
 
     def _among_best(self, scored: Sequence[tuple[float, Any]], direction: str) -> list[bool]:
         """Which of these keep their checkpoints; others, of before, that do not any more lose them."""
@@ -133,19 +137,17 @@ class Endings:
             self.finish_folds(trial)
 
     def fail(
-        self,
-        folder: RunFolder,
-        error: BaseException | str,
-        rows: Sequence[Mapping[str, Any]] = (),
+        self, folder: RunFolder, error: BaseException | str, training: AnyTraining | None = None
     ) -> None:
         """End a trial, off its lane already or one that never had any, by an error.
 
         Args:
             error: what happened, or, where nothing did, the line that says why it ends.
+            training: what it has come to, where it has been on a lane.
         """
         self._begin(folder)
         end = folder.life.failed(error)
-        self._end(folder, end, rows, end.log)
+        self._end(folder, end, training, end.log)
 
     def _begin(self, folder: RunFolder) -> None:
         if folder.life.began is None:
@@ -155,7 +157,7 @@ class Endings:
     def _finish(self, run: Run, pruned: bool, checkpoint: Mapping[str, Any] | None) -> None:
         training, folder, metric = run.training, run.folder, run.training.recipe.metric
         if training.score is None and not pruned:
-            self.fail(folder, _never_logged(metric), training.rows)
+            self.fail(folder, _never_logged(metric), training)
             return
         if pruned:
             last = next((row[metric] for row in reversed(training.rows) if metric in row), None)
@@ -172,13 +174,13 @@ class Endings:
             end = folder.life.complete(as_given(scores))
             at = f"{scores_in_words(names, scores)} at epoch {training.best_epoch}: {folder.path}"
             log = log_line("caviar.engines.fused", at)
-        self._end(folder, end, training.rows, log, checkpoint)
+        self._end(folder, end, training, log, checkpoint)
 
     def _end(
         self,
         folder: RunFolder,
         end: End,
-        rows: Sequence[Mapping[str, Any]],
+        training: AnyTraining | None,
         log: str,
         checkpoint: Mapping[str, Any] | None = None,
         folds: Folded | None = None,
@@ -189,7 +191,8 @@ class Endings:
         def write(result: Result) -> None:
             if folds is not None and folds.error is not None:
                 raise folds.error
-            folder.end(result, rows, log, checkpoint)
+            _tell(folder, training, complete=result.state == "COMPLETE")
+            folder.end(result, () if training is None else training.rows, log, checkpoint)
 
         def finish() -> None:
             try:
@@ -203,6 +206,15 @@ class Endings:
     def _checkpoint(group: Group, lane: int) -> dict[str, Any]:
         assert group.stack is not None
         return group.stack.checkpoint(lane)
+
+
+def _tell(folder: RunFolder, training: AnyTraining | None, complete: bool) -> None:
+    """Tell loggers what there is to tell of a training."""
+    if training is None or folder.tell is None:
+        return
+    module = getattr(training, "module", None)
+    data = None if module is None else module.trainer.datamodule
+    folder.tell(Told(folder.config, training.told, complete, module, data))
 
 
 def _never_logged(metric: str) -> ValueError:

@@ -11,11 +11,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import torch
+from omegaconf import OmegaConf
 
 from caviar.base.errors import name_and_text
 from caviar.base.messages import Job, Ready, Reported, Said, Started
 from caviar.engines.base import Inbox, Send
 from caviar.engines.experiment import Called, Folds, NotFusibleError, Recipe
+from caviar.engines.hydra_job import HydraJobs
 from caviar.engines.lanes.calibration import choose
 from caviar.engines.lanes.configs import PlainConfigs
 from caviar.engines.lanes.endings import Endings, Over
@@ -102,6 +104,7 @@ class Fused:
         self._recipe = recipe
         self._solo = Solo(task)
         self._configs = PlainConfigs()
+        self._hydra = HydraJobs()
         self._groups: dict[Hashable, Group] = {}
         self._alone: list[Job] = []
         self._reasons: set[str] = set()
@@ -155,17 +158,22 @@ class Fused:
 
     def _by_trainer(self, job: Job, why: NotFusibleError) -> None:
         """Have a job run by solo, and say why, once for each reason."""
-        if str(why) not in self._reasons:
-            self._reasons.add(str(why))
-            log.warning("not fusible, so by solo: %s", why)
-            self._send(Said(f"not on lanes, each by its own Trainer: {why}"))
+        self._say(f"not on lanes, each by its own Trainer: {why}")
         self._alone.append(job)
+
+    def _say(self, line: str) -> None:
+        """Say something of the trials, once."""
+        if line not in self._reasons:
+            self._reasons.add(line)
+            log.warning("%s", line)
+            self._send(Said(line))
 
     def _begin(self, job: Job, folder: RunFolder) -> None:
         config, folder.config = self._configs(job)
         recipe = self._recipe(config)
         recipes = recipe.recipes if isinstance(recipe, Folds) else [recipe]
-        trainings = [training_of(each) for each in recipes]
+        native = self._compile is not False
+        trainings = [training_of(each, native, self._say) for each in recipes]
         if not all(self._group(training).most for training in trainings):
             self._alone.append(job)
             return
@@ -174,6 +182,8 @@ class Fused:
             self._begin_folds(Folded(job, folder, recipes), trainings)
             return
         folder.files = recipes[0].files
+        if recipes[0].loggers is not None:
+            folder.tell = recipes[0].loggers(self._live(job))
         saved = read_lane(Path(job.resume_from, LANE) if job.resume_from else None, folder)
         self._group(trainings[0]).waiting.append(Run(job, trainings[0], folder, saved=saved))
 
@@ -194,7 +204,7 @@ class Fused:
     def _fail(self, run: Run, error: BaseException | str) -> None:
         """End a trial, off its lane already, by an error; if one of its folds failed, all of it."""
         if run.trial is None:
-            self._endings.fail(run.folder, error, run.training.rows)
+            self._endings.fail(run.folder, error, run.training)
         else:
             self._withdraw(run.trial)
             self._endings.fail(run.trial.folder, error)
@@ -385,7 +395,7 @@ class Fused:
             training = run.training
             if one.error is not None:
                 group.release(one.lane)
-                self._fail(run, one.error)
+                self._ended_by(run, one.error)
                 continue
             row, metric = training.rows[-1], training.recipe.metric
             if metric in row and run.trial is None:
@@ -404,6 +414,15 @@ class Fused:
                 assert group.stack is not None
                 self._keep_lane(run, group.stack.save(lane))
 
+    def _ended_by(self, run: Run, error: BaseException) -> None:
+        """End a trial, off its lane already, by what its epoch raised; or begin it anew by a Trainer."""
+        if not isinstance(error, NotFusibleError):
+            self._fail(run, error)
+            return
+        if run.trial is not None:
+            self._withdraw(run.trial)
+        self._by_trainer(run.job, error)
+
     def _show(self, run: Run) -> None:
         run.shown = time.monotonic()
         rows = list(run.training.rows)
@@ -414,8 +433,19 @@ class Fused:
         self._writer.do(run.job.number, lambda: run.folder.checkpoint(LANE, saved))
 
     def _run_alone(self, job: Job) -> None:
+        self._solo.serve_one(self._whole(job), self._inbox, self._send)
+
+    def _whole(self, job: Job) -> Job:
+        """A job with its base, which was sent with the first that has it."""
         base = replace(job.base, pickled=self._configs.pickled[job.base.id])
-        self._solo.serve_one(replace(job, base=base), self._inbox, self._send)
+        return replace(job, base=base)
+
+    def _live(self, job: Job) -> dict[str, Any]:
+        """A job's config as a Trainer would have it: its folder is in it."""
+        config = self._hydra.config(self._whole(job), Path(job.folder))
+        live = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(live, dict)
+        return {str(key): value for key, value in live.items()}
 
     def _halve(self, group: Group, error: BaseException) -> None:
         """Go on with half as many lanes; what was on them keeps its place."""
@@ -436,7 +466,9 @@ class Fused:
             group.park()
             for run in group.waiting:
                 if run.saved is not None:
-                    self._keep_lane(run, run.saved)
+                    # Its loggers are told now what it has logged so far: later, only the rest.
+                    left = {**run.saved["training"], "told": []}
+                    self._keep_lane(run, {**run.saved, "training": left})
         for group in self._groups.values():
             while group.waiting:
                 run = group.waiting.pop(0)

@@ -12,7 +12,7 @@ from caviar.base.messages import Job
 from caviar.engines.lanes.folds import Folded
 from caviar.engines.lanes.run_folder import RunFolder
 from caviar.engines.lanes.stack import Stack
-from caviar.engines.lanes.ways import stack_of, training_of
+from caviar.engines.lanes.ways import stack_of
 from caviar.engines.native.loop import Native
 
 if TYPE_CHECKING:
@@ -170,7 +170,8 @@ class Group:
                 folder = run.trial.folder if run.trial else run.folder
                 folder.note(logging.WARNING, f"begins afresh: {name_and_text(error)}")
                 stack.release(lane)
-                run.training = training_of(run.training.recipe)
+                again: Any = type(run.training)
+                run.training = again(run.training.recipe)
                 stack.admit(run.training, lane)
             run.saved = None
         self.runs[lane] = run

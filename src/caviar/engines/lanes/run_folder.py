@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from caviar.base.errors import UsageError
+from caviar.engines.experiment import Told
 from caviar.runs import folder as names
 from caviar.runs.checkpoints import read_checkpoint
 from caviar.runs.files import write_atomic
@@ -38,6 +39,7 @@ class RunFolder:
     Attributes:
         life: the trial's, from RUNNING to its end.
         config: the text of ``config.yaml``.
+        tell: tells the trial's loggers of its end, where it has some.
         files: what else goes in, name -> text.
         error: what first kept it from being written.
         notes: lines that ``log.txt`` begins with.
@@ -45,6 +47,7 @@ class RunFolder:
 
     life: Life
     config: str = ""
+    tell: Callable[[Told], None] | None = None
     overrides: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     error: Exception | None = None

@@ -76,6 +76,7 @@ class Training(Progress):
         found = {"train/loss": train_loss, **(metrics or {})}
         self.metrics = {**self.metrics, **found}
         self.rows.append({"epoch": self.epoch, "step": self.steps_done - 1, **found})
+        self.note({**found, "epoch": self.epoch}, self.steps_done - 1)
         over = self.take(metrics is not None, self.steps_done)
         self.schedule.epoch_ended(self.metrics)
         self.epoch += 1

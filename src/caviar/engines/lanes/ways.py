@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from caviar.engines.experiment import Called, NotFusibleError, Recipe
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
+from caviar.engines.lanes.trust import why_distrusted
 from caviar.engines.progress import Ended
 
 if TYPE_CHECKING:
@@ -36,19 +37,30 @@ class AnyStack(Protocol):
     def load(self, lane: int, saved: dict[str, Any]) -> None: ...
 
 
-def training_of(recipe: Recipe | Called) -> AnyTraining:
+def training_of(
+    recipe: Recipe | Called, native: bool = True, say: Callable[[str], None] = lambda text: None
+) -> AnyTraining:
     """A training on no lane yet: as the recipe says, or, where that is not known, by its module's code.
+
+    Args:
+        native: the loop in C++ may step it.
+        say: is told where its module comes to something else than the recipe.
 
     Raises:
         NotFusibleError: it cannot be a lane.
     """
     if isinstance(recipe, Recipe):
         try:
-            return Training(recipe)
+            training = Training(recipe)
+            why = recipe.called and why_distrusted(training, native)
+            if not why:
+                return training
+            say(f"lanes call training_step, not the loop that stands for it as it ships: {why}")
         except NotFusibleError:
             if recipe.called is None:
                 raise
-            recipe = recipe.called()
+        assert recipe.called is not None
+        recipe = recipe.called()
     from caviar.engines.called.training import CalledTraining  # and, with it, Lightning
 
     return CalledTraining(recipe)

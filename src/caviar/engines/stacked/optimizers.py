@@ -1,116 +1,14 @@
-"""torch's optimizers for many lanes at once: each lane has its own settings and its own step count.
-
-All work on one matrix of parameters, ``(lanes, numbers)``, so that a step is a few large operations.
-What changes with the step (a learning rate, Adam's bias corrections) is worked out in advance, on the
-CPU in double precision as torch does it, a row of ``columns`` a step.
-"""
+"""torch's optimizers for many lanes at once, by name."""
 
 from __future__ import annotations
 
-import inspect
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import Any, ClassVar
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from caviar.engines.experiment import NotFusibleError
-
-Numbers = Mapping[str, Tensor]
-"""By name, shape ``(lanes, 1)``."""
-
-_IRRELEVANT = {"params", "self", "foreach", "fused", "capturable", "differentiable", "lr"}
-"""Arguments of torch's classes that change how a step is computed, but not what comes out."""
-
-
-@cache
-def _defaults(target: type[torch.optim.Optimizer]) -> dict[str, Any]:
-    parameters = inspect.signature(target.__init__).parameters
-    return {name: own.default for name, own in parameters.items() if name not in _IRRELEVANT}
-
-
-class LaneOptimizer(ABC):
-    """One of torch's optimizers, for all lanes.
-
-    Attributes:
-        target: its class in torch.
-        slots: names of its state, a matrix as large as the parameters each.
-        constants: the settings that may differ between lanes; ``rest`` is what is left to 1.
-        columns: what changes from step to step.
-        off: settings that must have torch's default.
-    """
-
-    target: ClassVar[type[torch.optim.Optimizer]]
-    slots: ClassVar[tuple[str, ...]]
-    constants: ClassVar[tuple[str, ...]]
-    columns: ClassVar[tuple[str, ...]] = ("lr",)
-    off: ClassVar[tuple[str, ...]] = ("maximize",)
-
-    def settings(self, given: Mapping[str, Any]) -> dict[str, float]:
-        """Its constants for a lane, torch's defaults filled in.
-
-        Raises:
-            NotFusibleError: a setting that lanes do not know.
-        """
-        defaults = _defaults(self.target)
-        all_of_them = dict(defaults)
-        for name, value in given.items():
-            if name in _IRRELEVANT:
-                continue
-            if name not in all_of_them:
-                raise NotFusibleError(f"optimizer.{name}={value}")
-            if name in self.off and value != defaults[name]:
-                raise NotFusibleError(f"optimizer.{name}={value}")
-            all_of_them[name] = value
-        betas = all_of_them.pop("betas", None)
-        if betas is not None:
-            # As torch does it, in double: of what is left of a number near 1 a float has few digits.
-            all_of_them["rest1"], all_of_them["rest2"] = (1 - float(beta) for beta in betas)
-            all_of_them["beta2"] = betas[1]
-        if "alpha" in all_of_them:
-            all_of_them["rest"] = 1 - float(all_of_them["alpha"])
-        return {name: float(all_of_them[name]) for name in self.constants}
-
-    def steps(
-        self,
-        settings: Mapping[str, NDArray[np.float64]],
-        lrs: NDArray[np.float64],
-        done: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        """The columns of some lanes' next steps, shape ``(columns, steps, lanes)``.
-
-        Args:
-            settings: the constants, by name, ``(lanes,)``.
-            lrs: learning rates, ``(steps, lanes)``.
-            done: steps that lie behind, ``(lanes,)``.
-        """
-        return lrs[None]
-
-    @abstractmethod
-    def step(
-        self,
-        parameters: Tensor,
-        gradients: Tensor,
-        state: Sequence[Tensor],
-        constants: Numbers,
-        columns: Sequence[Tensor],
-        decayed: int,
-    ) -> None:
-        """Update ``parameters`` and ``state`` in place; ``gradients`` may be written over.
-
-        Args:
-            parameters, gradients: shape ``(lanes, numbers)``; so is each of ``state``.
-            columns: one ``(lanes, 1)`` a column.
-            decayed: weight decay acts on so many of the first numbers.
-        """
-
-
-def _add_decay(parameters: Tensor, gradients: Tensor, decay: Tensor, decayed: int) -> None:
-    gradients[:, :decayed].addcmul_(parameters[:, :decayed], decay)
+from caviar.engines.stacked.adaptive import Adadelta, Adagrad, NAdam, RAdam
+from caviar.engines.stacked.lane_optimizer import LaneOptimizer, add_decay
 
 
 class SGD(LaneOptimizer):
@@ -123,7 +21,7 @@ class SGD(LaneOptimizer):
 
     def step(self, parameters, gradients, state, constants, columns, decayed) -> None:  # type: ignore[no-untyped-def]
         (velocity,), (lr,) = state, columns
-        _add_decay(parameters, gradients, constants["weight_decay"], decayed)
+        add_decay(parameters, gradients, constants["weight_decay"], decayed)
         velocity.mul_(constants["momentum"]).add_(gradients)
         nesterov = constants["nesterov"]
         # Nesterov's step is g + momentum * velocity, the other velocity alone.
@@ -163,7 +61,7 @@ class Adam(LaneOptimizer):
     def _decay(
         self, parameters: Tensor, gradients: Tensor, decay: Tensor, shrink: Tensor, decayed: int
     ) -> None:
-        _add_decay(parameters, gradients, decay, decayed)
+        add_decay(parameters, gradients, decay, decayed)
 
 
 class AdamW(Adam):
@@ -188,7 +86,7 @@ class RMSprop(LaneOptimizer):
 
     def step(self, parameters, gradients, state, constants, columns, decayed) -> None:  # type: ignore[no-untyped-def]
         (square, velocity), (lr,) = state, columns
-        _add_decay(parameters, gradients, constants["weight_decay"], decayed)
+        add_decay(parameters, gradients, constants["weight_decay"], decayed)
         square.mul_(constants["alpha"])
         square.addcmul_(gradients * constants["rest"], gradients)
         velocity.mul_(constants["momentum"]).addcdiv_(
@@ -197,9 +95,10 @@ class RMSprop(LaneOptimizer):
         parameters.addcmul_(velocity, -lr)
 
 
+_ALL = (SGD, Adam, AdamW, RMSprop, NAdam, RAdam, Adagrad, Adadelta)
+
 OPTIMIZERS: dict[str, LaneOptimizer] = {
-    f"torch.optim.{optimizer.target.__name__}": optimizer
-    for optimizer in (SGD(), Adam(), AdamW(), RMSprop())
+    f"torch.optim.{kind.target.__name__}": kind() for kind in _ALL
 }
 
 

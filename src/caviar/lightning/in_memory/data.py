@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from caviar import UsageError, usage_error
+from caviar.base.errors import UsageError, usage_error
 from caviar.lightning.seeding import seeded
 from caviar.tables.preprocessing import Preprocessing
 from caviar.tables.split import Split, fold_split, stratified_split
@@ -26,7 +26,8 @@ Part = tuple[Tensor, Tensor]
 class Parts:
     """Data ready for training: each part is features ``(n, features)`` and targets ``(n,)``.
 
-    Targets are classes, or numbers in standard deviations from the training part's mean.
+    Targets are classes, or numbers in standard deviations from the training part's mean; of labels 0 and
+    1, ``(n, labels)``.
     """
 
     train: Part
@@ -38,7 +39,7 @@ class Parts:
 class InMemoryData(ABC):
     """The base of the data sets: a subclass says in `load` what its parts are, and no more.
 
-    A Trainer takes it as `project.data.datamodule.DataModule`, which makes its batches.
+    A Trainer takes it as `caviar.lightning.in_memory.module.DataModule`, which makes its batches.
 
     Args:
         batch_size: samples a training batch.
@@ -123,7 +124,7 @@ class InMemoryData(ABC):
 
     def datamodule(self) -> Any:
         """What a Trainer takes, its data read."""
-        from project.data.datamodule import DataModule
+        from caviar.lightning.in_memory.module import DataModule
 
         module = DataModule(self)
         module.setup()
@@ -132,7 +133,7 @@ class InMemoryData(ABC):
     @classmethod
     def saved(cls, folder: Path) -> Any:
         """What the run in ``folder`` knows of its data without reading them."""
-        from project.data.saved import SavedData
+        from caviar.lightning.in_memory.saved import SavedData
 
         return SavedData.of(folder)
 
@@ -210,7 +211,8 @@ class InMemoryData(ABC):
 
 def _check(parts: Parts, name: str) -> None:
     """Refuse what no training can be made of."""
-    classes, is_number = parts.preprocessing.classes, parts.preprocessing.number is not None
+    classes, labels = parts.preprocessing.classes, parts.preprocessing.labels
+    is_number = parts.preprocessing.number is not None
     for part, (x, y) in (("train", parts.train), ("val", parts.val)):
         if len(x) != len(y):
             raise UsageError(
@@ -218,13 +220,16 @@ def _check(parts: Parts, name: str) -> None:
             )
         if not len(x):
             raise UsageError(f"data: {name} has no sample to {part} on")
-        if not is_number and len(classes) > 1 and not _are_classes(y, len(classes)):
+        if labels and not _are_labels(y, len(classes)):
+            why = f"0 or 1 for each of {len(classes)} labels, shape (samples, {len(classes)})"
+            raise UsageError(f"data: {name} has targets to {part} on that are no labels; {why}")
+        if not (is_number or labels) and len(classes) > 1 and not _are_classes(y, len(classes)):
             kind = f"{str(y.dtype).removeprefix('torch.')} of shape {tuple(y.shape)}"
             why = f"0 to {len(classes) - 1}, or for each class a probability, which add up to 1"
             raise UsageError(
                 f"data: {name} has targets to {part} on that are no classes: {kind}; {why}"
             )
-    if not is_number and len(classes) < 2:
+    if not (is_number or labels) and len(classes) < 2:
         raise UsageError(f"data: {name} has the classes {classes}: two are needed")
 
 
@@ -237,10 +242,14 @@ def _are_classes(y: Tensor, classes: int) -> bool:
     return shares and bool((y >= 0).all()) and bool(((y.sum(1) - 1).abs() < 1e-3).all())
 
 
+def _are_labels(y: Tensor, labels: int) -> bool:
+    return y.shape[1:] == (labels,) and bool(((y == 0) | (y == 1)).all())
+
+
 def parts_of(
     x: NDArray[Any], targets: NDArray[Any], split: Split, preprocessing: Preprocessing
 ) -> Parts:
-    """The rows of ``x`` and of ``targets``, classes or numbers, that ``split`` names, as tensors."""
+    """The rows of ``x`` and of ``targets`` that ``split`` names, as tensors."""
     # Copied: scikit-learn and pandas may hand out arrays that torch could not write to.
     features = torch.from_numpy(np.array(x, dtype=np.float32))
     kind = np.int64 if preprocessing.number is None else np.float32

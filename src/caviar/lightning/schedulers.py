@@ -7,7 +7,7 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LinearLR, ReduceLROnPlateau
 
-from caviar import UsageError
+from caviar.base.errors import UsageError
 
 
 @dataclass(frozen=True)

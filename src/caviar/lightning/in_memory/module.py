@@ -8,10 +8,10 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import nn
 
-from caviar import UsageError
+from caviar.base.errors import UsageError
 from caviar.lightning.batches import Batches, epoch_order
+from caviar.lightning.in_memory.data import InMemoryData, Part, Parts
 from caviar.tables.preprocessing import Preprocessing
-from project.data.base import InMemoryData, Part, Parts
 
 
 class DataModule(LightningDataModule):
@@ -44,6 +44,11 @@ class DataModule(LightningDataModule):
     @property
     def classes(self) -> list[Any]:
         return self.data.parts.preprocessing.classes
+
+    @property
+    def labels(self) -> bool:
+        """Whether the targets are labels, any number of them a row."""
+        return self.data.parts.preprocessing.labels
 
     @property
     def target_scale(self) -> tuple[float, ...] | None:

@@ -8,7 +8,15 @@ import pytest
 from lightning.pytorch import Callback, Trainer
 
 from caviar import UsageError
-from project.schedulers import Cosine, Exponential, Length, OneCycle, Plateau, Schedule, Step
+from caviar.lightning.schedulers import (
+    Cosine,
+    Exponential,
+    Length,
+    OneCycle,
+    Plateau,
+    Schedule,
+    Step,
+)
 from project.train import build
 
 pytestmark = pytest.mark.fast

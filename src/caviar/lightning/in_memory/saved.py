@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caviar import usage_error
+from caviar.base.errors import usage_error
 from caviar.base.plain import echo
 from caviar.tables.preprocessing import Preprocessing
 
@@ -41,6 +41,10 @@ class SavedData:
     @property
     def num_classes(self) -> int:
         return len(self.classes)
+
+    @property
+    def labels(self) -> bool:
+        return self.preprocessing.labels
 
     @property
     def target_scale(self) -> tuple[float, ...] | None:

@@ -1,0 +1,75 @@
+"""What a lane has logged, told to the loggers that a Trainer would have had, when its trial ends.
+
+Some loggers (Weights & Biases') have one run a process at a time: so trials are told one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Lock
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from caviar.base.private import log_hyperparameters
+from caviar.engines.experiment import NotFusibleError, Told
+from caviar.lightning.making import make_each
+from caviar.runs.parsing import parse_yaml
+
+_CSV = "caviar.lightning.loggers.MetricsCSV"
+"""Its file lanes write themselves."""
+
+_NEED_A_TRAINER = ("log_model", "log_graph")
+"""Settings by which loggers take more from a Trainer than numbers."""
+
+_one_by_one = Lock()
+
+
+def told_loggers(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a config's loggers, but for that of ``metrics.csv``.
+
+    Raises:
+        NotFusibleError: one of them takes what only a Trainer has.
+    """
+    found = {
+        name: settings
+        for name, settings in (config.get("logger") or {}).items()
+        if settings and settings.get("_target_") != _CSV
+    }
+    for name, settings in found.items():
+        for setting in _NEED_A_TRAINER:
+            if settings.get(setting):
+                raise NotFusibleError(f"logger.{name}.{setting}={settings[setting]}")
+    return found
+
+
+def loggers_of(config: Mapping[str, Any]) -> Callable[[Told], None]:
+    """Make the loggers of a trial's config; what tells them all of it, once it has ended.
+
+    Raises:
+        UsageError: one of them cannot be made.
+    """
+    loggers = make_each(OmegaConf.create({"logger": told_loggers(config)}).logger)
+    return lambda told: _tell(loggers, told)
+
+
+def _tell(loggers: Sequence[Any], told: Told) -> None:
+    """Tell loggers of a training in the order in which a Trainer does, and close them."""
+    with _one_by_one:
+        for logger in loggers:
+            logger.log_hyperparams(parse_yaml(told.config))
+        log_hyperparameters(told.module, told.data, loggers)
+        for metrics, step in told.logged:
+            for logger in loggers:
+                logger.log_metrics(metrics=dict(metrics), step=step)
+                logger.save()
+        for logger in loggers:
+            logger.finalize("success" if told.complete else "failed")
+        close(loggers)
+
+
+def close(loggers: Iterable[Any]) -> None:
+    """End what loggers keep open beyond their training: the next one in this process has its own."""
+    for logger in loggers:
+        if type(logger).__name__ == "WandbLogger":
+            logger.experiment.finish()
