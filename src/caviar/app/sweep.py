@@ -23,6 +23,7 @@ from caviar.base.plain import echo
 from caviar.base.security import allow, check_target, instantiate
 from caviar.base.versions import warn_untested
 from caviar.executors.base import Executor, task_source
+from caviar.runs.elsewhere import note_place
 from caviar.runs.folder import make_folder
 from caviar.runs.places import SWEEP_FILE, never_began
 from caviar.runs.sweep_file import read_sweep_file
@@ -92,6 +93,7 @@ def run_sweep(
         try:
             executor.log = folder / "workers.txt"
             executor.start(task_source(task, whitelist_of(context)))
+            note_place(folder)
             # From here on the workers load torch, while the controller loads Optuna.
             return _run(
                 settings, space, composer, executor, folder, owner, recorded, arguments, baseline

@@ -13,6 +13,7 @@ from pathlib import Path
 from caviar.base.direction import no_best, sign
 from caviar.base.errors import UsageError, nearest, usage_error
 from caviar.reading.sweep import Sweep
+from caviar.runs.elsewhere import places
 from caviar.runs.folder import TRIALS, outputs_root
 from caviar.runs.places import (
     age,
@@ -100,6 +101,7 @@ def _find(name: str, key: str, kind: str, folders: list[Path]) -> Path:
         root / name,
         root / "runs" / name,
         root / "sweeps" / name,
+        *(place / name for place in places()),
     ):
         if candidate.is_dir() and (is_sweep(candidate) or is_run(candidate)):
             return candidate

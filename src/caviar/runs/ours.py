@@ -21,6 +21,7 @@ from typing import Any
 
 from caviar.base.errors import UsageError
 from caviar.runs.files import write_atomic
+from caviar.runs.folder import state_folder
 from caviar.runs.inside import check_tree, open_inside
 from caviar.runs.places import from_here
 from caviar.runs.private import private_folder, why_not_private
@@ -33,15 +34,6 @@ _KEY = "key"
 
 class NotOursError(UsageError):
     """A folder that this user's caviar did not make here, or that others may have changed since."""
-
-
-def state_folder() -> Path:
-    """``CAVIAR_STATE``, else ``caviar`` in the user's folder for state."""
-    own = os.environ.get("CAVIAR_STATE")
-    if own:
-        return Path(own)
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "caviar"
 
 
 def mark(folder: Path, files: Mapping[str, str], started: Mapping[str, Any] | None = None) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from caviar.base.errors import UsageError
+from caviar.runs.elsewhere import places
 from caviar.runs.folder import CONFIG, RESULT, TRIALS, outputs_root
 
 SWEEP_FILE = "sweep.yaml"
@@ -38,8 +39,14 @@ def is_run(folder: Path) -> bool:
 
 
 def sweep_folders(root: Path | None = None, follow: bool = True) -> list[Path]:
-    """The sweeps under the outputs folder, oldest first; ``follow``: see `find`."""
-    return _by_age((root or outputs_root()) / "sweeps", is_sweep, follow)
+    """The sweeps under the outputs folder, oldest first; ``follow``: see `find`.
+
+    Where no ``root`` is given, those too that were begun here and lie elsewhere.
+    """
+    found = _by_age((root or outputs_root()) / "sweeps", is_sweep, follow)
+    if root is None:
+        found += [one for place in places() for one in _by_age(place, is_sweep, follow)]
+    return sorted(dict.fromkeys(found), key=age)
 
 
 def run_folders(root: Path | None = None, follow: bool = True) -> list[Path]:
