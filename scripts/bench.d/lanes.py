@@ -36,7 +36,7 @@ OWN = {
 
 SHIPPED = {
     "MLP as it ships": ["model.hidden=[64,32]", "model.dropout=0.1"],
-    "MLP, LayerNorm": ["model={_target_:networks.Norms}", "allow=[networks.]"],
+    "MLP, LayerNorm": [f"hydra.searchpath=[file://{APPS / 'configs'}]", "model=bench_norms"],
 }
 """Name -> overrides of the project's own training, which hand-stacked layers know, and C++ the first."""
 
