@@ -15,8 +15,8 @@ from caviar.engines.lanes import calibration, rehearsal, trust
 from caviar.engines.lanes.rehearsal import rehearse
 from caviar.engines.lanes.trust import why_distrusted
 from caviar.engines.solo import Solo
+from caviar.lightning.in_memory.module import DataModule
 from project.classifier import Classifier
-from project.data.datamodule import DataModule
 from project.data.synthetic import Synthetic
 from project.models.mlp import MLP
 from project.train import main
