@@ -291,6 +291,7 @@ def test_every_command_of_the_readme_works(tmp_path: Path, monkeypatch: pytest.M
     (first.tree / "houses.csv").write_text("".join(["rooms,floor,sold\n", *table]))
     for name in READMES:
         for path, text in files((ROOT / name).read_text()).items():
+            (first.tree / path).parent.mkdir(parents=True, exist_ok=True)
             (first.tree / path).write_text(text)
     (first.tree / "new.csv").write_text("rooms,floor\n1,2\n6,0\n")
     ran = [c for c in RUN if any(re.search(pattern, c.here) for pattern in FIRST)]

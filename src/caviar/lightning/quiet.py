@@ -21,6 +21,8 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", "The .srun. command is available on your system")
             # Workers of a DataLoader would take the cores that a sweep's other trials are on.
             warnings.filterwarnings("ignore", ".*does not have many workers which may be a bottle")
+            # The table of a module's parameters says their size in memory as if they were float32.
+            warnings.filterwarnings("ignore", "Precision .* is not supported by the model summary")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

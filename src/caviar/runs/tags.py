@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from omegaconf import ListConfig, OmegaConf
-
 from caviar.base.errors import UsageError
 from caviar.runs.fields import TEXT, each
 from caviar.runs.files import read_json, write_atomic
@@ -22,6 +20,8 @@ _TAGS = each(TEXT)
 
 def tags_of(config: Any) -> list[str]:
     """The words that a config lists as ``tags``; whatever else an app calls so is passed over."""
+    from omegaconf import ListConfig, OmegaConf  # a list of runs needs none
+
     found: Any = OmegaConf.select(config, FACT, throw_on_resolution_failure=False)
     if not isinstance(found, ListConfig):
         return []
