@@ -161,9 +161,7 @@ def _check_fusible(config: Mapping[str, Any]) -> None:
     if config.get("test"):
         raise caviar.NotFusibleError("test=true")
     if config.get("compile"):
-        raise caviar.NotFusibleError(
-            "compile=true: it is a Trainer's; lanes compile where that pays"
-        )
+        raise caviar.NotFusibleError("compile=true")
     loggers = told_loggers(config)
     if loggers and (config.get("data") or {}).get("folds"):
         raise caviar.NotFusibleError(f"logger.{min(loggers)} with data.folds")

@@ -80,6 +80,21 @@ def test_a_table_in_memory_is_predicted_as_its_file_is(
     assert not run.module().training
 
 
+def test_a_table_in_memory_has_no_commas_of_the_file_that_was_trained_on(
+    train: Callable[..., Any], tmp_path: Path
+):
+    rows = pd.DataFrame(
+        {"mass": [1000.5 + 17 * i for i in range(90)], "kind": ["a", "b", "c"] * 30}
+    )
+    german = [f"{mass:,.1f}".translate({44: ".", 46: ","}) for mass in rows["mass"]]
+    lines = [f"{mass};{kind}\n" for mass, kind in zip(german, rows["kind"], strict=True)]
+    (tmp_path / "german.csv").write_text("mass;kind\n" + "".join(lines))
+    table = ("data=table", f"data.path={tmp_path}/german.csv", "data.target=kind")
+    written = ("data.sep=';'", "data.decimal=','", "data.thousands='.'")
+    run = caviar.load(train("trainer.max_epochs=1", *table, *written).folder)
+    pd.testing.assert_frame_equal(run.predict(rows), run.predict(tmp_path / "german.csv"))
+
+
 def test_the_notebook_runs_from_its_first_cell_to_its_last(
     train: Callable[..., Any], short: tuple[str, ...], tmp_path: Path, monkeypatch
 ):

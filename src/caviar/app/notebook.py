@@ -27,6 +27,12 @@ SHOWN = 10
 """Trials that a notebook shows of a sweep."""
 
 
+_AS_WRITTEN: dict[str, Any] = {
+    "sep": ",", "decimal": ".", "thousands": None, "encoding": "utf-8",
+}  # fmt: skip
+"""How pandas writes a table, however the one that a run was trained on was written."""
+
+
 class LoadedRun(Run):
     """A run, its module and what that says of new rows."""
 
@@ -57,7 +63,7 @@ class LoadedRun(Run):
         with TemporaryDirectory(prefix="caviar-") as folder:
             path = f"{folder}/rows.csv"
             rows.to_csv(path, index=False)
-            return predictions(str(self.folder), path, sep=",", decimal=".", encoding="utf-8")
+            return predictions(str(self.folder), path, **_AS_WRITTEN)
 
     def _repr_html_(self) -> str:
         result = self.result

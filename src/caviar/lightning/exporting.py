@@ -73,10 +73,7 @@ def export(run: str | Path, to: str, out: str | None = None) -> Path:
         first = name_and_text(error).strip().splitlines()[0]
         kind = type(saved.module).__name__
         raise UsageError(f"run={run}: {kind} cannot be exported to {to} ({first})") from error
-    if out:
-        target.write_bytes(content)
-    else:
-        write_atomic(target, content)
+    write_atomic(target.parent.resolve() / target.name, content)  # the way there is the user's own
     samples = sum(len(batch[0]) for batch in inputs)
     echo(
         f"{target}: as the module on {samples} validation samples (largest difference {worst:.2g})"

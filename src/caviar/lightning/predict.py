@@ -49,7 +49,8 @@ def predict(run: str, data: str | None, out: str, **written: Any) -> None:
     if not target.parent.is_dir():
         raise usage_error("out", out, "its folder does not exist")
 
-    table = predictions(run, data, **written)
+    given = {key: value for key, value in written.items() if value is not None}
+    table = predictions(run, data, **given)
     if target.suffix.lower() == ".csv":
         table.to_csv(target, index=False)
     else:
@@ -58,7 +59,14 @@ def predict(run: str, data: str | None, out: str, **written: Any) -> None:
 
 
 def predictions(run: str, data: str | None, **written: Any) -> DataFrame:
-    """What the run in folder ``run`` says of the rows of ``data``, a row for each; see `predict`."""
+    """What the run in folder ``run`` says of the rows of ``data``, a row for each.
+
+    Args:
+        data, written: see `predict`.
+
+    Raises:
+        UsageError: the run or the rows cannot be read, or there is no row.
+    """
     import pandas as pd
     import torch
 
@@ -66,12 +74,11 @@ def predictions(run: str, data: str | None, **written: Any) -> DataFrame:
     from caviar.lightning.saved import open_run
 
     saved = open_run(run)
-    given = {key: value for key, value in written.items() if value is not None}
     module = saved.module
     with torch.no_grad():
         outputs = [
             module.predict_step(batch, index)
-            for index, batch in enumerate(_batches(saved.data, data, given))
+            for index, batch in enumerate(_batches(saved.data, data, written))
         ]
     if not outputs:
         raise UsageError(f"run={run}: there is nothing to predict")
