@@ -118,9 +118,14 @@ class LoadedSweep(Sweep):
         if not self.directions:
             raise UsageError(f"{self.folder}: its sweep.yaml names no direction")
         ways = [optuna.study.StudyDirection[way.upper()] for way in self.directions]
-        told = optuna.create_study(directions=ways, study_name=self.folder.name)
-        told.add_trials([self._frozen(number) for number in self.numbers])
-        return told
+        loud = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would tell that it made one
+        try:
+            study = optuna.create_study(directions=ways, study_name=self.folder.name)
+        finally:
+            optuna.logging.set_verbosity(loud)
+        study.add_trials([self._frozen(number) for number in self.numbers])
+        return study
 
     @property
     def plot(self) -> Plots:
