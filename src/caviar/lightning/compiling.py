@@ -9,20 +9,27 @@ from torch import nn
 from torchmetrics import Metric, MetricCollection
 
 from caviar.base.errors import usage_error
+from caviar.engines.stacked.compiling import ready_to_compile, why_not_compiled
 
 
-def compile_networks(module: LightningModule) -> None:
+def compile_networks(module: LightningModule, device: str) -> None:
     """Have each network that ``module`` holds compiled as it is first called; its steps stay Python.
 
     A step logs, and counts: torch would compile it anew for each batch. Names and weights stay as they are.
 
+    Args:
+        device: the kind that it trains on, ``cpu`` or ``cuda``.
+
     Raises:
-        UsageError: it holds none.
+        UsageError: it holds none, or torch cannot compile here.
     """
+    if why := why_not_compiled(device):
+        raise usage_error("compile", True, why)
     networks = list(_networks(module))
     if not networks:
         why = f"{type(module).__name__} holds no network (an nn.Module that its steps call)"
         raise usage_error("compile", True, why)
+    ready_to_compile()
     for network in networks:
         network.compile()
 

@@ -76,7 +76,7 @@ def fit(
         if config.get("ckpt_path") and resumed is None:
             _begin_with(config, experiment.module)
         if config.get("compile"):
-            compile_networks(experiment.module)
+            compile_networks(experiment.module, trainer.strategy.root_device.type)
         what = {"model": experiment.module, "datamodule": experiment.data}
         try:
             with ranks.together(trainer, experiment.module, config, resumed):

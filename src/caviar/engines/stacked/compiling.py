@@ -32,6 +32,12 @@ def why_not_compiled(device: str, torch_folder: Path = Path(torch.__file__).pare
 @cache
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function``, compiled for each shape that it is called with."""
+    ready_to_compile()
+    return torch.compile(function, dynamic=False)
+
+
+def ready_to_compile() -> None:
+    """Have torch compile in this process alone, and keep what it compiled where nobody else may write."""
     # Its own choice is a folder below /tmp whose name anybody can foresee; once asked for, it is set.
     given = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR", ""))
     if given.name.startswith("torchinductor_") or not given.name:
@@ -41,7 +47,6 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     inductor.compile_threads = 1  # a worker starts no processes of its own
     dynamo.recompile_limit = 64  # one for each kind of trial, and a last batch that is not full
-    return torch.compile(function, dynamic=False)
 
 
 def _cache() -> str:
