@@ -17,6 +17,7 @@ from caviar.reading.run import Run
 from caviar.reading.sweep import Sweep
 from caviar.reports.curves import curves
 from caviar.reports.importance import shares
+from caviar.reports.summary import summary
 from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import judge
 from caviar.reports.worth import worth
@@ -83,6 +84,7 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
     }
     trials, lines = _trials(sweep, runs)
     found |= {"trials": trials, "lines": lines, "curves": curves(sweep)}
+    found |= summary(sweep, isinstance(sweep, OneRun), found["verdicts"], found["worth"])
     return {**found, "problems": sweep.problems[:20]}
 
 
@@ -118,7 +120,9 @@ def _sampler(sweep: Sweep) -> str | None:
 def _described(h: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"name": h.name.lstrip("+"), "text": str(h), "scale": "linear"}
     if isinstance(h, Choice):
-        return {**found, "scale": "choice", "options": [_label(option) for option in h.options]}
+        plain = [o if isinstance(o, int | float | None) else _label(o) for o in h.options]
+        labels = [_label(option) for option in h.options]
+        return {**found, "scale": "choice", "options": labels, "plain": plain}
     if isinstance(h, Interval):
         return {**found, "scale": h.scale.name, "low": h.low, "high": h.high}
     assert isinstance(h, Range)
@@ -168,6 +172,7 @@ def _trials(sweep: Sweep, runs: dict[int, Run]) -> tuple[list[dict[str, Any]], l
                     name: _label(value) if name in choices else value
                     for name, value in result.params.items()
                 },
+                "metrics": metrics_of(result),
                 "baseline": bool(result.facts.get("baseline")),
                 "edits": edits,
                 "checkpoint": from_here(checkpoint) if checkpoint else None,
@@ -181,6 +186,13 @@ def _trials(sweep: Sweep, runs: dict[int, Run]) -> tuple[list[dict[str, Any]], l
             }
         )
     return trials, list(lines)
+
+
+def metrics_of(result: Result) -> dict[str, float]:
+    """Every metric at the best epoch."""
+    found = result.facts.get("metrics")
+    held: dict[str, Any] = found if isinstance(found, dict) else {}
+    return {str(k): v for k, v in held.items() if isinstance(v, int | float)}
 
 
 def _edits(run: Path) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from caviar.base.words import short
 from caviar.reports.data import sweep_data
 from caviar.runs.files import write_atomic
 
@@ -20,9 +21,11 @@ SCRIPTS = [
     "base.js",
     "figures.js",
     "pinned.js",
+    "summary.js",
     "sections.js",
     "curves.js",
     "parallel.js",
+    "where.js",
     "table.js",
     "trial.js",
     "start.js",
@@ -42,8 +45,9 @@ def page(sweeps: Sequence[dict[str, Any]]) -> str:
     """The page that shows ``sweeps``, each as `sweep_data` gives it."""
     part = files("caviar.reports") / "page"
     parts = {
-        "title": escape(" · ".join(sweep["name"] for sweep in sweeps)),
+        "title": escape(" · ".join(sweep["title"] for sweep in sweeps)),
         "css": (part / "page.css").read_text(encoding="utf-8"),
+        "summary": "".join(map(_summary, sweeps)),
         "verdicts": "".join(_verdicts(sweep["verdicts"]) for sweep in sweeps),
         "data": in_script(sweeps),
         "plotly": _plotly(),
@@ -93,6 +97,40 @@ def strict_json(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
+
+
+def _summary(sweep: dict[str, Any]) -> str:
+    command = sweep["command"]
+    told = f'<code class="next">{escape(command)}</code>' if command else ""
+    next_ = sweep["next"] if command or sweep["verdicts"] else ""
+    return (
+        f'<div class="of"><p class="story">{escape(sweep["sentence"])}</p>'
+        + (f"<p><b>Next:</b> {escape(next_)}{told}</p>" if next_ else "")
+        + _best_values(sweep["best"])
+        + "</div>"
+    )
+
+
+def _best_values(best: dict[str, Any] | None) -> str:
+    if not best or not best["values"]:
+        return ""
+    heads = ["", "best" if best["number"] is None else f"trial {best['number']}"]
+    heads += ["the default"] if best["default"] else []
+    rows = []
+    for name, *values in best["values"]:
+        cells = "".join(f"<td>{_value(value)}</td>" for value in values[: len(heads) - 1])
+        rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+    head = "".join(
+        f'<th scope="col">{escape(h)}</th>' if h else "<td>best hyperparameters</td>" for h in heads
+    )
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Best hyperparameters">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _value(value: Any) -> str:
+    return "" if value is None else escape(short(value))
 
 
 def _verdicts(verdicts: Sequence[dict[str, Any]]) -> str:

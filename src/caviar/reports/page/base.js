@@ -20,6 +20,10 @@ function plain(text) {
   return PAIRS.reduce((held, [from, to]) => held.replaceAll(from, to), String(text));
 }
 function isNumber(value) { return typeof value === "number" && Number.isFinite(value); }
+// Strict JSON has no number that is not finite: it stands as a word.
+function numberIn(value) {
+  return typeof value === "string" && /^-?(nan|inf)$/.test(value) ? { nan: NaN, inf: Infinity, "-inf": -Infinity }[value] : value;
+}
 function short(value) {
   if (!isNumber(value)) return value === null || value === undefined ? "" : String(value);
   if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(3).replace(/\.?0+e/, "e");
@@ -43,6 +47,18 @@ function named(trial) {
   const edited = trial.edits.length ? `<br><b>edited while it trained: ${trial.edits.length}</b>` : "";
   return plain(`trial ${trial.number}: ${short(scoreOf(trial))}`) + edited + "<br>" +
     Object.entries(trial.params).map(([k, v]) => plain(`${k} = ${short(v)}`)).join("<br>");
+}
+// Of several objectives: the complete trials that no other beats in all, by the first one.
+function frontOf(sweep) {
+  const losses = (t) => t.values.map((v, i) => sweep.directions[i] === "maximize" ? -v : v);
+  const beats = (a, b) => a.every((v, i) => v <= b[i]) && a.some((v, i) => v < b[i]);
+  let kept = [];
+  for (const trial of complete(sweep).filter((t) => t.values.length === sweep.directions.length && t.values.every(isNumber))) {
+    const mine = losses(trial);
+    if (kept.some((other) => beats(losses(other), mine))) continue;
+    kept = [...kept.filter((other) => !beats(mine, losses(other))), trial];
+  }
+  return kept.sort((a, b) => losses(a)[0] - losses(b)[0] || a.number - b.number);
 }
 function trialOf(sweep, number) { return sweep.trials.find((trial) => trial.number === number); }
 // Each name's last part, or all of it where another one ends alike.

@@ -77,10 +77,11 @@ function points(trials, x, y, more) {
 function symbols(trials) { return trials.some((t) => t.edits.length) ? trials.map((t) => t.edits.length ? "diamond" : "circle") : "circle"; }
 // The axis of the scores, and where on it a trial stands: one that failed has no score, and stands at the worse end.
 function scoreAxis(sweep) {
-  const scored = sweep.trials.filter((t) => ["COMPLETE", "PRUNED"].includes(t.state)).map(scoreOf);
-  const { range, cut } = robustSpan(scored, complete(sweep).length ? [scoreOf(ranked(sweep)[0])] : []);
-  const [low, high] = range, pad = (high - low) * 0.04, worse = sign(sweep) > 0 ? high - pad : low + pad;
-  return { y: (t) => t.state === "FAIL" ? worse : scoreOf(t), axis: { title: { text: plain(sweep.metric) }, range, zeroline: false }, notes: cutNote(cut) };
+  const scored = sweep.trials.filter((t) => ["COMPLETE", "PRUNED"].includes(t.state)).map(scoreOf).filter(isNumber), log = wantsLog(scored);
+  const on = log ? Math.log10 : (v) => v, off = log ? (v) => 10 ** v : (v) => v;
+  const { range, cut } = robustSpan(scored.map(on), complete(sweep).length ? [on(scoreOf(ranked(sweep)[0]))] : []);
+  const [low, high] = range, pad = (high - low) * 0.04, worse = off(sign(sweep) > 0 ? high - pad : low + pad);
+  return { y: (t) => t.state === "FAIL" ? worse : scoreOf(t), axis: { title: { text: plain(sweep.metric) }, range, zeroline: false, type: log ? "log" : "linear" }, notes: cutNote(cut) };
 }
 function history_(sweep) {
   const done = complete(sweep);

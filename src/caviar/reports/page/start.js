@@ -11,7 +11,7 @@ function fillOne([id, section]) {
 function fill() {
   const mine = ++filling, left = [...SECTIONS];
   delete document.body.dataset.ready;
-  document.querySelectorAll("#verdicts .of").forEach((list, i) => { list.hidden = DATA[i] !== current; });
+  for (const id of ["summary", "verdicts"]) document.querySelectorAll(`#${id} .of`).forEach((part, i) => { part.hidden = DATA[i] !== current; });
   for (const id of OF_MANY) document.getElementById(id).hidden = current.single_run;
   document.querySelector("#facts h2").textContent = current.single_run ? "Run" : "Sweep";
   document.querySelectorAll("nav a").forEach((link) => {
