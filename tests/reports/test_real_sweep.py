@@ -180,7 +180,7 @@ def test_the_log_axis_shows_the_same_trials(opened: Opened) -> None:
 
 
 def test_sorting_and_searching_real_trials(opened: Opened, sweep: Any) -> None:
-    opened.page.fill("#search", "state=COMPLETE lr<1")
+    opened.page.fill("#search", "state == 'COMPLETE' and lr < 1")
     table = sweep.trials
     wanted = table[(table["state"] == "COMPLETE") & (table["optimizer.lr"] < 1)]
     opened.page.locator("#trials th", has_text="val/acc").locator("button").click()

@@ -37,6 +37,13 @@ def report(
     page: Annotated[
         bool, typer.Option("--page/--no-page", help="Write the file, or only say what it means.")
     ] = True,
+    predictions: Annotated[
+        bool,
+        typer.Option(
+            "--predictions/--no-predictions",
+            help="Look at the best trial's predictions for its validation part.",
+        ),
+    ] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="The verdicts as JSON, with a schema version.")
     ] = False,
@@ -70,7 +77,10 @@ def report(
     place = path.parent.resolve() / path.name if out else path  # the user's own way there
     with uncollected():
         judged = (
-            [(shown["verdicts"], shown["worth"]) for shown in write_report(found, place)]
+            [
+                (shown["verdicts"], shown["worth"])
+                for shown in write_report(found, place, [*map(_judged, found)] if predictions else [])
+            ]
             if page
             else [(verdicts(sweep), worth_of(sweep)) for sweep in found]
         )
@@ -104,6 +114,30 @@ def _find(name: str) -> Sweep:
             return OneRun(find_run(name))
         except UsageError:
             raise error from None
+
+
+def _judged(sweep: Sweep) -> dict[str, Any]:
+    """What the best trial makes of its validation part, or ``why`` that is not known."""
+    from caviar.base.errors import name_and_text
+    from caviar.reports.data import OneRun
+    from caviar.runs.folder import CONFIG
+    from caviar.runs.ours import is_signed
+
+    if len(sweep.directions) != 1 or not sweep.ranked:
+        return {"why": "There is no one best trial to look at."}
+    best = sweep.ranked[0]
+    if not (is_signed(sweep.folder, CONFIG) if isinstance(sweep, OneRun) else sweep.ours):
+        return {"why": "Not computed: another user or machine made it, and nothing it names is run."}
+    if best.checkpoint is None:
+        return {"why": "Not computed: the best trial kept no checkpoint."}
+    try:
+        from caviar.lightning.judging import judge
+
+        return {"number": best.result.number, **judge(best.folder)}
+    except UsageError as error:
+        return {"why": f"Not computed: {error}."}
+    except Exception as error:  # whatever a project's own code raises: the rest of the report stands
+        return {"why": f"Not computed: {' '.join(name_and_text(error).split())}."}
 
 
 def _print(sweeps: list[dict[str, Any]]) -> None:

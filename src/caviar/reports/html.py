@@ -28,15 +28,26 @@ SCRIPTS = [
     "where.js",
     "table.js",
     "trial.js",
+    "judged.js",
     "start.js",
 ]
 """In the order in which they stand in the page; the last one starts it."""
+NOT_ASKED = "Not computed at the end of a sweep: `caviar report` looks at the best trial's predictions."
 _WORDS = {"warn": "Warning", "pass": "Fine", "unknown": "Not checked"}
 
 
-def write_report(sweeps: Sequence[Sweep], path: Path) -> list[dict[str, Any]]:
-    """Write the report on one sweep or several to ``path``; returns what it shows of each."""
+def write_report(
+    sweeps: Sequence[Sweep], path: Path, judged: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """Write the report on one sweep or several to ``path``; returns what it shows of each.
+
+    Args:
+        judged: of each, what `caviar.lightning.judging` says of its best trial, with the trial's
+            ``number``, or ``why`` that is not known.
+    """
     shown = [sweep_data(sweep) for sweep in sweeps]
+    for place, sweep in enumerate(shown):
+        sweep["judged"] = judged[place] if judged else {"why": NOT_ASKED}
     write_atomic(path.parent.resolve() / path.name, page(shown))  # the way there is the user's own
     return shown
 

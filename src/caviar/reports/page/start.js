@@ -1,6 +1,6 @@
 "use strict";
 // Fills the page section by section, so that the first ones can be read while the others are filled; figures come after that.
-const SECTIONS = [["facts", facts], ["compare", compare], ["history", history_], ["trials", trials], ["failures", failures], ["curves", curves],
+const SECTIONS = [["facts", facts], ["compare", compare], ["history", history_], ["trials", trials], ["failures", failures], ["curves", curves], ["judged", judged],
   ["slices", slices], ["parallel", parallel], ["importance", importance], ["contour", contour], ["timeline", timeline], ["duplicates", duplicates]];
 // What says something of many trials alone.
 const OF_MANY = ["verdicts", "history", "slices", "parallel", "importance", "contour", "timeline", "duplicates"];

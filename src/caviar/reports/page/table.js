@@ -41,11 +41,12 @@ function searchable(sweep, columns) {
 // Words alone are looked for anywhere in a row; all else is a condition.
 function matcher(text, columns, sweep) {
   if (!text.trim()) return { keeps: () => true, told: () => "" };
-  if (/^[\p{L}\p{N}\s_-]+$/u.test(text) && !/\b(and|or|not|in|is)\b/.test(text)) {
-    const words = text.toLowerCase().trim().split(/\s+/);
+  const known = searchable(sweep, columns), words = text.toLowerCase().trim().split(/\s+/);
+  const isColumn = [...known.keys()].some((name) => name === text.trim() || name.endsWith(`.${text.trim()}`));
+  if (/^[\p{L}\p{N}\s_-]+$/u.test(text) && !/\b(and|or|not|in|is)\b/.test(text) && !isColumn) {
     return { keeps: (t) => words.every((word) => columns.some(({ of }) => String(of(t) ?? "").toLowerCase().includes(word))), told: () => "" };
   }
-  const known = searchable(sweep, columns), found = condition(text, [...known.keys()]);
+  const found = condition(text, [...known.keys()]);
   return { keeps: (t) => found.test((name) => known.get(name)(t) ?? null), told: () => found.clash };
 }
 function bestFirst(sweep) {
