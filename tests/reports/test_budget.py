@@ -31,6 +31,7 @@ def test_a_thousand_trials_of_fifty_epochs_fit_the_budget(browser: Any, tmp_path
     path.write_text(page([held]), encoding="utf-8")
     assert path.stat().st_size <= BYTES
     opened = Opened(browser, path)
+    opened.page.evaluate("document.getElementById('history').scrollIntoView()")
     opened.page.wait_for_selector("#history svg.main-svg")
     marks = "performance.getEntriesByType('mark').map((m) => [m.name, m.startTime / 1000])"
     seconds = dict(opened.page.evaluate(marks))

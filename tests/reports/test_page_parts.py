@@ -205,3 +205,37 @@ def test_axe_finds_no_serious_fault_in_them(opened: Opened, theme: str) -> None:
     assert not opened.serious()
     opened.page.evaluate("openTrial(11)")
     assert not opened.serious()
+
+
+CLASSES = {
+    "number": 9,
+    "samples": 20,
+    "classes": ["<b>a</b>", "b"],
+    "confusion": [[9, 1], [2, 8]],
+    "reliability": [[0.55, 0.5, 4], [0.95, 0.9375, 16]],
+}
+NUMBERS = {"number": 9, "samples": 3, "residuals": [[1.0, 0.1], [2.0, -0.2], [3.0, 0.0]]}
+
+
+@pytest.mark.parametrize(("held", "figures"), [(CLASSES, 2), (NUMBERS, 2), ({"why": "no <i>"}, 0)])
+def test_predictions_of_the_best_trial_are_drawn_or_why_not_is_said(
+    browser: Any, sweep: Path, tmp_path: Path, held: dict[str, Any], figures: int
+) -> None:
+    write_report([caviar.load(sweep)], tmp_path / "report.html", [held])
+    found = Opened(browser, tmp_path / "report.html")
+    found.draw_all()
+    plots = found.page.locator("#judged .plot")
+    assert plots.count() == figures
+    text = found.page.inner_text("#judged")
+    assert "not drawn" not in text
+    if "why" in held:
+        assert "no <i>" in text
+    elif "classes" in held:
+        texts = plots.first.evaluate("n => n.data[0].text")
+        assert texts == held["confusion"]
+        assert "<b>a</b>" in plots.first.locator(".ytick").all_text_contents()
+        assert "0.02 apart" in plots.nth(1).inner_text()
+        assert not found.serious()
+    else:
+        assert plots.first.evaluate("n => n.data[0].y") == [0.1, -0.2, 0.0]
+    found.close()
