@@ -233,10 +233,31 @@ def test_several_objectives_list_but_have_no_best(caviar, outputs):
     )
     rows = table(caviar("runs", "list", "two", "--sort", "value_0"))
     assert [float(r["value_0"]) for r in rows] == sorted(float(r["value_0"]) for r in rows)
-    done = caviar("runs", "best")
-    assert (done.status, done.out) == (2, "")
-    assert "2 objectives" in done.err
-    assert "runs list --sort best begins with the Pareto front" in done.err
+    for option in ("--ckpt", "--path"):
+        done = caviar("runs", "best", option)
+        assert (done.status, done.out) == (2, "")
+        assert "2 objectives" in done.err
+        assert "caviar runs best lists the Pareto front" in done.err
+
+
+def test_the_best_of_several_objectives_is_listed_as_their_front(caviar, outputs):
+    made = {"direction": ["minimize", "maximize"], "n_trials": 12, "states": {2: "FAIL"}}
+    make_sweep(outputs / "sweeps/two", lambda p: [p["optimizer.lr"], p["model.width"]], **made)
+    listed = table(caviar("runs", "list", "two", "--all-columns", "--where", "state == 'COMPLETE'"))
+    scores = {r["run"]: (float(r["value_0"]), -float(r["value_1"])) for r in listed}
+    front = {
+        run
+        for run, mine in scores.items()
+        if not any(o[0] <= mine[0] and o[1] <= mine[1] and o != mine for o in scores.values())
+    }
+    rows = table(caviar("runs", "best", "two"))
+    assert {row["run"] for row in rows} == front
+    told = json.loads(caviar("runs", "best", "two", "--json").out)
+    assert [run["run"] for run in told["front"]] == [row["run"] for row in rows]
+    assert len(told["objectives"]) == 2
+    width = told["front"][0]["model.width"]
+    few = table(caviar("runs", "best", "two", "--where", f"model.width == {width}"))
+    assert {float(row["model.width"]) for row in few} == {width}
 
 
 def test_a_sweep_of_several_objectives_hides_no_score_of_another(caviar, outputs, wide):

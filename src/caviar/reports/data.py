@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caviar.base.errors import UsageError
+from caviar.base.hypervolume import growth
 from caviar.base.plain import printable
 from caviar.confirm.results import confirmed
 from caviar.reading.compare import rerun_command
@@ -17,7 +19,7 @@ from caviar.reading.run import Run
 from caviar.reading.sweep import Sweep
 from caviar.reports.curves import curves
 from caviar.reports.importance import shares
-from caviar.reports.summary import summary
+from caviar.reports.summary import losses_of, summary
 from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import judge
 from caviar.reports.worth import worth
@@ -80,6 +82,7 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
         "space": [_described(h) for h in sweep.space.hyperparameters],
         "verdicts": verdicts(sweep, evidence),
         "importance": _importance(sweep, evidence),
+        "hypervolume": _hypervolume(sweep),
         "worth": worth_of(sweep, evidence),
     }
     trials, lines = _trials(sweep, runs)
@@ -134,14 +137,33 @@ def _label(value: Any) -> str:
     return value if isinstance(value, str) else repr(value)
 
 
-def _importance(sweep: Sweep, evidence: Evidence) -> list[dict[str, Any]]:
-    if len(sweep.directions) != 1:
-        return []
-    return [
-        {"name": name.lstrip("+"), "share": share, "p": item.p, "trials": item.trials}
-        for name, (share, item) in shares(evidence, sweep.space.hyperparameters).items()
-        if item.divergence == item.divergence
-    ]
+def _importance(sweep: Sweep, evidence: Evidence) -> list[list[dict[str, Any]]]:
+    """Of each objective, the hyperparameters: the most important first."""
+    count = len(sweep.directions)
+    found = []
+    for place, direction in enumerate(sweep.directions):
+        one = evidence
+        if count > 1 and f"value_{place}" in evidence.trials:
+            scores = evidence.trials.assign(value=evidence.trials[f"value_{place}"])
+            one = replace(evidence, trials=scores, directions=[direction])
+        items = shares(one, sweep.space.hyperparameters).items()
+        found.append(
+            [
+                {"name": name.lstrip("+"), "share": share, "p": item.p, "trials": item.trials}
+                for name, (share, item) in items
+                if item.divergence == item.divergence
+            ]
+        )
+    return found
+
+
+def _hypervolume(sweep: Sweep) -> dict[str, Any] | None:
+    """The share of the scores' box that the trials up to each one cover; of several objectives alone."""
+    if len(sweep.directions) < 2:
+        return None
+    scored = [(run.result.number, losses_of(sweep, run)) for run in map(sweep.run, sweep.numbers)]
+    known = [(number, losses) for number, losses in scored if losses is not None]
+    return {"trials": [n for n, _ in known], "shares": growth([losses for _, losses in known])}
 
 
 def _trials(sweep: Sweep, runs: dict[int, Run]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -23,6 +23,7 @@ SCRIPTS = [
     "pinned.js",
     "summary.js",
     "sections.js",
+    "pareto.js",
     "curves.js",
     "parallel.js",
     "where.js",
@@ -113,7 +114,7 @@ def _plain(value: Any) -> Any:
 def _summary(sweep: dict[str, Any]) -> str:
     command = sweep["command"]
     told = f'<code class="next">{escape(command)}</code>' if command else ""
-    next_ = sweep["next"] if command or sweep["verdicts"] else ""
+    next_ = sweep["next"]
     return (
         f'<div class="of"><p class="story">{escape(sweep["sentence"])}</p>'
         + (f"<p><b>Next:</b> {escape(next_)}{told}</p>" if next_ else "")

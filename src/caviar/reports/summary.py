@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections import Counter
@@ -46,13 +47,17 @@ def summary(
     advice = next((v for v in verdicts if v["next"]), None)
     told = [_asked(sweep, runs, what, single), _came_of_it(sweep, runs, best, worth)]
     command = advice["next"] if advice else None
-    if advice is None and best and len(sweep.directions) == 1:
-        name = shlex.quote(from_here(sweep.folder))
-        command = None if single else f"caviar runs best {name} --ckpt"
+    todo = advice["sentence"] if advice else ""
+    if advice is None and best and sweep.directions and not single:
+        command = f"caviar runs best {shlex.quote(from_here(sweep.folder))}"
+        if len(sweep.directions) == 1:
+            todo, command = "No check asks for more: use its best checkpoint.", f"{command} --ckpt"
+        else:
+            todo = "Choose one of the front."
     return {
         "title": what if dated and what else sweep.folder.name,
         "sentence": " ".join(filter(None, told)),
-        "next": advice["sentence"] if advice else "No check asks for more: use its best checkpoint.",
+        "next": todo,
         "command": command,
         "best": _values(best[0], runs) if best and len(sweep.directions) == 1 else None,
     }
@@ -61,15 +66,18 @@ def summary(
 def front_of(sweep: Sweep) -> list[Run]:
     """The complete trials of several objectives that no other beats in all, by the first objective."""
     runs = [sweep.run(number) for number in sweep.numbers]
-    scored = [(_losses(sweep, run), run) for run in runs if run.result.state == "COMPLETE"]
+    scored = [(losses_of(sweep, run), run) for run in runs]
     known = [(losses, run) for losses, run in scored if losses is not None]
     kept = [known[place] for place in front([losses for losses, _ in known])]
     return [run for _, run in sorted(kept, key=lambda pair: pair[0])]
 
 
-def _losses(sweep: Sweep, run: Run) -> list[float] | None:
+def losses_of(sweep: Sweep, run: Run) -> list[float] | None:
+    """A complete run's scores as losses, one an objective; None where it has not all of them."""
+    if run.result.state != "COMPLETE":
+        return None
     values = run.result.value if isinstance(run.result.value, list) else [run.result.value]
-    numbers = [v for v in values if isinstance(v, int | float) and v == v]
+    numbers = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
     whole = len(numbers) == len(values) == len(sweep.directions)
     return signed(numbers, sweep.directions) if whole else None
 
@@ -100,11 +108,12 @@ def _class(target: str) -> str:
 
 
 def _asked(sweep: Sweep, runs: Sequence[Run], what: str, single: bool) -> str:
+    of_what = f" of {what}" if what else ""
     if single:
         epochs = value_at(runs[0].config, "trainer.max_epochs") if runs else None
         took = runs[0].result.seconds if runs else None
         length = f", {epochs} epochs" if epochs else ""
-        return f"One run of {what or 'a program'}{length}" + (
+        return f"One run{of_what}{length}" + (
             f" in {duration(took)}." if took else "."
         )
     counts = Counter(
@@ -121,7 +130,7 @@ def _asked(sweep: Sweep, runs: Sequence[Run], what: str, single: bool) -> str:
     sampler = value_at(sweep.settings, "sampler._target_")
     by = f" by {_sampler(sampler)}" if isinstance(sampler, str) else ""
     told = f" ({how})" if len(counts) > 1 else ""
-    return f"{len(runs)}{of} trials of {what or 'a program'}{by}{over}{told}."
+    return f"{len(runs)}{of} trials{of_what}{by}{over}{told}."
 
 
 def _sampler(target: str) -> str:
@@ -136,7 +145,8 @@ def _came_of_it(sweep: Sweep, runs: Sequence[Run], best: Sequence[Run], worth: A
         spans = []
         for place, label in enumerate(sweep.labels):
             values = sorted(run.result.value[place] for run in best)  # type: ignore[index]
-            spans.append(f"{label} from {short(values[0])} to {short(values[-1])}")
+            span = f"from {short(values[0])} to {short(values[-1])}"
+            spans.append(f"{label} {span if len(best) > 1 else short(values[0])}")
         trials = "trial is" if len(best) == 1 else "trials are"
         return f"{len(best)} {trials} on the Pareto front: {_listed(spans)}."
     run, label = best[0], sweep.labels[0] if sweep.labels else "value"

@@ -32,8 +32,11 @@ function short(value) {
   const places = 1 - Math.floor(Math.log10(Math.abs(1 - Math.abs(value))));
   return String(Number(Math.abs(value) < 1 && places > 4 ? value.toFixed(places) : value.toPrecision(4)));
 }
-function scoreOf(trial) { return trial.values[0]; }
-function sign(sweep) { return sweep.directions[0] === "maximize" ? -1 : 1; }
+// Of several objectives, the one by which figures and the order of trials go.
+let objective = 0;
+function scoreOf(trial) { return trial.values[objective]; }
+function scoreName(sweep) { return sweep.labels[objective] || sweep.metric || "value"; }
+function sign(sweep) { return sweep.directions[objective] === "maximize" ? -1 : 1; }
 function complete(sweep) {
   return sweep.trials.filter((trial) => trial.state === "COMPLETE" && isNumber(scoreOf(trial)));
 }
@@ -48,7 +51,7 @@ function named(trial) {
   return plain(`trial ${trial.number}: ${short(scoreOf(trial))}`) + edited + "<br>" +
     Object.entries(trial.params).map(([k, v]) => plain(`${k} = ${short(v)}`)).join("<br>");
 }
-// Of several objectives: the complete trials that no other beats in all, by the first one.
+// Of several objectives: the complete trials that no other beats in all, by the one that is picked.
 function frontOf(sweep) {
   const losses = (t) => t.values.map((v, i) => sweep.directions[i] === "maximize" ? -v : v);
   const beats = (a, b) => a.every((v, i) => v <= b[i]) && a.some((v, i) => v < b[i]);
@@ -58,7 +61,7 @@ function frontOf(sweep) {
     if (kept.some((other) => beats(losses(other), mine))) continue;
     kept = [...kept.filter((other) => !beats(mine, losses(other))), trial];
   }
-  return kept.sort((a, b) => losses(a)[0] - losses(b)[0] || a.number - b.number);
+  return kept.sort((a, b) => losses(a)[objective] - losses(b)[objective] || a.number - b.number);
 }
 function trialOf(sweep, number) { return sweep.trials.find((trial) => trial.number === number); }
 // Each name's last part, or all of it where another one ends alike.

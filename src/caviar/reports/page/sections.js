@@ -6,10 +6,10 @@ function facts(sweep) {
   const best = sweep.directions.length === 1 ? ranked(sweep)[0] : null;
   const seconds = sweep.trials.reduce((sum, trial) => sum + (isNumber(trial.seconds) ? trial.seconds : 0), 0);
   const pairs = [
-    [`best ${sweep.metric}`, best ? short(scoreOf(best)) : "none"],
+    ...(sweep.directions.length > 1 ? sweep.labels.map((name, i) => [`best ${name}`, bestIn(sweep, i)]) : [[`best ${sweep.metric}`, best ? short(scoreOf(best)) : "none"]]),
     ...(best ? worthOf(sweep, best.number) : []),
     ...defaultOf(sweep),
-    ["best trial", best ? `${best.number}${best.edits.length ? " (edited)" : ""}` : "none"],
+    sweep.directions.length > 1 ? ["on the Pareto front", frontOf(sweep).length] : ["best trial", best ? `${best.number}${best.edits.length ? " (edited)" : ""}` : "none"],
     ["complete", count("COMPLETE")], ["pruned", count("PRUNED")], ["failed", count("FAIL")], ["running", count("RUNNING")],
     ...(stopped ? [["stopped", stopped]] : []),
     ["of training, summed", duration(seconds)], ["sampler", (sweep.sampler || "unknown").replace(/Sampler$/, "")],
@@ -21,6 +21,10 @@ function facts(sweep) {
     `${Object.entries(sweep.versions).map(([k, v]) => `${k} ${v}`).join(", ")}; written ${sweep.written}`));
   if (best) node.append(el("p", { class: "controls" }, el("button", { type: "button", on: { click: () => openTrial(best.number) } }, `Open trial ${best.number}`)));
   for (const problem of sweep.problems) node.append(el("p", { class: "soft" }, `skipped: ${problem}`));
+}
+function bestIn(sweep, i) {
+  const values = complete(sweep).map((t) => t.values[i]).filter(isNumber);
+  return values.length ? short(sweep.directions[i] === "maximize" ? Math.max(...values) : Math.min(...values)) : "none";
 }
 // What a trial is worth on a fresh seed: as foretold by the sweep, and as fresh seeds have said.
 function interval(held) { return held ? `${short(held.mean)} [${short(held.low)}, ${short(held.high)}]` : ""; }
@@ -81,7 +85,7 @@ function scoreAxis(sweep) {
   const on = log ? Math.log10 : (v) => v, off = log ? (v) => 10 ** v : (v) => v;
   const { range, cut } = robustSpan(scored.map(on), complete(sweep).length ? [on(scoreOf(ranked(sweep)[0]))] : []);
   const [low, high] = range, pad = (high - low) * 0.04, worse = off(sign(sweep) > 0 ? high - pad : low + pad);
-  return { y: (t) => t.state === "FAIL" ? worse : scoreOf(t), axis: { title: { text: plain(sweep.metric) }, range, zeroline: false, type: log ? "log" : "linear" }, notes: cutNote(cut) };
+  return { y: (t) => t.state === "FAIL" ? worse : scoreOf(t), axis: { title: { text: plain(scoreName(sweep)) }, range, zeroline: false, type: log ? "log" : "linear" }, notes: cutNote(cut) };
 }
 function history_(sweep) {
   const done = complete(sweep);
@@ -92,7 +96,7 @@ function history_(sweep) {
     const traces = [points(done, x, y, { name: "complete", marker: { size: 7, color: theme.accent, opacity: 0.75, symbol: symbols(done) } })];
     if (pruned.length) traces.push(points(pruned, x, y, { name: "pruned", marker: { size: 6, color: theme.muted, symbol: "circle-open" } }));
     if (failed.length) traces.push(points(failed, x, y, { name: "failed", marker: { size: 9, color: theme.fail, symbol: "x" } }));
-    if (sweep.directions.length === 1) traces.push({ x: line.trials.map((n) => n - 1), y: line.values, mode: "lines", name: "best so far", line: { shape: "hv", color: theme.warn, width: 2 }, hoverinfo: "skip" });
+    if (sweep.directions.length) traces.push({ x: line.trials.map((n) => n - 1), y: line.values, mode: "lines", name: "best so far", line: { shape: "hv", color: theme.warn, width: 2 }, hoverinfo: "skip" });
     const base = sweep.trials.find((t) => t.baseline && isNumber(scoreOf(t)));
     if (base && line.trials.length) traces.push({ x: [0, sweep.trials.at(-1).number], y: [scoreOf(base), scoreOf(base)], mode: "lines", name: "the default", line: { dash: "dot", color: theme.muted, width: 2 }, hoverinfo: "skip" });
     return { traces, outline: (t) => ["RUNNING", "STOPPED"].includes(t.state) ? [] : ringAt(t.number, y(t)),
@@ -118,10 +122,10 @@ function slices(sweep) {
   }
 }
 function importance(sweep) {
-  const found = [...sweep.importance].reverse();
-  if (!found.length) return nothing("importance", "Too few complete trials to tell (8 are needed), or several objectives.");
+  const found = [...(sweep.importance[objective] || [])].reverse();
+  if (!found.length) return nothing("importance", "Too few complete trials to tell: 8 are needed.");
   const node = body("importance");
-  node.append(el("p", { class: "soft" }, "PED-ANOVA: how far the best quarter's values lie from those of all trials, less what chance gives. p: the share of shuffled scores that give as much; grey where p > 0.1."));
+  node.append(el("p", { class: "soft" }, "PED-ANOVA: how far the best quarter's values lie from those of all trials, less what chance gives. p: the share of shuffled scores that give as much; grey where p > 0.1." + (sweep.directions.length > 1 ? ` For ${scoreName(sweep)}.` : "")));
   figure(node, "importance of the hyperparameters", 80 + 30 * found.length, () => ({
     traces: [{ type: "bar", orientation: "h", x: found.map((i) => i.share), y: found.map((i) => plain(i.name)), marker: { color: found.map((i) => i.p > 0.1 ? themed().muted : themed().accent) },
       text: found.map((i) => `${Math.round(i.share * 100)} %, p = ${short(i.p)}`), textposition: "outside", cliponaxis: false, hovertext: found.map((i) => `${i.trials} trials`), hoverinfo: "text" }],
@@ -129,7 +133,7 @@ function importance(sweep) {
   }));
 }
 function contour(sweep) {
-  const two = sweep.importance.map((i) => sweep.space.find((h) => h.name === i.name)).filter((h) => h && h.scale !== "choice").slice(0, 2);
+  const two = (sweep.importance[objective] || []).map((i) => sweep.space.find((h) => h.name === i.name)).filter((h) => h && h.scale !== "choice").slice(0, 2);
   if (two.length < 2) return nothing("contour", "It takes two numeric hyperparameters and 8 complete trials.");
   const [a, b] = two, node = body("contour");
   node.append(el("p", { class: "soft" }, "The two most important numbers; a weighted mean of the trials about each place."));
@@ -147,7 +151,7 @@ function contour(sweep) {
     }));
     return {
       traces: [{ type: "contour", x: steps.map((u) => al + u * (ah - al)), y: steps.map((v) => bl + v * (bh - bl)), z, colorscale: "Viridis", reversescale: sign(sweep) > 0, hoverinfo: "skip",
-        contours: { coloring: "heatmap" }, line: { width: 0.5 }, colorbar: { thickness: 12, title: { text: plain(sweep.metric), side: "right" } } },
+        contours: { coloring: "heatmap" }, line: { width: 0.5 }, colorbar: { thickness: 12, title: { text: plain(scoreName(sweep)), side: "right" } } },
       points(done, (t) => at(t)[0], (t) => at(t)[1], { marker: { size: 6, color: "#fff", line: { color: "#000", width: 1 } } })],
       layout: { xaxis: { ...axisOf(a), range: [al, ah] }, yaxis: { ...axisOf(b), range: [bl, bh] } },
       outline: (t) => t.state === "COMPLETE" ? ringAt(...at(t)) : [],
