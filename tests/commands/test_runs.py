@@ -172,9 +172,9 @@ def test_several_sweeps_are_compared_at_equal_cost(caviar, outputs):
     late, soon = table(caviar("runs", "list", "late", "soon", "--summary"))
     assert (late["best"], late["best_run"], late["trials_to_best"]) == ("4.0", "late/3", "4")
     assert (soon["best"], soon["best_run"], soon["trials_to_best"]) == ("3.0", "soon/0", "1")
-    assert float(late["seconds"]) == pytest.approx(1 + 1.1 + 1.2 + 1.3)
+    assert float(late["worker_s"]) == pytest.approx(1 + 1.1 + 1.2 + 1.3)
     assert (late["best_at_2_trials"], soon["best_at_2_trials"]) == ("2.0", "3.0")
-    assert (late["best_at_2_s"], soon["best_at_2_s"]) == ("2.0", "3.0")
+    assert (late["best_at_2_worker_s"], soon["best_at_2_worker_s"]) == ("2.0", "3.0")
     both = table(caviar("runs", "list", "late", "soon"))
     assert len(both) == 6
     found = json.loads(caviar("runs", "list", "late", "soon", "--json").out)

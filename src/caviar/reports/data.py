@@ -24,6 +24,7 @@ from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import judge
 from caviar.reports.worth import worth
 from caviar.runs import folder as names
+from caviar.runs.cost import wall_seconds, worker_seconds
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.files import read_text
 from caviar.runs.folder import Result
@@ -82,6 +83,7 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
         "space": [_described(h) for h in sweep.space.hyperparameters],
         "verdicts": verdicts(sweep, evidence),
         "importance": _importance(sweep, evidence),
+        "wall_seconds": wall_seconds((run.result.started, run.result.seconds) for run in runs.values()),
         "hypervolume": _hypervolume(sweep),
         "worth": worth_of(sweep, evidence),
     }
@@ -187,6 +189,7 @@ def _trials(sweep: Sweep, runs: dict[int, Run]) -> tuple[list[dict[str, Any]], l
                 "values": result.value if isinstance(result.value, list) else [result.value],
                 "best_epoch": result.best_epoch,
                 "seconds": result.seconds,
+                "worker_seconds": worker_seconds(result.seconds, result.facts),
                 "started": result.started,
                 "seed": result.seed,
                 "error": result.error,

@@ -276,6 +276,7 @@ class Fused:
         self._obey(group)
         if not group.count:
             return
+        filling = perf_counter()
         try:
             admitted = group.fill(self._most)
         except BaseException as error:
@@ -294,6 +295,7 @@ class Fused:
             self._went_wrong(group, error)
             return
         group.seconds += perf_counter() - began
+        group.charge(perf_counter() - filling)
         group.ticked = time.monotonic()
         self.occupancy.tick(stack.lanes, len(ended))
         self._epoch_ended(group, ended)

@@ -4,7 +4,8 @@ function facts(sweep) {
   const count = (state) => sweep.trials.filter((trial) => trial.state === state).length;
   const stopped = count("STOPPED");
   const best = sweep.directions.length === 1 ? ranked(sweep)[0] : null;
-  const seconds = sweep.trials.reduce((sum, trial) => sum + (isNumber(trial.seconds) ? trial.seconds : 0), 0);
+  const ran = sweep.trials.filter((trial) => trial.seconds), seconds = ran.reduce((sum, trial) => sum + trial.worker_seconds, 0);
+  const known = ran.every((trial) => isNumber(trial.worker_seconds));
   const pairs = [
     ...(sweep.directions.length > 1 ? sweep.labels.map((name, i) => [`best ${name}`, bestIn(sweep, i)]) : [[`best ${sweep.metric}`, best ? short(scoreOf(best)) : "none"]]),
     ...(best ? worthOf(sweep, best.number) : []),
@@ -12,7 +13,7 @@ function facts(sweep) {
     sweep.directions.length > 1 ? ["on the Pareto front", frontOf(sweep).length] : ["best trial", best ? `${best.number}${best.edits.length ? " (edited)" : ""}` : "none"],
     ["complete", count("COMPLETE")], ["pruned", count("PRUNED")], ["failed", count("FAIL")], ["running", count("RUNNING")],
     ...(stopped ? [["stopped", stopped]] : []),
-    ["of training, summed", duration(seconds)], ["sampler", (sweep.sampler || "unknown").replace(/Sampler$/, "")],
+    ["wall time", duration(sweep.wall_seconds)], ["of workers, summed", known ? duration(seconds) : "unknown"], ["sampler", (sweep.sampler || "unknown").replace(/Sampler$/, "")],
   ];
   const node = body("facts");
   node.append(el("div", { class: "facts" }, ...pairs.map(([name, value]) => el("div", {}, el("strong", {}, String(value)), name))));
@@ -42,7 +43,7 @@ function soFar(sweep) {
   let best = null, spent = 0;
   const found = { trials: [], seconds: [], values: [] };
   for (const trial of sweep.trials) {
-    spent += isNumber(trial.seconds) ? trial.seconds : 0;
+    spent += isNumber(trial.worker_seconds) ? trial.worker_seconds : 0;
     if (trial.state === "COMPLETE" && isNumber(scoreOf(trial)) && (best === null || sign(sweep) * (scoreOf(trial) - best) < 0)) best = scoreOf(trial);
     if (best === null) continue;
     found.trials.push(trial.number + 1); found.seconds.push(spent); found.values.push(best);
@@ -58,7 +59,7 @@ function compare() {
   if (!alike.length) return node.append(el("p", { class: "empty" }, "Sweeps of several objectives have no one best value."));
   const grid = el("div", { class: "grid" });
   node.append(grid);
-  for (const [by, title] of [["trials", "trials"], ["seconds", "seconds of training, summed"]]) {
+  for (const [by, title] of [["trials", "trials"], ["seconds", "worker-seconds"]]) {
     figure(grid, `best value against ${title}`, 340, () => {
       const traces = alike.map((sweep) => ({ x: lines.get(sweep)[by], y: lines.get(sweep).values, name: plain(sweep.name), mode: lines.get(sweep)[by].length > 1 ? "lines" : "markers", line: { shape: "hv", width: 2 } }));
       return { traces, layout: { showlegend: true, xaxis: { title: { text: title }, rangemode: "tozero" }, yaxis: { title: { text: plain(`best ${current.metric}`) } } } };
@@ -68,7 +69,7 @@ function compare() {
     const { values, seconds, trials } = lines.get(sweep), first = values.indexOf(values.at(-1));
     return [sweep.name, sweep.trials.length, short(values.at(-1)), short(trials[first]), first < 0 ? "" : duration(seconds[first])];
   });
-  const heads = ["sweep", "trials", `best ${current.metric}`, "found at trial", "after training for"];
+  const heads = ["sweep", "trials", `best ${current.metric}`, "found at trial", "after worker time of"];
   node.append(el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Sweeps compared" }, el("table", {},
     el("thead", {}, el("tr", {}, ...heads.map((name) => el("th", { scope: "col" }, name)))),
     el("tbody", {}, ...rows.map((cells) => el("tr", {}, ...cells.map((cell) => el("td", {}, String(cell)))))))));
