@@ -4,6 +4,7 @@ import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -144,10 +145,24 @@ def test_a_run_folder_is_that_of_solo(jobs: Jobs) -> None:
         for key in set(results[0]) - {"seconds", "started", "facts"}:
             assert results[0][key] == results[1][key], key
         assert [found["facts"].pop("engine") for found in results] == ["fused", "solo"]
+        assert results[0]["facts"].pop("worker_seconds") <= results[0]["seconds"]
         metrics = [found["facts"].pop("metrics") for found in results]
         assert list(metrics[0]) == list(metrics[1])
         assert metrics[0] == pytest.approx(metrics[1], rel=1e-4)
         assert results[0]["facts"] == results[1]["facts"]
+
+
+@pytest.mark.parametrize("more", [{}, {"data.folds": 2}])
+def test_trials_on_lanes_share_the_seconds_of_their_worker(jobs: Jobs, more: Any) -> None:
+    many = jobs(rates(8, **more))
+    began = perf_counter()
+    serve(many, lanes=8)
+    took = perf_counter() - began
+    results = [result(job.folder) for job in many]
+    shares = [found["facts"]["worker_seconds"] for found in results]
+    assert all(0 < share < found["seconds"] for share, found in zip(shares, results, strict=True))
+    # They were under way at once: what they waited, summed, is more than there was.
+    assert sum(shares) <= took < sum(found["seconds"] for found in results)
 
 
 def test_a_checkpoint_predicts_what_the_lane_did(jobs: Jobs) -> None:
