@@ -45,9 +45,7 @@ def watched(folder: Path, findings: int, edits: int, losses: int) -> Path:
 
 def shown(run: Path, width: int, height: int) -> list[str]:
     out = io.StringIO()
-    console = Console(
-        file=out, force_terminal=True, width=width, height=height, color_system=None
-    )
+    console = Console(file=out, force_terminal=True, width=width, height=height, color_system=None)
     watch(run, once=True, console=console)
     return out.getvalue().splitlines()
 

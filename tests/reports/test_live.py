@@ -350,7 +350,12 @@ def full_panel(width: int) -> str:
     """A panel with a long metric, many hyperparameters and a best trial."""
     out = io.StringIO()
     console = Console(
-        file=out, force_terminal=True, width=width, height=24, color_system=None, legacy_windows=False
+        file=out,
+        force_terminal=True,
+        width=width,
+        height=24,
+        color_system=None,
+        legacy_windows=False,
     )
     view = LivePanel(Path("a"), Tally(256, ["maximize"], ["val/accuracy_macro"]), console)
     for worker in range(2):
@@ -398,5 +403,3 @@ def test_off_a_terminal_improvements_and_every_twentieth_are_told():
     told = [int(n) for n in re.findall(r"^\[(\d+)/200\]", out.getvalue(), re.MULTILINE)]
     assert told == sorted({1, 6, 38, *range(10, 201, 10)})
     assert "trial 37 val/acc=0.95 in 1.0 s, best 0.95 (trial 37), 0 s left  x=1" in out.getvalue()
-
-

@@ -79,7 +79,9 @@ def opened(one_page: Opened) -> Iterator[Opened]:
 
 def traces(opened: Opened) -> dict[str, Any]:
     opened.draw_all()
-    held = opened.page.locator("#curves .plot").evaluate("n => n.data.map((t) => [t.name, t.x, t.y])")
+    held = opened.page.locator("#curves .plot").evaluate(
+        "n => n.data.map((t) => [t.name, t.x, t.y])"
+    )
     return {name: (x, y) for name, x, y in held}
 
 
@@ -109,13 +111,19 @@ def test_a_command_is_copied_by_its_button(browser: Any, opened: Opened) -> None
             opened.page.evaluate("openTrial(3)")
         command = button.evaluate("b => b.previousElementSibling.textContent")
         button.click()
-        opened.page.wait_for_function("(b) => b.textContent === 'Copied'", arg=button.element_handle())
+        opened.page.wait_for_function(
+            "(b) => b.textContent === 'Copied'", arg=button.element_handle()
+        )
         assert opened.page.evaluate("navigator.clipboard.readText()") == command
 
 
 def test_a_command_is_copied_where_a_browser_gives_a_file_no_clipboard(opened: Opened) -> None:
-    opened.page.evaluate("window.asked = []; document.execCommand = (c) => { if (c) asked.push(c); return true; }")
-    opened.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined, configurable: true })")
+    opened.page.evaluate(
+        "window.asked = []; document.execCommand = (c) => { if (c) asked.push(c); return true; }"
+    )
+    opened.page.evaluate(
+        "Object.defineProperty(navigator, 'clipboard', { value: undefined, configurable: true })"
+    )
     assert opened.page.evaluate("copied('caviar report')")
     assert opened.page.evaluate("asked") == ["copy"]
     opened.page.evaluate("delete navigator.clipboard; delete document.execCommand")

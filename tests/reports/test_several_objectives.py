@@ -27,7 +27,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first score is made by the learning rate, the second by the width, and a little by both."""
     return make_sweep(
         tmp_path_factory.mktemp("sweeps") / "two",
-        lambda p: [-off(p) ** 2, p["model.width"] + 40 * math.exp(-(off(p) ** 2))],
+        lambda p: [-(off(p) ** 2), p["model.width"] + 40 * math.exp(-(off(p) ** 2))],
         n_trials=40,
         metric=["val/acc", "cost"],
         direction=DIRECTIONS,
@@ -56,7 +56,9 @@ def test_the_front_is_drawn_told_and_stands_first_in_the_table(opened: Opened, s
         "n => n.data.find((t) => t.name === 'on the front').customdata"
     )
     assert set(drawn) == best
-    assert f"{len(best)} trials are on the Pareto front: val/acc from" in opened.page.inner_text("#summary")
+    assert f"{len(best)} trials are on the Pareto front: val/acc from" in opened.page.inner_text(
+        "#summary"
+    )
     assert {int(number) for number in opened.column(1)[: len(best)]} == best
     assert f"{len(best)}\non the Pareto front" in opened.page.inner_text("#facts")
 

@@ -35,7 +35,7 @@ UNDERSTOOD = [
     "(lr > 1e-2 or lr < 1e-3) and not (width > 64)",
     "lr",
     "lr > -1 and lr < +1",
-    "state not in [\"FAIL\"]",
+    'state not in ["FAIL"]',
     "norm == 2",
     "norm == True",
     "norm == 'batch'",

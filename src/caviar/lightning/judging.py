@@ -104,7 +104,9 @@ def _kind(metric: object) -> str | None:
     home, name = type(metric).__module__, type(metric).__name__
     if home.startswith("torchmetrics.regression"):
         return "numbers"
-    one = home.startswith("torchmetrics.classification") and name.startswith(("Multiclass", "Binary"))
+    one = home.startswith("torchmetrics.classification") and name.startswith(
+        ("Multiclass", "Binary")
+    )
     return "classes" if one else None
 
 
@@ -117,7 +119,9 @@ def _listen(metric: Metric, pairs: Pairs) -> None:
         if isinstance(preds, torch.Tensor) and preds.is_floating_point():
             usual = (_kind(metric) == "numbers" and preds.ndim == 1) or preds.ndim in (1, 2)
             if usual and target.ndim == 1 and len(preds) == len(target):
-                pairs.append((_probabilities(metric, preds), target.detach().cpu().double().numpy()))
+                pairs.append(
+                    (_probabilities(metric, preds), target.detach().cpu().double().numpy())
+                )
 
     metric.update = told  # type: ignore[method-assign]
 

@@ -83,7 +83,9 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
         "space": [_described(h) for h in sweep.space.hyperparameters],
         "verdicts": verdicts(sweep, evidence),
         "importance": _importance(sweep, evidence),
-        "wall_seconds": wall_seconds((run.result.started, run.result.seconds) for run in runs.values()),
+        "wall_seconds": wall_seconds(
+            (run.result.started, run.result.seconds) for run in runs.values()
+        ),
         "hypervolume": _hypervolume(sweep),
         "worth": worth_of(sweep, evidence),
     }

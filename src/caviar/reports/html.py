@@ -30,10 +30,13 @@ SCRIPTS = [
     "table.js",
     "trial.js",
     "judged.js",
+    "follow.js",
     "start.js",
 ]
 """In the order in which they stand in the page; the last one starts it."""
-NOT_ASKED = "Not computed at the end of a sweep: `caviar report` looks at the best trial's predictions."
+NOT_ASKED = (
+    "Not computed at the end of a sweep: `caviar report` looks at the best trial's predictions."
+)
 _WORDS = {"warn": "Warning", "pass": "Fine", "unknown": "Not checked"}
 
 
@@ -53,14 +56,19 @@ def write_report(
     return shown
 
 
-def page(sweeps: Sequence[dict[str, Any]]) -> str:
-    """The page that shows ``sweeps``, each as `sweep_data` gives it."""
+def page(sweeps: Sequence[dict[str, Any]], mark: str = "") -> str:
+    """The page that shows ``sweeps``, each as `sweep_data` gives it.
+
+    Args:
+        mark: where the page is to renew itself, that of what it shows now.
+    """
     part = files("caviar.reports") / "page"
     parts = {
+        "connect": "; connect-src 'self'" if mark else "",
+        "followed": f' data-followed="{escape(mark)}"' if mark else "",
         "title": escape(" · ".join(sweep["title"] for sweep in sweeps)),
         "css": (part / "page.css").read_text(encoding="utf-8"),
-        "summary": "".join(map(_summary, sweeps)),
-        "verdicts": "".join(_verdicts(sweep["verdicts"]) for sweep in sweeps),
+        **_told(sweeps),
         "data": in_script(sweeps),
         "plotly": _plotly(),
         "js": "\n".join((part / name).read_text(encoding="utf-8") for name in SCRIPTS),
@@ -73,6 +81,18 @@ def page(sweeps: Sequence[dict[str, Any]]) -> str:
         name, _, rest = piece.partition("}}")
         filled += [parts[name], rest]
     return "".join(filled)
+
+
+def parts(sweeps: Sequence[dict[str, Any]], followed: bool) -> str:
+    """What a page that is open takes to renew itself, as JSON; ``followed``: there will be more."""
+    return strict_json({"sweeps": sweeps, "followed": followed, **_told(sweeps)})
+
+
+def _told(sweeps: Sequence[dict[str, Any]]) -> dict[str, str]:
+    return {
+        "summary": "".join(map(_summary, sweeps)),
+        "verdicts": "".join(_verdicts(sweep["verdicts"]) for sweep in sweeps),
+    }
 
 
 def _plotly() -> str:

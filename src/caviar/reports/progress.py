@@ -80,7 +80,9 @@ class Lines:
 
     def _left(self) -> str:
         left = self._tally.seconds_left
-        return f", {duration(left)} left" if left and self._tally.ended < self._tally.n_trials else ""
+        return (
+            f", {duration(left)} left" if left and self._tally.ended < self._tally.n_trials else ""
+        )
 
     def again(self, number: int, text: str) -> None:
         """A trial is to be tried again."""

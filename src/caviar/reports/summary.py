@@ -113,9 +113,7 @@ def _asked(sweep: Sweep, runs: Sequence[Run], what: str, single: bool) -> str:
         epochs = value_at(runs[0].config, "trainer.max_epochs") if runs else None
         took = runs[0].result.seconds if runs else None
         length = f", {epochs} epochs" if epochs else ""
-        return f"One run{of_what}{length}" + (
-            f" in {duration(took)}." if took else "."
-        )
+        return f"One run{of_what}{length}" + (f" in {duration(took)}." if took else ".")
     counts = Counter(
         "stopped" if was_stopped(run.result.error) else _WORDS.get(run.result.state, "other")
         for run in runs

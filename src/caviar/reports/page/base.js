@@ -1,6 +1,6 @@
 "use strict";
 // Elements, numbers and scales: what the sections are made with. Text from a run goes in as text, never as HTML.
-const DATA = JSON.parse(document.getElementById("data").textContent);
+let DATA = JSON.parse(document.getElementById("data").textContent);
 const PAIRS = [["&", "&amp;"], ["<", "&lt;"], [">", "&gt;"]];
 // From the best fifth of the trials to the worst.
 const RANKS = ["#d9822b", "#b0a13c", "#5f9e6e", "#2f7fb8", "#5a64c4"];

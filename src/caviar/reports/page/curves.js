@@ -35,7 +35,8 @@ function bandOf(x, { low, high }, color) {
 function curves(sweep, metric) {
   const metrics = Object.keys(sweep.curves);
   if (!metrics.length) return nothing("curves", "No trial logged a metric.");
-  metric = metric || metrics[0];
+  metric = metric || (metrics.includes(drawn.metric) ? drawn.metric : metrics[0]);
+  drawn.metric = metric;
   const node = body("curves");
   const select = el("select", { id: "metric", on: { change: (event) => curves(sweep, event.target.value) } },
     ...metrics.map((name) => el("option", { value: name, selected: name === metric ? "" : null }, name)));

@@ -8,7 +8,7 @@ let filling = 0;
 function fillOne([id, section]) {
   try { section(current); } catch (error) { console.error(error); nothing(id, `not drawn: ${error.message}`); }
 }
-function fill() {
+function fill(then) {
   const mine = ++filling, left = [...SECTIONS];
   delete document.body.dataset.ready;
   for (const id of ["summary", "verdicts"]) document.querySelectorAll(`#${id} .of`).forEach((part, i) => { part.hidden = DATA[i] !== current; });
@@ -28,6 +28,7 @@ function fill() {
     if (section) { fillOne(section); return setTimeout(next, 0); }
     document.body.dataset.ready = "true";
     performance.mark("ready");
+    if (then) then();
     drawSoon();
   };
   next();
@@ -63,3 +64,4 @@ window.addEventListener("beforeprint", () => {
 window.addEventListener("afterprint", () => { if (shown === "dark") setTheme("dark"); });
 setTheme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 fill();
+if (document.body.dataset.followed) askForMore();

@@ -20,4 +20,5 @@ async function copied(text) {
     return done;
   }
 }
-document.querySelectorAll("code.next").forEach((code) => code.after(copyButton(code.textContent)));
+function addCopyButtons() { document.querySelectorAll("code.next").forEach((code) => code.after(copyButton(code.textContent))); }
+addCopyButtons();

@@ -63,9 +63,10 @@ function sortedBy(shown, { of }, down) {
   });
 }
 function trials(sweep) {
+  const typed = document.getElementById("search")?.value || "", open = document.querySelector("#trials details")?.open;
   const columns = columnsOf(sweep), node = body("trials"), inOrder = bestFirst(sweep);
   if (!sweep.trials.length) return nothing("trials", "The sweep has no trial.");
-  const search = el("input", { type: "search", id: "search", placeholder: "lr < 1e-3 and state == 'COMPLETE'", size: 34, "aria-describedby": "searched" });
+  const search = el("input", { type: "search", id: "search", placeholder: "lr < 1e-3 and state == 'COMPLETE'", size: 34, "aria-describedby": "searched", value: typed });
   const told = el("span", { class: "soft", role: "status", id: "searched" });
   const rows = el("tbody", {}), head = el("tr", {});
   let found = inOrder, visible = columns;
@@ -104,7 +105,7 @@ function trials(sweep) {
   node.append(el("div", { class: "controls" }, el("label", {}, "Search ", search),
     el("button", { type: "button", on: { click: () => { order = { column: null, down: false }; fill(); } } }, "Best first"),
     el("button", { type: "button", on: { click: () => download(`${sweep.name}.csv`, csvOf(visible, found)) } }, "CSV"), told),
-    el("details", { class: "columns" }, el("summary", {}, "Columns"), el("div", { class: "controls" }, ...boxes)),
+    el("details", { class: "columns", open: open ? "" : null }, el("summary", {}, "Columns"), el("div", { class: "controls" }, ...boxes)),
     el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Trials" }, el("table", {}, el("thead", {}, head), rows)));
   fill();
 }
