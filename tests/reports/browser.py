@@ -68,7 +68,8 @@ class Opened:
         self.page.set_viewport_size({"width": 1200, "height": 900})
         self.page.evaluate(
             "document.getElementById('trial').close(); if (pinned !== null) pin(pinned); scrollTo(0, 0);"
-            "order = { column: null, down: false }; chosen = new Map(); drawn = { smoothing: 0, means: true };"
+            "order = { column: null, down: false }; chosen = new Map();"
+            "drawn = { smoothing: 0, means: true }; document.querySelector('#search').value = '';"
             "setTheme('light'); fill()"
         )
         self.ready()

@@ -26,7 +26,10 @@ from tests.waiting import until
 def sweep(tmp_path: Path) -> Iterator[Path]:
     """A sweep of 12 trials of which 4 have begun, held by this process as if it ran."""
     folder = make_sweep(
-        tmp_path / "outputs/sweeps/made", n_trials=4, settings={"n_trials": 12}, states={3: "RUNNING"}
+        tmp_path / "outputs/sweeps/made",
+        n_trials=4,
+        settings={"n_trials": 12},
+        states={3: "RUNNING"},
     )
     owner = Owner(folder)
     yield folder

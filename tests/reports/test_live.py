@@ -361,7 +361,7 @@ def full_panel(width: int) -> str:
     for worker in range(2):
         view.happened(Ready(f"cpu:{worker}"))
     for number in range(14):
-        view.asked(Asked(number, {name: 0.1234 + number for name in NAMES}))
+        view.asked(Asked(number, dict.fromkeys(NAMES, 0.1234 + number)))
         view.happened(Started(number, f"cpu:{number % 2}"))
         view.happened(Reported(number, 0.9123 + number / 1e4, 30 + number))
     view.happened(Finished(3, [0.9777], 3.0))

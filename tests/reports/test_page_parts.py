@@ -178,7 +178,7 @@ def test_smoothing_keeps_the_first_value_and_takes_the_jitter(opened: Opened) ->
 
 def test_seeds_of_the_same_values_are_a_mean_and_a_band(opened: Opened) -> None:
     found = traces(opened)
-    x, y = found["trials 3, 4, 5"]
+    _x, y = found["trials 3, 4, 5"]
     alone = opened.page.evaluate("[3, 4, 5].map((n) => current.curves['val/loss'][n].y)")
     assert y == pytest.approx([sum(values) / 3 for values in zip(*alone, strict=True)])
     band = opened.page.evaluate("overSeeds(current, current.curves['val/loss'])[1]")

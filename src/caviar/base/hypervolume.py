@@ -1,4 +1,4 @@
-"""How much of a box of losses a set of points leaves behind: the quality of a Pareto front in one number."""
+"""How much of a box of losses a Pareto front leaves behind: its quality in one number."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def hypervolume(losses: Sequence[Sequence[float]], reference: Sequence[float]) -
 def growth(losses: Sequence[Sequence[float]]) -> list[float]:
     """After each point, the share of the box between the best and the worst of all that is covered.
 
-    The box spans, in each objective, from the least to the greatest loss there is; 0 where it has no volume.
+    The box spans, in each objective, from the least to the greatest loss; 0 where it has no volume.
     """
     if not losses:
         return []
@@ -41,7 +41,9 @@ def growth(losses: Sequence[Sequence[float]]) -> list[float]:
     volume = 1.0
     for low, high in zip(best, worst, strict=True):
         volume *= high - low
-    found, front, covered = [], [], 0.0
+    found: list[float] = []
+    front: list[tuple[float, ...]] = []
+    covered = 0.0
     for point in map(tuple, losses):
         if not any(all(a <= b for a, b in zip(other, point, strict=True)) for other in front):
             front = _front([*front, point])

@@ -37,8 +37,8 @@ def judge(run: Path) -> dict[str, Any]:
 
     Returns:
         ``samples`` and, of a classifier, ``classes``, ``confusion`` (truth by prediction) and
-        ``reliability`` (Guo et al. 2017: ``[confidence, accuracy, samples]`` of each tenth of the confidences); of a
-        regression ``residuals``: ``[predicted, truth less predicted]`` of some samples.
+        ``reliability`` (Guo et al. 2017: ``[confidence, accuracy, samples]`` of each tenth of the
+        confidences); of a regression ``residuals``: ``[predicted, truth less predicted]`` of some samples.
 
     Raises:
         UsageError: the run cannot be read, or its metrics take neither classes nor numbers.

@@ -125,7 +125,7 @@ def _panels(
     rows: int | None,
     columns: int,
 ) -> list[Panel]:
-    """As many curves as there are rows for, the score's first; each with a border of two, and its marks' row."""
+    """As many curves as there are rows for, the score's first; each has a border, and a row of marks."""
     beside = 3 if marks else 2
     if rows is not None:
         count = min(len(curves), max(rows, 0) // (LEAST_HEIGHT + beside))

@@ -2,7 +2,7 @@
 
 A name is a path, a name under the outputs folder, or a word: ``latest``, ``-1`` (the same), ``-2`` (the
 one before), ``best`` (the best run of the latest sweep), ``7`` (trial 7 of the latest sweep),
-``SWEEP/7``, ``SWEEP/best``, ``latest/-1``. A sweep that ``caviar confirm`` ran of another goes by its name alone.
+``SWEEP/7``, ``SWEEP/best``, ``latest/-1``. A sweep that ``caviar confirm`` ran goes by its name alone.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _find(name: str, key: str, kind: str, folders: list[Path]) -> Path:
 
 
 def _by_age(folders: list[Path]) -> list[Path]:
-    """Runs and sweeps, oldest first, without those that a confirm ran: nobody asked for them by their place."""
+    """Runs and sweeps, oldest first, without those that a confirm ran: these go by their names."""
     return sorted((folder for folder in folders if not _confirms(folder)), key=age)
 
 

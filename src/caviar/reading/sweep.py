@@ -171,14 +171,16 @@ class Sweep:
 
     @cached_property
     def trials(self) -> DataFrame:
-        """A row a trial, by number: state, value, best_epoch, seconds, worker_seconds, started, seed, edits,
-        checkpoint, error, then a column a hyperparameter, as the run saw it; missing where it did not exist.
+        """A row a trial, by number: state, value, best_epoch, seconds, worker_seconds, started, seed,
+        edits, checkpoint, error, then a column a hyperparameter, as the run saw it; missing where it did
+        not exist.
 
         ``edits`` counts what was changed while the trial trained (see `edits`): above 0 its
         hyperparameters alone did not make it.
 
         With several objectives ``value`` is ``value_0``, ``value_1``, …; ``seconds`` are the task's
-        alone, ``worker_seconds`` its share of its worker's (`caviar.runs.cost`); ``started`` is in UTC. A hyperparameter called like another column is ``params.NAME``.
+        alone, ``worker_seconds`` its share of its worker's (`caviar.runs.cost`); ``started`` is in UTC. A
+        hyperparameter called like another column is ``params.NAME``.
         """
         import pandas as pd
 

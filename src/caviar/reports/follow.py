@@ -81,7 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(HTTPStatus.OK, shown.parts, "application/json", shown.mark)
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        self.do_GET()
 
     def _answer(
         self, status: HTTPStatus, body: bytes = b"", kind: str = "text/plain", mark: str = ""

@@ -1,4 +1,4 @@
-"""How long the rest of a sweep will take: its trials scheduled on its lanes, each as long as those so far."""
+"""How long the rest of a sweep will take: its trials, as long as those so far, on its lanes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _GOLDEN = 0.6180339887498949
 class Pace:
     """The lengths of trials, in seconds, and how many were under way at once.
 
-    That workers take a while to load counts for nothing. Trials that are still under way are evidence too: where a
-    pruner ends most of them early, those that ended first say little of the others.
+    That workers take a while to load counts for nothing. Trials that are still under way are evidence too:
+    where a pruner ends most of them early, those that ended first say little of the others.
     """
 
     _began: dict[int, float] = field(default_factory=dict)
@@ -38,7 +38,10 @@ class Pace:
             self._whole += whole
 
     def left(self, trials: int) -> float | None:
-        """Seconds until so many more trials have ended, those under way among them; None before one is whole."""
+        """Seconds until so many more trials have ended, those under way among them.
+
+        None before one has come to its end.
+        """
         if not self._whole:
             return None
         now = monotonic()

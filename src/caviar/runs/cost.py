@@ -1,8 +1,8 @@
 """What training cost, in two measures: every table, figure and comparison takes them from here.
 
-*Wall time* is what somebody waited. *Worker-seconds* are what was spent: a second of one worker (its processor's
-share, its GPU) is one, however many trials were on its lanes. Trials that shared a worker share its seconds, so the
-sum over trials is no more than workers times wall time.
+*Wall time* is what somebody waited. *Worker-seconds* are what was spent: a second of one worker (its
+processor's share, its GPU) is one, however many trials were on its lanes. Trials that shared a worker share
+its seconds, so the sum over trials is no more than workers times wall time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WORKER_SECONDS = "worker_seconds"
 
 
 def worker_seconds(seconds: object, facts: Mapping[str, Any]) -> float | None:
-    """A run's worker-seconds; None where they are not known: on a lane, by a caviar that did not record them.
+    """A run's worker-seconds; None where they are not known: of a lane, an older caviar recorded none.
 
     Args:
         seconds: the run's wall time.

@@ -37,7 +37,7 @@ REPORT = "report.html"
 """The report's name in a sweep's folder."""
 
 CONFIRMED = "confirm.json"
-"""In a sweep's folder, what fresh seeds have said of its trials, and the sweeps beside it that trained them."""
+"""In a sweep's folder, what fresh seeds have said of its trials, and which sweeps trained them."""
 
 _STOPPED = re.compile(r"(Trial)?Interrupted\b")
 

@@ -13,8 +13,8 @@ from typing import Any, cast
 from caviar.base.errors import UsageError, name_and_text, traceback_of
 from caviar.base.messages import Failed, Finished, Job, Pruned
 from caviar.runs.active import TrialInterrupted
-from caviar.runs.files import is_full
 from caviar.runs.cost import WORKER_SECONDS
+from caviar.runs.files import is_full
 from caviar.runs.folder import LOG, Result, was_stopped
 from caviar.runs.inside import make_folders, open_inside
 from caviar.runs.tags import FACT as TAGS
@@ -52,7 +52,7 @@ class Life:
         result: what ``result.json`` says while it runs.
         began: when it began, by `time.perf_counter`; None before that.
         facts: what it recorded; they are a part of its end.
-        shared: on a lane, its share of its worker's seconds so far; None where it has its worker for itself.
+        shared: on a lane, its share of its worker's seconds so far; None where it shares with nobody.
     """
 
     folder: Path
