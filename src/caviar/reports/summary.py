@@ -14,7 +14,7 @@ from caviar.base.configs import value_at
 from caviar.base.intervals import Estimate
 from caviar.base.objectives import front, signed
 from caviar.base.words import duration, last_parts, short
-from caviar.runs.folder import was_stopped
+from caviar.runs.folder import number_of, was_stopped
 from caviar.runs.places import from_here
 
 if TYPE_CHECKING:
@@ -128,7 +128,8 @@ def _asked(sweep: Sweep, runs: Sequence[Run], what: str, single: bool) -> str:
     sampler = value_at(sweep.settings, "sampler._target_")
     by = f" by {_sampler(sampler)}" if isinstance(sampler, str) else ""
     told = f" ({how})" if len(counts) > 1 else ""
-    return f"{len(runs)}{of} trials{of_what}{by}{over}{told}."
+    trials = "trial" if len(runs) == 1 and not of else "trials"
+    return f"{len(runs)}{of} {trials}{of_what}{by}{over}{told}."
 
 
 def _sampler(target: str) -> str:
@@ -148,9 +149,11 @@ def _came_of_it(sweep: Sweep, runs: Sequence[Run], best: Sequence[Run], worth: A
         trials = "trial is" if len(best) == 1 else "trials are"
         return f"{len(best)} {trials} on the Pareto front: {_listed(spans)}."
     run, label = best[0], sweep.labels[0] if sweep.labels else "value"
-    number = run.result.number
+    number = number_of(run.folder, run.result)
     edited = ", edited while it trained" if len(run.edits) else ""
-    at = f" at epoch {run.result.best_epoch}" if number is None else f" (trial {number}{edited})"
+    epoch = run.result.best_epoch
+    at = "" if epoch is None else f" at epoch {epoch}"
+    at = at if number is None else f" (trial {number}{edited})"
     told = f"The best {label} is {short(run.score)}{at}"
     if not sweep.directions:
         return f"{label} is {short(run.score)}{at}; what is better is not on record."
@@ -162,7 +165,7 @@ def _came_of_it(sweep: Sweep, runs: Sequence[Run], best: Sequence[Run], worth: A
         mean, low, high = (short(known["expected"][key]) for key in ("mean", "low", "high"))
         told += f", worth {mean} [{low}, {high}] on a fresh seed"
     base = next((r for r in runs if r.result.facts.get("baseline") and r.score == r.score), None)
-    if base is run:
+    if base is not None and base.folder == run.folder:
         told += ": it is the default"
     elif base is not None:
         told += f"; the default has {short(base.score)}"
@@ -171,9 +174,9 @@ def _came_of_it(sweep: Sweep, runs: Sequence[Run], best: Sequence[Run], worth: A
 
 def _values(best: Run, runs: Sequence[Run]) -> dict[str, Any]:
     base = next((run for run in runs if run.result.facts.get("baseline")), None)
-    held = {} if base is None or base is best else base.result.params
+    held = {} if base is None or base.folder == best.folder else base.result.params
     return {
-        "number": best.result.number,
+        "number": number_of(best.folder, best.result),
         "values": [[name, value, held.get(name)] for name, value in best.result.params.items()],
         "default": bool(held),
     }
