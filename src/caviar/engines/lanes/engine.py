@@ -276,7 +276,6 @@ class Fused:
         self._obey(group)
         if not group.count:
             return
-        filling = perf_counter()
         try:
             admitted = group.fill(self._most)
         except BaseException as error:
@@ -294,8 +293,9 @@ class Fused:
         except BaseException as error:
             self._went_wrong(group, error)
             return
-        group.seconds += perf_counter() - began
-        group.charge(perf_counter() - filling)
+        took = perf_counter() - began
+        group.seconds += took
+        group.charge(took)
         group.ticked = time.monotonic()
         self.occupancy.tick(stack.lanes, len(ended))
         self._epoch_ended(group, ended)
