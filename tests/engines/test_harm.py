@@ -12,8 +12,8 @@ from caviar.base.messages import Failed, Finished
 from caviar.engines.lanes import calibration, engine
 from caviar.engines.lanes.engine import Fused
 from caviar.engines.lanes.training import Training
-from caviar.executors.base import TaskSource
 from caviar.executors.local import LocalExecutor
+from caviar.executors.task import TaskSource
 from project.recipe import recipe
 from project.train import main
 from tests.engines.lanes import around_steps

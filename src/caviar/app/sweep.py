@@ -22,7 +22,8 @@ from caviar.base.hydra_versions import whitelist_of
 from caviar.base.plain import echo
 from caviar.base.security import allow, check_target, instantiate
 from caviar.base.versions import warn_untested
-from caviar.executors.base import Executor, task_source
+from caviar.executors.base import Executor
+from caviar.executors.task import task_source
 from caviar.runs.elsewhere import note_place
 from caviar.runs.folder import make_folder
 from caviar.runs.places import SWEEP_FILE, never_began

@@ -36,6 +36,7 @@ from caviar.executors.channel import Channel, RefusedError, connect
 from caviar.executors.local import LocalExecutor
 from caviar.executors.mirror import Mirror, Outbox, Piece, write
 from caviar.executors.protocol import Bye, Greeting, Joined, Lanes, Output, Welcome, version
+from caviar.executors.task import moved
 from caviar.executors.worker import Goodbye, Interrupt, Prune, Stop
 
 LOOK_SECONDS = 2.0
@@ -211,11 +212,11 @@ class Agent:
         if self._shares and Path(welcome.cwd).is_dir():
             os.chdir(welcome.cwd)
         task, here = welcome.task, Path.cwd()
-        for folder in reversed([_moved(entry, welcome.cwd, here) for entry in welcome.path]):
+        for folder in reversed([moved(entry, welcome.cwd, here) for entry in welcome.path]):
             if folder not in sys.path:
                 sys.path.insert(0, folder)
         if task.path is not None:
-            task = replace(task, path=_moved(task.path, welcome.cwd, here))
+            task = replace(task, path=moved(task.path, welcome.cwd, here))
         local = LocalExecutor(**{"fork": False, **welcome.workers}, engine=welcome.engine)
         local.slots = [replace(s, label=f"{welcome.name}/{s.label}") for s in local.slots]
         local.in_all = max(welcome.in_all, len(local.slots))
@@ -339,15 +340,6 @@ def _shares_disk(welcome: Welcome) -> bool:
             return True
     except OSError:
         return False
-
-
-def _moved(path: str, cwd: str, here: Path) -> str:
-    """What lies under the controller's working directory, under the one here where it is not there."""
-    if os.path.exists(path):
-        return path
-    with suppress(ValueError):
-        return str(here / Path(path).relative_to(cwd))
-    return path
 
 
 def _trial_of(resume_from: str) -> str:

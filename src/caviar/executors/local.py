@@ -29,9 +29,9 @@ from caviar.base.messages import (
     Starting,
 )
 from caviar.base.signals import ASK_TO_END
-from caviar.executors.base import TaskSource
 from caviar.executors.processes import Process, fork, limit_threads, spawn, why_not_forked
 from caviar.executors.slots import Slot, plan
+from caviar.executors.task import TaskSource
 from caviar.executors.worker import Goodbye, Hello, Interrupt, Prune, Stop, main
 from caviar.runs.inside import open_inside
 

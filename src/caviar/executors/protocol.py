@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from caviar.executors.base import TaskSource
+from caviar.executors.task import TaskSource
 
 
 @dataclass(frozen=True)

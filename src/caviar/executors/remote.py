@@ -10,7 +10,6 @@ import os
 import secrets
 import selectors
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -33,12 +32,12 @@ from caviar.base.messages import (
     Starting,
 )
 from caviar.executors import token as tokens
-from caviar.executors.base import TaskSource
 from caviar.executors.channel import Channel, RefusedError
 from caviar.executors.door import Door
 from caviar.executors.local import EVENTS_AT_ONCE
 from caviar.executors.mirror import Mirror, Outbox, Piece, write
 from caviar.executors.protocol import Bye, Greeting, Joined, Lanes, Output, Welcome, version
+from caviar.executors.task import TaskSource, own_path
 from caviar.executors.worker import Goodbye, Interrupt, Prune, Stop
 from caviar.runs.inside import open_inside
 
@@ -345,7 +344,7 @@ class RemoteExecutor:
         assert self._task is not None
         settings = self.worker_settings
         in_all = max(self.in_all, self.workers)
-        where, path = os.getcwd(), _own_path()
+        where, path = os.getcwd(), own_path()
         nonce = (str(self._nonce), self._nonce.read_text())
         folder = str(self.folder)
         task, engine = self._task, self._engine
@@ -461,20 +460,6 @@ class RemoteExecutor:
             why = f"agent {agent.name}: no worker there can load the task"
             self.say(f"{why}: {event.error}\n{event.traceback}")
         self.send_away(agent)
-
-
-def _own_path() -> list[str]:
-    """Where the app's own modules are found: what is on the path and came not with Python or pip."""
-    installed = {os.path.realpath(p) for p in (sys.prefix, sys.base_prefix, sys.exec_prefix)}
-    found: list[str] = []
-    for entry in sys.path:
-        path = os.path.abspath(entry or ".")
-        real = os.path.realpath(path)
-        theirs = "site-packages" in real or "dist-packages" in real
-        theirs = theirs or any(real.startswith(f"{prefix}{os.sep}lib") for prefix in installed)
-        if not theirs and os.path.isdir(path):
-            found.append(path)
-    return found
 
 
 def _count(number: int, word: str) -> str:
