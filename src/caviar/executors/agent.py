@@ -208,7 +208,7 @@ class Agent:
             local.interrupt()
 
     def _start(self, welcome: Welcome) -> None:
-        self._shares = _shares_disk(welcome)
+        self._shares = welcome.nonce.is_here()
         if self._shares and Path(welcome.cwd).is_dir():
             os.chdir(welcome.cwd)
         task, here = welcome.task, Path.cwd()
@@ -328,18 +328,6 @@ class Agent:
             self._selector.select(0.5)
             self.channel.flush()
         return why
-
-
-def _shares_disk(welcome: Welcome) -> bool:
-    """Whether the sweep's folder is here too, and can be written to."""
-    path, text = welcome.nonce
-    try:
-        if Path(path).read_text() != text:
-            return False
-        with tempfile.TemporaryFile(dir=welcome.folder, prefix=".", suffix=".partial"):
-            return True
-    except OSError:
-        return False
 
 
 def _trial_of(resume_from: str) -> str:

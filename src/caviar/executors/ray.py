@@ -17,7 +17,7 @@ from typing import Any
 
 from caviar.base.errors import UsageError, usage_error
 from caviar.base.plain import echo
-from caviar.executors.remote import Agent
+from caviar.executors.remote_agent import RemoteAgent
 from caviar.executors.started import StartedExecutor
 
 LOOK_SECONDS = 10.0
@@ -161,7 +161,7 @@ class RayExecutor(StartedExecutor):
             if not joined and self.tickets.pop(ticket, None) is not None:
                 self.ended(0, 0.0, why or "it has ended")
 
-    def lost(self, agent: Agent) -> None:
+    def lost(self, agent: RemoteAgent) -> None:
         # It may live, and only its connection be cut: a trial would train twice.
         self._kill(agent.ticket)
         super().lost(agent)

@@ -9,7 +9,8 @@ from time import monotonic
 from typing import Any
 
 from caviar.base.errors import UsageError
-from caviar.executors.remote import Agent, RemoteExecutor
+from caviar.executors.remote import RemoteExecutor
+from caviar.executors.remote_agent import RemoteAgent
 
 IN_A_ROW = 5
 """So many agents that come to an end at once, without a trial, are no accident."""
@@ -71,7 +72,7 @@ class StartedExecutor(RemoteExecutor, ABC):
                 self.ended(0, 0.0, str(error))
                 self._next = now + AGAIN_SECONDS
 
-    def lost(self, agent: Agent) -> None:
+    def lost(self, agent: RemoteAgent) -> None:
         if self.tickets.pop(agent.ticket, None) is None or self.closing:
             return
         self.ended(agent.ended, monotonic() - agent.came, agent.bye or "its connection was lost")
