@@ -154,9 +154,10 @@ def _run(
     from caviar.reports.at_end import Reporting
     from caviar.reports.progress import make_view
     from caviar.reports.table import exit_status, print_summary
+    from caviar.sweep.asking import INTERRUPTIONS
     from caviar.sweep.jobs import JobMaker
     from caviar.sweep.loop import Loop
-    from caviar.sweep.study import INTERRUPTIONS, StorageGoneError
+    from caviar.sweep.store import StorageGoneError
 
     warn_untested()
     folders = TrialFolders(folder / "trials")

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from caviar.base.private import method_of, trial_id
-from caviar.sweep.study import StorageGoneError
+from caviar.sweep.store import StorageGoneError
 
 Found = TypeVar("Found")
 

@@ -25,10 +25,11 @@ from caviar.base.messages import (
 )
 from caviar.base.signals import GRACE_SECONDS, exit_status, heard
 from caviar.executors.base import Executor
+from caviar.sweep.asking import INTERRUPTIONS, Asked
 from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner
 from caviar.sweep.settings import Settings
-from caviar.sweep.study import INTERRUPTIONS, Asked, SweepStudy
+from caviar.sweep.study import SweepStudy
 
 STANDSTILL_SECONDS = 2.0
 """Between two looks at the clock there are 0.2; after more than these, the process was stopped."""
@@ -150,7 +151,7 @@ class Loop:
     def run(self) -> Outcome:
         """Ask, submit and tell until all trials have ended or somebody stops it."""
         self.executor.judge = self._judge
-        self.study.wait_for_storage(lambda: bool(self._requests), self.view.say)
+        self.study.store.wait(lambda: bool(self._requests), self.view.say)
         self._completed = sum(t.state == TrialState.COMPLETE for t in self.study.trials())
         with heard(self._note):
             try:
@@ -159,12 +160,12 @@ class Loop:
                     self.study.check_owner()
                     # What is told and what is asked next are one write, in the file before any of it
                     # runs. The lanes do not wait until the disk has it too.
-                    with self.study.one_write():
+                    with self.study.store.one_write():
                         for event in events:
                             self._handle(event)
                         ready = self._ready()
                     self._submit(ready)
-                    self.study.sync()
+                    self.study.store.sync()
                     self._watch_clock()
                     self._obey()
                     self.view.tick()
@@ -386,12 +387,12 @@ class Loop:
     def _stop_now(self) -> None:
         self._stopping = True
         self.executor.close()
-        with self.study.one_write():
+        with self.study.store.one_write():
             for number in [*self._running, *(this.asked.number for this in self._again)]:
                 self._tell_cut_short(number)
         for running in self._running.values():
             self._tidy(running, over=False)
-        self.study.sync()
+        self.study.store.sync()
         self._running, self._again = {}, []
 
     def _tell_cut_short(self, number: int) -> None:
