@@ -22,8 +22,8 @@ from caviar.runs.folder import Result
 from caviar.space.space import Space
 from caviar.sweep.asking import INTERRUPTED
 from caviar.sweep.baseline import BASELINE, is_baseline
-from caviar.sweep.loop import Outcome
 from caviar.sweep.settings import Settings
+from caviar.sweep.view import Outcome
 
 ROWS = 10
 
