@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from caviar.app.parts import check_sampler, make_executor, read_space
 from caviar.base.collecting import collect_from_now
-from caviar.base.errors import UsageError
+from caviar.base.errors import UsageError, name_and_text, usage_error
 from caviar.base.hydra_versions import whitelist_of
 from caviar.base.plain import echo
 from caviar.base.security import allow, check_target, instantiate
@@ -81,7 +82,7 @@ def run_sweep(
     if resumed and recorded:
         check_same_space(space, recorded, resumed)
     executor = make_executor(settings)
-    folder, owner = _claim(resumed, Path(master.hydra.sweep.dir).absolute())
+    folder, owner = _claim(resumed, _wanted(master))
     try:
         try:
             executor.log = folder / "workers.txt"
@@ -101,6 +102,20 @@ def run_sweep(
         if isinstance(error, OSError):
             raise UsageError(f"{folder}: {error}") from error
         raise
+
+
+def _wanted(master: DictConfig) -> Path:
+    """Where the sweep's folder is to be.
+
+    Raises:
+        UsageError: that is not known as a sweep begins, as what ``${hydra:…}`` gives.
+    """
+    try:
+        return Path(master.hydra.sweep.dir).absolute()
+    except OmegaConfBaseException as error:
+        written = OmegaConf.to_container(master.hydra.sweep, resolve=False)
+        assert isinstance(written, dict)
+        raise usage_error("hydra.sweep.dir", written["dir"], name_and_text(error)) from error
 
 
 def _claim(resumed: Path | None, wanted: Path) -> tuple[Path, Owner]:
