@@ -13,7 +13,9 @@ from lightning.pytorch import LightningModule, Trainer
 
 from caviar.lightning.callbacks.nan_guard import loss_of
 from caviar.panda import settings
-from caviar.panda.checks import Finding, agreed, broken, examine
+from caviar.panda.checks.base import Finding
+from caviar.panda.checks.course import broken
+from caviar.panda.checks.registry import agreed, examine
 from caviar.panda.files import FOLDER, HEALTH
 from caviar.panda.probe import Probe
 from caviar.panda.remedies import Remedies
