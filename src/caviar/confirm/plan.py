@@ -49,6 +49,7 @@ class Verdict:
 
     @property
     def winner(self) -> str:
+        """The best candidate."""
         return next(iter(self.estimates))
 
     @property

@@ -36,17 +36,34 @@ class Scored(Protocol):
     """What says how a training is scored: see `caviar.engines.experiment.Recipe`."""
 
     @property
-    def metric(self) -> str: ...
+    def metric(self) -> str:
+        """The logged metric that is the score."""
+        ...
+
     @property
-    def direction(self) -> str: ...
+    def direction(self) -> str:
+        """``maximize`` or ``minimize``."""
+        ...
+
     @property
-    def objectives(self) -> list[str]: ...
+    def objectives(self) -> list[str]:
+        """Every metric that is a score, ``metric`` first."""
+        ...
+
     @property
-    def nan_guard(self) -> bool: ...
+    def nan_guard(self) -> bool:
+        """Whether a loss that is not finite ends the training."""
+        ...
+
     @property
-    def early_stopping(self) -> EarlyStopping | None: ...
+    def early_stopping(self) -> EarlyStopping | None:
+        """When it ends before its last epoch."""
+        ...
+
     @property
-    def loggers(self) -> Callable[..., Any] | None: ...
+    def loggers(self) -> Callable[..., Any] | None:
+        """What makes its loggers, where it has some."""
+        ...
 
 
 class Progress:

@@ -10,7 +10,9 @@ class Kind(Protocol):
     """A training that has a kind: those of one kind may share a stack."""
 
     @property
-    def key(self) -> Hashable: ...
+    def key(self) -> Hashable:
+        """The kind."""
+        ...
 
 
 T = TypeVar("T", bound=Kind)

@@ -106,6 +106,7 @@ class Guest:
         connection.send(MAGIC + self._nonce)
 
     def fileno(self) -> int:
+        """What a selector waits for."""
         return self._connection.fileno()
 
     def close(self) -> None:
@@ -159,10 +160,12 @@ class Channel:
         connection.setblocking(False)
 
     def fileno(self) -> int:
+        """What a selector waits for."""
         return self._connection.fileno()
 
     @property
     def pending(self) -> int:
+        """Bytes that the network has not taken yet."""
         return len(self._out)
 
     def send(self, message: Any) -> None:

@@ -83,12 +83,14 @@ class LocalExecutor(ProcessExecutor):
 
     @property
     def lanes(self) -> int:
+        """Jobs that its workers can have under way, those still loading included."""
         if not self._workers:
             return len(self.slots)
         return sum(worker.lanes for worker in self._workers)
 
     @property
     def workers(self) -> int:
+        """One a slot."""
         return len(self.slots)
 
     @property

@@ -87,6 +87,7 @@ class RayExecutor(StartedExecutor):
         self._waker, self._wakes = socket.socketpair()
 
     def begin(self) -> None:
+        """Connect to Ray, or start one, and ask for the first actors."""
         try:
             ray: Any = import_module("ray")
         except ImportError:
@@ -123,6 +124,7 @@ class RayExecutor(StartedExecutor):
         return max(int(min(here.get(name, 0) / n for name, n in self._needs.items() if n)), 1)
 
     def turn(self) -> None:
+        """Ask for more where the cluster has grown."""
         if self._workers is None and monotonic() - self._looked > LOOK_SECONDS:
             grown = self._fitting()
             if grown > self.count:
@@ -131,6 +133,7 @@ class RayExecutor(StartedExecutor):
         super().turn()
 
     def more(self, count: int) -> list[str]:
+        """Ask for so many actors; each waits until there is room for it."""
         needs = {n: v for n, v in self._needs.items() if n not in ("CPU", "GPU") and v}
         kind = self._ray.remote(RayAgent).options(
             num_cpus=self._needs["CPU"],
@@ -175,11 +178,13 @@ class RayExecutor(StartedExecutor):
                 echo(f"Ray: {ticket} could not be killed: {error}")
 
     def end(self) -> None:
+        """Kill the actors that have not come."""
         here = {agent.ticket for agent in self.agents}
         for ticket in [t for t in self._actors if t not in here]:
             self._kill(ticket)
 
     def close(self) -> None:
+        """End all agents, and leave Ray."""
         super().close()
         for ticket in list(self._actors):
             self._kill(ticket)

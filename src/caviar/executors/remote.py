@@ -90,11 +90,13 @@ class RemoteExecutor(ProcessExecutor):
 
     @property
     def lanes(self) -> int:
+        """Jobs that its agents may have: see `RemoteAgent.room`."""
         short = self._typical < SHORT_SECONDS
         return sum(agent.room(self._longest, short) for agent in self.agents)
 
     @property
     def workers(self) -> int:
+        """All its agents'."""
         return sum(agent.workers for agent in self.agents)
 
     def start(self, task: TaskSource) -> None:
@@ -158,6 +160,7 @@ class RemoteExecutor(ProcessExecutor):
 
     @property
     def address(self) -> str:
+        """Where agents dial in, ``HOST:PORT``."""
         return f"{self.host}:{self.port}"
 
     def say(self, text: str) -> None:
@@ -173,6 +176,7 @@ class RemoteExecutor(ProcessExecutor):
         self._selector.register(what, selectors.EVENT_READ, call)
 
     def listen_no_more(self, what: Any) -> None:
+        """The opposite of `listen_to`."""
         self._selector.unregister(what)
 
     def begin(self) -> None:

@@ -136,6 +136,7 @@ class SlurmExecutor(StartedExecutor):
         return [f"{job}_{index}" for index in range(count)]
 
     def turn(self) -> None:
+        """Ask for more, and ask the queue why some have not come."""
         super().turn()
         missing = self.tickets.keys() - {agent.ticket for agent in self.agents}
         if missing and self._queue is None and monotonic() - self._looked > LOOK_SECONDS:
@@ -184,6 +185,7 @@ class SlurmExecutor(StartedExecutor):
             self.say(f"Slurm: {count} agents wait: {reason}")
 
     def end(self) -> None:
+        """Cancel the jobs that wait in the queue."""
         jobs = {ticket.partition("_")[0] for ticket in self.tickets}
         if jobs:
             # An agent that has been told to go is let end by itself: only what waits is cancelled.

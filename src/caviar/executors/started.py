@@ -52,10 +52,12 @@ class StartedExecutor(RemoteExecutor, ABC):
         """
 
     def begin(self) -> None:
+        """Ask for all agents."""
         self._target = self.count
         self._ask(self.count)
 
     def turn(self) -> None:
+        """Let idle agents go, and ask for those that are missing."""
         now = monotonic()
         for agent in [agent for agent in self.agents if agent.lanes and not agent.jobs]:
             idle = not self._held and now - agent.since > self.idle_seconds
@@ -73,6 +75,7 @@ class StartedExecutor(RemoteExecutor, ABC):
                 self._next = now + AGAIN_SECONDS
 
     def lost(self, agent: RemoteAgent) -> None:
+        """Note how an agent that was asked for has ended."""
         if self.tickets.pop(agent.ticket, None) is None or self.closing:
             return
         self.ended(agent.ended, monotonic() - agent.came, agent.bye or "its connection was lost")

@@ -120,6 +120,7 @@ class MessageBox:
         self.put(Goodbye())
 
     def take(self, timeout: float | None) -> Job | None:
+        """The next job; None where none comes in time, or none will."""
         if self.leaving or (self.closed and self._jobs.empty()):
             return None
         try:
@@ -131,9 +132,11 @@ class MessageBox:
         return job
 
     def pruned(self, number: int) -> bool:
+        """Whether the trial is to end at its next report."""
         return number in self._pruned
 
     def stopped(self, number: int) -> str | None:
+        """Why the trial is to end now; None where it is not."""
         return self._stopped.get(number)
 
 

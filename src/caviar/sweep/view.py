@@ -12,19 +12,26 @@ from caviar.sweep.asking import Asked
 class View(Protocol):
     """The display of a sweep while it runs."""
 
-    def asked(self, asked: Asked) -> None: ...
+    def asked(self, asked: Asked) -> None:
+        """A trial has been asked for."""
 
-    def happened(self, event: Event) -> None: ...
+    def happened(self, event: Event) -> None:
+        """An event of a worker."""
 
-    def again(self, number: int, text: str) -> None: ...
+    def again(self, number: int, text: str) -> None:
+        """A trial failed, and is tried again."""
 
-    def stopped(self, number: int, text: str) -> None: ...
+    def stopped(self, number: int, text: str) -> None:
+        """A trial was cut short with the sweep."""
 
-    def say(self, text: str) -> None: ...
+    def say(self, text: str) -> None:
+        """A line for the person at the terminal."""
 
-    def tick(self) -> None: ...
+    def tick(self) -> None:
+        """Called often: draw what has changed."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """The sweep is over."""
 
 
 @dataclass

@@ -40,6 +40,7 @@ class Changes:
     gone: list[Leaf] = field(default_factory=list)
 
     def clear(self) -> None:
+        """Forget them, before the next step."""
         self.buffers.clear()
         self.leaves.clear()
         self.gone.clear()

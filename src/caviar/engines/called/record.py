@@ -103,6 +103,7 @@ class Given:
         return Given(self.call, key)
 
     def detach(self) -> Given:
+        """Itself: it is no tensor."""
         return self
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -147,15 +148,19 @@ class MetricStandIn(nn.Module):
         self.__dict__["_own"] = metric
 
     def forward(self, *args: Any, **kwargs: Any) -> Given:
+        """Note a call of the metric, whose value may be logged."""
         return self._record().call(self.name, "forward", args, kwargs)
 
     def update(self, *args: Any, **kwargs: Any) -> None:
+        """Note an update."""
         self._record().call(self.name, "update", args, kwargs)
 
     def compute(self) -> Given:
+        """Note a call of ``compute``, whose value may be logged."""
         return self._record().call(self.name, "compute", (), {})
 
     def reset(self) -> None:
+        """Note a reset."""
         self._record().call(self.name, "reset", (), {})
 
     def members(self) -> dict[str, MetricStandIn]:

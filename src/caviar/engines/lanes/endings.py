@@ -38,9 +38,6 @@ class Endings:
         writer: who writes.
         send: is given each end, from the writer's threads.
         keep: how many trials, the best, keep their checkpoint; None for all.
-
-    Attributes:
-        unsent: how many trials have ended whose event is not sent yet.
     """
 
     def __init__(self, writer: Writer, send: Send, keep: int | None) -> None:
@@ -52,6 +49,7 @@ class Endings:
 
     @property
     def unsent(self) -> int:
+        """How many trials have ended whose event is not sent yet."""
         return len(self._unsent)
 
     def finish(self, group: Group, over: Sequence[Over]) -> None:
