@@ -25,11 +25,11 @@ from caviar.engines.shipped import changed
 from caviar.lightning.batches import epoch_order
 from caviar.lightning.folds import check_distinct
 from caviar.lightning.in_memory.data import InMemoryData
+from caviar.lightning.lane_loggers import logger_settings, loggers_of
 from caviar.lightning.making import takes
 from caviar.lightning.optimizers import torch_settings
 from caviar.lightning.schedulers import Length, Schedule
 from caviar.lightning.seeding import seeded
-from caviar.lightning.telling import loggers_of, told_loggers
 from project.check import RULES
 
 _TASK = f"{__name__.partition('.')[0]}.classifier.Classifier"
@@ -102,7 +102,7 @@ def _called(config: Mapping[str, Any], data: InMemoryData | None) -> caviar.Call
         early_stopping=caviar.EarlyStopping(**stopping) if stopping else None,
         checkpoint="checkpoint.BestAndLast" in callbacks,
         files=_files(data) if data is not None else {},
-        loggers=loggers_of if told_loggers(config) else None,
+        loggers=loggers_of if logger_settings(config) else None,
     )
 
 
@@ -150,7 +150,7 @@ def _recipe(config: Mapping[str, Any], data: InMemoryData) -> caviar.Recipe:
         },
         files=_files(data),
         called=lambda: _called(config, data),
-        loggers=loggers_of if told_loggers(config) else None,
+        loggers=loggers_of if logger_settings(config) else None,
         **loss,
     )
 
@@ -162,7 +162,7 @@ def _check_fusible(config: Mapping[str, Any]) -> None:
         raise caviar.NotFusibleError("test=true")
     if config.get("compile"):
         raise caviar.NotFusibleError("compile=true")
-    loggers = told_loggers(config)
+    loggers = logger_settings(config)
     if loggers and (config.get("data") or {}).get("folds"):
         raise caviar.NotFusibleError(f"logger.{min(loggers)} with data.folds")
     if config.get("ckpt_path") or not config.get("train", True):

@@ -206,8 +206,8 @@ def _run(
     finally:
         view.close()
     # Reading all run folders takes a second or more: worth it where trainings took longer.
-    told = (settings.report or settings.metric) and not outcome.interrupted
-    reporting = Reporting(folder, settings.report) if told else None
+    reported = (settings.report or settings.metric) and not outcome.interrupted
+    reporting = Reporting(folder, settings.report) if reported else None
     try:
         study.release()
         trials = study.current()

@@ -74,7 +74,7 @@ def report(
             if page
             else [(verdicts(sweep), worth_of(sweep)) for sweep in found]
         )
-    told = [
+    summaries = [
         {
             "name": s.folder.name,
             "folder": from_here(s.folder),
@@ -85,9 +85,9 @@ def report(
         for s, (v, w) in zip(found, judged, strict=True)
     ]
     if as_json:
-        print_json({"report": str(path) if page else None, "sweeps": told})
+        print_json({"report": str(path) if page else None, "sweeps": summaries})
     else:
-        _print(told)
+        _print(summaries)
     if page:
         say(f"report: {path}")
 

@@ -66,8 +66,8 @@ class EarlyStopping:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a training that has ended on a lane has to tell loggers.
+class Logged:
+    """A training that has ended on a lane, for its loggers.
 
     Attributes:
         config: the text of its ``config.yaml``.
@@ -109,7 +109,7 @@ class Called:
     early_stopping: EarlyStopping | None = None
     checkpoint: bool = True
     files: Mapping[str, str] = field(default_factory=dict)
-    loggers: Callable[[Mapping[str, Any]], Callable[[Told], None]] | None = None
+    loggers: Callable[[Mapping[str, Any]], Callable[[Logged], None]] | None = None
 
     @property
     def objectives(self) -> list[str]:
@@ -179,7 +179,7 @@ class Recipe:
     files: Mapping[str, str] = field(default_factory=dict)
     also: Sequence[str] = ()
     called: Callable[[], Called] | None = None
-    loggers: Callable[[Mapping[str, Any]], Callable[[Told], None]] | None = None
+    loggers: Callable[[Mapping[str, Any]], Callable[[Logged], None]] | None = None
 
     @property
     def objectives(self) -> list[str]:

@@ -144,9 +144,9 @@ class LocalExecutor(ProcessExecutor):
         for worker in self._having(number):
             if number not in worker.doomed:
                 worker.doomed[number] = why
-                worker.told = monotonic()
+                worker.asked = monotonic()
                 worker.send(Stop(number, why))
-            if len(worker.jobs) == 1 or monotonic() - worker.told > _LETS_GO:
+            if len(worker.jobs) == 1 or monotonic() - worker.asked > _LETS_GO:
                 worker.kill()
                 worker.gone = True
                 while worker in self._workers and worker.connection.poll(1):

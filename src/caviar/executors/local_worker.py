@@ -25,7 +25,7 @@ class LocalWorker:
         lanes: how many jobs it can have under way; one until it says more, none when it is to go.
         jobs: those under way, by number, each with the time it was handed over.
         quarantine: of its jobs, where they are of one.
-        doomed: why each of these trials has to leave the worker, or the worker is killed for it; ``told``:
+        doomed: why each of these trials has to leave the worker, or the worker is killed for it; ``asked``:
             when the worker was asked.
         gone: it has ended, or was killed, and what it last said is still to be read.
         bases: configs that it has been sent.
@@ -39,7 +39,7 @@ class LocalWorker:
     jobs: dict[int, tuple[Job, float]] = field(default_factory=dict)
     quarantine: int = 0
     doomed: dict[int, str] = field(default_factory=dict)
-    told: float = 0.0
+    asked: float = 0.0
     gone: bool = False
     bases: set[int] = field(default_factory=set)
 

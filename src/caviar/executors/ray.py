@@ -102,8 +102,8 @@ class RayExecutor(StartedExecutor):
                     configure_logging=False,
                 )
         except Exception as error:
-            told = " ".join(str(error).split())[:300]
-            why = f"{told}; ray start --head starts one, executor.address=local is one by itself"
+            text = " ".join(str(error).split())[:300]
+            why = f"{text}; ray start --head starts one, executor.address=local is one by itself"
             raise usage_error("executor.address", self._address, why) from error
         if self._own_host:
             self.host = ray.util.get_node_ip_address()

@@ -129,8 +129,8 @@ class SlurmExecutor(StartedExecutor):
         except subprocess.TimeoutExpired:
             raise UsageError(f"executor=slurm: sbatch did not answer for {_PATIENCE:g} s") from None
         if done.returncode:
-            told = " ".join(done.stderr.split()).removeprefix("sbatch: ")
-            raise UsageError(f"executor=slurm: sbatch: {told}")
+            text = " ".join(done.stderr.split()).removeprefix("sbatch: ")
+            raise UsageError(f"executor=slurm: sbatch: {text}")
         job = done.stdout.strip().partition(";")[0]
         self.say(f"asked Slurm for {count} of {self.count} agents: job {job}")
         return [f"{job}_{index}" for index in range(count)]
@@ -160,14 +160,14 @@ class SlurmExecutor(StartedExecutor):
         assert queue.stdout is not None
         self.listen_no_more(queue.stdout)
         try:
-            told, _ = queue.communicate(timeout=_PATIENCE)
+            text, _ = queue.communicate(timeout=_PATIENCE)
         except subprocess.TimeoutExpired:
             queue.kill()
             queue.communicate()
             return
         if queue.returncode:
             return  # too busy to answer, or its records are gone
-        rows = [line.split("|", 2) for line in told.splitlines() if line.count("|") >= 2]
+        rows = [line.split("|", 2) for line in text.splitlines() if line.count("|") >= 2]
         states = {ticket: (state, reason) for ticket, state, reason in rows}
         here = {agent.ticket for agent in self.agents}
         waiting: dict[str, int] = {}

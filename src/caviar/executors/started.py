@@ -87,8 +87,8 @@ class StartedExecutor(RemoteExecutor, ABC):
             return
         self._fruitless += "SIGTERM" not in why and "SIGUSR2" not in why  # it was preempted
         if self._fruitless >= IN_A_ROW:
-            told = f"{IN_A_ROW} agents in a row ended within a minute, without a trial"
-            self.give_up(f"{told}: {why}")
+            text = f"{IN_A_ROW} agents in a row ended within a minute, without a trial"
+            self.give_up(f"{text}: {why}")
 
     def _ask(self, count: int) -> None:
         count = int(min(count, max(self._trials - self.done, 1)))

@@ -183,13 +183,13 @@ class Worker:
         """Tell the controller something; end this process if it is gone."""
         if self._inbox.leaving:
             events = (*events, Ready(lanes=0))  # or what it just let go of would come back to it
-        told = tuple(
+        labelled = tuple(
             replace(event, worker=self._label) if isinstance(event, Ready | Started) else event
             for event in events
         )
         try:
             with self._sending:
-                self._connection.send(told)
+                self._connection.send(labelled)
         except (BrokenPipeError, ConnectionResetError):
             _end_process_group()
 

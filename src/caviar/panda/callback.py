@@ -332,5 +332,5 @@ class Panda(Callback):
 
 def _is_interruption(error: BaseException) -> bool:
     """Whether a training ended because somebody told it to, and so did not fail."""
-    told = isinstance(error, TrialInterrupted | KeyboardInterrupt | SIGTERMException)
-    return told or asked_to_stop()
+    stopped = isinstance(error, TrialInterrupted | KeyboardInterrupt | SIGTERMException)
+    return stopped or asked_to_stop()

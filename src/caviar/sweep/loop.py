@@ -148,8 +148,8 @@ class Loop:
         at_once = max(self.executor.workers, self.n_trials // 8)
         if not self.learns or lanes <= at_once:
             return lanes
-        told = f"at most {at_once} trials at once, of {lanes} lanes"
-        self._say_once(f"{told}: the sampler learns from those that ended")
+        text = f"at most {at_once} trials at once, of {lanes} lanes"
+        self._say_once(f"{text}: the sampler learns from those that ended")
         return at_once
 
     def _say_once(self, text: str) -> None:

@@ -41,15 +41,15 @@ class Try:
             count = self.interruptions + 1
             if count > INTERRUPTIONS:
                 return None
-            told = f"{event.error} (interrupted {count} times of {INTERRUPTIONS} at most)"
-            return replace(self, interruptions=count), told
+            text = f"{event.error} (interrupted {count} times of {INTERRUPTIONS} at most)"
+            return replace(self, interruptions=count), text
         # Of trials that fell silent together, one may hold up the others.
         if event.quarantine and (event.transient or event.error.startswith(SILENT)):
             return replace(self, quarantine=event.quarantine), event.error
         if not event.transient or self.attempt >= retries:
             return None
-        told = f"{event.error} (try {self.attempt + 2} of {retries + 1})"
-        return replace(self, attempt=self.attempt + 1), told
+        text = f"{event.error} (try {self.attempt + 2} of {retries + 1})"
+        return replace(self, attempt=self.attempt + 1), text
 
 
 @dataclass

@@ -125,8 +125,8 @@ class Folded:
     def drop_best(self) -> None:
         """Remove the folds' checkpoints, and say so."""
         result = self.folder.life.result
-        for told in result.facts.get("folds", []):
-            told["checkpoint"] = None
+        for fold in result.facts.get("folds", []):
+            fold["checkpoint"] = None
         with suppress(OSError):  # where that cannot be written, what it says stays true
             result.write(self.folder.path)
             for place in self.places:

@@ -92,7 +92,7 @@ class Read:
             return self._of_folds(self.folds)
         folder.files = recipe.files
         if recipe.loggers is not None:
-            folder.tell = recipe.loggers(self.live())
+            folder.log_all = recipe.loggers(self.live())
         saved = read_lane(Path(job.resume_from, LANE) if job.resume_from else None, folder)
         return [Run(job, self.trainings[0], folder, saved=saved)]
 

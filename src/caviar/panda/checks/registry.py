@@ -59,9 +59,9 @@ def examine(history: History, remedies: Remedies) -> list[Finding]:
     """What all checks find in the epochs so far, the last of which has just ended."""
     found = []
     for name, function in CHECKS.items():
-        told = function(history, remedies)
-        if told:
-            found.append(Finding(name, *told))
+        seen = function(history, remedies)
+        if seen:
+            found.append(Finding(name, *seen))
     return agreed(found)
 
 
