@@ -76,7 +76,7 @@ class LocalWorker:
     def losses(
         self, code: int, error: str, apart: Mapping[int, int]
     ) -> tuple[list[Failed], list[Job]]:
-        """What comes of its trials now that it has ended.
+        """How its trials end, now that the worker has.
 
         Args:
             code: its exit status.

@@ -46,7 +46,7 @@ class ProcessExecutor(ABC):
         self._hand_on()
 
     def events(self, timeout: float) -> list[Event]:
-        """What the processes said; of one that is lost, that its trials are."""
+        """What the processes said, and the ends of the trials of lost ones."""
         wait = 0 if self._events else timeout
         while len(self._events) < EVENTS_AT_ONCE and (ready := self._selector.select(wait)):
             for key, _ in ready:

@@ -113,7 +113,7 @@ class RemoteExecutor(ProcessExecutor):
         self.begin()
 
     def events(self, timeout: float) -> list[Event]:
-        """What the agents' workers said; of an agent that is lost, that its trials are."""
+        """What the agents' workers said, and the ends of the trials of lost agents."""
         self.turn()
         if self._door is not None:
             self._door.turn()
@@ -164,7 +164,7 @@ class RemoteExecutor(ProcessExecutor):
         return f"{self.host}:{self.port}"
 
     def say(self, text: str) -> None:
-        """Tell whoever watches the sweep, once."""
+        """Show a line to the person at the terminal; one that was shown already is not shown again."""
         self._events.append(Said(text))
 
     def give_up(self, why: str, more: str = "") -> None:

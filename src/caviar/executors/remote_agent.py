@@ -196,7 +196,7 @@ class RemoteAgent:
             yield Said(f"agent {self.name}: {error}")
 
     def losses(self) -> list[Event]:
-        """What comes of its trials now that it has gone, and that its workers are no more."""
+        """How its trials end, and that its workers are no more, now that the agent has gone."""
         events: list[Event] = []
         for number in self.jobs:
             if self.bye is not None:

@@ -192,6 +192,6 @@ def of_lane(held: Any, outs: list[Tensor], lane: int) -> Any:
 
 
 def detached(outs: tuple[Tensor, ...]) -> list[Tensor]:
-    """Those that left a step, without its graph."""
+    """Tensors that left a step, detached from its graph."""
     with torch.no_grad():
         return [out.detach() for out in outs]

@@ -84,7 +84,7 @@ class CalledStack(Seats[CalledTraining]):
         ]
 
     def _parts(self, trainings: Sequence[CalledTraining]) -> list[list[CalledTraining]]:
-        """Those that can share steps: what they differ in can be each lane's own."""
+        """Trainings that can share steps: all in which they differ can be each lane's own."""
         parts: dict[Hashable, list[CalledTraining]] = {}
         for training in trainings:
             if training.error is None:

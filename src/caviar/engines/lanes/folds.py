@@ -91,7 +91,7 @@ class Folded:
 
     @property
     def so_far(self) -> list[Facts]:
-        """Those of the first folds that have a score, as far as none before them is missing."""
+        """The facts of the first folds, up to the first fold without a score."""
         found = []
         while len(found) in self.done and self.done[len(found)]["score"] is not None:
             found.append(self.done[len(found)])

@@ -85,7 +85,7 @@ class Read:
     live: Callable[[], dict[str, Any]]
 
     def runs(self) -> list[Run]:
-        """What is to have a lane: of a trial of several folds, those that no earlier try has done."""
+        """The runs that are to have a lane: of several folds, those that no earlier try has done."""
         job, folder, recipe = self.job, self.folder, self.recipes[0]
         folder.life.result.seed = recipe.seed
         if self.folds is not None:
