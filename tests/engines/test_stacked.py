@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from caviar.engines.experiment import NotFusibleError
 from caviar.engines.stacked.layers import ELEMENTWISE
-from caviar.engines.stacked.parameters import Stacked, stack, unstack
+from caviar.engines.stacked.parameters import Stacked, stack
+from caviar.engines.stacked.plan import plan_of
 from project.choices import ACTIVATIONS, BATCH_NORM
 from project.models.mlp import MLP
 
@@ -67,9 +68,9 @@ def test_a_network_comes_back_from_a_stack_exactly_as_it_went_in(
     networks = [randomised(copy.deepcopy(network), seed + lane) for lane in range(lanes)]
     stacked = stack(networks, pad)
     for lane, original in enumerate(networks):
-        back = unstack(stacked, lane, copy.deepcopy(networks[0]))
+        back = stacked.take(lane, plan_of(networks[0]))
         for name, tensor in original.state_dict().items():
-            assert torch.equal(back.state_dict()[name], tensor), name
+            assert torch.equal(back[name], tensor), name
 
 
 @given(network=mlps, seed=st.integers(0, 999), training=st.booleans())

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from caviar.base.direction import better, sign_of
 from caviar.base.errors import usage_error
-from caviar.engines.experiment import EarlyStopping
+from caviar.engines.experiment import Scored
 
 
 @dataclass(frozen=True)
@@ -30,40 +30,6 @@ class Ended:
     lane: int
     over: bool
     error: BaseException | None = None
-
-
-class Scored(Protocol):
-    """What says how a training is scored: see `caviar.engines.experiment.Recipe`."""
-
-    @property
-    def metric(self) -> str:
-        """The logged metric that is the score."""
-        ...
-
-    @property
-    def direction(self) -> str:
-        """``maximize`` or ``minimize``."""
-        ...
-
-    @property
-    def objectives(self) -> list[str]:
-        """Every metric that is a score, ``metric`` first."""
-        ...
-
-    @property
-    def nan_guard(self) -> bool:
-        """Whether a loss that is not finite ends the training."""
-        ...
-
-    @property
-    def early_stopping(self) -> EarlyStopping | None:
-        """When it ends before its last epoch."""
-        ...
-
-    @property
-    def loggers(self) -> Callable[..., Any] | None:
-        """What makes its loggers, where it has some."""
-        ...
 
 
 class Progress:

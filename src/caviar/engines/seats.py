@@ -44,6 +44,12 @@ class Seats(Generic[T]):
         """The lanes that have none."""
         return [lane for lane, training in enumerate(self.trainings) if training is None]
 
+    def on(self, lane: int) -> T:
+        """The training on a lane that has one."""
+        training = self.trainings[lane]
+        assert training is not None
+        return training
+
     def admit(self, training: T, lane: int | None = None) -> int:
         """Put a training on a lane, the first free one unless it is said which."""
         lane = self.free[0] if lane is None else lane

@@ -80,11 +80,6 @@ class Health:
             self._probe.gradients(module)
             self._looking += time.perf_counter() - began
 
-    @property
-    def looking(self) -> bool:
-        """Whether a step is being looked at."""
-        return self._probe is not None
-
     def looked(self, outputs: Any) -> None:
         """Record the step that is over; ``outputs`` is what Lightning hands to ``on_train_batch_end``."""
         assert self._probe is not None

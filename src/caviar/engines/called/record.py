@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -189,9 +188,3 @@ def of_lane(held: Any, outs: list[Tensor], lane: int) -> Any:
         held,
         is_leaf=lambda one: isinstance(one, Out),
     )
-
-
-def detached(outs: tuple[Tensor, ...]) -> list[Tensor]:
-    """Tensors that left a step, detached from its graph."""
-    with torch.no_grad():
-        return [out.detach() for out in outs]

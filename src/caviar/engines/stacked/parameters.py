@@ -168,9 +168,3 @@ def stack(networks: Sequence[nn.Module], pad: bool = True) -> Stacked:
     for lane, (network, plan) in enumerate(zip(networks, plans, strict=True)):
         stacked.put(lane, plan, network.state_dict())
     return stacked
-
-
-def unstack(stacked: Stacked, lane: int, into: nn.Module) -> nn.Module:
-    """Give ``into``, a plain network as the one that was stacked, the weights of a lane."""
-    into.load_state_dict(stacked.take(lane, plan_of(into)))
-    return into
