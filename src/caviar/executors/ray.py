@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import socket
+import subprocess
+import sys
 from collections.abc import Mapping
 from concurrent.futures import Future
 from importlib import import_module
@@ -95,6 +98,8 @@ class RayExecutor(StartedExecutor):
         self._ray = ray
         try:
             if not ray.is_initialized():
+                if self._address != "local":
+                    _try_to_connect(self._address)
                 ray.init(
                     address=self._address,
                     runtime_env=self._runtime_env or None,
@@ -192,3 +197,28 @@ class RayExecutor(StartedExecutor):
             self._ray.shutdown()
         self._waker.close()
         self._wakes.close()
+
+
+_TRY = """
+import sys, ray
+try:
+    ray.init(address=sys.argv[1], log_to_driver=False, configure_logging=False)
+except Exception as error:
+    sys.exit(" ".join(str(error).split()))
+"""
+
+
+def _try_to_connect(address: str) -> None:
+    """Connect to a cluster in a process that may die of it.
+
+    Where a node's daemon has just died, Ray's own code ends the process that connects, and no exception
+    is raised. A Ray that this process starts itself is not tried: to start it twice takes as long again.
+
+    Raises:
+        ConnectionError: that process came to its end, or what Ray says.
+    """
+    words = [sys.executable, "-c", _TRY, address]
+    done = subprocess.run(words, capture_output=True, check=False, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise ConnectionError(re.sub(r"^\[.*?\] ", "", last))
