@@ -102,7 +102,7 @@ class Asking:
         values = self.space.draw(lambda h: _suggest(trial, h.study_name, h.distribution))
         return self._asked(trial_id, values)
 
-    def config(self, attributes: Mapping[str, Any] | None = None) -> Asked:
+    def as_it_stands(self, attributes: Mapping[str, Any] | None = None) -> Asked:
         """The config as it stands; to the study it is a draw from the space only where it could be one."""
         values = self.baseline or {}
         known = {h.name: h for h in self.space.hyperparameters}
@@ -125,7 +125,7 @@ class Asking:
         before = (*trial.user_attrs.get(RETRY_OF, []), trial.number)
         attributes = {RETRY_OF: list(before), KILLED: trial.user_attrs.get(KILLED, 0)}
         if is_baseline(trial):
-            return self.config(attributes)
+            return self.as_it_stands(attributes)
         template = create_trial(
             state=TrialState.RUNNING,
             params=trial.params,

@@ -80,7 +80,7 @@ class Loop:
     def run(self) -> Outcome:
         """Ask, submit and tell until all trials have ended or somebody stops it."""
         self.executor.judge = self._judge
-        self.study.store.wait(lambda: bool(self._requests), self.view.say)
+        self.study.store.while_waiting(lambda: bool(self._requests), self.view.say)
         self._completed = sum(t.state == TrialState.COMPLETE for t in self.study.trials())
         with heard(self._note):
             try:

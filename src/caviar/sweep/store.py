@@ -58,8 +58,8 @@ class Store:
         self._journal = place if isinstance(place, Journal) else None
         self.in_folder = self._journal is not None
 
-    def wait(self, hurried: Callable[[], bool], say: Callable[[str], None]) -> None:
-        """Say who may end the waiting for a database that does not answer, and who is told of it."""
+    def while_waiting(self, hurried: Callable[[], bool], say: Callable[[str], None]) -> None:
+        """Set what ends the waiting for a database that does not answer, and where that is shown."""
         backend = backend_of(self.optuna)
         if hasattr(backend, "hurried"):
             backend.hurried, backend.say = hurried, say

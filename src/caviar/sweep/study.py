@@ -156,7 +156,7 @@ class SweepStudy:
                 return self._asking.again(self._retries.pop(0))
             place, self._place = self._place, self._place + 1
             if place == 0 and self._asking.baseline is not None:
-                return self._asking.config()
+                return self._asking.as_it_stands()
             queued = place - self._earlier + len(self._enqueue)
             point: Mapping[str, Any] = self._enqueue[queued] if place < self._earlier else {}
             if isinstance(self._sampler, PlacedSampler):
