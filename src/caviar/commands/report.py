@@ -11,6 +11,7 @@ from caviar.base.collecting import uncollected
 from caviar.base.errors import UsageError
 from caviar.base.plain import echo
 from caviar.commands.names import complete_sweep, options_refused
+from caviar.commands.runs.arguments import Json
 from caviar.commands.tables import print_json, say
 
 if TYPE_CHECKING:
@@ -50,9 +51,7 @@ def report(
             "--follow", help="Serve it on 127.0.0.1, and renew it, until the sweep has ended."
         ),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The verdicts as JSON, with a schema version.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Say what a sweep means, and write report.html: that, with figures and every trial.
 
@@ -98,7 +97,7 @@ def report(
             if page
             else [(verdicts(sweep), worth_of(sweep)) for sweep in found]
         )
-    told = [
+    summaries = [
         {
             "name": s.folder.name,
             "folder": from_here(s.folder),
@@ -109,9 +108,9 @@ def report(
         for s, (v, w) in zip(found, judged, strict=True)
     ]
     if as_json:
-        print_json({"report": str(path) if page else None, "sweeps": told})
+        print_json({"report": str(path) if page else None, "sweeps": summaries})
     else:
-        _print(told)
+        _print(summaries)
     if page:
         say(f"report: {path}")
 

@@ -11,6 +11,7 @@ import typer
 
 from caviar.base.errors import UsageError
 from caviar.commands.names import complete_sweep, options_refused
+from caviar.commands.runs.arguments import Json
 from caviar.commands.tables import one_format, print_json, print_rows, say
 from caviar.runs.cost import wall_seconds
 
@@ -33,9 +34,7 @@ def status(
     everything: Annotated[
         bool, typer.Option("--all", help="Every sweep and run, also those that ended.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="As JSON, with a schema version.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Show the sweeps and single runs that are under way: how far each is, the best, the time left.
 

@@ -13,7 +13,7 @@ from caviar.base.messages import Event, Failed, Finished, Pruned, Reported, Star
 from caviar.base.objectives import dominates, signed
 from caviar.base.words import short
 from caviar.reports.pace import Pace
-from caviar.sweep.study import Asked
+from caviar.sweep.asking import Asked
 
 
 @dataclass
