@@ -282,6 +282,7 @@ class Panda(Callback):
         if self._rows is not None:
             self._rows.rewind(epoch)
         self._edited()
+        self._service.gone_back()
 
     def _schedule(self, here: tuple[int, int]) -> None:
         """Of what is recorded, all that lies ahead of ``here`` is done again, at its place."""

@@ -39,6 +39,7 @@ class Service:
         self._replaying = replaying
         self._write_status = write_status
         self._later: dict[str, Request] = {}
+        self._going_back: tuple[Request, str] | None = None
 
     def has_come(self) -> bool:
         """Whether a request is due as an epoch begins."""
@@ -64,6 +65,12 @@ class Service:
                 return None
             while not self.inbox.changed() and not self._asked_to_end():
                 time.sleep(0.05)
+
+    def gone_back(self) -> None:
+        """Answer the request for a rollback: what it asked for is restored, and the status says so."""
+        if self._going_back is not None:
+            self.inbox.answer(*self._going_back)
+            self._going_back = None
 
     def close(self) -> None:
         """Refuse the requests that are left: the training is over."""
@@ -97,7 +104,7 @@ class Service:
             self.inbox.answer(request, edit.in_words())
         elif kind == "rollback":
             edit = editor.roll_back(batch, request.get("to"), request=request)
-            self.inbox.answer(request, edit.in_words())
+            self._going_back = request, edit.in_words()
             assert edit.to is not None
             return editor.states.path(edit.to)
         elif kind == "stop":
