@@ -1,8 +1,8 @@
 """A GPU that is not there: tensors that say `cuda:0` and compute on the CPU, with real numbers.
 
-It refuses what CUDA refuses (tensors of two devices in one operation, numpy of a tensor on the GPU, a library
-that reads its memory) and counts what costs time there, by line of source: copies from the host, waits for
-the device, kernels. What it cannot show: speed, memory, another device's rounding, errors that come late.
+It refuses what CUDA refuses (tensors of two devices in one operation, numpy of a tensor on the GPU, a
+library that reads its memory) and counts what costs time there, by line of source: copies from the host,
+waits for the device, kernels. It cannot show speed, memory, a GPU's rounding, errors that come late.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 GPU = torch.device("cuda", 0)
 
 _VIEWS = {
-    "view", "slice", "select", "transpose", "t", "expand", "unsqueeze", "squeeze", "detach", "alias", "unbind",
-    "split", "split_with_sizes", "as_strided", "permute", "_unsafe_view", "_reshape_alias", "unflatten",
-    "unfold", "diagonal", "reshape", "empty", "empty_like", "empty_strided", "new_empty", "_local_scalar_dense",
+    "view", "slice", "select", "transpose", "t", "expand", "unsqueeze", "squeeze", "detach", "alias",
+    "unbind", "split", "split_with_sizes", "as_strided", "permute", "_unsafe_view", "_reshape_alias",
+    "unflatten", "unfold", "diagonal", "reshape", "empty", "empty_like", "empty_strided", "new_empty",
+    "_local_scalar_dense",
 }  # fmt: skip
 """Operations that launch nothing."""
 
@@ -131,9 +132,7 @@ class OnGpu(torch.Tensor):
         return OnGpu(self.inner.clone())
 
     @classmethod
-    def __torch_dispatch__(
-        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         name = func.name().split("::")[1].split(".")[0]
         if "device" in kwargs:
@@ -144,7 +143,8 @@ class OnGpu(torch.Tensor):
         elif name in _WAITING:
             NOTES.wait(name)
         if name in _INDEXING and any(
-            isinstance(one, torch.Tensor) and one.dtype == torch.bool for one in tree_leaves(args[1])
+            isinstance(one, torch.Tensor) and one.dtype == torch.bool
+            for one in tree_leaves(args[1])
         ):
             NOTES.wait("a boolean index")
         if name not in _VIEWS:
@@ -269,7 +269,11 @@ def pretended_gpu(memory: int = 139 * 2**30) -> Iterator[Notes]:
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     NOTES.clear()
     try:
-        with patch.multiple(torch.cuda, **stand_ins), patch.object(torch, "autocast", mixed), _Machine():
+        with (
+            patch.multiple(torch.cuda, **stand_ins),
+            patch.object(torch, "autocast", mixed),
+            _Machine(),
+        ):
             yield NOTES
     finally:
         torch.__future__.set_overwrite_module_params_on_conversion(overwrite)

@@ -33,6 +33,7 @@ FLOORS = [
 
 ENGINES = [
     "base",
+    "gpu",
     "experiment",
     "trainer",
     "seats",

@@ -29,6 +29,7 @@ from caviar.base.messages import (
     Starting,
 )
 from caviar.base.signals import ASK_TO_END
+from caviar.engines.gpu import told_no_memory
 from caviar.executors.base import TaskSource
 from caviar.executors.processes import Process, fork, limit_threads, spawn, why_not_forked
 from caviar.executors.slots import Slot, plan
@@ -278,7 +279,7 @@ class LocalExecutor:
             elif isinstance(event, Finished | Pruned | Failed):
                 worker.jobs.pop(event.number, None)
                 worker.doomed.pop(event.number, None)
-            if isinstance(event, Failed) and worker.slot.shared and "OutOfMemory" in event.error:
+            if isinstance(event, Failed) and worker.slot.shared and told_no_memory(event.error):
                 # The memory that was missing may have been a neighbour's.
                 event = replace(event, transient=True)
             self._events.append(event)

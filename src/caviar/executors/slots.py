@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caviar.base.errors import usage_error
+from caviar.base.machine import TENANTS
 
 _SHARE = "must be 0, 1/n or a whole number"
 _TENANTS = 1000  # more processes than this no GPU can hold
@@ -70,10 +71,11 @@ def plan(
     cpu_env = _thread_env(threads or max(cores // count, 1))
     if shares:
         shared = gpus_per_trial < 1
+        tenants = {TENANTS: str(round(1 / gpus_per_trial))} if shared else {}
         return [
             Slot(
                 f"gpu:{share}#{shares[:index].count(share) + 1}" if shared else f"gpu:{share}",
-                {**cpu_env, **_gpu_env(share)},
+                {**cpu_env, **_gpu_env(share), **tenants},
                 shared,
             )
             for index, share in enumerate(shares[:count])

@@ -17,6 +17,7 @@ import torch
 
 from caviar.base.errors import UsageError
 from caviar.base.machine import cache_folder, compiler
+from caviar.engines.gpu import free_memory, out_of_memory
 from caviar.engines.lanes.stack import Stack, seconds
 from caviar.engines.lanes.training import Training
 from caviar.engines.native.loop import Native
@@ -33,8 +34,11 @@ log = logging.getLogger(__name__)
 TRAINER_STEP = 0.4e-3
 """Seconds that a Lightning Trainer adds to a step, at the least: 0.5 to 1.5 ms were measured."""
 
-_LANES = (4, 16, 64, 256)
+_LANES = {"cpu": (4, 16, 64, 256), "cuda": (4, 16, 64, 256, 1024, 4096)}
 _CALLED_LANES = (4, 16, 64)
+
+_PART = {"cpu": 0.5, "cuda": 0.8}
+"""Of the memory that a process may hope for, what lanes may take; the rest is for what torch needs."""
 
 _WORTH = 0.9
 """More lanes are taken where they bring a lane's step below this share of what it took."""
@@ -50,7 +54,7 @@ _CHOICE = {"lanes": WHOLE, "solo_step": NUMBER, "lane_step": NUMBER, "native": F
 _KEPT = 30 * 86400.0
 """Seconds for which a measurement holds: drivers and neighbours change."""
 
-_VERSION = 4
+_VERSION = 5
 """Grows when what is measured changes: older measurements are then forgotten."""
 
 
@@ -92,7 +96,7 @@ def choose(training: AnyTraining, most: int | None, device: str, native: bool = 
         if private and time.time() - file.stat().st_mtime < _KEPT:
             held = read_json(file)
             check_fields(file, held, _CHOICE, _CHOICE)
-            if held["lanes"] <= max(most or 0, _LANES[-1]):
+            if held["lanes"] <= max(most or 0, _LANES[device][-1]):
                 return Choice(**held)
     crowded = _crowded()
     choice = _measure(training, most, device, native)
@@ -117,7 +121,7 @@ def _measure(training: AnyTraining, most: int | None, device: str, native: bool)
     if not isinstance(training, Training):
         return _measure_called(training, most)
     solo = _solo_step(training, device) + TRAINER_STEP
-    room = max(1, int(0.5 * _free_memory(device) / _bytes_a_lane(training)))
+    room = max(1, int(_PART[device] * _free_memory(device) / _bytes_a_lane(training)))
     by_loop = _native_step(training, device) if native else None
     by_torch = _by_torch(training, most, device, solo, room, by_loop)
     if by_loop is None or by_torch.lane_step < by_loop:
@@ -170,14 +174,21 @@ def _by_torch(
     """The best of stacks of several sizes whose steps torch computes; ``than``: a lane's step elsewhere."""
     if device == "cpu" and solo > _LARGE:
         return Choice(0, solo, solo)
-    counts = [lanes for lanes in _LANES if lanes <= min(most or _LANES[-1], room)]
+    sizes = _LANES[device]
+    counts = [lanes for lanes in sizes if lanes <= min(most or sizes[-1], room)]
     counts = counts or [min(most or 1, room)]
     best, per_lane = 0, float("inf")
     for lanes in counts:
-        stack = Stack([training], lanes, device)
-        for _ in range(lanes):
-            stack.admit(training)
-        step = stack.rehearse() / lanes
+        try:
+            stack = Stack([training], lanes, device)
+            for _ in range(lanes):
+                stack.admit(training)
+            step = stack.rehearse() / lanes
+        except RuntimeError as error:
+            if best and out_of_memory(error):
+                log.info("no memory for %d lanes", lanes)
+                break
+            raise
         if best and step > _WORTH * per_lane:
             break
         best, per_lane = lanes, step
@@ -219,7 +230,7 @@ def _bytes_a_lane(training: Training) -> int:
 def _free_memory(device: str) -> float:
     """Bytes that this process may hope for."""
     if device == "cuda":
-        return float(torch.cuda.mem_get_info()[0])
+        return free_memory()
     workers = max(1, (os.cpu_count() or 1) // torch.get_num_threads())
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():

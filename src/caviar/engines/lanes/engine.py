@@ -17,6 +17,7 @@ from caviar.base.errors import name_and_text
 from caviar.base.messages import Job, Ready, Reported, Said, Started
 from caviar.engines.base import Inbox, Send
 from caviar.engines.experiment import Called, Folds, NotFusibleError, Recipe
+from caviar.engines.gpu import GpuLostError, gpu_lost, out_of_memory
 from caviar.engines.hydra_job import HydraJobs
 from caviar.engines.lanes.calibration import choose
 from caviar.engines.lanes.configs import PlainConfigs
@@ -24,7 +25,7 @@ from caviar.engines.lanes.endings import Endings, Over
 from caviar.engines.lanes.folds import Folded
 from caviar.engines.lanes.groups import Group, Occupancy, Run
 from caviar.engines.lanes.run_folder import LANE, RunFolder, read_lane
-from caviar.engines.lanes.stack import Stack, out_of_memory
+from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.ways import calls, training_of
 from caviar.engines.lanes.writer import Writer
 from caviar.engines.progress import Ended
@@ -47,6 +48,9 @@ _SHOWN_EVERY = 1.0
 
 DEFAULT_LANES = 64
 """Lanes of a stack, where nothing else is said or measured."""
+
+_MOST = {"cpu": DEFAULT_LANES, "cuda": 4096}
+"""Lanes at most, where nothing is said: a GPU has work for thousands, and `choose` sees what they bring."""
 
 _COMPILED_AFTER = 120.0
 """Seconds of a kind's steps after which compiling them cannot lose more than it may have cost."""
@@ -97,7 +101,6 @@ class Fused:
         self._share = share
         self._compile = compile
         self._given = lanes
-        self._most = lanes or DEFAULT_LANES
         self._auto = auto
         self._keep = keep
         self._checkpoint_every = checkpoint_every
@@ -109,6 +112,7 @@ class Fused:
         self._alone: list[Job] = []
         self._reasons: set[str] = set()
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._most = lanes or _MOST[self._device]
         self._ahead = _AHEAD[0]
         # Until a kind of trial is known to be fusible, one job at a time: nothing waits in vain.
         self.lanes = 1
@@ -150,6 +154,8 @@ class Fused:
             folder = _new_folder(job)
             try:
                 self._begin(job, folder)
+            except GpuLostError:
+                raise
             except NotFusibleError as error:
                 self._by_trainer(job, error)
             # Ctrl-C does not come here as an exception: a KeyboardInterrupt is the trial's own.
@@ -224,11 +230,15 @@ class Fused:
                 except NotFusibleError:
                     raise
                 except BaseException as error:
+                    if gpu_lost(error):
+                        raise GpuLostError(error) from error
                     # Nobody else's: a Trainer alone comes to the same, or bears it, or says it better.
                     raise NotFusibleError(
                         f"its steps could not be measured: {name_and_text(error)}"
                     ) from error
-                most = choice.lanes if self._auto else choice.lanes or self._most
+                most = (
+                    choice.lanes if self._auto else choice.lanes or min(self._most, DEFAULT_LANES)
+                )
                 native = choice.native
             group = self._groups[training.key] = Group(most, native, self._device)
             self._announce()
@@ -302,6 +312,8 @@ class Fused:
 
     def _went_wrong(self, group: Group, error: BaseException) -> None:
         """Find the trial that caused an error in a group's tick, or in filling its lanes."""
+        if gpu_lost(error):
+            raise GpuLostError(error) from error
         if out_of_memory(error):
             self._halve(group, error)
         elif isinstance(error, NotFusibleError):
@@ -405,14 +417,18 @@ class Fused:
         if reports:
             self._send(*reports)
         self._endings.finish(group, over)
-        now = time.monotonic()
+        now, every, due = time.monotonic(), self._checkpoint_every, []
         for lane, run in group.runs.items():
             if now - run.shown > _SHOWN_EVERY:
                 self._show(run)
-            if self._checkpoint_every and now - run.kept > self._checkpoint_every:
-                run.kept = now
-                assert group.stack is not None
-                self._keep_lane(run, group.stack.save(lane))
+            if every and now - run.kept > every:
+                due.append(lane)
+        if due:
+            assert group.stack is not None
+            group.stack.fetch(due)
+            for lane in due:
+                group.runs[lane].kept = now
+                self._keep_lane(group.runs[lane], group.stack.save(lane))
 
     def _ended_by(self, run: Run, error: BaseException) -> None:
         """End a trial, off its lane already, by what its epoch raised; or begin it anew by a Trainer."""

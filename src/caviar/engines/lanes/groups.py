@@ -142,6 +142,7 @@ class Group:
         stack = self.stack
         if stack is not None:
             stack.rewind()
+            stack.fetch(list(self.runs))
             for lane, run in self.runs.items():
                 run.saved = stack.save(lane)
         self.waiting[:0] = self.runs.values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -10,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from caviar.base.errors import name_and_text
 from caviar.engines.lanes.training import Training
 from caviar.engines.progress import Ended, lightning_checkpoint
 from caviar.engines.seats import Seats
 from caviar.engines.stacked.backend import Backend, ByTorch, Steps
-from caviar.engines.stacked.metrics import Metrics, Outputs
+from caviar.engines.stacked.dock import Dock
+from caviar.engines.stacked.metrics import Metrics, Outputs, Targets, to_host
 from caviar.engines.stacked.tensors import LaneTensors
 
 _DRAWN_AT_ONCE = 1 << 20
@@ -41,11 +42,12 @@ class Stack(Seats[Training]):
         first = trainings[0]
         super().__init__(first.key, lanes)
         self.device = device
-        self._course, self._optimizer = first.course, first.optimizer
+        self._course, self._optimizer, self._recipe = first.course, first.optimizer, first.recipe
         plans = [training.plan for training in trainings]
         self.tensors = LaneTensors(
             plans, first.course, first.optimizer, first.recipe, lanes, device
         )
+        self._dock = Dock(self.tensors)
         self.backend: Backend = ByTorch(self.tensors)
         self._metrics = Metrics(first.recipe.metrics, self.tensors.num_classes)
         self._order = torch.zeros(lanes, first.course.samples, dtype=torch.int64)
@@ -68,14 +70,16 @@ class Stack(Seats[Training]):
     def admit(self, training: Training, lane: int | None = None) -> int:
         """Put a training on a lane, the first free one unless it is said which."""
         lane = super().admit(training, lane)
-        self.tensors.begin(lane, training.plan, training.weights)
+        rows, row = self._dock.to_write(lane, anew=True)
+        rows.begin(row, training.plan, training.weights)
         self._set(lane, training)
         return lane
 
     def release(self, lane: int) -> None:
         """Empty a lane."""
         super().release(lane)
-        self.tensors.clear(lane)
+        self._dock.empty(lane)
+        self.tensors.forget(lane)
 
     def holds(self, training: Training) -> bool:
         """Whether its lanes are wide enough for a training of this kind."""
@@ -87,14 +91,18 @@ class Stack(Seats[Training]):
         trainings = [training for training in self.trainings if training is not None]
         other = Stack([*trainings, *more], lanes, self.device)
         other.use(type(self.backend))
+        self.fetch(active)
         for new, (lane, training) in enumerate(zip(active, trainings, strict=True)):
             other.trainings[new] = training
-            other.tensors.load(new, training.plan, self.tensors.save(lane, training.plan))
+            rows, row = self._dock.to_read(lane)
+            its, place = other._dock.to_write(new, anew=True)
+            its.load(place, training.plan, rows.save(row, training.plan))
             other._set(new, training)
         return other
 
     def tick(self) -> list[Ended]:
         """One epoch in every lane."""
+        self._settle()
         self._snapshot = [tensor.detach().clone() for tensor in self.tensors.changing]
         columns = self._prepare()
         losses = torch.zeros(self.lanes, dtype=self._course.dtype, device=self.device)
@@ -106,13 +114,14 @@ class Stack(Seats[Training]):
             self.backend.steps(Steps(self.active, rows, some, bits, losses))
             done += steps
         losses /= self._course.steps
-        metrics = self._evaluate() if any(t.validates() for t in self.trainings if t) else {}
+        found = self._evaluate(losses)
         # From here on the epoch is done: trainings take it in, and cannot be taken back.
         self._snapshot = []
-        return self._end_epoch(losses.tolist(), metrics)
+        return self._end_epoch(found.pop("train/loss"), found)
 
     def rehearse(self) -> float:
         """Seconds that a step takes at best, from a few; what they do to the lanes is undone."""
+        self._settle()
         before = [tensor.detach().clone() for tensor in self.tensors.changing]
         columns, (bits, count) = self._prepare(), next(self._bits())
         steps = min(count, self.backend.rehearsed)
@@ -134,11 +143,16 @@ class Stack(Seats[Training]):
                 tensor.copy_(before)
         self._snapshot = []
 
+    def fetch(self, lanes: Sequence[int]) -> None:
+        """Bring some lanes to the host together: to save them, or to read them, then waits for nothing."""
+        self._dock.fetch(lanes)
+
     def best_weights(self, lane: int) -> dict[str, Tensor]:
         """The plain state dict of a lane's best epoch."""
         training = self.trainings[lane]
         assert training is not None
-        return self.tensors.best.take(lane, training.plan)
+        rows, row = self._dock.to_read(lane)
+        return rows.best.take(row, training.plan)
 
     def checkpoint(self, lane: int) -> dict[str, Any]:
         """What Lightning's ``load_from_checkpoint`` reads: a lane at its best epoch."""
@@ -155,23 +169,33 @@ class Stack(Seats[Training]):
         """The plain state dict of a lane as it stands."""
         training = self.trainings[lane]
         assert training is not None
-        return self.tensors.net.take(lane, training.plan)
+        rows, row = self._dock.to_read(lane)
+        return rows.net.take(row, training.plan)
 
     def save(self, lane: int) -> dict[str, Any]:
         """All that it takes to go on with a lane later, as plain values and tensors."""
         training = self.trainings[lane]
         assert training is not None
-        return {"training": training.state(), "tensors": self.tensors.save(lane, training.plan)}
+        rows, row = self._dock.to_read(lane)
+        return {"training": training.state(), "tensors": rows.save(row, training.plan)}
 
     def load(self, lane: int, saved: dict[str, Any]) -> None:
         """Go on from what `save` gave; the training is on the lane already."""
         training = self.trainings[lane]
         assert training is not None
-        self.tensors.load(lane, training.plan, saved["tensors"])
+        rows, row = self._dock.to_write(lane)
+        rows.load(row, training.plan, saved["tensors"])
         training.load_state(saved["training"])
 
+    def _settle(self) -> None:
+        """See that every lane is where it is stepped; it changes now."""
+        self._dock.settle()
+        self._dock.stepped()
+
     def _set(self, lane: int, training: Training) -> None:
-        self.tensors.set(lane, training.course, training.settings, training.recipe)
+        rows, row = self._dock.to_write(lane)
+        rows.set(row, training.course, training.settings, training.recipe)
+        self.tensors.note(lane, training.settings, training.recipe)
         self.backend.admit(lane, training.plan)
 
     def _prepare(self) -> Tensor:
@@ -230,10 +254,24 @@ class Stack(Seats[Training]):
             words.random_(-(2**63), None, generator=self._generators[lane])
             place.copy_(words.view(torch.int16)[: place.numel()].view(place.shape))
 
-    def _evaluate(self) -> dict[str, list[float]]:
-        (x, y), (probabilities, total) = self.tensors.val, self.backend.evaluate(self.active)
-        values = {"loss": total / len(x), **self._metrics(Outputs(probabilities, y))}
-        return {f"val/{name}": value.tolist() for name, value in values.items()}
+    @cached_property
+    def _targets(self) -> Targets:
+        """Of the samples that the validation goes through."""
+        classes = self._recipe.val[1][: self._course.eval_samples]
+        return Targets(classes, self.tensors.num_classes, self.device)
+
+    def _evaluate(self, train_losses: Tensor) -> dict[str, list[float]]:
+        """Of each lane what is logged of the epoch, by name; it waits for the device, once."""
+        if not any(training.validates() for training in self.trainings if training):
+            (train,) = to_host(train_losses)
+            return {"train/loss": train.tolist()}
+        probabilities, total = self.backend.evaluate(self.active)
+        losses = {"train/loss": train_losses, "loss": total / self._course.eval_samples}
+        values = self._metrics(Outputs(probabilities, self._targets), losses)
+        train = values.pop("train/loss").tolist()
+        return {"train/loss": train} | {
+            f"val/{name}": value.tolist() for name, value in values.items()
+        }
 
     def _end_epoch(self, losses: list[float], metrics: dict[str, list[float]]) -> list[Ended]:
         ended = []
@@ -246,8 +284,7 @@ class Stack(Seats[Training]):
                 ended.append(Ended(training, lane, over))
             except BaseException as error:  # its own: its neighbours go on
                 ended.append(Ended(training, lane, True, error))
-            if training.improved:
-                self.tensors.keep(lane)
+        self.tensors.keep([one.lane for one in ended if one.training.improved])
         return ended
 
 
@@ -264,10 +301,3 @@ def seconds(step: Callable[[], Any], device: str) -> float:
         if len(times) > 2 and sum(times) > 0.2:
             break
     return min(times)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether torch, or the loop in C++, found no memory for the lanes."""
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in name_and_text(error)
-    )

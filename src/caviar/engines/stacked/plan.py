@@ -32,6 +32,7 @@ class Plan:
         counters: batch norm's ``num_batches_tracked``, and how often a step counts there.
         dropouts: its dropout layers, and their units where a stack may have more.
         layers: its layers by name, where it is a chain of them and nothing else; else none.
+        embeds: whether it has an embedding.
     """
 
     key: Hashable
@@ -44,6 +45,7 @@ class Plan:
     counters: dict[str, int]
     dropouts: dict[str, int | None]
     layers: tuple[tuple[str, nn.Module], ...]
+    embeds: bool
 
     def forward(self, state: State, x: Tensor) -> Tensor:
         """What the network gives for ``x`` of shape ``(lanes, batch, …)``, in every lane."""
@@ -153,6 +155,7 @@ def _make(network: nn.Module, pad: bool) -> Plan:
         counters=counters,
         dropouts=dropouts,
         layers=tuple(layers),
+        embeds=any(isinstance(layer, nn.Embedding) for layer in modules.values()),
     )
 
 
