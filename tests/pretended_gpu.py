@@ -153,7 +153,8 @@ class OnGpu(torch.Tensor):
         if name in ("copy_", "_foreach_copy_") and not isinstance(tree_leaves(args[0])[0], OnGpu):
             return args[0]
         found = tree_map(lambda one: OnGpu(one) if isinstance(one, torch.Tensor) else one, found)
-        if name.endswith("_") and args and isinstance(args[0], torch.Tensor):
+        in_place = (name.endswith("_") and not name.endswith("__")) or "__i" in name
+        if in_place and args and isinstance(args[0], torch.Tensor):
             return args[0]
         if name == "_foreach_copy_":
             return None

@@ -34,6 +34,8 @@ FLOORS = [
 ENGINES = [
     "base",
     "gpu",
+    "philox",
+    "dropout",
     "experiment",
     "trainer",
     "seats",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from caviar.app.notebook import load, load_run
     from caviar.base.errors import UsageError, usage_error
     from caviar.base.security import instantiate
+    from caviar.engines.dropout import Dropout
     from caviar.engines.experiment import (
         Called,
         EarlyStopping,
@@ -38,6 +39,7 @@ _NAMES = {
     "caviar.app.notebook": "load load_run",
     "caviar.base.errors": "UsageError usage_error",
     "caviar.base.security": "instantiate",
+    "caviar.engines.dropout": "Dropout",
     "caviar.engines.experiment": "Called EarlyStopping Experiment Folds NotFusibleError Recipe",
     "caviar.runs.active": "TrialInterrupted TrialPruned record report resume_from run_dir stop_if_asked",
 }
@@ -45,6 +47,7 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names.spl
 
 __all__ = [
     "Called",
+    "Dropout",
     "EarlyStopping",
     "Experiment",
     "Folds",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from time import perf_counter
 from typing import Any
@@ -12,15 +12,13 @@ import torch
 from torch import Tensor
 
 from caviar.engines.lanes.training import Training
+from caviar.engines.philox import signed
 from caviar.engines.progress import Ended, lightning_checkpoint
 from caviar.engines.seats import Seats
 from caviar.engines.stacked.backend import Backend, ByTorch, Steps
 from caviar.engines.stacked.dock import Dock
 from caviar.engines.stacked.metrics import Metrics, Outputs, Targets, to_host
 from caviar.engines.stacked.tensors import LaneTensors
-
-_DRAWN_AT_ONCE = 1 << 20
-"""Random numbers for dropout, a lane: a few steps' worth, so that memory stays small."""
 
 
 class Stack(Seats[Training]):
@@ -52,7 +50,6 @@ class Stack(Seats[Training]):
         self._metrics = Metrics(first.recipe.metrics, self.tensors.num_classes)
         self._order = torch.zeros(lanes, first.course.samples, dtype=torch.int64)
         self._snapshot: list[Tensor] = []
-        self._generators = [torch.Generator() for _ in range(lanes)]
 
     def use(self, backend: type[Backend]) -> str | None:
         """Step the lanes by another backend from now on, which changes rounding; or say why it cannot."""
@@ -106,13 +103,7 @@ class Stack(Seats[Training]):
         self._snapshot = [tensor.detach().clone() for tensor in self.tensors.changing]
         columns = self._prepare()
         losses = torch.zeros(self.lanes, dtype=self._course.dtype, device=self.device)
-        size, done = self._course.batch_size, 0
-        order = self._order.to(self.device)
-        for bits, steps in self._bits():
-            rows = order[:, done * size : (done + steps) * size]
-            some = columns[done : done + steps]
-            self.backend.steps(Steps(self.active, rows, some, bits, losses))
-            done += steps
+        self.backend.steps(self._steps(self._course.steps, columns, losses))
         losses /= self._course.steps
         found = self._evaluate(losses)
         # From here on the epoch is done: trainings take it in, and cannot be taken back.
@@ -123,11 +114,9 @@ class Stack(Seats[Training]):
         """Seconds that a step takes at best, from a few; what they do to the lanes is undone."""
         self._settle()
         before = [tensor.detach().clone() for tensor in self.tensors.changing]
-        columns, (bits, count) = self._prepare(), next(self._bits())
-        steps = min(count, self.backend.rehearsed)
-        rows = self._order[:, : steps * self._course.batch_size].to(self.device)
+        columns, steps = self._prepare(), min(self._course.steps, self.backend.rehearsed)
         losses = torch.zeros(self.lanes, dtype=self._course.dtype, device=self.device)
-        some = Steps(self.active, rows, columns[:steps], bits, losses)
+        some = self._steps(steps, columns, losses)
         found = seconds(lambda: self.backend.steps(some), self.device) / steps
         self._snapshot = before
         self.rewind()
@@ -195,7 +184,7 @@ class Stack(Seats[Training]):
     def _set(self, lane: int, training: Training) -> None:
         rows, row = self._dock.to_write(lane)
         rows.set(row, training.course, training.settings, training.recipe)
-        self.tensors.note(lane, training.settings, training.recipe)
+        self.tensors.note(lane, training.plan, training.settings, training.recipe)
         self.backend.admit(lane, training.plan)
 
     def _prepare(self) -> Tensor:
@@ -217,42 +206,14 @@ class Stack(Seats[Training]):
         found = torch.from_numpy(columns).transpose(0, 1).unsqueeze(3)
         return found.to(self.device, course.dtype).contiguous()
 
-    def _bits(self) -> Iterator[tuple[dict[str, Tensor], int]]:
-        """The epoch's steps, some at a time: random numbers of the dropout layers, and how many steps.
-
-        A layer's numbers are of shape ``(steps, lanes, batch, …)``, drawn lane by lane.
-        """
-        size, left = self._course.batch_size, self._course.steps
-        if not self.tensors.units:
-            yield {}, left
-            return
+    def _steps(self, count: int, columns: Tensor, losses: Tensor) -> Steps:
+        """The epoch's first steps."""
+        rows = self._order[:, : count * self._course.batch_size].to(self.device)
+        keys = np.zeros((2, self.lanes), dtype=np.int64)
         for lane, training in enumerate(self.trainings):
             if training is not None:
-                seed = np.random.SeedSequence([training.recipe.seed % 2**32, training.epoch, 2])
-                self._generators[lane].manual_seed(int(seed.generate_state(1)[0]))
-        numbers = size * sum(int(np.prod(shape)) for shape in self.tensors.units.values())
-        at_once = min(left, max(1, _DRAWN_AT_ONCE // numbers))
-        while left:
-            drawn = {
-                name: torch.zeros(at_once, self.lanes, size, *shape, dtype=torch.int16)
-                for name, shape in self.tensors.units.items()
-            }
-            for lane, training in enumerate(self.trainings):
-                if training is not None:
-                    self._draw(lane, training, at_once, drawn)
-            on_device = {name: tensor.to(self.device) for name, tensor in drawn.items()}
-            yield on_device, min(at_once, left)
-            left -= min(at_once, left)
-
-    def _draw(self, lane: int, training: Training, steps: int, drawn: dict[str, Tensor]) -> None:
-        """Draw a lane's numbers, for the units that it has and no others."""
-        for name, tensor in drawn.items():
-            units = training.plan.dropouts[name]
-            place = tensor[:, lane] if units is None else tensor[:, lane, ..., :units]
-            # Four 16-bit numbers a word: a generator gives words no slower.
-            words = torch.empty(-(-place.numel() // 4), dtype=torch.int64)
-            words.random_(-(2**63), None, generator=self._generators[lane])
-            place.copy_(words.view(torch.int16)[: place.numel()].view(place.shape))
+                keys[:, lane] = signed(training.recipe.seed), training.epoch
+        return Steps(self.active, rows, columns[:count], keys, losses)
 
     @cached_property
     def _targets(self) -> Targets:

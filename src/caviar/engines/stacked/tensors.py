@@ -31,7 +31,8 @@ class LaneTensors(Rows):
         settings: the optimizer's in double precision, each ``(lanes,)``.
         decayed: weight decay acts on so many of the first numbers of a network.
         train, val: samples and their classes.
-        units: of each dropout layer, the shape of what it drops from.
+        units: of each dropout layer, the shape of what it drops from; ``dropped``: the units of that
+            shape's last dimension that each lane has, ``(lanes,)``.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class LaneTensors(Rows):
         super().__init__(plans, course, optimizer, num_classes, lanes, device)
         self.decayed = self.net.flat.shape[1] if recipe.decay_all else self.net.decayed
         self.settings = {name: np.zeros(lanes) for name in self.constants}
+        self.dropped = {name: np.zeros(lanes, dtype=np.int64) for name in self.units}
         self._smooths: set[int] = set()
         self._weighs: set[int] = set()
 
@@ -72,8 +74,11 @@ class LaneTensors(Rows):
         """All that a step changes."""
         return [self.net.flat, self.net.running, self.net.counted, *self.slots]
 
-    def note(self, lane: int, settings: Mapping[str, float], recipe: Recipe) -> None:
+    def note(self, lane: int, plan: Plan, settings: Mapping[str, float], recipe: Recipe) -> None:
         """Note how a lane is trained, beside what `set` puts into its row."""
+        for name, shape in self.units.items():
+            own = plan.dropouts[name]
+            self.dropped[name][lane] = shape[-1] if own is None else own
         for name, values in self.settings.items():
             values[lane] = settings[name]
         if recipe.label_smoothing:
