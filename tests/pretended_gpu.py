@@ -266,8 +266,8 @@ def pretended_gpu(memory: int = 139 * 2**30) -> Iterator[Notes]:
         "device_count": lambda: 1,
         "current_device": lambda: 0,
     }
-    overwrite = torch.__future__.get_overwrite_module_params_on_conversion()
-    torch.__future__.set_overwrite_module_params_on_conversion(True)
+    swapped = torch.__future__.get_swap_module_params_on_conversion()
+    torch.__future__.set_swap_module_params_on_conversion(True)  # a parameter is to stay what it is
     NOTES.clear()
     try:
         with (
@@ -277,4 +277,4 @@ def pretended_gpu(memory: int = 139 * 2**30) -> Iterator[Notes]:
         ):
             yield NOTES
     finally:
-        torch.__future__.set_overwrite_module_params_on_conversion(overwrite)
+        torch.__future__.set_swap_module_params_on_conversion(swapped)

@@ -119,6 +119,17 @@ def test_a_lane_that_is_no_number_any_more_fails_alone(native: bool) -> None:
     assert "is nan at epoch" in str(ended[-1][1].error)
 
 
+def test_the_next_trial_on_its_lane_finds_nothing_of_it(native: bool) -> None:
+    clipped = ("trainer.gradient_clip_val=0.1",)
+    stack = Stack([training(*clipped)], 1)
+    assert not native or stack.use(Native) is None
+    stack.admit(training(*clipped, optimizer__lr=1e30, optimizer__weight_decay=1.0))
+    assert [type(one.error) for one in stack.tick()] == [FloatingPointError]
+    stack.release(0)
+    stack.admit(training(*clipped))
+    assert [one.error for one in stack.tick()] == [None]
+
+
 @pytest.mark.skipif(why_not_compiled("cpu") is not None, reason=str(why_not_compiled("cpu")))
 @pytest.mark.filterwarnings("ignore")  # torch's own, from its compiler
 def test_compiled_lanes_are_the_same_up_to_rounding() -> None:

@@ -107,6 +107,8 @@ class ByTorch:
 
     def steps(self, steps: Steps) -> None:
         """Take them one after the other."""
+        # Between tensors lies what no step writes: clipping NaN has made it NaN, and the next trial's norm.
+        self._gradients.zero_()
         size, losses, number = self._tensors.course.batch_size, steps.losses, 0
         for bits, count in drawn_ahead(self._tensors, steps):
             for step in range(count):

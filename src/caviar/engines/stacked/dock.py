@@ -51,9 +51,10 @@ class Dock:
         """Nobody is on a lane any more."""
         if self._here:
             self._tensors.clear([lane])
-        else:
+            return
+        if lane in self._coming:
             self.settle()
-            self._left.add(lane)
+        self._left.add(lane)
 
     def settle(self) -> None:
         """Send what was written to the lanes, and empty those that were left."""
