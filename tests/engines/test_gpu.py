@@ -21,7 +21,9 @@ from caviar.engines.lanes.engine import Fused
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
 from caviar.engines.solo import Solo
+from caviar.engines.stacked import backend
 from caviar.engines.stacked.backend import ByTorch
+from caviar.engines.stacked.graph import ByGraph
 from project.recipe import recipe
 from project.train import main
 from tests.engines.lanes import around_steps, training
@@ -205,6 +207,66 @@ def test_a_step_waits_for_nothing_and_a_tick_once_on_any_number_of_lanes(
         ticks.append(tick[2])
     assert found[0] == found[1]
     assert abs(ticks[0] - ticks[1]) <= 6  # an epoch that is the best of none keeps no weights
+
+
+@pytest.mark.parametrize("overrides", [
+    (), ("model.dropout=0.3",), ("data.drop_last=false", "model.dropout=0.3"),
+    ("model.loss.label_smoothing=0.2", "trainer.gradient_clip_val=0.1"),
+], ids=["plain", "dropout", "a last batch that is not full", "smoothing"])  # fmt: skip
+def test_what_a_graph_records_is_the_step_on_memory_that_stays(
+    overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, notes: Notes
+) -> None:
+    """What CUDA records and replays is not seen here: the step is called where it would be replayed."""
+    seen: list[tuple[Any, ...]] = []
+
+    def called(self: ByGraph, step: Callable[[], None], buffers: Any) -> Callable[[], None]:
+        def again() -> None:
+            before = notes.copies.total(), notes.waits.total()
+            step()
+            assert (notes.copies.total(), notes.waits.total()) == before, str(notes)
+            read = buffers._orders, buffers._columns, *buffers._bits.values(), buffers.losses
+            seen.append((*map(id, read), *(tuple(own.shape) for own in read), dict(notes.kernels)))
+            notes.kernels.clear()
+
+        return again
+
+    monkeypatch.setattr(ByGraph, "_recorded", called)
+    monkeypatch.setattr(backend, "_DRAWN_AT_ONCE", 2000)  # two or three steps at a time
+    found = []
+    for kind in (ByGraph, ByTorch):
+        trainings = some(3, *overrides)
+        stack = Stack(trainings, 4, "cuda")
+        assert stack.use(kind) is None
+        for one in trainings:
+            stack.admit(one)
+        for _ in range(2):
+            notes.kernels.clear()
+            ended = stack.tick()
+        assert [one.error for one in ended] == [None] * 3
+        found.append([(one.rows, stack.last_weights(lane)) for lane, one in enumerate(trainings)])
+    for (rows, weights), (its_rows, its) in zip(*found, strict=True):
+        assert rows == its_rows
+        assert all(torch.equal(weights[name], own) for name, own in its.items())
+    steps = {repr(one[:-1]) for one in seen}
+    assert len(seen) >= 2 * 4
+    assert len(steps) == 1  # the same memory, of the same shapes
+    assert seen[1][-1] == seen[-1][-1]  # and the same kernels
+
+
+def test_a_graph_is_chosen_where_it_is_faster_and_never_on_a_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calibration, "_crowded", lambda: True)
+    monkeypatch.setattr(calibration, "_solo_step", lambda *_: 1.0)
+    monkeypatch.setattr(
+        Stack, "rehearse", lambda self: 1.0 if isinstance(self.backend, ByGraph) else 2.0
+    )
+    with pretended_gpu():
+        assert choose(training(**ON_GPU), 4, "cuda").graph
+        assert not choose(training(**ON_GPU), 4, "cuda", native=False).graph
+    assert not choose(training(), 4, "cpu").graph
+    why = Stack([training()], 1).use(ByGraph)
+    assert why == "it is on cpu, and CUDA's graphs are for a GPU"
 
 
 def test_a_training_that_is_to_be_deterministic_is_a_lane_on_a_gpu(notes: Notes) -> None:

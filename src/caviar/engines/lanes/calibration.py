@@ -21,6 +21,7 @@ from caviar.engines.gpu import free_memory, out_of_memory
 from caviar.engines.lanes.stack import Stack, seconds
 from caviar.engines.lanes.training import Training
 from caviar.engines.native.loop import Native
+from caviar.engines.stacked.graph import ByGraph
 from caviar.runs.fields import FLAG, NUMBER, WHOLE, check_fields
 from caviar.runs.files import read_json, write_atomic
 from caviar.runs.private import private_folder, why_not_private
@@ -49,7 +50,7 @@ _LARGE = 0.02
 NATIVE_LANES = 32
 """Lanes of a stack that the loop in C++ trains: more bring it nothing, but share its validation."""
 
-_CHOICE = {"lanes": WHOLE, "solo_step": NUMBER, "lane_step": NUMBER, "native": FLAG}
+_CHOICE = {"lanes": WHOLE, "solo_step": NUMBER, "lane_step": NUMBER, "native": FLAG, "graph": FLAG}
 
 _KEPT = 30 * 86400.0
 """Seconds for which a measurement holds: drivers and neighbours change."""
@@ -66,17 +67,18 @@ class Choice:
         lanes: lanes of a stack; 0 where solo is faster.
         solo_step: seconds of a step by a Trainer.
         lane_step: seconds of a stack's step, divided by its lanes.
-        native: whether the loop in C++ trains the lanes.
+        native: whether the loop in C++ trains the lanes, and ``graph``, a CUDA graph.
     """
 
     lanes: int
     solo_step: float
     lane_step: float
     native: bool = False
+    graph: bool = False
 
     def __str__(self) -> str:
         how = f"fused on {self.lanes} lanes" if self.lanes else "solo"
-        how += ", in C++" if self.native else ""
+        how += ", in C++" if self.native else ", by a CUDA graph" if self.graph else ""
         times = f"{self.solo_step * 1e3:.3f} ms by solo, {self.lane_step * 1e3:.3f} ms on a lane"
         return f"{how} (a step takes {times})"
 
@@ -87,7 +89,7 @@ def choose(training: AnyTraining, most: int | None, device: str, native: bool = 
     Args:
         most: lanes at most; None for as many as pay and fit.
         device: where lanes compute.
-        native: the loop in C++ may be taken.
+        native: the loop in C++ may be taken, and a CUDA graph.
     """
     name = _fingerprint(training, most, device, native)
     file = cache_folder() / "calibration" / f"{name}.json"
@@ -123,7 +125,7 @@ def _measure(training: AnyTraining, most: int | None, device: str, native: bool)
     solo = _solo_step(training, device) + TRAINER_STEP
     room = max(1, int(_PART[device] * _free_memory(device) / _bytes_a_lane(training)))
     by_loop = _native_step(training, device) if native else None
-    by_torch = _by_torch(training, most, device, solo, room, by_loop)
+    by_torch = _by_torch(training, most, device, solo, room, by_loop, native)
     if by_loop is None or by_torch.lane_step < by_loop:
         return by_torch
     lanes = min(most or NATIVE_LANES, room)
@@ -169,21 +171,34 @@ def _native_step(training: Training, device: str) -> float | None:
 
 
 def _by_torch(
-    training: Training, most: int | None, device: str, solo: float, room: int, than: float | None
+    training: Training,
+    most: int | None,
+    device: str,
+    solo: float,
+    room: int,
+    than: float | None,
+    graph: bool,
 ) -> Choice:
-    """The best of stacks of several sizes whose steps torch computes; ``than``: a lane's step elsewhere."""
+    """The best of stacks of several sizes whose steps torch computes.
+
+    Args:
+        than: a lane's step elsewhere.
+        graph: a CUDA graph may be taken.
+    """
     if device == "cpu" and solo > _LARGE:
         return Choice(0, solo, solo)
     sizes = _LANES[device]
     counts = [lanes for lanes in sizes if lanes <= min(most or sizes[-1], room)]
     counts = counts or [min(most or 1, room)]
-    best, per_lane = 0, float("inf")
+    best, per_lane, by_graph = 0, float("inf"), False
     for lanes in counts:
         try:
             stack = Stack([training], lanes, device)
             for _ in range(lanes):
                 stack.admit(training)
-            step = stack.rehearse() / lanes
+            eager = step = stack.rehearse() / lanes
+            if graph and stack.use(ByGraph) is None:
+                step = min(eager, stack.rehearse() / lanes)
         except RuntimeError as error:
             if best and out_of_memory(error):
                 log.info("no memory for %d lanes", lanes)
@@ -191,12 +206,12 @@ def _by_torch(
             raise
         if best and step > _WORTH * per_lane:
             break
-        best, per_lane = lanes, step
+        best, per_lane, by_graph = lanes, step, step < eager
         if per_lane > 1.5 * min(solo, than or solo):
             break
     if most is not None and best == counts[-1]:
         best = most
-    return Choice(best if per_lane < solo else 0, solo, per_lane)
+    return Choice(best if per_lane < solo else 0, solo, per_lane, graph=by_graph)
 
 
 def _solo_step(training: Training, device: str) -> float:

@@ -223,7 +223,7 @@ class Fused:
         """The group that a training belongs to."""
         group = self._groups.get(training.key)
         if group is None:
-            most, native = self._most, self._compile is not False
+            most, native, graph = self._most, self._compile is not False, False
             if self._auto or self._given is None or calls(training):
                 try:
                     choice = choose(training, self._given, self._device, native)
@@ -239,8 +239,8 @@ class Fused:
                 most = (
                     choice.lanes if self._auto else choice.lanes or min(self._most, DEFAULT_LANES)
                 )
-                native = choice.native
-            group = self._groups[training.key] = Group(most, native, self._device)
+                native, graph = choice.native, choice.graph
+            group = self._groups[training.key] = Group(most, native, self._device, graph)
             self._announce()
         return group
 
@@ -295,7 +295,7 @@ class Fused:
         stack = group.stack
         assert stack is not None
         self._look_ahead(group, stack)
-        if isinstance(stack, Stack) and isinstance(stack.backend, ByTorch):
+        if isinstance(stack, Stack) and type(stack.backend) is ByTorch:
             stack.backend.compiled = self._compiles(group, stack)
         began = perf_counter()
         try:
