@@ -38,7 +38,7 @@ class ByGraph(ByTorch):
 
     def steps(self, steps: Steps) -> None:
         """Replay them one after the other."""
-        size = self._tensors.course.batch_size
+        size, losses = self._tensors.course.batch_size, steps.losses
         full = steps.order.shape[1] // size
         self._gradients.zero_()
         for bits, count in drawn_ahead(self._tensors, steps):
@@ -55,9 +55,9 @@ class ByGraph(ByTorch):
             if whole < count:
                 own = {name: drawn[whole, :, : steps.order.shape[1] - full * size]
                        for name, drawn in bits.items()}  # fmt: skip
-                steps.losses += self._step(steps.order[:, full * size :], steps.columns[full], own)
+                losses += self._step(steps.order[:, full * size :], steps.columns[full], own)
         assert self._buffers is not None
-        steps.losses += self._buffers.losses
+        losses += self._buffers.losses
         self._buffers.order = None
 
     def _replay(self, buffers: _Buffers) -> Callable[[], None]:
