@@ -800,17 +800,24 @@ template <class T> class Lane {
         const T p = setting(layer.first), scale = 1 / (1 - p);
         const int16_t limit = int16_t(std::min(std::nearbyint(p * 65536 - 32768), T(32767)));
         const uint64_t seed = steps->keys[lane_], epoch = steps->keys[net_.lanes + lane_];
-        uint64_t place = uint64_t(step) << 32;
-        for (long r = 0; r < batch; r++) {
-            for (long u = 0; u < units; u += NUMBERS) {
-                int16_t bits[NUMBERS];
-                philox(++place, layer.place, seed, epoch, bits);
+        const uint64_t place = (uint64_t(step) << 32) + 1;
+        const long row = (units + NUMBERS - 1) / NUMBERS, blocks = batch * row;
+        // Some blocks are drawn before they are read: what was just written cannot be read in whole vectors.
+        constexpr long DRAWN = 32;
+        long r = 0, u = 0;
+        for (long first = 0; first < blocks; first += DRAWN) {
+            const long drawn = std::min(DRAWN, blocks - first);
+            int16_t bits[DRAWN][NUMBERS];
+            for (long b = 0; b < drawn; b++) philox(place + first + b, layer.place, seed, epoch, bits[b]);
+            for (long b = 0; b < drawn; b++) {
                 T* to = factors + r * pitch + u;
                 const long count = std::min<long>(NUMBERS, units - u);
                 if (count == NUMBERS)
-                    for (int n = 0; n < NUMBERS; n++) to[n] = bits[n] >= limit ? scale : T(0);
+                    for (int n = 0; n < NUMBERS; n++) to[n] = bits[b][n] >= limit ? scale : T(0);
                 else
-                    for (long n = 0; n < count; n++) to[n] = bits[n] >= limit ? scale : T(0);
+                    for (long n = 0; n < count; n++) to[n] = bits[b][n] >= limit ? scale : T(0);
+                u += NUMBERS;
+                if (u >= units) r++, u = 0;
             }
         }
         for (long j = 0; j < batch * pitch; j += LENGTH<T>) store(y + j, load(x + j) * load(factors + j));
