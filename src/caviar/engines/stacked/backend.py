@@ -181,8 +181,11 @@ def drawn_ahead(tensors: LaneTensors, steps: Steps) -> Iterator[tuple[dict[str, 
     A layer's are of shape ``(steps, lanes, batch, …)``; those that a lane has no unit for are any.
     """
     size, count = tensors.course.batch_size, len(steps.columns)
+    if not tensors.units:
+        yield {}, count
+        return
     numbers = size * tensors.lanes * sum(map(prod, tensors.units.values()))
-    at_once = max(1, _DRAWN_AT_ONCE // numbers) if numbers else count
+    at_once = max(1, _DRAWN_AT_ONCE // numbers)
     draw = _drawn_here if tensors.device == "cpu" else _drawn_there
     for start in range(0, count, at_once):
         some = range(start, min(start + at_once, count))
