@@ -95,7 +95,8 @@ def machine(device: str) -> dict[str, Any]:
             "multiprocessors": kind.multi_processor_count,
             "capability": list(torch.cuda.get_device_capability()),
         }
-    from caviar.executors.slots import plan, visible_gpus
+    from caviar.executors.gpus import visible_gpus
+    from caviar.executors.slots import plan
 
     found["gpus"] = visible_gpus()
     found["slots"] = [slot.label for slot in plan(None, None)]

@@ -83,6 +83,7 @@ class LocalExecutor:
         fork: whether the first workers are copies of the controller, which has imported already what
             the program imports; None where nothing speaks against it: see `why_not_forked`. A worker
             that takes a lost one's place is always a new interpreter.
+        gpu_memory: GiB that a GPU must have free, or it is left out.
         engine: keyword arguments of `caviar.engines.make.make_engine`; the sweep sets them.
 
     Attributes:
@@ -102,9 +103,10 @@ class LocalExecutor:
         threads: int | None = None,
         devices: Sequence[object] | None = None,
         fork: bool | None = None,
+        gpu_memory: float | None = None,
         engine: Mapping[str, Any] | None = None,
     ) -> None:
-        self.slots = plan(workers, gpus_per_trial, threads, devices)
+        self.slots = plan(workers, gpus_per_trial, threads, devices, gpu_memory)
         self.in_all = len(self.slots)
         if fork not in (None, True, False):
             raise usage_error("executor.fork", fork, "must be null, true or false")
