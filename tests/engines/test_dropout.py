@@ -10,8 +10,11 @@ from torch import nn
 
 import caviar
 from caviar.engines.dropout import Place, begin, end, never_compiled
+from caviar.engines.lanes.stack import Stack
+from caviar.engines.lanes.training import Training
 from caviar.engines.philox import blocks_of, drawn, drawn_by_torch, signed
 from caviar.engines.stacked.compiling import why_not_compiled
+from tests.engines.lanes import training
 from tests.pretended_gpu import GPU, OnGpu, pretended_gpu
 
 WORDS = st.integers(0, 2**64 - 1)
@@ -151,3 +154,23 @@ def test_a_compiled_network_drops_the_same_and_is_compiled_once() -> None:
     found = steps()
     assert all(map(torch.allclose, found, wanted))
     assert 0 < counter.frame_count <= 3
+
+
+def test_a_lane_goes_on_with_the_masks_that_it_would_have_had() -> None:
+    def one() -> Training:
+        return training("model.dropout=0.4", "trainer.max_epochs=3")
+
+    straight, first, second = Stack([one()], 1), Stack([one()], 1), Stack([one()], 2)
+    straight.admit(one())
+    first.admit(one())
+    for stack in (straight, first):
+        stack.tick()
+    saved = first.save(0)
+    for _ in range(2):
+        straight.tick()
+    second.admit(one(), 1)
+    second.load(1, saved)
+    for _ in range(2):
+        second.tick()
+    found, wanted = second.last_weights(1), straight.last_weights(0)
+    assert all(torch.equal(found[name], own) for name, own in wanted.items())

@@ -176,6 +176,7 @@ def _composed(overrides: list[str], device: str, folder: Path, hydra: bool = Fal
     from project.train import CONFIGS
 
     settings = [f"trainer.accelerator={accelerator(device)}", *overrides]
+    settings.append("++trainer.enable_model_summary=false")
     if not hydra:
         settings += [f"dir='{folder}'", f"outputs='{folder}'"]
     with initialize_config_dir(str(CONFIGS), **hydra_versions.BASE):

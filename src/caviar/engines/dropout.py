@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -54,8 +55,8 @@ class Dropout(nn.Dropout):
         bits = drawn(
             place.seed, place.epoch, self._number, steps, rows, units, call, place.process
         ).view(x.shape)
-        p = torch.tensor(self.p, dtype=torch.float64 if x.dtype == torch.float64 else torch.float32)
-        return factors(bits, p).to(x.device, x.dtype)
+        limit, scale = _limit_and_scale(self.p, x.dtype == torch.float64)
+        return (bits >= limit).to(scale.dtype).mul_(scale).to(x.device, x.dtype)
 
     def _call(self, place: Place) -> int:
         """How often it was called in this step before: a second pass is to have another mask."""
@@ -73,8 +74,17 @@ def factors(bits: Tensor, p: Tensor) -> Tensor:
         p: of a shape that goes with theirs.
     """
     # Compared with their own kind, they are not widened.
-    limit = (p * 65536 - 32768).round().clamp(max=32767).to(torch.int16)
-    return (bits >= limit).to(p.dtype) * (1 / (1 - p))
+    return (bits >= _limit(p)).to(p.dtype) * (1 / (1 - p))
+
+
+def _limit(p: Tensor) -> Tensor:
+    return (p * 65536 - 32768).round().clamp(max=32767).to(torch.int16)
+
+
+@lru_cache(maxsize=64)
+def _limit_and_scale(p: float, double: bool) -> tuple[Tensor, Tensor]:
+    own = torch.tensor(p, dtype=torch.float64 if double else torch.float32)
+    return _limit(own), 1 / (1 - own)
 
 
 def begin(module: nn.Module, place: Place) -> None:

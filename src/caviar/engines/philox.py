@@ -64,9 +64,10 @@ def drawn(
     counter = np.array([steps.start * _STEP, layer, call, process], dtype=np.uint64)
     generator = np.random.Philox(key=key, counter=counter)
     found = np.empty((len(steps), rows * blocks * 4), dtype=np.uint64)
-    for row in found:
+    for number, row in enumerate(found):
+        if number:
+            generator.advance(_STEP - rows * blocks)
         row[:] = generator.random_raw(rows * blocks * 4)
-        generator.advance(_STEP - rows * blocks)
     numbers = found.view(np.int16).reshape(len(steps), rows, blocks * NUMBERS)
     return torch.from_numpy(numbers)[..., :units]
 
