@@ -3,7 +3,8 @@
 What a task may use: `main` (the entry), `instantiate` (an allowlisted `hydra.utils.instantiate`),
 `report` and `record` (what the run tells), `run_dir` (where it may write), `resume_from` (where an
 earlier try of it left checkpoints), `stop_if_asked` (called where it can be gone on from),
-`TrialPruned`, `TrialInterrupted`, `UsageError`; and, in a network, `Dropout`, whose masks hang on seed, epoch and step.
+`TrialPruned`, `TrialInterrupted`, `UsageError`; and, in a network, `Dropout`, whose masks hang on seed,
+epoch and step.
 What a notebook may use: `load` (a sweep as tables, its best, its study; or a run), `load_run`.
 """
 
