@@ -24,6 +24,7 @@ from caviar.engines.solo import Solo
 from caviar.engines.stacked import backend
 from caviar.engines.stacked.backend import ByTorch
 from caviar.engines.stacked.graph import ByGraph
+from caviar.engines.stacked.rows import Rows
 from project.recipe import recipe
 from project.train import main
 from tests.engines.lanes import around_steps, training
@@ -267,6 +268,41 @@ def test_a_graph_is_chosen_where_it_is_faster_and_never_on_a_cpu(
     assert not choose(training(), 4, "cpu").graph
     why = Stack([training()], 1).use(ByGraph)
     assert why == "it is on cpu, and CUDA's graphs are for a GPU"
+
+
+def test_lanes_are_fetched_though_memory_has_run_out(
+    notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings = some(9)
+    stack, wanted = Stack(trainings, 9, "cuda"), []
+    for one in trainings:
+        stack.admit(one)
+    stack.tick()
+    for lane in stack.active:
+        stack._dock.stepped()
+        wanted.append(stack.last_weights(lane))
+    stack._dock.stepped()
+    sizes: list[int] = []
+    move = Rows.move
+
+    def scarce(self: Rows, rows: Any, to: Rows, lanes: Any) -> None:
+        sizes.append(len(rows))
+        if len(rows) > 4:
+            raise torch.OutOfMemoryError("full")
+        move(self, rows, to, lanes)
+
+    monkeypatch.setattr(Rows, "move", scarce)
+    stack.fetch(stack.active)
+    assert sizes == [9, 9, 9, 8, 4, 4, 1]
+    for lane, weights in enumerate(wanted):
+        found = stack.last_weights(lane)
+        assert all(torch.equal(found[name], own) for name, own in weights.items())
+    monkeypatch.setattr(
+        Rows, "move", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("all gone"))
+    )
+    stack._dock.stepped()
+    with pytest.raises(torch.OutOfMemoryError, match="all gone"):
+        stack.fetch(stack.active)
 
 
 def test_a_training_that_is_to_be_deterministic_is_a_lane_on_a_gpu(notes: Notes) -> None:

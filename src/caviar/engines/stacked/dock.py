@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from caviar.engines.stacked.rows import Rows
 from caviar.engines.stacked.tensors import LaneTensors
 
-_COMING = 64
-"""Lanes that go to the device together, at most."""
+_TOGETHER = 64
+"""Lanes that go to the device, or come from it, by one copy, at most."""
 
 
 class Dock:
@@ -37,10 +39,10 @@ class Dock:
         self._left.discard(lane)
         self._fetched = (None, {})
         if lane not in self._coming:
-            if len(self._coming) == _COMING:
+            if len(self._coming) == _TOGETHER:
                 self.settle()
             if self._rows is None:
-                self._rows = self._tensors.beside(min(_COMING, self._tensors.lanes))
+                self._rows = self._tensors.beside(min(_TOGETHER, self._tensors.lanes))
             self._coming[lane] = row = len(self._coming)
             if not anew:
                 self._tensors.move([lane], self._rows, [row])
@@ -75,8 +77,17 @@ class Dock:
         if self._here or set(lanes) <= self._fetched[1].keys():
             return
         self.settle()
-        rows = self._tensors.beside(len(lanes))
-        self._tensors.move(lanes, rows, range(len(lanes)))
+        rows, done, size = self._tensors.beside(len(lanes)), 0, _TOGETHER
+        while done < len(lanes):
+            some = lanes[done : done + size]
+            try:
+                self._tensors.move(some, rows, range(done, done + len(some)))
+            except torch.OutOfMemoryError:  # they may be fetched because memory has run out
+                if size == 1:
+                    raise
+                size //= 2
+            else:
+                done += len(some)
         self._fetched = rows, {lane: row for row, lane in enumerate(lanes)}
 
     def to_read(self, lane: int) -> tuple[Rows, int]:
