@@ -74,11 +74,12 @@ def test_a_second_pass_in_a_step_has_another_mask_and_a_second_try_of_the_step_t
     begin(layer, place)
     first, second = layer(x), layer(x)
     assert not torch.equal(first, second)
-    place.step = 1
+    place.at(0, 1)
     assert not torch.equal(layer(x), first)
-    place.step = 0
-    assert torch.equal(layer(x), first)
-    assert torch.equal(layer(x), second)
+    for _ in range(2):
+        place.at(0, 0)
+        assert torch.equal(layer(x), first)
+        assert torch.equal(layer(x), second)
 
 
 def test_each_layer_of_a_network_has_masks_of_its_own() -> None:
@@ -143,7 +144,8 @@ def test_a_compiled_network_drops_the_same_and_is_compiled_once() -> None:
     def steps() -> list[torch.Tensor]:
         begin(network, place)
         found = []
-        for place.step in range(4):
+        for step in range(4):
+            place.at(0, step)
             found.append(network(x).detach())
         return found
 

@@ -20,12 +20,18 @@ class Place:
         seed: the training's, and ``epoch``.
         step: the batch's number in the epoch.
         process: which of those that train one network together.
+        begun: how many steps were begun: one that is done again, after a rollback, is begun again.
     """
 
     seed: int
     epoch: int = 0
     step: int = 0
     process: int = 0
+    begun: int = 0
+
+    def at(self, epoch: int, step: int) -> None:
+        """A step begins."""
+        self.epoch, self.step, self.begun = epoch, step, self.begun + 1
 
 
 class Dropout(nn.Dropout):
@@ -39,7 +45,7 @@ class Dropout(nn.Dropout):
         super().__init__(p, inplace)
         self._place: Place | None = None
         self._number = 0
-        self._called: tuple[int, int, int] = (-1, -1, 0)
+        self._called: tuple[int, int] = (-1, 0)
 
     def forward(self, input: Tensor) -> Tensor:
         """``input`` of shape ``(batch, …)``, and as much comes out."""
@@ -60,10 +66,10 @@ class Dropout(nn.Dropout):
 
     def _call(self, place: Place) -> int:
         """How often it was called in this step before: a second pass is to have another mask."""
-        epoch, step, calls = self._called
-        again = (epoch, step) == (place.epoch, place.step)
-        self._called = (place.epoch, place.step, calls + 1 if again else 1)
-        return calls if again else 0
+        begun, calls = self._called
+        calls = calls if begun == place.begun else 0
+        self._called = (place.begun, calls + 1)
+        return calls
 
 
 def factors(bits: Tensor, p: Tensor) -> Tensor:
@@ -90,7 +96,7 @@ def _limit_and_scale(p: float, double: bool) -> tuple[Tensor, Tensor]:
 def begin(module: nn.Module, place: Place) -> None:
     """From now on the masks of a module's `Dropout` layers are those of ``place``, as that changes."""
     for layer, number in _layers(module):
-        layer._place, layer._number, layer._called = place, number, (-1, -1, 0)
+        layer._place, layer._number, layer._called = place, number, (-1, 0)
 
 
 def never_compiled(module: nn.Module) -> None:

@@ -138,7 +138,7 @@ class _ByModule:
         place = Place(self._recipe.seed)
         begin(module, place)
         for number, batch in enumerate(self._batches):
-            place.step = number
+            place.at(0, number)
             made.step_alone([_double(part) for part in batch])
             if course.norm is not None:
                 nn.utils.clip_grad_norm_(parameters, course.norm)

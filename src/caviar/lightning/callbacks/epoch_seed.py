@@ -33,7 +33,7 @@ class EpochSeed(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._place.epoch, self._place.step = trainer.current_epoch, batch_idx
+        self._place.at(trainer.current_epoch, batch_idx)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         end(pl_module)
