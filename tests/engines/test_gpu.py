@@ -358,8 +358,8 @@ def test_as_many_lanes_are_measured_as_a_gpu_has_memory_for(
             choice = choose(training(**ON_GPU), None, "cuda")
         assert choice.lanes == most, (fits, tenants, memory)
     with pretended_gpu():
-        assert Fused(main, recipe)._most == 4096  # what was measured decides
-    assert Fused(main, recipe)._most == 64
+        assert Fused(main, recipe)._kinds.most == 4096  # what was measured decides
+    assert Fused(main, recipe)._kinds.most == 64
 
 
 def test_memory_is_shared_among_the_tenants_of_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
