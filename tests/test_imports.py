@@ -33,6 +33,9 @@ FLOORS = [
 
 ENGINES = [
     "base",
+    "gpu",
+    "philox",
+    "dropout",
     "experiment",
     "trainer",
     "seats",

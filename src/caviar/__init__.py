@@ -3,7 +3,8 @@
 What a task may use: `main` (the entry), `instantiate` (an allowlisted `hydra.utils.instantiate`),
 `report` and `record` (what the run tells), `run_dir` (where it may write), `resume_from` (where an
 earlier try of it left checkpoints), `stop_if_asked` (called where it can be gone on from),
-`TrialPruned`, `TrialInterrupted`, `UsageError`.
+`TrialPruned`, `TrialInterrupted`, `UsageError`; and, in a network, `Dropout`, whose masks hang on seed,
+epoch and step.
 What a notebook may use: `load` (a sweep as tables, its best, its study; or a run), `load_run`.
 """
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from caviar.app.notebook import load, load_run
     from caviar.base.errors import UsageError, usage_error
     from caviar.base.security import instantiate
+    from caviar.engines.dropout import Dropout
     from caviar.engines.experiment import (
         Called,
         EarlyStopping,
@@ -38,6 +40,7 @@ _NAMES = {
     "caviar.app.notebook": "load load_run",
     "caviar.base.errors": "UsageError usage_error",
     "caviar.base.security": "instantiate",
+    "caviar.engines.dropout": "Dropout",
     "caviar.engines.experiment": "Called EarlyStopping Experiment Folds NotFusibleError Recipe",
     "caviar.runs.active": "TrialInterrupted TrialPruned record report resume_from run_dir stop_if_asked",
 }
@@ -45,6 +48,7 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names.spl
 
 __all__ = [
     "Called",
+    "Dropout",
     "EarlyStopping",
     "Experiment",
     "Folds",

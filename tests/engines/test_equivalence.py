@@ -26,6 +26,9 @@ CASES = {
     **{f"activation={name}": (f"model.activation={name}",) for name in ACTIVATIONS},
     **{f"batch_norm={name}": (f"model.batch_norm={name}",) for name in BATCH_NORM},
     "softmax regression": ("model.depth=0",),
+    "dropout": ("model.dropout=0.3", "optimizer.weight_decay=0.03"),
+    "much dropout after batch norm": ("model.dropout=0.7", "model.batch_norm=after", "model.depth=3"),
+    "dropout, a last batch that is not full": ("model.dropout=0.4", "data.drop_last=false"),
     "clipped by norm": ("trainer.gradient_clip_val=0.1",),
     "clipped by value": ("trainer.gradient_clip_val=0.01", "+trainer.gradient_clip_algorithm=value"),
     "not clipped": ("trainer.gradient_clip_val=-1",),
@@ -92,29 +95,6 @@ def test_a_trial_is_the_same_on_any_lane_admitted_at_any_tick(
     assert first.rows == later.rows
 
 
-def test_dropout_is_the_same_in_distribution(native: bool) -> None:
-    losses: dict[str, list[float]] = {"solo": [], "lane": []}
-    for seed in range(6):
-        overrides = (*DROPPING, f"seed={seed}", "trainer.max_epochs=3", "data.samples=300")
-        solo = by_solo(*overrides)
-        lane = on_a_lane(training(*overrides), [], native=native)
-        for kind, result in (("solo", solo), ("lane", lane)):
-            losses[kind].append(float(result.rows[-1]["train/loss"]))
-    solo, lane = (torch.tensor(losses[kind]) for kind in ("solo", "lane"))
-    assert (solo.mean() - lane.mean()).abs() < 3 * (solo - lane).std() / 6**0.5 + 1e-3
-    assert not torch.equal(solo, lane)
-
-
-@pytest.mark.fast
-def test_dropout_drops_the_same_units_in_torch_and_in_the_loop() -> None:
-    overrides = (*DROPPING, DOUBLE)
-    by_torch, by_loop = (
-        on_a_lane(training(*overrides), strangers(9, *overrides), native=native)
-        for native in (False, True)
-    )
-    assert_same(by_loop, by_torch, 1e-12)
-
-
 def test_a_lane_that_is_no_number_any_more_fails_alone(native: bool) -> None:
     def trained(poisoned: bool):  # type: ignore[no-untyped-def]
         others = [training(seed=1), training(seed=2)]
@@ -137,6 +117,17 @@ def test_a_lane_that_is_no_number_any_more_fails_alone(native: bool) -> None:
     errors = [type(one.error) for one in ended[-1]]
     assert errors == [type(None), FloatingPointError, type(None)]
     assert "is nan at epoch" in str(ended[-1][1].error)
+
+
+def test_the_next_trial_on_its_lane_finds_nothing_of_it(native: bool) -> None:
+    clipped = ("trainer.gradient_clip_val=0.1",)
+    stack = Stack([training(*clipped)], 1)
+    assert not native or stack.use(Native) is None
+    stack.admit(training(*clipped, optimizer__lr=1e30, optimizer__weight_decay=1.0))
+    assert [type(one.error) for one in stack.tick()] == [FloatingPointError]
+    stack.release(0)
+    stack.admit(training(*clipped))
+    assert [one.error for one in stack.tick()] == [None]
 
 
 @pytest.mark.skipif(why_not_compiled("cpu") is not None, reason=str(why_not_compiled("cpu")))

@@ -9,7 +9,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from caviar.base.security import instantiate
-from caviar.engines.stacked.metrics import STACKED, Metrics, Outputs
+from caviar.engines.stacked.metrics import STACKED, Metrics, Outputs, Targets
 
 HERE = "torchmetrics.classification"
 SETTINGS = [
@@ -48,9 +48,8 @@ def test_each_lane_has_the_value_that_torchmetrics_gives(
         logits[torch.rand(logits.shape, generator=generator) < share] = torch.nan
     probabilities = logits.softmax(2)
     targets = torch.randint(0, data.draw(st.integers(1, classes)), (samples,), generator=generator)
-    found = Metrics({"it": settings}, classes)(Outputs(probabilities.transpose(1, 2), targets))[
-        "it"
-    ]
+    outputs = Outputs(probabilities.transpose(1, 2), Targets(targets, classes))
+    found = Metrics({"it": settings}, classes)(outputs)["it"].float()
     metric = instantiate({**settings, "num_classes": classes, "validate_args": False})
     for lane in range(lanes):
         metric.update(probabilities[lane], targets)

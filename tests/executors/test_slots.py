@@ -4,14 +4,20 @@ No GPU is needed: a stub of the driver's Python module lists devices, and what c
 the environment of each real worker names, before torch could have been imported.
 """
 
+# ruff: noqa: N802 - NVML has its own names
 import os
+import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from caviar.base.errors import UsageError
-from caviar.executors.slots import plan, usable_cores, visible_gpus
+from caviar.base.machine import TENANTS
+from caviar.executors import gpus
+from caviar.executors.gpus import visible_gpus
+from caviar.executors.slots import plan, usable_cores
 from tests.apps import App, make_app
 
 DRIVER = """
@@ -27,9 +33,70 @@ def nvmlInit():
 def nvmlDeviceGetCount():
     return int(os.environ["FAKE_GPUS"])
 
+def nvmlDeviceGetHandleByIndex(index):
+    return index
+
+def nvmlDeviceGetMigMode(card):
+    raise NVMLError("not supported")
+
 def nvmlShutdown():
     pass
 """
+
+
+class Driver:
+    """NVML, of a card with 10 GiB free, one cut into two MIG instances, and a full one."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, broken: bool = False) -> None:
+        self.broken = broken
+
+    def nvmlInit(self) -> None:
+        if self.broken:
+            raise self.NVMLError("driver not loaded")
+
+    def nvmlShutdown(self) -> None:
+        pass
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 3
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> object:
+        return index
+
+    def nvmlDeviceGetMigMode(self, card: object) -> tuple[int, int]:
+        if card == 2:
+            raise self.NVMLError("not supported")
+        return int(card == 1), 0
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, card: object) -> int:
+        return 7
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, card: object, number: int) -> object:
+        if number not in (0, 4):
+            raise self.NVMLError("not found")
+        return f"MIG-{number}"
+
+    def nvmlDeviceGetUUID(self, handle: object) -> object:
+        return handle
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> object:
+        return uuid
+
+    def nvmlDeviceGetMemoryInfo(self, handle: object) -> object:
+        free = {0: 10, "MIG-0": 5, "MIG-4": 1, 2: 0.5}[handle]  # type: ignore[index]
+        return SimpleNamespace(free=int(free * 2**30))
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
+    made = Driver()
+    monkeypatch.setitem(sys.modules, "pynvml", made)  # type: ignore[arg-type]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return made
+
 
 # Every trial waits until all workers have one, so that each worker's share is seen.
 CODE = """
@@ -142,6 +209,41 @@ def test_gpus_can_be_left_alone_and_threads_be_said(app: App):
 def test_the_list_of_visible_devices_is_read_as_cuda_reads_it(monkeypatch, listed, names):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
     assert visible_gpus() == names
+
+
+def test_a_card_cut_into_instances_is_its_instances(driver: Driver):
+    assert visible_gpus() == ["0", "MIG-0", "MIG-4", "2"]
+    slots = [slot.env["CUDA_VISIBLE_DEVICES"] for slot in plan(None)]
+    assert slots == ["0", "MIG-0", "MIG-4", "2"]
+    with pytest.raises(UsageError, match="gpus_per_trial=2: a process can have one MIG instance"):
+        plan(None, 2)
+    driver.broken = True
+    assert visible_gpus() == []
+
+
+def test_a_gpu_that_others_fill_is_left_out_and_that_is_told(driver: Driver, caplog):
+    assert [slot.label for slot in plan(None, 1, gpu_memory=4)] == ["gpu:0", "gpu:MIG-0"]
+    told = "GPUs left out, executor.gpu_memory=4: MIG-4 (1.0 GiB free), 2 (0.5 GiB free)"
+    assert caplog.messages == [told]
+    with pytest.raises(
+        UsageError, match=r"gpu_memory=20: no GPU has so much free: 0 \(10.0 GiB free\)"
+    ):
+        plan(None, 1, gpu_memory=20)
+    for wrong in (0, -1, "much", True, float("nan")):
+        with pytest.raises(
+            UsageError, match=r"executor\.gpu_memory=.*: must be GiB, a number above 0"
+        ):
+            plan(None, 1, gpu_memory=wrong)  # type: ignore[arg-type]
+    driver.broken = True
+    with pytest.raises(
+        UsageError, match="the driver does not tell what is free: driver not loaded"
+    ):
+        gpus.with_room(["0"], 1)
+
+
+def test_a_worker_knows_how_many_share_its_gpu(driver: Driver):
+    assert {slot.env.get(TENANTS) for slot in plan(None, 0.25)} == {"4"}
+    assert {slot.env.get(TENANTS) for slot in plan(None, 1)} == {None}
 
 
 @pytest.mark.parametrize("share", [1, 0.5, 0.25, 1 / 3, 2, 3])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from caviar import UsageError
+from caviar import Dropout, UsageError
 from project.choices import ACTIVATIONS
 from project.models.mlp import MLP
 
@@ -80,9 +80,9 @@ def test_gamma_and_beta_are_learnable_and_one_a_unit() -> None:
 @pytest.mark.parametrize(
     ("place", "expected"),
     [
-        ("before", [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Dropout, nn.Linear]),
-        ("after", [nn.Linear, nn.ReLU, nn.BatchNorm1d, nn.Dropout, nn.Linear]),
-        ("none", [nn.Linear, nn.ReLU, nn.Dropout, nn.Linear]),
+        ("before", [nn.Linear, nn.BatchNorm1d, nn.ReLU, Dropout, nn.Linear]),
+        ("after", [nn.Linear, nn.ReLU, nn.BatchNorm1d, Dropout, nn.Linear]),
+        ("none", [nn.Linear, nn.ReLU, Dropout, nn.Linear]),
     ],
 )
 def test_the_layers_stand_in_the_order_asked_for(place: str, expected: list[type]) -> None:

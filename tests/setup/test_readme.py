@@ -48,6 +48,7 @@ NOT_RUN = {
     "scripts/bench fused": "minutes of measuring on a machine that does nothing else",
     "scripts/bench cost": "minutes of measuring on a machine that does nothing else",
     "scripts/bench lanes": "minutes of measuring on a machine that does nothing else",
+    "scripts/bench gpu": "needs a GPU, or minutes to rehearse it on a CPU",
     "scripts/bench calibration": "minutes of sweeps and of confirming their best",
     f"python -m {PACKAGE}.train -m executor=listen": "waits for an agent: tests/executors",
     "caviar join FOLDER_OR_TOKEN_FILE HOST:PORT": "waits for a sweep: tests/executors",

@@ -6,6 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
+TENANTS = "CAVIAR_GPU_TENANTS"
+"""The environment's word for how many workers share a worker's GPU, itself included."""
+
 
 def cache_folder() -> Path:
     """``CAVIAR_CACHE``, else ``caviar`` in the user's folder for caches."""

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from caviar.base.messages import Failed, Finished, Job, Pruned, Reported, Started
 from caviar.base.objectives import as_given
 from caviar.engines.base import Inbox, Send
+from caviar.engines.gpu import GpuLostError, gpu_lost
 from caviar.engines.hydra_job import HydraJobs
 from caviar.runs import folder as names
 from caviar.runs.active import (
@@ -44,6 +45,7 @@ class Solo:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._jobs = HydraJobs()
+        self._lost: BaseException | None = None
 
     def serve(self, inbox: Inbox, send: Send) -> None:
         """Run jobs until the inbox is closed."""
@@ -51,11 +53,17 @@ class Solo:
             self.serve_one(job, inbox, send)
 
     def serve_one(self, job: Job, inbox: Inbox, send: Send) -> None:
-        """Run one job, and tell what comes of it."""
+        """Run one job, and tell what comes of it.
+
+        Raises:
+            GpuLostError: the next would fail by what this one met.
+        """
         send(Started(job.number))
         listener = _Listener(job.number, inbox, send)
         send(self.run(job, listener, lambda: inbox.interrupted))
         self.settle(job)
+        if self._lost is not None:
+            raise GpuLostError(self._lost)
 
     def run(
         self, job: Job, listener: Listener, interrupted: Callable[[], bool]
@@ -81,6 +89,7 @@ class Solo:
             else:
                 end = life.failed(error, interrupted())
                 add_to_log(life.folder, end.log)
+                self._lost = error if gpu_lost(error) else None
         return end.written(life.write)
 
     def settle(self, job: Job) -> None:

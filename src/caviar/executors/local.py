@@ -24,6 +24,7 @@ from caviar.base.messages import (
     Ready,
     Starting,
 )
+from caviar.engines.gpu import told_no_memory
 from caviar.executors.local_worker import LocalWorker, how
 from caviar.executors.process_executor import ProcessExecutor
 from caviar.executors.processes import fork, limit_threads, spawn, why_not_forked
@@ -48,6 +49,7 @@ class LocalExecutor(ProcessExecutor):
         fork: whether the first workers are copies of the controller, which has imported already what
             the program imports; None where nothing speaks against it: see `why_not_forked`. A worker
             that takes a lost one's place is always a new interpreter.
+        gpu_memory: GiB that a GPU must have free, or it is left out.
         engine: keyword arguments of `caviar.engines.make.make_engine`; the sweep sets them.
 
     Attributes:
@@ -65,10 +67,11 @@ class LocalExecutor(ProcessExecutor):
         threads: int | None = None,
         devices: Sequence[object] | None = None,
         fork: bool | None = None,
+        gpu_memory: float | None = None,
         engine: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(engine)
-        self.slots = plan(workers, gpus_per_trial, threads, devices)
+        self.slots = plan(workers, gpus_per_trial, threads, devices, gpu_memory)
         self.in_all = len(self.slots)
         if fork not in (None, True, False):
             raise usage_error("executor.fork", fork, "must be null, true or false")
@@ -195,7 +198,7 @@ class LocalExecutor(ProcessExecutor):
             elif isinstance(event, Finished | Pruned | Failed):
                 worker.jobs.pop(event.number, None)
                 worker.doomed.pop(event.number, None)
-            if isinstance(event, Failed) and worker.slot.shared and "OutOfMemory" in event.error:
+            if isinstance(event, Failed) and worker.slot.shared and told_no_memory(event.error):
                 # The memory that was missing may have been a neighbour's.
                 event = replace(event, transient=True)
             self._events.append(event)

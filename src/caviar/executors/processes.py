@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from caviar.base.signals import ASK_TO_END
-from caviar.executors.slots import Slot, visible_gpus
+from caviar.executors.gpus import visible_gpus
+from caviar.executors.slots import Slot
 from caviar.runs.inside import open_inside
 
 # The worker gets the controller's sys.path before its first import, so both find the same modules.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caviar.base.errors import usage_error
+from caviar.base.machine import TENANTS
+from caviar.executors.gpus import is_instance, visible_gpus, with_room
 
 _SHARE = "must be 0, 1/n or a whole number"
 _TENANTS = 1000  # more processes than this no GPU can hold
@@ -34,6 +35,7 @@ def plan(
     gpus_per_trial: float | None = None,
     threads: int | None = None,
     devices: Sequence[object] | None = None,
+    gpu_memory: float | None = None,
 ) -> list[Slot]:
     """Share out the machine.
 
@@ -46,6 +48,7 @@ def plan(
             where there are any, else CPU threads.
         threads: CPU threads a worker; None for an even share of the cores.
         devices: GPUs by index or UUID; None for all that this process may see.
+        gpu_memory: GiB that a GPU must have free, or it is left out; None: however full it is.
 
     Raises:
         UsageError: more workers than fit, a share that is neither 1/n nor whole, or GPUs that are
@@ -55,6 +58,8 @@ def plan(
     if devices is not None and (isinstance(devices, str) or not isinstance(devices, Sequence)):
         raise usage_error("executor.devices", devices, "must be a list, as in [0,1]")
     gpus = [] if gpus_per_trial == 0 else _chosen(devices)
+    if gpu_memory is not None and gpus_per_trial != 0:
+        gpus = with_room(gpus, gpu_memory)
     if gpus_per_trial and not gpus:
         raise usage_error("executor.gpus_per_trial", gpus_per_trial, "no GPU is visible here", [0])
     gpus_per_trial = 1 if gpus_per_trial is None else gpus_per_trial
@@ -70,10 +75,11 @@ def plan(
     cpu_env = _thread_env(threads or max(cores // count, 1))
     if shares:
         shared = gpus_per_trial < 1
+        tenants = {TENANTS: str(round(1 / gpus_per_trial))} if shared else {}
         return [
             Slot(
                 f"gpu:{share}#{shares[:index].count(share) + 1}" if shared else f"gpu:{share}",
-                {**cpu_env, **_gpu_env(share)},
+                {**cpu_env, **_gpu_env(share), **tenants},
                 shared,
             )
             for index, share in enumerate(shares[:count])
@@ -81,29 +87,6 @@ def plan(
     # A worker without a GPU share must not find one: trials would pile up on the first.
     hidden = {"CUDA_VISIBLE_DEVICES": ""}
     return [Slot(f"cpu:{index}", {**cpu_env, **hidden}) for index in range(count)]
-
-
-def visible_gpus() -> list[str]:
-    """The GPUs this process may use, by index or UUID, found without initialising CUDA.
-
-    ``CUDA_VISIBLE_DEVICES`` is respected as CUDA reads it: what follows ``-1`` is hidden. A name
-    that stands there twice is one GPU. The empty list where there is no NVIDIA driver.
-    """
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if listed is not None:
-        names = [name.strip() for name in listed.split(",")]
-        shown = itertools.takewhile(lambda name: name not in ("", "-1"), names)
-        return list(dict.fromkeys(shown))
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return []
-    try:
-        return [str(index) for index in range(pynvml.nvmlDeviceGetCount())]
-    finally:
-        pynvml.nvmlShutdown()
 
 
 def usable_cores() -> int:
@@ -157,6 +140,9 @@ def _gpu_shares(gpus: list[str], per_trial: float) -> list[str]:
         raise usage_error("executor.gpus_per_trial", per_trial, _SHARE)
     if whole > len(gpus):
         raise usage_error("executor.gpus_per_trial", whole, f"there are only {len(gpus)} GPUs")
+    if whole > 1 and any(map(is_instance, gpus)):
+        why = "a process can have one MIG instance alone"
+        raise usage_error("executor.gpus_per_trial", whole, why, [1])
     return [
         ",".join(gpus[first : first + whole]) for first in range(0, len(gpus) - whole + 1, whole)
     ]

@@ -9,6 +9,7 @@ from torch import nn
 from torchmetrics import Metric, MetricCollection
 
 from caviar.base.errors import usage_error
+from caviar.engines.dropout import never_compiled
 from caviar.engines.stacked.compiling import ready_to_compile, why_not_compiled
 
 
@@ -30,6 +31,7 @@ def compile_networks(module: LightningModule, device: str) -> None:
         why = f"{type(module).__name__} holds no network (an nn.Module that its steps call)"
         raise usage_error("compile", True, why)
     ready_to_compile()
+    never_compiled(module)
     for network in networks:
         network.compile()
 

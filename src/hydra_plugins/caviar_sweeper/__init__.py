@@ -144,6 +144,7 @@ _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
             "threads": None,
             "devices": None,
             "fork": None,
+            "gpu_memory": None,
         },
         "listen": {
             "_target_": "caviar.executors.listen.ListenExecutor",

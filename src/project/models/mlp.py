@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from caviar import usage_error
+from caviar import Dropout, usage_error
 from project.choices import ACTIVATIONS, BATCH_NORM
 
 
@@ -64,7 +64,7 @@ class MLP(nn.Module):
             if batch_norm == "after":
                 layers.append(norm)
             if dropout > 0:
-                layers.append(nn.Dropout(dropout))
+                layers.append(Dropout(dropout))
             size = units
         layers.append(nn.Linear(size, num_classes))
         self.layers = nn.Sequential(*layers)

@@ -180,6 +180,9 @@ class CalledStack(Seats[CalledTraining]):
         if before:
             self._banks = []
 
+    def fetch(self, lanes: Sequence[int]) -> None:
+        """Nothing to do: lanes are on the host."""
+
     def best_weights(self, lane: int) -> dict[str, Tensor]:
         """The plain state dict of a lane's best epoch."""
         training = self.on(lane)

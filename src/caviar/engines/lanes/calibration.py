@@ -17,9 +17,11 @@ import torch
 
 from caviar.base.errors import UsageError
 from caviar.base.machine import cache_folder, compiler
+from caviar.engines.gpu import free_memory, out_of_memory
 from caviar.engines.lanes.stack import Stack, seconds
 from caviar.engines.lanes.training import Training
 from caviar.engines.native.loop import Native
+from caviar.engines.stacked.graph import ByGraph
 from caviar.runs.fields import FLAG, NUMBER, WHOLE, check_fields
 from caviar.runs.files import read_json, write_atomic
 from caviar.runs.private import private_folder, why_not_private
@@ -33,8 +35,11 @@ log = logging.getLogger(__name__)
 TRAINER_STEP = 0.4e-3
 """Seconds that a Lightning Trainer adds to a step, at the least: 0.5 to 1.5 ms were measured."""
 
-_LANES = (4, 16, 64, 256)
+_LANES = {"cpu": (4, 16, 64, 256), "cuda": (4, 16, 64, 256, 1024, 4096)}
 _CALLED_LANES = (4, 16, 64)
+
+_PART = {"cpu": 0.5, "cuda": 0.8}
+"""Of the memory that a process may hope for, what lanes may take; the rest is for what torch needs."""
 
 _WORTH = 0.9
 """More lanes are taken where they bring a lane's step below this share of what it took."""
@@ -45,12 +50,12 @@ _LARGE = 0.02
 NATIVE_LANES = 32
 """Lanes of a stack that the loop in C++ trains: more bring it nothing, but share its validation."""
 
-_CHOICE = {"lanes": WHOLE, "solo_step": NUMBER, "lane_step": NUMBER, "native": FLAG}
+_CHOICE = {"lanes": WHOLE, "solo_step": NUMBER, "lane_step": NUMBER, "native": FLAG, "graph": FLAG}
 
 _KEPT = 30 * 86400.0
 """Seconds for which a measurement holds: drivers and neighbours change."""
 
-_VERSION = 4
+_VERSION = 5
 """Grows when what is measured changes: older measurements are then forgotten."""
 
 
@@ -62,17 +67,18 @@ class Choice:
         lanes: lanes of a stack; 0 where solo is faster.
         solo_step: seconds of a step by a Trainer.
         lane_step: seconds of a stack's step, divided by its lanes.
-        native: whether the loop in C++ trains the lanes.
+        native: whether the loop in C++ trains the lanes, and ``graph``, a CUDA graph.
     """
 
     lanes: int
     solo_step: float
     lane_step: float
     native: bool = False
+    graph: bool = False
 
     def __str__(self) -> str:
         how = f"fused on {self.lanes} lanes" if self.lanes else "solo"
-        how += ", in C++" if self.native else ""
+        how += ", in C++" if self.native else ", by a CUDA graph" if self.graph else ""
         times = f"{self.solo_step * 1e3:.3f} ms by solo, {self.lane_step * 1e3:.3f} ms on a lane"
         return f"{how} (a step takes {times})"
 
@@ -83,7 +89,7 @@ def choose(training: AnyTraining, most: int | None, device: str, native: bool = 
     Args:
         most: lanes at most; None for as many as pay and fit.
         device: where lanes compute.
-        native: the loop in C++ may be taken.
+        native: the loop in C++ may be taken, and a CUDA graph.
     """
     name = _fingerprint(training, most, device, native)
     file = cache_folder() / "calibration" / f"{name}.json"
@@ -92,7 +98,7 @@ def choose(training: AnyTraining, most: int | None, device: str, native: bool = 
         if private and time.time() - file.stat().st_mtime < _KEPT:
             held = read_json(file)
             check_fields(file, held, _CHOICE, _CHOICE)
-            if held["lanes"] <= max(most or 0, _LANES[-1]):
+            if held["lanes"] <= max(most or 0, _LANES[device][-1]):
                 return Choice(**held)
     crowded = _crowded()
     choice = _measure(training, most, device, native)
@@ -117,9 +123,9 @@ def _measure(training: AnyTraining, most: int | None, device: str, native: bool)
     if not isinstance(training, Training):
         return _measure_called(training, most)
     solo = _solo_step(training, device) + TRAINER_STEP
-    room = max(1, int(0.5 * _free_memory(device) / _bytes_a_lane(training)))
+    room = max(1, int(_PART[device] * _free_memory(device) / _bytes_a_lane(training)))
     by_loop = _native_step(training, device) if native else None
-    by_torch = _by_torch(training, most, device, solo, room, by_loop)
+    by_torch = _by_torch(training, most, device, solo, room, by_loop, native)
     if by_loop is None or by_torch.lane_step < by_loop:
         return by_torch
     lanes = min(most or NATIVE_LANES, room)
@@ -165,27 +171,47 @@ def _native_step(training: Training, device: str) -> float | None:
 
 
 def _by_torch(
-    training: Training, most: int | None, device: str, solo: float, room: int, than: float | None
+    training: Training,
+    most: int | None,
+    device: str,
+    solo: float,
+    room: int,
+    than: float | None,
+    graph: bool,
 ) -> Choice:
-    """The best of stacks of several sizes whose steps torch computes; ``than``: a lane's step elsewhere."""
+    """The best of stacks of several sizes whose steps torch computes.
+
+    Args:
+        than: a lane's step elsewhere.
+        graph: a CUDA graph may be taken.
+    """
     if device == "cpu" and solo > _LARGE:
         return Choice(0, solo, solo)
-    counts = [lanes for lanes in _LANES if lanes <= min(most or _LANES[-1], room)]
+    sizes = _LANES[device]
+    counts = [lanes for lanes in sizes if lanes <= min(most or sizes[-1], room)]
     counts = counts or [min(most or 1, room)]
-    best, per_lane = 0, float("inf")
+    best, per_lane, by_graph = 0, float("inf"), False
     for lanes in counts:
-        stack = Stack([training], lanes, device)
-        for _ in range(lanes):
-            stack.admit(training)
-        step = stack.rehearse() / lanes
+        try:
+            stack = Stack([training], lanes, device)
+            for _ in range(lanes):
+                stack.admit(training)
+            eager = step = stack.rehearse() / lanes
+            if graph and stack.use(ByGraph) is None:
+                step = min(eager, stack.rehearse() / lanes)
+        except RuntimeError as error:
+            if best and out_of_memory(error):
+                log.info("no memory for %d lanes", lanes)
+                break
+            raise
         if best and step > _WORTH * per_lane:
             break
-        best, per_lane = lanes, step
+        best, per_lane, by_graph = lanes, step, step < eager
         if per_lane > 1.5 * min(solo, than or solo):
             break
     if most is not None and best == counts[-1]:
         best = most
-    return Choice(best if per_lane < solo else 0, solo, per_lane)
+    return Choice(best if per_lane < solo else 0, solo, per_lane, graph=by_graph)
 
 
 def _solo_step(training: Training, device: str) -> float:
@@ -219,7 +245,7 @@ def _bytes_a_lane(training: Training) -> int:
 def _free_memory(device: str) -> float:
     """Bytes that this process may hope for."""
     if device == "cuda":
-        return float(torch.cuda.mem_get_info()[0])
+        return free_memory()
     workers = max(1, (os.cpu_count() or 1) // torch.get_num_threads())
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():

@@ -68,6 +68,8 @@ class Endings:
         ]
         among = self._among_best(scored, scored[0][1].training.recipe.direction) if scored else []
         best = {id(run) for (_, run), is_best in zip(scored, among, strict=True) if is_best}
+        if best and group.stack is not None:
+            group.stack.fetch([one.lane for one, run in ended if id(run) in best])
         for one, run in ended:
             try:
                 checkpoint = self._checkpoint(group, one.lane) if id(run) in best else None

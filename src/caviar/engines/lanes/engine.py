@@ -13,6 +13,7 @@ import torch
 from caviar.base.messages import Job, Ready, Reported, Said
 from caviar.engines.base import Inbox, Send
 from caviar.engines.experiment import Called, Folds, NotFusibleError, Recipe
+from caviar.engines.gpu import GpuLostError
 from caviar.engines.lanes.endings import Endings, Over
 from caviar.engines.lanes.groups import Group, Occupancy
 from caviar.engines.lanes.jobs import Jobs
@@ -130,6 +131,8 @@ class Fused:
             folder = _new_folder(job)
             try:
                 self._begin(job, folder)
+            except GpuLostError:
+                raise
             except NotFusibleError as error:
                 self._by_trainer(job, error)
             # Ctrl-C does not come here as an exception: a KeyboardInterrupt is the trial's own.
@@ -198,7 +201,7 @@ class Fused:
         stack = group.stack
         assert stack is not None
         self._look_ahead(group, stack)
-        if isinstance(stack, Stack) and isinstance(stack.backend, ByTorch):
+        if isinstance(stack, Stack) and type(stack.backend) is ByTorch:
             stack.backend.compiled = self._compiles(group, stack)
         began = perf_counter()
         try:

@@ -14,6 +14,7 @@ from caviar.engines.lanes.run_folder import RunFolder
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.ways import stack_of
 from caviar.engines.native.loop import Native
+from caviar.engines.stacked.graph import ByGraph
 
 if TYPE_CHECKING:
     from caviar.engines.lanes.ways import AnyStack, AnyTraining
@@ -50,7 +51,7 @@ class Group:
 
     Attributes:
         most: lanes of that stack at most; 0 where its trials are the solo engine's.
-        native: whether the stack is to be trained by the loop in C++.
+        native: whether the stack is to be trained by the loop in C++, and ``graph``, by a CUDA graph.
         device: where it computes.
         stack: None where no trial is on a lane.
         admitting: the trial that is on its way to a lane, or failed there.
@@ -61,6 +62,7 @@ class Group:
     most: int
     native: bool
     device: str
+    graph: bool = False
     stack: AnyStack | None = None
     admitting: Run | None = None
     waiting: list[Run] = field(default_factory=list)
@@ -150,6 +152,7 @@ class Group:
         stack = self.stack
         if stack is not None:
             stack.rewind()
+            stack.fetch(list(self.runs))
             for lane, run in self.runs.items():
                 run.saved = stack.save(lane)
         self.waiting[:0] = self.runs.values()
@@ -160,6 +163,9 @@ class Group:
         if isinstance(stack, Stack) and self.native and (why := stack.use(Native)):
             log.info("by torch, not by the loop in C++: %s", why)
             self.native = False
+        if isinstance(stack, Stack) and self.graph and (why := stack.use(ByGraph)):
+            log.info("step by step: %s", why)
+            self.graph = False
         return stack
 
     def _resized(self, stack: AnyStack, lanes: int, coming: list[AnyTraining]) -> AnyStack:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from caviar.base.errors import name_and_text
 from caviar.engines.experiment import NotFusibleError
+from caviar.engines.gpu import GpuLostError, gpu_lost
 from caviar.engines.lanes.calibration import choose
 from caviar.engines.lanes.folds import Folded
 from caviar.engines.lanes.groups import Group
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 DEFAULT_LANES = 64
 """Lanes of a stack, where nothing else is said or measured."""
+
+_MOST = {"cpu": DEFAULT_LANES, "cuda": 4096}
+"""Lanes at most, where nothing is said: a GPU has work for thousands, and `choose` sees what they bring."""
 
 _LEFT_WAITING = 60.0
 """Seconds after which a group that others have outnumbered gets its tick."""
@@ -37,7 +41,7 @@ class Kinds:
     """
 
     def __init__(self, lanes: int | None, auto: bool, native: bool, device: str) -> None:
-        self.most = lanes or DEFAULT_LANES
+        self.most = lanes or _MOST[device]
         self._given, self._auto, self._native, self._device = lanes, auto, native, device
         self._groups: dict[Hashable, Group] = {}
 
@@ -57,23 +61,26 @@ class Kinds:
 
         Raises:
             NotFusibleError: they cannot be.
+            GpuLostError: and nothing can be on this process's GPU any more.
         """
         group = self._groups.get(training.key)
         if group is None:
-            most, native = self.most, self._native
+            most, native, graph = self.most, self._native, False
             if self._auto or self._given is None or calls(training):
                 try:
                     choice = choose(training, self._given, self._device, native)
                 except NotFusibleError:
                     raise
                 except BaseException as error:
+                    if gpu_lost(error):
+                        raise GpuLostError(error) from error
                     # Nobody else's: a Trainer alone comes to the same, or bears it, or says it better.
                     raise NotFusibleError(
                         f"its steps could not be measured: {name_and_text(error)}"
                     ) from error
-                most = choice.lanes if self._auto else choice.lanes or self.most
-                native = choice.native
-            group = self._groups[training.key] = Group(most, native, self._device)
+                most = choice.lanes or (0 if self._auto else min(self.most, DEFAULT_LANES))
+                native, graph = choice.native, choice.graph
+            group = self._groups[training.key] = Group(most, native, self._device, graph)
         return group
 
     def withdraw(self, trial: Folded) -> None:

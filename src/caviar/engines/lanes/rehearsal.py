@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from caviar.base.errors import name_and_text
+from caviar.engines.dropout import Place, begin, end
 from caviar.engines.experiment import NotFusibleError
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
@@ -39,7 +40,7 @@ class _Came:
 def rehearse(training: Training, native: bool) -> None:
     """Go through an epoch of a few steps, in double precision, on the data of the training.
 
-    Dropout is left out: by each way other numbers are drawn.
+    `torch.nn.Dropout` is left out: it draws other numbers by each way. `caviar.Dropout` draws the same.
 
     Args:
         training: the first of its kind; it is made anew, and left as it is.
@@ -134,7 +135,10 @@ class _ByModule:
         before = _copied(module.state_dict())
         parameters, course = list(module.parameters()), made.course
         made.begin_epoch()
+        place = Place(self._recipe.seed)
+        begin(module, place)
         for number, batch in enumerate(self._batches):
+            place.at(0, number)
             made.step_alone([_double(part) for part in batch])
             if course.norm is not None:
                 nn.utils.clip_grad_norm_(parameters, course.norm)
@@ -144,6 +148,7 @@ class _ByModule:
             made.optimizer.zero_grad()
             made.trainer.global_step += 1
             made.batch_ended([], number, number == last)
+        end(module)
         made.begin_validation()
         made.validate_alone([_double(part) for part in self._val])
         made.end_validation([])
@@ -192,7 +197,7 @@ def _compare(found: _Came, wanted: _Came) -> None:
 
 def _without_dropout(module: Any) -> Any:
     for part in module.modules():
-        if isinstance(part, nn.Dropout):
+        if type(part) is nn.Dropout:
             part.p = 0.0
     return module
 

@@ -51,14 +51,18 @@ class Showing:
 
     def epoch_ended(self, group: Group) -> None:
         """Write what is due of a group's trials."""
-        now = time.monotonic()
+        now, every, due = time.monotonic(), self.keep_every, []
         for lane, run in group.runs.items():
             if now - run.shown > _SHOWN_EVERY:
                 self._show(run)
-            if self.keep_every and now - run.kept > self.keep_every:
-                run.kept = now
-                assert group.stack is not None
-                self.keep(run, group.stack.save(lane))
+            if every and now - run.kept > every:
+                due.append(lane)
+        if due:
+            assert group.stack is not None
+            group.stack.fetch(due)
+            for lane in due:
+                group.runs[lane].kept = now
+                self.keep(group.runs[lane], group.stack.save(lane))
 
     def keep(self, run: Run, saved: dict[str, Any]) -> None:
         """Write a trial's lane, for it to go on from if this process is lost."""

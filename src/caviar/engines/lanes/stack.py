@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -10,16 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from caviar.base.errors import name_and_text
 from caviar.engines.lanes.training import Training
+from caviar.engines.philox import signed
 from caviar.engines.progress import Ended, lightning_checkpoint
 from caviar.engines.seats import Seats
 from caviar.engines.stacked.backend import Backend, ByTorch, Steps
-from caviar.engines.stacked.metrics import Metrics, Outputs
+from caviar.engines.stacked.dock import Dock
+from caviar.engines.stacked.metrics import Metrics, Outputs, Targets, to_host
 from caviar.engines.stacked.tensors import LaneTensors
-
-_DRAWN_AT_ONCE = 1 << 20
-"""Random numbers for dropout, a lane: a few steps' worth, so that memory stays small."""
 
 
 class Stack(Seats[Training]):
@@ -41,16 +40,16 @@ class Stack(Seats[Training]):
         first = trainings[0]
         super().__init__(first.key, lanes)
         self.device = device
-        self._course, self._optimizer = first.course, first.optimizer
+        self._course, self._optimizer, self._recipe = first.course, first.optimizer, first.recipe
         plans = [training.plan for training in trainings]
         self.tensors = LaneTensors(
             plans, first.course, first.optimizer, first.recipe, lanes, device
         )
+        self._dock = Dock(self.tensors)
         self.backend: Backend = ByTorch(self.tensors)
         self._metrics = Metrics(first.recipe.metrics, self.tensors.num_classes)
         self._order = torch.zeros(lanes, first.course.samples, dtype=torch.int64)
         self._snapshot: list[Tensor] = []
-        self._generators = [torch.Generator() for _ in range(lanes)]
 
     def use(self, backend: type[Backend]) -> str | None:
         """Step the lanes by another backend from now on, which changes rounding; or say why it cannot."""
@@ -68,14 +67,16 @@ class Stack(Seats[Training]):
     def admit(self, training: Training, lane: int | None = None) -> int:
         """Put a training on a lane, the first free one unless it is said which."""
         lane = super().admit(training, lane)
-        self.tensors.begin(lane, training.plan, training.weights)
+        rows, row = self._dock.to_write(lane, anew=True)
+        rows.begin(row, training.plan, training.weights)
         self._set(lane, training)
         return lane
 
     def release(self, lane: int) -> None:
         """Empty a lane."""
         super().release(lane)
-        self.tensors.clear(lane)
+        self._dock.empty(lane)
+        self.tensors.forget(lane)
 
     def holds(self, training: Training) -> bool:
         """Whether its lanes are wide enough for a training of this kind."""
@@ -87,38 +88,35 @@ class Stack(Seats[Training]):
         trainings = [training for training in self.trainings if training is not None]
         other = Stack([*trainings, *more], lanes, self.device)
         other.use(type(self.backend))
+        self.fetch(active)
         for new, (lane, training) in enumerate(zip(active, trainings, strict=True)):
             other.trainings[new] = training
-            other.tensors.load(new, training.plan, self.tensors.save(lane, training.plan))
+            rows, row = self._dock.to_read(lane)
+            its, place = other._dock.to_write(new, anew=True)
+            its.load(place, training.plan, rows.save(row, training.plan))
             other._set(new, training)
         return other
 
     def tick(self) -> list[Ended]:
         """One epoch in every lane."""
+        self._settle()
         self._snapshot = [tensor.detach().clone() for tensor in self.tensors.changing]
         columns = self._prepare()
         losses = torch.zeros(self.lanes, dtype=self._course.dtype, device=self.device)
-        size, done = self._course.batch_size, 0
-        order = self._order.to(self.device)
-        for bits, steps in self._bits():
-            rows = order[:, done * size : (done + steps) * size]
-            some = columns[done : done + steps]
-            self.backend.steps(Steps(self.active, rows, some, bits, losses))
-            done += steps
+        self.backend.steps(self._steps(self._course.steps, columns, losses))
         losses /= self._course.steps
-        metrics = self._evaluate() if any(t.validates() for t in self.trainings if t) else {}
+        found = self._evaluate(losses)
         # From here on the epoch is done: trainings take it in, and cannot be taken back.
         self._snapshot = []
-        return self._end_epoch(losses.tolist(), metrics)
+        return self._end_epoch(found.pop("train/loss"), found)
 
     def rehearse(self) -> float:
         """Seconds that a step takes at best, from a few; what they do to the lanes is undone."""
+        self._settle()
         before = [tensor.detach().clone() for tensor in self.tensors.changing]
-        columns, (bits, count) = self._prepare(), next(self._bits())
-        steps = min(count, self.backend.rehearsed)
-        rows = self._order[:, : steps * self._course.batch_size].to(self.device)
+        columns, steps = self._prepare(), min(self._course.steps, self.backend.rehearsed)
         losses = torch.zeros(self.lanes, dtype=self._course.dtype, device=self.device)
-        some = Steps(self.active, rows, columns[:steps], bits, losses)
+        some = self._steps(steps, columns, losses)
         found = seconds(lambda: self.backend.steps(some), self.device) / steps
         self._snapshot = before
         self.rewind()
@@ -134,9 +132,14 @@ class Stack(Seats[Training]):
                 tensor.copy_(before)
         self._snapshot = []
 
+    def fetch(self, lanes: Sequence[int]) -> None:
+        """Bring some lanes to the host together: to save them, or to read them, then waits for nothing."""
+        self._dock.fetch(lanes)
+
     def best_weights(self, lane: int) -> dict[str, Tensor]:
         """The plain state dict of a lane's best epoch."""
-        return self.tensors.best.take(lane, self.on(lane).plan)
+        rows, row = self._dock.to_read(lane)
+        return rows.best.take(row, self.on(lane).plan)
 
     def checkpoint(self, lane: int) -> dict[str, Any]:
         """What Lightning's ``load_from_checkpoint`` reads: a lane at its best epoch."""
@@ -150,21 +153,29 @@ class Stack(Seats[Training]):
 
     def last_weights(self, lane: int) -> dict[str, Tensor]:
         """The plain state dict of a lane as it stands."""
-        return self.tensors.net.take(lane, self.on(lane).plan)
+        rows, row = self._dock.to_read(lane)
+        return rows.net.take(row, self.on(lane).plan)
 
     def save(self, lane: int) -> dict[str, Any]:
         """All that it takes to go on with a lane later, as plain values and tensors."""
-        training = self.on(lane)
-        return {"training": training.state(), "tensors": self.tensors.save(lane, training.plan)}
+        training, (rows, row) = self.on(lane), self._dock.to_read(lane)
+        return {"training": training.state(), "tensors": rows.save(row, training.plan)}
 
     def load(self, lane: int, saved: dict[str, Any]) -> None:
         """Go on from what `save` gave; the training is on the lane already."""
-        training = self.on(lane)
-        self.tensors.load(lane, training.plan, saved["tensors"])
+        training, (rows, row) = self.on(lane), self._dock.to_write(lane)
+        rows.load(row, training.plan, saved["tensors"])
         training.load_state(saved["training"])
 
+    def _settle(self) -> None:
+        """See that every lane is where it is stepped; it changes now."""
+        self._dock.settle()
+        self._dock.stepped()
+
     def _set(self, lane: int, training: Training) -> None:
-        self.tensors.set(lane, training.course, training.settings, training.recipe)
+        rows, row = self._dock.to_write(lane)
+        rows.set(row, training.course, training.settings, training.recipe)
+        self.tensors.note(lane, training.plan, training.settings, training.recipe)
         self.backend.admit(lane, training.plan)
 
     def _prepare(self) -> Tensor:
@@ -186,47 +197,33 @@ class Stack(Seats[Training]):
         found = torch.from_numpy(columns).transpose(0, 1).unsqueeze(3)
         return found.to(self.device, course.dtype).contiguous()
 
-    def _bits(self) -> Iterator[tuple[dict[str, Tensor], int]]:
-        """The epoch's steps, some at a time: random numbers of the dropout layers, and how many steps.
-
-        A layer's numbers are of shape ``(steps, lanes, batch, …)``, drawn lane by lane.
-        """
-        size, left = self._course.batch_size, self._course.steps
-        if not self.tensors.units:
-            yield {}, left
-            return
+    def _steps(self, count: int, columns: Tensor, losses: Tensor) -> Steps:
+        """The epoch's first steps."""
+        rows = self._order[:, : count * self._course.batch_size].to(self.device)
+        keys = np.zeros((2, self.lanes), dtype=np.int64)
         for lane, training in enumerate(self.trainings):
             if training is not None:
-                seed = np.random.SeedSequence([training.recipe.seed % 2**32, training.epoch, 2])
-                self._generators[lane].manual_seed(int(seed.generate_state(1)[0]))
-        numbers = size * sum(int(np.prod(shape)) for shape in self.tensors.units.values())
-        at_once = min(left, max(1, _DRAWN_AT_ONCE // numbers))
-        while left:
-            drawn = {
-                name: torch.zeros(at_once, self.lanes, size, *shape, dtype=torch.int16)
-                for name, shape in self.tensors.units.items()
-            }
-            for lane, training in enumerate(self.trainings):
-                if training is not None:
-                    self._draw(lane, training, at_once, drawn)
-            on_device = {name: tensor.to(self.device) for name, tensor in drawn.items()}
-            yield on_device, min(at_once, left)
-            left -= min(at_once, left)
+                keys[:, lane] = signed(training.recipe.seed), training.epoch
+        return Steps(self.active, rows, columns[:count], keys, losses)
 
-    def _draw(self, lane: int, training: Training, steps: int, drawn: dict[str, Tensor]) -> None:
-        """Draw a lane's numbers, for the units that it has and no others."""
-        for name, tensor in drawn.items():
-            units = training.plan.dropouts[name]
-            place = tensor[:, lane] if units is None else tensor[:, lane, ..., :units]
-            # Four 16-bit numbers a word: a generator gives words no slower.
-            words = torch.empty(-(-place.numel() // 4), dtype=torch.int64)
-            words.random_(-(2**63), None, generator=self._generators[lane])
-            place.copy_(words.view(torch.int16)[: place.numel()].view(place.shape))
+    @cached_property
+    def _targets(self) -> Targets:
+        """Of the samples that the validation goes through."""
+        classes = self._recipe.val[1][: self._course.eval_samples]
+        return Targets(classes, self.tensors.num_classes, self.device)
 
-    def _evaluate(self) -> dict[str, list[float]]:
-        (x, y), (probabilities, total) = self.tensors.val, self.backend.evaluate(self.active)
-        values = {"loss": total / len(x), **self._metrics(Outputs(probabilities, y))}
-        return {f"val/{name}": value.tolist() for name, value in values.items()}
+    def _evaluate(self, train_losses: Tensor) -> dict[str, list[float]]:
+        """Of each lane what is logged of the epoch, by name; it waits for the device, once."""
+        if not any(training.validates() for training in self.trainings if training):
+            (train,) = to_host(train_losses)
+            return {"train/loss": train.tolist()}
+        probabilities, total = self.backend.evaluate(self.active)
+        losses = {"train/loss": train_losses, "loss": total / self._course.eval_samples}
+        values = self._metrics(Outputs(probabilities, self._targets), losses)
+        train = values.pop("train/loss").tolist()
+        return {"train/loss": train} | {
+            f"val/{name}": value.tolist() for name, value in values.items()
+        }
 
     def _end_epoch(self, losses: list[float], metrics: dict[str, list[float]]) -> list[Ended]:
         ended = []
@@ -239,8 +236,7 @@ class Stack(Seats[Training]):
                 ended.append(Ended(training, lane, over))
             except BaseException as error:  # its own: its neighbours go on
                 ended.append(Ended(training, lane, True, error))
-            if training.improved:
-                self.tensors.keep(lane)
+        self.tensors.keep([one.lane for one in ended if one.training.improved])
         return ended
 
 
@@ -257,10 +253,3 @@ def seconds(step: Callable[[], Any], device: str) -> float:
         if len(times) > 2 and sum(times) > 0.2:
             break
     return min(times)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether torch, or the loop in C++, found no memory for the lanes."""
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in name_and_text(error)
-    )

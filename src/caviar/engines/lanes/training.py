@@ -13,7 +13,7 @@ from caviar.base.errors import UsageError, name_and_text
 from caviar.engines.experiment import Recipe
 from caviar.engines.lanes.schedule import LaneSchedule
 from caviar.engines.progress import Progress
-from caviar.engines.stacked.course import course_of
+from caviar.engines.stacked.course import course_of, refuse_unordered
 from caviar.engines.stacked.networks import plan_and_weights
 from caviar.engines.stacked.optimizers import LaneOptimizer, optimizer_of
 
@@ -43,6 +43,7 @@ class Training(Progress):
         self.settings = self.optimizer.settings(settings)
         _check(self.optimizer.target, settings)
         self.plan, self.weights = plan_and_weights(recipe)
+        refuse_unordered(recipe, self.plan)
         steps = self.course.steps
         total = steps * self.course.max_epochs
         self.schedule = LaneSchedule(recipe, float(settings["lr"]), total, steps)

@@ -12,10 +12,10 @@ import torch
 from caviar.base.errors import name_and_text
 from caviar.base.messages import Job
 from caviar.engines.experiment import NotFusibleError
+from caviar.engines.gpu import GpuLostError, gpu_lost, out_of_memory
 from caviar.engines.lanes.endings import Endings
 from caviar.engines.lanes.groups import Group, Run
 from caviar.engines.lanes.kinds import Kinds
-from caviar.engines.lanes.stack import out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,13 @@ class Trouble:
         self.by_trainer(run.job, error)
 
     def went_wrong(self, group: Group, error: BaseException) -> None:
-        """Find the trial that caused an error in a group's tick, or in filling its lanes."""
+        """Find the trial that caused an error in a group's tick, or in filling its lanes.
+
+        Raises:
+            GpuLostError: this process can train none of them any more.
+        """
+        if gpu_lost(error):
+            raise GpuLostError(error) from error
         if out_of_memory(error):
             self._halve(group, error)
         elif isinstance(error, NotFusibleError):

@@ -30,7 +30,7 @@ from caviar.engines.native.build import SOURCE
 from caviar.runs.files import read_json, write_atomic
 from caviar.runs.private import private_folder, why_not_private
 
-_VERSION = 1
+_VERSION = 2
 """Grows when a rehearsal looks at more: those of before are then forgotten."""
 
 _LIBRARIES = ("torch", "lightning", "torchmetrics", "numpy", "hydra-core", "omegaconf")

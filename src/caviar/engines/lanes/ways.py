@@ -56,6 +56,10 @@ class AnyStack(Protocol):
         """Go back to where the epoch under way began."""
         ...
 
+    def fetch(self, lanes: Sequence[int]) -> None:
+        """Have some lanes where they can be read, all together."""
+        ...
+
     def checkpoint(self, lane: int) -> dict[str, Any]:
         """A lane's best weights as Lightning has a checkpoint."""
         ...

@@ -35,9 +35,9 @@ class LayerStruct(ctypes.Structure):
             (name, ctypes.c_int64)
             for name in ("kind", "activation", "weight", "bias", "mean", "var")
         ),
-        *((name, ctypes.c_int64) for name in ("row", "units")),
+        *((name, ctypes.c_int64) for name in ("row", "place")),
         ("number", ctypes.c_double),
-        *((name, ctypes.c_void_p) for name in ("first", "second", "bits")),
+        *((name, ctypes.c_void_p) for name in ("first", "second")),
     ]
 
 
@@ -67,7 +67,7 @@ class StepsStruct(ctypes.Structure):
         ("constants", ctypes.c_void_p * 6),
         ("columns", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("column_count", "decayed")),
-        *((name, ctypes.c_void_p) for name in ("norm", "value", "losses")),
+        *((name, ctypes.c_void_p) for name in ("norm", "value", "keys", "losses")),
     ]
 
 

@@ -165,6 +165,26 @@ template <class T, int KIND> inline Vec<T> activation(T number, Vec<T> x, Vec<T>
     }
 }
 
+// ---------------------------------------------------------------------------------- random numbers
+
+constexpr int NUMBERS = 16;  // of 16 bits, in a block
+
+// Philox 4x64 in ten rounds, as philox.py has it: a block's numbers are a function of its place.
+inline void philox(uint64_t place, uint64_t layer, uint64_t seed, uint64_t epoch, int16_t* numbers) {
+    uint64_t words[4] = {place, layer, 0, 0};
+    for (int round = 0; round < 10; round++) {
+        const unsigned __int128 first = words[0] * static_cast<unsigned __int128>(0xD2E7470EE14C6C93);
+        const unsigned __int128 second = words[2] * static_cast<unsigned __int128>(0xCA5A826395121157);
+        words[0] = uint64_t(second >> 64) ^ words[1] ^ seed;
+        words[1] = uint64_t(second);
+        words[2] = uint64_t(first >> 64) ^ words[3] ^ epoch;
+        words[3] = uint64_t(first);
+        seed += 0x9E3779B97F4A7C15;
+        epoch += 0xBB67AE8584CAA73B;
+    }
+    std::memcpy(numbers, words, sizeof words);
+}
+
 // ---------------------------------------------------------------------------------- turning
 
 // a0 b0 a1 b1 … of the first halves, or of the second.
@@ -283,11 +303,10 @@ struct Layer {
     int64_t weight, bias;     // where they begin in a lane's row of parameters
     int64_t mean, var;        // where they begin in a lane's row of running statistics
     int64_t row;              // numbers from one row of a Linear's weight to the next
-    int64_t units;            // numbers a sample in `bits`
+    int64_t place;            // which of the dropout layers it is
     double number;            // an activation's setting
     const void* first;        // a number a lane: eps, or a dropout's chance
     const void* second;       // a number a lane: momentum
-    const int16_t* bits;      // (steps, lanes, batch, units)
 };
 
 struct Net {
@@ -318,6 +337,7 @@ struct Steps {
     int64_t decayed;
     const void* norm;         // (lanes,) or null
     const void* value;
+    const int64_t* keys;      // (2, lanes): seeds and epochs
     void* losses;             // (lanes,): the sum over steps is added
 };
 
@@ -409,14 +429,15 @@ template <class T> class Lane {
         }
     }
 
-    void forward(long batch, bool training, long step, long full) {
+    // `steps` is null where nothing is trained.
+    void forward(long batch, const Steps* steps, long step) {
         for (long i = 0; i < net_.count; i++) {
             const Layer& layer = net_.layers[i];
             switch (layer.kind) {
             case LINEAR: linear(i, layer, batch); break;
-            case BATCH_NORM: training ? batch_norm(i, layer, batch) : normalise(i, layer, batch); break;
+            case BATCH_NORM: steps ? batch_norm(i, layer, batch) : normalise(i, layer, batch); break;
             case ACTIVATION: activate(i, layer, batch); break;
-            default: drop(i, layer, batch, training, step, full);
+            default: drop(i, layer, batch, steps, step);
             }
         }
     }
@@ -768,20 +789,37 @@ template <class T> class Lane {
         }
     }
 
-    void drop(long i, const Layer& layer, long batch, bool training, long step, long full) {
+    void drop(long i, const Layer& layer, long batch, const Steps* steps, long step) {
         const long units = widths_[i], pitch = rounded<T>(units);
         const T* x = out_[i];
         T *y = out_[i + 1], *factors = kept_[i + 1];
-        if (!training) {
+        if (!steps) {
             std::memcpy(y, x, batch * pitch * sizeof(T));
             return;
         }
         const T p = setting(layer.first), scale = 1 / (1 - p);
         const int16_t limit = int16_t(std::min(std::nearbyint(p * 65536 - 32768), T(32767)));
-        const int16_t* bits = layer.bits + (step * net_.lanes + lane_) * full * layer.units;
-        for (long r = 0; r < batch; r++)
-            for (long u = 0; u < units; u++)
-                factors[r * pitch + u] = bits[r * layer.units + u] >= limit ? scale : T(0);
+        const uint64_t seed = steps->keys[lane_], epoch = steps->keys[net_.lanes + lane_];
+        const uint64_t place = (uint64_t(step) << 32) + 1;
+        const long row = (units + NUMBERS - 1) / NUMBERS, blocks = batch * row;
+        // Some blocks are drawn before they are read: what was just written cannot be read in whole vectors.
+        constexpr long DRAWN = 32;
+        long r = 0, u = 0;
+        for (long first = 0; first < blocks; first += DRAWN) {
+            const long drawn = std::min(DRAWN, blocks - first);
+            int16_t bits[DRAWN][NUMBERS];
+            for (long b = 0; b < drawn; b++) philox(place + first + b, layer.place, seed, epoch, bits[b]);
+            for (long b = 0; b < drawn; b++) {
+                T* to = factors + r * pitch + u;
+                const long count = std::min<long>(NUMBERS, units - u);
+                if (count == NUMBERS)
+                    for (int n = 0; n < NUMBERS; n++) to[n] = bits[b][n] >= limit ? scale : T(0);
+                else
+                    for (long n = 0; n < count; n++) to[n] = bits[b][n] >= limit ? scale : T(0);
+                u += NUMBERS;
+                if (u >= units) r++, u = 0;
+            }
+        }
         for (long j = 0; j < batch * pitch; j += LENGTH<T>) store(y + j, load(x + j) * load(factors + j));
     }
 
@@ -817,7 +855,7 @@ template <class T> int train(const Net& net, const Steps& steps, const int64_t* 
             const int64_t* rows = order + step * steps.batch;
             const long batch = std::min<long>(steps.batch, steps.samples - step * steps.batch);
             lane.gather(rows, 0, batch);
-            lane.forward(batch, true, step, steps.batch);
+            lane.forward(batch, &steps, step);
             total += lane.loss(rows, 0, batch, nullptr, 0) / T(batch);
             lane.backward(batch);
             lane.clip(steps);
@@ -840,7 +878,7 @@ template <class T> int evaluate(const Net& net, const Evaluation& of, const int6
         for (long first = 0; first < of.samples; first += of.batch) {
             const long batch = std::min<long>(of.batch, of.samples - first);
             lane.gather(nullptr, first, batch);
-            lane.forward(batch, false, 0, of.batch);
+            lane.forward(batch, nullptr, 0);
             total += lane.loss(nullptr, first, batch, probabilities + first, of.samples);
         }
         static_cast<T*>(of.losses)[lanes[n]] = total;
@@ -861,8 +899,8 @@ const char* layout() {
     };
 #define FIELD(name) add(#name, offsetof(STRUCT, name));
 #define STRUCT Layer
-    FIELD(kind) FIELD(activation) FIELD(weight) FIELD(bias) FIELD(mean) FIELD(var) FIELD(row) FIELD(units)
-    FIELD(number) FIELD(first) FIELD(second) FIELD(bits)
+    FIELD(kind) FIELD(activation) FIELD(weight) FIELD(bias) FIELD(mean) FIELD(var) FIELD(row) FIELD(place)
+    FIELD(number) FIELD(first) FIELD(second)
     add("Layer", sizeof(Layer));
 #undef STRUCT
 #define STRUCT Net
@@ -872,7 +910,8 @@ const char* layout() {
 #undef STRUCT
 #define STRUCT Steps
     FIELD(optimizer) FIELD(steps) FIELD(batch) FIELD(samples) FIELD(order) FIELD(order_row) FIELD(slots)
-    FIELD(constants) FIELD(columns) FIELD(column_count) FIELD(decayed) FIELD(norm) FIELD(value) FIELD(losses)
+    FIELD(constants) FIELD(columns) FIELD(column_count) FIELD(decayed) FIELD(norm) FIELD(value)
+    FIELD(keys) FIELD(losses)
     add("Steps", sizeof(Steps));
 #undef STRUCT
 #define STRUCT Evaluation

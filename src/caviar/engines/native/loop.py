@@ -143,7 +143,7 @@ class Native:
             return str(error)
 
     def _struct(self, name: str, layer: nn.Module) -> LayerStruct:
-        found = LayerStruct(_LINEAR, -1, -1, -1, -1, -1, 0, 0, 0.0, None, None, None)
+        found = LayerStruct(_LINEAR, -1, -1, -1, -1, -1, 0, 0, 0.0, None, None)
         net = self._net
         for own in ("weight", "bias"):
             place = net.layout.places.get(f"{name}.{own}")
@@ -159,7 +159,7 @@ class Native:
                 found.first = net.values[f"{name}.eps"].data_ptr()
                 found.second = net.values[f"{name}.momentum"].data_ptr()
             case nn.Dropout():
-                found.kind = _DROPOUT
+                found.kind, found.place = _DROPOUT, net.plan.numbers[name]
                 found.first = net.values[f"{name}.p"].data_ptr()
             case _:
                 found.kind = _ACTIVATION
@@ -182,13 +182,10 @@ class Native:
         Raises:
             IndexError: an order names a sample that there is not.
         """
-        order, columns, bits = steps.order, steps.columns, steps.bits
+        order, columns, keys = steps.order, steps.columns, np.ascontiguousarray(steps.keys)
         samples, (low, high) = len(self._parts["train"][0]), order.aminmax()
         if int(low) < 0 or int(high) >= samples:
             raise IndexError(f"an order of samples from {low} to {high}: there are {samples}")
-        for struct, (name, _) in zip(self._structs, self._layers, strict=True):
-            if name in bits:
-                struct.bits, struct.units = bits[name].data_ptr(), bits[name].shape[3]
         what = StepsStruct(
             **{
                 **self._fixed,
@@ -198,6 +195,7 @@ class Native:
                 "order_row": order.stride(0),
                 "columns": columns.data_ptr(),
                 "column_count": columns.shape[1],
+                "keys": keys.ctypes.data,
                 "losses": steps.losses.data_ptr(),
             }
         )

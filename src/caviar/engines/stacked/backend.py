@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from caviar.engines.philox import blocks_of, drawn, drawn_by_torch
 from caviar.engines.stacked.compiling import compiled
 from caviar.engines.stacked.layers import State
 from caviar.engines.stacked.loss import cross_entropy
@@ -19,26 +23,29 @@ from caviar.engines.stacked.tensors import LaneTensors, forward
 
 log = logging.getLogger(__name__)
 
+_DRAWN_AT_ONCE = 1 << 24
+"""Random numbers for dropout, all lanes together: a few steps' worth, so that memory stays small."""
+
 _EVALUATED_AT_ONCE = 1 << 22
 """Numbers in a layer's output at validation, all lanes together."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Some steps of an epoch.
+    """The first steps of an epoch, or all.
 
     Attributes:
         lanes: those that have a training; what becomes of the others is no matter.
         order: which samples, ``(lanes, samples)``, those of these steps alone.
         columns: the optimizer's ``(steps, columns, lanes, 1)``.
-        bits: for each dropout layer ``(steps, lanes, batch, units)``.
+        keys: the lanes' seeds and epochs, ``(2, lanes)``, which dropout draws by.
         losses: ``(lanes,)``: the mean loss of each step, before it, is added.
     """
 
     lanes: Sequence[int]
     order: Tensor
     columns: Tensor
-    bits: Mapping[str, Tensor]
+    keys: NDArray[np.int64]
     losses: Tensor
 
 
@@ -100,11 +107,15 @@ class ByTorch:
 
     def steps(self, steps: Steps) -> None:
         """Take them one after the other."""
-        size, losses = self._tensors.course.batch_size, steps.losses
-        for step, column in enumerate(steps.columns):
-            rows = steps.order[:, step * size : (step + 1) * size]
-            own = {name: drawn[step, :, : rows.shape[1]] for name, drawn in steps.bits.items()}
-            losses += self._step(rows, column, own)
+        # Between tensors lies what no step writes: clipping NaN has made it NaN, and the next trial's norm.
+        self._gradients.zero_()
+        size, losses, number = self._tensors.course.batch_size, steps.losses, 0
+        for bits, count in drawn_ahead(self._tensors, steps):
+            for step in range(count):
+                rows = steps.order[:, number * size : (number + 1) * size]
+                own = {name: drawn[step, :, : rows.shape[1]] for name, drawn in bits.items()}
+                losses += self._step(rows, steps.columns[number], own)
+                number += 1
 
     def evaluate(self, lanes: Sequence[int]) -> tuple[Tensor, Tensor]:
         """See `Backend.evaluate`."""
@@ -162,6 +173,50 @@ class ByTorch:
             losses = _losses(*arguments)
         # The lanes' losses have no parameter in common: the gradient of the sum is each lane's own.
         return torch.autograd.grad(losses.sum(), self._leaves), losses.detach()
+
+
+def drawn_ahead(tensors: LaneTensors, steps: Steps) -> Iterator[tuple[dict[str, Tensor], int]]:
+    """Some steps at a time: random numbers of the dropout layers, and how many steps.
+
+    A layer's are of shape ``(steps, lanes, batch, …)``; those that a lane has no unit for are any.
+    """
+    size, count = tensors.course.batch_size, len(steps.columns)
+    if not tensors.units:
+        yield {}, count
+        return
+    numbers = size * tensors.lanes * sum(map(prod, tensors.units.values()))
+    at_once = max(1, _DRAWN_AT_ONCE // numbers)
+    draw = _drawn_here if tensors.device == "cpu" else _drawn_there
+    for start in range(0, count, at_once):
+        some = range(start, min(start + at_once, count))
+        yield draw(tensors, steps, some), len(some)
+
+
+def _drawn_here(tensors: LaneTensors, steps: Steps, some: range) -> dict[str, Tensor]:
+    size, plan, found = tensors.course.batch_size, tensors.net.plan, {}
+    for name, shape in tensors.units.items():
+        rows = size * prod(shape[:-1])
+        found[name] = numbers = torch.empty(
+            len(some), tensors.lanes, rows, shape[-1], dtype=torch.int16
+        )
+        for lane in steps.lanes:
+            (seed, epoch), units = steps.keys[:, lane], int(tensors.dropped[name][lane])
+            own = drawn(int(seed), int(epoch), plan.numbers[name], some, rows, units)
+            numbers[:, lane, :, :units] = own
+        found[name] = numbers.view(len(some), tensors.lanes, size, *shape)
+    return found
+
+
+def _drawn_there(tensors: LaneTensors, steps: Steps, some: range) -> dict[str, Tensor]:
+    size, plan = tensors.course.batch_size, tensors.net.plan
+    blocks = [blocks_of(units) for units in tensors.dropped.values()]
+    whole = torch.from_numpy(np.stack([*steps.keys, *blocks])).to(tensors.device)
+    return {
+        name: drawn_by_torch(
+            whole[:2], own, plan.numbers[name], some, size * prod(shape[:-1]), shape[-1]
+        ).reshape(len(some), tensors.lanes, size, *shape)
+        for (name, shape), own in zip(tensors.units.items(), whole[2:], strict=True)
+    }
 
 
 def _losses(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from caviar.engines.experiment import NotFusibleError, Recipe
+from caviar.engines.stacked.plan import Plan
 from caviar.engines.trainer import check_known, clipping_of, count_of, precision_of
 
 _USED = {
@@ -26,9 +27,9 @@ _ON_CPU: dict[str, tuple[Any, ...]] = {
 }
 _ON_GPU: dict[str, tuple[Any, ...]] = {
     "accelerator": ("auto", "gpu", "cuda"),
-    "deterministic": (False,),
+    "deterministic": (True, False, "warn"),
 }
-"""What lanes are where they train: a CPU is deterministic anyway."""
+"""What lanes are where they train; `refuse_unordered` says what is not deterministic on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,18 @@ def course_of(recipe: Recipe) -> Course:
         dtype=dtype,
         mixed=mixed,
     )
+
+
+def refuse_unordered(recipe: Recipe, plan: Plan) -> None:
+    """Refuse, on a GPU, a training that is to be deterministic and has sums in no certain order there.
+
+    All else that lanes do gives the same numbers again: products, sums over a dimension, counts.
+
+    Raises:
+        NotFusibleError: it has an embedding, whose gradient is such a sum.
+    """
+    if torch.cuda.is_available() and recipe.trainer.get("deterministic") is True and plan.embeds:
+        raise NotFusibleError("trainer.deterministic=true, and an Embedding on a GPU")
 
 
 def _limited(batches: int, settings: Mapping[str, Any], part: str) -> int:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from caviar.engines.dropout import Dropout, factors
 from caviar.engines.experiment import NotFusibleError
 
 
@@ -131,16 +132,13 @@ def layer_norm(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:
 def dropout(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:
     """A unit is 0 with its lane's chance ``p``, in steps of 2**-16; the others are scaled up.
 
-    The bits are drawn by each lane's own generator, so a trial drops the same units on any lane.
+    The bits hang on each lane's seed and epoch, so a trial drops the same units on any lane.
     """
     if state.seen is not None:
         state.seen[name] = tuple(x.shape[2:])
     if not state.training:
         return x
-    p = _a_lane(state.values[f"{name}.p"], x)
-    # The bits are uniform on [-32768, 32767]; compared with their own kind, they are not widened.
-    limit = (p * 65536 - 32768).round().clamp(max=32767).to(torch.int16)
-    return x * ((state.bits[name] >= limit).to(x.dtype) * (1 / (1 - p)))
+    return x * factors(state.bits[name], _a_lane(state.values[f"{name}.p"], x))
 
 
 def embedding(layer: nn.Module, name: str, state: State, x: Tensor) -> Tensor:
@@ -186,6 +184,7 @@ LAYERS: dict[type[nn.Module], Forward] = {
     nn.BatchNorm1d: batch_norm,
     nn.LayerNorm: layer_norm,
     nn.Dropout: dropout,
+    Dropout: dropout,
     nn.Embedding: embedding,
     nn.Flatten: flatten,
     **dict.fromkeys(ELEMENTWISE, elementwise),
@@ -196,6 +195,7 @@ VALUES: dict[type[nn.Module], tuple[str, ...]] = {
     nn.BatchNorm1d: ("eps", "momentum"),
     nn.LayerNorm: ("eps",),
     nn.Dropout: ("p",),
+    Dropout: ("p",),
 }
 """Attributes that may differ between lanes; all others must be the same in a stack."""
 

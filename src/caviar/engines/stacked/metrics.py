@@ -1,7 +1,7 @@
 """The metrics of all lanes at once, with the values that torchmetrics gives.
 
-A metric that has no stacked form here is computed by torchmetrics, lane by lane; and so is each of a
-lane whose probabilities are no numbers.
+A metric that has no stacked form here is computed by torchmetrics, lane by lane, on the host; and so is
+each of a lane whose probabilities are no numbers. All others leave a GPU by one copy: none waits for it.
 """
 
 from __future__ import annotations
@@ -17,19 +17,49 @@ from torch import Tensor
 from caviar.base.errors import usage_error
 from caviar.base.security import instantiate
 
+_WHOLE = 2.0**40
+
+
+class Targets:
+    """What the samples of the validation part are, the same in every lane and at every validation.
+
+    Args:
+        classes: of each sample, shape ``(samples,)``, on the host.
+        num_classes: how many there are.
+        device: where metrics are computed.
+
+    Attributes:
+        members: samples of each class, shape ``(classes,)``.
+        rows: their numbers, shape ``(classes, most)``; those beyond a class's own are not ``real``.
+    """
+
+    def __init__(self, classes: Tensor, num_classes: int, device: str = "cpu") -> None:
+        self.host = classes
+        self.classes = classes.to(device)
+        members = torch.bincount(classes, minlength=num_classes)
+        self.members = members.float().to(device)
+        of_class = torch.argsort(classes, stable=True)
+        starts = members.cumsum(0) - members
+        place = torch.arange(int(members.max())).expand(len(members), -1)
+        real = place < members[:, None]
+        # The first member is repeated where a class has fewer than the largest one.
+        rows = of_class[(starts[:, None] + place.where(real, 0)).clamp(max=len(of_class) - 1)]
+        self.rows, self.real = rows.to(device), real.to(device)
+
 
 class Outputs:
     """What the networks gave for the validation part.
 
     Args:
         probabilities: shape ``(lanes, classes, samples)``: sums over a few classes are then fast.
-        targets: shape ``(samples,)``, the same in every lane.
+        targets: what the samples are.
     """
 
-    def __init__(self, probabilities: Tensor, targets: Tensor) -> None:
+    def __init__(self, probabilities: Tensor, targets: Targets) -> None:
         self.probabilities = probabilities
         self.targets = targets
         self.num_classes = probabilities.shape[1]
+        self.members = targets.members
 
     @cached_property
     def _likeliest(self) -> tuple[Tensor, Tensor]:
@@ -49,12 +79,12 @@ class Outputs:
     @cached_property
     def right(self) -> Tensor:
         """Which predictions are right, shape ``(lanes, samples)``."""
-        return self.predicted == self.targets
+        return self.predicted == self.targets.classes
 
     @cached_property
     def hits(self) -> Tensor:
         """Samples of each class that were found, shape ``(lanes, classes)``."""
-        return self._count(self.targets.expand_as(self.predicted), self.right)
+        return self._count(self.targets.classes.expand_as(self.predicted), self.right)
 
     @cached_property
     def guesses(self) -> Tensor:
@@ -62,9 +92,9 @@ class Outputs:
         return self._count(self.predicted, torch.ones_like(self.right))
 
     @cached_property
-    def members(self) -> Tensor:
-        """Samples that are of each class, shape ``(classes,)``."""
-        return torch.bincount(self.targets, minlength=self.num_classes).float()
+    def on_host(self) -> Tensor:
+        """The probabilities on the host, as torchmetrics takes them: ``(lanes, samples, classes)``."""
+        return self.probabilities.cpu().transpose(1, 2)
 
     def _count(self, classes: Tensor, which: Tensor) -> Tensor:
         counts = torch.zeros(len(classes), self.num_classes, device=classes.device)
@@ -92,14 +122,16 @@ def calibration_error(outputs: Outputs, n_bins: int = 15) -> Tensor:
     confidence = outputs.confidence.float()
     edges = torch.linspace(0, 1, n_bins + 1, device=confidence.device)
     bins = torch.bucketize(confidence, edges, right=True) - 1
-    shape = (len(confidence), n_bins + 1)
-    found = [
-        torch.zeros(shape, device=confidence.device).scatter_add_(1, bins, what)
-        for what in (torch.ones_like(confidence), confidence, outputs.right.float())
-    ]
-    count, sure, right = found
-    gap = (right.div(count).nan_to_num() - sure.div(count).nan_to_num()).abs()
-    return (gap * (count / count.sum(1, keepdim=True))).sum(1)
+    # As whole numbers, which they are in steps of 2**-40: no order of adding changes what comes of it.
+    whole = (confidence.double() * _WHOLE).round().long()
+    count, sure, right = (
+        torch.zeros(len(bins), n_bins + 1, dtype=torch.int64, device=bins.device)
+        .scatter_add_(1, bins, what)
+        .double()
+        for what in (torch.ones_like(bins), whole, outputs.right.long())
+    )
+    gap = (right.div(count).nan_to_num() - (sure / _WHOLE).div(count).nan_to_num()).abs()
+    return (gap * (count / count.sum(1, keepdim=True))).sum(1).float()
 
 
 def auroc(outputs: Outputs) -> Tensor:
@@ -107,23 +139,17 @@ def auroc(outputs: Outputs) -> Tensor:
 
     It is the chance that a member scores above another, a tie counting half (Hanley and McNeil, 1982).
     """
-    members = outputs.members.long()
-    most = int(members.max())
-    # Each class's members, the first of them repeated where it has fewer than the largest class.
-    of_class = torch.argsort(outputs.targets, stable=True)
-    starts = members.cumsum(0) - members
-    place = torch.arange(most, device=members.device).expand(len(members), most)
-    real = place < members[:, None]
-    rows = of_class[(starts[:, None] + place.where(real, 0)).clamp(max=len(of_class) - 1)]
+    rows, real = outputs.targets.rows, outputs.targets.real
     scores = outputs.probabilities.contiguous()
     positives = scores.gather(2, rows.expand(len(scores), -1, -1))
     ordered = _sort(scores)
     below = torch.searchsorted(ordered, positives)
-    ties = bool((ordered[..., 1:] == ordered[..., :-1]).any())
+    # To ask a GPU whether there are ties takes longer than to look for them.
+    ties = scores.is_cuda or bool((ordered[..., 1:] == ordered[..., :-1]).any())
     up_to = torch.searchsorted(ordered, positives, right=True) if ties else below + 1
     ranks = ((below + up_to + 1) * real).sum(2).double() / 2
-    positive = members.double()
-    negative = len(outputs.targets) - positive
+    positive = outputs.members.double()
+    negative = scores.shape[2] - positive
     above = ranks - positive * (positive + 1) / 2
     return _divide(above, (positive * negative).expand_as(above)).mean(1).float()
 
@@ -155,6 +181,10 @@ STACKED: dict[str, tuple[Callable[..., Tensor], Mapping[str, tuple[Any, ...] | N
 """Metric -> its stacked form, and the settings it knows with the values they may have (None: any)."""
 
 
+ByLane = Callable[[Tensor, Tensor], Tensor]
+"""``(lanes, samples, classes)`` and ``(samples,)`` -> ``(lanes,)``, all on the host."""
+
+
 class Metrics:
     """Computes a config's metrics.
 
@@ -165,27 +195,36 @@ class Metrics:
 
     def __init__(self, settings: Mapping[str, Mapping[str, Any]], num_classes: int) -> None:
         self._stacked: dict[str, Callable[[Outputs], Tensor] | None] = {}
-        self._by_lane: dict[str, Callable[[], Callable[[Outputs], Tensor]]] = {}
+        self._by_lane: dict[str, Callable[[], ByLane]] = {}
         for name in sorted(settings):  # the order of torchmetrics' collections
             self._stacked[name] = _stacked(dict(settings[name]))
             self._by_lane[name] = cache(partial(_by_lane, name, dict(settings[name]), num_classes))
             if self._stacked[name] is None:
                 self._by_lane[name]()  # now: what it says of its settings is known before training
 
-    def __call__(self, outputs: Outputs) -> dict[str, Tensor]:
-        """Each metric by its name, shape ``(lanes,)``."""
-        found = {
-            name: (compute or self._by_lane[name]())(outputs)
-            for name, compute in self._stacked.items()
-        }
-        ill = outputs.confidence.isnan().any(1)
+    def __call__(
+        self, outputs: Outputs, also: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """``also`` and each metric by its name, in double precision on the host, shape ``(lanes,)``."""
+        stacked = {name: compute for name, compute in self._stacked.items() if compute is not None}
+        here = {name: compute(outputs) for name, compute in stacked.items()}
+        here |= {**(also or {}), "": outputs.confidence.isnan().any(1)}
+        values = dict(zip(here, to_host(*here.values()), strict=True))
+        ill = values.pop("").bool()
         if ill.any():
             # What torchmetrics makes of NaN hangs on how it sorts; the stacked forms have another way.
-            them = Outputs(outputs.probabilities[ill], outputs.targets)
-            for name, compute in self._stacked.items():
-                if compute is not None:
-                    found[name][ill] = self._by_lane[name]()(them).to(found[name])
-        return found
+            for name in stacked:
+                values[name][ill] = self._by_lane[name]()(
+                    outputs.on_host[ill], outputs.targets.host
+                )
+        for name in self._stacked.keys() - stacked.keys():
+            values[name] = self._by_lane[name]()(outputs.on_host, outputs.targets.host)
+        return {name: values[name] for name in (*(also or {}), *self._stacked)}
+
+
+def to_host(*values: Tensor) -> Tensor:
+    """Values of all lanes in double precision on the host, a row each: by one copy, and one wait."""
+    return torch.stack([value.double() for value in values]).cpu()
 
 
 def _stacked(settings: dict[str, Any]) -> Callable[[Outputs], Tensor] | None:
@@ -203,18 +242,18 @@ def _stacked(settings: dict[str, Any]) -> Callable[[Outputs], Tensor] | None:
     return lambda outputs: compute(outputs, **settings)
 
 
-def _by_lane(name: str, settings: dict[str, Any], num_classes: int) -> Callable[[Outputs], Tensor]:
+def _by_lane(name: str, settings: dict[str, Any], num_classes: int) -> ByLane:
     metric = instantiate({**settings, "num_classes": num_classes}, _convert_="all")
 
-    def compute(outputs: Outputs) -> Tensor:
+    def compute(probabilities: Tensor, targets: Tensor) -> Tensor:
         values = []
-        for probabilities in outputs.probabilities:
-            metric.update(probabilities.T, outputs.targets)
+        for own in probabilities:
+            metric.update(own, targets)
             values.append(metric.compute())
             metric.reset()
             if values[-1].numel() != 1:
                 why = f"gives {values[-1].numel()} values, not one"
                 raise usage_error(f"metrics.{name}", settings["_target_"], why)
-        return torch.stack(values)
+        return torch.stack(values).double().reshape(-1)
 
     return compute

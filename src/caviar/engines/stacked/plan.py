@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
+from caviar.engines.dropout import numbers_of
 from caviar.engines.experiment import NotFusibleError
 from caviar.engines.stacked.layers import ELEMENTWISE, FUNCTIONS, LAYERS, VALUES, State
 
@@ -31,7 +32,9 @@ class Plan:
         values: the numbers of `layers.VALUES`, by ``layer.name``.
         counters: batch norm's ``num_batches_tracked``, and how often a step counts there.
         dropouts: its dropout layers, and their units where a stack may have more.
+        numbers: which of the network's dropout layers each of them is.
         layers: its layers by name, where it is a chain of them and nothing else; else none.
+        embeds: whether it has an embedding.
     """
 
     key: Hashable
@@ -43,7 +46,9 @@ class Plan:
     values: dict[str, float]
     counters: dict[str, int]
     dropouts: dict[str, int | None]
+    numbers: dict[str, int]
     layers: tuple[tuple[str, nn.Module], ...]
+    embeds: bool
 
     def forward(self, state: State, x: Tensor) -> Tensor:
         """What the network gives for ``x`` of shape ``(lanes, batch, …)``, in every lane."""
@@ -108,7 +113,8 @@ def plan_of(network: nn.Module, pad: bool = True) -> Plan:
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         # All of torch's own layers, so that one that cannot be stacked is met, and named, as such.
-        return type(m).__module__.startswith("torch.nn") and not isinstance(m, nn.Sequential)
+        known = type(m).__module__.startswith("torch.nn") or type(m) in LAYERS
+        return known and not isinstance(m, nn.Sequential)
 
 
 def _make(network: nn.Module, pad: bool) -> Plan:
@@ -152,7 +158,9 @@ def _make(network: nn.Module, pad: bool) -> Plan:
         values={},
         counters=counters,
         dropouts=dropouts,
+        numbers=numbers_of(network),
         layers=tuple(layers),
+        embeds=any(isinstance(layer, nn.Embedding) for layer in modules.values()),
     )
 
 

@@ -1,19 +1,22 @@
-"""Random numbers that begin anew every epoch, so that a resumed training draws the same ones."""
+"""Random numbers that hang on seed, epoch and step, so that a resumed training draws the same ones."""
 
 import random
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from caviar.base.private import begin_batches_anew
+from caviar.engines.dropout import Place, begin, end
 from caviar.lightning.seeding import derived
 
 
 class EpochSeed(Callback):
     """Seeds torch, numpy and random from (seed, epoch) before each epoch.
 
-    What dropout, an augmentation or the shuffling of a DataLoader draws hangs on nothing else then.
+    What an augmentation, the shuffling of a DataLoader or `torch.nn.Dropout` draws hangs on nothing else
+    then; the masks of `caviar.Dropout` hang on (seed, epoch, step), as on a lane.
 
     Args:
         seed: the training seed.
@@ -21,6 +24,24 @@ class EpochSeed(Callback):
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        self._place = Place(seed)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._place.process = trainer.global_rank
+        begin(pl_module, self._place)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._place.at(trainer.current_epoch, batch_idx)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        end(pl_module)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        end(pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         seed = derived(self.seed, trainer.current_epoch, 1)

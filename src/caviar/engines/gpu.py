@@ -1,0 +1,71 @@
+"""What goes wrong on a GPU, told apart: no memory for a tensor, and a GPU that this process has lost."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+from caviar.base.errors import name_and_text
+from caviar.base.machine import TENANTS
+
+_NO_MEMORY = (
+    "can't allocate memory",  # torch on a CPU, and the loop in C++
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""What errors say that are no `torch.OutOfMemoryError`, but the same."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether there was no memory, by torch's allocator, a library of the GPU's, or the loop in C++."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and told_no_memory(str(error))
+    )
+
+
+def told_no_memory(text: str) -> bool:
+    """The same of an error's name and text."""
+    return "OutOfMemory" in text or any(words in text for words in _NO_MEMORY)
+
+
+def gpu_lost(error: BaseException) -> bool:
+    """Whether this process can use its GPU no more: after some errors every later call gives them again.
+
+    A trial that raises one may not have caused it, and the next will fail by it. So whoever finds this
+    ends the process; its trials go on in another, from their last checkpoints.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not any(isinstance(one, torch.AcceleratorError) for one in _causes(error)):
+        return False
+    try:
+        torch.cuda.synchronize()
+        torch.zeros(1, device="cuda").add_(1).item()
+    except RuntimeError as still:
+        return not isinstance(still, torch.OutOfMemoryError)
+    return False
+
+
+class GpuLostError(RuntimeError):
+    """This process has lost its GPU, by the error that is its cause."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"this process can use its GPU no more: {name_and_text(error)}")
+
+
+def free_memory() -> float:
+    """Bytes of the GPU that this process may hope for: what is free, but no more than its share."""
+    import torch
+
+    free, total = torch.cuda.mem_get_info()
+    return min(free, total / max(1, int(os.environ.get(TENANTS) or 1)))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    one: BaseException | None = error
+    while one is not None:
+        yield one
+        one = one.__cause__ or one.__context__

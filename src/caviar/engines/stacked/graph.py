@@ -1,0 +1,140 @@
+"""Steps of lanes on a GPU as a CUDA graph: the host launches one thing a step, where it launched a hundred.
+
+A graph is a step that was recorded once and is done again, on the same memory. So a step reads its batch,
+its rates and its random numbers from buffers, at a place that is counted on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from caviar.engines.stacked.backend import ByTorch, Steps, drawn_ahead
+from caviar.engines.stacked.tensors import LaneTensors
+
+_WARM = 3
+"""Steps before one is recorded: libraries make themselves room in the first, which no record may hold."""
+
+
+class ByGraph(ByTorch):
+    """Steps all lanes as `ByTorch` does, to the same numbers; a last batch that is not full is launched."""
+
+    rehearsed = 32
+
+    def __init__(self, tensors: LaneTensors) -> None:
+        super().__init__(tensors)
+        self._buffers: _Buffers | None = None
+        self._replays: dict[Hashable, Callable[[], None]] = {}
+
+    @classmethod
+    def over(cls, tensors: LaneTensors) -> Self | str:
+        """One for these lanes, or why there is none."""
+        if tensors.device != "cuda":
+            return f"it is on {tensors.device}, and CUDA's graphs are for a GPU"
+        return cls(tensors)
+
+    def steps(self, steps: Steps) -> None:
+        """Replay them one after the other."""
+        size, losses = self._tensors.course.batch_size, steps.losses
+        full = steps.order.shape[1] // size
+        self._gradients.zero_()
+        for bits, count in drawn_ahead(self._tensors, steps):
+            buffers = self._buffers = self._buffers or _Buffers(self._tensors, steps, bits)
+            if buffers.order is None:
+                buffers.fill(steps, full, size)
+            buffers.take(bits)
+            whole = min(count, full - buffers.done)
+            if whole > 0:
+                replay = self._replay(buffers)
+                for _ in range(whole):
+                    replay()
+            buffers.done += whole
+            if whole < count:
+                own = {name: drawn[whole, :, : steps.order.shape[1] - full * size]
+                       for name, drawn in bits.items()}  # fmt: skip
+                losses += self._step(steps.order[:, full * size :], steps.columns[full], own)
+        assert self._buffers is not None
+        losses += self._buffers.losses
+        self._buffers.order = None
+
+    def _replay(self, buffers: _Buffers) -> Callable[[], None]:
+        """What does a step; recorded anew where lanes come to smooth or weigh, which is another loss."""
+        smoothing, weights = self._tensors.loss_settings
+        key = smoothing is None, weights is None
+        if key not in self._replays:
+            self._replays[key] = self._recorded(lambda: self._from(buffers), buffers)
+        return self._replays[key]
+
+    def _from(self, buffers: _Buffers) -> None:
+        """The step at the place that the buffers are at: all that it reads and writes stays where it is."""
+        rows, column, bits = buffers.at_place()
+        buffers.losses += self._step(rows, column, bits)
+        buffers.place += 1
+
+    def _recorded(self, step: Callable[[], None], buffers: _Buffers) -> Callable[[], None]:
+        """Record a step, which leaves no trace; gives what does it again."""
+        changed = [*self._tensors.changing, buffers.losses, buffers.place]
+        before = [tensor.detach().clone() for tensor in changed]
+        beside, here = torch.cuda.Stream(), torch.cuda.current_stream()
+        beside.wait_stream(here)
+        with torch.cuda.stream(beside):
+            for _ in range(_WARM):
+                step()
+        here.wait_stream(beside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            step()
+        with torch.no_grad():
+            for tensor, own in zip(changed, before, strict=True):
+                tensor.copy_(own)
+        return graph.replay
+
+
+class _Buffers:
+    """What a recorded step reads, and where it adds its losses.
+
+    Attributes:
+        order: ``(lanes, steps, batch)``, of whole batches; None between two epochs.
+        place: ``(2,)`` on the device: which step of the epoch it is, and which of those drawn for.
+        losses: ``(lanes,)``, summed over the epoch.
+        done: steps of the epoch so far.
+    """
+
+    def __init__(self, tensors: LaneTensors, steps: Steps, bits: dict[str, Tensor]) -> None:
+        course, device = tensors.course, tensors.device
+        full = max(1, course.samples // course.batch_size)
+        self._orders = torch.zeros(
+            tensors.lanes, full, course.batch_size, dtype=torch.int64, device=device
+        )
+        self._columns = torch.zeros(
+            course.steps, *steps.columns.shape[1:], dtype=course.dtype, device=device
+        )
+        self._bits = {name: torch.zeros_like(drawn) for name, drawn in bits.items()}
+        self.place = torch.zeros(2, dtype=torch.int64, device=device)
+        self.losses = torch.zeros_like(steps.losses)
+        self.order: Tensor | None = None
+        self.done = 0
+
+    def fill(self, steps: Steps, full: int, size: int) -> None:
+        """Take an epoch's order and rates in."""
+        self.order, self.done = self._orders, 0
+        self.order[:, :full] = steps.order[:, : full * size].unflatten(1, (full, size))
+        self._columns[: len(steps.columns)] = steps.columns
+        self.place.zero_()
+        self.losses.zero_()
+
+    def take(self, bits: dict[str, Tensor]) -> None:
+        """Take random numbers in, of some steps."""
+        for name, drawn in bits.items():
+            self._bits[name][: len(drawn)] = drawn
+        self.place[1] = 0
+
+    def at_place(self) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Rows, columns and random numbers of the step that it is at."""
+        step, drawn = self.place[:1], self.place[1:]
+        bits = {name: own.index_select(0, drawn)[0] for name, own in self._bits.items()}
+        rows = self._orders.index_select(1, step)[:, 0]
+        return rows, self._columns.index_select(0, step)[0], bits

@@ -1,0 +1,280 @@
+"""A GPU that is not there: tensors that say `cuda:0` and compute on the CPU, with real numbers.
+
+It refuses what CUDA refuses (tensors of two devices in one operation, numpy of a tensor on the GPU, a
+library that reads its memory) and counts what costs time there, by line of source: copies from the host,
+waits for the device, kernels. It cannot show speed, memory, a GPU's rounding, errors that come late.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import return_and_correct_aliasing
+from torch.utils._pytree import tree_leaves, tree_map
+
+GPU = torch.device("cuda", 0)
+
+_VIEWS = {
+    "view", "slice", "select", "transpose", "t", "expand", "unsqueeze", "squeeze", "detach", "alias",
+    "unbind", "split", "split_with_sizes", "as_strided", "permute", "_unsafe_view", "_reshape_alias",
+    "unflatten", "unfold", "diagonal", "reshape", "empty", "empty_like", "empty_strided", "new_empty",
+    "_local_scalar_dense",
+}  # fmt: skip
+"""Operations that launch nothing."""
+
+_WAITING = {"nonzero", "bincount", "_unique2", "masked_select", "unique_dim", "unique_consecutive"}
+"""Operations whose result's size is known only when the device has come to it."""
+
+_INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
+
+
+class Notes:
+    """What was done so far: each a line of caviar's or the project's source -> how often.
+
+    Attributes:
+        copies: from the host to the device; ``copied`` is their bytes.
+        waits: of the host for the device.
+        kernels: that were launched, by operation.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self.copies: Counter[str] = Counter()
+        self.waits: Counter[str] = Counter()
+        self.kernels: Counter[str] = Counter()
+        self.copied = 0
+
+    def copy(self, tensor: torch.Tensor) -> None:
+        self.copies[_line()] += 1
+        self.copied += tensor.nbytes
+
+    def wait(self, why: str) -> None:
+        self.waits[f"{_line()} ({why})"] += 1
+
+    def __str__(self) -> str:
+        lines = [f"{self.kernels.total()} kernels, {self.copied} bytes from the host"]
+        for kind in ("copies", "waits"):
+            found: Counter[str] = getattr(self, kind)
+            lines.append(f"{found.total()} {kind}")
+            lines += [f"  {count} {line}" for line, count in found.most_common()]
+        return "\n".join(lines)
+
+
+NOTES = Notes()
+
+
+def _line() -> str:
+    frame: Any = sys._getframe(2)
+    while frame is not None:
+        _, found, path = frame.f_code.co_filename.partition("/src/")
+        if found and path.startswith(("caviar/", "project/")):
+            return f"{path}:{frame.f_lineno} {frame.f_code.co_name}"
+        frame = frame.f_back
+    return "a test"
+
+
+class OnGpu(torch.Tensor):
+    """A tensor that the pretended GPU holds: ``inner`` is where its numbers are."""
+
+    inner: torch.Tensor
+
+    @staticmethod
+    def __new__(cls, inner: torch.Tensor) -> OnGpu:
+        made = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+            cls, inner.size(), strides=inner.stride(), storage_offset=inner.storage_offset(),
+            dtype=inner.dtype, device=inner.device,
+        )  # fmt: skip
+        made.inner = inner
+        return made
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return GPU
+
+    @property
+    def is_cuda(self) -> bool:  # type: ignore[override]
+        return True
+
+    @property
+    def is_cpu(self) -> bool:  # type: ignore[override]
+        return False
+
+    def numpy(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy.")
+
+    __array__ = numpy
+
+    def data_ptr(self) -> int:
+        raise AssertionError("who reads the memory of a GPU on the host crashes")
+
+    def __repr__(self) -> str:  # type: ignore[override]
+        return f"OnGpu({self.inner})"
+
+    def tolist(self) -> Any:
+        NOTES.wait("tolist")
+        return self.inner.tolist()
+
+    def cpu(self, *_: Any, **__: Any) -> torch.Tensor:
+        return _down(self)
+
+    def __deepcopy__(self, memo: Any) -> OnGpu:
+        return OnGpu(self.inner.clone())
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        name = func.name().split("::")[1].split(".")[0]
+        if "device" in kwargs:
+            kwargs["device"] = torch.device("cpu")
+        _check_places(name, func, args, kwargs)
+        if name == "_local_scalar_dense":
+            NOTES.wait("item")
+        elif name in _WAITING:
+            NOTES.wait(name)
+        if name in _INDEXING and any(
+            isinstance(one, torch.Tensor) and one.dtype == torch.bool
+            for one in tree_leaves(args[1])
+        ):
+            NOTES.wait("a boolean index")
+        if name not in _VIEWS:
+            NOTES.kernels[name] += 1
+        found = func(*tree_map(_inner, args), **tree_map(_inner, kwargs))
+        if name in ("copy_", "_foreach_copy_") and not isinstance(tree_leaves(args[0])[0], OnGpu):
+            return args[0]
+        found = tree_map(lambda one: OnGpu(one) if isinstance(one, torch.Tensor) else one, found)
+        in_place = (name.endswith("_") and not name.endswith("__")) or "__i" in name
+        if in_place and args and isinstance(args[0], torch.Tensor):
+            return args[0]
+        if name == "_foreach_copy_":
+            return None
+        return return_and_correct_aliasing(func, args, kwargs, found)
+
+
+def _check_places(name: str, func: Any, args: Any, kwargs: Any) -> None:
+    """Refuse tensors of two devices in one operation; note what copies between them."""
+    tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
+    host = [one for one in tensors if not isinstance(one, OnGpu) and one.dim()]
+    if name in ("copy_", "_foreach_copy_"):
+        pairs = zip(args[0], args[1], strict=True) if name != "copy_" else [(args[0], args[1])]
+        for to, of in pairs:
+            if isinstance(to, OnGpu) and not isinstance(of, OnGpu):
+                NOTES.copy(of)
+            elif isinstance(of, OnGpu) and not isinstance(to, OnGpu):
+                NOTES.wait("a copy to the host")
+    elif host:
+        index = tree_leaves(args[1]) if name in _INDEXING else []
+        if isinstance(args[0], OnGpu) and all(any(own is one for one in index) for own in host):
+            for own in host:
+                NOTES.copy(own)
+            return
+        raise RuntimeError(
+            "Expected all tensors to be on the same device, but found at least two devices, "
+            f"cuda:0 and cpu! ({func.name()})"
+        )
+
+
+def _inner(one: Any) -> Any:
+    return one.inner if isinstance(one, OnGpu) else one
+
+
+def up(tensor: torch.Tensor) -> OnGpu:
+    """A copy of it on the pretended GPU."""
+    with torch._C.DisableTorchFunctionSubclass():
+        return OnGpu(tensor.detach().clone())
+
+
+def _down(tensor: OnGpu) -> torch.Tensor:
+    NOTES.wait("a copy to the host")
+    return tensor.inner.detach().clone()
+
+
+def _is_gpu(device: Any) -> bool:
+    return device is not None and torch.device(device).type == "cuda"
+
+
+class _Machine(TorchFunctionMode):
+    """Meets all that names a device."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in (torch.Tensor.to, torch.Tensor.cuda):
+            return _moved(func, args[0], list(args[1:]), kwargs)
+        if func is torch.Tensor.pin_memory:
+            return args[0]
+        if getattr(func, "__name__", "") != "__get__" and _is_gpu(kwargs.get("device")):
+            found = func(*args, **{**kwargs, "device": "cpu"})
+            if isinstance(found, OnGpu):
+                return found
+            if func in (torch.tensor, torch.as_tensor):
+                NOTES.copy(found)
+            return up(found)
+        return func(*args, **kwargs)
+
+
+def _moved(func: Any, tensor: torch.Tensor, rest: list[Any], kwargs: dict[str, Any]) -> Any:
+    device = "cuda" if func is torch.Tensor.cuda else kwargs.pop("device", None)
+    for one in list(rest):
+        if device is None and isinstance(one, torch.device | str):
+            device = one
+            rest.remove(one)
+        elif device is None and isinstance(one, torch.Tensor):
+            device = one.device
+            rest[rest.index(one)] = one.dtype
+    more = [one for one in rest if one is not None]
+    kwargs.pop("non_blocking", None)
+    on_gpu = isinstance(tensor, OnGpu)
+    if device is None or _is_gpu(device) == on_gpu:
+        return func(tensor, *more, **kwargs) if more or kwargs else tensor
+    if on_gpu:
+        found: torch.Tensor = _down(tensor)  # type: ignore[arg-type]
+    else:
+        NOTES.copy(tensor)
+        found = up(tensor)
+    kwargs.pop("copy", None)
+    return found.to(*more, **kwargs) if more or kwargs else found
+
+
+@contextmanager
+def pretended_gpu(memory: int = 139 * 2**30) -> Iterator[Notes]:
+    """For the block, a machine with a GPU of so many bytes; what is done to it is noted.
+
+    Yields:
+        The notes, empty at first.
+    """
+    autocast = torch.autocast
+
+    def mixed(kind: str, *arguments: Any, **keywords: Any) -> Any:
+        return autocast("cpu", *arguments, **keywords)  # a build without CUDA knows no other
+
+    stand_ins: dict[str, Any] = {
+        "is_available": lambda: True,
+        "synchronize": lambda *_: NOTES.wait("synchronize"),
+        "mem_get_info": lambda *_: (memory, memory),
+        "get_device_name": lambda *_: "pretended",
+        "empty_cache": lambda: None,
+        "device_count": lambda: 1,
+        "current_device": lambda: 0,
+    }
+    swapped = torch.__future__.get_swap_module_params_on_conversion()
+    torch.__future__.set_swap_module_params_on_conversion(True)  # a parameter is to stay what it is
+    NOTES.clear()
+    try:
+        with (
+            patch.multiple(torch.cuda, **stand_ins),
+            patch.object(torch, "autocast", mixed),
+            _Machine(),
+        ):
+            yield NOTES
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(swapped)
