@@ -34,6 +34,7 @@ def zoom_command(
     Example: caviar zoom outputs/sweeps/first --name second
     """
     from caviar.reading.sweep import Sweep
+    from caviar.reports.again import follow_up
     from caviar.runs.folder import check_name
     from caviar.space.quoting import as_text
     from caviar.zoom.config import config_of, write_space
@@ -49,7 +50,9 @@ def zoom_command(
     text = config_of(found, opened, out)
     write_space(text, path, force)
     echo(text, end="")
-    echo(f"written to {path}; search it with: space={name}", file=sys.stderr)
+    searched = [h.name for h in opened.space.hyperparameters]
+    command = follow_up(opened.settings, [f"space={name}"], opened.ours, searched)
+    echo(f"written to {path}; search it with: {command or f'space={name}'}", file=sys.stderr)
 
 
 def confirm_command(

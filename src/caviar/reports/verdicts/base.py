@@ -16,8 +16,8 @@ import pandas as pd
 from caviar.base.configs import value_at
 from caviar.base.direction import sign_of
 from caviar.base.words import digits
+from caviar.reports.again import follow_up
 from caviar.runs.places import from_here
-from caviar.runs.screening import to_paste
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space
 from caviar.zoom.coordinates import position
@@ -220,36 +220,7 @@ class Evidence:
         them (it would give the same sweep once more), or a word of a folder that is not ours could make it
         run anything.
         """
-        command = [str(part) for part in self.settings.get("command") or []]
-        if not command or set(overrides) <= set(command):
-            return None
-        drawn_anew = self._drawn_anew
-        overrides = (*overrides, *drawn_anew)
-        new = {override.partition("=")[0].lstrip("+"): override for override in overrides}
-        kept = []
-        for part in command[1:]:
-            key = part.partition("=")[0]
-            name = key.lstrip("+")
-            if name in new:
-                # Hydra wants the + of what the config does not have.
-                new[name] = key.removesuffix(name) + new[name].lstrip("+")
-            elif key != "name":
-                kept.append(part)
-        # Hydra wants all overrides in a row: -m may stand after them.
-        typed = [i for i, part in enumerate(kept) if "=" in part and not part.startswith("-")]
-        at = typed[-1] + 1 if typed else len(kept)
-        whole = ["python", *kept[:at], *new.values(), *kept[at:]]
-        return to_paste(whole, new.values(), self.ours)
-
-    @property
-    def _drawn_anew(self) -> list[str]:
-        """The override by which a sampler does not draw again what this sweep has drawn."""
-        held = self.settings.get("sampler")
-        sampler: dict[str, Any] = held if isinstance(held, dict) else {}
-        seed = sampler.get("seed")
-        if type(seed) is not int or str(sampler.get("_target_")).endswith("GridSampler"):
-            return []
-        return [f"hydra.sweeper.sampler.seed={seed + 1}"]
+        return follow_up(self.settings, overrides, self.ours)
 
     def config_value(self, key: str) -> Any:
         """What the best trial's config has under a dotted key; None where it has no such key."""
