@@ -188,7 +188,9 @@ def stops(verdicts: list[dict[str, Any]]) -> bool:
 
 
 def first_of(verdicts: list[dict[str, Any]]) -> str | None:
-    """The command that is recommended first."""
+    """The command that is recommended first; none where it is to stop."""
+    if stops(verdicts):
+        return None
     return next(iter(commands_of(verdicts)), None)
 
 

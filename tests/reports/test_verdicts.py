@@ -112,6 +112,11 @@ def nothing(*places):
     return np.sin(1e5 * sum(places))
 
 
+def plateau(place):
+    """A score that is best in most of a range."""
+    return max(abs(place - 0.5) - 0.4, 0)
+
+
 def apart(epoch, val):
     return 0.2 * val
 
@@ -120,7 +125,16 @@ def turning_up(epoch, val):
     return val + 0.05 * np.maximum(epoch - 8, 0)
 
 
+def noisy(score, seed=0, **given):
+    """A study of `score` with noise of 0.02."""
+    rng = np.random.default_rng(seed)
+    return made_up(lambda *places: score(*places) + 0.02 * rng.normal(), **given)
+
+
 CASES = {
+    ("what_next", "pass"): lambda: noisy(bowl, n=250),
+    ("what_next", "warn"): lambda: noisy(lambda lr, beta: 1 - lr),
+    ("what_next", "unknown"): lambda: made_up(bowl, n=4),
     ("tested", "pass"): lambda: made_up(bowl, tested=False),
     ("tested", "warn"): lambda: made_up(bowl, tested=True),
     ("tested", "unknown"): lambda: made_up(bowl),
@@ -132,7 +146,7 @@ CASES = {
     ("diverged", "unknown"): lambda: made_up(bowl, n=4),
     ("edge", "pass"): lambda: made_up(bowl),
     ("edge", "warn"): lambda: made_up(lambda lr, beta: 1 - lr),
-    ("edge", "unknown"): lambda: made_up(bowl, n=9),
+    ("edge", "unknown"): lambda: made_up(bowl, n=7),
     ("longer", "pass"): lambda: made_up(bowl, best_epoch=9, curve=falling(0.1)),
     ("longer", "warn"): lambda: made_up(bowl, best_epoch=18, curve=falling(0.1)),
     ("longer", "unknown"): lambda: made_up(bowl),
@@ -157,9 +171,9 @@ CASES = {
     ("budget", "pass"): lambda: made_up(bowl, n=20),
     ("budget", "warn"): lambda: made_up(bowl, n=19),
     ("budget", "unknown"): lambda: made_up(bowl, n=0),
-    ("region", "pass"): lambda: made_up(nothing, n=200, space=(LR,)),
+    ("region", "pass"): lambda: made_up(plateau, n=200, space=(LR,)),
     ("region", "warn"): lambda: made_up(bowl, n=200, space=(LR,)),
-    ("region", "unknown"): lambda: made_up(bowl, n=200, space=(SIZES,)),
+    ("region", "unknown"): lambda: made_up(nothing, n=200, space=(LR,)),
     ("matters", "pass"): lambda: made_up(bowl, n=200),
     ("matters", "warn"): lambda: made_up(lambda lr, _: bowl(lr), n=150, space=(LR, DROPOUT)),
     ("matters", "unknown"): lambda: made_up(nothing),
@@ -285,9 +299,7 @@ def test_the_end_of_a_reverse_log_hyperparameter_is_judged_on_its_own_scale():
 def test_no_value_just_below_one_is_told_as_one():
     beta = Interval("optimizer.momentum", 0.9, 0.9999, REVERSE_LOG)
     found = verdict("edge", made_up(lambda lr, beta: 1 - beta, space=(LR, beta)))
-    best, _, end = found.sentence.partition("optimizer.momentum=")[2].partition(" (expand above ")
-    assert 0.999 < float(best) < 0.9999
-    assert end == "0.9999)."
+    assert "optimizer.momentum (expand above 0.9999: " in found.sentence
 
 
 def test_no_room_is_asked_for_below_zero():
@@ -318,7 +330,7 @@ def test_a_small_good_region_is_told_and_a_flat_study_has_none():
     found = verdict("region", made_up(bowl, n=200, space=(LR,)))
     assert (found.status, found.next) == ("warn", "caviar zoom first")
     flat = made_up(lambda lr: np.sin(1e4 * lr), n=200, space=(LR,))
-    assert verdict("region", flat).status == "pass"
+    assert verdict("region", flat).status == "unknown"
 
 
 def test_a_hyperparameter_that_does_nothing_is_to_be_fixed_where_the_model_expects_the_best():
@@ -598,5 +610,7 @@ def test_no_study_is_too_odd_to_be_judged_and_warnings_come_first():
     ]
     for study in odd:
         assert len(judge(study)) == len(VERDICTS)
-    order = [v.status for v in judge(made_up(bowl, n=12, tested=True))]
+    first, *rest = judge(made_up(bowl, n=12, tested=True))
+    assert first.name == "what next"
+    order = [v.status for v in rest]
     assert order == sorted(order, key=["warn", "unknown", "pass"].index)

@@ -65,6 +65,9 @@ class Reader:
         best: the best trial's values.
         beyond: whether a line may reach beyond the old space.
         narrowest: the share of its width that an interval keeps at least.
+
+    Attributes:
+        centre: the values of the likeliest of ``places``.
     """
 
     def __init__(
@@ -83,7 +86,7 @@ class Reader:
         self._beyond = beyond
         self._narrowest = narrowest
         centre = places[fit.surrogate.mean(places).argmin()]
-        self._centre = coordinates.values(centre)
+        self.centre = coordinates.values(centre)
         self._moves = {
             h.name: self._range(h, fit, centre, places, rng) / fit.lead
             for h in coordinates.space.hyperparameters
@@ -106,7 +109,7 @@ class Reader:
         places = None if isinstance(h, Choice) else np.array([position(h, v) for v in found])
         known = places is not None and np.ptp(np.quantile(places, [0.05, 0.95])) < KNOWN
         if self._moves[h.name] < (FLAT / 4 if known else FLAT):
-            value = self._centre.get(h.name, found[0])
+            value = self.centre.get(h.name, found[0])
             reason = f"it moves the score by less than {FLAT:.0%} of the best trial's lead"
             told = f"{reason}; the value where the scores are likely best"
             return Line(h.name, "fixed", told, None, value, 0.0)

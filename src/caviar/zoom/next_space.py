@@ -88,6 +88,7 @@ class Zoom:
         lines: one a hyperparameter that is left.
         when: the conditions that are left.
         best: the values of the best trial.
+        likely: the values where the scores are likely best.
         fit: the share of the scores' variance that was predicted for trials left out.
         gone: hyperparameters that can exist no more.
     """
@@ -95,6 +96,7 @@ class Zoom:
     lines: list[Line]
     when: dict[str, dict[str, list[Any]]]
     best: Mapping[str, Any]
+    likely: Mapping[str, Any]
     fit: float
     gone: list[str] = field(default_factory=list)
 
@@ -153,7 +155,7 @@ def zoom(
     minima = likely_minima(fit.surrogate, start, coordinates.snap, rng)
     reader = Reader(coordinates, fit, minima, best, beyond, narrowest, rng)
     for tail, margin in CARE:
-        found = _next(space, reader.lines(tail, margin), best, fit.share)
+        found = _next(space, reader.lines(tail, margin), best, reader.centre, fit.share)
         if found.volume <= SMALLER:
             break
     changed = {"moved", "widened", "fixed"} & {line.kind for line in found.lines}
@@ -162,7 +164,13 @@ def zoom(
     return found
 
 
-def _next(space: Space, lines: list[Line], best: Mapping[str, Any], fit: float) -> Zoom:
+def _next(
+    space: Space,
+    lines: list[Line],
+    best: Mapping[str, Any],
+    likely: Mapping[str, Any],
+    fit: float,
+) -> Zoom:
     """Settle the conditions on what is now fixed or gone, and drop what can exist no more."""
     by_name = {line.name: line for line in lines}
     gone = [h.name for h in space.hyperparameters if h.name not in by_name]
@@ -177,7 +185,7 @@ def _next(space: Space, lines: list[Line], best: Mapping[str, Any], fit: float) 
             elif h.name in by_name and len(left) < len(options):
                 when.setdefault(h.name, {})[parent] = left
     when = {name: parents for name, parents in when.items() if name in by_name}
-    return Zoom([line for line in lines if line.name in by_name], when, best, fit, gone)
+    return Zoom([line for line in lines if line.name in by_name], when, best, likely, fit, gone)
 
 
 def _options(line: Line | None) -> Sequence[Any]:

@@ -16,6 +16,7 @@ import pandas as pd
 from caviar.base.configs import value_at
 from caviar.base.direction import sign_of
 from caviar.base.words import digits
+from caviar.confirm.results import confirmed
 from caviar.reports.again import follow_up
 from caviar.runs.places import from_here
 from caviar.space.hyperparameters import Choice, Hyperparameter
@@ -49,7 +50,7 @@ class Verdict:
 
 Found = (
     tuple[Literal["pass", "warn", "unknown"], str]
-    | tuple[Literal["warn", "unknown"], str, str | None]
+    | tuple[Literal["pass", "warn", "unknown"], str, str | None]
 )
 """What a verdict's function gives: status, sentence and, where something can be done, the command."""
 
@@ -82,6 +83,8 @@ class Evidence:
             ``tested`` and ``baseline``: empty, or ``inside`` or ``outside`` of the space.
         metrics: as `caviar.reading.sweep.Sweep.metrics`.
         config: the best trial's config.
+        ours: see `caviar.runs.ours`.
+        confirmed: whether fresh seeds have told of its best trials.
     """
 
     name: str
@@ -93,6 +96,7 @@ class Evidence:
     metrics: pd.DataFrame
     config: dict[str, Any] = field(default_factory=dict)
     ours: bool = False
+    confirmed: bool = False
 
     @classmethod
     def of(cls, sweep: Sweep) -> Evidence:
@@ -121,6 +125,7 @@ class Evidence:
             trials,
             sweep.metrics,
             ours=sweep.ours,
+            confirmed=bool(confirmed(sweep.folder)),
         )
         numbers = list(found.complete.index[:1])
         config = sweep.run(numbers[0]).config if numbers else {}

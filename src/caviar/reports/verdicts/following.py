@@ -1,0 +1,78 @@
+"""What to do next: of all ways to go on, the one that is expected to gain most; or to stop."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caviar.reports.model import gains
+from caviar.reports.verdicts.base import Evidence, Found, named, short
+from caviar.reports.verdicts.course import longer
+from caviar.reports.verdicts.ended import narrowed
+from caviar.zoom.gain import SEEDS
+
+NAME = "what next"
+SEEN = (2 / SEEDS) ** 0.5
+"""Standard deviations of retraining: a difference of two means over `SEEDS` seeds has as much error."""
+_WAYS = {
+    "zoom": "the space that caviar zoom writes",
+    "more": "the same space",
+    "below": "below the cliff",
+    "longer": "trainings of twice the epochs",
+    "confirm": "fresh seeds for the five best",
+}
+EPOCHS = 8
+"""Epochs that curves need to tell what twice as many would gain."""
+
+
+@named(NAME)
+def what_next(evidence: Evidence) -> Found:
+    """Which way to go on is expected to gain most?
+
+    Warn with that way where its gain would be seen by a confirm; else more search is over: stop.
+    """
+    below = narrowed(evidence)
+    found = gains(evidence, [below] if below is not None else [])
+    if found is None:
+        return (
+            "unknown",
+            f"{len(evidence.complete)} complete trials tell nothing of what to expect.",
+        )
+    gain = {way: one for way, one in found.of.items() if way != "confirm" or not evidence.confirmed}
+    last = doubled(evidence)
+    if last is not None and longer(evidence).next:
+        gain["longer"] = last
+    commands = {
+        "zoom": f"caviar zoom {evidence.name}",
+        "more": f"caviar resume {evidence.name} n_trials={2 * len(evidence.trials)}",
+        "confirm": f"caviar confirm {evidence.name}",
+        "longer": longer(evidence).next,
+        "below": evidence.rerun(f"{below.name}={below}") if below is not None else None,
+    }
+    usable = sorted((way for way in gain if commands[way]), key=lambda way: -gain[way])
+    seen = SEEN * found.noise
+    unit = evidence.metric or "the score"
+    told = ", ".join(f"{_WAYS[way]} {short(max(gain[way], 0.0))}" for way in usable)
+    told = f"expected gains in {unit} of as many trials again: {told}"
+    best = usable[0]
+    if gain[best] > seen:
+        return "warn", f"{told}; from {short(seen)} on, ten fresh seeds show it.", commands[best]
+    use = f"caviar runs best {evidence.name} --ckpt"
+    return (
+        "pass",
+        f"stop: more search will not be seen above the noise. {told[0].upper()}{told[1:]}; "
+        f"ten fresh seeds show {short(seen)} or more.",
+        use if evidence.confirmed else commands["confirm"],
+    )
+
+
+def doubled(evidence: Evidence) -> float | None:
+    """What trainings of twice the epochs are expected to gain, by the best trials' curves: what the
+    second half of the epochs gained, by as much less as that was less than the half before gave.
+    """
+    curves = [evidence.curve(n, evidence.metric or "") for n in evidence.top.index]
+    curves = [-evidence.sign * curve for curve in curves if len(curve) >= EPOCHS]
+    if len(curves) < 3:
+        return None
+    best = np.array([[c[: len(c) // part].max() for part in (4, 2, 1)] for c in curves])
+    before, late = np.diff(best, axis=1).mean(0)
+    return float(late * min(late / before, 1.0)) if before > 0 else float(late)
