@@ -28,7 +28,8 @@ def tried(evidence: Evidence) -> list[Tried]:
     columns = {h.name: evidence.column(h) for h in evidence.space.hyperparameters}
     coordinates = Coordinates(evidence.space)
     ended = []
-    for row in evidence.trials.to_dict("records"):
+    rows = [*evidence.trials.to_dict("records"), *evidence.earlier.to_dict("records")]
+    for row in rows:
         held = {name: row[c] for name, c in columns.items() if is_there(row.get(c))}
         outside = row.get("baseline") == "outside"
         if not outside and not no_fault(row.get("error")) and coordinates.can_place(held):

@@ -59,20 +59,25 @@ def as_tried(ended: Iterable[Ended]) -> list[Tried]:
 
 
 def tried(sweep: Sweep) -> list[Tried]:
-    """The trials of a finished sweep but those that another repeats, whose values are not to blame, or do
-    not lie in the space.
+    """The trials of a finished sweep, and the earlier ones that it began with; but those that another
+    repeats, whose values are not to blame, or do not lie in the space.
 
     Raises:
         UsageError: the sweep has several objectives, or it is not known which direction is better.
     """
     again = repeated(result.facts for result in sweep.results)
-    return as_tried(
+    before = [
+        (one.state, sweep.sign * one.values[0] if one.values else math.nan, one.params)
+        for one in sweep.earlier
+    ]
+    ended = [
         (run.result.state, sweep.sign * run.score, sweep.values(run.result))
         for run in map(sweep.run, sweep.numbers)
         if run.result.number not in again
         and not no_fault(run.result.error)
         and (not run.result.facts.get("baseline") or sweep.space.holds(sweep.values(run.result)))
-    )
+    ]
+    return as_tried([*ended, *before])
 
 
 def no_fault(error: object) -> bool:

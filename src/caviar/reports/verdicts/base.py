@@ -84,6 +84,7 @@ class Evidence:
         metrics: as `caviar.reading.sweep.Sweep.metrics`.
         config: the best trial's config.
         ours: see `caviar.runs.ours`.
+        earlier: trials of other sweeps that this one began with: state, value and hyperparameters.
         confirmed: whether fresh seeds have told of its best trials.
     """
 
@@ -97,6 +98,7 @@ class Evidence:
     config: dict[str, Any] = field(default_factory=dict)
     ours: bool = False
     confirmed: bool = False
+    earlier: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
     def of(cls, sweep: Sweep) -> Evidence:
@@ -126,6 +128,7 @@ class Evidence:
             sweep.metrics,
             ours=sweep.ours,
             confirmed=bool(confirmed(sweep.folder)),
+            earlier=_earlier(sweep),
         )
         numbers = list(found.complete.index[:1])
         config = sweep.run(numbers[0]).config if numbers else {}
@@ -163,12 +166,16 @@ class Evidence:
     def ranked(self) -> pd.DataFrame:
         """All trials whose end says something of their values, the best first: those that are complete,
         then those that were pruned, the later the better and then by their last score, then those that
-        failed of themselves.
+        failed of themselves. Those that this sweep began with are among the complete.
         """
         complete, table = self.complete, self.trials
         if len(self.directions) != 1 or "value" not in table:
             return complete
         last = self.metrics.groupby("trial")["epoch"].max() if len(self.metrics) else pd.Series()
+        if len(self.earlier):
+            before = self.earlier[self.earlier["state"] == "COMPLETE"]
+            before = before.assign(loss=self.sign * before["value"].astype(float))
+            complete = pd.concat([complete, before]).sort_values("loss", kind="stable")
         pruned = table[table["state"] == "PRUNED"]
         pruned = pruned.assign(
             lasted=-pd.Series(last.reindex(pruned.index), dtype=float).fillna(0),
@@ -251,6 +258,19 @@ class Evidence:
                 int(trials[start]): curve for start, curve in zip(starts, curves, strict=False)
             }
         return cache[metric]
+
+
+def _earlier(sweep: Sweep) -> pd.DataFrame:
+    """The trials that a sweep began with, numbered below 0; a row each."""
+    rows = [
+        {
+            "state": one.state,
+            "value": one.values[0] if one.values else math.nan,
+            **{sweep.column(name): value for name, value in one.params.items()},
+        }
+        for one in sweep.earlier
+    ]
+    return pd.DataFrame(rows, index=range(-len(rows), 0))
 
 
 def place(h: Hyperparameter, value: Any) -> float:
