@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -78,7 +78,7 @@ def _difference(sweep: Sweep, space: Space, composer: Composer) -> str:
     What either of them searches, or a searched group brings, is no difference.
     """
     runs = [sweep.run(number) for number in sweep.numbers]
-    config: dict[str, Any] = next((run.config for run in runs if run.config), {})
+    config: dict[str, Any] = next((run.config for run in runs if run.config), dict[str, Any]())
     names = [h.name.lstrip("+") for h in (*space.hyperparameters, *sweep.space.hyperparameters)]
     base = composer.base({})
     for key, value in _flat(config):
@@ -96,9 +96,8 @@ def _difference(sweep: Sweep, space: Space, composer: Composer) -> str:
 
 def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in config.items():
-        inside: Mapping[str, Any] = value if isinstance(value, dict) else {}
-        if inside:
-            yield from _flat(inside, f"{above}{key}.")
+        if isinstance(value, dict) and value:
+            yield from _flat(cast("dict[str, Any]", value), f"{above}{key}.")
         else:
             yield f"{above}{key}", value
 
