@@ -82,7 +82,7 @@ def follow(command: str, base: str, name: str) -> dict[str, Any] | None:
         return {"mean": mean, "default": default, "trials": 60}
     if line[:2] == ["caviar", "zoom"]:
         told = run([*line, "--name", name.replace("-", "_"), "--out", str(SPACES), "--force"])
-        line = shlex.split(re.findall(r"^.*(python -m .*)$", told, re.M)[-1])
+        line = shlex.split(re.findall(r"search it with: (.*)$", told, re.M)[-1])
     if line[:2] == ["caviar", "resume"]:
         run(line)
         return judged(base)

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from caviar.base.errors import UsageError
+from caviar.reports.importance import IDLE, importance
 from caviar.reports.noise import noise_of
 from caviar.reports.verdicts.base import Evidence, is_there
 from caviar.space.hyperparameters import Hyperparameter
 from caviar.space.space import Space
 from caviar.zoom.coordinates import Coordinates
 from caviar.zoom.gain import Gains, expected_gains
-from caviar.zoom.next_space import Tried, Zoom, as_tried, no_fault, zoom
+from caviar.zoom.next_space import THIN, Tried, Zoom, as_tried, no_fault, zoom
 
 FEWEST = 8
 """Complete trials that it takes to expect anything."""
@@ -24,7 +25,7 @@ MOST = 200
 
 
 def tried(evidence: Evidence) -> list[Tried]:
-    """The trials that say something of their values, as `tried` of zoom has them of a folder."""
+    """The trials that say something of their values, and the earlier ones that the sweep began with."""
     columns = {h.name: evidence.column(h) for h in evidence.space.hyperparameters}
     coordinates = Coordinates(evidence.space)
     ended = []
@@ -44,10 +45,16 @@ def zoomed(evidence: Evidence) -> Zoom | str:
     cache = evidence.__dict__.setdefault("_model_cache", {})
     if "zoom" not in cache:
         try:
-            cache["zoom"] = zoom(evidence.space, tried(evidence))
+            # Nothing is moved for a hyperparameter of which the figure says that it is chance.
+            sure = [h.name for h in evidence.space.hyperparameters if _sure(evidence, h)]
+            cache["zoom"] = zoom(evidence.space, tried(evidence), sure)
         except UsageError as error:
-            cache["zoom"] = str(error).removeprefix("zoom: the evidence is too thin: ")
+            cache["zoom"] = str(error).removeprefix(f"zoom: {THIN}: ")
     return cache["zoom"]
+
+
+def _sure(evidence: Evidence, h: Hyperparameter) -> bool:
+    return importance(evidence, h).p <= IDLE
 
 
 def gains(evidence: Evidence, narrower: Iterable[Hyperparameter] = ()) -> Gains | None:

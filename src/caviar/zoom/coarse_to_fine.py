@@ -95,7 +95,7 @@ class CoarseToFineSampler(IndependentSampler):
         narrowest = NARROWEST**self._stage
         ended = tried(study, self._space)
         try:
-            self._zoom = zoom(self._space, ended, False, self.seed, narrowest)
+            self._zoom = zoom(self._space, ended, (), self.seed, narrowest)
         except UsageError as error:
             return f"as before; {error}"
         for line in self._zoom.lines:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ class Reader:
     Args:
         places: where the best may lie, shape ``(places, columns)``.
         best: the best trial's values.
-        beyond: whether a line may reach beyond the old space.
+        beyond: the hyperparameters that may reach beyond the old space.
         narrowest: the share of its width that an interval keeps at least.
 
     Attributes:
@@ -76,7 +76,7 @@ class Reader:
         fit: Fit,
         places: Array,
         best: Mapping[str, Any],
-        beyond: bool,
+        beyond: Container[str],
         narrowest: float,
         rng: np.random.Generator,
     ) -> None:
@@ -158,7 +158,7 @@ class Reader:
         low, high = max(centre - half, 0.0), min(centre + half, 1.0)
         at_low, at_high = (places <= EDGE).mean(), (places >= 1 - EDGE).mean()
         told = f"{1 - 2 * tail:.0%} of the likely best places lie in it"
-        if self._beyond and max(at_low, at_high) >= AT_EDGE:
+        if h.name in self._beyond and max(at_low, at_high) >= AT_EDGE:
             down = at_low >= AT_EDGE
             moved = reach(h, *((-BEYOND, high) if down else (low, 1 + BEYOND)))
             share = width(moved) / width(h)

@@ -18,6 +18,7 @@ from caviar.base.direction import sign_of
 from caviar.base.words import digits
 from caviar.confirm.results import confirmed
 from caviar.reports.again import follow_up
+from caviar.runs.folder import repeated
 from caviar.runs.places import from_here
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space
@@ -103,7 +104,8 @@ class Evidence:
     @classmethod
     def of(cls, sweep: Sweep) -> Evidence:
         """Read what verdicts need from a loaded sweep."""
-        trials = sweep.trials.copy()
+        again = repeated(result.facts for result in sweep.results)
+        trials = sweep.trials.drop(index=list(again.intersection(sweep.numbers)))
         # No seed is better than another: a searched one is a repetition, not a hyperparameter.
         searched = [h for h in sweep.space.hyperparameters if not _is_seed(h)]
         for h in searched:

@@ -1,12 +1,9 @@
 """Is there a hyperparameter that does not matter? Fixing it leaves more trials for the others."""
 
-from caviar.reports.importance import importance
+from caviar.reports.importance import IDLE, importance
 from caviar.reports.model import zoomed
 from caviar.reports.verdicts.base import Evidence, Found, named, short
 from caviar.space.grammar import as_override
-
-IDLE = 0.1
-"""Above it the figure of importance is grey too."""
 
 
 @named("hyperparameters that matter")

@@ -7,7 +7,9 @@ from caviar.reports.verdicts.base import Evidence, Found, named, short
 from caviar.space.hyperparameters import Choice, Hyperparameter, Interval, Range
 from caviar.zoom.bounds import end_of
 from caviar.zoom.lines import Line
-from caviar.zoom.next_space import SMALLER
+
+SMALL = 0.35
+"""Of the space: a part that is no more is a small one."""
 
 
 @named("best near an edge")
@@ -44,13 +46,13 @@ def _side(h: Hyperparameter, line: Line) -> str:
 def region(evidence: Evidence) -> Found:
     """Is the good region small? Then most further trials here would be wasted.
 
-    Warn where the likely best places lie in a quarter of the space or less.
+    Warn where the likely best places lie in a small part of the space.
     """
     found = zoomed(evidence)
     if isinstance(found, str):
         return "unknown", f"{found}."
     told = f"the best likely lies in {found.volume_in_words} of the space"
-    if found.volume > SMALLER:
+    if found.volume > SMALL:
         return "pass", f"{told}."
     narrower = [line for line in found.lines if line.kind == "narrowed"]
     lines = ", ".join(map(_narrowed, sorted(narrower, key=lambda line: line.share)))
