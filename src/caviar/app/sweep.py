@@ -89,7 +89,7 @@ def run_sweep(
     if resumed and recorded:
         check_same_space(space, recorded, resumed)
     earlier: list[Earlier] = []
-    if settings.history and not resumed:
+    if settings.earlier and not resumed:
         from caviar.sweep.history import earlier_trials
 
         earlier = earlier_trials(settings, space, composer)

@@ -11,7 +11,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from caviar.base.configs import value_at
 from caviar.base.errors import usage_error
-from caviar.base.objectives import each
 from caviar.base.plain import echo
 from caviar.reading.find import find_sweep
 from caviar.reading.run import Run
@@ -44,9 +43,7 @@ def earlier_trials(settings: Settings, space: Space, composer: Composer) -> list
             by something else.
     """
     found: list[Earlier] = []
-    for name in each(settings.history or []):
-        if not isinstance(name, str):
-            raise usage_error(KEY, name, "must be a sweep's name or folder, or a list of them")
+    for name in settings.earlier:
         folder = find_sweep(name)
         check_ours(folder, SWEEP_FILE)
         sweep = Sweep.whole(folder)
@@ -132,7 +129,8 @@ def _fitted(sweep: Sweep, run: Run, space: Space, composer: Composer) -> Earlier
         now = OmegaConf.select(base, key, default=_MISSING)
         if now is not _MISSING and now != value:
             return None
-    values = [float(v) for v in each(result.value) if isinstance(v, int | float)]
+    given = result.value if isinstance(result.value, list) else [result.value]
+    values = [float(v) for v in given if isinstance(v, int | float)]
     values = values if all(map(math.isfinite, values)) else []
     if result.state == "COMPLETE" and len(values) != len(sweep.directions):
         return None

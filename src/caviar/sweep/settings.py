@@ -124,10 +124,20 @@ class Settings:
                 raise usage_error("fused", key, "no such option", FUSED_OPTIONS)
         if self.engine == "fused" and self.build is None:
             raise usage_error("engine", "fused", "needs hydra.sweeper.build, see caviar.Recipe")
+        for name in self.earlier:
+            if not isinstance(name, str) or not name:
+                why = "must be a sweep's name or folder, or a list of them"
+                raise usage_error("hydra.sweeper.history", name, why)
         if self.pruner and len(self.directions) > 1:
             raise usage_error(
                 "pruner", self.pruner.get("_target_"), "several objectives cannot be pruned"
             )
+
+    @property
+    def earlier(self) -> list[Any]:
+        """The sweeps that ``history`` names."""
+        given: Any = self.history
+        return given if isinstance(given, list) else [given]
 
     @property
     def labels(self) -> list[str]:

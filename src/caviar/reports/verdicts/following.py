@@ -54,7 +54,8 @@ def what_next(evidence: Evidence) -> Found:
     told = ", ".join(f"{_WAYS[way]} {short(max(gain[way], 0.0))}" for way in usable)
     told = f"expected gains in {unit} of as many trials again: {told}"
     best = usable[0]
-    if gain[best] > seen:
+    # Fresh seeds for the best are no search: they are how one ends.
+    if any(gain[way] > seen for way in usable if way != "confirm"):
         return "warn", f"{told}; from {short(seen)} on, ten fresh seeds show it.", commands[best]
     use = f"caviar runs best {evidence.name} --ckpt"
     return (
