@@ -25,7 +25,7 @@ FUTURES = 20
 
 @dataclass
 class Gone:
-    """A way after one made-up sweep: its expected and its true gain, in standard deviations of retraining."""
+    """A way after one made-up sweep: its gain as expected and as it was, in standard deviations."""
 
     sweep: int
     flat: bool

@@ -15,8 +15,11 @@ from typer.main import get_command
 import caviar
 from caviar.base import hydra_versions
 from caviar.cli import make_app
-from caviar.reports.importance import shares
+from caviar.reports.again import follow_up
+from caviar.reports.importance import IDLE, importance, shares
+from caviar.reports.model import zoomed
 from caviar.reports.verdicts.base import Evidence
+from caviar.reports.verdicts.ended import narrowed
 from caviar.reports.verdicts.registry import VERDICTS, judge
 from caviar.space.grammar import read
 from caviar.space.hyperparameters import Choice, Interval, Range
@@ -132,7 +135,7 @@ def noisy(score, seed=0, **given):
 
 
 CASES = {
-    ("what_next", "pass"): lambda: noisy(bowl, n=250),
+    ("what_next", "pass"): lambda: noisy(bowl, n=250, curve=falling(0.1, noise=0.02)),
     ("what_next", "warn"): lambda: noisy(lambda lr, beta: 1 - lr),
     ("what_next", "unknown"): lambda: made_up(bowl, n=4),
     ("tested", "pass"): lambda: made_up(bowl, tested=False),
@@ -436,6 +439,65 @@ def test_a_damaged_value_is_left_out_and_the_rest_is_judged(tmp_path):
         held.params |= params
         held.write(folder / f"trials/{number:04}")
     assert len(judge(Evidence.of(caviar.load(folder)))) == len(VERDICTS)
+
+
+def test_the_command_of_a_zoom_draws_anew_and_leaves_out_what_the_old_space_was_typed_with():
+    command = [*COMMAND, "optimizer.lr=interval(0,1)", "space=mlp", "data.batch_size=16"]
+    held = {"command": command, "sampler": {"_target_": "caviar.RandomSampler", "seed": 3}}
+    line = follow_up(held, ["space=zoom_first"], True, ["optimizer.lr", "+model.extra"])
+    words = ["data.batch_size=16", "space=zoom_first", "hydra.sweeper.sampler.seed=4"]
+    assert sorted(shlex.split(line)[4:]) == sorted(words)
+    assert follow_up({**held, "command": ["/p", "-c", "import os"]}, ["space=a"], False) is None
+    grid = {**held, "sampler": {"_target_": "caviar.sweep.samplers.GridSampler", "seed": 3}}
+    assert "seed" not in follow_up(grid, ["space=zoom_first"], True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_two_verdicts_speak_against_each_other(seed):
+    study = noisy(lambda lr, beta, *_: (lr - 0.9) ** 2 + 0.3 * (beta - 0.5) ** 2, seed=seed, n=120,
+                  space=(LR, BETA, DROPOUT), curve=falling(1.0, train=apart, noise=0.02),
+                  error=lambda lr, *_: LOST if lr > 0.97 else None)  # fmt: skip
+    found = {v.name: v for v in judge(study)}
+    lines = {line.name: line for line in zoomed(study).lines}
+    for name, line in lines.items():
+        fixed = f"{name}=" in (found["hyperparameters that matter"].next or "")
+        assert not fixed or line.kind == "fixed"
+        assert (f"{name} (expand" in found["best near an edge"].sentence) == (
+            line.kind in ("moved", "widened")
+        )
+        # What the figure calls chance is moved nowhere.
+        if importance(study, {h.name: h for h in study.space.hyperparameters}[name]).p > IDLE:
+            assert line.kind not in ("moved", "widened")
+    assert "model.dropout" not in (found["training and validation apart"].next or "")
+    below = narrowed(study)
+    if below is not None and lines["optimizer.lr"].now is not None:
+        assert lines["optimizer.lr"].now.low < below.high
+
+
+def test_what_is_fixed_is_fixed_where_the_model_says_and_not_at_the_winners_value():
+    study = made_up(lambda lr, _: bowl(lr), n=150, space=(LR, SIZES))
+    likely = zoomed(study).likely["data.batch_size"]
+    other = 32 if likely == 64 else 64
+    changed = replace(study, config={"data": {"batch_size": other}})
+    assert verdict("batch_size", changed).next.endswith(f"data.batch_size={likely}")
+
+
+def test_a_best_that_is_found_says_stop_and_one_beyond_an_end_says_zoom():
+    found = verdict("what_next", noisy(bowl, n=250, curve=falling(0.1, noise=0.02)))
+    assert found.sentence.startswith("stop: more search will not be seen above the noise")
+    assert found.next == "caviar confirm first"
+    done = replace(noisy(bowl, n=250, curve=falling(0.1, noise=0.02)), confirmed=True)
+    assert verdict("what_next", done).next == "caviar runs best first --ckpt"
+    assert verdict("what_next", noisy(lambda lr, beta: 1 - lr)).next == "caviar zoom first"
+    assert judge(noisy(bowl, n=250, curve=falling(0.1, noise=0.02)))[0].name == "what next"
+
+
+def test_where_nothing_matters_the_sweep_says_stop():
+    found = [
+        verdict("what_next", noisy(lambda *_: 0.0, seed, n=64, curve=falling(0.1, noise=0.02)))
+        for seed in range(10)
+    ]
+    assert sum(v.sentence.startswith("stop") for v in found) >= 8
 
 
 def test_a_value_far_outside_the_space_counts_as_its_nearest_end(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, cast
 
 from caviar.base.direction import DIRECTIONS
 from caviar.base.errors import usage_error
@@ -136,8 +136,8 @@ class Settings:
     @property
     def earlier(self) -> list[Any]:
         """The sweeps that ``history`` names."""
-        given: Any = self.history
-        return given if isinstance(given, list) else [given]
+        several = isinstance(self.history, list)
+        return cast("list[Any]", self.history) if several else [self.history]
 
     @property
     def labels(self) -> list[str]:
