@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from caviar.base import hydra_versions
+from tests import copies
 
 QUADRATIC = """
 import hydra
@@ -66,7 +67,7 @@ class App:
         cwd: Path | None = None,
     ) -> Done:
         """Run ``python app.py`` to its end, in the app's folder or in ``cwd``."""
-        done = subprocess.run(
+        done = copies.run(
             [sys.executable, str(self.folder / "app.py") if cwd else "app.py", *overrides],
             cwd=cwd or self.folder,
             env={**os.environ, **(env or {})},
@@ -86,7 +87,7 @@ class App:
 
     def _popen(self, words: list[str], env: dict[str, str] | None) -> subprocess.Popen[str]:
         with (self.folder / "out.txt").open("a") as out:
-            return subprocess.Popen(
+            return copies.Popen(
                 [sys.executable, *words],
                 cwd=self.folder,
                 env={**os.environ, **(env or {})},
@@ -102,7 +103,7 @@ class App:
 
     def caviar(self, *words: str, timeout: float = 90) -> Done:
         """Run a ``caviar`` command in the app's folder to its end."""
-        done = subprocess.run(
+        done = copies.run(
             [sys.executable, "-m", "caviar.cli", *words],
             cwd=self.folder,
             capture_output=True,

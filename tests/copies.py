@@ -1,131 +1,270 @@
-"""Programs run as copies of this process, which has imported already what takes them seconds."""
+"""Programs run as copies of one process, which has imported already what takes each of them seconds.
 
+A copy is a process as any other: with signals, pipes, a folder and an environment of its own. What a
+test asks of the start of an interpreter itself (its imports, its variables) needs `subprocess`.
+"""
+
+from __future__ import annotations
+
+import array
+import atexit
+import contextlib
+import gc
 import os
+import pickle
 import runpy
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
+from subprocess import PIPE, CompletedProcess, TimeoutExpired
+from types import SimpleNamespace
 from typing import Any
 
-from caviar.reports import at_end
-from tests.waiting import until
+ROOT = Path(__file__).parents[1]
+LONGEST = 1 << 17
+"""Bytes of a request: a command line and an environment."""
+GIVEN = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": None, "PYTHONWARNINGS": None}
+"""Variables that are read once, when an interpreter begins, and what they are for every copy."""
 
 
-@dataclass
-class Copy:
-    """A program under way.
+class Popen(subprocess.Popen[Any]):
+    """As `subprocess.Popen`, of ``python -m MODULE …`` or ``python FILE …``."""
 
-    Attributes:
-        output, errors: files of what it says; they may be one.
-        returncode: its exit status, once `poll` has seen that it ended.
-    """
+    _status = -1
 
-    pid: int
-    output: Path
-    errors: Path
-    returncode: int | None = None
+    def _execute_child(  # type: ignore[override]
+        self, args: Any, executable: Any, preexec_fn: Any, close_fds: Any, pass_fds: Any, cwd: Any,
+        env: Any, startupinfo: Any, creationflags: Any, shell: Any, *rest: Any,
+    ) -> None:  # fmt: skip
+        python, *words = map(str, args)
+        assert (python, preexec_fn, tuple(pass_fds), shell) == (sys.executable, None, (), False)
+        own, theirs = os.pipe()
+        p2cread, _, _, c2pwrite, _, errwrite = rest[:6]
+        files = [used if used != -1 else n for n, used in enumerate((p2cread, c2pwrite, errwrite))]
+        folder, environment = os.path.abspath(cwd or "."), dict(os.environ if env is None else env)
+        other = [name for name, value in GIVEN.items() if environment.get(name, value) != value]
+        assert not other, f"a copy cannot have another {other[0]}: use subprocess"
+        request = pickle.dumps((words, folder, environment | _OWN, rest[-2]))
+        socket.send_fds(original(), [request], [*files, theirs])
+        os.close(theirs)
+        self._status, self.pid, self._child_created = own, self._number(own), True
+        self._close_pipe_fds(*rest[:6])  # type: ignore[attr-defined]
 
-    def poll(self) -> int | None:
+    @staticmethod
+    def _number(file: int) -> int:
+        read = os.read(file, 4)
+        return array.array("i", read)[0] if read else -signal.SIGKILL
+
+    def _wait(self, timeout: float | None) -> int:
         if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+            if not wait([self._status], timeout):
+                raise TimeoutExpired(self.args, timeout or 0)
+            self.returncode = self._number(self._status)
+            os.close(self._status)
         return self.returncode
 
-    def wait(self, timeout: float = 120.0) -> int:
-        until(lambda: self.poll() is not None, f"it ends: {self.output.read_text()}", timeout)
-        assert self.returncode is not None
+    def _internal_poll(self, *_: Any, **__: Any) -> int | None:
+        with contextlib.suppress(TimeoutExpired):
+            self._wait(0)
         return self.returncode
 
-    def communicate(self, timeout: float = 120.0) -> tuple[str, str]:
-        self.wait(timeout)
-        return self.output.read_text(), self.errors.read_text()
 
-    def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """SIGKILL, of which no process knows anything; nothing where it has ended."""
-        if self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
-            self.wait()
-
-
-def begin(
-    words: Sequence[str],
-    folder: Path,
-    output: Path,
-    errors: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> Copy:
-    """Start ``python -m MODULE …``, of which ``words`` are what comes after ``-m``, in ``folder``.
-
-    What it says goes to the end of the file ``output``; of errors, where a file is named, to that one.
-    """
-    errors = errors or output
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12 on: threads
-        pid = os.fork()
-    if pid == 0:
-        status = 1
+def run(
+    line: Sequence[Any],
+    *,
+    capture_output: bool = False,
+    timeout: float | None = None,
+    check: bool = False,
+    **options: Any,
+) -> CompletedProcess[Any]:
+    """As `subprocess.run`."""
+    if capture_output:
+        options |= {"stdout": PIPE, "stderr": PIPE}
+    with Popen(line, **options) as process:
         try:
-            os.setpgid(0, 0)
-            for number, path in ((1, output), (2, errors)):
-                os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), number)
-            sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1, closefd=False) for n in (1, 2))
-            os.environ.update(environment or {})
-            at_end.subprocess = Copies(folder / f"{output.stem}-at-end")  # type: ignore[assignment]
-            status = _run(words, folder)
-        finally:
-            os._exit(status)
-    output.touch()
-    return Copy(pid, output, errors)
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    done = CompletedProcess(process.args, process.returncode, out, err)
+    if check:
+        done.check_returncode()
+    return done
 
 
-def _run(words: Sequence[str], folder: Path) -> int:
-    os.chdir(folder)
-    os.environ["PWD"] = str(folder)
-    warnings.resetwarnings()  # as a new interpreter has them: the tests' are errors
-    module, *arguments = words
-    sys.modules.pop(module, None)
-    sys.orig_argv = [sys.executable, "-m", *words]
-    sys.argv = [module, *arguments]
+AS_SUBPROCESS = SimpleNamespace(**{**vars(subprocess), "Popen": Popen, "run": run})
+"""What takes the place of the module `subprocess` where caviar starts commands of its own."""
+
+_OWN = {name: value for name, value in GIVEN.items() if value}
+_requests: list[socket.socket] = []
+"""The way to the process that all copies are copies of; in a copy, too."""
+
+
+def original() -> socket.socket:
+    """Where requests go to; that process is started with the first one, and ends with this one."""
+    if not _requests:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        life, alive = os.pipe()
+        numbers = [theirs.fileno(), ours.fileno(), life]
+        environment = {n: value for n, value in os.environ.items() if n not in GIVEN} | _OWN
+        line = [sys.executable, "-m", "tests.copies", *map(str, numbers)]
+        process = subprocess.Popen(line, cwd=ROOT, env=environment, pass_fds=numbers)
+        theirs.close()
+        os.close(life)
+        _requests.append(ours)
+        atexit.register(_end, ours, alive, process)
+    return _requests[0]
+
+
+def _end(ours: socket.socket, alive: int, process: subprocess.Popen[bytes]) -> None:
+    ours.close()
+    os.close(alive)
+    process.wait()
+
+
+def serve(requests: socket.socket, way_here: socket.socket, life: int) -> None:
+    """Copy this process for each request, and say how each copy ended, until ``life`` is at its end."""
+    _import_all()
+    gc.collect()
+    gc.freeze()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; it is for the copies
+    woken, wake = socket.socketpair()
+    wake.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno())
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    tell: dict[int, int] = {}
+    while True:
+        ready = wait([requests, woken, life])
+        if life in ready:
+            return
+        if woken in ready:
+            woken.recv(4096)
+            for pid in list(tell):
+                found, status = os.waitpid(pid, os.WNOHANG)
+                if found:
+                    _say(tell[pid], os.waitstatus_to_exitcode(status))
+                    os.close(tell.pop(pid))
+        if requests in ready:
+            message, files, _, _ = socket.recv_fds(requests, LONGEST, 4)
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                for one in (requests, woken, wake):
+                    one.close()
+                for file in [*tell.values(), files[3], life]:
+                    os.close(file)
+                _become(way_here)
+                _be(files[:3], *pickle.loads(message))
+            tell[pid] = files[3]
+            _say(files[3], pid)
+            for file in files[:3]:
+                os.close(file)
+
+
+def _say(file: int, number: int) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        os.write(file, array.array("i", [number]).tobytes())
+
+
+def _become(way_here: socket.socket) -> None:
+    """Have what starts caviar's own commands in a copy start copies, too."""
+    from caviar.confirm import plan
+    from caviar.panda import again
+    from caviar.reports import at_end
+
+    _requests.append(way_here)
+    for module in (at_end, plan, again):
+        module.subprocess = AS_SUBPROCESS  # type: ignore[attr-defined]
+
+
+def _import_all() -> None:
+    import optuna.visualization  # noqa: F401
+    import sklearn.datasets  # noqa: F401
+    import torchmetrics.classification  # noqa: F401
+
+    from caviar import cli  # noqa: F401
+    from caviar.lightning import training  # noqa: F401
+    from caviar.panda import again  # noqa: F401
+    from caviar.reports import html  # noqa: F401
+    from project import binary, classifier, regressor  # noqa: F401
+    from project.train import build  # noqa: F401
+
+
+def _be(files: list[int], words: list[str], folder: str, env: dict[str, str], own: bool) -> None:
+    """Run ``python WORDS…`` in ``folder``, and end as an interpreter ends."""
+    status = 1
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+            os.close(file)
+        if own:
+            os.setsid()
+        for number in (signal.SIGCHLD, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(env)
+        encoding = env.get("PYTHONIOENCODING", "utf-8").split(":")[0]
+        line = 1 if os.isatty(1) else -1
+        sys.stdin = os.fdopen(0, encoding=encoding, closefd=False)
+        sys.stdout = os.fdopen(1, "w", line, encoding=encoding, closefd=False)
+        spelt = "backslashreplace"
+        sys.stderr = os.fdopen(2, "w", 1, encoding=encoding, errors=spelt, closefd=False)
+        sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+        sys.path[1:1] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
+        import numpy as np
+
+        np.random.seed()
+        status = _program(words)
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        os._exit(status)
+
+
+def _program(words: list[str]) -> int:
+    sys.orig_argv = [sys.executable, *words]
+    words = [word for word in words if word != "-P"]
+    if words[0] == "-W":
+        warnings.simplefilter(words[1])  # type: ignore[arg-type]
+        words = words[2:]
+    try:
+        if words[0] == "-m":
+            sys.modules.pop(words[1], None)
+            sys.path[0] = os.getcwd()
+            sys.argv = words[1:]
+            runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.path[0] = os.path.dirname(os.path.abspath(words[0]))
+            sys.argv = words
+            runpy.run_path(words[0], run_name="__main__")
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        if ended.code is not None and not isinstance(ended.code, int):
+            print(ended.code, file=sys.stderr)
+            return 1
+        return int(ended.code or 0)
+    except KeyboardInterrupt:
+        traceback.print_exc()
+        raise
     except BaseException:
         traceback.print_exc()
         return 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
     return 0
 
 
-class Copies:
-    """What takes the place of the module `subprocess` where ``python -m MODULE …`` is started."""
-
-    PIPE, DEVNULL, TimeoutExpired = subprocess.PIPE, subprocess.DEVNULL, subprocess.TimeoutExpired
-
-    def __init__(self, output: Path) -> None:
-        self.output = output
-
-    def Popen(  # noqa: N802
-        self, line: Sequence[str], cwd: Any = ".", env: Any = None, stdout: Any = None, **_: Any
-    ) -> Copy:
-        python, *words = [word for word in line if word != "-P"]
-        assert (python, words[0]) == (sys.executable, "-m"), line
-        errors = self.output.with_suffix(".err") if stdout == self.PIPE else None
-        return begin(words[1:], Path(cwd).absolute(), self.output, errors, env)
-
-    def run(
-        self, line: Sequence[str], cwd: Any = ".", env: Any = None, check: bool = False
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(list(line), self.Popen(line, cwd, env).wait())
+if __name__ == "__main__":
+    _to, _from, _life = map(int, sys.argv[1:])
+    serve(socket.socket(fileno=_to), socket.socket(fileno=_from), _life)

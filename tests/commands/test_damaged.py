@@ -15,6 +15,7 @@ from random import Random
 import pytest
 
 import caviar
+from tests import copies
 from tests.damage import outside
 from tests.damage.kinds import BYTES, PLACE
 from tests.damage.made import SMALL, environment
@@ -51,7 +52,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     count = ("hydra.sweeper.n_trials=2", "hydra.sweeper.report=false")
     sweep = ("-m", "name=sweep", "engine=solo", "executor=inline", *space, *count)
     begun = [
-        subprocess.Popen([sys.executable, "-m", "project.train", *words, *made_up], cwd=place,
+        copies.Popen([sys.executable, "-m", "project.train", *words, *made_up], cwd=place,
                          env=environment(place), stdout=subprocess.DEVNULL)
         for words in (sweep, ("name=cub", "panda=true"))
     ]  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from caviar import load
 from caviar.runs.ours import MADE, mark
+from tests import copies
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 VERSIONS = sorted(path.name for path in GOLDEN.iterdir())
@@ -91,7 +91,7 @@ def test_a_sweep_that_this_minor_version_began_is_gone_on_with(golden: Path, req
         (folder / MADE).read_text()
     )  # a copy is none of ours, unless it is signed here
     mark(folder, {name: (folder / name).read_text() for name in made["files"]}, made["started"])
-    done = subprocess.run(
+    done = copies.run(
         [sys.executable, "-m", "caviar.cli", "resume", "outputs/sweeps/sweep", "n_trials=4"],
         cwd=golden, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
     )  # fmt: skip

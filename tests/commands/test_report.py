@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from caviar.reports.at_end import Reporting
+from tests import copies
 from tests.made_up import make_run, make_sweep
 
 
 def report(cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "caviar.cli", "report", *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    return copies.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 def test_the_latest_sweep_is_reported_on_and_its_verdicts_are_told(tmp_path: Path):

@@ -17,6 +17,7 @@ from caviar import UsageError
 from caviar.confirm import test_look as test_set
 from caviar.reading.sweep import Sweep
 from caviar.runs.folder import Result
+from tests import copies
 from tests.apps import GUARD, make_app
 from tests.waiting import until
 
@@ -85,12 +86,12 @@ def app(tmp_path):
     return made
 
 
-LINE = [sys.executable, "-c", "from caviar.cli import main; main()", "confirm", "sweep"]
+LINE = [sys.executable, "-m", "caviar.cli", "confirm", "sweep"]
 
 
 def confirm(app, *words):
     line = [*LINE, *words]
-    return subprocess.run(line, cwd=app.folder, capture_output=True, text=True, timeout=120)
+    return copies.run(line, cwd=app.folder, capture_output=True, text=True, timeout=120)
 
 
 def lines(app, name):
@@ -128,20 +129,20 @@ def test_the_best_are_trained_anew_and_the_test_part_is_looked_at_once(app):
     seeds = {r["params"]["seed"] for r in app.results("sweep-confirm-2")}
     assert seeds == {11, 12}
 
-    of_that = subprocess.run(
+    of_that = copies.run(
         [*LINE[:-1], "sweep-confirm"], cwd=app.folder, capture_output=True, text=True, timeout=120
     )
     assert (of_that.returncode, of_that.stdout) == (2, "")
     assert "sweep-confirm: it confirms another sweep; confirm that one again" in of_that.stderr
     more = [*LINE[:-2], "resume", "sweep-confirm", "n_trials=20"]
-    more_of_that = subprocess.run(more, cwd=app.folder, capture_output=True, text=True, timeout=120)
+    more_of_that = copies.run(more, cwd=app.folder, capture_output=True, text=True, timeout=120)
     assert (more_of_that.returncode, more_of_that.stdout) == (2, "")
     assert "n_trials=20: a confirming sweep trains what was planned" in more_of_that.stderr
 
 
 def test_a_kill_in_the_middle_is_gone_on_with_and_trains_nothing_twice(app):
     (app.folder / "slow").touch()
-    process = subprocess.Popen(
+    process = copies.Popen(
         [*LINE, "--top", "2", "--seeds", "2"],
         cwd=app.folder,
         start_new_session=True,
@@ -162,7 +163,7 @@ def test_a_kill_in_the_middle_is_gone_on_with_and_trains_nothing_twice(app):
 
 def test_a_look_that_was_killed_was_a_look(app):
     (app.folder / "hang").touch()
-    process = subprocess.Popen(
+    process = copies.Popen(
         [*LINE, "--top", "1", "--seeds", "2"],
         cwd=app.folder,
         start_new_session=True,
@@ -181,7 +182,7 @@ def test_a_look_that_was_killed_was_a_look(app):
 
 def test_two_at_once_look_once(app):
     (app.folder / "hang").touch()
-    process = subprocess.Popen(
+    process = copies.Popen(
         [*LINE, "--top", "1", "--seeds", "2"], cwd=app.folder, stdout=subprocess.DEVNULL
     )
     until(lambda: lines(app, "looks.txt") == ["looked"], "a look at the test part")
@@ -296,7 +297,7 @@ def test_a_sweep_of_another_config_is_confirmed_with_it(app):
     words = ("-cn", "other", "hydra.sweep.dir=more", "hydra.sweeper.n_trials=2")
     assert app.sweep(*words).status == 0
     line = [*LINE[:-1], "more", "--top", "1", "--seeds", "2", "--no-test"]
-    done = subprocess.run(line, cwd=app.folder, capture_output=True, text=True, timeout=120)
+    done = copies.run(line, cwd=app.folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     configs = (app.folder / "more-confirm").glob("trials/*/config.yaml")
     assert [yaml.safe_load(config.read_text())["y"] for config in configs] == [5] * 4

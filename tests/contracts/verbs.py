@@ -1,11 +1,12 @@
 """What every task must do by all verbs: inherit this class, say which words name it, and it is tested.
 
-Each verb is the real command; programs are copies of this process, which has imported torch already.
+Each verb is the real command; programs are copies of a process that has imported torch already.
 """
 
 import csv
 import io
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -19,20 +20,14 @@ import torch
 
 from caviar import cli
 from caviar.confirm import plan
-from caviar.lightning import training
 from caviar.panda import again
-from caviar.reports import html
 from caviar.runs.edits import read_edits
 from caviar.runs.folder import Result
-from project import binary, classifier, regressor
-from project.train import build
-from tests.copies import Copies, Copy, begin
+from tests import copies
 from tests.waiting import until
 
 PORTS = Path(__file__).parents[1] / "ports"
 SMALL = ("trainer.max_epochs=25", "callbacks.checkpoint.every_seconds=0")
-LOADED = (binary, classifier, regressor, build, training, html)
-"""What copies of this process have imported already."""
 ENDLESS = "trainer.max_epochs=100000"
 
 
@@ -75,34 +70,36 @@ class VerbsContract:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def train(cls, root: Path, program: list[str]) -> Callable[..., Copy]:
+    def train(cls, root: Path, program: list[str]) -> Callable[..., copies.Popen]:
         """Start a run, or with ``-m`` a sweep, of a name."""
 
-        def started(name: str, *words: str) -> Copy:
+        def started(name: str, *words: str) -> copies.Popen:
             module, *rest = program
             many = [one for one in words if one == "-m"]
             more = [one for one in words if one != "-m"]
-            return begin([module, *many, *rest, f"name={name}", *more], root, root / f"{name}.txt")
+            line = [sys.executable, "-m", module, *many, *rest, f"name={name}", *more]
+            with (root / f"{name}.txt").open("a") as out:
+                return copies.Popen(line, cwd=root, stdout=out, stderr=subprocess.STDOUT)
 
         return started
 
     @pytest.fixture(scope="class")
     @classmethod
-    def whole(cls, root: Path, train: Callable[..., Copy]) -> Path:
+    def whole(cls, root: Path, train: Callable[..., copies.Popen]) -> Path:
         """A run that nothing disturbed."""
         done = train("whole")
-        assert done.wait() == 0, done.output.read_text()
+        assert done.wait(120) == 0, (root / "whole.txt").read_text()
         return root / "outputs/runs/whole"
 
     @pytest.fixture(scope="class")
     @classmethod
-    def sweep(cls, root: Path, train: Callable[..., Copy]) -> Path:
+    def sweep(cls, root: Path, train: Callable[..., copies.Popen]) -> Path:
         words = (
             *("hydra.sweeper.n_trials=3", "engine=fused", "hydra.sweeper.executor.workers=1"),
             *("hydra.sweeper.executor.fork=true", *cls.space),
         )
         done = train("sweep", "-m", *words, "hydra.sweeper.report=false", "trainer.max_epochs=2")
-        assert done.wait() == 0, done.output.read_text()
+        assert done.wait(120) == 0, (root / "sweep.txt").read_text()
         return root / "outputs/sweeps/sweep"
 
     @pytest.fixture
@@ -152,18 +149,22 @@ class VerbsContract:
         return []
 
     def test_a_run_that_was_killed_goes_on_to_the_very_same_curve(
-        self, whole: Path, root: Path, train: Callable[..., Copy], caviar: Callable[..., str]
+        self,
+        whole: Path,
+        root: Path,
+        train: Callable[..., copies.Popen],
+        caviar: Callable[..., str],
     ) -> None:
         cut = root / "outputs/runs/cut"
         begun = train("cut")
         until(lambda: len(rows(cut)) >= 2 or begun.poll() is not None, "two epochs")
         begun.kill()
-        assert begun.returncode == -9, begun.output.read_text()
+        assert begun.wait(60) == -9, (root / "cut.txt").read_text()
         assert Result.read(cut).state == "RUNNING"
         assert len(rows(cut)) < 25
         assert (cut / "checkpoints/last.ckpt").is_file()
         first = mark(cut)
-        with mock.patch.object(again, "subprocess", Copies(root / "more.txt")):
+        with mock.patch.object(again, "subprocess", copies.AS_SUBPROCESS):
             caviar("resume", cut)
         assert rows(cut)[0] == first  # an epoch that is trained again would write its row anew
         assert rows(cut)[1:] == rows(whole)[1:]
@@ -172,7 +173,7 @@ class VerbsContract:
         assert result.value == Result.read(whole).value
 
     def test_a_panda_takes_an_edit_and_a_rollback_undoes_it_to_the_last_digit(
-        self, root: Path, train: Callable[..., Copy], caviar: Callable[..., str]
+        self, root: Path, train: Callable[..., copies.Popen], caviar: Callable[..., str]
     ) -> None:
         cub = root / "outputs/runs/cub"
         begun = train("cub", "panda=true", ENDLESS)
@@ -183,20 +184,20 @@ class VerbsContract:
             caviar("rollback", cub)
             self._epochs(begun, cub, len(rows(cub)) + 2)
             caviar("stop", cub)
-            assert begun.wait() == 0, begun.output.read_text()
+            assert begun.wait(120) == 0, (root / "cub.txt").read_text()
         finally:
             begun.kill()
         edits = read_edits(cub)
         assert [set(one.changes) for one in edits][:1] == [{self.edit.partition("=")[0]}]
         found = rows(cub)
         calm = train("calm", f"trainer.max_epochs={len(found)}")
-        assert calm.wait() == 0
+        assert calm.wait(120) == 0
         assert found[:-1] == rows(root / "outputs/runs/calm")[: len(found) - 1]
 
     @staticmethod
-    def _epochs(begun: Copy, folder: Path, many: int) -> None:
+    def _epochs(begun: copies.Popen, folder: Path, many: int) -> None:
         until(lambda: len(rows(folder)) >= many or begun.poll() is not None, "epochs")
-        assert begun.returncode is None, begun.output.read_text()
+        assert begun.poll() is None, begun.args
 
     def test_a_sweep_trains_it_on_lanes_or_says_why_not(self, sweep: Path, root: Path) -> None:
         results = trials(sweep)
@@ -218,7 +219,7 @@ class VerbsContract:
         said = json.loads(caviar("report", sweep, "--json"))
         assert said
         assert (sweep / "report.html").is_file()
-        with mock.patch.object(plan, "subprocess", Copies(root / "confirm.txt")):
+        with mock.patch.object(plan, "subprocess", copies.AS_SUBPROCESS):
             told = caviar("confirm", sweep, "--top", "1", "--seeds", "2")
         assert "over 2 fresh seeds" in told
         assert "test part, looked at once" in told

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import copies
 from tests.waiting import until
 
 SMALL = ("model.width=8", "trainer.max_epochs=2")
@@ -63,7 +64,7 @@ def make(place: Path) -> None:
 
 def _watched(place: Path, words: list[str], end: signal.Signals) -> None:
     """A watched run that was edited once, and ended by a signal."""
-    begun = subprocess.Popen([*words, "trainer.max_epochs=100000"], cwd=place,
+    begun = copies.Popen([*words, "trainer.max_epochs=100000"], cwd=place,
                              env=environment(place), stdout=subprocess.DEVNULL)  # fmt: skip
     run = place / "outputs" / "runs" / words[-1].removeprefix("name=")
     file = run / "metrics.csv"
@@ -76,6 +77,6 @@ def _watched(place: Path, words: list[str], end: signal.Signals) -> None:
 
 
 def _run(place: Path, *words: str) -> None:
-    done = subprocess.run(words, cwd=place, env=environment(place), capture_output=True, text=True)
+    done = copies.run(words, cwd=place, env=environment(place), capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)}: {done.stdout}{done.stderr}")

@@ -18,6 +18,7 @@ from caviar.engines.lanes.engine import Fused
 from caviar.engines.make import make_engine
 from caviar.engines.solo import Solo
 from project.train import main
+from tests import copies
 from tests.engines.lanes import training
 from tests.engines.test_engine import Jobs, jobs, rates, result, serve  # noqa: F401 - a fixture
 
@@ -126,7 +127,7 @@ SMALL = ("data=synthetic", "data.samples=120", "trainer.max_epochs=4", "hydra.sw
 
 
 def sweep(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return copies.run(
         [sys.executable, "-m", "project.train", "-m", "name=s", *SMALL, *overrides],
         env={**os.environ, "CAVIAR_OUTPUTS": str(folder), "OMP_NUM_THREADS": "1"},
         capture_output=True,

@@ -1,11 +1,11 @@
 """A trial meets what it would meet as a job of Hydra's own."""
 
 import re
-import subprocess
 import sys
 
 import pytest
 
+from tests import copies
 from tests.apps import CONFIG, App, make_app
 
 CODE = """
@@ -58,7 +58,7 @@ def by_hydra(app: App, words: list[str]) -> dict[int, list[str]]:
     found = {}
     for x in (3, 4):
         line = [sys.executable, "app.py", f"x={x}", *words]
-        done = subprocess.run(line, cwd=app.folder, capture_output=True, text=True, timeout=60)
+        done = copies.run(line, cwd=app.folder, capture_output=True, text=True, timeout=60)
         assert (done.returncode == 0) is (x == 3), done.stderr
         found[x] = said(done.stdout)
     return found

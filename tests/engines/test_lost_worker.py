@@ -15,6 +15,7 @@ from caviar.base.messages import Failed, Finished, Reported
 from caviar.engines.lanes.run_folder import LANE
 from caviar.executors.base import TaskSource
 from caviar.executors.local import LocalExecutor
+from tests import copies
 from tests.contracts.executors import events_until
 from tests.engines.lanes import TINY
 from tests.engines.test_engine import Jobs, fused, jobs, rates, result, serve  # noqa: F401
@@ -45,7 +46,7 @@ def test_lanes_of_a_lost_worker_go_on_from_their_checkpoints_to_the_same_curves(
 ) -> None:
     out = tmp_path / "out.txt"
     with out.open("w") as file:
-        process = subprocess.Popen(
+        process = copies.Popen(
             [sys.executable, "-m", "project.train", "-m", *TINY, *RUN, *SWEEP],
             env={**os.environ, "CAVIAR_OUTPUTS": str(tmp_path), "OMP_NUM_THREADS": "1"},
             stdout=file,

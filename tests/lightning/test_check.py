@@ -1,6 +1,5 @@
 """What is told of any training's config before it begins."""
 
-import subprocess
 import sys
 import warnings
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from caviar.lightning.callbacks.score import Score
 from caviar.lightning.training import make_trainer
 from project.check import check
 from project.train import build
+from tests import copies
 
 Compose = Callable[..., Any]
 
@@ -31,7 +31,7 @@ Compose = Callable[..., Any]
 )
 def test_a_key_that_nothing_reads_is_refused(words: list[str], line: str, tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "project.train", *words]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = copies.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {line}")
     assert done.stderr.count("\n") == 1

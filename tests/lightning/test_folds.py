@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from caviar.lightning.saved import open_run
 from caviar.runs.active import ActiveRun, activate
 from caviar.tables.split import fold_split, stratified_split
 from project.train import build
+from tests import copies
 
 
 @given(
@@ -134,7 +134,7 @@ def test_a_trial_tried_again_goes_on_with_the_fold_that_it_was_at(tmp_path: Path
 def test_a_sweep_scores_its_trials_by_folds(how: str, tmp_path: Path, short) -> None:
     line = [sys.executable, "-m", "project.train", "-m", *short, "data.folds=2", "name=k"]
     line += ["hydra.sweeper.n_trials=2", how]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    done = copies.run(line, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     files = sorted((tmp_path / "outputs" / "sweeps" / "k" / "trials").glob("*/result.json"))
     results = [json.loads(file.read_text()) for file in files]

@@ -14,6 +14,7 @@ import torch
 from caviar.base.errors import UsageError
 from caviar.runs.folder import Result, was_stopped
 from caviar.runs.program import hold, under_way
+from tests import copies
 from tests.waiting import until
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -33,7 +34,7 @@ WORDS = (
 
 def train(root: Path, name: str, *overrides: str) -> subprocess.Popen[str]:
     line = [sys.executable, "-m", "project.train", f"name={name}", *WORDS, *overrides]
-    return subprocess.Popen(
+    return copies.Popen(
         line, cwd=root, env=ENV, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
 

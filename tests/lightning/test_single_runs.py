@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from caviar import UsageError
 from caviar.engines.stacked.compiling import why_not_compiled
 from caviar.lightning.compiling import compile_networks
+from tests import copies
 from tests.lightning.modules import TwoPlayers
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # of torch's own
@@ -56,14 +56,14 @@ def test_what_compile_cannot_do_anything_for_is_told() -> None:
 def command(folder: Path, *words: str) -> str:
     line = [sys.executable, "-m", "project.train", *words, "data=synthetic"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, timeout=240)
+    done = copies.run(line, cwd=folder, env=env, capture_output=True, text=True, timeout=240)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
 def listed(folder: Path, *words: str) -> list[dict[str, Any]]:
     line = [sys.executable, "-m", "caviar.cli", "runs", *words]
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=60)
+    done = copies.run(line, cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["runs"] if "--json" in words else []
 

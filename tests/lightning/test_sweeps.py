@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import copies
+
 ROOT = Path(__file__).parents[2]
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -20,7 +22,7 @@ def sweep(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         *("hydra.sweeper.executor.workers=1", "hydra.sweeper.baseline=false", *words),
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
+    return copies.run(
         line, cwd=folder.parent, env=environment, capture_output=True, text=True, timeout=300
     )
 

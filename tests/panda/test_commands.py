@@ -25,6 +25,7 @@ from caviar.panda.inbox import ask
 from caviar.panda.replay import compare, replay
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.folder import Result
+from tests import copies
 from tests.waiting import until
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -48,7 +49,7 @@ class Training:
 
     def caviar(self, command: str, *words: str) -> Done:
         line = [sys.executable, "-W", "error", "-m", "caviar.cli", command, str(self.folder)]
-        done = subprocess.run(
+        done = copies.run(
             [*line, *words], capture_output=True, text=True, env=ENV, check=False, timeout=120
         )
         return Done(done.returncode, done.stdout, done.stderr)
@@ -62,7 +63,7 @@ class Training:
         """A command that is still at it."""
         line = [sys.executable, "-m", "caviar.cli", command, str(self.folder), *words]
         pipe = subprocess.PIPE
-        return subprocess.Popen(line, env=ENV, text=True, stdout=pipe, stderr=pipe)
+        return copies.Popen(line, env=ENV, text=True, stdout=pipe, stderr=pipe)
 
     def refused(self, command: str, *words: str) -> str:
         """What a command, here in this process, says of what it will not do: one line."""
@@ -98,7 +99,7 @@ class Training:
 
 def begin(root: Path, *overrides: str) -> Training:
     words = ["-m", "project.train", "panda=true", "name=cub", *SMALL, *overrides]
-    process = subprocess.Popen(
+    process = copies.Popen(
         [sys.executable, *words],
         cwd=root,
         env=ENV,

@@ -13,6 +13,7 @@ import pytest
 from caviar.panda.files import read_status
 from caviar.runs.files import append_whole
 from caviar.runs.folder import Result
+from tests import copies
 from tests.waiting import until
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -46,7 +47,7 @@ def fill(disk: Path) -> Path:
 def test_a_watched_run_goes_on_once_a_full_disk_has_room_again(tmp_path: Path, disk: Path) -> None:
     run, whole = disk / "cub", tmp_path / "whole"
     app = [sys.executable, "-P", "-m", "project.train", *WORDS]
-    process = subprocess.Popen(
+    process = copies.Popen(
         [*app, f"hydra.run.dir={run}"], cwd=tmp_path, env=ENV, text=True, stderr=subprocess.PIPE
     )
     until(
@@ -64,10 +65,10 @@ def test_a_watched_run_goes_on_once_a_full_disk_has_room_again(tmp_path: Path, d
     assert list(run.rglob("*.partial")) == []
     filler.unlink()
     line = [sys.executable, "-m", "caviar.cli", "resume", str(run)]
-    done = subprocess.run(line, cwd=tmp_path, env=ENV, text=True, capture_output=True, timeout=240)
+    done = copies.run(line, cwd=tmp_path, env=ENV, text=True, capture_output=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (Result.read(run).state, read_status(run)["state"]) == ("COMPLETE", "ended")
-    subprocess.run([*app, f"hydra.run.dir={whole}"], cwd=tmp_path, env=ENV, check=True, timeout=240)
+    copies.run([*app, f"hydra.run.dir={whole}"], cwd=tmp_path, env=ENV, check=True, timeout=240)
     assert (run / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
 
 

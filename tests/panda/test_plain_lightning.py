@@ -13,6 +13,7 @@ import pytest
 
 from caviar.panda.files import read_status
 from caviar.runs.edits import read_edits
+from tests import copies
 from tests.waiting import until
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -56,7 +57,7 @@ Trainer(
 @pytest.fixture
 def script(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     (tmp_path / "train.py").write_text(SCRIPT)
-    process = subprocess.Popen(
+    process = copies.Popen(
         [sys.executable, "train.py"],
         cwd=tmp_path,
         env=ENV,
@@ -70,7 +71,7 @@ def script(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def caviar(root: Path, *words: str) -> str:
     line = [sys.executable, "-m", "caviar.cli", *words]
-    done = subprocess.run(
+    done = copies.run(
         line, cwd=root, env=ENV, capture_output=True, text=True, check=False, timeout=120
     )
     assert (done.returncode, done.stderr) == (0, "")

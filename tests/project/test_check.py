@@ -14,6 +14,7 @@ from caviar import UsageError
 from caviar.base import hydra_versions
 from project.check import check, metric_names
 from project.train import CONFIGS
+from tests import copies
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,7 @@ def test_an_impossible_end_of_a_space_is_told_before_the_sweep_starts(
     space: str, problem: str, tmp_path: Path
 ) -> None:
     line = [sys.executable, "-P", "-m", "project.train", "-m", f"hydra.sweep.dir={tmp_path}/s"]
-    done = subprocess.run([*line, space], capture_output=True, text=True, check=False)
+    done = copies.run([*line, space], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {problem}")
     assert done.stderr.endswith(" (the space has this value)\n") or "compared" in problem
@@ -337,7 +338,7 @@ def test_importing_the_entry_and_checking_imports_neither_torch_nor_lightning() 
 
 def test_a_key_of_another_optimizer_is_told_with_the_optimizers_that_have_it() -> None:
     line = [sys.executable, "-P", "-m", "project.train", "optimizer.momentum=0.9"]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    done = copies.run(line, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (
         2,
         "error: optimizer.momentum=0.9: the config has no such key; "
@@ -383,7 +384,7 @@ def test_what_a_library_says_of_its_arguments_is_told_in_one_line(
 
 def test_a_config_group_set_to_null_is_told_its_options() -> None:
     line = [sys.executable, "-P", "-m", "project.train", "logger=null"]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    done = copies.run(line, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(
         "error: logger=null: no such option of this group; ~logger leaves"
@@ -393,7 +394,7 @@ def test_a_config_group_set_to_null_is_told_its_options() -> None:
 
 def test_a_key_that_only_the_default_space_names_is_told_with_what_leaves_it_out(tmp_path: Path):
     line = [sys.executable, "-P", "-m", "project.train", "-m", f"hydra.sweep.dir={tmp_path}/s"]
-    done = subprocess.run([*line, "~model.width"], capture_output=True, text=True, check=False)
+    done = copies.run([*line, "~model.width"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "error: model.width=int(tag(log, interval(16, 128))): the config has no such key; "

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from caviar.reading.index import all_runs
 from caviar.reading.select import in_order
+from tests import copies
 
 TWO = ("metric=[val/acc,val/loss]", "direction=[maximize,minimize]")
 
@@ -44,14 +44,14 @@ def test_a_sweep_of_two_objectives_is_on_lanes_what_a_trainer_gives_and_goes_on(
     space = ["space=none", "optimizer.lr=tag(log,interval(1e-3,1e-1))", "hydra.sweeper.n_trials=3"]
     words = [*run, *space, "engine=fused", "search=nsgaii", "name=two"]
     words += ["hydra.sweeper.executor.workers=1", "hydra.sweeper.executor.threads=1"]
-    first = subprocess.run(
+    first = copies.run(
         [sys.executable, "-m", "project.train", "-m", *words],
         **{"cwd": tmp_path, "env": env, "text": True, "capture_output": True, "check": True},
     )
     assert "the Pareto front" in first.stdout
     sweep = tmp_path / "outputs/sweeps/two"
     resume = [sys.executable, "-m", "caviar.cli", "resume", str(sweep), "n_trials=4"]
-    subprocess.run(resume, cwd=tmp_path, env=env, check=True, capture_output=True)
+    copies.run(resume, cwd=tmp_path, env=env, check=True, capture_output=True)
     results = [json.loads(file.read_text()) for file in sweep.glob("trials/*/result.json")]
     assert [result["state"] for result in results] == ["COMPLETE"] * 4
     assert {result["engine"] for result in (r["facts"] for r in results)} == {"fused"}

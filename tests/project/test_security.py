@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import yaml
 from caviar.base.errors import UsageError
 from caviar.lightning.saved import open_run
 from caviar.lightning.tensors import read_weights
+from tests import copies
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_checkpoint_path_that_leads_out_of_the_run_folder_is_refused(train, sh
 def test_a_run_name_cannot_lead_out_of_the_outputs(tmp_path: Path, name):
     command = [sys.executable, "-m", "project.train", "debug=fast", f"name='{name}'"]
     before = sorted(tmp_path.rglob("*"))
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = copies.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stdout
     assert done.stderr.count("\n") == 1
     made = [path for path in tmp_path.rglob("*") if path not in before and path.is_file()]

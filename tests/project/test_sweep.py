@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import copies
 from tests.waiting import until
 
 SWEEP = (
@@ -34,12 +35,12 @@ def curves(sweep: Path) -> dict[float, str]:
 
 def test_a_terminated_and_resumed_sweep_has_the_very_curves_of_an_undisturbed_one(tmp_path: Path):
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    long = "trainer.max_epochs=400"
-    whole = subprocess.run(
+    long = "trainer.max_epochs=120"
+    whole = copies.run(
         command(long, "name=whole"), cwd=tmp_path, env=env, capture_output=True, check=True
     )
     assert whole.returncode == 0
-    process = subprocess.Popen(
+    process = copies.Popen(
         command(long, "name=cut"), cwd=tmp_path, env=env, stdout=subprocess.DEVNULL
     )
     cut = tmp_path / "outputs" / "sweeps" / "cut"
@@ -51,10 +52,10 @@ def test_a_terminated_and_resumed_sweep_has_the_very_curves_of_an_undisturbed_on
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 143
     at_the_cut = rows()
-    assert max(at_the_cut) < 400, "it was cut in the middle"
+    assert max(at_the_cut) < 120, "it was cut in the middle"
     assert curves(cut) == {}
     resume = [sys.executable, "-m", "caviar.cli", "resume", str(cut)]
-    subprocess.run(resume, cwd=tmp_path, env=env, check=True, capture_output=True)
+    copies.run(resume, cwd=tmp_path, env=env, check=True, capture_output=True)
     assert curves(cut) == curves(tmp_path / "outputs" / "sweeps" / "whole")
     for folder in cut.glob("trials/*"):
         result = json.loads((folder / "result.json").read_text())
@@ -69,7 +70,7 @@ def test_a_pruned_training_ends_at_an_epoch_and_keeps_its_run_folder(tmp_path: P
         "hydra.sweeper.pruner.lower=2",
         "hydra.sweeper.pruner.n_warmup_steps=3",
     )
-    subprocess.run(
+    copies.run(
         command(*words, "trainer.max_epochs=100", "name=pruned"),
         cwd=tmp_path,
         env=env,
@@ -89,8 +90,8 @@ def test_a_signal_to_a_workers_training_alone_costs_no_try_also_beside_other_tas
 ):
     slurm = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "x", "SLURM_NTASKS": "2", "SLURM_PROCID": "1"}
     env = {**os.environ, "OMP_NUM_THREADS": "1", **slurm, "SLURM_LOCALID": "1", "SLURM_NODEID": "0"}
-    words = ("trainer.max_epochs=150", "name=told", "hydra.sweeper.retries=0")
-    process = subprocess.Popen(
+    words = ("trainer.max_epochs=60", "name=told", "hydra.sweeper.retries=0")
+    process = copies.Popen(
         command(*words), cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True
     )
     trials = tmp_path / "outputs" / "sweeps" / "told" / "trials"

@@ -21,6 +21,7 @@ from caviar.runs.active import ActiveRun, activate
 from caviar.tables.split import stratified_split
 from project.classifier import Classifier
 from project.train import build, main
+from tests import copies
 
 Train = Callable[..., Any]
 
@@ -195,7 +196,7 @@ def test_without_the_guard_a_nan_metric_is_an_error_all_the_same(
 
 
 def test_what_is_found_wrong_after_training_does_not_throw_it_away(tmp_path: Path) -> None:
-    done = subprocess.run(
+    done = copies.run(
         [sys.executable, "-m", "project.train", "name=run", "trainer.max_epochs=1", "test=true",
          "callbacks.checkpoint.folder=${dir}/elsewhere"],
         env={**os.environ, "CAVIAR_OUTPUTS": str(tmp_path)},

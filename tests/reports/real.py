@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+from tests import copies
 from tests.waiting import until
 
 LRS = (1e12, 1e11, 1e-3, 1e-3, *(0.2 * 1.3**power for power in range(11)))
@@ -38,7 +38,7 @@ def really_trained(cwd: Path) -> Path:
     folder = cwd / "outputs" / "sweeps" / "real"
     command = [sys.executable, "-m", "project.train", "-m", "name=real", *SETTINGS]
     with (cwd / "out.txt").open("w") as out:
-        process = subprocess.Popen(
+        process = copies.Popen(
             command, cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=out, stderr=out
         )
 

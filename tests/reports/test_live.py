@@ -8,7 +8,6 @@ import re
 import select
 import signal
 import struct
-import subprocess
 import sys
 import termios
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from caviar.reports.live import LivePanel
 from caviar.reports.progress import Lines
 from caviar.reports.tally import Tally
 from caviar.sweep.study import Asked
+from tests import copies
 from tests.apps import App, make_app
 
 CODE = """
@@ -56,7 +56,7 @@ class Terminal:
         self.shown = ""
         self._end, theirs = pty.openpty()
         self.resize(columns, rows)
-        self.process = subprocess.Popen(
+        self.process = copies.Popen(
             [sys.executable, "app.py", "-m", "hydra.sweeper.sampler.seed=0"],
             cwd=app.folder,
             # Where these are set, as in a parallel test run, they hide the terminal's own size.

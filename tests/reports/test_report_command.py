@@ -1,8 +1,8 @@
 """``caviar report`` and the end of a sweep say what the sweep means."""
 
-import subprocess
 import sys
 
+from tests import copies
 from tests.apps import make_app
 
 # Whoever judges says so: the sweep's own process, or one that it starts.
@@ -33,6 +33,6 @@ def test_a_sweep_is_judged_once_at_its_end_and_the_command_says_the_same(tmp_pat
     assert "next: caviar resume sweep n_trials=10" in done.out
     assert "report:          " in done.out
     command = [sys.executable, "-m", "caviar.cli", "report", "sweep", "--no-page"]
-    told = subprocess.run(command, cwd=app.folder, capture_output=True, text=True, timeout=300)
+    told = copies.run(command, cwd=app.folder, capture_output=True, text=True, timeout=300)
     assert told.returncode == 0, told.stderr
     assert f"warn     enough trials: {warning}" in told.stdout

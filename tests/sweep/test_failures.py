@@ -1,12 +1,11 @@
 """A trial that fails is told, kept and survived."""
 
 import json
-import os
-import subprocess
 import sys
 
 import pytest
 
+from tests import copies
 from tests.apps import CONFIG, GUARD, QUADRATIC, make_app
 
 FAILS_SOMETIMES = QUADRATIC.replace(
@@ -55,7 +54,7 @@ def test_bad_input_that_a_trial_alone_can_see_is_shown_without_a_traceback(tmp_p
         "model._target_=project.models.mlp.MLPP",
         "hydra.sweeper.n_trials=9",
     ]
-    done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=120)
+    done = copies.run([*command, *words], capture_output=True, text=True, timeout=120)
     assert done.returncode == 4, done.stdout + done.stderr
     assert "did you mean project.models.mlp.MLP?" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
@@ -108,10 +107,11 @@ def test_a_killed_worker_has_its_trial_tried_once_more_and_fails_it_alone(tmp_pa
 
 
 def test_a_task_that_no_worker_can_load_stops_the_sweep_and_says_why(tmp_path):
-    code = "import os\nif os.getppid() != int(os.environ['SHELL_PID']): raise OSError('not here')\n"
+    once = "from pathlib import Path\nbefore = Path(__file__).with_name('before')\n"
+    code = f"{once}if before.exists(): raise OSError('not here')\nbefore.touch()\n"
     app = make_app(tmp_path / "app", code + QUADRATIC + GUARD)
     # A copy of the controller has the task already; a new interpreter has to load it.
-    done = app.sweep("hydra.sweeper.executor.fork=false", env={"SHELL_PID": str(os.getpid())})
+    done = app.sweep("hydra.sweeper.executor.fork=false")
     assert done.status == 4
     assert "no worker can load the task: OSError: not here" in done.out
 

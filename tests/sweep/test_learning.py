@@ -2,11 +2,12 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests import copies
 
 CREATED, ENDED, COMPLETE, FAILED = 4, 6, 1, 3
 
@@ -34,7 +35,7 @@ def sweep(folder: Path, *words: str) -> str:
         "hydra.sweeper.executor.workers=1",
         "hydra.sweeper.report=false",
     ]
-    done = subprocess.run(
+    done = copies.run(
         [*line, *more, f"hydra.sweep.dir={folder}"], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
