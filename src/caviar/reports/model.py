@@ -20,6 +20,8 @@ from caviar.zoom.next_space import THIN, Tried, Zoom, as_tried, no_fault, zoom
 
 FEWEST = 8
 """Complete trials that it takes to expect anything."""
+OUTSIDE = 0.1
+"""Of a hyperparameter's width: what lies further beyond an end is taken to be as good as what lies there."""
 MOST = 200
 """New trials that are played through."""
 
@@ -74,7 +76,9 @@ def gains(evidence: Evidence, narrower: Iterable[Hyperparameter] = ()) -> Gains 
 
     def places(space: Space, fixed: Mapping[str, Any]) -> np.ndarray:
         drawn = (space.draw(lambda h: h.from_unit(rng.random())) for _ in range(count))
-        return np.array([coordinates.point({**fixed, **values}) for values in drawn])
+        found = np.array([coordinates.point({**fixed, **values}) for values in drawn])
+        # Further out the surrogate knows nothing, and hopes.
+        return found.clip(-OUTSIDE, 1 + OUTSIDE)
 
     ways = {"more": places(evidence.space, {})}
     found = zoomed(evidence)
