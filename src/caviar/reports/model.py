@@ -21,7 +21,7 @@ from caviar.zoom.next_space import THIN, Tried, Zoom, as_tried, no_fault, zoom
 FEWEST = 8
 """Complete trials that it takes to expect anything."""
 OUTSIDE = 0.1
-"""Of a hyperparameter's width: what lies further beyond an end is taken to be as good as what lies there."""
+"""Of a hyperparameter's width: what lies further beyond an end is taken to be as good as that."""
 MOST = 200
 """New trials that are played through."""
 

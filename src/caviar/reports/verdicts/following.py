@@ -14,11 +14,11 @@ NAME = "what next"
 SEEN = (2 / SEEDS) ** 0.5
 """Standard deviations of retraining: a difference of two means over `SEEDS` seeds has as much error."""
 _WAYS = {
-    "zoom": "the space that caviar zoom writes",
-    "more": "the same space",
-    "below": "below the cliff",
-    "longer": "trainings of twice the epochs",
-    "confirm": "fresh seeds for the five best",
+    "zoom": "search the space that caviar zoom writes",
+    "more": "search on in the same space",
+    "below": "search below the cliff",
+    "longer": "train twice as long",
+    "confirm": "train the five best over fresh seeds",
 }
 EPOCHS = 8
 """Epochs that curves need to tell what twice as many would gain."""
@@ -41,9 +41,13 @@ def what_next(evidence: Evidence) -> Found:
     last = doubled(evidence)
     if last is not None and longer(evidence).next:
         gain["longer"] = last
+    twice = 2 * len(evidence.trials)
+    sampler = evidence.settings.get("sampler")
+    whole = isinstance(sampler, dict) and str(sampler.get("_target_")).endswith("GridSampler")
     commands = {
         "zoom": f"caviar zoom {evidence.name}",
-        "more": f"caviar resume {evidence.name} n_trials={2 * len(evidence.trials)}",
+        # A grid has no more.
+        "more": None if whole else f"caviar resume {evidence.name} n_trials={twice}",
         "confirm": f"caviar confirm {evidence.name}",
         "longer": longer(evidence).next,
         "below": evidence.rerun(f"{below.name}={below}") if below is not None else None,
@@ -51,17 +55,19 @@ def what_next(evidence: Evidence) -> Found:
     usable = sorted((way for way in gain if commands[way]), key=lambda way: -gain[way])
     seen = SEEN * found.noise
     unit = evidence.metric or "the score"
-    told = ", ".join(f"{_WAYS[way]} {short(max(gain[way], 0.0))}" for way in usable)
-    told = f"expected gains in {unit} of as many trials again: {told}"
-    best = usable[0]
+    best, *rest = usable
+    shown = {way: short(max(gain[way], 0.0)) for way in usable}
+    others = "; ".join(f"{_WAYS[way]}: {shown[way]}" for way in rest)
+    shows = f"ten fresh seeds show {short(seen)} or more"
     # Fresh seeds for the best are no search: they are how one ends.
     if any(gain[way] > seen for way in usable if way != "confirm"):
-        return "warn", f"{told}; from {short(seen)} on, ten fresh seeds show it.", commands[best]
+        told = f"{_WAYS[best]}: as many trials again are expected to gain {shown[best]} in {unit}"
+        return "warn", f"{told} ({f'{others}; ' if others else ''}{shows}).", commands[best]
     use = f"caviar runs best {evidence.name} --ckpt"
     return (
         "pass",
-        f"stop: more search will not be seen above the noise. {told[0].upper()}{told[1:]}; "
-        f"ten fresh seeds show {short(seen)} or more.",
+        f"stop: more search will not be seen above the noise. As many trials again are expected to gain "
+        f"{shown[best]} in {unit} at most, and {shows}.",
         use if evidence.confirmed else commands["confirm"],
     )
 
