@@ -67,7 +67,9 @@ class App:
         cwd: Path | None = None,
     ) -> Done:
         """Run ``python app.py`` to its end, in the app's folder or in ``cwd``."""
-        done = copies.run(
+        # A module of its own for an interpreter to begin with needs an interpreter that begins.
+        start = subprocess.run if "PYTHONPATH" in (env or {}) else copies.run
+        done = start(
             [sys.executable, str(self.folder / "app.py") if cwd else "app.py", *overrides],
             cwd=cwd or self.folder,
             env={**os.environ, **(env or {})},

@@ -213,7 +213,9 @@ def _by_vmap(network: str, kind: str, lanes: int) -> Epoch:
 
     def training(seed: int) -> CalledTraining:
         one = _experiment(network, seed, 99)
-        return CalledTraining(Called(lambda: one, "val/loss", "minimize", seed))
+        return CalledTraining(
+            Called(lambda: one, metric="val/loss", direction="minimize", seed=seed)
+        )
 
     trainings = [training(seed) for seed in range(lanes)]
     stack = CalledStack(trainings, lanes)

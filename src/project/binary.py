@@ -114,8 +114,8 @@ class Binary(Supervised):
             if data.labels
             else {"class": [names[index] for index in answers[:, 0]]}
         )
-        told = {f"probability_{name}": probabilities[:, i] for i, name in enumerate(asked)}
-        return {**answered, **told}
+        chances = {f"probability_{name}": probabilities[:, i] for i, name in enumerate(asked)}
+        return {**answered, **chances}
 
 
 def _weights(asked: Any, data: Any, questions: int) -> list[float] | None:

@@ -137,7 +137,7 @@ def _check_table(config: DictConfig, searched: Mapping[str, Sequence[Any]]) -> N
 
     shares = ("val_fraction", "test_fraction", "split_seed")
     keys = [f"data.{name}" for name in (*SETTINGS, *shares) if f"data.{name}" in searched]
-    told: set[str] = set()
+    said: set[str] = set()
     for values in itertools.product(*(searched[key] for key in keys)):
         whole = config.copy()
         for key, value in zip(keys, values, strict=True):
@@ -148,9 +148,9 @@ def _check_table(config: DictConfig, searched: Mapping[str, Sequence[Any]]) -> N
         odd = [f"warning: {line}" for line in look(settings, *(data[share] for share in shares))]
         _check_task(whole, task, classes)
         for line in (*([] if data.get("task") else [_decided(data, task, classes)]), *odd):
-            if line not in told:
+            if line not in said:
                 print(line, file=sys.stderr)
-            told.add(line)
+            said.add(line)
 
 
 def _decided(data: Mapping[str, Any], task: str, classes: Sequence[Any]) -> str:

@@ -25,11 +25,11 @@ from caviar.engines.shipped import changed
 from caviar.lightning.batches import epoch_order
 from caviar.lightning.folds import check_distinct
 from caviar.lightning.in_memory.data import InMemoryData
+from caviar.lightning.lane_loggers import logger_settings, loggers_of
 from caviar.lightning.making import takes
 from caviar.lightning.optimizers import torch_settings
 from caviar.lightning.schedulers import Length, Schedule
 from caviar.lightning.seeding import seeded
-from caviar.lightning.telling import loggers_of, told_loggers
 from project.check import RULES
 
 _TASK = f"{__name__.partition('.')[0]}.classifier.Classifier"
@@ -90,24 +90,30 @@ def _called(config: Mapping[str, Any], data: InMemoryData | None) -> caviar.Call
 
     if data is None and hasattr(_known(config["data"]["_target_"]), "files"):
         raise caviar.NotFusibleError("data: a Trainer keeps its files() in the run folder")
-    callbacks = _callbacks(config)
-    stopping = callbacks.get("early_stopping.EarlyStopping")
     return caviar.Called(
         make=lambda: build(OmegaConf.create(dict(config))),
-        metric=first(config["metric"]),
-        direction=first(config["direction"]),
-        also=tuple(each(config["metric"])[1:]),
-        seed=config["seed"],
-        nan_guard="nan_guard.NanGuard" in callbacks,
-        early_stopping=caviar.EarlyStopping(**stopping) if stopping else None,
-        checkpoint="checkpoint.BestAndLast" in callbacks,
         files=_files(data) if data is not None else {},
-        loggers=loggers_of if told_loggers(config) else None,
+        **_scored(config),
     )
 
 
-def _recipe(config: Mapping[str, Any], data: InMemoryData) -> caviar.Recipe:
+def _scored(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What any training on a lane says of its score, its end, and what is kept of it."""
     callbacks = _callbacks(config)
+    stopping = callbacks.get("early_stopping.EarlyStopping")
+    return {
+        "metric": first(config["metric"]),
+        "direction": first(config["direction"]),
+        "also": tuple(each(config["metric"])[1:]),
+        "seed": config["seed"],
+        "nan_guard": "nan_guard.NanGuard" in callbacks,
+        "early_stopping": caviar.EarlyStopping(**stopping) if stopping else None,
+        "checkpoint": "checkpoint.BestAndLast" in callbacks,
+        "loggers": loggers_of if logger_settings(config) else None,
+    }
+
+
+def _recipe(config: Mapping[str, Any], data: InMemoryData) -> caviar.Recipe:
     model = dict(config["model"])
     loss = dict(model.pop("loss", None) or {})
     loss["class_weights"] = data.class_weights(loss.get("class_weights"))
@@ -116,7 +122,6 @@ def _recipe(config: Mapping[str, Any], data: InMemoryData) -> caviar.Recipe:
         lambda: _network(network, config["seed"]), config["trainer"].get("limit_train_batches")
     )
     optimizer, decay_all = torch_settings(config["optimizer"])
-    stopping = callbacks.get("early_stopping.EarlyStopping")
     return caviar.Recipe(
         network=lambda: _network(network, config["seed"]),
         architecture=json.dumps(network, default=str),
@@ -132,13 +137,6 @@ def _recipe(config: Mapping[str, Any], data: InMemoryData) -> caviar.Recipe:
         schedule=_schedule(config),
         trainer=config["trainer"],
         metrics=config.get("metrics") or {},
-        metric=first(config["metric"]),
-        direction=first(config["direction"]),
-        also=tuple(each(config["metric"])[1:]),
-        seed=config["seed"],
-        nan_guard="nan_guard.NanGuard" in callbacks,
-        early_stopping=caviar.EarlyStopping(**stopping) if stopping else None,
-        checkpoint="checkpoint.BestAndLast" in callbacks,
         hyper_parameters={
             "network": network,
             "optimizer": config["optimizer"],
@@ -150,7 +148,7 @@ def _recipe(config: Mapping[str, Any], data: InMemoryData) -> caviar.Recipe:
         },
         files=_files(data),
         called=lambda: _called(config, data),
-        loggers=loggers_of if told_loggers(config) else None,
+        **_scored(config),
         **loss,
     )
 
@@ -162,7 +160,7 @@ def _check_fusible(config: Mapping[str, Any]) -> None:
         raise caviar.NotFusibleError("test=true")
     if config.get("compile"):
         raise caviar.NotFusibleError("compile=true")
-    loggers = told_loggers(config)
+    loggers = logger_settings(config)
     if loggers and (config.get("data") or {}).get("folds"):
         raise caviar.NotFusibleError(f"logger.{min(loggers)} with data.folds")
     if config.get("ckpt_path") or not config.get("train", True):

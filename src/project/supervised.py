@@ -83,6 +83,7 @@ class Supervised(LightningModule):
         return self.network(x)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of a batch, a scalar."""
         x, targets = batch
         loss = self.loss_per_sample(self(x), targets).mean()
         # Summed on the device and logged once an epoch: `self.log` at every step costs more time
@@ -91,9 +92,11 @@ class Supervised(LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Take a batch into the mean loss and the metrics."""
         self._evaluate(batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """As `validation_step`."""
         self._evaluate(batch)
 
     def on_validation_epoch_end(self) -> None:
@@ -108,6 +111,7 @@ class Supervised(LightningModule):
             self.log("train/loss", self._train_loss.take(), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
+        """The optimizer and the schedule that the config names."""
         hparams = self.hparams
         optimizer = make_optimizer(self, hparams["optimizer"])
         schedulers = self.schedule.attach(
@@ -157,6 +161,7 @@ class Mean:
         self.count = 0
 
     def add(self, total: Tensor, count: int) -> None:
+        """Take in the sum of ``count`` numbers."""
         self.total = self.total + total
         self.count += count
 

@@ -135,7 +135,7 @@ def test_a_sweep_refuses_forbidden_parts_before_anything_starts(tmp_path: Path, 
     [
         "caviar.base.security.allow",
         "caviar.runs.files.write_atomic",
-        "caviar.executors.worker.load_task",
+        "caviar.executors.task.load_task",
         "lightning.pytorch.core.saving._load_from_checkpoint",
         "lightning.pytorch.LightningModule.load_from_checkpoint",
         "project.classifier.Classifier.load_from_checkpoint",

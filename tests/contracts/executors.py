@@ -12,7 +12,8 @@ from omegaconf import OmegaConf, open_dict
 
 from caviar.base import hydra_versions
 from caviar.base.messages import Base, Event, Failed, Finished, Job, Pruned, Reported, Started
-from caviar.executors.base import Executor, TaskSource
+from caviar.executors.base import Executor
+from caviar.executors.task import TaskSource
 from caviar.runs.folder import Result
 from tests.waiting import gone, until
 

@@ -9,8 +9,9 @@ from optuna.trial import TrialState
 
 from caviar.space.grammar import read
 from caviar.space.space import Space
+from caviar.sweep.asking import Asked
 from caviar.sweep.journal import Journal
-from caviar.sweep.study import Asked, SweepStudy
+from caviar.sweep.study import SweepStudy
 
 PARAMS = {
     "lr": "tag(log, interval(1e-4, 1e-1))",

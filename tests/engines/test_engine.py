@@ -196,7 +196,7 @@ def test_widths_share_a_stack_and_keep_their_own_shapes(jobs: Jobs) -> None:
             "state_dict"
         ]
         assert state["network.layers.1.weight"].shape == (9 + n, 4)
-    assert len(engine._groups) == 1
+    assert len(engine._kinds) == 1
 
 
 def test_what_lanes_cannot_do_is_done_by_solo_and_said_once(
@@ -321,7 +321,7 @@ def test_out_of_memory_halves_the_lanes_and_loses_no_trial(
     around_steps(monkeypatch, hungry)
     engine = fused(lanes=8, compile=compile)
     inbox = serve(jobs(values), engine)
-    assert engine._most == 2
+    assert engine._kinds.most == 2
     assert inbox.of(Ready)[-1].lanes < 8
     for number, end in inbox.ends().items():
         assert isinstance(end, Finished)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caviar.base.messages import Event, Finished
-from caviar.engines.lanes import engine
+from caviar.engines.lanes import showing
 from caviar.engines.lanes.best import BestFew
 from caviar.engines.lanes.writer import Writer
 from caviar.engines.solo import Solo
@@ -89,8 +89,8 @@ def test_a_short_trials_files_are_written_once(
             written.append(Path(os.readlink(f"/proc/self/fd/{folders['dst_dir_fd']}"), target))
 
     monkeypatch.setattr(os, "replace", noting)
-    monkeypatch.setattr(engine, "_SHOWN_AFTER", 60.0)
-    monkeypatch.setattr(engine, "_SHOWN_EVERY", 60.0)
+    monkeypatch.setattr(showing, "_SHOWN_AFTER", 60.0)
+    monkeypatch.setattr(showing, "_SHOWN_EVERY", 60.0)
     mine = jobs(rates(3))
     inbox = Memory(mine)
     fused(keep=0).serve(inbox, inbox.send)
@@ -103,8 +103,8 @@ def test_a_trial_under_way_has_a_folder_to_look_at(
     jobs: Jobs,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine, "_SHOWN_AFTER", 0.0)
-    monkeypatch.setattr(engine, "_SHOWN_EVERY", 0.0)
+    monkeypatch.setattr(showing, "_SHOWN_AFTER", 0.0)
+    monkeypatch.setattr(showing, "_SHOWN_EVERY", 0.0)
     (job,) = jobs([{"trainer.max_epochs": 200}])
     inbox, seen = Memory([job]), set[str]()
 

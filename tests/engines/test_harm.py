@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from caviar.base.messages import Failed, Finished
-from caviar.engines.lanes import calibration, engine
+from caviar.engines.lanes import calibration, kinds
 from caviar.engines.lanes.engine import Fused
 from caviar.engines.lanes.training import Training
-from caviar.executors.base import TaskSource
 from caviar.executors.local import LocalExecutor
+from caviar.executors.task import TaskSource
 from project.recipe import recipe
 from project.train import main
 from tests.engines.lanes import around_steps
@@ -144,7 +144,7 @@ def test_what_a_measurement_raises_leaves_the_trial_to_a_trainer(
             raise SystemExit("in the measurement")
         return calibration.Choice(4, 1.0, 0.1)
 
-    monkeypatch.setattr(engine, "choose", choose)
+    monkeypatch.setattr(kinds, "choose", choose)
     mine = jobs([{"data.batch_size": size} for size in (16, 8, 32)], "trainer.max_epochs=1")
     inbox = serve(mine, lanes=None, auto=True)
     assert [type(end) for end in inbox.ends().values()] == [Finished] * 3

@@ -13,8 +13,8 @@ import torch
 
 from caviar.base.messages import Failed, Finished, Reported
 from caviar.engines.lanes.run_folder import LANE
-from caviar.executors.base import TaskSource
 from caviar.executors.local import LocalExecutor
+from caviar.executors.task import TaskSource
 from tests import copies
 from tests.contracts.executors import events_until
 from tests.engines.lanes import TINY

@@ -15,7 +15,7 @@ from caviar.base.machine import compiler
 from caviar.engines.lanes.calibration import choose
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
-from caviar.engines.native import loop as native
+from caviar.engines.native import binding as native
 from caviar.engines.native.build import build
 from caviar.engines.native.loop import Native
 from caviar.engines.stacked.compiling import compiled, why_not_compiled
@@ -105,7 +105,7 @@ def test_a_loop_compiled_for_other_structures_is_not_used_and_it_is_said(
     monkeypatch.setattr(native.optimizer_of("torch.optim.SGD"), "constants", ("lr", "momentum"))
     native.library.cache_clear()
     why = Stack([training()], 1).use(Native)
-    assert why == "loop.cpp does not go with loop.py: momentum:0 there, lr:0 here"
+    assert why == "loop.cpp does not go with binding.py: momentum:0 there, lr:0 here"
     monkeypatch.undo()
     native.library.cache_clear()
 

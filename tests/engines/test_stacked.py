@@ -1,5 +1,7 @@
 """A stack of networks computes what each of them computes, and gives each back as it was."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from hypothesis import given
@@ -9,7 +11,8 @@ from torch.nn import functional
 
 from caviar.engines.experiment import NotFusibleError
 from caviar.engines.stacked.layers import ELEMENTWISE
-from caviar.engines.stacked.parameters import Stacked, stack, unstack
+from caviar.engines.stacked.parameters import Stacked
+from caviar.engines.stacked.plan import plan_of
 from project.choices import ACTIVATIONS, BATCH_NORM
 from project.models.mlp import MLP
 
@@ -58,6 +61,15 @@ mlps = st.builds(
 )
 
 
+def stack(networks: Sequence[nn.Module], pad: bool = True) -> Stacked:
+    """Networks of one kind as one."""
+    plans = [plan_of(network, pad) for network in networks]
+    stacked = Stacked(plans, len(networks), next(iter(networks[0].parameters())).dtype)
+    for lane, (network, plan) in enumerate(zip(networks, plans, strict=True)):
+        stacked.put(lane, plan, network.state_dict())
+    return stacked
+
+
 @given(network=mlps, lanes=st.integers(1, 4), seed=st.integers(0, 999), pad=st.booleans())
 def test_a_network_comes_back_from_a_stack_exactly_as_it_went_in(
     network: MLP, lanes: int, seed: int, pad: bool
@@ -67,9 +79,9 @@ def test_a_network_comes_back_from_a_stack_exactly_as_it_went_in(
     networks = [randomised(copy.deepcopy(network), seed + lane) for lane in range(lanes)]
     stacked = stack(networks, pad)
     for lane, original in enumerate(networks):
-        back = unstack(stacked, lane, copy.deepcopy(networks[0]))
+        back = stacked.take(lane, plan_of(networks[0]))
         for name, tensor in original.state_dict().items():
-            assert torch.equal(back.state_dict()[name], tensor), name
+            assert torch.equal(back[name], tensor), name
 
 
 @given(network=mlps, seed=st.integers(0, 999), training=st.booleans())
@@ -166,8 +178,6 @@ def test_what_cannot_be_stacked_is_named(network: nn.Module, message: str) -> No
         stack([network])
 
 
-def test_networks_of_two_kinds_are_refused() -> None:
-    with pytest.raises(NotFusibleError, match="network 1 is not of the same kind"):
-        stack(
-            [nn.Sequential(nn.Linear(2, 2), nn.ReLU()), nn.Sequential(nn.Linear(2, 2), nn.Tanh())]
-        )
+def test_networks_of_two_kinds_have_two_keys() -> None:
+    relu, tanh = (nn.Sequential(nn.Linear(2, 2), kind()) for kind in (nn.ReLU, nn.Tanh))
+    assert plan_of(relu).key != plan_of(tanh).key

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from caviar.base.errors import UsageError
 from caviar.executors import token as tokens
 from caviar.executors.channel import ANSWER, GREETING, Guest, RefusedError, connect
 from caviar.executors.mirror import Mirror, Piece, write
+from caviar.executors.scratch import Scratch
 from tests.apps import App, make_app
 from tests.sweep.test_faults import GATED, check_whole, open_the_gate, pids
 from tests.waiting import gone, until
@@ -249,3 +251,30 @@ def test_a_sweep_that_began_here_goes_on_elsewhere_and_back(app: App):
     done = app.resume("hydra/sweeper/executor=inline", "n_trials=6")
     assert done.status == 0, done.out + done.err
     check_whole(app, 6)
+
+
+def test_what_a_killed_agent_left_is_removed_by_the_next_one(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    code = (
+        "from caviar.executors.scratch import Scratch; import signal; "
+        "scratch = Scratch(); "
+        "print(scratch.path, flush=True); signal.pause()"
+    )
+    command = [sys.executable, "-c", code]
+    agents = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        killed, alive = (Path(agent.stdout.readline().strip()) for agent in agents)  # type: ignore[union-attr]
+        foreign = tmp_path / "caviar-agent-of-nobody"
+        foreign.mkdir()
+        agents[0].kill()
+        agents[0].wait()
+        (killed / "trials").mkdir()
+        scratch = Scratch()
+        assert sorted(tmp_path.iterdir()) == sorted([alive, foreign, scratch.path])
+        scratch.remove()
+        assert sorted(tmp_path.iterdir()) == sorted([alive, foreign])
+    finally:
+        for agent in agents:
+            agent.kill()
+            agent.communicate()

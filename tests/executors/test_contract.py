@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from caviar.executors.base import TaskSource
 from caviar.executors.inline import InlineExecutor
 from caviar.executors.listen import ListenExecutor
 from caviar.executors.local import LocalExecutor
 from caviar.executors.slurm import SlurmExecutor
+from caviar.executors.task import TaskSource
 from caviar.executors.token import TOKEN
 from tests.contracts import tasks
 from tests.contracts.executors import ExecutorContract, run

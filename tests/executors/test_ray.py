@@ -99,3 +99,19 @@ def test_a_machine_that_loses_its_power_in_mid_sweep_costs_its_trials_work_alone
         files = {file.name for file in folder.iterdir()}
         assert {"config.yaml", "overrides.yaml", "result.json", "log.txt"} <= files
         assert not [name for name in files if name.endswith(".partial")]
+
+
+def test_a_ray_that_ends_the_process_that_connects_is_told_in_one_line(tmp_path: Path):
+    app = make_app(tmp_path / "app")
+    # As Ray's own code does where a node's daemon has died: no exception is raised.
+    (app.folder / "ray.py").write_text(
+        "import os, sys\n"
+        "is_initialized, shutdown = (lambda: False), (lambda: None)\n"
+        "def init(**settings):\n"
+        "    print('[now E 1 1] core.cc:1: its raylet is dead', file=sys.stderr, flush=True)\n"
+        "    os._exit(1)\n"
+    )
+    done = app.sweep(*RAY, env={"PYTHONPATH": str(app.folder)})
+    assert (done.status, done.err.count("\n")) == (2, 1), done.out + done.err
+    assert "error: executor.address=auto: core.cc:1: its raylet is dead; ray start" in done.err
+    assert not (app.folder / "sweep").exists()

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from caviar.base.messages import Broken
-from caviar.executors.base import TaskSource
 from caviar.executors.slurm import SlurmExecutor
+from caviar.executors.task import TaskSource
 from tests.apps import App, make_app
 from tests.contracts.executors import events_until
 from tests.executors import clusters

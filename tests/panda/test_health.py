@@ -16,7 +16,8 @@ from typer.main import get_command
 from caviar import cli
 from caviar.base import hydra_versions
 from caviar.panda import settings
-from caviar.panda.checks import CAUSES, CHECKS, Finding, examine
+from caviar.panda.checks.base import Finding
+from caviar.panda.checks.registry import CAUSES, CHECKS, examine
 from caviar.panda.files import FOLDER, read_health, read_status
 from caviar.panda.health import Health
 from caviar.panda.remedies import Remedies

@@ -23,7 +23,7 @@ from caviar.base.words import duration, short
 from caviar.reports.live import LivePanel
 from caviar.reports.progress import Lines
 from caviar.reports.tally import Tally
-from caviar.sweep.study import Asked
+from caviar.sweep.asking import Asked
 from tests import copies
 from tests.apps import App, make_app
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from caviar.base.machine import compiler
-from caviar.engines.native import loop as native
+from caviar.engines.native import binding as native
 from caviar.engines.native.build import build
 from caviar.runs.private import private_folder, why_not_private
 

@@ -9,6 +9,9 @@ from tests.setup.trees import PACKAGE, ROOT, copy_tree, python_in, run
 
 PORTS = ROOT / "tests" / "ports"
 TRAINED = {
+    "pictures": "data=bars model=convolution",
+    "prices": "data=houses model=prices metric=val/mae direction=minimize",
+    "labels": "data=songs model=labels metric=val/f1",
     "text": "data=reviews model=reader",
     "autoencoder": "data=curve model=autoencoder metric=val/error direction=minimize",
     "gan": "data=cloud model=gan metric=val/distance direction=minimize",
@@ -53,4 +56,4 @@ def test_each_is_a_file_of_code_and_two_configs_and_nothing_else_is_touched(tmp_
     assert {name: after[name] for name in before} == before
     assert after.keys() - before.keys() == added.keys()
     # A data set and a model are a config each; the space of a model that names one is a file more.
-    assert len(added) == 3 * 3 + 1
+    assert len(added) == 6 * 3 + 1

@@ -102,3 +102,10 @@ def test_a_sampler_of_one_objective_is_refused_several_before_anything_runs(tmp_
     assert (done.status, done.out) == (2, "")
     assert "needs one objective" in done.err
     assert not (app.folder / "sweep").exists()
+
+
+def test_a_folder_that_is_not_known_yet_is_told_in_one_line(tmp_path):
+    app = make_app(tmp_path / "app")
+    done = app.sweep("hydra.sweep.dir='${hydra:job.name}/sweep'")
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1), done.err
+    assert "hydra.sweep.dir=${hydra:job.name}/sweep: Interpolation" in done.err

@@ -80,6 +80,7 @@ class LoadedSweep(Sweep):
     """A sweep, what came of it, and Optuna's view of it."""
 
     def run(self, number: int) -> LoadedRun:
+        """One trial, as a run that can predict; raises as `Sweep.run`."""
         found = super().run(number)
         return LoadedRun(found.folder, found.result)
 

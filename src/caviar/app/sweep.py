@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import secrets
 import shlex
 import shutil
@@ -12,24 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import get_method, get_object
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from caviar.app.parts import check_sampler, make_executor, read_space
 from caviar.base.collecting import collect_from_now
-from caviar.base.configs import keys_of
-from caviar.base.errors import UsageError, usage_error
+from caviar.base.errors import UsageError, name_and_text, usage_error
 from caviar.base.hydra_versions import whitelist_of
 from caviar.base.plain import echo
 from caviar.base.security import allow, check_target, instantiate
 from caviar.base.versions import warn_untested
-from caviar.executors.base import Executor, task_source
+from caviar.executors.base import Executor
+from caviar.executors.task import task_source
 from caviar.runs.elsewhere import note_place
 from caviar.runs.folder import make_folder
 from caviar.runs.history import Earlier, read_history, write_history
 from caviar.runs.places import SWEEP_FILE, never_began
 from caviar.runs.sweep_file import read_sweep_file
-from caviar.space.grammar import read
-from caviar.space.grid import combinations
 from caviar.space.space import Space
 from caviar.sweep import record
 from caviar.sweep.baseline import config_values
@@ -44,10 +42,6 @@ if TYPE_CHECKING:
 
 DEFAULT_TRIALS = 20
 JOURNAL = "study.journal"
-ONE_OBJECTIVE = (".CoarseToFineSampler", ".CmaEsSampler")
-"""Samplers that fail in the middle of a sweep with several objectives."""
-ENDS_ITSELF = ("optuna.samplers.BruteForceSampler", "optuna.samplers.GridSampler")
-"""Samplers that call ``Study.stop``, which Optuna has for its own loop alone."""
 
 
 def run_sweep(
@@ -96,7 +90,7 @@ def run_sweep(
     elif resumed:
         earlier = read_history(resumed)
     executor = make_executor(settings)
-    folder, owner = _claim(resumed, Path(master.hydra.sweep.dir).absolute())
+    folder, owner = _claim(resumed, _wanted(master))
     try:
         try:
             executor.log = folder / "workers.txt"
@@ -127,6 +121,20 @@ def run_sweep(
         if isinstance(error, OSError):
             raise UsageError(f"{folder}: {error}") from error
         raise
+
+
+def _wanted(master: DictConfig) -> Path:
+    """Where the sweep's folder is to be.
+
+    Raises:
+        UsageError: that is not known as a sweep begins, as what ``${hydra:…}`` gives.
+    """
+    try:
+        return Path(master.hydra.sweep.dir).absolute()
+    except OmegaConfBaseException as error:
+        written = OmegaConf.to_container(master.hydra.sweep, resolve=False)
+        assert isinstance(written, dict)
+        raise usage_error("hydra.sweep.dir", written["dir"], name_and_text(error)) from error
 
 
 def _claim(resumed: Path | None, wanted: Path) -> tuple[Path, Owner]:
@@ -173,9 +181,10 @@ def _run(
     from caviar.reports.at_end import Reporting
     from caviar.reports.progress import make_view
     from caviar.reports.table import exit_status, print_summary
+    from caviar.sweep.asking import INTERRUPTIONS
     from caviar.sweep.jobs import JobMaker
     from caviar.sweep.loop import Loop
-    from caviar.sweep.study import INTERRUPTIONS, StorageGoneError
+    from caviar.sweep.store import StorageGoneError
 
     warn_untested()
     folders = TrialFolders(folder / "trials")
@@ -219,8 +228,8 @@ def _run(
     finally:
         view.close()
     # Reading all run folders takes a second or more: worth it where trainings took longer.
-    told = (settings.report or settings.metric) and not outcome.interrupted
-    reporting = Reporting(folder, settings.report) if told else None
+    reported = (settings.report or settings.metric) and not outcome.interrupted
+    reporting = Reporting(folder, settings.report) if reported else None
     try:
         study.release()
         trials = study.current()
@@ -299,93 +308,6 @@ def _open_study(
         baseline,
         history,
     )
-
-
-def read_space(
-    settings: Settings, arguments: list[str], master: DictConfig, context: HydraContext
-) -> tuple[Space, Composer]:
-    """Read the space and hold it, and every config it can lead to, against what the app has.
-
-    Raises:
-        UsageError: see `caviar.space` and `Composer.check`; or there is nothing to search.
-    """
-    reading = read(settings.params, arguments, context.config_loader)
-    composer = Composer(context.config_loader, master, reading.fixed)
-    composer.check_options(reading.hyperparameters)
-
-    def value_of(parent: str) -> Any:
-        if composer.is_group(parent):
-            return composer.base({}).hydra.runtime.choices[parent]
-        marker = object()
-        value = OmegaConf.select(composer.base({}), parent, default=marker)
-        if value is marker:
-            raise usage_error("when", parent, "the config has no such key", keys_of(master))
-        return value
-
-    space = Space.build(reading.hyperparameters, settings.when, value_of, reading.typed)
-    if not space.hyperparameters:
-        raise UsageError(
-            "hydra.sweeper.params={}: the space is empty; name a hyperparameter, "
-            "as in 'optimizer.lr=tag(log, interval(1e-4, 1e-1))'"
-        )
-    for name in (settings.check, settings.build):
-        if name:
-            check_target(name, import_it=False)  # a name to call, as a _target_ is
-    check = get_method(settings.check) if settings.check else None
-    for base, searched in composer.check(space):
-        if check is not None:
-            check(base, searched)
-    return space, composer
-
-
-def check_sampler(settings: Settings, space: Space) -> None:
-    """Tell what is wrong with a sampler's settings as far as that can be seen without Optuna.
-
-    Raises:
-        UsageError: a target that is not allowed or cannot be used, a negative seed, a grid that cannot
-            be laid, several objectives for a sampler that needs one.
-    """
-    sampler = settings.sampler
-    target = str(sampler.get("_target_"))
-    check_target(sampler.get("_target_"), import_it=False)
-    if target in ENDS_ITSELF:
-        why = "it ends a study by itself, which nobody here waits for"
-        raise usage_error("sampler", target, f"{why}; hydra/sweeper/sampler=grid has every point")
-    if target.endswith(ONE_OBJECTIVE) and len(settings.directions) > 1:
-        raise usage_error("sampler", target, "needs one objective")
-    seed = sampler.get("seed", 0)
-    if not isinstance(seed, int) or seed < 0:
-        raise usage_error("sampler.seed", seed, "must be a whole number, 0 or more")
-    if target.endswith(".GridSampler") and "points" in sampler:
-        combinations(space, sampler["points"])
-
-
-def make_executor(settings: Settings) -> Executor:
-    """The executor that the settings name.
-
-    Raises:
-        UsageError: no such executor, or it does not fit this machine.
-    """
-    engine = {
-        "name": settings.engine,
-        "build": settings.build,
-        "options": settings.fused,
-        "trials": settings.n_trials,
-    }
-    target = settings.executor.get("_target_")
-    check_target(target)
-    known = [
-        name for name in inspect.signature(get_object(str(target))).parameters if name != "engine"
-    ]
-    for key, value in settings.executor.items():
-        if not str(key).startswith("_") and key not in known:
-            raise usage_error(f"executor.{key}", value, "no such setting", known, like=str(key))
-    executor: Executor = instantiate(settings.executor, engine=engine)
-    for key in ("trial_timeout", "heartbeat_timeout"):
-        if getattr(settings, key) and not executor.can_stop:
-            name = str(target).rpartition(".")[2]
-            raise usage_error(key, getattr(settings, key), f"{name} cannot stop a trial")
-    return executor
 
 
 def _seeded(sampler: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,8 +46,8 @@ def check_words(words: Iterable[str]) -> None:
     """Raise UsageError for a word of the command line that is not text: no file could hold it."""
     for word in words:
         if not word.isascii() and word.encode(errors="replace").decode() != word:
-            told = word.encode(errors="backslashreplace").decode()
-            raise UsageError(f"{told}: not text in this terminal's encoding")
+            shown = word.encode(errors="backslashreplace").decode()
+            raise UsageError(f"{shown}: not text in this terminal's encoding")
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:

@@ -35,7 +35,6 @@ class Job:
         retry_of: the trial that this one repeats, because its sweep was interrupted.
         baseline: whether it is the config as it stands.
         resume_from: a folder of checkpoints to go on from: an earlier try's.
-        tags: the words that its config lists as such.
         quarantine: where it is not 0, the job may be on a worker with jobs of the same number alone:
             one of them has cost an earlier worker its life, and nobody knows which.
     """
@@ -121,7 +120,6 @@ class Failed:
         transient: whether another try may fare better (its worker was lost, memory was short).
         interrupted: whether it was told to stop: no failure, and it will be gone on with.
         hopeless: no other trial would fare better either (the disk is full).
-        tags: the words that its config lists as such.
         quarantine: where it is not 0, its worker was lost with others on it: the try counts for none
             of them, and the next one is a job of this quarantine.
         kind: what failures of other trials share with it; the error, where that is not said.

@@ -14,7 +14,8 @@ import typer
 
 from caviar.base.errors import UsageError
 from caviar.base.plain import echo
-from caviar.commands.names import complete_run, options_refused
+from caviar.commands.names import options_refused
+from caviar.commands.runs.arguments import OneRun
 from caviar.commands.tables import say
 from caviar.runs.inside import open_inside
 
@@ -25,14 +26,7 @@ LONGEST = 1 << 26
 
 
 def logs(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="TRIAL",
-            help="A trial or a run: SWEEP/7, 7 (of the latest sweep), a path, latest.",
-            autocompletion=complete_run,
-        ),
-    ],
+    run: OneRun,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until the run ends.")
     ] = False,

@@ -11,6 +11,7 @@ from caviar.base.collecting import uncollected
 from caviar.base.errors import UsageError
 from caviar.base.plain import echo
 from caviar.commands.names import complete_sweep, options_refused
+from caviar.commands.runs.arguments import Json
 from caviar.commands.tables import print_json, say
 
 if TYPE_CHECKING:
@@ -37,9 +38,7 @@ def report(
     page: Annotated[
         bool, typer.Option("--page/--no-page", help="Write the file, or only say what it means.")
     ] = True,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The verdicts as JSON, with a schema version.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Say what a sweep means, and write report.html: that, with figures and every trial.
 
@@ -74,7 +73,7 @@ def report(
             if page
             else [(verdicts(sweep), worth_of(sweep)) for sweep in found]
         )
-    told = [
+    summaries = [
         {
             "name": s.folder.name,
             "folder": from_here(s.folder),
@@ -85,9 +84,9 @@ def report(
         for s, (v, w) in zip(found, judged, strict=True)
     ]
     if as_json:
-        print_json({"report": str(path) if page else None, "sweeps": told})
+        print_json({"report": str(path) if page else None, "sweeps": summaries})
     else:
-        _print(told)
+        _print(summaries)
     if page:
         say(f"report: {path}")
 

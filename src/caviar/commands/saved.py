@@ -11,15 +11,7 @@ import typer
 
 from caviar.base.errors import UsageError, usage_error
 from caviar.commands.names import complete_run, options_refused
-
-Run = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN",
-        help="A run or a trial: SWEEP/7, 7 (of the latest sweep), a path, latest.",
-        autocompletion=complete_run,
-    ),
-]
+from caviar.commands.runs.arguments import OneRun
 
 
 def test_command(
@@ -59,7 +51,7 @@ def test_command(
 
 
 def predict(
-    run: Run,
+    run: OneRun,
     settings: Annotated[
         list[str] | None,
         typer.Argument(
@@ -84,7 +76,7 @@ def predict(
 
 
 def export(
-    run: Run,
+    run: OneRun,
     to: Annotated[str, typer.Option("--to", help="torch_export or onnx.")],
     out: Annotated[
         str | None, typer.Option("--out", help="The file; else model.pt2 or model.onnx of the run.")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from caviar.commands.names import complete_sweep, options_refused
+from caviar.commands.runs.arguments import Json
 from caviar.commands.tables import one_format, print_json, print_rows, say
 
 COLUMNS = ["sweep", "is", "done", "of", "complete", "pruned", "failed", "running", "best", "left_s"]
@@ -27,9 +28,7 @@ def status(
     everything: Annotated[
         bool, typer.Option("--all", help="Every sweep, also those that ended.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="As JSON, with a schema version.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Show the sweeps that are under way: how many trials are done, the best, the time left.
 

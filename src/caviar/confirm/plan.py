@@ -1,4 +1,4 @@
-"""Confirm: the best trials and the default config, trained anew over fresh seeds, and compared.
+"""Confirm: the best trials and the default config, trained anew over fresh seeds, and how.
 
 They run as one sweep of the program itself: an added key ``candidate`` says which one a trial is,
 and each hyperparameter exists under the candidates that have it.
@@ -49,6 +49,7 @@ class Verdict:
 
     @property
     def winner(self) -> str:
+        """The best candidate."""
         return next(iter(self.estimates))
 
     @property
@@ -181,7 +182,7 @@ def compare(scores: Mapping[str, Mapping[int, float]], sign: float) -> Verdict:
         if len(by_seed) < 2 and name != DEFAULT:
             raise UsageError(f"confirm: trial {name} has {len(by_seed)} scores, two are needed")
     known = {name: t_interval(list(s.values())) for name, s in scores.items() if len(s) > 1}
-    # The default is what is compared with: it cannot win while there is a trial.
+    # The default is what is how with: it cannot win while there is a trial.
     ranked = sorted(known, key=lambda name: (name == DEFAULT, sign * known[name].mean))
     winner, trials = ranked[0], len([name for name in ranked if name != DEFAULT])
     over = {}
@@ -212,9 +213,9 @@ def in_words(verdict: Verdict) -> list[str]:
         lead = verdict.over.get(other or "")
         if other is None or lead is None:
             continue
-        told = {1: "better than", 0: "not distinguishable from", -1: "worse than"}[lead.side]
+        how = {1: "better than", 0: "not distinguishable from", -1: "worse than"}[lead.side]
         lines.append(
-            f"{_named(verdict.winner)} is {told} {_named(other)}: lead {lead}, paired over {lead.n} seeds"
+            f"{_named(verdict.winner)} is {how} {_named(other)}: lead {lead}, paired over {lead.n} seeds"
         )
     return lines
 

@@ -115,8 +115,8 @@ def _record_in_words(path: Path) -> str:
     if not {"when", "trial"} <= seen.keys():
         return f"by whom is not known ({path} is not readable)"
     result = seen.get("result")
-    told = "it did not end" if result is None else json.dumps(result)
-    return f"on {seen['when']}, for trial {seen['trial']}: {told}"
+    scores = "it did not end" if result is None else json.dumps(result)
+    return f"on {seen['when']}, for trial {seen['trial']}: {scores}"
 
 
 def _data(sweep: Sweep) -> Any:

@@ -66,8 +66,8 @@ class EarlyStopping:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a training that has ended on a lane has to tell loggers.
+class Logged:
+    """A training that has ended on a lane, for its loggers.
 
     Attributes:
         config: the text of its ``config.yaml``.
@@ -83,24 +83,22 @@ class Told:
     data: Any = None
 
 
-@dataclass(frozen=True)
-class Called:
-    """One training whose own code lanes call: the module's steps, its hooks, its optimizer.
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """How a training on a lane is scored, when it ends, and what is kept of it.
 
     Attributes:
-        make: builds it, as a Trainer would get it, anew each time: a lane changes what it is given.
         metric, direction: what is the score, and what is better for it.
-        seed: of initialisation, shuffling and what is drawn in steps.
         also: further metrics that are scores, each at the best epoch of ``metric``.
+        seed: of initialisation, shuffling and what is drawn in steps.
         nan_guard: fail at a loss that is not finite; else at a score that is NaN.
         early_stopping: ends the training early.
         checkpoint: whether the best weights are kept.
         files: what else goes into the run folder, name -> text.
-        loggers: the config, plain and resolved, as it is in the trial's folder -> what tells its loggers
-            of its end; None where there are none.
+        loggers: the config, plain and resolved, as it is in the trial's folder -> what gives its loggers
+            all that it has logged; None where there are none.
     """
 
-    make: Callable[[], Experiment]
     metric: str
     direction: str
     seed: int
@@ -109,7 +107,7 @@ class Called:
     early_stopping: EarlyStopping | None = None
     checkpoint: bool = True
     files: Mapping[str, str] = field(default_factory=dict)
-    loggers: Callable[[Mapping[str, Any]], Callable[[Told], None]] | None = None
+    loggers: Callable[[Mapping[str, Any]], Callable[[Logged], None]] | None = None
 
     @property
     def objectives(self) -> list[str]:
@@ -118,7 +116,18 @@ class Called:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Called(Scored):
+    """One training whose own code lanes call: the module's steps, its hooks, its optimizer.
+
+    Attributes:
+        make: builds it, as a Trainer would get it, anew each time: a lane changes what it is given.
+    """
+
+    make: Callable[[], Experiment]
+
+
+@dataclass(frozen=True)
+class Recipe(Scored):
     """One training as plain settings: what the fused engine puts on a lane, where solo runs a Trainer.
 
     Attributes:
@@ -139,17 +148,8 @@ class Recipe:
         schedule: ``(optimizer, steps, steps an epoch)`` -> Lightning's ``lr_scheduler`` settings.
         metrics: name -> ``_target_`` and arguments of a torchmetrics metric on probabilities.
         trainer: arguments of the Lightning Trainer.
-        metric, direction: what is the score, and what is better for it.
-        also: further metrics that are scores, each at the best epoch of ``metric``.
-        seed: of initialisation, shuffling and dropout.
-        nan_guard: fail at a loss that is not finite; else at a score that is NaN.
-        early_stopping: ends the training early.
-        checkpoint: whether the best weights are kept.
         hyper_parameters: of the module, for its checkpoint; ``prefix`` is its name for the network.
-        files: what else goes into the run folder, name -> text.
         called: the same training as one whose code is called, for what lanes do not know of it.
-        loggers: the config, plain and resolved, as it is in the trial's folder -> what tells its loggers
-            of its end; None where there are none.
     """
 
     network: Callable[[], nn.Module]
@@ -161,27 +161,13 @@ class Recipe:
     order: Callable[[int, int, int], Tensor]
     optimizer: Mapping[str, Any]
     trainer: Mapping[str, Any]
-    metric: str
-    direction: str
-    seed: int
     label_smoothing: float = 0.0
     class_weights: Sequence[float] | None = None
     decay_all: bool = False
     schedule: Callable[[Optimizer, int, int], list[dict[str, Any]]] | None = None
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    nan_guard: bool = True
-    early_stopping: EarlyStopping | None = None
-    checkpoint: bool = True
     architecture: Hashable = None
     redraw: Callable[[nn.Module], None] | None = None
     hyper_parameters: Mapping[str, Any] = field(default_factory=dict)
     prefix: str = "network."
-    files: Mapping[str, str] = field(default_factory=dict)
-    also: Sequence[str] = ()
     called: Callable[[], Called] | None = None
-    loggers: Callable[[Mapping[str, Any]], Callable[[Told], None]] | None = None
-
-    @property
-    def objectives(self) -> list[str]:
-        """Every metric that is a score, ``metric`` first."""
-        return [self.metric, *self.also]

@@ -114,20 +114,20 @@ def parted(pickled: bytes) -> tuple[DictConfig, DictConfig]:
 
 def _with_callbacks(callbacks: Any, whole: Any, task: TaskFunction, config: DictConfig) -> Any:
     callbacks.on_job_start(config=whole, task_function=task)
-    told = JobReturn()
-    told.cfg, told.hydra_cfg = config, OmegaConf.masked_copy(whole, "hydra")
+    job_return = JobReturn()
+    job_return.cfg, job_return.hydra_cfg = config, OmegaConf.masked_copy(whole, "hydra")
     typed: Any = OmegaConf.to_container(whole.hydra.overrides.task)
-    told.overrides, told.working_dir = typed, os.getcwd()
-    told.task_name = whole.hydra.job.name
+    job_return.overrides, job_return.working_dir = typed, os.getcwd()
+    job_return.task_name = whole.hydra.job.name
     try:
-        told.return_value = task(config)
-        told.status = JobStatus.COMPLETED
+        job_return.return_value = task(config)
+        job_return.status = JobStatus.COMPLETED
     except BaseException as error:
-        told.return_value, told.status = error, JobStatus.FAILED
+        job_return.return_value, job_return.status = error, JobStatus.FAILED
         raise
     finally:
-        callbacks.on_job_end(config=whole, job_return=told)
-    return told.return_value
+        callbacks.on_job_end(config=whole, job_return=job_return)
+    return job_return.return_value
 
 
 def _configure_log(hydra: DictConfig) -> None:

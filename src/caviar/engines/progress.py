@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from caviar.base.direction import better, sign_of
 from caviar.base.errors import usage_error
-from caviar.engines.experiment import EarlyStopping
+from caviar.engines.experiment import Scored
 
 
 @dataclass(frozen=True)
@@ -32,23 +32,6 @@ class Ended:
     error: BaseException | None = None
 
 
-class Scored(Protocol):
-    """What says how a training is scored: see `caviar.engines.experiment.Recipe`."""
-
-    @property
-    def metric(self) -> str: ...
-    @property
-    def direction(self) -> str: ...
-    @property
-    def objectives(self) -> list[str]: ...
-    @property
-    def nan_guard(self) -> bool: ...
-    @property
-    def early_stopping(self) -> EarlyStopping | None: ...
-    @property
-    def loggers(self) -> Callable[..., Any] | None: ...
-
-
 class Progress:
     """Keeps account of a training, epoch after epoch.
 
@@ -59,7 +42,7 @@ class Progress:
     Attributes:
         epoch: how many epochs it has behind it.
         rows: of metrics.csv so far.
-        told: what other loggers are to be told, and its step; empty where there are none.
+        for_loggers: what it has logged, and the step, for when it ends; empty where there are no loggers.
         metrics: the last value of each that was logged.
         score, best_epoch, best_metrics: of its best epoch.
         improved: whether the last epoch is the best.
@@ -70,7 +53,7 @@ class Progress:
         self._number = np.float64 if double else np.float32
         self.epoch = 0
         self.rows: list[dict[str, Any]] = []
-        self.told: list[tuple[dict[str, float], int]] = []
+        self.for_loggers: list[tuple[dict[str, float], int]] = []
         self.metrics: dict[str, float] = {}
         self.score: float | None = None
         self.best_epoch: int | None = None
@@ -87,7 +70,7 @@ class Progress:
     def note(self, metrics: Mapping[str, float], step: int) -> None:
         """Note what loggers are to be told."""
         if self._scored.loggers is not None:
-            self.told.append((dict(metrics), step))
+            self.for_loggers.append((dict(metrics), step))
 
     def take(self, validated: bool, step: int) -> bool:
         """Take in the `metrics` of the epoch that has ended, and say whether they stop the training.
@@ -168,7 +151,7 @@ class Progress:
         return {
             "epoch": self.epoch,
             "rows": list(self.rows),
-            "told": list(self.told),
+            "told": list(self.for_loggers),
             "score": self.score,
             "best_epoch": self.best_epoch,
             "best_metrics": self.best_metrics,
@@ -182,7 +165,7 @@ class Progress:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave."""
         self._waited, self._best_waited_for = state["waited"], state["best_waited_for"]
-        self.told = [(dict(metrics), step) for metrics, step in state.get("told", ())]
+        self.for_loggers = [(dict(metrics), step) for metrics, step in state.get("told", ())]
         for name in ("epoch", "rows", "score", "best_epoch", "best_metrics", "metrics"):
             setattr(self, name, state[name])
 

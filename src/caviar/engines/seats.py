@@ -10,7 +10,9 @@ class Kind(Protocol):
     """A training that has a kind: those of one kind may share a stack."""
 
     @property
-    def key(self) -> Hashable: ...
+    def key(self) -> Hashable:
+        """The kind."""
+        ...
 
 
 T = TypeVar("T", bound=Kind)
@@ -41,6 +43,12 @@ class Seats(Generic[T]):
     def free(self) -> list[int]:
         """The lanes that have none."""
         return [lane for lane, training in enumerate(self.trainings) if training is None]
+
+    def on(self, lane: int) -> T:
+        """The training on a lane that has one."""
+        training = self.trainings[lane]
+        assert training is not None
+        return training
 
     def admit(self, training: T, lane: int | None = None) -> int:
         """Put a training on a lane, the first free one unless it is said which."""

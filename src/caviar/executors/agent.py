@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import os
 import selectors
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -34,14 +31,11 @@ from caviar.base.plain import echo
 from caviar.base.signals import GRACE_SECONDS, heard
 from caviar.executors.channel import Channel, RefusedError, connect
 from caviar.executors.local import LocalExecutor
-from caviar.executors.mirror import Mirror, Outbox, Piece, write
+from caviar.executors.mirror import Outbox, Piece
 from caviar.executors.protocol import Bye, Greeting, Joined, Lanes, Output, Welcome, version
+from caviar.executors.scratch import Scratch
+from caviar.executors.task import moved
 from caviar.executors.worker import Goodbye, Interrupt, Prune, Stop
-
-LOOK_SECONDS = 2.0
-"""Between two looks at what running trials have written, where there is no shared disk."""
-CHECKPOINT_SECONDS = 10.0
-"""The same of checkpoints."""
 
 
 def join(
@@ -92,20 +86,12 @@ def serve(channel: Channel, ticket: str = "") -> str | None:
     Returns:
         why the agent is done; None where the controller was lost.
     """
-    scratch = Path(tempfile.mkdtemp(prefix="caviar-agent-"))
+    scratch = Scratch()
     try:
         with Agent(channel, scratch) as agent:
             return agent.serve(ticket)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-@dataclass
-class _Trial:
-    """A trial under way; ``mirror``: what the controller has of its folder, without a shared disk."""
-
-    job: Job
-    mirror: Mirror | None = None
+        scratch.remove()
 
 
 @dataclass(eq=False)
@@ -114,21 +100,18 @@ class Agent:
 
     Attributes:
         channel: to the controller.
-        scratch: a folder of its own: for its workers' log and, without a shared disk, run folders.
+        scratch: its own folder.
     """
 
     channel: Channel
-    scratch: Path
+    scratch: Scratch
     _local: LocalExecutor | None = None
     _shares: bool = True
-    _trials: dict[int, _Trial] = field(default_factory=dict[int, _Trial])
+    _trials: dict[int, Job] = field(default_factory=dict[int, Job])
     _bases: dict[int, Base] = field(default_factory=dict[int, Base])
     _lanes: int = 0
-    _told: int = 0  # bytes of the workers' log
     _leaving: float | None = None
     _signum: int = 0
-    _looked: float = field(default_factory=monotonic)
-    _saved: float = field(default_factory=monotonic)
 
     def __post_init__(self) -> None:
         self._outbox = Outbox(self.channel)
@@ -197,8 +180,7 @@ class Agent:
         elif isinstance(message, Base):
             self._bases[message.id] = message
         elif isinstance(message, Piece):
-            with suppress(OSError):  # it then begins afresh
-                write(self._folder(message.number), message)
+            self.scratch.write(message)
         elif isinstance(message, Prune):
             local.prune(message.number)
         elif isinstance(message, Stop):
@@ -207,26 +189,23 @@ class Agent:
             local.interrupt()
 
     def _start(self, welcome: Welcome) -> None:
-        self._shares = _shares_disk(welcome)
+        self._shares = welcome.nonce.is_here()
         if self._shares and Path(welcome.cwd).is_dir():
             os.chdir(welcome.cwd)
         task, here = welcome.task, Path.cwd()
-        for folder in reversed([_moved(entry, welcome.cwd, here) for entry in welcome.path]):
+        for folder in reversed([moved(entry, welcome.cwd, here) for entry in welcome.path]):
             if folder not in sys.path:
                 sys.path.insert(0, folder)
         if task.path is not None:
-            task = replace(task, path=_moved(task.path, welcome.cwd, here))
+            task = replace(task, path=moved(task.path, welcome.cwd, here))
         local = LocalExecutor(**{"fork": False, **welcome.workers}, engine=welcome.engine)
         local.slots = [replace(s, label=f"{welcome.name}/{s.label}") for s in local.slots]
         local.in_all = max(welcome.in_all, len(local.slots))
-        local.log = self.scratch / "workers.txt"
+        local.log = self.scratch.log
         self._local = local
         local.start(task)
         self._selector.register(local, selectors.EVENT_READ)
         self.channel.send(Joined(self._shares, len(local.slots)))
-
-    def _folder(self, number: int) -> Path:
-        return self.scratch / "trials" / f"{number:04}"
 
     def _take(self, job: Job) -> None:
         assert self._local is not None
@@ -235,15 +214,8 @@ class Agent:
             self.channel.send((Failed(job.number, why, interrupted=True),))
             return
         job = replace(job, base=self._bases[job.base.id])
-        trial = _Trial(job)
-        if not self._shares:
-            folder = self._folder(job.number)
-            trial.mirror = Mirror(job.number, folder)
-            trial.mirror.note()
-            came = job.resume_from and self.scratch / "trials" / _trial_of(job.resume_from)
-            job = replace(job, folder=str(folder), resume_from=came and str(came / "checkpoints"))
-        self._trials[job.number] = trial
-        self._local.submit(job)
+        self._trials[job.number] = job
+        self._local.submit(job if self._shares else self.scratch.take(job))
 
     def _pass_on(self) -> None:
         """Tell the controller what the workers said, and send it what they wrote."""
@@ -261,7 +233,8 @@ class Agent:
             if lanes != self._lanes:
                 self._lanes = lanes
                 self.channel.send(Lanes(lanes))
-            self._look()
+            if self.scratch.look(self._outbox):
+                self._tell_output()
         self._outbox.pump()
         if self._signum and self._leaving is None:
             self._leaving = monotonic() + GRACE_SECONDS
@@ -271,45 +244,18 @@ class Agent:
                 self._local.interrupt()
 
     def _end(self, event: Finished | Pruned | Failed, now: list[Event]) -> None:
-        trial = self._trials.pop(event.number, None)
-        if trial is None or trial.mirror is None:
+        job = self._trials.pop(event.number, None)
+        if job is None or event.number not in self.scratch:
             now.append(event)
             return
         if now:  # what it said before
             self.channel.send(tuple(now))
             now.clear()
-        self._outbox.put(event.number, self._last(trial), (event,))
-
-    def _last(self, trial: _Trial) -> Iterator[Piece]:
-        """What is still to be sent of a trial that has ended; then nothing of it is left here."""
-        assert trial.mirror is not None
-        yield from trial.mirror.changes()
-        earlier = _trial_of(trial.job.resume_from) if trial.job.resume_from else ""
-        for name in {f"{trial.job.number:04}", earlier} - {""}:
-            if int(name) not in self._trials:
-                shutil.rmtree(self.scratch / "trials" / name, ignore_errors=True)
-
-    def _look(self) -> None:
-        """Send what has changed in the folders of running trials, and in the workers' log."""
-        now = monotonic()
-        if now - self._looked < LOOK_SECONDS:
-            return
-        self._looked = now
-        checkpoints = now - self._saved >= CHECKPOINT_SECONDS
-        if checkpoints:
-            self._saved = now
-        for number, trial in self._trials.items():
-            if trial.mirror is not None and number not in self._outbox:
-                self._outbox.put(number, trial.mirror.changes(checkpoints))
-        self._tell_output()
+        self._outbox.put(event.number, self.scratch.last(job), (event,))
 
     def _tell_output(self) -> None:
-        with suppress(OSError), (self.scratch / "workers.txt").open("rb") as log:
-            log.seek(self._told)
-            text = log.read(1 << 20)
-            if text:
-                self._told += len(text)
-                self.channel.send(Output(text.decode(errors="backslashreplace")))
+        if text := self.scratch.output():
+            self.channel.send(Output(text))
 
     def _gone(self) -> bool:
         """Whether it may leave: nothing is under way any more, or there is no time left."""
@@ -327,29 +273,3 @@ class Agent:
             self._selector.select(0.5)
             self.channel.flush()
         return why
-
-
-def _shares_disk(welcome: Welcome) -> bool:
-    """Whether the sweep's folder is here too, and can be written to."""
-    path, text = welcome.nonce
-    try:
-        if Path(path).read_text() != text:
-            return False
-        with tempfile.TemporaryFile(dir=welcome.folder, prefix=".", suffix=".partial"):
-            return True
-    except OSError:
-        return False
-
-
-def _moved(path: str, cwd: str, here: Path) -> str:
-    """What lies under the controller's working directory, under the one here where it is not there."""
-    if os.path.exists(path):
-        return path
-    with suppress(ValueError):
-        return str(here / Path(path).relative_to(cwd))
-    return path
-
-
-def _trial_of(resume_from: str) -> str:
-    """The name of the run folder that checkpoints are in."""
-    return Path(resume_from).parent.name

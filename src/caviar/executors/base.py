@@ -2,48 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from caviar.base.messages import Event, Job, Reported
-
-
-@dataclass(frozen=True)
-class TaskSource:
-    """How a worker process finds the task function: by module name, else by running its file.
-
-    Attributes:
-        name: the function's name at the top of its module.
-        module: the module's import name; None where the task is in a script.
-        path: the script.
-        whitelist: what the app lets Hydra call: `caviar.base.hydra_versions.whitelist_of`.
-        function: the task function itself, for an executor that need not look for it; it goes to
-            no other process.
-    """
-
-    name: str
-    module: str | None
-    path: str | None
-    whitelist: Any = field(default=None, kw_only=True)
-    function: Callable[[Any], Any] | None = field(
-        default=None, repr=False, compare=False, kw_only=True
-    )
-
-
-def task_source(task: Callable[[Any], Any], whitelist: Any = None) -> TaskSource:
-    """How another process finds the task function that this one has."""
-    if task.__module__ not in {"__main__", "__mp_main__"}:  # the latter in a worker
-        return TaskSource(task.__name__, task.__module__, None, whitelist=whitelist, function=task)
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        # Started with `python -m`: a package's name stands for its __main__ module.
-        return TaskSource(task.__name__, spec.name, None, whitelist=whitelist, function=task)
-    path = str(Path(main.__file__ or "").absolute())
-    return TaskSource(task.__name__, None, path, whitelist=whitelist, function=task)
+from caviar.executors.task import TaskSource
 
 
 class Executor(Protocol):

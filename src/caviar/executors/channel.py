@@ -71,10 +71,10 @@ def connect(host: str, port: int, token: bytes, timeout: float = 10.0) -> Channe
             raise RefusedError(f"{host}:{port} is no caviar")
         theirs, ours = said[len(MAGIC) :], secrets.token_bytes(NONCE)
         connection.sendall(MAGIC + ours + proof(token, b"agent", theirs, ours))
-        told = _exactly(connection, 32)
-        if not told:
+        answer = _exactly(connection, 32)
+        if not answer:
             raise RefusedError(f"{host}:{port} ended the connection: it has another token")
-        if not hmac.compare_digest(told, proof(token, b"controller", theirs, ours)):
+        if not hmac.compare_digest(answer, proof(token, b"controller", theirs, ours)):
             raise RefusedError(f"{host}:{port} does not know the token")
     except BaseException:
         connection.close()
@@ -106,6 +106,7 @@ class Guest:
         connection.send(MAGIC + self._nonce)
 
     def fileno(self) -> int:
+        """What a selector waits for."""
         return self._connection.fileno()
 
     def close(self) -> None:
@@ -129,8 +130,8 @@ class Guest:
             raise RefusedError("no agent: it does not speak as one")
         if len(self._said) < ANSWER:
             return None
-        theirs, told = self._said[len(MAGIC) : -32], self._said[-32:]
-        if not hmac.compare_digest(told, proof(token, b"agent", self._nonce, theirs)):
+        theirs, answer = self._said[len(MAGIC) : -32], self._said[-32:]
+        if not hmac.compare_digest(answer, proof(token, b"agent", self._nonce, theirs)):
             raise RefusedError("it does not know the token")
         try:
             self._connection.send(proof(token, b"controller", self._nonce, theirs))
@@ -159,10 +160,12 @@ class Channel:
         connection.setblocking(False)
 
     def fileno(self) -> int:
+        """What a selector waits for."""
         return self._connection.fileno()
 
     @property
     def pending(self) -> int:
+        """Bytes that the network has not taken yet."""
         return len(self._out)
 
     def send(self, message: Any) -> None:

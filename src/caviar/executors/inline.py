@@ -15,7 +15,7 @@ from caviar.base.messages import Event, Failed, Job, Reported, Started
 from caviar.base.plain import echo
 from caviar.base.signals import Interrupted, heard
 from caviar.engines.solo import Solo
-from caviar.executors.base import TaskSource
+from caviar.executors.task import TaskSource
 from caviar.runs.active import TrialPruned
 
 

@@ -16,6 +16,7 @@ class ListenExecutor(RemoteExecutor):
     starts_agents = False
 
     def begin(self) -> None:
+        """Say how an agent is started."""
         folder = shlex.quote(str(self.folder))
         self.say(
             f"waiting for agents: caviar join {folder} {self.address}   (on another machine copy "

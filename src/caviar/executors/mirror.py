@@ -162,10 +162,6 @@ class Outbox:
         """Send a trial's files, behind what waits for it already, and then the messages."""
         self._waiting.setdefault(number, deque()).append((pieces, messages))
 
-    def drop(self, number: int) -> None:
-        """Send no more of a trial."""
-        self._waiting.pop(number, None)
-
     def pump(self) -> None:
         """Send as much as may wait for the network."""
         while self._waiting and self._channel.pending < AHEAD:

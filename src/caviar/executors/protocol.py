@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from caviar.executors.base import TaskSource
+from caviar.executors.shared_disk import Nonce
+from caviar.executors.task import TaskSource
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Welcome:
     Attributes:
         name: what the agent is called.
         folder: the sweep's, at the controller.
-        nonce: a file there, and what stands in it: an agent that reads it shares the disk.
+        nonce: by which an agent sees whether it shares the disk.
         cwd: the controller's working directory.
         path: folders in which the controller finds modules, of the app itself.
         task: what workers run.
@@ -45,7 +46,7 @@ class Welcome:
 
     name: str
     folder: str
-    nonce: tuple[str, str]
+    nonce: Nonce
     cwd: str
     path: list[str]
     task: TaskSource

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import socket
+import subprocess
+import sys
 from collections.abc import Mapping
 from concurrent.futures import Future
 from importlib import import_module
@@ -17,7 +20,7 @@ from typing import Any
 
 from caviar.base.errors import UsageError, usage_error
 from caviar.base.plain import echo
-from caviar.executors.remote import Agent
+from caviar.executors.remote_agent import RemoteAgent
 from caviar.executors.started import StartedExecutor
 
 LOOK_SECONDS = 10.0
@@ -87,6 +90,7 @@ class RayExecutor(StartedExecutor):
         self._waker, self._wakes = socket.socketpair()
 
     def begin(self) -> None:
+        """Connect to Ray, or start one, and ask for the first actors."""
         try:
             ray: Any = import_module("ray")
         except ImportError:
@@ -94,6 +98,8 @@ class RayExecutor(StartedExecutor):
         self._ray = ray
         try:
             if not ray.is_initialized():
+                if self._address != "local":
+                    _try_to_connect(self._address)
                 ray.init(
                     address=self._address,
                     runtime_env=self._runtime_env or None,
@@ -101,8 +107,8 @@ class RayExecutor(StartedExecutor):
                     configure_logging=False,
                 )
         except Exception as error:
-            told = " ".join(str(error).split())[:300]
-            why = f"{told}; ray start --head starts one, executor.address=local is one by itself"
+            text = " ".join(str(error).split())[:300]
+            why = f"{text}; ray start --head starts one, executor.address=local is one by itself"
             raise usage_error("executor.address", self._address, why) from error
         if self._own_host:
             self.host = ray.util.get_node_ip_address()
@@ -123,6 +129,7 @@ class RayExecutor(StartedExecutor):
         return max(int(min(here.get(name, 0) / n for name, n in self._needs.items() if n)), 1)
 
     def turn(self) -> None:
+        """Ask for more where the cluster has grown."""
         if self._workers is None and monotonic() - self._looked > LOOK_SECONDS:
             grown = self._fitting()
             if grown > self.count:
@@ -131,6 +138,7 @@ class RayExecutor(StartedExecutor):
         super().turn()
 
     def more(self, count: int) -> list[str]:
+        """Ask for so many actors; each waits until there is room for it."""
         needs = {n: v for n, v in self._needs.items() if n not in ("CPU", "GPU") and v}
         kind = self._ray.remote(RayAgent).options(
             num_cpus=self._needs["CPU"],
@@ -161,7 +169,7 @@ class RayExecutor(StartedExecutor):
             if not joined and self.tickets.pop(ticket, None) is not None:
                 self.ended(0, 0.0, why or "it has ended")
 
-    def lost(self, agent: Agent) -> None:
+    def lost(self, agent: RemoteAgent) -> None:
         # It may live, and only its connection be cut: a trial would train twice.
         self._kill(agent.ticket)
         super().lost(agent)
@@ -175,11 +183,13 @@ class RayExecutor(StartedExecutor):
                 echo(f"Ray: {ticket} could not be killed: {error}")
 
     def end(self) -> None:
+        """Kill the actors that have not come."""
         here = {agent.ticket for agent in self.agents}
         for ticket in [t for t in self._actors if t not in here]:
             self._kill(ticket)
 
     def close(self) -> None:
+        """End all agents, and leave Ray."""
         super().close()
         for ticket in list(self._actors):
             self._kill(ticket)
@@ -187,3 +197,28 @@ class RayExecutor(StartedExecutor):
             self._ray.shutdown()
         self._waker.close()
         self._wakes.close()
+
+
+_TRY = """
+import sys, ray
+try:
+    ray.init(address=sys.argv[1], log_to_driver=False, configure_logging=False)
+except Exception as error:
+    sys.exit(" ".join(str(error).split()))
+"""
+
+
+def _try_to_connect(address: str) -> None:
+    """Connect to a cluster in a process that may die of it.
+
+    Where a node's daemon has just died, Ray's own code ends the process that connects, and no exception
+    is raised. A Ray that this process starts itself is not tried: to start it twice takes as long again.
+
+    Raises:
+        ConnectionError: that process came to its end, or what Ray says.
+    """
+    words = [sys.executable, "-c", _TRY, address]
+    done = subprocess.run(words, capture_output=True, check=False, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise ConnectionError(re.sub(r"^\[.*?\] ", "", last))

@@ -129,13 +129,14 @@ class SlurmExecutor(StartedExecutor):
         except subprocess.TimeoutExpired:
             raise UsageError(f"executor=slurm: sbatch did not answer for {_PATIENCE:g} s") from None
         if done.returncode:
-            told = " ".join(done.stderr.split()).removeprefix("sbatch: ")
-            raise UsageError(f"executor=slurm: sbatch: {told}")
+            text = " ".join(done.stderr.split()).removeprefix("sbatch: ")
+            raise UsageError(f"executor=slurm: sbatch: {text}")
         job = done.stdout.strip().partition(";")[0]
         self.say(f"asked Slurm for {count} of {self.count} agents: job {job}")
         return [f"{job}_{index}" for index in range(count)]
 
     def turn(self) -> None:
+        """Ask for more, and ask the queue why some have not come."""
         super().turn()
         missing = self.tickets.keys() - {agent.ticket for agent in self.agents}
         if missing and self._queue is None and monotonic() - self._looked > LOOK_SECONDS:
@@ -159,14 +160,14 @@ class SlurmExecutor(StartedExecutor):
         assert queue.stdout is not None
         self.listen_no_more(queue.stdout)
         try:
-            told, _ = queue.communicate(timeout=_PATIENCE)
+            text, _ = queue.communicate(timeout=_PATIENCE)
         except subprocess.TimeoutExpired:
             queue.kill()
             queue.communicate()
             return
         if queue.returncode:
             return  # too busy to answer, or its records are gone
-        rows = [line.split("|", 2) for line in told.splitlines() if line.count("|") >= 2]
+        rows = [line.split("|", 2) for line in text.splitlines() if line.count("|") >= 2]
         states = {ticket: (state, reason) for ticket, state, reason in rows}
         here = {agent.ticket for agent in self.agents}
         waiting: dict[str, int] = {}
@@ -184,6 +185,7 @@ class SlurmExecutor(StartedExecutor):
             self.say(f"Slurm: {count} agents wait: {reason}")
 
     def end(self) -> None:
+        """Cancel the jobs that wait in the queue."""
         jobs = {ticket.partition("_")[0] for ticket in self.tickets}
         if jobs:
             # An agent that has been told to go is let end by itself: only what waits is cancelled.

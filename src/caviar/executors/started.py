@@ -9,7 +9,8 @@ from time import monotonic
 from typing import Any
 
 from caviar.base.errors import UsageError
-from caviar.executors.remote import Agent, RemoteExecutor
+from caviar.executors.remote import RemoteExecutor
+from caviar.executors.remote_agent import RemoteAgent
 
 IN_A_ROW = 5
 """So many agents that come to an end at once, without a trial, are no accident."""
@@ -51,10 +52,12 @@ class StartedExecutor(RemoteExecutor, ABC):
         """
 
     def begin(self) -> None:
+        """Ask for all agents."""
         self._target = self.count
         self._ask(self.count)
 
     def turn(self) -> None:
+        """Let idle agents go, and ask for those that are missing."""
         now = monotonic()
         for agent in [agent for agent in self.agents if agent.lanes and not agent.jobs]:
             idle = not self._held and now - agent.since > self.idle_seconds
@@ -71,7 +74,8 @@ class StartedExecutor(RemoteExecutor, ABC):
                 self.ended(0, 0.0, str(error))
                 self._next = now + AGAIN_SECONDS
 
-    def lost(self, agent: Agent) -> None:
+    def lost(self, agent: RemoteAgent) -> None:
+        """Note how an agent that was asked for has ended."""
         if self.tickets.pop(agent.ticket, None) is None or self.closing:
             return
         self.ended(agent.ended, monotonic() - agent.came, agent.bye or "its connection was lost")
@@ -83,8 +87,8 @@ class StartedExecutor(RemoteExecutor, ABC):
             return
         self._fruitless += "SIGTERM" not in why and "SIGUSR2" not in why  # it was preempted
         if self._fruitless >= IN_A_ROW:
-            told = f"{IN_A_ROW} agents in a row ended within a minute, without a trial"
-            self.give_up(f"{told}: {why}")
+            text = f"{IN_A_ROW} agents in a row ended within a minute, without a trial"
+            self.give_up(f"{text}: {why}")
 
     def _ask(self, count: int) -> None:
         count = int(min(count, max(self._trials - self.done, 1)))

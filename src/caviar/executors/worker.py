@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import atexit
 import faulthandler
-import importlib
 import logging
 import os
 import queue
-import runpy
 import signal
 import sys
 import threading
@@ -22,10 +20,9 @@ from caviar.base.collecting import uncollected
 from caviar.base.errors import name_and_text
 from caviar.base.hydra_versions import trusting
 from caviar.base.messages import Broken, Event, Job, Ready, Started
-from caviar.base.private import noting_entries
 from caviar.base.signals import heard
 from caviar.base.streams import make_patient
-from caviar.executors.base import TaskSource
+from caviar.executors.task import TaskSource, load_task
 
 _RANKS = (
     *("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE", "SLURM_PROCID", "SLURM_LOCALID"),
@@ -123,6 +120,7 @@ class MessageBox:
         self.put(Goodbye())
 
     def take(self, timeout: float | None) -> Job | None:
+        """The next job; None where none comes in time, or none will."""
         if self.leaving or (self.closed and self._jobs.empty()):
             return None
         try:
@@ -134,9 +132,11 @@ class MessageBox:
         return job
 
     def pruned(self, number: int) -> bool:
+        """Whether the trial is to end at its next report."""
         return number in self._pruned
 
     def stopped(self, number: int) -> str | None:
+        """Why the trial is to end now; None where it is not."""
         return self._stopped.get(number)
 
 
@@ -183,13 +183,13 @@ class Worker:
         """Tell the controller something; end this process if it is gone."""
         if self._inbox.leaving:
             events = (*events, Ready(lanes=0))  # or what it just let go of would come back to it
-        told = tuple(
+        labelled = tuple(
             replace(event, worker=self._label) if isinstance(event, Ready | Started) else event
             for event in events
         )
         try:
             with self._sending:
-                self._connection.send(told)
+                self._connection.send(labelled)
         except (BrokenPipeError, ConnectionResetError):
             _end_process_group()
 
@@ -224,50 +224,3 @@ def _leave() -> None:
 def _end_process_group() -> None:
     # The worker leads a group of its own; what its trial started (data loaders, ranks) is in it.
     os.killpg(os.getpgid(0), signal.SIGKILL)
-
-
-def load_task(source: TaskSource) -> Callable[[Any], Any]:
-    """Import the app's module, or run its script, and find the task function there.
-
-    A script may call its entry without an ``if __name__ == "__main__"`` guard. That call would start
-    the whole app again, so while the module loads Hydra's entry does nothing but note the function.
-
-    Raises:
-        AttributeError: the function is not at the top of the module.
-    """
-    noted: list[Callable[[Any], Any]] = []
-
-    def note(*_: Any, task_function: Callable[[Any], Any], **__: Any) -> None:
-        noted.append(task_function)
-
-    arguments, sys.argv = sys.argv, [source.path or source.module or ""]
-    try:
-        with noting_entries(note):
-            if source.module is not None:
-                found = vars(importlib.import_module(source.module))
-            else:
-                assert source.path is not None
-                found = runpy.run_path(source.path, run_name="__mp_main__")
-                _become_main(found)
-    except SystemExit:
-        # Without a guard, `sys.exit(main())` is the script's last line.
-        found = {}
-    finally:
-        sys.argv = arguments
-    task = found.get(source.name)
-    if task is None:
-        task = next((t for t in noted if t.__name__ == source.name), None)
-    if task is None:
-        raise AttributeError(
-            f"the task function {source.name} is not at the top of {source.module or source.path}; "
-            "executor=inline runs it as it is"
-        )
-    # A function that `hydra.main` decorated takes a config and passes it straight on.
-    return task
-
-
-def _become_main(names: dict[str, Any]) -> None:
-    # What a script defines is `__main__.Thing` in its configs and pickles, as in the controller.
-    module = type(sys)("__mp_main__")
-    module.__dict__.update(names)
-    sys.modules["__main__"] = sys.modules["__mp_main__"] = module

@@ -132,8 +132,8 @@ def _check_callbacks(config: DictConfig, metrics: Collection[str] | None) -> Non
         for key in ("metric", "monitor"):  # ours, and Lightning's own
             for watched in each(callback and callback.get(key)):
                 if watched and metrics is not None and watched not in metrics:
-                    told = f"callbacks.{name}.{key}"
-                    raise usage_error(told, watched, "no such metric", metrics)
+                    full_key = f"callbacks.{name}.{key}"
+                    raise usage_error(full_key, watched, "no such metric", metrics)
 
 
 def _check_test(config: DictConfig) -> None:

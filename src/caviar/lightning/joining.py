@@ -15,7 +15,7 @@ from caviar.base.errors import UsageError, traceback_of
 from caviar.base.plain import echo
 from caviar.base.security import allow, trusting_allowed
 from caviar.base.signals import ASK_TO_END
-from caviar.executors.worker import load_task
+from caviar.executors.task import load_task
 from caviar.runs.active import ActiveRun, TrialInterrupted, activate
 
 

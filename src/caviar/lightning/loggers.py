@@ -49,6 +49,7 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Take in numbers of a step; an epoch is one row."""
         values = dict(metrics)
         row = {"epoch": int(values.pop("epoch", 0)), "step": step, **values}
         first = not self.rows

@@ -29,7 +29,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 from caviar.base.errors import UsageError, usage_error
-from caviar.executors.base import TaskSource, task_source
+from caviar.executors.task import TaskSource, task_source
 from caviar.lightning.check import check_strategy
 from caviar.runs.active import RankLost, active_run
 

@@ -24,10 +24,10 @@ from caviar.lightning.callbacks.score import Score
 from caviar.lightning.callbacks.signals import KeepSignals
 from caviar.lightning.compiling import compile_networks
 from caviar.lightning.evaluation import evaluate_test_part, in_words
+from caviar.lightning.lane_loggers import close
 from caviar.lightning.quiet import quiet
 from caviar.lightning.resume import checkpoint_to_resume
 from caviar.lightning.seeding import seeded
-from caviar.lightning.telling import close
 from caviar.lightning.tensors import TensorsAlone, load_weights, read_weights
 from caviar.runs.active import record, stop_if_asked
 from caviar.runs.config import resolved

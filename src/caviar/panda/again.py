@@ -126,8 +126,8 @@ def _threads(run: Path, started: Mapping[str, Any]) -> str | None:
         threads = read_status(run).get("threads")
         if isinstance(threads, int):
             return str(threads)
-    told = started.get("threads")
-    return None if told is None else str(told)
+    threads = started.get("threads")
+    return None if threads is None else str(threads)
 
 
 def _config(run: Path) -> DictConfig:

@@ -88,6 +88,7 @@ class Panda(Callback):
     # ---- the training's hooks, in the order in which they come
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take the run over for this process."""
         if stage != "fit":
             return
         if trainer.world_size > 1:
@@ -110,12 +111,14 @@ class Panda(Callback):
         self._last_epoch = None if self.replay is None else last_recorded(self.replay)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let go of the run."""
         if self._held is not None:
             self._rewind.remove()
             self._held.close()
             self._held = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go on with what a checkpoint holds of it."""
         self.began = time.perf_counter()
         self.names = list(settings.values(trainer))
         started = command_line() if active_run() is not None else ()
@@ -132,6 +135,7 @@ class Panda(Callback):
         self._edited()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check the epoch that is over, and see which steps of this one are to be looked at."""
         self._epoch_ended(trainer)
         before = self.health.history.epochs[-1:]
         self.health.epoch_begins(trainer.current_epoch)
@@ -209,15 +213,18 @@ class Panda(Callback):
         self._validating = time.perf_counter()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave a validation out of the time that training took."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self.health.not_training(time.perf_counter() - self._validating, validation=True)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End a replay at its last epoch."""
         self.health.batches_end(trainer.num_training_batches)
         if self._last_epoch is not None and trainer.current_epoch >= self._last_epoch:
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check the last epoch."""
         self._epoch_ended(trainer, last=True)
         self._service.close()
         self.state = "ended"
@@ -226,6 +233,7 @@ class Panda(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
+        """Say in its status how the run ended."""
         if self._held is not None and hasattr(self, "names"):
             self.state = "interrupted" if _is_interruption(exception) else "failed"
             with suppress(OSError):  # the disk is full: that is what is told
@@ -238,6 +246,7 @@ class Panda(Callback):
     # ---- what a checkpoint holds of it
 
     def state_dict(self) -> dict[str, Any]:
+        """Settings, edits and history, and, of a checkpoint to go back to, what a rewind takes."""
         state = {
             "settings": settings.values(self.trainer),
             "records": len(self.editor.edits),
@@ -249,6 +258,7 @@ class Panda(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        """Keep what a checkpoint holds of it until the training starts."""
         self._loaded = checkpoint.get("callbacks", {}).get(self.state_key)
 
     def _restored(self, path: Path) -> None:
@@ -322,5 +332,5 @@ class Panda(Callback):
 
 def _is_interruption(error: BaseException) -> bool:
     """Whether a training ended because somebody told it to, and so did not fail."""
-    told = isinstance(error, TrialInterrupted | KeyboardInterrupt | SIGTERMException)
-    return told or asked_to_stop()
+    stopped = isinstance(error, TrialInterrupted | KeyboardInterrupt | SIGTERMException)
+    return stopped or asked_to_stop()

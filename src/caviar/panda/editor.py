@@ -112,8 +112,8 @@ class Editor:
         present = settings.values(self._trainer)
         self._check(present, changes)
         self.save_state()
-        told = {key: {"old": present[key], "new": new} for key, new in changes.items()}
-        edit = self._record(batch, "set", changes=told, who=who, why=why, request=request)
+        pairs = {key: {"old": present[key], "new": new} for key, new in changes.items()}
+        edit = self._record(batch, "set", changes=pairs, who=who, why=why, request=request)
         self.put(changes)
         self._edited()
         return edit

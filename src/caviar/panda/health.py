@@ -13,7 +13,9 @@ from lightning.pytorch import LightningModule, Trainer
 
 from caviar.lightning.callbacks.nan_guard import loss_of
 from caviar.panda import settings
-from caviar.panda.checks import Finding, agreed, broken, examine
+from caviar.panda.checks.base import Finding
+from caviar.panda.checks.course import broken
+from caviar.panda.checks.registry import agreed, examine
 from caviar.panda.files import FOLDER, HEALTH
 from caviar.panda.probe import Probe
 from caviar.panda.remedies import Remedies
@@ -77,11 +79,6 @@ class Health:
             began = time.perf_counter()
             self._probe.gradients(module)
             self._looking += time.perf_counter() - began
-
-    @property
-    def looking(self) -> bool:
-        """Whether a step is being looked at."""
-        return self._probe is not None
 
     def looked(self, outputs: Any) -> None:
         """Record the step that is over; ``outputs`` is what Lightning hands to ``on_train_batch_end``."""

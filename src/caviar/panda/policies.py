@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from caviar.base.errors import usage_error
-from caviar.panda.checks import PATIENCE, Finding
+from caviar.panda.checks.base import PATIENCE, Finding
 
 
 @dataclass(frozen=True)

@@ -75,8 +75,8 @@ def compare(run: Path, again: Path) -> Compared:
         if row is None or other is None:
             return Compared(index, f"{len(rows)} epochs, but {len(others)} when replayed")
         name = next(name for name in row | other if row.get(name) != other.get(name))
-        told = f"{name} is {row.get(name)}, but {other.get(name)} when replayed"
-        return Compared(index, f"at epoch {row['epoch']}, {told}")
+        differing = f"{name} is {row.get(name)}, but {other.get(name)} when replayed"
+        return Compared(index, f"at epoch {row['epoch']}, {differing}")
     return Compared(len(rows), None)
 
 

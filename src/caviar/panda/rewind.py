@@ -238,7 +238,7 @@ def rng_state() -> dict[str, Any]:
 
 
 def as_containers(state: dict[str, Any]) -> dict[str, Any]:
-    """What `rng_state` told, with nothing in it that a checkpoint may not hold."""
+    """The state that `rng_state` gave, in types that a checkpoint may hold."""
     name, keys, *rest = state["numpy"]
     return {**state, "numpy": [name, torch.from_numpy(np.asarray(keys, np.int64)), *rest]}
 

@@ -106,8 +106,8 @@ def _find(name: str, key: str, kind: str, folders: list[Path]) -> Path:
         if candidate.is_dir() and (is_sweep(candidate) or is_run(candidate)):
             return candidate
     if (never := unbegun(name)) is not None:
-        told = "a sweep that was killed as it started; nothing had begun in it"
-        raise UsageError(f"{key}={name}: {told} (caviar runs rm {name} removes {never})")
+        what = "a sweep that was killed as it started; nothing had begun in it"
+        raise UsageError(f"{key}={name}: {what} (caviar runs rm {name} removes {never})")
     head, slash, tail = name.rstrip("/").rpartition("/")
     if slash and re.fullmatch(r"\d+|best|latest|-[1-9]\d*", tail):
         return _trial(find_sweep(head), tail)

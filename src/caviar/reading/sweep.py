@@ -46,18 +46,18 @@ class Sweep:
         self,
         folder: Path,
         settings: dict[str, Any] | None = None,
-        tell: Callable[[list[str]], None] = say_skipped,
+        warn: Callable[[list[str]], None] = say_skipped,
     ) -> None:
         """Take up a sweep.
 
         Args:
             folder: the sweep's.
             settings: what its ``sweep.yaml`` holds, where that has been read.
-            tell: gets the lines of `problems` as they are found.
+            warn: gets the lines of `problems` as they are found.
         """
         self.folder = folder
         self.problems: list[str] = []
-        self._tell = tell
+        self._warn = warn
         self.settings: dict[str, Any] = settings or {}
         try:
             if settings is None:
@@ -241,7 +241,7 @@ class Sweep:
             folders = []
             problems.append(str(error))
         for folder in folders:
-            if self._tell is _refuse and not (folder / RESULT).exists():
+            if self._warn is _refuse and not (folder / RESULT).exists():
                 continue  # of a trial that was only just asked for
             try:
                 result = Result.read(folder)
@@ -287,7 +287,7 @@ class Sweep:
 
     def _skip(self, problems: list[str]) -> None:
         self.problems += problems
-        self._tell(problems)
+        self._warn(problems)
 
 
 def _refuse(problems: list[str]) -> None:

@@ -17,7 +17,7 @@ from caviar.base.messages import Event, Failed, Finished, Gone, Pruned, Ready, S
 from caviar.base.plain import printable
 from caviar.base.words import duration, short
 from caviar.reports.tally import Lane, Tally
-from caviar.sweep.study import Asked
+from caviar.sweep.asking import Asked
 
 DRAW_SECONDS = 0.1
 LAST_EVENTS = 4

@@ -15,8 +15,8 @@ from caviar.base.messages import Event, Failed, Finished, Pruned
 from caviar.base.plain import printable
 from caviar.base.words import short
 from caviar.reports.tally import Tally
+from caviar.sweep.asking import Asked
 from caviar.sweep.settings import Settings
-from caviar.sweep.study import Asked
 
 if TYPE_CHECKING:
     from caviar.reports.live import LivePanel

@@ -20,10 +20,10 @@ from caviar.base.words import last_parts, short
 from caviar.reports.worth_in_words import in_words
 from caviar.runs.folder import Result
 from caviar.space.space import Space
+from caviar.sweep.asking import INTERRUPTED
 from caviar.sweep.baseline import BASELINE, is_baseline
-from caviar.sweep.loop import Outcome
 from caviar.sweep.settings import Settings
-from caviar.sweep.study import INTERRUPTED
+from caviar.sweep.view import Outcome
 
 ROWS = 10
 

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from caviar.base.messages import Event, Failed, Finished, Pruned, Reported, Started
 from caviar.base.objectives import dominates, signed
 from caviar.base.words import short
-from caviar.sweep.study import Asked
+from caviar.sweep.asking import Asked
 
 
 @dataclass

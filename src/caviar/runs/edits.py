@@ -137,8 +137,8 @@ def changes_of(edits: Iterable[Edit]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for one in edits:
         for key, change in (one.changes or {None: {}}).items():
-            told = {**asdict(one), "key": key, "old": change.get("old"), "new": change.get("new")}
-            rows.append({name: told[name] for name in CHANGES})
+            cells = {**asdict(one), "key": key, "old": change.get("old"), "new": change.get("new")}
+            rows.append({name: cells[name] for name in CHANGES})
     return rows
 
 

@@ -194,8 +194,8 @@ def check_name(name: str) -> None:
     if len(name) > LONGEST:
         raise usage_error("name", f"{name[:20]}…", f"{len(name)} characters, {LONGEST} at most")
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-        told = name if name.isprintable() and name.strip() else ascii(name)
-        raise usage_error("name", told, "a name is made of A-Z a-z 0-9 . _ - alone")
+        shown = name if name.isprintable() and name.strip() else ascii(name)
+        raise usage_error("name", shown, "a name is made of A-Z a-z 0-9 . _ - alone")
     if name[0] in ".-":
         why = "hidden from a listing" if name[0] == "." else "taken for an option by a command"
         raise usage_error("name", name, f"begins with {name[0]}, so it would be {why}")

@@ -56,3 +56,13 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def was_held(path: Path) -> bool:
+    """Whether the process that locked the file is gone; False where that cannot be known."""
+    try:
+        with open_inside(path) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

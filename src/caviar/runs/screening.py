@@ -56,8 +56,8 @@ def to_paste(command: Sequence[str], new: Iterable[str], ours: bool) -> str | No
     if ours:
         fit = all(is_harmless(word, strict=False) for word in new)
     else:
-        told = [word for word in words if not _OPTION.fullmatch(word)]
-        fit = _is_of_the_project(program[1:]) and all(map(is_harmless, [*told, *new]))
+        plain = [word for word in words if not _OPTION.fullmatch(word)]
+        fit = _is_of_the_project(program[1:]) and all(map(is_harmless, [*plain, *new]))
     return shlex.join(["python", *program[1:], *words]) if fit else None
 
 

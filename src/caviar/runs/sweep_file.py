@@ -59,10 +59,10 @@ def read_sweep_file(sweep: Path, whole: bool = False) -> dict[str, Any]:
     if not (whole or os.path.lexists(path)):
         return {}
     if whole and never_began(sweep) and any(sweep.iterdir()):
-        told = (
+        why = (
             "nothing had begun in it when its sweep was killed; start that again, its name is free"
         )
-        raise UsageError(f"{sweep}: {told}")
+        raise UsageError(f"{sweep}: {why}")
     found = read_described(path, SCHEMA, "sweep's folder")
     check_fields(path, found, _FIELDS, _NEEDED if whole else ())
     sampler: dict[str, Any] = found.get("sampler") or {}

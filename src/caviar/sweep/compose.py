@@ -83,7 +83,7 @@ class Composer:
         )
 
     def _origin(self, name: str) -> str:
-        """What searches a hyperparameter that the command line does not name; empty where it does."""
+        """The setting that searches this hyperparameter; empty where the command line names it."""
         hydra = self._master.hydra
         typed: Any = OmegaConf.to_container(hydra.overrides.task)
         if any(word.partition("=")[0] == name for word in typed):

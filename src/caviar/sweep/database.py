@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from caviar.base.private import method_of, trial_id
-from caviar.sweep.study import StorageGoneError
+from caviar.sweep.store import StorageGoneError
 
 Found = TypeVar("Found")
 
@@ -158,8 +158,8 @@ class Database(RDBStorage):
                 waited = time.monotonic() - began
                 if waited >= self.patience or self.hurried():
                     self.patience = 0.0  # once is enough
-                    told = f"the database did not answer for {waited:.0f} s: {lost}"
-                    raise StorageGoneError(told) from error
+                    why = f"the database did not answer for {waited:.0f} s: {lost}"
+                    raise StorageGoneError(why) from error
                 time.sleep(min(LOOK_SECONDS, self.patience))
             else:
                 if began is not None:

@@ -10,9 +10,9 @@ from caviar.base.hydra_versions import app_is_older_than
 from caviar.base.messages import Base, Job
 from caviar.runs.tags import tags_of
 from caviar.space.grammar import as_override
+from caviar.sweep.asking import Asked
 from caviar.sweep.compose import Composer
 from caviar.sweep.folders import TrialFolders
-from caviar.sweep.study import Asked
 
 
 class JobMaker:

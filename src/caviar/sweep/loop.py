@@ -6,7 +6,6 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import Protocol
 
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
@@ -25,85 +24,16 @@ from caviar.base.messages import (
 )
 from caviar.base.signals import GRACE_SECONDS, exit_status, heard
 from caviar.executors.base import Executor
+from caviar.sweep.asking import INTERRUPTIONS, Asked
 from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner
 from caviar.sweep.settings import Settings
-from caviar.sweep.study import INTERRUPTIONS, Asked, SweepStudy
+from caviar.sweep.study import SweepStudy
+from caviar.sweep.tries import Running, Try
+from caviar.sweep.view import Outcome, View
 
 STANDSTILL_SECONDS = 2.0
 """Between two looks at the clock there are 0.2; after more than these, the process was stopped."""
-
-SILENT = "Timeout: silent"
-"""How the error of a trial that gives no sign of life begins."""
-
-
-class View(Protocol):
-    """The display of a sweep while it runs."""
-
-    def asked(self, asked: Asked) -> None: ...
-
-    def happened(self, event: Event) -> None: ...
-
-    def again(self, number: int, text: str) -> None: ...
-
-    def stopped(self, number: int, text: str) -> None: ...
-
-    def say(self, text: str) -> None: ...
-
-    def tick(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-@dataclass
-class Outcome:
-    """How a sweep ended: what the study does not hold.
-
-    Attributes:
-        interrupted: the exit status, where a person (130) or the machine (143) stopped it.
-        stopped: why it ended before all its trials, where it did.
-        blocked: whether what stopped it is no fault of its trials: a full disk, a database that is away.
-    """
-
-    interrupted: int | None = None
-    stopped: str | None = None
-    blocked: bool = False
-
-
-@dataclass(frozen=True)
-class _Try:
-    """A trial that is to be run.
-
-    Attributes:
-        attempt: how many tries of it have counted so far.
-        interruptions: how many tries were told to stop, which do not count.
-        quarantine: see `caviar.base.messages.Job`.
-    """
-
-    asked: Asked
-    attempt: int = 0
-    interruptions: int = 0
-    quarantine: int = 0
-
-    @property
-    def begun(self) -> int:
-        """How many tries have begun, at least: a quarantined trial has had one that does not count."""
-        return self.attempt + self.interruptions + (self.quarantine > 0)
-
-
-@dataclass
-class _Running:
-    """A trial under way.
-
-    Attributes:
-        began: when it was submitted, or, once it is ``started``, when it did.
-        heard: when it last gave a sign of life.
-    """
-
-    this: _Try
-    began: float
-    heard: float
-    started: bool = False
 
 
 @dataclass
@@ -134,8 +64,8 @@ class Loop:
     folders: TrialFolders
     learns: bool = False
     outcome: Outcome = field(default_factory=Outcome)
-    _running: dict[int, _Running] = field(default_factory=dict[int, _Running])
-    _again: list[_Try] = field(default_factory=list[_Try])
+    _running: dict[int, Running] = field(default_factory=dict[int, Running])
+    _again: list[Try] = field(default_factory=list[Try])
     _draining: bool = False
     _stop_at: float | None = None
     _stopping: bool = False
@@ -150,7 +80,7 @@ class Loop:
     def run(self) -> Outcome:
         """Ask, submit and tell until all trials have ended or somebody stops it."""
         self.executor.judge = self._judge
-        self.study.wait_for_storage(lambda: bool(self._requests), self.view.say)
+        self.study.store.while_waiting(lambda: bool(self._requests), self.view.say)
         self._completed = sum(t.state == TrialState.COMPLETE for t in self.study.trials())
         with heard(self._note):
             try:
@@ -159,12 +89,12 @@ class Loop:
                     self.study.check_owner()
                     # What is told and what is asked next are one write, in the file before any of it
                     # runs. The lanes do not wait until the disk has it too.
-                    with self.study.one_write():
+                    with self.study.store.one_write():
                         for event in events:
                             self._handle(event)
                         ready = self._ready()
                     self._submit(ready)
-                    self.study.sync()
+                    self.study.store.sync()
                     self._watch_clock()
                     self._obey()
                     self.view.tick()
@@ -199,7 +129,7 @@ class Loop:
     def _more(self) -> bool:
         return self.study.places < self.n_trials and not self._draining and not self._stopping
 
-    def _ready(self) -> list[_Try]:
+    def _ready(self) -> list[Try]:
         """What the free lanes get next: trials to try again, then new ones."""
         free = self._room() - len(self._running)
         if free <= 0 or self._stop_at is not None or self._requests:
@@ -210,7 +140,7 @@ class Loop:
                 break
             asked = self.study.ask()
             self.view.asked(asked)
-            ready.append(_Try(asked))
+            ready.append(Try(asked))
         return ready
 
     def _room(self) -> int:
@@ -218,8 +148,8 @@ class Loop:
         at_once = max(self.executor.workers, self.n_trials // 8)
         if not self.learns or lanes <= at_once:
             return lanes
-        told = f"at most {at_once} trials at once, of {lanes} lanes"
-        self._say_once(f"{told}: the sampler learns from those that ended")
+        text = f"at most {at_once} trials at once, of {lanes} lanes"
+        self._say_once(f"{text}: the sampler learns from those that ended")
         return at_once
 
     def _say_once(self, text: str) -> None:
@@ -227,10 +157,10 @@ class Loop:
             self._said.add(text)
             self.view.say(text)
 
-    def _submit(self, ready: list[_Try]) -> None:
+    def _submit(self, ready: list[Try]) -> None:
         for this in ready:
             now, number = monotonic(), this.asked.number
-            self._running[number] = _Running(this, now, now)
+            self._running[number] = Running(this, now, now)
             try:
                 job = self.make_job(this.asked, this.begun)
             except UsageError as error:
@@ -277,26 +207,15 @@ class Loop:
         self.study.report(report.number, report.value, report.step)
         return self.study.should_prune(report.number)
 
-    def _try_again(self, event: Failed, this: _Try) -> _Try | None:
+    def _try_again(self, event: Failed, this: Try) -> Try | None:
         """The next try of a trial that failed; None where it has had its last."""
         if self._stopping or self._stop_at is not None:
             return None
-        if event.interrupted:
-            count = this.interruptions + 1
-            if count > INTERRUPTIONS:
-                return None
-            told = f"interrupted {count} times of {INTERRUPTIONS} at most"
-            self.view.again(event.number, f"{event.error} ({told})")
-            return replace(this, interruptions=count)
-        # Of trials that fell silent together, one may hold up the others.
-        if event.quarantine and (event.transient or event.error.startswith(SILENT)):
-            self.view.again(event.number, event.error)
-            return replace(this, quarantine=event.quarantine)
-        if not event.transient or this.attempt >= self.limits.retries:
+        again = this.after(event, self.limits.retries)
+        if again is None:
             return None
-        tries = f"(try {this.attempt + 2} of {self.limits.retries + 1})"
-        self.view.again(event.number, f"{event.error} {tries}")
-        return replace(this, attempt=this.attempt + 1)
+        self.view.again(event.number, again[1])
+        return again[0]
 
     def _tell(self, event: Finished | Pruned | Failed) -> None:
         running = self._running.pop(event.number)
@@ -310,7 +229,7 @@ class Loop:
         failed = isinstance(event, Failed)
         self._tidy(running, over=not (failed and self._stop_at is not None), failed=failed)
 
-    def _tidy(self, running: _Running, over: bool, failed: bool = False) -> None:
+    def _tidy(self, running: Running, over: bool, failed: bool = False) -> None:
         """Remove what earlier tries left to go on from, once this one is over or has left its own."""
         number, earlier = running.this.asked.number, running.this.asked.retry_of
         if over and (running.this.begun or earlier or failed):
@@ -346,14 +265,9 @@ class Loop:
         if stood_still:
             return  # what was said meanwhile is yet to be read
         for number, running in self._running.items():
-            began, heard = running.began, running.heard
-            if not running.started:
-                # It waits for a lane: its clock stands still while others give signs of life.
-                began = heard = max(began, self._heard)
-            if limits.trial_timeout and now - began > limits.trial_timeout:
-                self.executor.stop(number, f"Timeout: it took over {limits.trial_timeout:g} s")
-            elif limits.heartbeat_timeout and now - heard > limits.heartbeat_timeout:
-                self.executor.stop(number, f"{SILENT} for {limits.heartbeat_timeout:g} s")
+            timeout, silence = limits.trial_timeout, limits.heartbeat_timeout
+            if why := running.why_stopped(now, self._heard, timeout, silence):
+                self.executor.stop(number, why)
 
     def _stop(self, why: str) -> None:
         """Ask no more and end what is under way."""
@@ -386,12 +300,12 @@ class Loop:
     def _stop_now(self) -> None:
         self._stopping = True
         self.executor.close()
-        with self.study.one_write():
+        with self.study.store.one_write():
             for number in [*self._running, *(this.asked.number for this in self._again)]:
                 self._tell_cut_short(number)
         for running in self._running.values():
             self._tidy(running, over=False)
-        self.study.sync()
+        self.study.store.sync()
         self._running, self._again = {}, []
 
     def _tell_cut_short(self, number: int) -> None:

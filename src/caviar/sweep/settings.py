@@ -55,7 +55,7 @@ class Settings:
         check: dotted name of a function (config, searched) that gets every composed config before a
             worker starts, with values of the space by key (see `Composer.check`), and raises UsageError.
         retries: how often a trial is tried again after an error that may not be its own. A try that was
-            told to stop is none, up to `caviar.sweep.study.INTERRUPTIONS` of them.
+            told to stop is none, up to `caviar.sweep.asking.INTERRUPTIONS` of them.
         trial_timeout: seconds that a trial may take; None for any time.
         heartbeat_timeout: seconds that a trial may be silent; None for any time.
         max_same_failures: this many trials failing the same way from the start end the sweep.

@@ -63,8 +63,8 @@ class Format:
         """Those settings that are not the default ones."""
         default = Format()
         found = {key: getattr(self, key) for key in SETTINGS}
-        told = {key: list(v) if isinstance(v, tuple) else v for key, v in found.items()}
-        return ", ".join(f"{k}={v!r}" for k, v in told.items() if found[k] != getattr(default, k))
+        plain = {key: list(v) if isinstance(v, tuple) else v for key, v in found.items()}
+        return ", ".join(f"{k}={v!r}" for k, v in plain.items() if found[k] != getattr(default, k))
 
 
 def _problem(key: str, value: Any, given: Mapping[str, Any]) -> str | None:

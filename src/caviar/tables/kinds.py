@@ -61,8 +61,8 @@ def kind_of(name: str, cells: Any, form: Format, category: bool, date: str | Non
         wrong = numbers(array, form, time=date)[1]
         if wrong.any():
             row = int(wrong.argmax())
-            told = ISO.replace("8601", " 8601, as in 2026-12-31") if date == ISO else date
-            why = f"{shown(str(array[row]))} in row {row + 1} is no date ({told})"
+            written = ISO.replace("8601", " 8601, as in 2026-12-31") if date == ISO else date
+            why = f"{shown(str(array[row]))} in row {row + 1} is no date ({written})"
             raise usage_error("data.dates", name, f"{why}; as in 'data.dates={{{name}: %d.%m.%Y}}'")
         return Column(name, time=date)
     if declared:

@@ -213,12 +213,10 @@ def _not_all_numbers(name: str, array: Any, form: Format) -> Odd | None:
     if len(there) == 0 or right < len(there) / 2:
         return _mixed_units(name, there, form)
     odd_ones = list(dict.fromkeys(there.filter(pa.array(wrong)).to_pylist()))
-    told = ", ".join(repr(word) for word in odd_ones[:3])
+    examples = ", ".join(repr(word) for word in odd_ones[:3])
     more = f" and {len(odd_ones) - 3} more" if len(odd_ones) > 3 else ""
     verb = "is" if len(odd_ones) == 1 else "are"
-    what = (
-        f"{right} of {len(there)} values are numbers; {told}{more} {verb} not: each is a category"
-    )
+    what = f"{right} of {len(there)} values are numbers; {examples}{more} {verb} not: each is a category"
     settle = _typed(f"data.na_values={as_text(odd_ones[:3])}")
     return Odd(name, what, f"{settle} (or {_typed(f'data.categories=[{as_text(name)}]')})")
 

@@ -137,8 +137,8 @@ class Preprocessing:
 
     def same_as(self, other: Preprocessing) -> bool:
         """Whether the same was learnt, but for the last digits of means and scales."""
-        told = [(one.classes, one.target, one.labels) for one in (self, other)]
-        if told[0] != told[1]:
+        summary = [(one.classes, one.target, one.labels) for one in (self, other)]
+        if summary[0] != summary[1]:
             return False
         if [replace(c, mean=0, scale=1) for c in self.columns] != [
             replace(c, mean=0, scale=1) for c in other.columns
@@ -164,16 +164,18 @@ class Preprocessing:
                 kinds.setdefault("categories", []).append(f"{one.name} ({len(one.values)})")
             else:
                 kinds.setdefault("times" if one.time else "numbers", []).append(one.name)
-        told = {kind: listed(names, 20) for kind, names in kinds.items()}
+        summary = {kind: listed(names, 20) for kind, names in kinds.items()}
         if self.number:
-            told["target"] = f"{self.target}, a number: {self.number[0]:.4g} ± {self.number[1]:.4g}"
+            summary["target"] = (
+                f"{self.target}, a number: {self.number[0]:.4g} ± {self.number[1]:.4g}"
+            )
         if self.labels:
-            told["labels"] = listed(self.classes, 20)
+            summary["labels"] = listed(self.classes, 20)
         if self.left_out:
-            told["left out"] = listed(self.left_out, 20)
+            summary["left out"] = listed(self.left_out, 20)
         if settings := self.format.in_words():
-            told["read with"] = settings
-        return told
+            summary["read with"] = settings
+        return summary
 
     def save(self, folder: Path) -> None:
         """Write it into ``folder`` as JSON."""

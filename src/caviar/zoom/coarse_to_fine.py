@@ -13,8 +13,8 @@ from caviar.base.errors import UsageError, usage_error
 from caviar.base.plain import echo
 from caviar.space.hyperparameters import Hyperparameter
 from caviar.space.space import Space
+from caviar.sweep.asking import INTERRUPTED, NEVER_RAN, RETRY_OF
 from caviar.sweep.samplers import IndependentSampler, quantile
-from caviar.sweep.study import INTERRUPTED, NEVER_RAN, RETRY_OF
 from caviar.zoom.lines import NARROWEST
 from caviar.zoom.next_space import Ended, Tried, Zoom, as_tried, zoom
 

@@ -20,6 +20,7 @@ class CaviarSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
+        """Keep what Hydra hands to a sweeper."""
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config

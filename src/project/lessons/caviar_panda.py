@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from caviar.base.intervals import t_interval
-from caviar.panda.checks import examine
+from caviar.panda.checks.registry import examine
 from caviar.panda.policies import POLICIES
 from caviar.panda.remedies import Remedies
 from caviar.panda.vitals import History, Vitals

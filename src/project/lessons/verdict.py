@@ -44,8 +44,8 @@ class Claim:
     @property
     def number(self) -> str:
         """The effects with their intervals, in words."""
-        told = "; ".join(f"{name}: {effect}" for name, effect in self.effects.items())
-        return f"{told} {self.unit}"
+        effects = "; ".join(f"{name}: {effect}" for name, effect in self.effects.items())
+        return f"{effects} {self.unit}"
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,9 @@ def by_trainer(one: Experiment, folder: Path, stopping: EarlyStopping | None = N
 
 
 def called(one: Experiment, **more: Any) -> CalledTraining:
-    return CalledTraining(Called(lambda: one, one.metric, one.direction, one.seed, **more))
+    return CalledTraining(
+        Called(lambda: one, metric=one.metric, direction=one.direction, seed=one.seed, **more)
+    )
 
 
 def on_a_lane(one: CalledTraining, strangers: list[CalledTraining], lane: int = 3) -> Came:

@@ -24,7 +24,7 @@ OneRun = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="A path, a name, SWEEP/7, latest, best, -1.",
+        help="A run or a trial: a path, a name, SWEEP/7, 7 (of the latest sweep), latest, best, -1.",
         autocompletion=complete_run,
     ),
 ]

@@ -91,8 +91,8 @@ def show(run: OneRun, as_json: Json = False) -> None:
             }
         )
         return
-    told = {*files, "edits_in_force"}
-    facts = [(k, v) for k, v in row.facts.items() if k not in told and v is not None]
+    shown = {*files, "edits_in_force"}
+    facts = [(k, v) for k, v in row.facts.items() if k not in shown and v is not None]
     lines: list[tuple[str, str, Any]] = [("result", k, v) for k, v in facts]
     lines += [("result", "engine", engine)] if engine else []
     if fresh:

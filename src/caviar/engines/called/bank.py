@@ -128,7 +128,7 @@ class Bank:
         return self.template.step(method, arrays, self._gathered, lifted, batch, batch_idx, shared)
 
     def _lifted(self) -> dict[str, Tensor]:
-        """What the lanes' trainers say that differs; what does not, the template's says."""
+        """Attributes of the lanes' trainers that differ; the template's trainer has all others."""
         lifted = {}
         for name in LIFTED:
             values = [getattr(training.trainer, name) for training in self.trainings]

@@ -33,13 +33,14 @@ def loss_of(out: Any) -> Tensor:
 
 @dataclass
 class Changes:
-    """What a step has set: buffers that it put others in the place of, and leaves of attributes."""
+    """Changes that a step has made: buffers that it replaced, and leaves of attributes that it set."""
 
     buffers: dict[str, Out] = field(default_factory=dict)
     leaves: dict[Leaf, Out] = field(default_factory=dict)
     gone: list[Leaf] = field(default_factory=list)
 
     def clear(self) -> None:
+        """Forget them, before the next step."""
         self.buffers.clear()
         self.leaves.clear()
         self.gone.clear()

@@ -95,3 +95,17 @@ def _limit(settings: Mapping[str, Any], part: str) -> int | float:
     if limit == 0 or (isinstance(limit, float) and not 0 < limit <= 1):
         raise NotFusibleError(f"trainer.limit_{part}_batches={limit}")
     return limit
+
+
+class DefaultType:
+    """torch's type of new numbers, in a block."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+
+    def __enter__(self) -> None:
+        self._before = torch.get_default_dtype()
+        torch.set_default_dtype(self._dtype)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_default_dtype(self._before)

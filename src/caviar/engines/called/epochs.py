@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from caviar.base.private import in_hook
-from caviar.engines.called.course import Course
+from caviar.engines.called.course import Course, DefaultType
 from caviar.engines.called.feeds import Feed
 from caviar.engines.called.pretend import LaneTrainer
 from caviar.engines.called.reasons import located
@@ -288,17 +288,3 @@ class Epochs(Progress):
 
 def _is_metric(value: Any) -> bool:
     return isinstance(value, str) or hasattr(value, "compute")
-
-
-class DefaultType:
-    """torch's type of new numbers, in a block."""
-
-    def __init__(self, dtype: torch.dtype) -> None:
-        self._dtype = dtype
-
-    def __enter__(self) -> None:
-        self._before = torch.get_default_dtype()
-        torch.set_default_dtype(self._dtype)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_default_dtype(self._before)

@@ -165,7 +165,7 @@ _tensors: WeakValueDictionary[tuple[Any, ...], Tensor] = WeakValueDictionary()
 
 
 def _known(tensor: Tensor) -> Tensor:
-    """The same data, where another lane has it already: lanes that share it are read together."""
+    """An equal tensor that a lane has already, or this one: lanes that share data are read together."""
     few = tensor.reshape(-1)[:: max(1, tensor.numel() // 16)].tolist()
     key = (tuple(tensor.shape), tensor.dtype, tuple(few))
     held = _tensors.get(key)

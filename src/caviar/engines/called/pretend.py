@@ -67,6 +67,7 @@ class LaneTrainer:
 
     @property
     def is_last_batch(self) -> bool:
+        """Not known on lanes: raises NotFusibleError."""
         raise NotFusibleError("trainer.is_last_batch: lanes do not know it")
 
     def __getattr__(self, name: str) -> Any:

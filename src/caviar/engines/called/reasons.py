@@ -60,7 +60,7 @@ def explaining(what: str) -> Iterator[None]:
 
 
 def located(error: NotFusibleError) -> NotFusibleError:
-    """The same, with the line of somebody's own code that it is about, where there is one."""
+    """The error, with the line of the project's own code that it is about, where there is one."""
     where = place(error)
     return error if where is None else NotFusibleError(f"{where}: {error}")
 

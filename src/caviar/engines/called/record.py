@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -103,6 +102,7 @@ class Given:
         return Given(self.call, key)
 
     def detach(self) -> Given:
+        """Itself: it is no tensor."""
         return self
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -147,15 +147,19 @@ class MetricStandIn(nn.Module):
         self.__dict__["_own"] = metric
 
     def forward(self, *args: Any, **kwargs: Any) -> Given:
+        """Note a call of the metric, whose value may be logged."""
         return self._record().call(self.name, "forward", args, kwargs)
 
     def update(self, *args: Any, **kwargs: Any) -> None:
+        """Note an update."""
         self._record().call(self.name, "update", args, kwargs)
 
     def compute(self) -> Given:
+        """Note a call of ``compute``, whose value may be logged."""
         return self._record().call(self.name, "compute", (), {})
 
     def reset(self) -> None:
+        """Note a reset."""
         self._record().call(self.name, "reset", (), {})
 
     def members(self) -> dict[str, MetricStandIn]:
@@ -184,9 +188,3 @@ def of_lane(held: Any, outs: list[Tensor], lane: int) -> Any:
         held,
         is_leaf=lambda one: isinstance(one, Out),
     )
-
-
-def detached(outs: tuple[Tensor, ...]) -> list[Tensor]:
-    """Those that left a step, without its graph."""
-    with torch.no_grad():
-        return [out.detach() for out in outs]

@@ -38,7 +38,7 @@ class Meta:
     reduce: str
 
     def names(self, on_step: bool) -> tuple[str, str]:
-        """What it is called: plain, and with what Lightning adds where it logs both."""
+        """The logged name: plain, and with what Lightning adds where it logs steps and epochs."""
         if not (self.on_step and self.on_epoch):
             return self.name, self.name
         return self.name, f"{self.name}_{'step' if on_step else 'epoch'}"

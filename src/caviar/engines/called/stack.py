@@ -84,7 +84,7 @@ class CalledStack(Seats[CalledTraining]):
         ]
 
     def _parts(self, trainings: Sequence[CalledTraining]) -> list[list[CalledTraining]]:
-        """Those that can share steps: what they differ in can be each lane's own."""
+        """Trainings that can share steps: all in which they differ can be each lane's own."""
         parts: dict[Hashable, list[CalledTraining]] = {}
         for training in trainings:
             if training.error is None:
@@ -182,33 +182,25 @@ class CalledStack(Seats[CalledTraining]):
 
     def best_weights(self, lane: int) -> dict[str, Tensor]:
         """The plain state dict of a lane's best epoch."""
-        training = self.trainings[lane]
-        assert training is not None
+        training = self.on(lane)
         assert training.best is not None
         return training.best
 
     def checkpoint(self, lane: int) -> dict[str, Any]:
         """What Lightning's ``load_from_checkpoint`` reads: a lane at its best epoch."""
-        training = self.trainings[lane]
-        assert training is not None
-        return training.checkpoint()
+        return self.on(lane).checkpoint()
 
     def last_weights(self, lane: int) -> dict[str, Tensor]:
         """The plain state dict of a lane as it stands."""
-        training = self.trainings[lane]
-        assert training is not None
-        return training.weights()
+        return self.on(lane).weights()
 
     def save(self, lane: int) -> dict[str, Any]:
         """All that it takes to go on with a lane later, as plain values and tensors."""
-        training = self.trainings[lane]
-        assert training is not None
-        return training.save()
+        return self.on(lane).save()
 
     def load(self, lane: int, saved: dict[str, Any]) -> None:
         """Go on from what `save` gave; the training is on the lane already."""
-        training = self.trainings[lane]
-        assert training is not None
+        training = self.on(lane)
         training.load(saved)
         self._banks = [bank for bank in self._banks if training not in bank.trainings]
 

@@ -231,6 +231,7 @@ class Template:
         return modes
 
     def restore(self, modes: Mapping[str, bool]) -> None:
+        """Put its parts back into the modes that `eval` gave."""
         for name, mode in modes.items():
             self._modules[name].training = mode
 

@@ -23,8 +23,8 @@ from caviar.engines.called.attributes import (
     trees_of,
 )
 from caviar.engines.called.changes import loss_of
-from caviar.engines.called.course import course_of
-from caviar.engines.called.epochs import DefaultType, Epochs, Length
+from caviar.engines.called.course import DefaultType, course_of
+from caviar.engines.called.epochs import Epochs, Length
 from caviar.engines.called.feeds import Feed
 from caviar.engines.called.pretend import LIFTED, LaneTrainer
 from caviar.engines.called.refusals import check_module, data_hooks, overridden

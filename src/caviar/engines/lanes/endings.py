@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from caviar.base.messages import Started
 from caviar.base.objectives import as_given, scores_in_words
 from caviar.engines.base import Send
-from caviar.engines.experiment import Told
+from caviar.engines.experiment import Logged
 from caviar.engines.lanes.best import BestFew
 from caviar.engines.lanes.folds import Folded, FoldFolder
 from caviar.engines.lanes.groups import Group, Run
@@ -38,9 +38,6 @@ class Endings:
         writer: who writes.
         send: is given each end, from the writer's threads.
         keep: how many trials, the best, keep their checkpoint; None for all.
-
-    Attributes:
-        unsent: how many trials have ended whose event is not sent yet.
     """
 
     def __init__(self, writer: Writer, send: Send, keep: int | None) -> None:
@@ -52,6 +49,7 @@ class Endings:
 
     @property
     def unsent(self) -> int:
+        """How many trials have ended whose event is not sent yet."""
         return len(self._unsent)
 
     def finish(self, group: Group, over: Sequence[Over]) -> None:
@@ -191,7 +189,7 @@ class Endings:
         def write(result: Result) -> None:
             if folds is not None and folds.error is not None:
                 raise folds.error
-            _tell(folder, training, complete=result.state == "COMPLETE")
+            _log_all(folder, training, complete=result.state == "COMPLETE")
             folder.end(result, () if training is None else training.rows, log, checkpoint)
 
         def finish() -> None:
@@ -208,13 +206,13 @@ class Endings:
         return group.stack.checkpoint(lane)
 
 
-def _tell(folder: RunFolder, training: AnyTraining | None, complete: bool) -> None:
-    """Tell loggers what there is to tell of a training."""
-    if training is None or folder.tell is None:
+def _log_all(folder: RunFolder, training: AnyTraining | None, complete: bool) -> None:
+    """Give loggers what a training has logged."""
+    if training is None or folder.log_all is None:
         return
     module = getattr(training, "module", None)
     data = None if module is None else module.trainer.datamodule
-    folder.tell(Told(folder.config, training.told, complete, module, data))
+    folder.log_all(Logged(folder.config, training.for_loggers, complete, module, data))
 
 
 def _never_logged(metric: str) -> ValueError:

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import torch
-from omegaconf import OmegaConf
 
-from caviar.base.errors import name_and_text
-from caviar.base.messages import Job, Ready, Reported, Said, Started
+from caviar.base.messages import Job, Ready, Reported, Said
 from caviar.engines.base import Inbox, Send
 from caviar.engines.experiment import Called, Folds, NotFusibleError, Recipe
-from caviar.engines.hydra_job import HydraJobs
-from caviar.engines.lanes.calibration import choose
-from caviar.engines.lanes.configs import PlainConfigs
 from caviar.engines.lanes.endings import Endings, Over
-from caviar.engines.lanes.folds import Folded
-from caviar.engines.lanes.groups import Group, Occupancy, Run
-from caviar.engines.lanes.run_folder import LANE, RunFolder, read_lane
-from caviar.engines.lanes.stack import Stack, out_of_memory
-from caviar.engines.lanes.ways import calls, training_of
+from caviar.engines.lanes.groups import Group, Occupancy
+from caviar.engines.lanes.jobs import Jobs
+from caviar.engines.lanes.kinds import Kinds
+from caviar.engines.lanes.run_folder import RunFolder
+from caviar.engines.lanes.showing import Showing
+from caviar.engines.lanes.stack import Stack
+from caviar.engines.lanes.trouble import Trouble
 from caviar.engines.lanes.writer import Writer
 from caviar.engines.progress import Ended
 from caviar.engines.solo import Solo, Task
@@ -35,24 +30,12 @@ from caviar.runs.active import TrialInterrupted
 from caviar.runs.life import Life
 
 if TYPE_CHECKING:
-    from caviar.engines.lanes.ways import AnyStack, AnyTraining
+    from caviar.engines.lanes.ways import AnyStack
 
 log = logging.getLogger(__name__)
 
-_SHOWN_AFTER = 1.0
-"""Seconds after which a trial has a folder to look at; many are over before that."""
-
-_SHOWN_EVERY = 1.0
-"""Seconds between two writings of a running trial's metrics.csv."""
-
-DEFAULT_LANES = 64
-"""Lanes of a stack, where nothing else is said or measured."""
-
 _COMPILED_AFTER = 120.0
 """Seconds of a kind's steps after which compiling them cannot lose more than it may have cost."""
-
-_LEFT_WAITING = 60.0
-"""Seconds after which a group that others have outnumbered gets its tick."""
 
 _AHEAD = 0.5, 3.0
 """Trials that are to wait for a lane, as a share of the lanes: at first, and at most."""
@@ -96,19 +79,14 @@ class Fused:
     ) -> None:
         self._share = share
         self._compile = compile
-        self._given = lanes
-        self._most = lanes or DEFAULT_LANES
-        self._auto = auto
         self._keep = keep
         self._checkpoint_every = checkpoint_every
-        self._recipe = recipe
         self._solo = Solo(task)
-        self._configs = PlainConfigs()
-        self._hydra = HydraJobs()
-        self._groups: dict[Hashable, Group] = {}
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._jobs = Jobs(recipe, compile is not False, self._say)
+        self._kinds = Kinds(lanes, auto, compile is not False, self._device)
         self._alone: list[Job] = []
         self._reasons: set[str] = set()
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._ahead = _AHEAD[0]
         # Until a kind of trial is known to be fusible, one job at a time: nothing waits in vain.
         self.lanes = 1
@@ -118,6 +96,8 @@ class Fused:
         """Run jobs until the inbox is closed and all that were taken have ended."""
         self._inbox, self._send, self._writer = inbox, send, Writer()
         self._endings = Endings(self._writer, send, self._keep)
+        self._trouble = Trouble(self._kinds, self._endings, self._advance, self._by_trainer)
+        self._showing = Showing(self._writer, send, self._checkpoint_every)
         try:
             while True:
                 self._take()
@@ -125,7 +105,7 @@ class Fused:
                     self._interrupt()
                     if inbox.closed:
                         return
-                elif group := self._next_group():
+                elif group := self._kinds.next():
                     self._advance(group)
                 elif self._alone:
                     self._run_alone(self._alone.pop(0))
@@ -138,7 +118,7 @@ class Fused:
                 log.info("%s", self.occupancy)
 
     def _count(self) -> int:
-        return sum(group.count for group in self._groups.values()) + len(self._alone)
+        return self._kinds.count + len(self._alone)
 
     def _take(self) -> None:
         """Take in all jobs that have come; wait for one where there is nothing else to do."""
@@ -146,7 +126,7 @@ class Fused:
             job = self._inbox.take(0 if self._count() else None)
             if job is None:
                 return
-            self._configs.learn(job.base)
+            self._jobs.learn(job.base)
             folder = _new_folder(job)
             try:
                 self._begin(job, folder)
@@ -155,6 +135,7 @@ class Fused:
             # Ctrl-C does not come here as an exception: a KeyboardInterrupt is the trial's own.
             except BaseException as error:
                 self._endings.fail(folder, error)
+            self._announce()
 
     def _by_trainer(self, job: Job, why: NotFusibleError) -> None:
         """Have a job run by solo, and say why, once for each reason."""
@@ -169,82 +150,21 @@ class Fused:
             self._send(Said(line))
 
     def _begin(self, job: Job, folder: RunFolder) -> None:
-        config, folder.config = self._configs(job)
-        recipe = self._recipe(config)
-        recipes = recipe.recipes if isinstance(recipe, Folds) else [recipe]
-        native = self._compile is not False
-        trainings = [training_of(each, native, self._say) for each in recipes]
-        if not all(self._group(training).most for training in trainings):
+        read = self._jobs.read(job, folder)
+        if not all(self._kinds.of(training).most for training in read.trainings):
             self._alone.append(job)
             return
-        folder.life.result.seed = recipes[0].seed
-        if isinstance(recipe, Folds):
-            self._begin_folds(Folded(job, folder, recipes), trainings)
-            return
-        folder.files = recipes[0].files
-        if recipes[0].loggers is not None:
-            folder.tell = recipes[0].loggers(self._live(job))
-        saved = read_lane(Path(job.resume_from, LANE) if job.resume_from else None, folder)
-        self._group(trainings[0]).waiting.append(Run(job, trainings[0], folder, saved=saved))
-
-    def _begin_folds(self, trial: Folded, trainings: Sequence[AnyTraining]) -> None:
-        trial.go_on()
-        runs = []
-        for fold, training in enumerate(trainings):
-            if fold not in trial.done:
-                saved = read_lane(trial.lane_file(fold), trial.folder)
-                run = Run(trial.job, training, trial.places[fold], saved=saved)
-                run.trial, run.fold = trial, fold
-                runs.append(run)
-        for run in runs:
-            self._group(run.training).waiting.append(run)
-        if trial.over:
-            self._endings.finish_folds(trial)
-
-    def _fail(self, run: Run, error: BaseException | str) -> None:
-        """End a trial, off its lane already, by an error; if one of its folds failed, all of it."""
-        if run.trial is None:
-            self._endings.fail(run.folder, error, run.training)
-        else:
-            self._withdraw(run.trial)
-            self._endings.fail(run.trial.folder, error)
-
-    def _withdraw(self, trial: Folded) -> None:
-        for group in self._groups.values():
-            group.withdraw(trial)
-
-    def _group(self, training: AnyTraining) -> Group:
-        """The group that a training belongs to."""
-        group = self._groups.get(training.key)
-        if group is None:
-            most, native = self._most, self._compile is not False
-            if self._auto or self._given is None or calls(training):
-                try:
-                    choice = choose(training, self._given, self._device, native)
-                except NotFusibleError:
-                    raise
-                except BaseException as error:
-                    # Nobody else's: a Trainer alone comes to the same, or bears it, or says it better.
-                    raise NotFusibleError(
-                        f"its steps could not be measured: {name_and_text(error)}"
-                    ) from error
-                most = choice.lanes if self._auto else choice.lanes or self._most
-                native = choice.native
-            group = self._groups[training.key] = Group(most, native, self._device)
-            self._announce()
-        return group
+        for run in read.runs():
+            self._kinds.of(run.training).waiting.append(run)
+        if read.folds is not None and read.folds.over:
+            self._endings.finish_folds(read.folds)
 
     def _announce(self) -> None:
-        """Send how many jobs there is room for.
-
-        More than there are lanes: the next trials are here when lanes become free. More still where
-        there are several groups, so that each finds enough to fill its stack.
-        """
-        sizes = sorted(
-            (min(group.most, self._most) for group in self._groups.values()), reverse=True
-        )
-        lanes = sum(sizes[:4]) + (int(self._ahead * sizes[0]) if sizes else 0)
-        lanes = max(1, lanes if self._share is None else min(lanes, self._share))
+        """Send how many jobs there is room for, where that has changed."""
+        if not self._kinds:
+            return
+        room = self._kinds.room(self._ahead)
+        lanes = max(1, room if self._share is None else min(room, self._share))
         if lanes != self.lanes:
             self.lanes = lanes
             self._send(Ready(lanes=lanes))
@@ -261,27 +181,20 @@ class Fused:
             self._ahead = min(1.5 * self._ahead, _AHEAD[1])
             self._announce()
 
-    def _next_group(self) -> Group | None:
-        """The group with the most trials, unless another has been left waiting for long."""
-        groups = [group for group in self._groups.values() if group.count]
-        if not groups:
-            return None
-        oldest = min(groups, key=lambda group: group.ticked)
-        if time.monotonic() - oldest.ticked > _LEFT_WAITING:
-            return oldest
-        return max(groups, key=lambda group: group.count)
-
     def _advance(self, group: Group) -> None:
         """Fill the group's lanes, and train them an epoch."""
         self._obey(group)
         if not group.count:
             return
         try:
-            admitted = group.fill(self._most)
+            admitted = group.fill(self._kinds.most)
         except BaseException as error:
-            self._went_wrong(group, error)
+            self._trouble.went_wrong(group, error)
+            self._announce()
             return
-        self._started(admitted)
+        if admitted:
+            self.occupancy.admitted()
+            self._showing.started(admitted)
         stack = group.stack
         assert stack is not None
         self._look_ahead(group, stack)
@@ -291,7 +204,8 @@ class Fused:
         try:
             ended = stack.tick()
         except BaseException as error:
-            self._went_wrong(group, error)
+            self._trouble.went_wrong(group, error)
+            self._announce()
             return
         group.seconds += perf_counter() - began
         group.ticked = time.monotonic()
@@ -300,55 +214,11 @@ class Fused:
         if not group.count:
             group.stack = None  # its memory, and the data's, for other groups
 
-    def _went_wrong(self, group: Group, error: BaseException) -> None:
-        """Find the trial that caused an error in a group's tick, or in filling its lanes."""
-        if out_of_memory(error):
-            self._halve(group, error)
-        elif isinstance(error, NotFusibleError):
-            self._leave_lanes(group, error)
-        elif group.count == 1:
-            self._fail(group.take_first(), error)
-        elif group.admitting is not None:
-            group.waiting.remove(group.admitting)
-            group.park()
-            self._fail(group.admitting, error)
-        else:
-            self._one_by_one(group, error)
-
-    def _leave_lanes(self, group: Group, why: NotFusibleError) -> None:
-        """Train a group's trials by a Trainer each, from the beginning: their steps are none for lanes."""
-        group.most = 0
-        group.park()
-        jobs = {run.job.number: run.job for run in group.waiting}
-        for run in list(group.waiting):
-            if run.trial is not None:
-                self._withdraw(run.trial)
-        group.waiting.clear()
-        for job in jobs.values():
-            self._by_trainer(job, why)
-        self._announce()
-
-    def _one_by_one(self, group: Group, error: BaseException) -> None:
-        """Train each trial of a failed tick for an epoch on its own; only those that raise are ended."""
-        log.warning("%d trials, an epoch each by itself: %s", group.count, name_and_text(error))
-        group.park()
-        done = 0
-        for run in group.waiting[: min(self._most, group.most)]:
-            if run not in group.waiting:
-                continue  # gone with another fold of its trial
-            group.waiting.remove(run)
-            alone = Group(1, group.native, self._device, waiting=[run])
-            self._advance(alone)
-            alone.park()
-            group.waiting[done:done] = alone.waiting
-            done += len(alone.waiting)
-        group.ticked = time.monotonic()
-
     def _obey(self, group: Group) -> None:
         """End what the controller does not want any more."""
         pruned = [(n, run) for n, run in group.runs.items() if self._inbox.pruned(run.job.number)]
         for trial in {run.trial for _, run in pruned if run.trial}:
-            self._withdraw(trial)
+            self._kinds.withdraw(trial)
             self._endings.prune_folds(trial)
         over = [Over(lane, pruned=True) for lane, run in pruned if not run.trial]
         self._endings.finish(group, over)
@@ -356,28 +226,11 @@ class Fused:
             why = self._inbox.stopped(run.job.number)
             if why is not None:
                 group.drop(run)
-                self._fail(run, why)
-
-    def _started(self, runs: Sequence[Run]) -> None:
-        """Send `Started` for each trial that has its first lane."""
-        if runs:
-            self.occupancy.admitted()
-        begun = []
-        for run in [run for run in runs if run.folder.life.began is None]:
-            run.shown = run.kept = time.monotonic()
-            whole = run.trial or run
-            if whole.folder.life.began is None:
-                whole.folder.life.begin()
-                self._writer.do(run.job.number, whole.folder.begin, after=_SHOWN_AFTER)
-                begun.append(Started(run.job.number))
-            if run.trial:
-                run.folder.life.begin()
-        if begun:
-            self._send(*begun)
+                self._trouble.fail(run, why)
 
     def _compiles(self, group: Group, stack: Stack) -> bool:
         # Full stacks alone: each other size would have to be compiled anew.
-        if self._compile is False or stack.lanes < min(group.most, self._most):
+        if self._compile is False or stack.lanes < min(group.most, self._kinds.most):
             return False
         if not self._compile and group.seconds <= _COMPILED_AFTER:
             return False
@@ -395,7 +248,7 @@ class Fused:
             training = run.training
             if one.error is not None:
                 group.release(one.lane)
-                self._ended_by(run, one.error)
+                self._trouble.ended_by(run, one.error)
                 continue
             row, metric = training.rows[-1], training.recipe.metric
             if metric in row and run.trial is None:
@@ -405,75 +258,25 @@ class Fused:
         if reports:
             self._send(*reports)
         self._endings.finish(group, over)
-        now = time.monotonic()
-        for lane, run in group.runs.items():
-            if now - run.shown > _SHOWN_EVERY:
-                self._show(run)
-            if self._checkpoint_every and now - run.kept > self._checkpoint_every:
-                run.kept = now
-                assert group.stack is not None
-                self._keep_lane(run, group.stack.save(lane))
-
-    def _ended_by(self, run: Run, error: BaseException) -> None:
-        """End a trial, off its lane already, by what its epoch raised; or begin it anew by a Trainer."""
-        if not isinstance(error, NotFusibleError):
-            self._fail(run, error)
-            return
-        if run.trial is not None:
-            self._withdraw(run.trial)
-        self._by_trainer(run.job, error)
-
-    def _show(self, run: Run) -> None:
-        run.shown = time.monotonic()
-        rows = list(run.training.rows)
-        if rows:
-            self._writer.do(run.job.number, lambda: run.folder.rows(rows))
-
-    def _keep_lane(self, run: Run, saved: dict[str, Any]) -> None:
-        self._writer.do(run.job.number, lambda: run.folder.checkpoint(LANE, saved))
+        self._showing.epoch_ended(group)
 
     def _run_alone(self, job: Job) -> None:
-        self._solo.serve_one(self._whole(job), self._inbox, self._send)
-
-    def _whole(self, job: Job) -> Job:
-        """A job with its base, which was sent with the first that has it."""
-        base = replace(job.base, pickled=self._configs.pickled[job.base.id])
-        return replace(job, base=base)
-
-    def _live(self, job: Job) -> dict[str, Any]:
-        """A job's config as a Trainer would have it: its folder is in it."""
-        config = self._hydra.config(self._whole(job), Path(job.folder))
-        live = OmegaConf.to_container(config, resolve=True)
-        assert isinstance(live, dict)
-        return {str(key): value for key, value in live.items()}
-
-    def _halve(self, group: Group, error: BaseException) -> None:
-        """Go on with half as many lanes; what was on them keeps its place."""
-        most = min(self._most, group.most)
-        if most == 1 and len(group.runs) <= 1:
-            self._fail(group.take_first(), error)
-            return
-        self._most = max(1, most // 2)
-        log.warning("out of memory: %d lanes from now on (%s)", self._most, error)
-        group.park()
-        if self._device == "cuda":
-            torch.cuda.empty_cache()
-        self._announce()
+        self._solo.serve_one(self._jobs.whole(job), self._inbox, self._send)
 
     def _interrupt(self) -> None:
         """Leave a checkpoint of every trial that has one to leave, and end them all."""
-        for group in self._groups.values():
+        for group in self._kinds:
             group.park()
             for run in group.waiting:
                 if run.saved is not None:
                     # Its loggers are told now what it has logged so far: later, only the rest.
                     left = {**run.saved["training"], "told": []}
-                    self._keep_lane(run, {**run.saved, "training": left})
-        for group in self._groups.values():
+                    self._showing.keep(run, {**run.saved, "training": left})
+        for group in self._kinds:
             while group.waiting:
                 run = group.waiting.pop(0)
                 step = run.training.epoch - 1
-                self._fail(run, TrialInterrupted(f"the sweep was stopped at step {step}"))
+                self._trouble.fail(run, TrialInterrupted(f"the sweep was stopped at step {step}"))
         for job in self._alone:
             self._endings.fail(_new_folder(job), TrialInterrupted("the sweep was stopped"))
         self._alone = []

@@ -91,7 +91,7 @@ class Folded:
 
     @property
     def so_far(self) -> list[Facts]:
-        """Those of the first folds that have a score, as far as none before them is missing."""
+        """The facts of the first folds, up to the first fold without a score."""
         found = []
         while len(found) in self.done and self.done[len(found)]["score"] is not None:
             found.append(self.done[len(found)])
@@ -125,8 +125,8 @@ class Folded:
     def drop_best(self) -> None:
         """Remove the folds' checkpoints, and say so."""
         result = self.folder.life.result
-        for told in result.facts.get("folds", []):
-            told["checkpoint"] = None
+        for fold in result.facts.get("folds", []):
+            fold["checkpoint"] = None
         with suppress(OSError):  # where that cannot be written, what it says stays true
             result.write(self.folder.path)
             for place in self.places:

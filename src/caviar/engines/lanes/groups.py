@@ -71,10 +71,12 @@ class Group:
 
     @property
     def count(self) -> int:
+        """How many trials it has."""
         return len(self.runs) + len(self.waiting)
 
     @property
     def all(self) -> list[Run]:
+        """All its trials, those on lanes first."""
         return [*self.runs.values(), *self.waiting]
 
     def fill(self, most: int) -> list[Run]:

@@ -105,7 +105,7 @@ class _ByModule:
             raise NotFusibleError("the loaders give other batches than the data hold")
 
     def shortened(self) -> Training:
-        """The same epoch as a recipe says it."""
+        """The rehearsed epoch, as the recipe describes it."""
         recipe = self._recipe
         x, y = (torch.cat(parts) for parts in zip(*self._batches, strict=True))
 

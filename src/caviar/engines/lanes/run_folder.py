@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from caviar.base.errors import UsageError
-from caviar.engines.experiment import Told
+from caviar.engines.experiment import Logged
 from caviar.runs import folder as names
 from caviar.runs.checkpoints import read_checkpoint
 from caviar.runs.files import write_atomic
@@ -39,7 +39,7 @@ class RunFolder:
     Attributes:
         life: the trial's, from RUNNING to its end.
         config: the text of ``config.yaml``.
-        tell: tells the trial's loggers of its end, where it has some.
+        log_all: gives the trial's loggers all that it has logged, where it has some, when it ends.
         files: what else goes in, name -> text.
         error: what first kept it from being written.
         notes: lines that ``log.txt`` begins with.
@@ -47,7 +47,7 @@ class RunFolder:
 
     life: Life
     config: str = ""
-    tell: Callable[[Told], None] | None = None
+    log_all: Callable[[Logged], None] | None = None
     overrides: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     error: Exception | None = None

@@ -136,14 +136,11 @@ class Stack(Seats[Training]):
 
     def best_weights(self, lane: int) -> dict[str, Tensor]:
         """The plain state dict of a lane's best epoch."""
-        training = self.trainings[lane]
-        assert training is not None
-        return self.tensors.best.take(lane, training.plan)
+        return self.tensors.best.take(lane, self.on(lane).plan)
 
     def checkpoint(self, lane: int) -> dict[str, Any]:
         """What Lightning's ``load_from_checkpoint`` reads: a lane at its best epoch."""
-        training = self.trainings[lane]
-        assert training is not None
+        training = self.on(lane)
         assert training.best_epoch is not None
         step = (training.best_epoch + 1) * training.course.steps
         recipe, best = training.recipe, self.best_weights(lane)
@@ -153,20 +150,16 @@ class Stack(Seats[Training]):
 
     def last_weights(self, lane: int) -> dict[str, Tensor]:
         """The plain state dict of a lane as it stands."""
-        training = self.trainings[lane]
-        assert training is not None
-        return self.tensors.net.take(lane, training.plan)
+        return self.tensors.net.take(lane, self.on(lane).plan)
 
     def save(self, lane: int) -> dict[str, Any]:
         """All that it takes to go on with a lane later, as plain values and tensors."""
-        training = self.trainings[lane]
-        assert training is not None
+        training = self.on(lane)
         return {"training": training.state(), "tensors": self.tensors.save(lane, training.plan)}
 
     def load(self, lane: int, saved: dict[str, Any]) -> None:
         """Go on from what `save` gave; the training is on the lane already."""
-        training = self.trainings[lane]
-        assert training is not None
+        training = self.on(lane)
         self.tensors.load(lane, training.plan, saved["tensors"])
         training.load_state(saved["training"])
 

@@ -50,6 +50,7 @@ class Training(Progress):
 
     @cached_property
     def key(self) -> Hashable:
+        """The kind: trainings with the same one may share a stack."""
         course, recipe = self.course, self.recipe
         return (
             self.plan.key,

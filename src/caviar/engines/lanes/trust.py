@@ -127,7 +127,7 @@ def _of_data(tensor: torch.Tensor) -> tuple[Any, ...]:
 
 
 def _kind_of(value: Any) -> Hashable:
-    """What settings say, but for numbers: of these, whether they are 0."""
+    """Settings, with whether it is 0 in the place of each number."""
     if type(value) is dict:
         return tuple((name, _kind_of(own)) for name, own in value.items())
     if type(value) in (list, tuple):

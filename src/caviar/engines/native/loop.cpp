@@ -852,7 +852,7 @@ template <class T> int evaluate(const Net& net, const Evaluation& of, const int6
 
 extern "C" {
 
-// What loop.py has to agree with, which it is held against: where fields lie, and the order of numbers.
+// What binding.py has to agree with, which it is held against: where fields lie, and the order of numbers.
 const char* layout() {
     static char text[4096];
     char* end = text;

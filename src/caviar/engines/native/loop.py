@@ -1,31 +1,27 @@
-"""The native backend: a loop in C++ over the lanes, each while its numbers are in the processor's cache.
-
-`loop.cpp` is compiled for this machine when it is first needed, which takes some seconds, and kept
-in the user's folder for caches.
-"""
+"""The native backend: a loop in C++ over the lanes, each while its numbers are in the processor's cache."""
 
 from __future__ import annotations
 
 import ctypes
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from itertools import zip_longest
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from caviar.base.machine import cache_folder
-from caviar.engines.native.build import build
+from caviar.engines.native.binding import (
+    OPTIMIZERS,
+    EvaluationStruct,
+    LayerStruct,
+    NetStruct,
+    StepsStruct,
+    library,
+)
 from caviar.engines.stacked.backend import Steps
-from caviar.engines.stacked.optimizers import optimizer_of
 from caviar.engines.stacked.plan import Plan
 from caviar.engines.stacked.tensors import LaneTensors
-from caviar.runs.private import private_folder
 
 _AT_ONCE = 128
 """Samples of the validation part that go through a network together: they stay in the cache."""
@@ -33,13 +29,6 @@ _AT_ONCE = 128
 _MOST_LAYERS = 128
 
 _LINEAR, _BATCH_NORM, _ACTIVATION, _DROPOUT = range(4)
-
-_OPTIMIZERS: dict[type[torch.optim.Optimizer], int] = {
-    torch.optim.SGD: 0,
-    torch.optim.Adam: 1,
-    torch.optim.AdamW: 2,
-    torch.optim.RMSprop: 3,
-}
 
 
 def _activation(layer: nn.Module) -> tuple[int, float] | None:
@@ -66,94 +55,6 @@ def _activation(layer: nn.Module) -> tuple[int, float] | None:
     return None
 
 
-class _Layer(ctypes.Structure):
-    _fields_ = [
-        *(
-            (name, ctypes.c_int64)
-            for name in ("kind", "activation", "weight", "bias", "mean", "var")
-        ),
-        *((name, ctypes.c_int64) for name in ("row", "units")),
-        ("number", ctypes.c_double),
-        *((name, ctypes.c_void_p) for name in ("first", "second", "bits")),
-    ]
-
-
-class _Net(ctypes.Structure):
-    _fields_ = [
-        ("layers", ctypes.POINTER(_Layer)),
-        *((name, ctypes.c_int64) for name in ("count", "lanes")),
-        ("widths", ctypes.c_void_p),
-        ("parameters", ctypes.c_void_p),
-        ("numbers", ctypes.c_int64),
-        ("running", ctypes.c_void_p),
-        ("running_numbers", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("x", "y", "smoothing", "weights")),
-    ]
-
-
-class _Steps(ctypes.Structure):
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("optimizer", "steps", "batch", "samples")),
-        ("order", ctypes.c_void_p),
-        ("order_row", ctypes.c_int64),
-        ("slots", ctypes.c_void_p * 2),
-        ("constants", ctypes.c_void_p * 6),
-        ("columns", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("column_count", "decayed")),
-        *((name, ctypes.c_void_p) for name in ("norm", "value", "losses")),
-    ]
-
-
-class _Evaluation(ctypes.Structure):
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("samples", "batch")),
-        *((name, ctypes.c_void_p) for name in ("probabilities", "losses")),
-    ]
-
-
-def layout() -> str:
-    """Where the fields lie of what goes to `loop.cpp`, and the order of each optimizer's numbers."""
-    words = []
-    for struct in (_Layer, _Net, _Steps, _Evaluation):
-        words += [f"{name}:{getattr(struct, name).offset}" for name, *_ in struct._fields_]
-        words.append(f"{struct.__name__.removeprefix('_')}:{ctypes.sizeof(struct)}")
-    for target, number in _OPTIMIZERS.items():
-        own = optimizer_of(f"torch.optim.{target.__name__}")
-        words += [f"{name}:0" for name in (*own.constants, *own.columns)]
-        words.append(f"{target.__name__}:{number}")
-    return " ".join(words)
-
-
-@cache
-def library() -> ctypes.CDLL:
-    """The compiled `loop.cpp`.
-
-    Raises:
-        OSError: there is no compiler, it failed (the message says what it said), or what it compiled
-            does not agree with this module about where things lie.
-    """
-    try:
-        found = ctypes.CDLL(str(build(private_folder(cache_folder() / "native"))))
-    except OSError as error:
-        if error.errno is None and not isinstance(error, PermissionError):
-            raise  # not compiled
-        # A home that is not there or cannot, or that others can, be written to: each time anew.
-        with tempfile.TemporaryDirectory() as place:
-            found = ctypes.CDLL(str(build(Path(place))))
-    found.layout.argtypes, found.layout.restype = [], ctypes.c_char_p
-    built, known = found.layout().decode().split(), layout().split()
-    if built != known:
-        differ = [pair for pair in zip_longest(built, known, fillvalue="-") if pair[0] != pair[1]]
-        raise OSError("loop.cpp does not go with loop.py: {} there, {} here".format(*differ[0]))
-    pointer = ctypes.c_void_p
-    for kind in ("float", "double"):
-        for name in ("train", "evaluate"):
-            function = getattr(found, f"{name}_{kind}")
-            function.argtypes = [pointer, pointer, pointer, ctypes.c_int64]
-            function.restype = ctypes.c_int
-    return found
-
-
 def why_not(tensors: LaneTensors) -> str | None:
     """What keeps lanes from being trained by the loop in C++; None where nothing does."""
     net, course, optimizer = tensors.net, tensors.course, tensors.optimizer
@@ -168,7 +69,7 @@ def why_not(tensors: LaneTensors) -> str | None:
         if y.dtype != torch.int64 or int(y.min()) < 0 or int(y.max()) >= num_classes:
             return f"its classes are not whole numbers from 0 to {num_classes - 1}"
     x = parts[0][0]
-    if optimizer.target not in _OPTIMIZERS:
+    if optimizer.target not in OPTIMIZERS:
         return f"its optimizer is {optimizer.target.__name__}"
     if not 0 < len(net.plan.layers) <= _MOST_LAYERS:
         return "it is not a chain of layers"
@@ -210,7 +111,7 @@ class Native:
             for name, layer in net.plan.layers
             if not isinstance(layer, nn.Flatten | nn.Identity)
         ]
-        self._structs = (_Layer * len(self._layers))(
+        self._structs = (LayerStruct * len(self._layers))(
             *(self._struct(name, layer) for name, layer in self._layers)
         )
         self.widths = np.zeros((tensors.lanes, len(self._layers) + 1), dtype=np.int64)
@@ -220,7 +121,7 @@ class Native:
         }
         norm, value = tensors.norm, tensors.value
         self._fixed: dict[str, Any] = {
-            "optimizer": _OPTIMIZERS[optimizer.target],
+            "optimizer": OPTIMIZERS[optimizer.target],
             "batch": course.batch_size,
             "slots": (ctypes.c_void_p * 2)(*(slot.data_ptr() for slot in tensors.slots)),
             "constants": (ctypes.c_void_p * 6)(
@@ -241,8 +142,8 @@ class Native:
         except OSError as error:
             return str(error)
 
-    def _struct(self, name: str, layer: nn.Module) -> _Layer:
-        found = _Layer(_LINEAR, -1, -1, -1, -1, -1, 0, 0, 0.0, None, None, None)
+    def _struct(self, name: str, layer: nn.Module) -> LayerStruct:
+        found = LayerStruct(_LINEAR, -1, -1, -1, -1, -1, 0, 0, 0.0, None, None, None)
         net = self._net
         for own in ("weight", "bias"):
             place = net.layout.places.get(f"{name}.{own}")
@@ -288,7 +189,7 @@ class Native:
         for struct, (name, _) in zip(self._structs, self._layers, strict=True):
             if name in bits:
                 struct.bits, struct.units = bits[name].data_ptr(), bits[name].shape[3]
-        what = _Steps(
+        what = StepsStruct(
             **{
                 **self._fixed,
                 "steps": len(columns),
@@ -309,14 +210,14 @@ class Native:
         dtype = tensors.course.dtype
         losses = torch.zeros(tensors.lanes, dtype=dtype)
         probabilities = torch.zeros(tensors.lanes, tensors.num_classes, samples, dtype=dtype)
-        of = _Evaluation(samples, _AT_ONCE, probabilities.data_ptr(), losses.data_ptr())
+        of = EvaluationStruct(samples, _AT_ONCE, probabilities.data_ptr(), losses.data_ptr())
         self._run(self._evaluate, "val", of, lanes)
         return probabilities, losses
 
     def _run(self, function: Any, part: str, what: ctypes.Structure, lanes: Sequence[int]) -> None:
         (x, y), net = self._parts[part], self._net
         smoothing, weights = self._tensors.smoothing, self._tensors.weights
-        arguments = _Net(
+        arguments = NetStruct(
             self._structs, len(self._structs), len(self.widths), self.widths.ctypes.data,
             net.flat.data_ptr(), net.flat.shape[1], net.running.data_ptr(), net.running.shape[1],
             x.data_ptr(), y.data_ptr(), smoothing.data_ptr(), weights.data_ptr(),

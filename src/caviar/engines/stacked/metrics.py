@@ -24,11 +24,6 @@ class Outputs:
     Args:
         probabilities: shape ``(lanes, classes, samples)``: sums over a few classes are then fast.
         targets: shape ``(samples,)``, the same in every lane.
-
-    Attributes:
-        predicted: the likeliest class, shape ``(lanes, samples)``, and ``confidence``, its chance.
-        hits, guesses, members: samples of each class that were found, that were said to be of it,
-            and that are of it; shapes ``(lanes, classes)``, ``(lanes, classes)``, ``(classes,)``.
     """
 
     def __init__(self, probabilities: Tensor, targets: Tensor) -> None:
@@ -43,26 +38,32 @@ class Outputs:
 
     @property
     def confidence(self) -> Tensor:
+        """The chance of the likeliest class, shape ``(lanes, samples)``."""
         return self._likeliest[0]
 
     @property
     def predicted(self) -> Tensor:
+        """The likeliest class, shape ``(lanes, samples)``."""
         return self._likeliest[1]
 
     @cached_property
     def right(self) -> Tensor:
+        """Which predictions are right, shape ``(lanes, samples)``."""
         return self.predicted == self.targets
 
     @cached_property
     def hits(self) -> Tensor:
+        """Samples of each class that were found, shape ``(lanes, classes)``."""
         return self._count(self.targets.expand_as(self.predicted), self.right)
 
     @cached_property
     def guesses(self) -> Tensor:
+        """Samples that were said to be of each class, shape ``(lanes, classes)``."""
         return self._count(self.predicted, torch.ones_like(self.right))
 
     @cached_property
     def members(self) -> Tensor:
+        """Samples that are of each class, shape ``(classes,)``."""
         return torch.bincount(self.targets, minlength=self.num_classes).float()
 
     def _count(self, classes: Tensor, which: Tensor) -> Tensor:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from math import prod
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from caviar.engines.experiment import NotFusibleError
 from caviar.engines.stacked.layers import State
-from caviar.engines.stacked.plan import Plan, Shapes, plan_of, widest
+from caviar.engines.stacked.plan import Plan, Shapes, widest
 
 ALIGNED = 16
 """Each tensor begins at a multiple of so many numbers: vector instructions want it."""
@@ -151,26 +150,3 @@ class Stacked:
         """Let batch norm's counters know that training batches have gone by."""
         if self.plan.counters:
             self.counted += steps * self._a_step
-
-
-def stack(networks: Sequence[nn.Module], pad: bool = True) -> Stacked:
-    """Networks that differ in nothing but weights, dropout rates (and, with ``pad``, widths) as one.
-
-    Raises:
-        NotFusibleError: a layer cannot be stacked, or the networks are not of one kind.
-    """
-    plans = [plan_of(network, pad) for network in networks]
-    for index, plan in enumerate(plans):
-        if plan.key != plans[0].key:
-            raise NotFusibleError(f"network {index} is not of the same kind as the first")
-    dtype = next(iter(networks[0].parameters())).dtype
-    stacked = Stacked(plans, len(networks), dtype)
-    for lane, (network, plan) in enumerate(zip(networks, plans, strict=True)):
-        stacked.put(lane, plan, network.state_dict())
-    return stacked
-
-
-def unstack(stacked: Stacked, lane: int, into: nn.Module) -> nn.Module:
-    """Give ``into``, a plain network as the one that was stacked, the weights of a lane."""
-    into.load_state_dict(stacked.take(lane, plan_of(into)))
-    return into

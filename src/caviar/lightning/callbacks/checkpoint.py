@@ -47,9 +47,11 @@ class BestAndLast(Checkpoint):
         self._trained = self._between = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the folder."""
         make_folders(self.folder)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write ``best.ckpt`` where the score is better than any before."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         value = monitored(trainer, self.metric)
@@ -58,26 +60,31 @@ class BestAndLast(Checkpoint):
             self._write(trainer, BEST, weights_only=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write ``last.ckpt`` where it is due."""
         due = self._trained and monotonic() - self._written > self.every_seconds
         if in_any_process(trainer, due):
             self._write_between(trainer)
             self._written = monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that there is something to write."""
         self._trained = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write ``last.ckpt``."""
         self._write(trainer, LAST)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
+        """Write ``last.ckpt`` of a training that was interrupted."""
         if isinstance(exception, TrialInterrupted) and self._trained:
             self._write_between(trainer)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        """Make what is written as an epoch begins what it would have been as the last one ended."""
         if self._between:
             # Lightning goes on from an epoch's end, but not from the next one's start, which differs in
             # these counts alone.

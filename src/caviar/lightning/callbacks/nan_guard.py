@@ -30,19 +30,23 @@ class NanGuard(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Look at a step's loss."""
         if trainer.global_step % self.every_steps == 0:
             loss = loss_of(outputs)
             if loss is not None:
                 _require_finite("train/loss", loss, trainer, trainer.current_epoch)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the means that a validation logged."""
         _look_at_means(trainer, trainer.current_epoch)
 
     # An epoch without a validation has its mean only after the callbacks' own end of it.
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the last epoch's means."""
         _look_at_means(trainer, trainer.current_epoch - 1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the last epoch's means."""
         _look_at_means(trainer, trainer.current_epoch - 1)
 
 

@@ -60,6 +60,7 @@ class Score(Callback):
         self._unreported: float | None = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take in the score of a validation."""
         if trainer.sanity_checking:
             return
         value, *_ = [monitored(trainer, metric) for metric in (self.metric, *self.also)]
@@ -71,12 +72,14 @@ class Score(Callback):
         self._unreported = value
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report it."""
         value, self._unreported = self._unreported, None
         if value is not None:
             with suppress(TrialInterrupted):  # it ends a moment later, with all of the epoch done
                 report(value, trainer.current_epoch)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Raise TrialInterrupted where the trial is to stop."""
         # Here, and not as the last epoch ends: what early stopping and a schedule make of that one is
         # then in the checkpoint, and a training that is over is not interrupted.
         if in_any_process(trainer, asked_to_stop()):

@@ -20,12 +20,15 @@ class KeepSignals(Callback):
         self._handler: Any = None  # as `signal.signal` takes it
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Note who has SIGTERM before Lightning takes it."""
         main = threading.current_thread() is threading.main_thread()
         self._handler = signal.getsignal(signal.SIGTERM) if main and active_run() else None
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give it back."""
         self.on_train_start(trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give it back."""
         if callable(self._handler) or self._handler is signal.SIG_IGN:
             signal.signal(signal.SIGTERM, self._handler)

@@ -1,4 +1,4 @@
-"""What every data set shares: its parts, and a memory of what is loaded. Lanes need no more.
+"""The base of every data set in memory: its parts, loaded once.
 
 Nothing of Lightning is imported here: a worker that trains on lanes alone starts in half the time.
 """

@@ -32,17 +32,21 @@ class DataModule(LightningDataModule):
 
     @property
     def num_features(self) -> int:
+        """Numbers a sample."""
         return self.data.num_features
 
     @property
     def num_classes(self) -> int:
+        """How many classes, or labels, there are."""
         return self.data.num_classes
 
     def class_weights(self, asked: Any) -> list[float] | None:
+        """See `InMemoryData.class_weights`."""
         return self.data.class_weights(asked)
 
     @property
     def classes(self) -> list[Any]:
+        """What each class is called."""
         return self.data.parts.preprocessing.classes
 
     @property
@@ -57,6 +61,7 @@ class DataModule(LightningDataModule):
         return None if number is None else tuple(number)
 
     def files(self) -> dict[str, str]:
+        """What goes into the run folder beside the rest, name -> text."""
         return dict([self.data.parts.preprocessing.as_file()])
 
     def changed_since(self, folder: Path) -> bool:
@@ -64,6 +69,7 @@ class DataModule(LightningDataModule):
         return not Preprocessing.read(folder).same_as(self.data.parts.preprocessing)
 
     def check_batches(self, network: Callable[[], nn.Module], limit: float | None) -> None:
+        """See `InMemoryData.check_batches`."""
         self.data.check_batches(network, limit)
 
     def setup(self, stage: str | None = None) -> None:

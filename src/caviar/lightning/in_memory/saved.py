@@ -28,26 +28,32 @@ class SavedData:
 
     @classmethod
     def of(cls, folder: Path) -> SavedData:
+        """That of the run in ``folder``."""
         return cls(Preprocessing.read(folder))
 
     @property
     def num_features(self) -> int:
+        """Numbers a sample."""
         return self.preprocessing.num_features
 
     @property
     def classes(self) -> list[Any]:
+        """What each class is called."""
         return self.preprocessing.classes
 
     @property
     def num_classes(self) -> int:
+        """How many there are."""
         return len(self.classes)
 
     @property
     def labels(self) -> bool:
+        """Whether the targets are labels, any number of them a row."""
         return self.preprocessing.labels
 
     @property
     def target_scale(self) -> tuple[float, ...] | None:
+        """Mean and standard deviation of a target that is a number; None of classes."""
         number = self.preprocessing.number
         return None if number is None else tuple(number)
 

@@ -1,6 +1,6 @@
-"""What a lane has logged, told to the loggers that a Trainer would have had, when its trial ends.
+"""What a lane has logged, given to the loggers that a Trainer would have had, when its trial ends.
 
-Some loggers (Weights & Biases') have one run a process at a time: so trials are told one after the other.
+Some loggers (Weights & Biases') have one run a process at a time: so trials come one after the other.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from caviar.base.private import log_hyperparameters
-from caviar.engines.experiment import NotFusibleError, Told
+from caviar.engines.experiment import Logged, NotFusibleError
 from caviar.lightning.making import make_each
 from caviar.runs.parsing import parse_yaml
 
@@ -25,7 +25,7 @@ _NEED_A_TRAINER = ("log_model", "log_graph")
 _one_by_one = Lock()
 
 
-def told_loggers(config: Mapping[str, Any]) -> dict[str, Any]:
+def logger_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a config's loggers, but for that of ``metrics.csv``.
 
     Raises:
@@ -43,28 +43,28 @@ def told_loggers(config: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def loggers_of(config: Mapping[str, Any]) -> Callable[[Told], None]:
-    """Make the loggers of a trial's config; what tells them all of it, once it has ended.
+def loggers_of(config: Mapping[str, Any]) -> Callable[[Logged], None]:
+    """Make the loggers of a trial's config; what gives them all that it has logged, once it has ended.
 
     Raises:
         UsageError: one of them cannot be made.
     """
-    loggers = make_each(OmegaConf.create({"logger": told_loggers(config)}).logger)
-    return lambda told: _tell(loggers, told)
+    loggers = make_each(OmegaConf.create({"logger": logger_settings(config)}).logger)
+    return lambda training: _log_all(loggers, training)
 
 
-def _tell(loggers: Sequence[Any], told: Told) -> None:
-    """Tell loggers of a training in the order in which a Trainer does, and close them."""
+def _log_all(loggers: Sequence[Any], training: Logged) -> None:
+    """Log a training in the order in which a Trainer does, and close the loggers."""
     with _one_by_one:
         for logger in loggers:
-            logger.log_hyperparams(parse_yaml(told.config))
-        log_hyperparameters(told.module, told.data, loggers)
-        for metrics, step in told.logged:
+            logger.log_hyperparams(parse_yaml(training.config))
+        log_hyperparameters(training.module, training.data, loggers)
+        for metrics, step in training.logged:
             for logger in loggers:
                 logger.log_metrics(metrics=dict(metrics), step=step)
                 logger.save()
         for logger in loggers:
-            logger.finalize("success" if told.complete else "failed")
+            logger.finalize("success" if training.complete else "failed")
         close(loggers)
 
 

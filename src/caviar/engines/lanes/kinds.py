@@ -1,0 +1,104 @@
+"""The kinds of trials that a worker has: a group of each, and whose turn it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Iterator
+from typing import TYPE_CHECKING
+
+from caviar.base.errors import name_and_text
+from caviar.engines.experiment import NotFusibleError
+from caviar.engines.lanes.calibration import choose
+from caviar.engines.lanes.folds import Folded
+from caviar.engines.lanes.groups import Group
+from caviar.engines.lanes.ways import calls
+
+if TYPE_CHECKING:
+    from caviar.engines.lanes.ways import AnyTraining
+
+DEFAULT_LANES = 64
+"""Lanes of a stack, where nothing else is said or measured."""
+
+_LEFT_WAITING = 60.0
+"""Seconds after which a group that others have outnumbered gets its tick."""
+
+
+class Kinds:
+    """All groups.
+
+    Args:
+        lanes: of a stack at most; None: as many as pay.
+        auto: measure for each kind whether lanes pay at all.
+        native: the loop in C++ may step them.
+        device: where they compute.
+
+    Attributes:
+        most: lanes that there is memory for, as far as is known.
+    """
+
+    def __init__(self, lanes: int | None, auto: bool, native: bool, device: str) -> None:
+        self.most = lanes or DEFAULT_LANES
+        self._given, self._auto, self._native, self._device = lanes, auto, native, device
+        self._groups: dict[Hashable, Group] = {}
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self._groups.values())
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @property
+    def count(self) -> int:
+        """How many trials have a lane, or wait for one."""
+        return sum(group.count for group in self)
+
+    def of(self, training: AnyTraining) -> Group:
+        """The group that a training belongs to; of a kind that is new, its steps are measured.
+
+        Raises:
+            NotFusibleError: they cannot be.
+        """
+        group = self._groups.get(training.key)
+        if group is None:
+            most, native = self.most, self._native
+            if self._auto or self._given is None or calls(training):
+                try:
+                    choice = choose(training, self._given, self._device, native)
+                except NotFusibleError:
+                    raise
+                except BaseException as error:
+                    # Nobody else's: a Trainer alone comes to the same, or bears it, or says it better.
+                    raise NotFusibleError(
+                        f"its steps could not be measured: {name_and_text(error)}"
+                    ) from error
+                most = choice.lanes if self._auto else choice.lanes or self.most
+                native = choice.native
+            group = self._groups[training.key] = Group(most, native, self._device)
+        return group
+
+    def withdraw(self, trial: Folded) -> None:
+        """Take all folds of a trial out."""
+        for group in self:
+            group.withdraw(trial)
+
+    def room(self, ahead: float) -> int:
+        """How many jobs there is room for.
+
+        More than there are lanes: the next trials are here when lanes become free. More still where
+        there are several groups, so that each finds enough to fill its stack.
+
+        Args:
+            ahead: trials that are to wait for a lane, as a share of the lanes.
+        """
+        sizes = sorted((min(group.most, self.most) for group in self), reverse=True)
+        return sum(sizes[:4]) + (int(ahead * sizes[0]) if sizes else 0)
+
+    def next(self) -> Group | None:
+        """The group with the most trials, unless another has been left waiting for long."""
+        groups = [group for group in self if group.count]
+        if not groups:
+            return None
+        oldest = min(groups, key=lambda group: group.ticked)
+        if time.monotonic() - oldest.ticked > _LEFT_WAITING:
+            return oldest
+        return max(groups, key=lambda group: group.count)
