@@ -32,7 +32,7 @@ SWEEPS = OUT / "sweeps"
 SPACES = OUT / "configs" / "space"
 SHORT = 540
 """Seconds after which a short run begins nothing new."""
-NO_SEARCH = ("caviar logs",)
+NO_SEARCH = ("caviar logs", "caviar runs")
 """Commands that only show something."""
 
 
@@ -269,9 +269,7 @@ def by_task(done: dict[str, Any], wanted: list[tuple[str, int]]) -> list[dict[st
             found = done.get(f"{task}/{seed}/{first}") or {}
             if "mean" in found:
                 means.append([base["default"], base["mean"], found["mean"]])
-                leads.append(
-                    sign(task) * (found["mean"] - found["default"]) / max(base["sd"], 1e-9)
-                )
+                leads.append(sign(task) * (found["mean"] - base["default"]) / max(base["sd"], 1e-9))
                 said.append(" ".join(shlex.split(first or "")[:2]))
         if known:
             default, best, after = np.mean(means, axis=0) if means else [float("nan")] * 3
