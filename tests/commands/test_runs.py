@@ -172,9 +172,9 @@ def test_several_sweeps_are_compared_at_equal_cost(caviar, outputs):
     late, soon = table(caviar("runs", "list", "late", "soon", "--summary"))
     assert (late["best"], late["best_run"], late["trials_to_best"]) == ("4.0", "late/3", "4")
     assert (soon["best"], soon["best_run"], soon["trials_to_best"]) == ("3.0", "soon/0", "1")
-    assert float(late["seconds"]) == pytest.approx(1 + 1.1 + 1.2 + 1.3)
+    assert float(late["worker_s"]) == pytest.approx(1 + 1.1 + 1.2 + 1.3)
     assert (late["best_at_2_trials"], soon["best_at_2_trials"]) == ("2.0", "3.0")
-    assert (late["best_at_2_s"], soon["best_at_2_s"]) == ("2.0", "3.0")
+    assert (late["best_at_2_worker_s"], soon["best_at_2_worker_s"]) == ("2.0", "3.0")
     both = table(caviar("runs", "list", "late", "soon"))
     assert len(both) == 6
     found = json.loads(caviar("runs", "list", "late", "soon", "--json").out)
@@ -233,10 +233,31 @@ def test_several_objectives_list_but_have_no_best(caviar, outputs):
     )
     rows = table(caviar("runs", "list", "two", "--sort", "value_0"))
     assert [float(r["value_0"]) for r in rows] == sorted(float(r["value_0"]) for r in rows)
-    done = caviar("runs", "best")
-    assert (done.status, done.out) == (2, "")
-    assert "2 objectives" in done.err
-    assert "runs list --sort best begins with the Pareto front" in done.err
+    for option in ("--ckpt", "--path"):
+        done = caviar("runs", "best", option)
+        assert (done.status, done.out) == (2, "")
+        assert "2 objectives" in done.err
+        assert "caviar runs best lists the Pareto front" in done.err
+
+
+def test_the_best_of_several_objectives_is_listed_as_their_front(caviar, outputs):
+    made = {"direction": ["minimize", "maximize"], "n_trials": 12, "states": {2: "FAIL"}}
+    make_sweep(outputs / "sweeps/two", lambda p: [p["optimizer.lr"], p["model.width"]], **made)
+    listed = table(caviar("runs", "list", "two", "--all-columns", "--where", "state == 'COMPLETE'"))
+    scores = {r["run"]: (float(r["value_0"]), -float(r["value_1"])) for r in listed}
+    front = {
+        run
+        for run, mine in scores.items()
+        if not any(o[0] <= mine[0] and o[1] <= mine[1] and o != mine for o in scores.values())
+    }
+    rows = table(caviar("runs", "best", "two"))
+    assert {row["run"] for row in rows} == front
+    told = json.loads(caviar("runs", "best", "two", "--json").out)
+    assert [run["run"] for run in told["front"]] == [row["run"] for row in rows]
+    assert len(told["objectives"]) == 2
+    width = told["front"][0]["model.width"]
+    few = table(caviar("runs", "best", "two", "--where", f"model.width == {width}"))
+    assert {float(row["model.width"]) for row in few} == {width}
 
 
 def test_a_sweep_of_several_objectives_hides_no_score_of_another(caviar, outputs, wide):

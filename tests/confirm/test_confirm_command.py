@@ -117,6 +117,11 @@ def test_the_best_are_trained_anew_and_the_test_part_is_looked_at_once(app):
     assert all(r["value"] == pytest.approx(10, abs=1) for r in default)
     assert "over 3 fresh seeds, mean and 95 % interval" in done.stdout
     assert "is better than the default config" in done.stdout
+    answer, rest = (
+        done.stdout.index("is better than"),
+        done.stdout.index("over 3 fresh seeds, mean"),
+    )
+    assert answer < rest
     assert lines(app, "looks.txt") == ["looked"]
     record = json.loads((app.folder / "sweep" / "test_set.json").read_text())
     assert record["result"] == {"score": 0.25}

@@ -28,6 +28,7 @@ from caviar.engines.lanes.configs import PlainConfigs
 from caviar.engines.lanes.engine import Fused
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.solo import Solo
+from caviar.runs.cost import wall_seconds
 from project.classifier import Classifier
 from project.recipe import recipe
 from project.train import CONFIGS, main
@@ -144,10 +145,23 @@ def test_a_run_folder_is_that_of_solo(jobs: Jobs) -> None:
         for key in set(results[0]) - {"seconds", "started", "facts"}:
             assert results[0][key] == results[1][key], key
         assert [found["facts"].pop("engine") for found in results] == ["fused", "solo"]
+        assert results[0]["facts"].pop("worker_seconds") <= results[0]["seconds"]
         metrics = [found["facts"].pop("metrics") for found in results]
         assert list(metrics[0]) == list(metrics[1])
         assert metrics[0] == pytest.approx(metrics[1], rel=1e-4)
         assert results[0]["facts"] == results[1]["facts"]
+
+
+@pytest.mark.parametrize("more", [{}, {"data.folds": 2}])
+def test_trials_on_lanes_share_the_seconds_of_their_worker(jobs: Jobs, more: Any) -> None:
+    many = jobs(rates(8, **more))
+    serve(many, lanes=8)
+    results = [result(job.folder) for job in many]
+    shares = [found["facts"]["worker_seconds"] for found in results]
+    assert all(0 < share < found["seconds"] for share, found in zip(shares, results, strict=True))
+    # They were under way at once: what they waited, summed, is more than there was.
+    took = wall_seconds((found["started"], found["seconds"]) for found in results)
+    assert sum(shares) < took + 0.01 < sum(found["seconds"] for found in results)
 
 
 def test_a_checkpoint_predicts_what_the_lane_did(jobs: Jobs) -> None:

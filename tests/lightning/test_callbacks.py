@@ -135,6 +135,27 @@ def test_the_progress_bar_shows_in_a_terminal_and_not_in_a_sweep(
         assert not ProgressBar().wanted
 
 
+def test_the_progress_bar_shows_the_last_epochs_loss_and_score(
+    compose_run: Callable[..., Any], short: tuple[str, ...]
+) -> None:
+    experiment = build(compose_run(*short))
+    bar, score = ProgressBar(), Score("val/acc", "maximize")
+    with quiet():
+        trainer = Trainer(
+            callbacks=[score, bar],
+            max_epochs=2,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            log_every_n_steps=1,
+        )
+        trainer.fit(experiment.module, datamodule=experiment.data)
+    shown = bar.get_metrics(trainer, experiment.module)
+    assert list(shown) == ["train/loss", "val/acc"]
+    assert shown["val/acc"] == pytest.approx(float(trainer.callback_metrics["val/acc"]))
+    assert shown["train/loss"] == pytest.approx(float(trainer.callback_metrics["train/loss"]))
+
+
 def test_every_validation_is_reported_to_the_sweep(
     compose_run: Callable[..., Any], short: tuple[str, ...]
 ) -> None:

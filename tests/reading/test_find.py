@@ -160,3 +160,17 @@ def test_a_path_from_a_file_stays_inside(tmp_path):
     assert inside(folder, "a/b.ckpt") == folder / "a/b.ckpt"
     for name in ("../x", "/etc/passwd", "link/x", "a/../../x", None, 3, "a\0b"):
         assert inside(folder, name) is None
+
+
+def test_a_sweep_that_a_confirm_ran_is_found_by_its_name_alone(outputs):
+    for age, name in enumerate(("first", "first-confirm", "first-confirm-2", "mine-confirm")):
+        file = make_sweep(outputs / "sweeps" / name, n_trials=1) / "sweep.yaml"
+        os.utime(file, (2e9 + age, 2e9 + age))
+    assert find("latest").name == "mine-confirm"  # somebody's own: no sweep `mine` was confirmed
+    shutil.rmtree(outputs / "sweeps/mine-confirm")
+    assert find("latest").name == "first-confirm-2"
+    (outputs / "sweeps/first/confirm.json").write_text("[]")
+    assert find("latest").name == find("-1").name == "first"
+    assert find_sweep("latest").name == "first"
+    assert find_run("0").parent.parent.name == "first"
+    assert find("first-confirm").name == "first-confirm"

@@ -26,7 +26,7 @@ def test_trials_are_a_table_by_number(tmp_path):
     sweep = caviar.load(make_sweep(tmp_path / "s", n_trials=5, states=STATES))
     trials = sweep.trials
     assert list(trials.columns) == [
-        *("state", "value", "best_epoch", "seconds", "started", "seed"),
+        *("state", "value", "best_epoch", "seconds", "worker_seconds", "started", "seed"),
         *("edits", "checkpoint", "error"),
         *SPACE,
     ]

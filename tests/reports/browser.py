@@ -14,7 +14,7 @@ DEADLINE = 60_000
 """Milliseconds."""
 
 SECTIONS = ["facts", "history", "curves", "parallel", "slices", "importance", "contour", "trials"]
-SECTIONS += ["failures", "timeline", "duplicates"]
+SECTIONS += ["failures", "timeline", "duplicates", "judged"]
 FIGURES = ["history", "curves", "parallel", "slices", "importance", "contour", "timeline"]
 
 
@@ -68,7 +68,9 @@ class Opened:
         self.page.set_viewport_size({"width": 1200, "height": 900})
         self.page.evaluate(
             "document.getElementById('trial').close(); if (pinned !== null) pin(pinned); scrollTo(0, 0);"
-            "order = { column: null, down: false }; setTheme('light'); fill()"
+            "order = { column: null, down: false }; chosen = new Map();"
+            "drawn = { smoothing: 0, means: true }; document.querySelector('#search').value = '';"
+            "setTheme('light'); fill()"
         )
         self.ready()
 

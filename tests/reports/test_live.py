@@ -324,7 +324,7 @@ def test_lines_sum_up_once_a_minute(monkeypatch):
     summary = "1 complete, 1 pruned, 1 failed, 0 running of 10; best 0.5 (trial 0)"
     assert lines.count(summary) == 2
     assert lines.count("    Traceback") == 19
-    assert "[2/10] trial 1 pruned at val/acc=0.25" in lines
+    assert "[2/10] trial 1 pruned at val/acc=0.25, 0 s left" in lines
 
 
 def test_no_value_just_below_one_is_told_as_one():
@@ -341,3 +341,65 @@ def test_control_characters_are_taken_out_and_words_of_any_language_stay():
 def test_durations_read_well():
     texts = [duration(s) for s in (0.4, 42, 89, 91, 600, 3600, 7500)]
     assert texts == ["0 s", "42 s", "89 s", "2 min", "10 min", "1 h 0 min", "2 h 5 min"]
+
+
+NAMES = ["optimizer.lr", "optimizer.weight_decay", "model.width", "model.depth", "model.dropout"]
+
+
+def full_panel(width: int) -> str:
+    """A panel with a long metric, many hyperparameters and a best trial."""
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        force_terminal=True,
+        width=width,
+        height=24,
+        color_system=None,
+        legacy_windows=False,
+    )
+    view = LivePanel(Path("a"), Tally(256, ["maximize"], ["val/accuracy_macro"]), console)
+    for worker in range(2):
+        view.happened(Ready(f"cpu:{worker}"))
+    for number in range(14):
+        view.asked(Asked(number, dict.fromkeys(NAMES, 0.1234 + number)))
+        view.happened(Started(number, f"cpu:{number % 2}"))
+        view.happened(Reported(number, 0.9123 + number / 1e4, 30 + number))
+    view.happened(Finished(3, [0.9777], 3.0))
+    out.truncate(0)
+    out.seek(0)
+    view._drawn = 0.0
+    view.tick()
+    text = plain(out.getvalue())
+    view.close()
+    return text
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_worker_trial_epoch_and_score_are_never_cut(width: int):
+    text = full_panel(width)
+    for number in {*range(8)} - {3}:
+        row = rf"cpu:{number % 2} +{number} +{30 + number} +{short(0.9123 + number / 1e4)} +0 s"
+        assert re.search(row, text), text
+    assert re.search("worker +trial +epoch +.*macro +heard", text)
+
+
+def test_the_panel_names_the_best_trials_hyperparameters_and_the_time_left():
+    text = full_panel(120)
+    assert "best 0.9777 (trial 3), 0 s left" in text
+    assert "lr=3.123 weight_decay=3.123 width=3.123 depth=3.123 dropout=3.123" in text
+
+
+def test_off_a_terminal_improvements_and_every_twentieth_are_told():
+    out = io.StringIO()
+    view = Lines(Path("a"), Tally(200, ["maximize"], ["val/acc"]), 1, out)
+    scores = {5: 0.9, 37: 0.95, 38: 0.94}
+    for number in range(200):
+        view.asked(Asked(number, {"x": 1.0}))
+        view.happened(Started(number, "cpu:0"))
+        if number % 7 == 3:
+            view.happened(Pruned(number, 0.1, 1.0))
+        else:
+            view.happened(Finished(number, [scores.get(number, 0.5)], 1.0))
+    told = [int(n) for n in re.findall(r"^\[(\d+)/200\]", out.getvalue(), re.MULTILINE)]
+    assert told == sorted({1, 6, 38, *range(10, 201, 10)})
+    assert "trial 37 val/acc=0.95 in 1.0 s, best 0.95 (trial 37), 0 s left  x=1" in out.getvalue()

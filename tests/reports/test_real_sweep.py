@@ -180,7 +180,7 @@ def test_the_log_axis_shows_the_same_trials(opened: Opened) -> None:
 
 
 def test_sorting_and_searching_real_trials(opened: Opened, sweep: Any) -> None:
-    opened.page.fill("#search", "state=COMPLETE lr<1")
+    opened.page.fill("#search", "state == 'COMPLETE' and lr < 1")
     table = sweep.trials
     wanted = table[(table["state"] == "COMPLETE") & (table["optimizer.lr"] < 1)]
     opened.page.locator("#trials th", has_text="val/acc").locator("button").click()
@@ -266,7 +266,7 @@ def test_sweeps_are_compared_on_the_same_axes_by_trials_and_by_seconds(
             done = table[table["state"] == "COMPLETE"]
             assert y == sorted(y)
             assert y[-1] == done["value"].max()
-            total = len(table) if spent == "trials" else table["seconds"].fillna(0).sum()
+            total = len(table) if spent == "trials" else table["worker_seconds"].fillna(0).sum()
             assert x[-1] == pytest.approx(total)
     assert "apart is not compared" in opened.page.inner_text("#compare")
     rows = opened.page.locator("#compare tbody td:first-child").all_inner_texts()

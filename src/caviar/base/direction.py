@@ -40,7 +40,7 @@ def sign(settings: Mapping[str, Any]) -> int | None:
 def no_best(settings: Mapping[str, Any]) -> str:
     """Why there is no best trial, in words."""
     if (count := len(directions(settings))) > 1:
-        front = "runs list --sort best begins with the Pareto front"
+        front = "caviar runs best lists the Pareto front"
         return f"its {count} objectives have no one best: {front}"
     if not settings:
         why = "it has no sweep.yaml (any more)"

@@ -38,6 +38,19 @@ def report(
     page: Annotated[
         bool, typer.Option("--page/--no-page", help="Write the file, or only say what it means.")
     ] = True,
+    predictions: Annotated[
+        bool,
+        typer.Option(
+            "--predictions/--no-predictions",
+            help="Look at the best trial's predictions for its validation part.",
+        ),
+    ] = True,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", help="Serve it on 127.0.0.1, and renew it, until the sweep has ended."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say what a sweep means, and write report.html: that, with figures and every trial.
@@ -52,6 +65,8 @@ def report(
       caviar report wide narrow -o compared.html
 
       caviar report --no-page --json
+
+      caviar report --follow
     """
     from caviar.reports.data import verdicts, worth_of
     from caviar.reports.html import write_report
@@ -67,9 +82,18 @@ def report(
     if not path.parent.is_dir():
         raise UsageError(f"output={path}: there is no folder {path.parent}")
     place = path.parent.resolve() / path.name if out else path  # the user's own way there
+    if follow:
+        _follow(found, place, page and predictions)
+        say(f"report: {path}")
+        return
     with uncollected():
         judged = (
-            [(shown["verdicts"], shown["worth"]) for shown in write_report(found, place)]
+            [
+                (shown["verdicts"], shown["worth"])
+                for shown in write_report(
+                    found, place, [*map(_judged, found)] if predictions else []
+                )
+            ]
             if page
             else [(verdicts(sweep), worth_of(sweep)) for sweep in found]
         )
@@ -103,6 +127,72 @@ def _find(name: str) -> Sweep:
             return OneRun(find_run(name))
         except UsageError:
             raise error from None
+
+
+def _follow(found: list[Sweep], place: Path, predictions: bool) -> None:
+    """Serve the report on the one sweep until it has ended.
+
+    Raises:
+        UsageError: there are several.
+    """
+    from caviar.reports.follow import Shown, follow
+    from caviar.reports.html import page, parts, write_report
+    from caviar.runs.program import under_way
+    from caviar.sweep.owner import is_running
+
+    if len(found) != 1:
+        raise UsageError(f"--follow: takes one sweep, and there are {len(found)}")
+    folder, single = found[0].folder, type(found[0])
+    made = 0
+
+    def alive() -> bool:
+        return is_running(folder) or under_way(folder)
+
+    def make(followed: bool) -> Shown:
+        nonlocal made
+        made += 1
+        sweep = single(folder)
+        later = {"why": "Looked at when training has ended."}
+        judged = later if followed else _judged(sweep) if predictions else {}
+        with uncollected():
+            shown = write_report([sweep], place, [judged] if judged else [])
+        texts = (page(shown, mark := f'"{made}"'), parts(shown, followed))
+        whole, more = (text.encode("utf-8", "replace") for text in texts)
+        return Shown(whole, more, mark)
+
+    if alive():
+        follow(folder, make, alive)
+    else:
+        make(followed=False)
+        say(f"{folder.name} has ended: there is nothing to follow")
+
+
+def _judged(sweep: Sweep) -> dict[str, Any]:
+    """What the best trial makes of its validation part, or ``why`` that is not known."""
+    from caviar.base.errors import name_and_text
+    from caviar.reports.data import OneRun
+    from caviar.runs.folder import CONFIG
+    from caviar.runs.ours import is_signed
+
+    if len(sweep.directions) != 1 or not sweep.ranked:
+        return {"why": "There is no one best trial to look at."}
+    best = sweep.ranked[0]
+    if not (is_signed(sweep.folder, CONFIG) if isinstance(sweep, OneRun) else sweep.ours):
+        return {
+            "why": "Not computed: another user or machine made it, and nothing it names is run."
+        }
+    if best.checkpoint is None:
+        return {"why": "Not computed: the best trial kept no checkpoint."}
+    try:
+        from caviar.lightning.judging import judge
+
+        return {"number": best.result.number, **judge(best.folder)}
+    except UsageError as error:
+        return {"why": f"Not computed: {error}."}
+    except (
+        Exception
+    ) as error:  # whatever a project's own code raises: the rest of the report stands
+        return {"why": f"Not computed: {' '.join(name_and_text(error).split())}."}
 
 
 def _print(sweeps: list[dict[str, Any]]) -> None:

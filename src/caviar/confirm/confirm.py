@@ -16,6 +16,7 @@ from caviar.confirm.plan import (
     DEFAULT,
     Plan,
     compare,
+    estimates_in_words,
     in_words,
     make_plan,
     program_of,
@@ -89,8 +90,9 @@ def confirm(
         "winner_over": {name: asdict(found) for name, found in verdict.over.items()},
     }
     _write(folder, log)
+    echo(*in_words(verdict))  # the answer, and then what it rests on
     echo(f"{sweep.metric or 'value'} over {len(plan.seeds)} fresh seeds, mean and 95 % interval:")
-    echo("\n".join(in_words(verdict)))
+    echo(*estimates_in_words(verdict))
     echo(_engine_of(trained))
     if _may_look(sweep, test, again):
         _look(sweep, plan, verdict.winner, program, trained, again)

@@ -117,6 +117,7 @@ def overrides_of(sweep: Sweep, plan: Plan) -> list[str]:
         f"hydra.sweeper.enqueue={_text(points)}",
         f"hydra.sweeper.n_trials={len(points)}",
         "hydra.sweeper.baseline=false",  # the default config is a candidate
+        "hydra.sweeper.report=false",  # what it means is told by confirm
         "hydra/sweeper/sampler=random",
         "hydra/sweeper/pruner=none",
     ]
@@ -207,8 +208,8 @@ def scores_of(results: Sequence[Result]) -> dict[str, dict[int, float]]:
 
 
 def in_words(verdict: Verdict) -> list[str]:
-    """What the comparison says, a line a statement."""
-    lines = [f"{_named(name)}: {estimate}" for name, estimate in verdict.estimates.items()]
+    """Who is better than whom, a line a statement."""
+    lines = []
     for other in (verdict.second, DEFAULT):
         lead = verdict.over.get(other or "")
         if other is None or lead is None:
@@ -218,6 +219,11 @@ def in_words(verdict: Verdict) -> list[str]:
             f"{_named(verdict.winner)} is {how} {_named(other)}: lead {lead}, paired over {lead.n} seeds"
         )
     return lines
+
+
+def estimates_in_words(verdict: Verdict) -> list[str]:
+    """Each candidate's mean and interval, the best first."""
+    return [f"{_named(name)}: {estimate}" for name, estimate in verdict.estimates.items()]
 
 
 def test_once(

@@ -10,8 +10,9 @@ from caviar.base.errors import UsageError
 from caviar.base.intervals import Estimate
 from caviar.runs.fields import NUMBER, WHOLE, check_fields
 from caviar.runs.files import read_json
+from caviar.runs.folder import CONFIRMED
 
-FILE = "confirm.json"
+FILE = CONFIRMED
 """In the sweep's folder: each confirm's plan, written before it trains, and what came of it."""
 
 _ESTIMATE = {**dict.fromkeys(("mean", "low", "high"), NUMBER), "n": WHOLE}

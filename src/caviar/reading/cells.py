@@ -11,6 +11,7 @@ from typing import Any
 from caviar.base.errors import UsageError
 from caviar.base.objectives import each
 from caviar.reading.run import read_overrides
+from caviar.runs.cost import worker_seconds
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.folder import Result, number_of
 from caviar.runs.program import PROGRAM
@@ -43,6 +44,7 @@ def cells_of(sweep: str | None, folder: Path, problems: list[str]) -> list[dict[
         **values,
         "best_epoch": result.best_epoch,
         "seconds": result.seconds,
+        "worker_seconds": worker_seconds(result.seconds, result.facts),
         "started": result.started,
         "seed": result.seed,
         "metric": ", ".join(map(str, each(result.metric))) if result.metric else None,

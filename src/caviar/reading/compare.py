@@ -11,6 +11,7 @@ from caviar.base.direction import sign
 from caviar.base.errors import UsageError
 from caviar.reading.find import TRIALS
 from caviar.reading.rows import Row
+from caviar.runs.cost import summed, wall_seconds
 from caviar.runs.edits import changes_of, in_force, read_edits
 from caviar.runs.folder import repeated, was_stopped
 from caviar.runs.program import config_options, split
@@ -52,8 +53,9 @@ def summarise(groups: Sequence[tuple[Path, list[Row]]]) -> list[dict[str, Any]]:
     """A row a sweep: counts, the best, how soon it was found, and the best at equal cost.
 
     Only the `standing` trials count.
-    ``best_at_N_trials`` and ``best_at_N_s`` are of the first N trials and the first N seconds of training,
-    summed over trials in the order of their numbers, where N is what the smallest of the sweeps spent.
+    ``best_at_N_trials`` and ``best_at_N_worker_s`` are of the first N trials and the first N worker-seconds
+    (`caviar.runs.cost`), summed over trials in the order of their numbers, where N is what the smallest of
+    the sweeps spent. What worker-seconds say is None where a trial's are not known.
     """
     groups = [(folder, standing(rows)) for folder, rows in groups]
     settings = [_settings(folder) for folder, _ in groups]
@@ -65,8 +67,8 @@ def summarise(groups: Sequence[tuple[Path, list[Row]]]) -> list[dict[str, Any]]:
         for _, rows in groups
     ]
     trials = min((len(rows) for rows in ended), default=0)
-    spent = [sum(row.facts["seconds"] or 0 for row in rows) for rows in ended]
-    seconds = min(spent, default=0)
+    spent = [_spent(rows) for rows in ended]
+    seconds = None if None in spent else min((one for one in spent if one is not None), default=0)
     found = []
     for (folder, rows), held, done, total in zip(groups, settings, ended, spent, strict=True):
         signed = sign(held)
@@ -79,18 +81,20 @@ def summarise(groups: Sequence[tuple[Path, list[Row]]]) -> list[dict[str, Any]]:
             "best": best and best.facts["value"],
             "best_run": best and best.facts["run"],
             "trials_to_best": None,
-            "seconds_to_best": None,
+            "worker_s_to_best": None,
         }
         if best is not None:
             until = done[: done.index(best) + 1]
             line["trials_to_best"] = len(until)
-            line["seconds_to_best"] = round(sum(row.facts["seconds"] or 0 for row in until), 3)
-        line["seconds"] = round(total, 3)
+            line["worker_s_to_best"] = _rounded(_spent(until))
+        wall = wall_seconds((row.facts["started"], row.facts["seconds"]) for row in done)
+        line |= {"wall_s": round(wall, 3), "worker_s": _rounded(total)}
         if len(groups) > 1:
             first = None if signed is None else best_of(done[:trials], signed)
-            early = None if signed is None else best_of(_within(done, seconds), signed)
             line[f"best_at_{trials}_trials"] = first and first.facts["value"]
-            line[f"best_at_{seconds:.0f}_s"] = early and early.facts["value"]
+            if seconds is not None:
+                early = None if signed is None else best_of(_within(done, seconds), signed)
+                line[f"best_at_{seconds:.0f}_worker_s"] = early and early.facts["value"]
         found.append(line)
     return found
 
@@ -175,10 +179,20 @@ def _same(a: Any, b: Any) -> bool:
     return (a == b and isinstance(a, bool) == isinstance(b, bool)) or (a != a and b != b)
 
 
+def _spent(rows: Iterable[Row]) -> float | None:
+    """Worker-seconds; a trial that ended before it began has spent none."""
+    ran = [row for row in rows if row.facts["seconds"]]
+    return summed(row.facts["worker_seconds"] for row in ran)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
 def _within(rows: list[Row], seconds: float) -> list[Row]:
     found, spent = [], 0.0
     for row in rows:
-        spent += row.facts["seconds"] or 0
+        spent += row.facts["worker_seconds"] or 0
         if spent > seconds + 1e-9:
             break
         found.append(row)

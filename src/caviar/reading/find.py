@@ -2,7 +2,7 @@
 
 A name is a path, a name under the outputs folder, or a word: ``latest``, ``-1`` (the same), ``-2`` (the
 one before), ``best`` (the best run of the latest sweep), ``7`` (trial 7 of the latest sweep),
-``SWEEP/7``, ``SWEEP/best``, ``latest/-1``.
+``SWEEP/7``, ``SWEEP/best``, ``latest/-1``. A sweep that ``caviar confirm`` ran goes by its name alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from caviar.base.direction import no_best, sign
 from caviar.base.errors import UsageError, nearest, usage_error
 from caviar.reading.sweep import Sweep
 from caviar.runs.elsewhere import places
-from caviar.runs.folder import TRIALS, outputs_root
+from caviar.runs.folder import CONFIRMED, TRIALS, outputs_root
 from caviar.runs.places import (
     age,
     is_run,
@@ -28,6 +28,7 @@ from caviar.runs.places import (
 from caviar.runs.sweep_file import read_sweep_file
 
 _BACK = re.compile(r"-[1-9]\d*")
+_CONFIRMING = re.compile(r"(.+)-confirm(-\d+)?")
 
 
 def find(name: str | Path, follow: bool = True) -> Path:
@@ -90,7 +91,7 @@ def _find(name: str, key: str, kind: str, folders: list[Path]) -> Path:
         raise usage_error(key, repr(name), "not a name")
     if name == "latest" or _BACK.fullmatch(name):
         back = 1 if name == "latest" else -int(name)
-        ordered = sorted(folders, key=age)
+        ordered = _by_age(folders)
         if back > len(ordered):
             raise UsageError(f"{key}={name}: there are {len(ordered)} {kind} in {root}")
         return ordered[-back]
@@ -111,7 +112,7 @@ def _find(name: str, key: str, kind: str, folders: list[Path]) -> Path:
     head, slash, tail = name.rstrip("/").rpartition("/")
     if slash and re.fullmatch(r"\d+|best|latest|-[1-9]\d*", tail):
         return _trial(find_sweep(head), tail)
-    if name.isdecimal() and (sweeps := sweep_folders()):
+    if name.isdecimal() and (sweeps := _by_age(sweep_folders())):
         return _trial(sweeps[-1], name)
     if Path(name).is_dir():
         raise UsageError(f"{key}={name}: that folder is neither a run's nor a sweep's")
@@ -123,6 +124,16 @@ def _find(name: str, key: str, kind: str, folders: list[Path]) -> Path:
     raise usage_error(
         key, name, f"none of the {kind} in {root}" + (f"; did you mean {near}?" if near else "")
     )
+
+
+def _by_age(folders: list[Path]) -> list[Path]:
+    """Runs and sweeps, oldest first, without those that a confirm ran: these go by their names."""
+    return sorted((folder for folder in folders if not _confirms(folder)), key=age)
+
+
+def _confirms(folder: Path) -> bool:
+    of = _CONFIRMING.fullmatch(folder.name)
+    return of is not None and (folder.with_name(of[1]) / CONFIRMED).is_file()
 
 
 def _trial(sweep: Path, which: str) -> Path:

@@ -14,6 +14,7 @@ FACTS = [
     "value",
     "best_epoch",
     "seconds",
+    "worker_seconds",
     "started",
     "seed",
     "metric",
@@ -90,6 +91,9 @@ class Rows:
         def varies(column: str) -> bool:
             first = _hashable(shown[0].get(column))
             return any(_hashable(row.get(column)) != first for row in shown)
+
+        if all(row.get("worker_seconds") in (row.get("seconds"), None) for row in shown):
+            never.add("worker_seconds")  # none shared its worker
 
         found = [
             c for c in self.columns() if c in always or (shown and c not in never and varies(c))

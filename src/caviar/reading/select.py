@@ -93,8 +93,23 @@ def _best_first(shown: list[Row]) -> list[Row]:
     return ranked + [row for row in shown if id(row) not in placed]
 
 
+def on_the_front(rows: list[Row], directions: list[str]) -> list[Row]:
+    """The complete runs of a sweep with several objectives that no other beats in all, by the first."""
+    found = _scored(rows, directions)
+    order = sorted(front([losses for losses, _ in found]), key=lambda place: found[place][0])
+    return [found[place][1] for place in order]
+
+
 def _front_first(rows: list[Row], directions: list[str]) -> list[Row]:
     """The complete runs of a sweep with several objectives."""
+    found = _scored(rows, directions)
+    best = set(front([losses for losses, _ in found]))
+    order = sorted(range(len(found)), key=lambda place: (place not in best, found[place][0]))
+    return [found[place][1] for place in order]
+
+
+def _scored(rows: list[Row], directions: list[str]) -> list[tuple[list[float], Row]]:
+    """Complete runs with their scores as losses."""
     columns = [f"value_{place}" for place in range(len(directions))]
     found = []
     for row in rows:
@@ -102,9 +117,7 @@ def _front_first(rows: list[Row], directions: list[str]) -> list[Row]:
         numbers = [v for v in values if isinstance(v, int | float) and v == v]
         if row.facts["state"] == "COMPLETE" and len(numbers) == len(columns):
             found.append((signed(numbers, directions), row))
-    best = set(front([losses for losses, _ in found]))
-    order = sorted(range(len(found)), key=lambda place: (place not in best, found[place][0]))
-    return [found[place][1] for place in order]
+    return found
 
 
 def _with_configs(rows: Rows, look: Callable[[], Found]) -> Found:

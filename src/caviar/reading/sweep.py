@@ -13,6 +13,7 @@ from caviar.base.errors import UsageError
 from caviar.base.objectives import labels
 from caviar.reading.metrics import read_metrics
 from caviar.reading.run import Run, say_skipped
+from caviar.runs.cost import worker_seconds
 from caviar.runs.edits import edits_table
 from caviar.runs.folder import RESULT, Result, number_of
 from caviar.runs.history import Earlier, read_history
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
     from caviar.space.space import Space
 
 FACTS = [
-    *("state", "value", "best_epoch", "seconds", "started", "seed", "edits", "checkpoint", "error"),
+    *("state", "value", "best_epoch", "seconds", "worker_seconds", "started", "seed", "edits"),
+    *("checkpoint", "error"),
 ]
 """Columns of `Sweep.trials` before the hyperparameters; ``value`` is several for several objectives."""
 
-_READ = [name for name in FACTS if name not in ("value", "edits")]
+_READ = [name for name in FACTS if name not in ("value", "worker_seconds", "edits")]
 
 
 class Sweep:
@@ -179,14 +181,16 @@ class Sweep:
 
     @cached_property
     def trials(self) -> DataFrame:
-        """A row a trial, by number: state, value, best_epoch, seconds, started, seed, edits, checkpoint,
-        error, then a column a hyperparameter, as the run saw it; missing where it did not exist.
+        """A row a trial, by number: state, value, best_epoch, seconds, worker_seconds, started, seed,
+        edits, checkpoint, error, then a column a hyperparameter, as the run saw it; missing where it did
+        not exist.
 
         ``edits`` counts what was changed while the trial trained (see `edits`): above 0 its
         hyperparameters alone did not make it.
 
         With several objectives ``value`` is ``value_0``, ``value_1``, …; ``seconds`` are the task's
-        alone; ``started`` is in UTC. A hyperparameter called like another column is ``params.NAME``.
+        alone, ``worker_seconds`` its share of its worker's (`caviar.runs.cost`); ``started`` is in UTC. A
+        hyperparameter called like another column is ``params.NAME``.
         """
         import pandas as pd
 
@@ -195,7 +199,7 @@ class Sweep:
         rows = [self._row(number, searched) for number in numbers]
         index = pd.Index(numbers, name="trial", dtype="int64")
         table = pd.DataFrame(rows, index=index, columns=columns)
-        for name in [*self._values, "seconds"]:
+        for name in [*self._values, "seconds", "worker_seconds"]:
             table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
         for name in ("best_epoch", "seed", "edits"):
             numbers = pd.to_numeric(table[name], errors="coerce")
@@ -280,6 +284,7 @@ class Sweep:
         _, result = self._results[number]
         values = result.value if isinstance(result.value, list) else [result.value]
         row: dict[str, Any] = {name: getattr(result, name) for name in _READ}
+        row["worker_seconds"] = worker_seconds(result.seconds, result.facts)
         row["edits"] = self._edited.get(number, 0)
         row |= zip(self._values, values, strict=False)
         row |= {searched[name]: value for name, value in _mapping(result.params).items()}

@@ -37,7 +37,7 @@ class Reporting:
         self._problem = ""
         command = [sys.executable, "-m", "caviar.cli", "report", str(folder), "--json"]
         self._process = subprocess.Popen(
-            [*command, "--page" if page else "--no-page"],
+            [*command, "--page" if page else "--no-page", "--no-predictions"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from caviar.reading.metrics import read_metrics
+
 if TYPE_CHECKING:
+    from pandas import DataFrame
+    from pandas.core.groupby import DataFrameGroupBy
+
     from caviar.reading.sweep import Sweep
 
 POINTS = 200_000
@@ -20,9 +25,15 @@ _POWERS = np.array([float(f"1e{power}") for power in range(23)])
 def curves(sweep: Sweep) -> dict[str, dict[str, Any]]:
     """metric -> trial -> values, and epochs where they are not 0, 1, 2, …; the score first.
 
-    Of an epoch with several rows, each metric's last value.
+    Of an epoch with several rows, each metric's last value. Of a trial of several folds the values are the
+    mean over these, with the least and the greatest as ``low`` and ``high``.
     """
+    import pandas as pd
+
     table = sweep.metrics[sweep.metrics["epoch"].notna()].groupby(["trial", "epoch"]).last()
+    folds = _folds(sweep, set(table.index.get_level_values("trial")))
+    if folds is not None:
+        table = pd.concat([table, folds.mean()]).sort_index()
     if not len(table):
         return {}
     metrics = [name for name in table.columns if name != "step" and table[name].notna().any()]
@@ -30,9 +41,33 @@ def curves(sweep: Sweep) -> dict[str, dict[str, Any]]:
     metrics.sort(key=lambda name: (first.index(name) if name in first else 9, name))
     metrics = metrics[:8]
     step = max(1, math.ceil(len(table) * len(metrics) / POINTS))
-    trials = table.index.get_level_values("trial").to_numpy()
-    epochs = table.index.get_level_values("epoch").to_numpy()
-    return {name: by_trial(trials, epochs, table[name].to_numpy(), step) for name in metrics}
+
+    def of(table: DataFrame, name: str) -> dict[str, Any]:
+        trials = table.index.get_level_values("trial").to_numpy()
+        epochs = table.index.get_level_values("epoch").to_numpy()
+        return by_trial(trials, epochs, table[name].to_numpy(), step)
+
+    found = {name: of(table, name) for name in metrics}
+    for end, part in (("low", "min"), ("high", "max")) if folds is not None else ():
+        ends = getattr(folds, part)()
+        for name in metrics:
+            for trial, held in of(ends, name).items() if name in ends else ():
+                found[name][trial][end] = held["y"]
+    return found
+
+
+def _folds(sweep: Sweep, known: set[int]) -> DataFrameGroupBy[Any, Any] | None:
+    """The rows of all folds by trial and epoch, of trials that have no rows of their own."""
+    places = [
+        (number, place)
+        for number in sweep.numbers
+        if number not in known
+        for place in sorted(sweep.run(number).folder.glob("fold-[0-9]*"))
+    ]
+    if not places:
+        return None
+    table, _ = read_metrics(places)
+    return table[table["epoch"].notna()].groupby(["trial", "epoch"])
 
 
 def by_trial(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caviar.base.errors import UsageError
+from caviar.base.hypervolume import growth
 from caviar.base.plain import printable
 from caviar.confirm.results import confirmed
 from caviar.reading.compare import rerun_command
@@ -17,10 +19,12 @@ from caviar.reading.run import Run
 from caviar.reading.sweep import Sweep
 from caviar.reports.curves import curves
 from caviar.reports.importance import shares
+from caviar.reports.summary import losses_of, summary
 from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import judge
 from caviar.reports.worth import worth
 from caviar.runs import folder as names
+from caviar.runs.cost import wall_seconds, worker_seconds
 from caviar.runs.edits import in_force, read_edits
 from caviar.runs.files import read_text
 from caviar.runs.folder import Result
@@ -79,10 +83,15 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
         "space": [_described(h) for h in sweep.space.hyperparameters],
         "verdicts": verdicts(sweep, evidence),
         "importance": _importance(sweep, evidence),
+        "wall_seconds": wall_seconds(
+            (run.result.started, run.result.seconds) for run in runs.values()
+        ),
+        "hypervolume": _hypervolume(sweep),
         "worth": worth_of(sweep, evidence),
     }
     trials, lines = _trials(sweep, runs)
     found |= {"trials": trials, "lines": lines, "curves": curves(sweep)}
+    found |= summary(sweep, isinstance(sweep, OneRun), found["verdicts"], found["worth"])
     return {**found, "problems": sweep.problems[:20]}
 
 
@@ -118,7 +127,9 @@ def _sampler(sweep: Sweep) -> str | None:
 def _described(h: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"name": h.name.lstrip("+"), "text": str(h), "scale": "linear"}
     if isinstance(h, Choice):
-        return {**found, "scale": "choice", "options": [_label(option) for option in h.options]}
+        plain = [o if isinstance(o, int | float | None) else _label(o) for o in h.options]
+        labels = [_label(option) for option in h.options]
+        return {**found, "scale": "choice", "options": labels, "plain": plain}
     if isinstance(h, Interval):
         return {**found, "scale": h.scale.name, "low": h.low, "high": h.high}
     assert isinstance(h, Range)
@@ -130,14 +141,33 @@ def _label(value: Any) -> str:
     return value if isinstance(value, str) else repr(value)
 
 
-def _importance(sweep: Sweep, evidence: Evidence) -> list[dict[str, Any]]:
-    if len(sweep.directions) != 1:
-        return []
-    return [
-        {"name": name.lstrip("+"), "share": share, "p": item.p, "trials": item.trials}
-        for name, (share, item) in shares(evidence, sweep.space.hyperparameters).items()
-        if item.divergence == item.divergence
-    ]
+def _importance(sweep: Sweep, evidence: Evidence) -> list[list[dict[str, Any]]]:
+    """Of each objective, the hyperparameters: the most important first."""
+    count = len(sweep.directions)
+    found = []
+    for place, direction in enumerate(sweep.directions):
+        one = evidence
+        if count > 1 and f"value_{place}" in evidence.trials:
+            scores = evidence.trials.assign(value=evidence.trials[f"value_{place}"])
+            one = replace(evidence, trials=scores, directions=[direction])
+        items = shares(one, sweep.space.hyperparameters).items()
+        found.append(
+            [
+                {"name": name.lstrip("+"), "share": share, "p": item.p, "trials": item.trials}
+                for name, (share, item) in items
+                if item.divergence == item.divergence
+            ]
+        )
+    return found
+
+
+def _hypervolume(sweep: Sweep) -> dict[str, Any] | None:
+    """The share of the scores' box that the trials up to each one cover; of several objectives alone."""
+    if len(sweep.directions) < 2:
+        return None
+    scored = [(run.result.number, losses_of(sweep, run)) for run in map(sweep.run, sweep.numbers)]
+    known = [(number, losses) for number, losses in scored if losses is not None]
+    return {"trials": [n for n, _ in known], "shares": growth([losses for _, losses in known])}
 
 
 def _trials(sweep: Sweep, runs: dict[int, Run]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -161,6 +191,7 @@ def _trials(sweep: Sweep, runs: dict[int, Run]) -> tuple[list[dict[str, Any]], l
                 "values": result.value if isinstance(result.value, list) else [result.value],
                 "best_epoch": result.best_epoch,
                 "seconds": result.seconds,
+                "worker_seconds": worker_seconds(result.seconds, result.facts),
                 "started": result.started,
                 "seed": result.seed,
                 "error": result.error,
@@ -168,6 +199,7 @@ def _trials(sweep: Sweep, runs: dict[int, Run]) -> tuple[list[dict[str, Any]], l
                     name: _label(value) if name in choices else value
                     for name, value in result.params.items()
                 },
+                "metrics": metrics_of(result),
                 "baseline": bool(result.facts.get("baseline")),
                 "edits": edits,
                 "checkpoint": from_here(checkpoint) if checkpoint else None,
@@ -181,6 +213,13 @@ def _trials(sweep: Sweep, runs: dict[int, Run]) -> tuple[list[dict[str, Any]], l
             }
         )
     return trials, list(lines)
+
+
+def metrics_of(result: Result) -> dict[str, float]:
+    """Every metric at the best epoch."""
+    found = result.facts.get("metrics")
+    held: dict[str, Any] = found if isinstance(found, dict) else {}
+    return {str(k): v for k, v in held.items() if isinstance(v, int | float)}
 
 
 def _edits(run: Path) -> list[dict[str, Any]]:

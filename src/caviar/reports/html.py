@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from caviar.base.words import short
 from caviar.reports.data import sweep_data
 from caviar.runs.files import write_atomic
 
@@ -20,31 +21,54 @@ SCRIPTS = [
     "base.js",
     "figures.js",
     "pinned.js",
+    "summary.js",
     "sections.js",
+    "pareto.js",
     "curves.js",
     "parallel.js",
+    "where.js",
     "table.js",
     "trial.js",
+    "judged.js",
+    "follow.js",
     "start.js",
 ]
 """In the order in which they stand in the page; the last one starts it."""
+NOT_ASKED = (
+    "Not computed at the end of a sweep: `caviar report` looks at the best trial's predictions."
+)
 _WORDS = {"warn": "Warning", "pass": "Fine", "unknown": "Not checked"}
 
 
-def write_report(sweeps: Sequence[Sweep], path: Path) -> list[dict[str, Any]]:
-    """Write the report on one sweep or several to ``path``; returns what it shows of each."""
+def write_report(
+    sweeps: Sequence[Sweep], path: Path, judged: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """Write the report on one sweep or several to ``path``; returns what it shows of each.
+
+    Args:
+        judged: of each, what `caviar.lightning.judging` says of its best trial, with the trial's
+            ``number``, or ``why`` that is not known.
+    """
     shown = [sweep_data(sweep) for sweep in sweeps]
+    for place, sweep in enumerate(shown):
+        sweep["judged"] = judged[place] if judged else {"why": NOT_ASKED}
     write_atomic(path.parent.resolve() / path.name, page(shown))  # the way there is the user's own
     return shown
 
 
-def page(sweeps: Sequence[dict[str, Any]]) -> str:
-    """The page that shows ``sweeps``, each as `sweep_data` gives it."""
+def page(sweeps: Sequence[dict[str, Any]], mark: str = "") -> str:
+    """The page that shows ``sweeps``, each as `sweep_data` gives it.
+
+    Args:
+        mark: where the page is to renew itself, that of what it shows now.
+    """
     part = files("caviar.reports") / "page"
     parts = {
-        "title": escape(" · ".join(sweep["name"] for sweep in sweeps)),
+        "connect": "; connect-src 'self'" if mark else "",
+        "followed": f' data-followed="{escape(mark)}"' if mark else "",
+        "title": escape(" · ".join(sweep["title"] for sweep in sweeps)),
         "css": (part / "page.css").read_text(encoding="utf-8"),
-        "verdicts": "".join(_verdicts(sweep["verdicts"]) for sweep in sweeps),
+        **_told(sweeps),
         "data": in_script(sweeps),
         "plotly": _plotly(),
         "js": "\n".join((part / name).read_text(encoding="utf-8") for name in SCRIPTS),
@@ -57,6 +81,18 @@ def page(sweeps: Sequence[dict[str, Any]]) -> str:
         name, _, rest = piece.partition("}}")
         filled += [parts[name], rest]
     return "".join(filled)
+
+
+def parts(sweeps: Sequence[dict[str, Any]], followed: bool) -> str:
+    """What a page that is open takes to renew itself, as JSON; ``followed``: there will be more."""
+    return strict_json({"sweeps": sweeps, "followed": followed, **_told(sweeps)})
+
+
+def _told(sweeps: Sequence[dict[str, Any]]) -> dict[str, str]:
+    return {
+        "summary": "".join(map(_summary, sweeps)),
+        "verdicts": "".join(_verdicts(sweep["verdicts"]) for sweep in sweeps),
+    }
 
 
 def _plotly() -> str:
@@ -93,6 +129,40 @@ def strict_json(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)
+
+
+def _summary(sweep: dict[str, Any]) -> str:
+    command = sweep["command"]
+    told = f'<code class="next">{escape(command)}</code>' if command else ""
+    next_ = sweep["next"]
+    return (
+        f'<div class="of"><p class="story">{escape(sweep["sentence"])}</p>'
+        + (f"<p><b>Next:</b> {escape(next_)}{told}</p>" if next_ else "")
+        + _best_values(sweep["best"])
+        + "</div>"
+    )
+
+
+def _best_values(best: dict[str, Any] | None) -> str:
+    if not best or not best["values"]:
+        return ""
+    heads = ["", "best" if best["number"] is None else f"trial {best['number']}"]
+    heads += ["the default"] if best["default"] else []
+    rows = []
+    for name, *values in best["values"]:
+        cells = "".join(f"<td>{_value(value)}</td>" for value in values[: len(heads) - 1])
+        rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+    head = "".join(
+        f'<th scope="col">{escape(h)}</th>' if h else "<td>best hyperparameters</td>" for h in heads
+    )
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Best hyperparameters">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _value(value: Any) -> str:
+    return "" if value is None else escape(short(value))
 
 
 def _verdicts(verdicts: Sequence[dict[str, Any]]) -> str:

@@ -21,6 +21,11 @@ from caviar.sweep.asking import Asked
 
 DRAW_SECONDS = 0.1
 LAST_EVENTS = 4
+GAP = 2
+"""Between two columns."""
+LEAST_NAME = 5
+LEAST_TRIES = 16
+"""Characters below which what a trial tries is not shown: it would be cut to nothing."""
 
 
 class LivePanel:
@@ -114,47 +119,51 @@ class LivePanel:
         bar = Table.grid(expand=True)  # by itself it ends no line
         bar.add_row(ProgressBar(total=max(tally.n_trials, 1), completed=tally.ended))
         outlook = ", ".join(filter(None, ahead))
+        tries = Text(f"  {tally.best_tries}", "dim", overflow="ellipsis", no_wrap=True)
+        best = [Text(outlook), *([tries] if tally.best_tries else [])] if outlook else []
         return Panel(
-            Group(
-                *(bar, counts), *([Text(outlook)] if outlook else []), self._lanes(), *self._events
-            ),
+            Group(bar, counts, *best, self._lanes(), *self._events),
             title=Text(f"sweep {self._folder.name}"),
             title_align="left",
         )
 
     def _lanes(self) -> Group:
         """A row a worker, or one a trial where it has several; as many as the screen has room for."""
-        # Beside the rows: two borders, the bar, two lines of counts, a heading, the last events.
-        room = max(self._console.height - 8 - LAST_EVENTS, 2)
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", expand=False)
-        for name, side in (
-            ("worker", "left"),
-            ("trial", "right"),
-            ("epoch", "right"),
-            (self._tally.metric, "right"),
-            ("heard", "right"),
-        ):
-            table.add_column(Text(name), justify=side, no_wrap=True)  # type: ignore[arg-type]
-        wide = self._console.width >= 60
-        if wide:
-            table.add_column("tries", no_wrap=True, overflow="ellipsis", ratio=1)
+        # Beside the rows: two borders, the bar, three lines of counts, a heading, the last events.
+        room = max(self._console.height - 9 - LAST_EVENTS, 2)
         rows = self._rows()
         shown = rows if len(rows) <= room else rows[: room - 1]
-        for worker, number, lane in shown:
-            if lane is None:
-                table.add_row(Text(worker), Text(self._idle[worker], "dim"))
-                continue
-            table.add_row(
-                Text(worker),
-                str(number),
-                "" if lane.step is None else str(lane.step),
-                "" if lane.value is None else short(lane.value),
-                duration(monotonic() - lane.heard),
-                *([Text(lane.tries)] if wide else []),
-            )
+        metric, space = self._tally.metric, self._console.width - 4
+        cells = [self._cells(worker, number, lane) for worker, number, lane in shown]
+        heads = ["worker", "trial", "epoch", metric, "heard"]
+        widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+        over = sum(widths) + GAP * len(widths) - space
+        if over > 0:  # the name of the score is cut first
+            scores = [len(line[3]) for line in cells]
+            widths[3] = max(len(metric) - over, LEAST_NAME, *scores)
+            heads[3] = metric if widths[3] >= len(metric) else f"…{metric[1 - widths[3] :]}"
+        table = Table.grid(padding=(0, GAP, 0, 0))
+        for side, width in zip(("left", *["right"] * 4), widths, strict=True):
+            table.add_column(justify=side, no_wrap=True, min_width=width)  # type: ignore[arg-type]
+        rest = space - sum(widths) - GAP * (len(widths) + 1)
+        wide = rest >= LEAST_TRIES
+        if wide:
+            table.add_column(no_wrap=True, overflow="ellipsis", width=rest)
+        table.add_row(*(Text(head, "dim") for head in (*heads, *(["tries"] if wide else []))))
+        for (_, _, lane), line in zip(shown, cells, strict=True):
+            tries = [Text(lane.tries if lane else "", overflow="ellipsis")] if wide else []
+            table.add_row(*(Text(cell, "" if lane else "dim") for cell in line), *tries)
         if len(shown) == len(rows):
             return Group(table)
         return Group(table, Text(f"and {len(rows) - len(shown)} more", "dim"))
+
+    def _cells(self, worker: str, number: int, lane: Lane | None) -> list[str]:
+        """Worker, trial, epoch, score, and for how long nothing was heard."""
+        if lane is None:
+            return [worker, self._idle[worker], "", "", ""]
+        epoch = "" if lane.step is None else str(lane.step)
+        score = "" if lane.value is None else short(lane.value)
+        return [worker, str(number), epoch, score, duration(monotonic() - lane.heard)]
 
     def _rows(self) -> list[tuple[str, int, Lane | None]]:
         """Worker, trial and lane of each row; a worker without a trial has one too."""

@@ -1,4 +1,4 @@
-"""A sweep while it runs, in a log file or a pipe: a line a finished trial, failures with their cause."""
+"""A sweep while it runs, in a log file or a pipe: improvements, every 5 %, failures with their cause."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 
 from caviar.base.messages import Event, Failed, Finished, Pruned
 from caviar.base.plain import printable
-from caviar.base.words import short
+from caviar.base.words import duration, short
 from caviar.reports.tally import Tally
 from caviar.sweep.asking import Asked
 from caviar.sweep.settings import Settings
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 TRACEBACK_LINES = 20
 SUMMARY_SECONDS = 60.0
+MARKS = 20
+"""So often a sweep says how far it is: each 5 % of its trials."""
 
 
 class Lines:
@@ -51,19 +53,22 @@ class Lines:
         self._tally.asked(asked)
 
     def happened(self, event: Event) -> None:
-        """Write a line where a trial ended."""
+        """Write a line where a trial failed or is better than any before, and at each 5 %."""
         tries = self._tally.tries(event.number) if isinstance(event, Finished) else ""
-        self._tally.happened(event)
+        before = self._tally.ended
+        improved = self._tally.happened(event)
+        total = max(self._tally.n_trials, 1)
+        told = improved or MARKS * self._tally.ended // total > MARKS * before // total
         count = f"[{self._tally.ended}/{self._tally.n_trials}]"
         metric = self._tally.metric
-        if isinstance(event, Finished):
+        if isinstance(event, Finished) and told:
             scores = self._tally.scores(event.values)
             best = self._tally.best_in_words()
-            took = f"in {event.seconds:.1f} s, {best}"
+            took = f"in {event.seconds:.1f} s, {best}{self._left()}"
             self.say(f"{count} trial {event.number} {scores} {took}  {tries}")
-        elif isinstance(event, Pruned):
+        elif isinstance(event, Pruned) and told:
             value = "nothing" if event.value is None else short(event.value)
-            self.say(f"{count} trial {event.number} pruned at {metric}={value}")
+            self.say(f"{count} trial {event.number} pruned at {metric}={value}{self._left()}")
         elif isinstance(event, Failed):
             log = self._folder / "trials" / f"{event.number:04}" / "log.txt"
             self.say(f"{count} trial {event.number} FAILED: {event.error}  ({log})")
@@ -72,6 +77,12 @@ class Lines:
             self._seen.add(hash(event.traceback))
             for line in event.traceback.splitlines()[-TRACEBACK_LINES:]:
                 self.say(f"    {line}")
+
+    def _left(self) -> str:
+        left = self._tally.seconds_left
+        return (
+            f", {duration(left)} left" if left and self._tally.ended < self._tally.n_trials else ""
+        )
 
     def again(self, number: int, text: str) -> None:
         """A trial is to be tried again."""

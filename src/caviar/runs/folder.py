@@ -36,6 +36,9 @@ _WORDS = re.compile(r"best|latest|\d+")
 REPORT = "report.html"
 """The report's name in a sweep's folder."""
 
+CONFIRMED = "confirm.json"
+"""In a sweep's folder, what fresh seeds have said of its trials, and which sweeps trained them."""
+
 _STOPPED = re.compile(r"(Trial)?Interrupted\b")
 
 SCHEMA = 1

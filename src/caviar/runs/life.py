@@ -13,6 +13,7 @@ from typing import Any, cast
 from caviar.base.errors import UsageError, name_and_text, traceback_of
 from caviar.base.messages import Failed, Finished, Job, Pruned
 from caviar.runs.active import TrialInterrupted
+from caviar.runs.cost import WORKER_SECONDS
 from caviar.runs.files import is_full
 from caviar.runs.folder import LOG, Result, was_stopped
 from caviar.runs.inside import make_folders, open_inside
@@ -51,12 +52,14 @@ class Life:
         result: what ``result.json`` says while it runs.
         began: when it began, by `time.perf_counter`; None before that.
         facts: what it recorded; they are a part of its end.
+        shared: on a lane, its share of its worker's seconds so far; None where it shares with nobody.
     """
 
     folder: Path
     result: Result
     began: float | None = None
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    shared: float | None = None
 
     @classmethod
     def of(cls, job: Job, engine: str) -> Life:
@@ -114,11 +117,15 @@ class Life:
 
     @property
     def _all_facts(self) -> dict[str, Any]:
-        return {**self.result.facts, **self.facts}
+        return {**self.result.facts, **self._cost, **self.facts}
+
+    @property
+    def _cost(self) -> dict[str, Any]:
+        return {} if self.shared is None else {WORKER_SECONDS: round(self.shared, 6)}
 
     def _result(self, state: str, **said: Any) -> Result:
         """The final result, a copy: the writer's thread may be writing the running one."""
-        seconds, facts = round(self.seconds, 6), dict(self.result.facts)
+        seconds, facts = round(self.seconds, 6), {**self.result.facts, **self._cost}
         result = replace(self.result, state=state, seconds=seconds, facts=facts)
         result.take({**self.facts, **said})
         return result

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +12,10 @@ from caviar.base.plain import echo
 from caviar.commands.names import complete_sweep, options_refused
 from caviar.commands.runs.arguments import Json, Where, note_edits, rows_of
 from caviar.commands.runs.show import show
-from caviar.commands.tables import one_format
+from caviar.commands.tables import one_format, print_json, print_rows, say
+
+if TYPE_CHECKING:
+    from caviar.reading.rows import Row
 
 
 def best(
@@ -26,7 +30,7 @@ def best(
     where: Where = None,
     as_json: Json = False,
 ) -> None:
-    """The best run of a sweep; with --ckpt one path, fit for $(…).
+    """The best run of a sweep; with --ckpt one path, fit for $(…). Of several objectives, the Pareto front.
 
     Examples:
 
@@ -36,10 +40,11 @@ def best(
 
       caviar runs best wide --where "model.depth == 2" --json
     """
-    from caviar.base.direction import no_best, sign
+    from caviar.base.direction import directions, no_best, sign
+    from caviar.base.objectives import labels
     from caviar.reading.compare import best_of
     from caviar.reading.find import find_sweep
-    from caviar.reading.select import matching
+    from caviar.reading.select import matching, on_the_front
     from caviar.runs.folder import Result
     from caviar.runs.places import inside
     from caviar.runs.sweep_file import read_sweep_file
@@ -48,16 +53,21 @@ def best(
     one_format(ckpt=ckpt, path=path, json=as_json)
     folder = find_sweep(sweep)
     settings = read_sweep_file(folder)
-    signed = sign(settings)
-    if signed is None:
+    signed, objectives = sign(settings), directions(settings)
+    if signed is None and (len(objectives) < 2 or ckpt or path):
         raise UsageError(f"sweep={folder.name}: {no_best(settings)}; see runs list")
     _, rows = rows_of([str(folder)])
-    found = best_of(matching(rows, where), signed)
+    matched = matching(rows, where)
+    front = on_the_front(matched, objectives) if signed is None else []
+    found = front[0] if signed is None and front else best_of(matched, signed or 1)
     if found is None:
         raise UsageError(
             f"sweep={folder.name}: no trial of it is complete"
             + (f" where {where}" if where else "")
         )
+    if front:
+        _list_front(front, labels(settings.get("metric"), len(objectives)), as_json)
+        return
     if ckpt or path:
         note_edits([found])
     if ckpt:
@@ -71,3 +81,17 @@ def best(
         echo(found.folder)
     else:
         show(str(found.folder), as_json)
+
+
+def _list_front(front: Sequence[Row], names: Sequence[str], as_json: bool) -> None:
+    """The runs that no other beats in all objectives, by the first one."""
+    note_edits(front)
+    searched = list(dict.fromkeys(name for row in front for name in row.params))
+    columns = ["run", *(f"value_{place}" for place in range(len(names))), *searched]
+    cells = [[row.get(column) for column in columns] for row in front]
+    if as_json:
+        runs = [dict(zip(columns, line, strict=True)) for line in cells]
+        print_json({"objectives": list(names), "front": runs})
+        return
+    print_rows(["run", *names, *searched], cells, one_format(), "the Pareto front")
+    say(f"{len(front)} on the Pareto front; caviar runs show {front[0].facts['run']} tells of one")

@@ -207,7 +207,9 @@ class Fused:
             self._trouble.went_wrong(group, error)
             self._announce()
             return
-        group.seconds += perf_counter() - began
+        took = perf_counter() - began
+        group.seconds += took
+        group.charge(took)
         group.ticked = time.monotonic()
         self.occupancy.tick(stack.lanes, len(ended))
         self._epoch_ended(group, ended)

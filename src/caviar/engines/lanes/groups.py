@@ -111,6 +111,12 @@ class Group:
         self.admitting = None
         return admitted
 
+    def charge(self, seconds: float) -> None:
+        """Share what a tick took among the trials on its lanes."""
+        for run in self.runs.values():
+            life = (run.trial.folder if run.trial else run.folder).life
+            life.shared = (life.shared or 0.0) + seconds / len(self.runs)
+
     def release(self, lane: int) -> None:
         """Empty a lane."""
         assert self.stack is not None

@@ -1,6 +1,6 @@
 "use strict";
 // Elements, numbers and scales: what the sections are made with. Text from a run goes in as text, never as HTML.
-const DATA = JSON.parse(document.getElementById("data").textContent);
+let DATA = JSON.parse(document.getElementById("data").textContent);
 const PAIRS = [["&", "&amp;"], ["<", "&lt;"], [">", "&gt;"]];
 // From the best fifth of the trials to the worst.
 const RANKS = ["#d9822b", "#b0a13c", "#5f9e6e", "#2f7fb8", "#5a64c4"];
@@ -20,6 +20,10 @@ function plain(text) {
   return PAIRS.reduce((held, [from, to]) => held.replaceAll(from, to), String(text));
 }
 function isNumber(value) { return typeof value === "number" && Number.isFinite(value); }
+// Strict JSON has no number that is not finite: it stands as a word.
+function numberIn(value) {
+  return typeof value === "string" && /^-?(nan|inf)$/.test(value) ? { nan: NaN, inf: Infinity, "-inf": -Infinity }[value] : value;
+}
 function short(value) {
   if (!isNumber(value)) return value === null || value === undefined ? "" : String(value);
   if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(3).replace(/\.?0+e/, "e");
@@ -28,8 +32,11 @@ function short(value) {
   const places = 1 - Math.floor(Math.log10(Math.abs(1 - Math.abs(value))));
   return String(Number(Math.abs(value) < 1 && places > 4 ? value.toFixed(places) : value.toPrecision(4)));
 }
-function scoreOf(trial) { return trial.values[0]; }
-function sign(sweep) { return sweep.directions[0] === "maximize" ? -1 : 1; }
+// Of several objectives, the one by which figures and the order of trials go.
+let objective = 0;
+function scoreOf(trial) { return trial.values[objective]; }
+function scoreName(sweep) { return sweep.labels[objective] || sweep.metric || "value"; }
+function sign(sweep) { return sweep.directions[objective] === "maximize" ? -1 : 1; }
 function complete(sweep) {
   return sweep.trials.filter((trial) => trial.state === "COMPLETE" && isNumber(scoreOf(trial)));
 }
@@ -43,6 +50,18 @@ function named(trial) {
   const edited = trial.edits.length ? `<br><b>edited while it trained: ${trial.edits.length}</b>` : "";
   return plain(`trial ${trial.number}: ${short(scoreOf(trial))}`) + edited + "<br>" +
     Object.entries(trial.params).map(([k, v]) => plain(`${k} = ${short(v)}`)).join("<br>");
+}
+// Of several objectives: the complete trials that no other beats in all, by the one that is picked.
+function frontOf(sweep) {
+  const losses = (t) => t.values.map((v, i) => sweep.directions[i] === "maximize" ? -v : v);
+  const beats = (a, b) => a.every((v, i) => v <= b[i]) && a.some((v, i) => v < b[i]);
+  let kept = [];
+  for (const trial of complete(sweep).filter((t) => t.values.length === sweep.directions.length && t.values.every(isNumber))) {
+    const mine = losses(trial);
+    if (kept.some((other) => beats(losses(other), mine))) continue;
+    kept = [...kept.filter((other) => !beats(mine, losses(other))), trial];
+  }
+  return kept.sort((a, b) => losses(a)[objective] - losses(b)[objective] || a.number - b.number);
 }
 function trialOf(sweep, number) { return sweep.trials.find((trial) => trial.number === number); }
 // Each name's last part, or all of it where another one ends alike.

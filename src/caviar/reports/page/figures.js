@@ -100,6 +100,11 @@ function spanOf(values, share = 0.05) {
   const pad = (high - low) * share || Math.abs(high) * share || 1;
   return [low - pad, high + pad];
 }
+// Whether values, such as losses, are read better by their size: all above 0, the bulk of them over two decades.
+function wantsLog(values) {
+  const sorted = values.filter(isNumber).sort((a, b) => a - b), at = (share) => sorted[Math.round(share * (sorted.length - 1))];
+  return sorted.length > 7 && sorted[0] > 0 && at(0.9) / at(0.05) > 100;
+}
 // Where a few values lie far off, the axis shows the bulk and whatever is named in `must`; a double click shows all.
 function robustSpan(values, must = []) {
   const sorted = values.filter(isNumber).sort((a, b) => a - b), at = (share) => sorted[Math.round(share * (sorted.length - 1))];

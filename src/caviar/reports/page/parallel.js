@@ -31,7 +31,7 @@ function parallelFigure(sweep) {
   });
   note(dims.length, 0, short(low));
   if (high > low) note(dims.length, 1, short(high));
-  const names = [...shortNames(dims.map((h) => h.name)), sweep.metric];
+  const names = [...shortNames(dims.map((h) => h.name)), scoreName(sweep)];
   return {
     traces: groups.reverse(),
     layout: { annotations: notes, shapes, margin: { l: 44, r: 12, t: 12, b: 44 }, dragmode: false, yaxis: { visible: false, range: [-0.05, 1.05], fixedrange: true },

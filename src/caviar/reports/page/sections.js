@@ -4,15 +4,16 @@ function facts(sweep) {
   const count = (state) => sweep.trials.filter((trial) => trial.state === state).length;
   const stopped = count("STOPPED");
   const best = sweep.directions.length === 1 ? ranked(sweep)[0] : null;
-  const seconds = sweep.trials.reduce((sum, trial) => sum + (isNumber(trial.seconds) ? trial.seconds : 0), 0);
+  const ran = sweep.trials.filter((trial) => trial.seconds), seconds = ran.reduce((sum, trial) => sum + trial.worker_seconds, 0);
+  const known = ran.every((trial) => isNumber(trial.worker_seconds));
   const pairs = [
-    [`best ${sweep.metric}`, best ? short(scoreOf(best)) : "none"],
+    ...(sweep.directions.length > 1 ? sweep.labels.map((name, i) => [`best ${name}`, bestIn(sweep, i)]) : [[`best ${sweep.metric}`, best ? short(scoreOf(best)) : "none"]]),
     ...(best ? worthOf(sweep, best.number) : []),
     ...defaultOf(sweep),
-    ["best trial", best ? `${best.number}${best.edits.length ? " (edited)" : ""}` : "none"],
+    sweep.directions.length > 1 ? ["on the Pareto front", frontOf(sweep).length] : ["best trial", best ? `${best.number}${best.edits.length ? " (edited)" : ""}` : "none"],
     ["complete", count("COMPLETE")], ["pruned", count("PRUNED")], ["failed", count("FAIL")], ["running", count("RUNNING")],
     ...(stopped ? [["stopped", stopped]] : []),
-    ["of training, summed", duration(seconds)], ["sampler", (sweep.sampler || "unknown").replace(/Sampler$/, "")],
+    ["wall time", duration(sweep.wall_seconds)], ["of workers, summed", known ? duration(seconds) : "unknown"], ["sampler", (sweep.sampler || "unknown").replace(/Sampler$/, "")],
   ];
   const node = body("facts");
   node.append(el("div", { class: "facts" }, ...pairs.map(([name, value]) => el("div", {}, el("strong", {}, String(value)), name))));
@@ -21,6 +22,10 @@ function facts(sweep) {
     `${Object.entries(sweep.versions).map(([k, v]) => `${k} ${v}`).join(", ")}; written ${sweep.written}`));
   if (best) node.append(el("p", { class: "controls" }, el("button", { type: "button", on: { click: () => openTrial(best.number) } }, `Open trial ${best.number}`)));
   for (const problem of sweep.problems) node.append(el("p", { class: "soft" }, `skipped: ${problem}`));
+}
+function bestIn(sweep, i) {
+  const values = complete(sweep).map((t) => t.values[i]).filter(isNumber);
+  return values.length ? short(sweep.directions[i] === "maximize" ? Math.max(...values) : Math.min(...values)) : "none";
 }
 // What a trial is worth on a fresh seed: as foretold by the sweep, and as fresh seeds have said.
 function interval(held) { return held ? `${short(held.mean)} [${short(held.low)}, ${short(held.high)}]` : ""; }
@@ -38,7 +43,7 @@ function soFar(sweep) {
   let best = null, spent = 0;
   const found = { trials: [], seconds: [], values: [] };
   for (const trial of sweep.trials) {
-    spent += isNumber(trial.seconds) ? trial.seconds : 0;
+    spent += isNumber(trial.worker_seconds) ? trial.worker_seconds : 0;
     if (trial.state === "COMPLETE" && isNumber(scoreOf(trial)) && (best === null || sign(sweep) * (scoreOf(trial) - best) < 0)) best = scoreOf(trial);
     if (best === null) continue;
     found.trials.push(trial.number + 1); found.seconds.push(spent); found.values.push(best);
@@ -54,7 +59,7 @@ function compare() {
   if (!alike.length) return node.append(el("p", { class: "empty" }, "Sweeps of several objectives have no one best value."));
   const grid = el("div", { class: "grid" });
   node.append(grid);
-  for (const [by, title] of [["trials", "trials"], ["seconds", "seconds of training, summed"]]) {
+  for (const [by, title] of [["trials", "trials"], ["seconds", "worker-seconds"]]) {
     figure(grid, `best value against ${title}`, 340, () => {
       const traces = alike.map((sweep) => ({ x: lines.get(sweep)[by], y: lines.get(sweep).values, name: plain(sweep.name), mode: lines.get(sweep)[by].length > 1 ? "lines" : "markers", line: { shape: "hv", width: 2 } }));
       return { traces, layout: { showlegend: true, xaxis: { title: { text: title }, rangemode: "tozero" }, yaxis: { title: { text: plain(`best ${current.metric}`) } } } };
@@ -64,7 +69,7 @@ function compare() {
     const { values, seconds, trials } = lines.get(sweep), first = values.indexOf(values.at(-1));
     return [sweep.name, sweep.trials.length, short(values.at(-1)), short(trials[first]), first < 0 ? "" : duration(seconds[first])];
   });
-  const heads = ["sweep", "trials", `best ${current.metric}`, "found at trial", "after training for"];
+  const heads = ["sweep", "trials", `best ${current.metric}`, "found at trial", "after worker time of"];
   node.append(el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Sweeps compared" }, el("table", {},
     el("thead", {}, el("tr", {}, ...heads.map((name) => el("th", { scope: "col" }, name)))),
     el("tbody", {}, ...rows.map((cells) => el("tr", {}, ...cells.map((cell) => el("td", {}, String(cell)))))))));
@@ -77,10 +82,11 @@ function points(trials, x, y, more) {
 function symbols(trials) { return trials.some((t) => t.edits.length) ? trials.map((t) => t.edits.length ? "diamond" : "circle") : "circle"; }
 // The axis of the scores, and where on it a trial stands: one that failed has no score, and stands at the worse end.
 function scoreAxis(sweep) {
-  const scored = sweep.trials.filter((t) => ["COMPLETE", "PRUNED"].includes(t.state)).map(scoreOf);
-  const { range, cut } = robustSpan(scored, complete(sweep).length ? [scoreOf(ranked(sweep)[0])] : []);
-  const [low, high] = range, pad = (high - low) * 0.04, worse = sign(sweep) > 0 ? high - pad : low + pad;
-  return { y: (t) => t.state === "FAIL" ? worse : scoreOf(t), axis: { title: { text: plain(sweep.metric) }, range, zeroline: false }, notes: cutNote(cut) };
+  const scored = sweep.trials.filter((t) => ["COMPLETE", "PRUNED"].includes(t.state)).map(scoreOf).filter(isNumber), log = wantsLog(scored);
+  const on = log ? Math.log10 : (v) => v, off = log ? (v) => 10 ** v : (v) => v;
+  const { range, cut } = robustSpan(scored.map(on), complete(sweep).length ? [on(scoreOf(ranked(sweep)[0]))] : []);
+  const [low, high] = range, pad = (high - low) * 0.04, worse = off(sign(sweep) > 0 ? high - pad : low + pad);
+  return { y: (t) => t.state === "FAIL" ? worse : scoreOf(t), axis: { title: { text: plain(scoreName(sweep)) }, range, zeroline: false, type: log ? "log" : "linear" }, notes: cutNote(cut) };
 }
 // A pruned trial has the score of its last epoch.
 function prunedOf(sweep) { return sweep.trials.filter((t) => t.state === "PRUNED" && isNumber(scoreOf(t))); }
@@ -93,7 +99,7 @@ function history_(sweep) {
     const traces = [points(done, x, y, { name: "complete", marker: { size: 7, color: theme.accent, opacity: 0.75, symbol: symbols(done) } })];
     if (pruned.length) traces.push(points(pruned, x, y, { name: "pruned", marker: { size: 6, color: theme.muted, symbol: "circle-open" } }));
     if (failed.length) traces.push(points(failed, x, y, { name: "failed", marker: { size: 9, color: theme.fail, symbol: "x" } }));
-    if (sweep.directions.length === 1) traces.push({ x: line.trials.map((n) => n - 1), y: line.values, mode: "lines", name: "best so far", line: { shape: "hv", color: theme.warn, width: 2 }, hoverinfo: "skip" });
+    if (sweep.directions.length) traces.push({ x: line.trials.map((n) => n - 1), y: line.values, mode: "lines", name: "best so far", line: { shape: "hv", color: theme.warn, width: 2 }, hoverinfo: "skip" });
     const base = sweep.trials.find((t) => t.baseline && isNumber(scoreOf(t)));
     if (base && line.trials.length) traces.push({ x: [0, sweep.trials.at(-1).number], y: [scoreOf(base), scoreOf(base)], mode: "lines", name: "the default", line: { dash: "dot", color: theme.muted, width: 2 }, hoverinfo: "skip" });
     return { traces, outline: (t) => ["RUNNING", "STOPPED"].includes(t.state) ? [] : ringAt(t.number, y(t)),
@@ -121,10 +127,10 @@ function slices(sweep) {
   }
 }
 function importance(sweep) {
-  const found = [...sweep.importance].reverse();
-  if (!found.length) return nothing("importance", "Too few complete trials to tell (8 are needed), or several objectives.");
+  const found = [...(sweep.importance[objective] || [])].reverse();
+  if (!found.length) return nothing("importance", "Too few complete trials to tell: 8 are needed.");
   const node = body("importance");
-  node.append(el("p", { class: "soft" }, "PED-ANOVA: how far the best quarter's values lie from those of all trials, less what chance gives. p: the share of shuffled scores that give as much; grey where p > 0.1."));
+  node.append(el("p", { class: "soft" }, "PED-ANOVA: how far the best quarter's values lie from those of all trials, less what chance gives. p: the share of shuffled scores that give as much; grey where p > 0.1." + (sweep.directions.length > 1 ? ` For ${scoreName(sweep)}.` : "")));
   figure(node, "importance of the hyperparameters", 80 + 30 * found.length, () => ({
     traces: [{ type: "bar", orientation: "h", x: found.map((i) => i.share), y: found.map((i) => plain(i.name)), marker: { color: found.map((i) => i.p > 0.1 ? themed().muted : themed().accent) },
       text: found.map((i) => `${Math.round(i.share * 100)} %, p = ${short(i.p)}`), textposition: "outside", cliponaxis: false, hovertext: found.map((i) => `${i.trials} trials`), hoverinfo: "text" }],
@@ -132,7 +138,7 @@ function importance(sweep) {
   }));
 }
 function contour(sweep) {
-  const two = sweep.importance.map((i) => sweep.space.find((h) => h.name === i.name)).filter((h) => h && h.scale !== "choice").slice(0, 2);
+  const two = (sweep.importance[objective] || []).map((i) => sweep.space.find((h) => h.name === i.name)).filter((h) => h && h.scale !== "choice").slice(0, 2);
   if (two.length < 2) return nothing("contour", "It takes two numeric hyperparameters and 8 complete trials.");
   const [a, b] = two, node = body("contour");
   node.append(el("p", { class: "soft" }, "The two most important numbers; a weighted mean of the trials about each place."));
@@ -150,7 +156,7 @@ function contour(sweep) {
     }));
     return {
       traces: [{ type: "contour", x: steps.map((u) => al + u * (ah - al)), y: steps.map((v) => bl + v * (bh - bl)), z, colorscale: "Viridis", reversescale: sign(sweep) > 0, hoverinfo: "skip",
-        contours: { coloring: "heatmap" }, line: { width: 0.5 }, colorbar: { thickness: 12, title: { text: plain(sweep.metric), side: "right" } } },
+        contours: { coloring: "heatmap" }, line: { width: 0.5 }, colorbar: { thickness: 12, title: { text: plain(scoreName(sweep)), side: "right" } } },
       points(done, (t) => at(t)[0], (t) => at(t)[1], { marker: { size: 6, color: "#fff", line: { color: "#000", width: 1 } } })],
       layout: { xaxis: { ...axisOf(a), range: [al, ah] }, yaxis: { ...axisOf(b), range: [bl, bh] } },
       outline: (t) => ["COMPLETE", "PRUNED"].includes(t.state) ? ringAt(...at(t)) : [],

@@ -1,0 +1,171 @@
+"""What a saved run says of its validation part: classes confused, confidence against truth, residuals.
+
+Its module's own ``validation_step`` is run once more. What that hands to its torchmetrics metrics are
+predictions and targets, whatever the module is: nothing else describes them a second time.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from numpy.typing import NDArray
+from torchmetrics import Metric
+
+from caviar.base.errors import UsageError
+from caviar.lightning.alone import one_process
+from caviar.lightning.quiet import quiet
+from caviar.lightning.saved import open_run
+
+MOST = 50_000
+"""Samples; a larger validation part is not gone through for a report."""
+MOST_CLASSES = 40
+BINS = 10
+POINTS = 1_000
+"""Residuals that are told one by one."""
+
+Pairs = list[tuple[NDArray[Any], NDArray[Any]]]
+
+
+def judge(run: Path) -> dict[str, Any]:
+    """What the best checkpoint of the run in folder ``run`` makes of the validation part.
+
+    Returns:
+        ``samples`` and, of a classifier, ``classes``, ``confusion`` (truth by prediction) and
+        ``reliability`` (Guo et al. 2017: ``[confidence, accuracy, samples]`` of each tenth of the
+        confidences); of a regression ``residuals``: ``[predicted, truth less predicted]`` of some samples.
+
+    Raises:
+        UsageError: the run cannot be read, or its metrics take neither classes nor numbers.
+    """
+    saved = open_run(run, read_data=True)
+    classes = getattr(saved.data, "classes", None)
+    kind, predicted, truth = _predictions(saved.module, saved.data)
+    if kind == "numbers":
+        return {"samples": len(truth), "residuals": _residuals(predicted, truth)}
+    probabilities = predicted if predicted.ndim == 2 else np.stack([1 - predicted, predicted], 1)
+    count = probabilities.shape[1]
+    if count > MOST_CLASSES:
+        raise UsageError(f"{count} classes; a matrix of {MOST_CLASSES} at most can be read")
+    names = [str(name) for name in classes] if classes is not None else []
+    guessed, confidence = probabilities.argmax(1), probabilities.max(1)
+    confusion = np.zeros((count, count), int)
+    np.add.at(confusion, (truth.astype(int), guessed), 1)
+    return {
+        "samples": len(truth),
+        "classes": names if len(names) == count else [*map(str, range(count))],
+        "confusion": confusion.tolist(),
+        "reliability": _reliability(confidence, guessed == truth),
+    }
+
+
+def _reliability(confidence: NDArray[Any], right: NDArray[Any]) -> list[list[float]]:
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return [
+        [float(confidence[mine].mean()), float(right[mine].mean()), int(mine.sum())]
+        for mine in (place == each for each in range(BINS))
+        if mine.any()
+    ]
+
+
+def _residuals(predicted: NDArray[Any], truth: NDArray[Any]) -> list[list[float]]:
+    order = np.argsort(predicted, kind="stable")
+    if len(order) > POINTS:  # evenly through the predictions
+        order = order[np.linspace(0, len(order) - 1, POINTS).astype(int)]
+    return [[float(p), float(t - p)] for p, t in zip(predicted[order], truth[order], strict=True)]
+
+
+def _predictions(module: LightningModule, data: Any) -> tuple[str, NDArray[Any], NDArray[Any]]:
+    """``classes`` or ``numbers``, with predictions ``(samples,)`` or ``(samples, classes)`` and targets."""
+    heard: dict[str, Pairs] = {}
+    for name, metric in module.named_modules():
+        kind = _kind(metric)
+        if kind and isinstance(metric, Metric):
+            _listen(metric, heard.setdefault(f"{kind} {name}", []))
+    _validate(module, data)
+    # Metrics that compute the same share an update: whichever was told all of it.
+    name, pairs = max(heard.items(), key=lambda one: len(one[1]), default=("", []))
+    if not pairs:
+        raise UsageError(
+            f"{type(module).__name__} has no metric of one class a sample, or of one number"
+        )
+    predicted, truth = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    if not np.isfinite(predicted).all():
+        raise UsageError("some of its predictions are no numbers")
+    return name.partition(" ")[0], predicted, truth
+
+
+def _kind(metric: object) -> str | None:
+    home, name = type(metric).__module__, type(metric).__name__
+    if home.startswith("torchmetrics.regression"):
+        return "numbers"
+    one = home.startswith("torchmetrics.classification") and name.startswith(
+        ("Multiclass", "Binary")
+    )
+    return "classes" if one else None
+
+
+def _listen(metric: Metric, pairs: Pairs) -> None:
+    """Keep what a metric is told, as far as it is probabilities and classes, or numbers."""
+    update: Callable[..., None] = metric.update
+
+    def told(preds: Any, target: Any, *more: Any, **named: Any) -> None:
+        update(preds, target, *more, **named)
+        if isinstance(preds, torch.Tensor) and preds.is_floating_point():
+            usual = (_kind(metric) == "numbers" and preds.ndim == 1) or preds.ndim in (1, 2)
+            if usual and target.ndim == 1 and len(preds) == len(target):
+                pairs.append(
+                    (_probabilities(metric, preds), target.detach().cpu().double().numpy())
+                )
+
+    metric.update = told  # type: ignore[method-assign]
+
+
+def _probabilities(metric: Metric, preds: torch.Tensor) -> NDArray[Any]:
+    """Predictions as the metric takes them: logits are made probabilities, as torchmetrics does."""
+    found = preds.detach().cpu().double()
+    logits = _kind(metric) == "classes" and not bool(((found >= 0) & (found <= 1)).all())
+    if logits:
+        found = found.softmax(-1) if found.ndim == 2 else found.sigmoid()
+    return found.numpy()
+
+
+class _Enough(Callback):
+    """Ends a validation that has had `MOST` samples."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+
+    def on_validation_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        first = batch[0] if isinstance(batch, list | tuple) and batch else batch
+        self.samples += len(first) if isinstance(first, torch.Tensor) else 1
+        if self.samples > MOST:
+            raise UsageError(f"its validation part has more than {MOST} samples")
+
+
+def _validate(module: LightningModule, data: Any) -> None:
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they were heard when it trained
+        trainer = Trainer(
+            callbacks=[_Enough()],
+            accelerator="cpu",
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            **one_process({}),
+        )
+        trainer.validate(module, datamodule=data, verbose=False)
