@@ -17,7 +17,7 @@ import numpy as np
 
 from caviar.base.errors import UsageError
 from caviar.confirm.results import confirmed
-from caviar.reading.find import load
+from caviar.reading.sweep import Sweep
 from caviar.reports.expected import SEEDS, expected
 from caviar.reports.noise import late_noise
 from caviar.reports.verdicts.base import Evidence
@@ -143,7 +143,7 @@ def real(count: int) -> Iterator[Covered]:
             f"hydra.sweeper.sampler.seed={number}", "hydra.sweeper.report=false",
         )  # fmt: skip
         run("-m", "caviar.cli", "confirm", str(OUT / "sweeps" / name), "--top", "1", "--no-test")
-        sweep = load(OUT / "sweeps" / name)
+        sweep = Sweep(OUT / "sweeps" / name)
         evidence = Evidence.of(sweep)
         known, best = worth(evidence), int(evidence.complete.index[0])
         is_default = evidence.default == best

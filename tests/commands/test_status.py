@@ -5,9 +5,10 @@ import json
 import pytest
 
 from caviar.reading.sweep import Sweep
+from caviar.reports.model import tried
+from caviar.reports.verdicts.base import Evidence
 from caviar.runs.program import hold
 from caviar.sweep.owner import Owner
-from caviar.zoom.next_space import tried
 from tests.made_up import make_run, make_sweep
 
 pytestmark = pytest.mark.fast
@@ -99,7 +100,7 @@ def test_trials_that_were_stopped_or_repeated_are_not_counted_as_ended(caviar, o
     assert (line["done"], line["failed"], line["is"]) == (5, 0, "interrupted")
     (line,) = json.loads(caviar("runs", "list", "--summary", "--json").out)["sweeps"]
     assert (line["trials"], line["complete"], line["fail"]) == (5, 5, 0)
-    found = tried(Sweep.whole(sweep))
+    found = tried(Evidence.of(Sweep.whole(sweep)))
     assert len(found) == 5
     assert all(trial.loss is not None for trial in found)
 

@@ -65,6 +65,8 @@ def test_a_resume_asks_for_the_trials_that_the_sweep_would_have_asked_for():
         ({"storage_timeout": float("inf")}, "storage_timeout=inf: must be above 0"),
         ({"fused": {"keep": -1}}, r"fused\.keep=-1: must be at least 0"),
         ({"fused": {"checkpoint_every": "x"}}, r"fused\.checkpoint_every=x: must be a number"),
+        ({"history": 3}, "hydra.sweeper.history=3: must be a sweep.s name"),
+        ({"history": ["a", None]}, "hydra.sweeper.history=None: must be"),
         ({"retrys": 1}, r"hydra\.sweeper\.retrys=1: no such setting.*retries"),
     ],
 )

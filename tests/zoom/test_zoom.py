@@ -161,7 +161,7 @@ def test_inside_one_sweep_no_space_leaves_the_old_one() -> None:
     values = draws(space, 24, np.random.default_rng(0))
     losses = (places(space, values)[:, 0] - 1.3) ** 2
     trials = [Tried(v, float(x)) for v, x in zip(values, losses, strict=True)]
-    (line,) = zoom(space, trials, beyond=False).lines
+    (line,) = zoom(space, trials, beyond=()).lines
     assert isinstance(line.now, Interval)
     assert line.now.high == NUMBERS[0].high
 

@@ -25,6 +25,7 @@ from caviar.executors.base import Executor
 from caviar.executors.task import task_source
 from caviar.runs.elsewhere import note_place
 from caviar.runs.folder import make_folder
+from caviar.runs.history import Earlier, read_history, write_history
 from caviar.runs.places import SWEEP_FILE, never_began
 from caviar.runs.sweep_file import read_sweep_file
 from caviar.space.space import Space
@@ -81,6 +82,13 @@ def run_sweep(
         space.check(point, f"enqueue.{index}")
     if resumed and recorded:
         check_same_space(space, recorded, resumed)
+    earlier: list[Earlier] = []
+    if settings.earlier and not resumed:
+        from caviar.sweep.history import earlier_trials
+
+        earlier = earlier_trials(settings, space, composer)
+    elif resumed:
+        earlier = read_history(resumed)
     executor = make_executor(settings)
     folder, owner = _claim(resumed, _wanted(master))
     try:
@@ -89,8 +97,19 @@ def run_sweep(
             executor.start(task_source(task, whitelist_of(context)))
             note_place(folder)
             # From here on the workers load torch, while the controller loads Optuna.
+            if not resumed:
+                write_history(folder, earlier)
             return _run(
-                settings, space, composer, executor, folder, owner, recorded, arguments, baseline
+                settings,
+                space,
+                composer,
+                executor,
+                folder,
+                owner,
+                recorded,
+                arguments,
+                baseline,
+                earlier,
             )
         finally:
             executor.close()
@@ -154,6 +173,7 @@ def _run(
     recorded: Mapping[str, Any] | None,
     arguments: list[str],
     baseline: dict[str, Any] | None,
+    history: list[Earlier],
 ) -> int:
     from optuna.exceptions import StorageInternalError
 
@@ -169,7 +189,9 @@ def _run(
     warn_untested()
     folders = TrialFolders(folder / "trials")
     name = str((recorded or {}).get("study") or folder.name)
-    study = _open_study(settings, space, folder, name, folders if recorded else None, baseline)
+    study = _open_study(
+        settings, space, folder, name, folders if recorded else None, baseline, history
+    )
     n_trials = settings.n_trials or study.finite or DEFAULT_TRIALS
     if study.finite is not None and n_trials > study.finite:
         first = len(settings.enqueue) + (baseline is not None)
@@ -234,7 +256,9 @@ def _open_study(
     name: str,
     resumed: TrialFolders | None,
     baseline: dict[str, Any] | None,
+    earlier: list[Earlier],
 ) -> SweepStudy:
+    from caviar.sweep.history import EVER_NEW, as_trials
     from caviar.sweep.journal import Journal
     from caviar.sweep.study import SweepStudy
 
@@ -242,10 +266,16 @@ def _open_study(
     if resumed and not str(sampler.get("_target_")).startswith("caviar."):
         # Begun again with the same seed, Optuna's own would propose the same again.
         sampler["seed"] = secrets.randbelow(2**31)
+    history = as_trials(earlier, space)
+    kind = str(sampler.get("_target_")).rpartition(".")[2]
+    if history and kind in EVER_NEW:
+        echo(f"history: {kind} learns of its own trials alone; the report has the earlier ones")
+    given: dict[str, Any] = {"source_trials": history} if history and kind == "CmaEsSampler" else {}
     made = {}
     for part, config in (("sampler", sampler), ("pruner", settings.pruner)):
         try:
-            made[part] = instantiate(config) if config else None
+            more = given if part == "sampler" else {}
+            made[part] = instantiate(config, **more) if config else None
         except UsageError as error:
             raise UsageError(f"hydra.sweeper.{part}: {error}") from error
     storage: Journal | str
@@ -276,6 +306,7 @@ def _open_study(
         resumed.ended if resumed else None,
         settings.storage_timeout,
         baseline,
+        history,
     )
 
 

@@ -158,6 +158,10 @@ def backend_of(storage: Any) -> Any:
 
 
 METHODS = {
+    "Study": {
+        # A public way to let a sampler know of trials that are not the study's own.
+        "_get_trials",
+    },
     "CmaEsSampler": {
         # All: a sampler that takes the place where it keeps its optimizer, or keeps it in memory.
         "_get_solution_trials",

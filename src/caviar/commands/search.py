@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from caviar.base.errors import usage_error
+from caviar.base.errors import UsageError, usage_error
 from caviar.base.plain import echo
 from caviar.commands.names import complete_sweep, sweep_folder
 from caviar.commands.panda import Trust
@@ -34,22 +34,30 @@ def zoom_command(
     Example: caviar zoom outputs/sweeps/first --name second
     """
     from caviar.reading.sweep import Sweep
+    from caviar.reports.again import follow_up
+    from caviar.reports.model import zoomed
+    from caviar.reports.verdicts.base import Evidence
     from caviar.runs.folder import check_name
     from caviar.space.quoting import as_text
     from caviar.zoom.config import config_of, write_space
-    from caviar.zoom.next_space import tried, zoom
+    from caviar.zoom.next_space import THIN
 
     opened = Sweep.whole(sweep_folder(sweep))
     name = name or f"zoom_{opened.folder.resolve().name}"
     check_name(name)
     if as_text(name) != name:
         raise usage_error("name", name, f"Hydra does not take space={name} for a name")
-    found = zoom(opened.space, tried(opened))
+    assert opened.sign  # or it is said that it has none
+    found = zoomed(Evidence.of(opened))
+    if isinstance(found, str):
+        raise UsageError(f"zoom: {THIN}: {found}")
     path = out / f"{name}.yaml"
     text = config_of(found, opened, out)
     write_space(text, path, force)
     echo(text, end="")
-    echo(f"written to {path}; search it with: space={name}", file=sys.stderr)
+    searched = [h.name for h in opened.space.hyperparameters]
+    command = follow_up(opened.settings, [f"space={name}"], opened.ours, searched)
+    echo(f"written to {path}; search it with: {command or f'space={name}'}", file=sys.stderr)
 
 
 def confirm_command(

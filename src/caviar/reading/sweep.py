@@ -16,6 +16,7 @@ from caviar.reading.run import Run, say_skipped
 from caviar.runs.cost import worker_seconds
 from caviar.runs.edits import edits_table
 from caviar.runs.folder import RESULT, Result, number_of
+from caviar.runs.history import Earlier, read_history
 from caviar.runs.ours import is_signed
 from caviar.runs.places import SWEEP_FILE, trial_folders
 from caviar.runs.sweep_file import read_sweep_file
@@ -153,6 +154,15 @@ class Sweep:
         """A trial's values under the names that the space has (``+key`` for an added one)."""
         names = {h.name.lstrip("+"): h.name for h in self.space.hyperparameters}
         return {names[key]: value for key, value in result.params.items() if key in names}
+
+    @cached_property
+    def earlier(self) -> list[Earlier]:
+        """The trials of earlier sweeps that it began with (``hydra.sweeper.history``)."""
+        try:
+            return read_history(self.folder)
+        except UsageError as error:
+            self._skip([str(error)])
+            return []
 
     @property
     def numbers(self) -> list[int]:

@@ -80,8 +80,10 @@ class Reporting:
             return
         again = f"caviar report {shlex.quote(str(self._folder))}"
         warned = [v for v in told["sweeps"][0]["verdicts"] if v["status"] == "warn"]
-        for verdict in warned[:WARNINGS]:
-            echo(f"warning: {verdict['sentence']}")
+        first = told["sweeps"][0]["verdicts"][:1]
+        stops = [v for v in first if v["status"] == "pass" and v["sentence"].startswith("stop: ")]
+        for verdict in [*stops, *warned[:WARNINGS]]:
+            echo(f"{'' if verdict in stops else 'warning: '}{verdict['sentence']}")
             if verdict["next"]:
                 echo(f"    next: {verdict['next']}")
         if len(warned) > WARNINGS:

@@ -24,6 +24,8 @@ LEAST = 8
 SHUFFLES = 400
 GRID = 32
 BANDWIDTH = 0.1
+IDLE = 0.1
+"""Above this ``p`` a hyperparameter tells the best trials from the others no better than chance."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, cast
 
 from caviar.base.direction import DIRECTIONS
 from caviar.base.errors import usage_error
@@ -24,7 +24,7 @@ _RULES = {
     "fused.checkpoint_every": POSITIVE.or_null,
 }
 
-RESUMED = ("metric", "direction", "sampler", "pruner", "enqueue", "baseline")
+RESUMED = ("metric", "direction", "sampler", "pruner", "enqueue", "baseline", "history")
 """What decides, beside the space, which trials come next: a resumed sweep has it from ``sweep.yaml``."""
 
 
@@ -48,6 +48,8 @@ class Settings:
         enqueue: points to try first, each by hyperparameter.
         baseline: whether the config as it stands is trial 0, before those of ``enqueue``; it is one of
             ``n_trials``, and no pruner ends it.
+        history: earlier sweeps, by name or folder: a sampler that learns begins with their trials, and what
+            the sweep is said to mean rests on them too. Those that do not fit the space are left out.
         storage: None for a journal in the sweep's folder, else an URL that Optuna knows.
         storage_timeout: seconds that a database may not answer before the sweep stops.
         check: dotted name of a function (config, searched) that gets every composed config before a
@@ -76,6 +78,7 @@ class Settings:
     fused: dict[str, Any] = field(default_factory=dict[str, Any])
     enqueue: list[Any] = field(default_factory=list[Any])
     baseline: bool = False
+    history: Any = field(default_factory=list[Any])
     storage: str | None = None
     storage_timeout: float = 60.0
     check: str | None = None
@@ -121,10 +124,20 @@ class Settings:
                 raise usage_error("fused", key, "no such option", FUSED_OPTIONS)
         if self.engine == "fused" and self.build is None:
             raise usage_error("engine", "fused", "needs hydra.sweeper.build, see caviar.Recipe")
+        for name in self.earlier:
+            if not isinstance(name, str) or not name:
+                why = "must be a sweep's name or folder, or a list of them"
+                raise usage_error("hydra.sweeper.history", name, why)
         if self.pruner and len(self.directions) > 1:
             raise usage_error(
                 "pruner", self.pruner.get("_target_"), "several objectives cannot be pruned"
             )
+
+    @property
+    def earlier(self) -> list[Any]:
+        """The sweeps that ``history`` names."""
+        several = isinstance(self.history, list)
+        return cast("list[Any]", self.history) if several else [self.history]
 
     @property
     def labels(self) -> list[str]:

@@ -33,6 +33,7 @@ from caviar.sweep.pickles import load_no_pickles
 from caviar.sweep.samplers import PlacedSampler
 from caviar.sweep.store import Store
 from caviar.sweep.study_owner import StudyOwner
+from caviar.sweep.warm_study import WarmStudy
 
 load_no_pickles()
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -64,6 +65,7 @@ class SweepStudy:
         resume: go on with a study that is there, and ask this how a trial ended that was under way
             when its last controller did; None for a new study, which must not be there.
         patience: seconds that a database server may not answer.
+        history: trials of earlier sweeps that the sampler knows too.
 
     Attributes:
         finite: how many trials the sampler has in all, where that is finite.
@@ -88,6 +90,7 @@ class SweepStudy:
         resume: HowItEnded | None = None,
         patience: float = 60.0,
         baseline: dict[str, Any] | None = None,
+        history: Sequence[FrozenTrial] = (),
     ) -> None:
         self.space = space
         self._earlier = len(enqueue) + (baseline is not None)
@@ -112,6 +115,9 @@ class SweepStudy:
             ) from None
         except KeyError:
             raise UsageError(f"storage: there is no study {name!r}") from None
+        if history:
+            self.study = WarmStudy(name, opened, sampler, pruner)
+            self.study.history = history
         study_id = opened.get_study_id_from_name(name)
         self._owner = None if self.store.in_folder else StudyOwner(opened, study_id)
         self._asking = Asking(self.study, opened, study_id, space, sampler, baseline)
@@ -206,7 +212,7 @@ class SweepStudy:
 
     def trials(self) -> list[FrozenTrial]:
         """All trials, in the order of asking."""
-        return self.study.get_trials(deepcopy=False)
+        return [t for t in self.study.get_trials(deepcopy=False) if t.number >= 0]
 
     def current(self) -> list[FrozenTrial]:
         """All trials but those that a later one repeats, or that never ran, each as it ended."""

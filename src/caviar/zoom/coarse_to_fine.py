@@ -82,7 +82,9 @@ class CoarseToFineSampler(IndependentSampler):
     def _place_of(self, study: Study, trial: FrozenTrial) -> int:
         """How many trials were asked for before this one, those that were repeated counted once."""
         if self._place[0] != trial.number:
-            earlier = study.get_trials(deepcopy=False)[: trial.number]
+            # Those of earlier sweeps have numbers below 0.
+            own = [t for t in study.get_trials(deepcopy=False) if t.number >= 0]
+            earlier = own[: trial.number]
             again = {RETRY_OF, NEVER_RAN}
             self._place = (trial.number, sum(again.isdisjoint(t.user_attrs) for t in earlier))
         return self._place[1]
@@ -93,7 +95,7 @@ class CoarseToFineSampler(IndependentSampler):
         narrowest = NARROWEST**self._stage
         ended = tried(study, self._space)
         try:
-            self._zoom = zoom(self._space, ended, False, self.seed, narrowest)
+            self._zoom = zoom(self._space, ended, (), self.seed, narrowest)
         except UsageError as error:
             return f"as before; {error}"
         for line in self._zoom.lines:

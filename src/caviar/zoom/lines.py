@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,8 +63,11 @@ class Reader:
     Args:
         places: where the best may lie, shape ``(places, columns)``.
         best: the best trial's values.
-        beyond: whether a line may reach beyond the old space.
+        beyond: the hyperparameters that may reach beyond the old space.
         narrowest: the share of its width that an interval keeps at least.
+
+    Attributes:
+        centre: the values of the likeliest of ``places``.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class Reader:
         fit: Fit,
         places: Array,
         best: Mapping[str, Any],
-        beyond: bool,
+        beyond: Container[str],
         narrowest: float,
         rng: np.random.Generator,
     ) -> None:
@@ -83,7 +86,7 @@ class Reader:
         self._beyond = beyond
         self._narrowest = narrowest
         centre = places[fit.surrogate.mean(places).argmin()]
-        self._centre = coordinates.values(centre)
+        self.centre = coordinates.values(centre)
         self._moves = {
             h.name: self._range(h, fit, centre, places, rng) / fit.lead
             for h in coordinates.space.hyperparameters
@@ -106,7 +109,7 @@ class Reader:
         places = None if isinstance(h, Choice) else np.array([position(h, v) for v in found])
         known = places is not None and np.ptp(np.quantile(places, [0.05, 0.95])) < KNOWN
         if self._moves[h.name] < (FLAT / 4 if known else FLAT):
-            value = self._centre.get(h.name, found[0])
+            value = self.centre.get(h.name, found[0])
             reason = f"it moves the score by less than {FLAT:.0%} of the best trial's lead"
             told = f"{reason}; the value where the scores are likely best"
             return Line(h.name, "fixed", told, None, value, 0.0)
@@ -155,7 +158,7 @@ class Reader:
         low, high = max(centre - half, 0.0), min(centre + half, 1.0)
         at_low, at_high = (places <= EDGE).mean(), (places >= 1 - EDGE).mean()
         told = f"{1 - 2 * tail:.0%} of the likely best places lie in it"
-        if self._beyond and max(at_low, at_high) >= AT_EDGE:
+        if h.name in self._beyond and max(at_low, at_high) >= AT_EDGE:
             down = at_low >= AT_EDGE
             moved = reach(h, *((-BEYOND, high) if down else (low, 1 + BEYOND)))
             share = width(moved) / width(h)

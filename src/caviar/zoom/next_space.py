@@ -8,7 +8,7 @@ hyperparameter on its own scale (`zoom_lines`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from caviar.base.errors import UsageError
-from caviar.reading.sweep import Sweep
-from caviar.runs.folder import repeated, was_stopped
+from caviar.runs.folder import was_stopped
 from caviar.space.hyperparameters import Choice
 from caviar.space.space import Space
 from caviar.zoom.coordinates import Coordinates
@@ -29,6 +28,7 @@ SMALLER = 0.25
 """The share of the old volume that a new space is to have at most; the less sure, the more of it."""
 CARE = ((0.005, 0.03), (0.02, 0.02), (0.05, 0.01), (0.08, 0.0))
 """Tails and margins (see `Reader.lines`), from the most careful: the first that makes it small."""
+THIN = "the evidence is too thin"
 LEAST_FIT = 0.2
 """The share of the scores' variance that must be predicted for trials left out."""
 
@@ -58,23 +58,6 @@ def as_tried(ended: Iterable[Ended]) -> list[Tried]:
     return [Tried(values, told[state](loss)) for state, loss, values in ended if state in told]
 
 
-def tried(sweep: Sweep) -> list[Tried]:
-    """The trials of a finished sweep but those that another repeats, whose values are not to blame, or do
-    not lie in the space.
-
-    Raises:
-        UsageError: the sweep has several objectives, or it is not known which direction is better.
-    """
-    again = repeated(result.facts for result in sweep.results)
-    return as_tried(
-        (run.result.state, sweep.sign * run.score, sweep.values(run.result))
-        for run in map(sweep.run, sweep.numbers)
-        if run.result.number not in again
-        and not no_fault(run.result.error)
-        and (not run.result.facts.get("baseline") or sweep.space.holds(sweep.values(run.result)))
-    )
-
-
 def no_fault(error: object) -> bool:
     """Whether the values are not to blame: the trial was stopped, or its worker lost."""
     return was_stopped(error) or str(error).startswith("WorkerLost")
@@ -88,6 +71,7 @@ class Zoom:
         lines: one a hyperparameter that is left.
         when: the conditions that are left.
         best: the values of the best trial.
+        likely: the values where the scores are likely best.
         fit: the share of the scores' variance that was predicted for trials left out.
         gone: hyperparameters that can exist no more.
     """
@@ -95,6 +79,7 @@ class Zoom:
     lines: list[Line]
     when: dict[str, dict[str, list[Any]]]
     best: Mapping[str, Any]
+    likely: Mapping[str, Any]
     fit: float
     gone: list[str] = field(default_factory=list)
 
@@ -114,14 +99,15 @@ class Zoom:
 def zoom(
     space: Space,
     trials: Sequence[Tried],
-    beyond: bool = True,
+    beyond: Container[str] | None = None,
     seed: int = 0,
     narrowest: float = NARROWEST,
 ) -> Zoom:
     """The next space after ``trials`` in ``space``.
 
     Args:
-        beyond: whether it may reach beyond the old one where the best lies at an end.
+        beyond: the hyperparameters that may reach beyond their old ends where the best lies there; None
+            for all.
         seed: of the draws.
         narrowest: the share of its width that every interval keeps at least.
 
@@ -151,9 +137,10 @@ def zoom(
         )
     start = np.vstack([coordinates.draw(300, rng), points[np.argsort(fit.smooth)[:50]]])
     minima = likely_minima(fit.surrogate, start, coordinates.snap, rng)
+    beyond = [h.name for h in space.hyperparameters] if beyond is None else beyond
     reader = Reader(coordinates, fit, minima, best, beyond, narrowest, rng)
     for tail, margin in CARE:
-        found = _next(space, reader.lines(tail, margin), best, fit.share)
+        found = _next(space, reader.lines(tail, margin), best, reader.centre, fit.share)
         if found.volume <= SMALLER:
             break
     changed = {"moved", "widened", "fixed"} & {line.kind for line in found.lines}
@@ -162,7 +149,13 @@ def zoom(
     return found
 
 
-def _next(space: Space, lines: list[Line], best: Mapping[str, Any], fit: float) -> Zoom:
+def _next(
+    space: Space,
+    lines: list[Line],
+    best: Mapping[str, Any],
+    likely: Mapping[str, Any],
+    fit: float,
+) -> Zoom:
     """Settle the conditions on what is now fixed or gone, and drop what can exist no more."""
     by_name = {line.name: line for line in lines}
     gone = [h.name for h in space.hyperparameters if h.name not in by_name]
@@ -177,7 +170,7 @@ def _next(space: Space, lines: list[Line], best: Mapping[str, Any], fit: float) 
             elif h.name in by_name and len(left) < len(options):
                 when.setdefault(h.name, {})[parent] = left
     when = {name: parents for name, parents in when.items() if name in by_name}
-    return Zoom([line for line in lines if line.name in by_name], when, best, fit, gone)
+    return Zoom([line for line in lines if line.name in by_name], when, best, likely, fit, gone)
 
 
 def _options(line: Line | None) -> Sequence[Any]:
@@ -189,4 +182,4 @@ def _options(line: Line | None) -> Sequence[Any]:
 
 
 def _thin(reason: str) -> UsageError:
-    return UsageError(f"zoom: the evidence is too thin: {reason}")
+    return UsageError(f"zoom: {THIN}: {reason}")

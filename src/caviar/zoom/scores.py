@@ -38,7 +38,7 @@ def fit_scores(losses: Array, points: Array, groups: list[int], rng: np.random.G
         points: of all trials, the failed ones last.
         groups: see `Surrogate`.
     """
-    taken = _kept(losses, len(points) - len(losses), rng)
+    taken = kept(losses, len(points) - len(losses), rng)
     forms = []
     for form in (tempered, scored):
         smooth = form(losses)
@@ -81,7 +81,7 @@ def _confusion(surrogate: Surrogate, losses: Array, taken: NDArray[np.intp]) -> 
     return 1 - float(np.corrcoef(*ranks)[0, 1])
 
 
-def _kept(losses: Array, failed: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def kept(losses: Array, failed: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Rows for the surrogate: all, or, of very many, the best half and others by chance."""
     count = len(losses) + failed
     if count <= MOST_TRIALS:

@@ -88,12 +88,14 @@ function scoreAxis(sweep) {
   const [low, high] = range, pad = (high - low) * 0.04, worse = off(sign(sweep) > 0 ? high - pad : low + pad);
   return { y: (t) => t.state === "FAIL" ? worse : scoreOf(t), axis: { title: { text: plain(scoreName(sweep)) }, range, zeroline: false, type: log ? "log" : "linear" }, notes: cutNote(cut) };
 }
+// A pruned trial has the score of its last epoch.
+function prunedOf(sweep) { return sweep.trials.filter((t) => t.state === "PRUNED" && isNumber(scoreOf(t))); }
 function history_(sweep) {
   const done = complete(sweep);
   if (!done.length) return nothing("history", "No trial is complete.");
   figure(body("history"), "values by trial", 340, () => {
     const theme = themed(), line = soFar(sweep), of = (state) => sweep.trials.filter((t) => t.state === state), { y, axis, notes } = scoreAxis(sweep);
-    const pruned = of("PRUNED").filter((t) => isNumber(scoreOf(t))), failed = of("FAIL"), x = (t) => t.number;
+    const pruned = prunedOf(sweep), failed = of("FAIL"), x = (t) => t.number;
     const traces = [points(done, x, y, { name: "complete", marker: { size: 7, color: theme.accent, opacity: 0.75, symbol: symbols(done) } })];
     if (pruned.length) traces.push(points(pruned, x, y, { name: "pruned", marker: { size: 6, color: theme.muted, symbol: "circle-open" } }));
     if (failed.length) traces.push(points(failed, x, y, { name: "failed", marker: { size: 9, color: theme.fail, symbol: "x" } }));
@@ -107,17 +109,19 @@ function history_(sweep) {
 function slices(sweep) {
   if (!sweep.space.length || !sweep.trials.length) return nothing("slices", "No trial, or no space on record.");
   const node = el("div", { class: "grid" }), done = complete(sweep);
-  body("slices").append(el("p", { class: "soft" }, "Dark to bright: from the first trial to the last. A red cross: it failed."), node);
+  body("slices").append(el("p", { class: "soft" }, "Dark to bright: from the first trial to the last. A ring: it was pruned. A red cross: it failed."), node);
   for (const h of sweep.space) {
     figure(node, `slice of ${h.name}`, 300, () => {
       const failed = sweep.trials.filter((t) => t.state === "FAIL" && h.name in t.params), { y, axis, notes } = scoreAxis(sweep);
+      const pruned = prunedOf(sweep).filter((t) => h.name in t.params);
       const jitter = (t) => h.scale === "choice" || h.values ? ((t.number * 0.618) % 1 - 0.5) * 0.4 * stepOf(h) : 0;
       const at = (t) => { const x = onScale(h, t.params[h.name]); return x === null ? null : x + jitter(t); };
       return {
         traces: [points(done, at, y, { name: "complete", marker: { size: 7, opacity: 0.8, symbol: symbols(done), color: done.map((t) => t.number), colorscale: "Viridis", line: { color: themed().soft, width: 0.5 } } }),
+          points(pruned, at, y, { name: "pruned", marker: { size: 6, color: themed().muted, symbol: "circle-open" } }),
           points(failed, at, y, { name: "failed", marker: { size: 9, symbol: "x", color: themed().fail } })],
         layout: { xaxis: axisOf(h), yaxis: axis, annotations: notes },
-        outline: (t) => ["COMPLETE", "FAIL"].includes(t.state) ? ringAt(at(t), y(t)) : [],
+        outline: (t) => ["COMPLETE", "PRUNED", "FAIL"].includes(t.state) ? ringAt(at(t), y(t)) : [],
       };
     });
   }
@@ -140,7 +144,7 @@ function contour(sweep) {
   node.append(el("p", { class: "soft" }, "The two most important numbers; a weighted mean of the trials about each place."));
   figure(node, `contour of ${a.name} and ${b.name}`, 420, () => {
     const at = (t) => [onScale(a, t.params[a.name]), onScale(b, t.params[b.name])];
-    const done = complete(sweep).filter((t) => !at(t).includes(null)), places = done.map((t) => [...at(t), scoreOf(t)]);
+    const done = [...complete(sweep), ...prunedOf(sweep)].filter((t) => !at(t).includes(null)), places = done.map((t) => [...at(t), scoreOf(t)]);
     const [al, ah] = ends(a), [bl, bh] = ends(b), n = 30, steps = [...Array(n).keys()].map((i) => i / (n - 1));
     const z = steps.map((v) => steps.map((u) => {
       let sum = 0, weight = 0;
@@ -155,7 +159,7 @@ function contour(sweep) {
         contours: { coloring: "heatmap" }, line: { width: 0.5 }, colorbar: { thickness: 12, title: { text: plain(scoreName(sweep)), side: "right" } } },
       points(done, (t) => at(t)[0], (t) => at(t)[1], { marker: { size: 6, color: "#fff", line: { color: "#000", width: 1 } } })],
       layout: { xaxis: { ...axisOf(a), range: [al, ah] }, yaxis: { ...axisOf(b), range: [bl, bh] } },
-      outline: (t) => t.state === "COMPLETE" ? ringAt(...at(t)) : [],
+      outline: (t) => ["COMPLETE", "PRUNED"].includes(t.state) ? ringAt(...at(t)) : [],
     };
   });
 }

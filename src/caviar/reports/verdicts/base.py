@@ -16,8 +16,10 @@ import pandas as pd
 from caviar.base.configs import value_at
 from caviar.base.direction import sign_of
 from caviar.base.words import digits
+from caviar.confirm.results import confirmed
+from caviar.reports.again import follow_up
+from caviar.runs.folder import repeated
 from caviar.runs.places import from_here
-from caviar.runs.screening import to_paste
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space
 from caviar.zoom.coordinates import position
@@ -49,7 +51,7 @@ class Verdict:
 
 Found = (
     tuple[Literal["pass", "warn", "unknown"], str]
-    | tuple[Literal["warn", "unknown"], str, str | None]
+    | tuple[Literal["pass", "warn", "unknown"], str, str | None]
 )
 """What a verdict's function gives: status, sentence and, where something can be done, the command."""
 
@@ -82,6 +84,9 @@ class Evidence:
             ``tested`` and ``baseline``: empty, or ``inside`` or ``outside`` of the space.
         metrics: as `caviar.reading.sweep.Sweep.metrics`.
         config: the best trial's config.
+        ours: see `caviar.runs.ours`.
+        earlier: trials of other sweeps that this one began with: state, value and hyperparameters.
+        confirmed: whether fresh seeds have told of its best trials.
     """
 
     name: str
@@ -93,11 +98,14 @@ class Evidence:
     metrics: pd.DataFrame
     config: dict[str, Any] = field(default_factory=dict)
     ours: bool = False
+    confirmed: bool = False
+    earlier: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
     def of(cls, sweep: Sweep) -> Evidence:
         """Read what verdicts need from a loaded sweep."""
-        trials = sweep.trials.copy()
+        again = repeated(result.facts for result in sweep.results)
+        trials = sweep.trials.drop(index=list(again.intersection(sweep.numbers)))
         # No seed is better than another: a searched one is a repetition, not a hyperparameter.
         searched = [h for h in sweep.space.hyperparameters if not _is_seed(h)]
         for h in searched:
@@ -121,6 +129,8 @@ class Evidence:
             trials,
             sweep.metrics,
             ours=sweep.ours,
+            confirmed=bool(confirmed(sweep.folder)),
+            earlier=_earlier(sweep),
         )
         numbers = list(found.complete.index[:1])
         config = sweep.run(numbers[0]).config if numbers else {}
@@ -158,12 +168,16 @@ class Evidence:
     def ranked(self) -> pd.DataFrame:
         """All trials whose end says something of their values, the best first: those that are complete,
         then those that were pruned, the later the better and then by their last score, then those that
-        failed of themselves.
+        failed of themselves. Those that this sweep began with are among the complete.
         """
         complete, table = self.complete, self.trials
         if len(self.directions) != 1 or "value" not in table:
             return complete
         last = self.metrics.groupby("trial")["epoch"].max() if len(self.metrics) else pd.Series()
+        if len(self.earlier):
+            before = self.earlier[self.earlier["state"] == "COMPLETE"]
+            before = before.assign(loss=self.sign * before["value"].astype(float))
+            complete = pd.concat([complete, before]).sort_values("loss", kind="stable")
         pruned = table[table["state"] == "PRUNED"]
         pruned = pruned.assign(
             lasted=-pd.Series(last.reindex(pruned.index), dtype=float).fillna(0),
@@ -220,36 +234,7 @@ class Evidence:
         them (it would give the same sweep once more), or a word of a folder that is not ours could make it
         run anything.
         """
-        command = [str(part) for part in self.settings.get("command") or []]
-        if not command or set(overrides) <= set(command):
-            return None
-        drawn_anew = self._drawn_anew
-        overrides = (*overrides, *drawn_anew)
-        new = {override.partition("=")[0].lstrip("+"): override for override in overrides}
-        kept = []
-        for part in command[1:]:
-            key = part.partition("=")[0]
-            name = key.lstrip("+")
-            if name in new:
-                # Hydra wants the + of what the config does not have.
-                new[name] = key.removesuffix(name) + new[name].lstrip("+")
-            elif key != "name":
-                kept.append(part)
-        # Hydra wants all overrides in a row: -m may stand after them.
-        typed = [i for i, part in enumerate(kept) if "=" in part and not part.startswith("-")]
-        at = typed[-1] + 1 if typed else len(kept)
-        whole = ["python", *kept[:at], *new.values(), *kept[at:]]
-        return to_paste(whole, new.values(), self.ours)
-
-    @property
-    def _drawn_anew(self) -> list[str]:
-        """The override by which a sampler does not draw again what this sweep has drawn."""
-        held = self.settings.get("sampler")
-        sampler: dict[str, Any] = held if isinstance(held, dict) else {}
-        seed = sampler.get("seed")
-        if type(seed) is not int or str(sampler.get("_target_")).endswith("GridSampler"):
-            return []
-        return [f"hydra.sweeper.sampler.seed={seed + 1}"]
+        return follow_up(self.settings, overrides, self.ours)
 
     def config_value(self, key: str) -> Any:
         """What the best trial's config has under a dotted key; None where it has no such key."""
@@ -275,6 +260,19 @@ class Evidence:
                 int(trials[start]): curve for start, curve in zip(starts, curves, strict=False)
             }
         return cache[metric]
+
+
+def _earlier(sweep: Sweep) -> pd.DataFrame:
+    """The trials that a sweep began with, numbered below 0; a row each."""
+    rows = [
+        {
+            "state": one.state,
+            "value": one.values[0] if one.values else math.nan,
+            **{sweep.column(name): value for name, value in one.params.items()},
+        }
+        for one in sweep.earlier
+    ]
+    return pd.DataFrame(rows, index=range(-len(rows), 0))
 
 
 def place(h: Hyperparameter, value: Any) -> float:

@@ -98,9 +98,10 @@ def gap(evidence: Evidence) -> Found:
         )
         if bad <= TIMES * max(good, 0) + LEAST:
             return "pass", f"{told}."
-        key = next(
-            (k for k in ("model.dropout", "optimizer.weight_decay") if evidence.has(k)), None
-        )
+        # What is searched already is for zoom to move.
+        searched = {h.name.lstrip("+") for h in evidence.space.hyperparameters}
+        keys = [k for k in ("model.dropout", "optimizer.weight_decay") if evidence.has(k)]
+        key = next((k for k in keys if k not in searched), None)
         new = {"model.dropout": "interval(0.2, 0.7)"}.get(key or "", "tag(log, interval(1e-4, 1))")
         command = evidence.rerun(f"{key}={new}") if key else None
         return "warn", f"{told}: regularise more, or get more data.", command

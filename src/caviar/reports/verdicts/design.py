@@ -2,9 +2,11 @@
 
 import re
 
+from caviar.reports.model import zoomed
 from caviar.reports.verdicts.base import Evidence, Found, named
 from caviar.space.grammar import as_override
 from caviar.space.hyperparameters import Interval
+from caviar.zoom.next_space import Zoom
 
 LENGTHS = ("max_epochs", "max_steps", "epochs", "num_epochs", "n_epochs", "num_steps")
 EACH = 10
@@ -62,7 +64,9 @@ def batch_size(evidence: Evidence) -> Found:
         return "unknown", f"{found} is searched, for a score that has no name."
     if re.search("second|time|throughput|latency", evidence.metric):
         return "pass", f"{found} is searched for {evidence.metric}, a matter of speed."
-    value = evidence.config_value(found)
+    model = zoomed(evidence)
+    likely = model.likely if isinstance(model, Zoom) else {}
+    value = likely.get(found, evidence.config_value(found))
     command = evidence.rerun(as_override(found, value)) if value is not None else None
     told = "fix it at what fills the device, and search learning rate and regularisation there"
     return "warn", f"{found} is searched for {evidence.metric}: {told}.", command

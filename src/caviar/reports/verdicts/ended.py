@@ -1,15 +1,21 @@
 """How trials ended: failed, or diverged, and where."""
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from caviar.reports.model import zoomed
 from caviar.reports.verdicts.base import Evidence, Found, named, short
 from caviar.runs.folder import was_stopped
 from caviar.space.hyperparameters import Hyperparameter, Interval
+from caviar.zoom.next_space import Zoom
 
 SHARE = 0.05  # of the trials, that may fail or diverge without a warning
+FEWEST = 5
+EXPLAINED = 0.4
+"""The share of the ranks' variance that a cliff explains at least."""
 SHOWN = 3
 _SIGNS = re.compile(r"FloatingPointError|\bnan\b|\binf\b|infinite|not finite|diverge", re.I)
 
@@ -54,18 +60,23 @@ def diverged(evidence: Evidence) -> Found:
 
     Warn above 5 %; the cliff is where scores collapse.
     """
-    ended = evidence.trials[evidence.trials["state"].isin(["COMPLETE", "PRUNED", "FAIL"])]
-    ended = ended[~ended["error"].map(was_stopped).astype(bool)]
-    if len(ended) < 5:
-        return "unknown", f"{len(ended)} trials have ended; 5 are needed to tell."
-    failed = ended[ended["state"] == "FAIL"]
-    lost = failed[failed["error"].map(diverging).astype(bool)]
-    share = len(lost) / len(ended)
-    told = f"{len(lost)} of {len(ended)} trials ({share:.0%}) diverged"
-    if share <= SHARE:
+    ended, lost = _ended(evidence)
+    if len(ended) < FEWEST:
+        return "unknown", f"{len(ended)} trials have ended; {FEWEST} are needed to tell."
+    told = f"{len(lost)} of {len(ended)} trials ({len(lost) / len(ended):.0%}) diverged"
+    if len(lost) <= SHARE * len(ended):
         return "pass", f"{told}."
-    cliff, key = _cliff(evidence, ended, lost)
-    return "warn", told + cliff + ".", key
+    warm = "scheduler.warmup_epochs"
+    warmer = evidence.rerun(f"{warm}=1") if evidence.has(warm) else None
+    cliff = cliff_of(evidence)
+    if cliff is None:
+        return "warn", f"{told}, at no value in particular.", warmer
+    name, column = cliff.h.name, evidence.column(cliff.h)
+    above = (lost[column] >= cliff.cut).sum()
+    of = (ended[column].astype(float) >= cliff.cut).sum()
+    told += f": {above} of the {of} with {name} at {short(cliff.cut)} or more; stay below it, or warm up"
+    now = narrowed(evidence)
+    return "warn", f"{told}.", evidence.rerun(f"{name}={now}") if now is not None else warmer
 
 
 def diverging(error: object) -> bool:
@@ -73,15 +84,27 @@ def diverging(error: object) -> bool:
     return isinstance(error, str) and bool(_SIGNS.search(error))
 
 
-def _cliff(evidence: Evidence, ended: pd.DataFrame, lost: pd.DataFrame) -> tuple[str, str | None]:
-    """Where scores collapse, in words, and the command that searches below it.
+@dataclass(frozen=True)
+class Cliff:
+    """Where scores collapse: above ``below`` of a hyperparameter, at ``cut`` or more."""
+
+    h: Hyperparameter
+    below: float
+    cut: float
+
+
+def cliff_of(evidence: Evidence) -> Cliff | None:
+    """The cliff of a sweep's scores, if more than `SHARE` of its trials diverged and there is one.
 
     The cut of a hyperparameter parts the ranks of the trials above the best one's value best (least
     squares, as a regression tree of one split, Breiman et al. 1984), a diverged trial being as bad as the
     worst: it lies where scores break down, not at the last value that survived.
     """
+    ended, lost = _ended(evidence)
+    if len(ended) < FEWEST or len(lost) <= SHARE * len(ended):
+        return None
     rates = [h for h in evidence.numeric if re.search(r"(^|[._])(lr|learning_rate)$", h.name)]
-    best: tuple[float, Hyperparameter | None, float, float] = (0.0, None, 0.0, 0.0)
+    best: tuple[float, Cliff | None] = (0.0, None)
     for h in rates or evidence.numeric:
         column = evidence.column(h)
         values = ended[column].astype(float)
@@ -98,17 +121,32 @@ def _cliff(evidence: Evidence, ended: pd.DataFrame, lost: pd.DataFrame) -> tuple
             gain = len(low) * len(high) / len(ranks) * (high.mean() - low.mean())
             gain *= (high.mean() - low.mean()) / max(ranks.var() * len(ranks), 1e-12)
             if high.mean() > low.mean() and gain > best[0]:
-                best = (float(gain), h, float(places[cut]), float(places[cut - 1]))
-    gain, h, cut, last = best
-    warm = "scheduler.warmup_epochs"
-    warmer = evidence.rerun(f"{warm}=1") if evidence.has(warm) else None
-    if h is None or gain < 0.4:
-        return ", at no value in particular", warmer
-    above = (lost[evidence.column(h)] >= cut).sum()
-    of = (ended[evidence.column(h)].astype(float) >= cut).sum()
-    told = f": {above} of the {of} with {h.name} at {short(cut)} or more; stay below it, or warm up"
-    if isinstance(h, Interval) and h.low < last < h.high:
-        end = int(last) if h.integer else float(f"{last:.3g}")
-        now = Interval(h.name, h.low, end, h.scale, h.integer)
-        return told, evidence.rerun(f"{h.name}={now}")
-    return told, warmer
+                best = (float(gain), Cliff(h, float(places[cut - 1]), float(places[cut])))
+    return best[1] if best[0] >= EXPLAINED else None
+
+
+def narrowed(evidence: Evidence) -> Interval | None:
+    """The interval of the cliff's hyperparameter below it, where there is room and zoom does not see the
+    best above it all the same.
+    """
+    cliff = cliff_of(evidence)
+    if cliff is None or not isinstance(cliff.h, Interval):
+        return None
+    h, last = cliff.h, cliff.below
+    if not h.low < last < h.high:
+        return None
+    end = int(last) if h.integer else float(f"{last:.3g}")
+    found = zoomed(evidence)
+    lines = found.lines if isinstance(found, Zoom) else []
+    beside = [line.now for line in lines if line.name == h.name]
+    if any(isinstance(other, Interval) and other.low >= end for other in beside):
+        return None
+    return Interval(h.name, h.low, end, h.scale, h.integer)
+
+
+def _ended(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The trials that ended of themselves, and those of them that diverged."""
+    ended = evidence.trials[evidence.trials["state"].isin(["COMPLETE", "PRUNED", "FAIL"])]
+    ended = ended[~ended["error"].map(was_stopped).astype(bool)]
+    failed = ended[ended["state"] == "FAIL"]
+    return ended, failed[failed["error"].map(diverging).astype(bool)]

@@ -7,12 +7,15 @@ from caviar.reports.verdicts.base import Evidence, Verdict
 from caviar.reports.verdicts.course import gap, late, longer, rising, shorter
 from caviar.reports.verdicts.design import batch_size, budget, steps, tested
 from caviar.reports.verdicts.ended import diverged, failed
+from caviar.reports.verdicts.following import NAME as NEXT
+from caviar.reports.verdicts.following import what_next
 from caviar.reports.verdicts.luck import alike, better, promised
 from caviar.reports.verdicts.matters import matters
 from caviar.reports.verdicts.where import edge, region
 from caviar.sweep.record import CANDIDATE
 
 VERDICTS: list[Callable[[Evidence], Verdict]] = [
+    what_next,
     tested,
     failed,
     better,
@@ -38,8 +41,7 @@ OF_ANY = [tested, failed, diverged, steps, batch_size]
 
 
 def judge(evidence: Evidence) -> list[Verdict]:
-    """The verdicts that can be given: warnings first, then what is unknown, then what passes."""
-    order = ["warn", "unknown", "pass"]
+    """The verdicts that can be given: what to do next, then warnings, what is unknown, what passes."""
     verdicts, found = VERDICTS, []
     if any(h.name == CANDIDATE for h in evidence.space.hyperparameters):
         # Its trials are no draws from a space: there is no more to draw, nothing to narrow or to fix.
@@ -49,4 +51,9 @@ def judge(evidence: Evidence) -> list[Verdict]:
         told = no_best(evidence.settings)
         verdicts, found = OF_ANY, [Verdict("best trials", "unknown", f"{told}.")]
     found += [verdict(evidence) for verdict in verdicts]
-    return sorted(found, key=lambda verdict: order.index(verdict.status))
+    return sorted(found, key=_place)
+
+
+def _place(verdict: Verdict) -> tuple[bool, int]:
+    told = verdict.name == NEXT and verdict.status != "unknown"
+    return not told, ("warn", "unknown", "pass").index(verdict.status)

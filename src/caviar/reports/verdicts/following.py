@@ -1,0 +1,85 @@
+"""What to do next: of all ways to go on, the one that is expected to gain most; or to stop."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caviar.reports.model import gains
+from caviar.reports.verdicts.base import Evidence, Found, named, short
+from caviar.reports.verdicts.course import longer
+from caviar.reports.verdicts.ended import narrowed
+from caviar.zoom.gain import SEEDS
+
+NAME = "what next"
+SEEN = (2 / SEEDS) ** 0.5
+"""Standard deviations of retraining: a difference of two means over `SEEDS` seeds has as much error."""
+_WAYS = {
+    "zoom": "search the space that caviar zoom writes",
+    "more": "search on in the same space",
+    "below": "search below the cliff",
+    "longer": "train twice as long",
+    "confirm": "train the five best over fresh seeds",
+}
+EPOCHS = 8
+"""Epochs that curves need to tell what twice as many would gain."""
+
+
+@named(NAME)
+def what_next(evidence: Evidence) -> Found:
+    """Which way to go on is expected to gain most?
+
+    Warn with that way where its gain would be seen by a confirm; else more search is over: stop.
+    """
+    below = narrowed(evidence)
+    found = gains(evidence, [below] if below is not None else [])
+    if found is None:
+        return (
+            "unknown",
+            f"{len(evidence.complete)} complete trials tell nothing of what to expect.",
+        )
+    gain = {way: one for way, one in found.of.items() if way != "confirm" or not evidence.confirmed}
+    last = doubled(evidence)
+    if last is not None and longer(evidence).next:
+        gain["longer"] = last
+    twice = 2 * len(evidence.trials)
+    sampler = evidence.settings.get("sampler")
+    whole = isinstance(sampler, dict) and str(sampler.get("_target_")).endswith("GridSampler")
+    commands = {
+        "zoom": f"caviar zoom {evidence.name}",
+        # A grid has no more.
+        "more": None if whole else f"caviar resume {evidence.name} n_trials={twice}",
+        "confirm": f"caviar confirm {evidence.name}",
+        "longer": longer(evidence).next,
+        "below": evidence.rerun(f"{below.name}={below}") if below is not None else None,
+    }
+    usable = sorted((way for way in gain if commands[way]), key=lambda way: -gain[way])
+    seen = SEEN * found.noise
+    unit = evidence.metric or "the score"
+    best, *rest = usable
+    shown = {way: short(max(gain[way], 0.0)) for way in usable}
+    others = "; ".join(f"{_WAYS[way]}: {shown[way]}" for way in rest)
+    shows = f"ten fresh seeds show {short(seen)} or more"
+    # Fresh seeds for the best are no search: they are how one ends.
+    if any(gain[way] > seen for way in usable if way != "confirm"):
+        told = f"{_WAYS[best]}: as many trials again are expected to gain {shown[best]} in {unit}"
+        return "warn", f"{told} ({f'{others}; ' if others else ''}{shows}).", commands[best]
+    use = f"caviar runs best {evidence.name} --ckpt"
+    return (
+        "pass",
+        f"stop: more search will not be seen above the noise. As many trials again are expected to gain "
+        f"{shown[best]} in {unit} at most, and {shows}.",
+        use if evidence.confirmed else commands["confirm"],
+    )
+
+
+def doubled(evidence: Evidence) -> float | None:
+    """What trainings of twice the epochs are expected to gain, by the best trials' curves: what the
+    second half of the epochs gained, by as much less as that was less than the half before gave.
+    """
+    curves = [evidence.curve(n, evidence.metric or "") for n in evidence.top.index]
+    curves = [-evidence.sign * curve for curve in curves if len(curve) >= EPOCHS]
+    if len(curves) < 3:
+        return None
+    best = np.array([[c[: len(c) // part].max() for part in (4, 2, 1)] for c in curves])
+    before, late = np.diff(best, axis=1).mean(0)
+    return float(late * min(late / before, 1.0)) if before > 0 else float(late)
