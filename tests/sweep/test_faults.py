@@ -39,7 +39,7 @@ def main(config):
                 caviar.report(config.x, step)
             step += 1
     except caviar.TrialInterrupted:
-        (folder / "checkpoints").mkdir()
+        (folder / "checkpoints").mkdir(exist_ok=True)
         (folder / "checkpoints" / "last.ckpt").write_text(f"of trial {folder.name}")
         raise
     with open("done.txt", "a") as file:
