@@ -431,4 +431,7 @@ def test_a_trial_of_a_trainer_fails_by_it_and_the_next_is_not_begun(
 def test_a_cpu_is_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not torch.cuda.is_available() or os.environ.get("CUDA_VISIBLE_DEVICES") != ""
     monkeypatch.setattr(torch.cuda, "synchronize", gone)
-    assert not gpu_lost(ValueError("CUDA error"))
+    around = ValueError("CUDA error")
+    around.__context__ = KeyError("raised on the way")
+    around.__context__.__context__ = around  # as where an error is raised again
+    assert not gpu_lost(around)

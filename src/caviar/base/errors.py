@@ -1,7 +1,7 @@
 """Bad input, told in one line: the key, the value, what is wrong, and the nearest valid choice."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from traceback import format_exception
 
 from caviar.base.plain import printable
@@ -64,6 +64,15 @@ def name_and_text(error: BaseException) -> str:
         text = f"(no text: its __str__ raises {type(unreadable).__name__})"
     name = type(error).__name__
     return _encodable(" ".join(f"{name}: {text}".split())) if text.strip() else name
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came from, each once: an error that is raised again may be its own context."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def traceback_of(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from caviar.base.errors import UsageError, nearest
+from caviar.base.errors import UsageError, causes, nearest
 
 _data: list[Any] = []
 
@@ -22,10 +22,8 @@ def reading(data: Any) -> Generator[None]:
     try:
         yield
     except OmegaConfBaseException as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, UsageError):
-            cause = cause.__cause__ or cause.__context__
-        raise cause or error from None
+        of_ours = (one for one in causes(error) if isinstance(one, UsageError))
+        raise next(of_ours, error) from None
     finally:
         _data.pop()
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 
-from caviar.base.errors import name_and_text
+from caviar.base.errors import causes, name_and_text
 from caviar.base.machine import TENANTS
 
 _NO_MEMORY = (
@@ -39,7 +38,7 @@ def gpu_lost(error: BaseException) -> bool:
     ends the process; its trials go on in another, from their last checkpoints.
     """
     torch = sys.modules.get("torch")
-    if torch is None or not any(isinstance(one, torch.AcceleratorError) for one in _causes(error)):
+    if torch is None or not any(isinstance(one, torch.AcceleratorError) for one in causes(error)):
         return False
     try:
         torch.cuda.synchronize()
@@ -62,10 +61,3 @@ def free_memory() -> float:
 
     free, total = torch.cuda.mem_get_info()
     return min(free, total / max(1, int(os.environ.get(TENANTS) or 1)))
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    one: BaseException | None = error
-    while one is not None:
-        yield one
-        one = one.__cause__ or one.__context__

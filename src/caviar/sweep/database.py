@@ -12,6 +12,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from caviar.base.errors import causes
 from caviar.base.private import method_of, trial_id
 from caviar.sweep.store import StorageGoneError
 
@@ -186,10 +187,9 @@ for _name in (
 
 def _connection_lost(error: BaseException | None) -> str | None:
     """What the driver says, in a line, where the server went away; None of any other error."""
-    while error is not None:
-        if isinstance(error, DBAPIError):
-            gone = isinstance(error, OperationalError | InterfaceError)
-            if gone or error.connection_invalidated:
-                return " ".join(str(error.orig).split())
-        error = error.__cause__ or error.__context__
+    for one in causes(error):
+        if isinstance(one, DBAPIError):
+            gone = isinstance(one, OperationalError | InterfaceError)
+            if gone or one.connection_invalidated:
+                return " ".join(str(one.orig).split())
     return None
