@@ -38,18 +38,17 @@ READMES = [
 ]
 """Those that tell a user what to type."""
 
+BENCHES = ROOT / "scripts/bench.d"
+
 SECONDS = 240
 """After which a command is stuck, on a machine however busy."""
+
+MEASURES = re.compile(r"scripts/bench (\w+)")
+"""Minutes of measuring, on a machine that does nothing else: these are not run either."""
 
 NOT_RUN = {
     "scripts/test --oldest": "installs other versions into a venv of its own: network, minutes",
     "scripts/test --newest": "installs other versions into a venv of its own: network, minutes",
-    "scripts/bench sweep": "installs hydra-optuna-sweeper into a venv of its own: network, minutes",
-    "scripts/bench fused": "minutes of measuring on a machine that does nothing else",
-    "scripts/bench cost": "minutes of measuring on a machine that does nothing else",
-    "scripts/bench lanes": "minutes of measuring on a machine that does nothing else",
-    "scripts/bench gpu": "needs a GPU, or minutes to rehearse it on a CPU",
-    "scripts/bench calibration": "minutes of sweeps and of confirming their best",
     f"python -m {PACKAGE}.train -m executor=listen": "waits for an agent: tests/executors",
     "caviar join FOLDER_OR_TOKEN_FILE HOST:PORT": "waits for a sweep: tests/executors",
     f"python -m {PACKAGE}.train -m executor=slurm hydra.sweeper.executor.jobs=4 "
@@ -140,13 +139,19 @@ def files(readme: str) -> dict[str, str]:
 COMMANDS = list(
     dict.fromkeys(found for name in READMES for found in commands((ROOT / name).read_text(), name))
 )
-RUN = [command for command in COMMANDS if command.text not in NOT_RUN]
+RUN = [
+    command
+    for command in COMMANDS
+    if command.text not in NOT_RUN and not MEASURES.match(command.text)
+]
 
 
 def test_the_commands_of_the_readme_are_found_and_no_rule_here_is_of_one_that_went_away() -> None:
     texts = [command.text for command in COMMANDS]
     assert {"scripts/sweep", "scripts/test", "caviar runs best --ckpt"} <= set(texts)
     assert [text for text in NOT_RUN if text not in texts] == []
+    measures = {found[1] for text in texts if (found := MEASURES.match(text))}
+    assert {"sweep", "lanes"} <= measures <= {file.stem for file in BENCHES.glob("*.py")}
     for pattern in SMALLER:
         assert any(re.search(pattern, text) for text in texts), pattern
     for pattern in [*FIRST, *BESIDE]:
