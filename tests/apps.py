@@ -55,9 +55,11 @@ class App:
 
     Attributes:
         folder: where ``app.py`` and ``conf/config.yaml`` are.
+        new: whether each program is a new interpreter, and no copy: see `tests.copies`.
     """
 
     folder: Path
+    new: bool = False
 
     def run(
         self,
@@ -68,7 +70,7 @@ class App:
     ) -> Done:
         """Run ``python app.py`` to its end, in the app's folder or in ``cwd``."""
         # A module of its own for an interpreter to begin with needs an interpreter that begins.
-        start = subprocess.run if "PYTHONPATH" in (env or {}) else copies.run
+        start = subprocess.run if self.new or "PYTHONPATH" in (env or {}) else copies.run
         done = start(
             [sys.executable, str(self.folder / "app.py") if cwd else "app.py", *overrides],
             cwd=cwd or self.folder,

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 from subprocess import PIPE, CompletedProcess, TimeoutExpired
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -248,9 +248,13 @@ def _program(words: list[str]) -> int:
             sys.argv = words[1:]
             runpy.run_module(words[1], run_name="__main__", alter_sys=True)
         else:
-            sys.path[0] = os.path.dirname(os.path.abspath(words[0]))
+            file = os.path.abspath(words[0])
+            sys.path[0] = os.path.dirname(file)
             sys.argv = words
-            runpy.run_path(words[0], run_name="__main__")
+            # `runpy.run_path` would change the name by which it was called.
+            program = sys.modules["__main__"] = ModuleType("__main__")
+            program.__file__ = file
+            exec(compile(Path(file).read_bytes(), file, "exec"), program.__dict__)
     except SystemExit as ended:
         if ended.code is not None and not isinstance(ended.code, int):
             print(ended.code, file=sys.stderr)

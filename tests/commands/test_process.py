@@ -123,7 +123,7 @@ def test_a_narrow_terminal_gets_whole_names_and_the_columns_that_fit(folder):
     shown, _ = on_terminal(folder, "status", "--all", columns=30)
     rows = [line.split() for line in plain(shown).splitlines()]
     assert ["sweep", "wide"] in rows
-    assert ["done", "60"] in rows
+    assert ["done", "60/60"] in rows
     shown, _ = on_terminal(folder, "runs", "show", "wide/3", columns=40)
     assert "…" not in shown  # a path that is cut is of no use
 

@@ -1,5 +1,6 @@
 """Workers that are copies of the controller: what they share with it, and what they must not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,8 @@ def main(config):
 
 
 def program(tmp_path: Path, top: str = "", task: str = "") -> App:
-    return make_app(tmp_path / "app", PROGRAM.format(top=top, task=task) + GUARD)
+    app = make_app(tmp_path / "app", PROGRAM.format(top=top, task=task) + GUARD)
+    return replace(app, new=True)
 
 
 def sweep(app: App, *settings: str) -> list[str]:

@@ -54,14 +54,16 @@ class Postgres:
 
     def start(self) -> None:
         where = ("-D", self._data, "-h", "127.0.0.1", "-p", str(self._port), "-c", "fsync=off")
-        self._server = subprocess.Popen(
-            [self._binaries / "postgres", *where, "-k", ""], **self._quiet
-        )
+        line = [self._binaries / "postgres", *where, "-k", ""]
         ready = [self._binaries / "pg_isready", "-h", "127.0.0.1", "-p", str(self._port)]
-        until(
-            lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0,
-            "PostgreSQL answers",
-        )
+        self._server = subprocess.Popen(line, **self._quiet)
+
+        def answers() -> bool:
+            if self._server.poll() is not None:  # while it was away, another took its port
+                self._server = subprocess.Popen(line, **self._quiet)
+            return subprocess.run(ready, capture_output=True, check=False).returncode == 0
+
+        until(answers, "PostgreSQL answers")
 
     def stop(self) -> None:
         self._server.send_signal(signal.SIGINT)  # ends its clients too

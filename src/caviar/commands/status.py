@@ -69,11 +69,11 @@ def status(
         print_json({"sweeps": found, "runs": runs})
         return
     if found and form == "terminal":
-        print_rows(SHORT, [_in_short(line) for line in found], form, narrow="fold")
+        print_rows(SHORT, [_in_short(line) for line in found], form, narrow="turn")
     elif found:
         print_rows(COLUMNS, [[line[name] for name in COLUMNS] for line in found], form)
     if runs:
-        print_rows(RUNS, [[line[name] for name in RUNS] for line in runs], form, narrow="fold")
+        print_rows(RUNS, [[line[name] for name in RUNS] for line in runs], form, narrow="turn")
     if not found and not runs:
         what = "no sweep" if sweeps else "no sweep or run"
         say(f"{what} is under way; --all shows those that ended")

@@ -47,14 +47,19 @@ class Dropout(nn.Dropout):
         self._number = 0
         self._called: tuple[int, int] = (-1, 0)
 
+    def draw_at(self, place: Place | None, number: int = 0) -> None:
+        """From now on, masks are those of ``place``, for the layer of this number; None: torch's own."""
+        self._place, self._number, self._called = place, number, (-1, 0)
+
     def forward(self, input: Tensor) -> Tensor:
         """``input`` of shape ``(batch, …)``, and as much comes out."""
         if self._place is None or not self.training:
             return super().forward(input)
-        factors = self._factors(input.detach(), self._place)
+        factors = self.factors(input.detach(), self._place)
         return input.mul_(factors) if self.inplace else input * factors
 
-    def _factors(self, x: Tensor, place: Place) -> Tensor:
+    def factors(self, x: Tensor, place: Place) -> Tensor:
+        """What ``x`` is multiplied by in this call of the layer; of its shape."""
         units, call = x.shape[-1], self._call(place)
         rows = x.numel() // max(1, units)
         steps = range(place.step, place.step + 1)
@@ -96,19 +101,19 @@ def _limit_and_scale(p: float, double: bool) -> tuple[Tensor, Tensor]:
 def begin(module: nn.Module, place: Place) -> None:
     """From now on the masks of a module's `Dropout` layers are those of ``place``, as that changes."""
     for layer, number in _layers(module):
-        layer._place, layer._number, layer._called = place, number, (-1, 0)
+        layer.draw_at(place, number)
 
 
 def never_compiled(module: nn.Module) -> None:
     """Have its layers draw beside what `torch.compile` makes of it, or each step would be compiled anew."""
     for layer, _ in _layers(module):
-        layer._factors = torch.compiler.disable(layer._factors)
+        layer.factors = torch.compiler.disable(layer.factors)
 
 
 def end(module: nn.Module) -> None:
     """From now on its layers draw from torch's generator."""
     for layer, _ in _layers(module):
-        layer._place = None
+        layer.draw_at(None)
 
 
 def numbers_of(network: nn.Module) -> dict[str, int]:
