@@ -36,6 +36,7 @@ OWN = {
     "_banks",  # the same
     "_put",  # one stack's, of another
     "_set",  # the same
+    "_dock",  # the same
     "_settle",  # one sampler's, of another
 }
 """Private attributes of other things than `self`, by whose they are."""
