@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from caviar.base.messages import Event, Finished
 from caviar.engines.lanes import showing
 from caviar.engines.lanes.best import BestFew
+from caviar.engines.lanes.run_folder import RunFolder
 from caviar.engines.lanes.writer import Writer
 from caviar.engines.solo import Solo
+from caviar.runs.folder import Result
+from caviar.runs.life import Life
 from project.train import main
 from tests.engines.test_engine import Jobs, Memory, fused, jobs, rates  # noqa: F401 - a fixture
 from tests.waiting import until
@@ -172,3 +175,13 @@ def test_of_all_that_ended_the_best_few_are_kept_the_earlier_of_equals(
     sign = -1 if maximize else 1
     ranked = sorted(range(len(scores)), key=lambda number: (sign * scores[number], number))
     assert kept == set(ranked[:most])
+
+
+def test_what_a_lane_was_still_to_write_of_a_trial_that_left_it_is_never_written(tmp_path: Path):
+    folder, writer = RunFolder(Life(tmp_path / "trial", Result("RUNNING", 0))), Writer()
+    writer.do(0, folder.begin, after=0.05)
+    writer.do(0, lambda: folder.rows([{"epoch": 0}]), after=0.05)
+    writer.do(0, lambda: folder.checkpoint("lane.ckpt", {}), after=0.05)
+    folder.give_away()
+    writer.close()
+    assert not folder.path.exists()

@@ -19,6 +19,7 @@ class ListenExecutor(RemoteExecutor):
         """Say how an agent is started."""
         folder = shlex.quote(str(self.folder))
         self.say(
-            f"waiting for agents: caviar join {folder} {self.address}   (on another machine copy "
-            "agents.token from that folder and name it instead; nothing is encrypted on the way)"
+            f"waiting for agents: caviar join {folder} {self.address}\n"
+            "    on another machine, copy agents.token from that folder and name it instead of the folder; "
+            "nothing is encrypted on the way"
         )

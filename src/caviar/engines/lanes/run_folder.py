@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import torch
@@ -53,6 +54,8 @@ class RunFolder:
     error: Exception | None = None
     notes: str = ""
     _made: bool = False
+    _given_away: bool = False
+    _writing: RLock = field(default_factory=RLock)
 
     @property
     def path(self) -> Path:
@@ -64,9 +67,16 @@ class RunFolder:
         """The trial's."""
         return self.life.number
 
+    def give_away(self) -> None:
+        """Leave the folder to who trains the trial now: what is still to be written here never is."""
+        with self._writing:
+            self._given_away = True
+
     def begin(self) -> None:
         """Make the folder, and write what is known before training; nothing where that is done."""
-        if not self._made:
+        with self._writing:
+            if self._made or self._given_away:
+                return
             try:
                 self._make()
                 self.life.result.write(self.path)
@@ -75,20 +85,25 @@ class RunFolder:
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write ``metrics.csv`` anew, while the trial runs."""
-        self.begin()
-        self._rows(rows, durable=False)
+        with self._writing:
+            self.begin()
+            if not self._given_away:
+                self._rows(rows, durable=False)
 
     def checkpoint(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a file among the checkpoints."""
-        self.begin()
-        try:
-            folder = self.path / names.CHECKPOINTS
-            make_folders(folder)
-            data = io.BytesIO()
-            torch.save(dict(content), data)
-            write_atomic(folder / name, data.getvalue())
-        except Exception as error:
-            self.error = self.error or error
+        with self._writing:
+            self.begin()
+            if self._given_away:
+                return
+            try:
+                folder = self.path / names.CHECKPOINTS
+                make_folders(folder)
+                data = io.BytesIO()
+                torch.save(dict(content), data)
+                write_atomic(folder / name, data.getvalue())
+            except Exception as error:
+                self.error = self.error or error
 
     def end(
         self,

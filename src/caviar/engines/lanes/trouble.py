@@ -49,8 +49,7 @@ class Trouble:
         if not isinstance(error, NotFusibleError):
             self.fail(run, error)
             return
-        if run.trial is not None:
-            self.kinds.withdraw(run.trial)
+        self._leave(run)
         self.by_trainer(run.job, error)
 
     def went_wrong(self, group: Group, error: BaseException) -> None:
@@ -92,11 +91,17 @@ class Trouble:
         group.park()
         jobs = {run.job.number: run.job for run in group.waiting}
         for run in list(group.waiting):
-            if run.trial is not None:
-                self.kinds.withdraw(run.trial)
+            self._leave(run)
         group.waiting.clear()
         for job in jobs.values():
             self.by_trainer(job, why)
+
+    def _leave(self, run: Run) -> None:
+        run.folder.give_away()
+        if run.trial is not None:
+            for folder in (run.trial.folder, *run.trial.places):
+                folder.give_away()
+            self.kinds.withdraw(run.trial)
 
     def _one_by_one(self, group: Group, error: BaseException) -> None:
         """Train each trial of a failed tick for an epoch on its own; only those that raise are ended."""
