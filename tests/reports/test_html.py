@@ -32,21 +32,6 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_sweep(folder / "made", value, 24, states=states, epochs=5)
 
 
-@pytest.fixture(scope="module")
-def one_page(browser: Any, sweep: Path) -> Iterator[Opened]:
-    write_report([caviar.load(sweep)], sweep / "report.html")
-    found = Opened(browser, sweep / "report.html")
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def opened(one_page: Opened) -> Iterator[Opened]:
-    one_page.as_new()
-    yield one_page
-    assert not one_page.errors
-
-
 def test_a_figure_is_drawn_once_it_is_scrolled_to(opened: Opened) -> None:
     assert opened.page.locator("#timeline svg.main-svg").count() == 0
     opened.page.locator("#timeline").scroll_into_view_if_needed()

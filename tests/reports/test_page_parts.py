@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,21 +59,6 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for fold, factor in enumerate((1, 2, 6)):
         make_run(run / f"fold-{fold}", value=factor * 1e-3, metric="val/loss", epochs=4)
     return folder
-
-
-@pytest.fixture(scope="module")
-def one_page(browser: Any, sweep: Path) -> Iterator[Opened]:
-    write_report([caviar.load(sweep)], sweep / "report.html")
-    found = Opened(browser, sweep / "report.html")
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def opened(one_page: Opened) -> Iterator[Opened]:
-    one_page.as_new()
-    yield one_page
-    assert not one_page.errors
 
 
 def traces(opened: Opened) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +17,6 @@ from tests.waiting import until
 @pytest.fixture(scope="module")
 def sweep(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return caviar.load(really_trained(tmp_path_factory.mktemp("app")))
-
-
-@pytest.fixture(scope="module")
-def one_page(browser: Any, sweep: Any) -> Iterator[Opened]:
-    write_report([sweep], sweep.folder / "report.html")
-    found = Opened(browser, sweep.folder / "report.html")
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def opened(one_page: Opened) -> Iterator[Opened]:
-    one_page.as_new()
-    yield one_page
-    assert not one_page.errors
 
 
 def numbers(sweep: Any, state: str) -> list[int]:

@@ -48,21 +48,21 @@ os.register_at_fork(after_in_child=_close_all)
 
 def is_held(path: Path) -> bool:
     """Whether another process holds the file."""
+    return _held(path) is True
+
+
+def was_held(path: Path) -> bool:
+    """Whether the process that locked the file is gone; False where that cannot be known."""
+    return _held(path) is False
+
+
+def _held(path: Path) -> bool | None:
+    """Whether another process holds the file; None where that cannot be known."""
     try:
         with open_inside(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
-        return False
+        return None
     return False
-
-
-def was_held(path: Path) -> bool:
-    """Whether the process that locked the file is gone; False where that cannot be known."""
-    try:
-        with open_inside(path) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -150,7 +150,7 @@ def assert_same(mine: Came, its: Came, within: float = 1e-10) -> None:
         assert math.isclose(mine.best_metrics[name], value, rel_tol=1e-6, abs_tol=1e-7), name
 
 
-def same_on_a_lane(
+def assert_same_on_a_lane(
     make: Make,
     data: Callable[[], LightningDataModule],
     folder: Path,

@@ -8,8 +8,15 @@ import pytest
 import torch
 
 from tests.engines.called import modules as m
-from tests.engines.called.compare import Make, Tensors, by_trainer, called, experiment, on_a_lane
-from tests.engines.called.compare import same_on_a_lane as same
+from tests.engines.called.compare import (
+    Make,
+    Tensors,
+    assert_same_on_a_lane,
+    by_trainer,
+    called,
+    experiment,
+    on_a_lane,
+)
 
 Vary = Callable[[int], dict[str, Any]]
 
@@ -66,7 +73,7 @@ CASES: dict[str, tuple[Make, Callable[[], Tensors], Vary, dict[str, Any]]] = {
 def test_a_lane_among_strangers_is_the_trial_that_a_trainer_runs(
     make: Make, data: Callable[[], Tensors], vary: Vary, settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    same(make, data, tmp_path, vary, **settings)
+    assert_same_on_a_lane(make, data, tmp_path, vary, **settings)
 
 
 @pytest.mark.parametrize(
