@@ -1,4 +1,4 @@
-"""Whether what a sweep says to do next pays: each command is followed, and confirmed by fresh seeds."""
+"""Whether what a sweep says to do next pays: its commands are followed, and judged by fresh seeds."""
 
 from __future__ import annotations
 
@@ -17,21 +17,56 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from caviar.base.intervals import t_interval
+from caviar.base.intervals import Estimate, t_interval
 from caviar.reading.sweep import Sweep
+from caviar.reports.verdicts.base import Evidence
+from caviar.reports.verdicts.registry import judge
 from caviar.runs.files import write_atomic
 
 sys.path.append(str(Path(__file__).resolve().parent / "apps"))
-from tables import TASKS, sign, words_of
+from tables import words_of
+from truth import best_known, judged, scores, with_values
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "outputs" / "bench" / "advice"
-RESULTS = OUT / "advice.json"
+RESULTS = OUT / "results"
 SWEEPS = OUT / "sweeps"
-SPACES = OUT / "configs" / "space"
+CONFIGS = OUT / "configs"
 SHORT = 540
 """Seconds after which a short run begins nothing new."""
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "shipped": {},
+    "slow": {"optimizer.lr": 1e-4},
+    "fast": {"optimizer.lr": 0.1},
+    "narrow": {"model.width": 16, "model.depth": 1},
+    "dropped": {"model.dropout": 0.5},
+    "decayed": {"optimizer.weight_decay": 0.1},
+}
+"""Configs that sweeps begin from: what each changes of the one that is shipped."""
+TUNED = "tuned"
+"""A config that has the best values that are known: no better one is."""
+DATA = {
+    "clean": ["slow", TUNED],
+    "clusters": ["shipped", TUNED],
+    "coin": ["shipped"],
+    "spirals": ["narrow", TUNED],
+    "moons": ["fast", TUNED],
+    "blobs": ["shipped"],
+    "circles": ["narrow", TUNED],
+    "quantiles": ["decayed", TUNED],
+    "coin_loaded": ["shipped"],
+    "flipped": ["dropped", TUNED],
+    "irrelevant": ["shipped", TUNED],
+    "breast_cancer": ["slow", TUNED],
+    "few": ["dropped", TUNED],
+    "coin_wide": ["shipped"],
+    "wine": ["decayed", TUNED],
+    "digits": ["shipped", TUNED],
+}
+"""Data, and the configs that sweeps of them begin from."""
+TASKS = [f"{data}/{default}" for data, defaults in DATA.items() for default in defaults]
 NO_SEARCH = ("caviar logs", "caviar runs")
 """Commands that only show something."""
 
@@ -45,136 +80,161 @@ def run(line: Iterable[str]) -> str:
         [*start[program], *words], cwd=OUT, env=environment, capture_output=True, text=True
     )
     if done.returncode not in (0, 3):
-        raise RuntimeError(
-            f"{shlex.join(line)}: status {done.returncode}\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
-        )
+        told = f"{done.stdout[-1500:]}{done.stderr[-1500:]}"
+        raise RuntimeError(f"{shlex.join(line)}: status {done.returncode}\n{told}")
     return done.stdout + done.stderr
 
 
-def confirmed(name: str, top: int = 1, seeds: int = 10) -> dict[str, Any]:
-    """The last confirm of a sweep, made now: winner, estimates, the winner's lead on the others."""
-    run(["caviar", "confirm", str(SWEEPS / name), f"--top={top}", f"--seeds={seeds}", "--no-test"])
-    return json.loads((SWEEPS / name / "confirm.json").read_text())[-1]["result"]
+def config_of(name: str, number: int | None = None) -> dict[str, Any]:
+    """The config of a sweep's trial, the best by its score where none is named."""
+    sweep = Sweep(SWEEPS / name)
+    return sweep.ranked[0].config if number is None else sweep.run(number).config
 
 
-def judged(name: str) -> dict[str, Any]:
-    """What the best of a sweep is, by its score, and its mean and the default's over ten fresh seeds."""
-    found = confirmed(name)
-    best, default = found["estimates"][found["winner"]], found["estimates"]["default"]
-    lead = found["winner_over"].get("default", {"mean": 0.0, "low": 0.0, "high": 0.0})
-    half = [(one["high"] - one["low"]) / 2 / 2.262 * 10**0.5 for one in (best, default)]
-    return {
-        "mean": best["mean"],
-        "default": default["mean"],
-        "lead": [lead["mean"], lead["low"], lead["high"]],
-        "sd": float(np.hypot(*half) / 2**0.5),
-        "trials": len(Sweep(SWEEPS / name).numbers),
-    }
-
-
-def follow(command: str, base: str, name: str) -> dict[str, Any] | None:
-    """Do what a sweep says, as it is printed, in a sweep called ``name``; None where that is no search."""
+def follow(command: str, base: str, name: str) -> dict[str, Any]:
+    """Do what a sweep says, as it is printed, in a sweep called ``name``: the config that it leads to."""
     line = shlex.split(command)
     if line[:2] == ["caviar", "confirm"]:
-        winner = confirmed(base, 5)["winner"]
-        fresh = confirmed(base, 5)  # by other seeds than those that it was picked by
-        mean, default = (fresh["estimates"][one]["mean"] for one in (winner, "default"))
-        return {"mean": mean, "default": default, "trials": 60}
-    if line[:2] == ["caviar", "zoom"]:
-        told = run([*line, "--name", name.replace("-", "_"), "--out", str(SPACES), "--force"])
-        line = shlex.split(re.findall(r"search it with: (.*)$", told, re.M)[-1])
+        run([*line, "--no-test"])
+        told = json.loads((SWEEPS / base / "confirm.json").read_text())[-1]["result"]["estimates"]
+        sign = Sweep(SWEEPS / base).sign
+        winner = min(told, key=lambda one: sign * told[one]["mean"])
+        return config_of(base, 0 if winner == "default" else int(winner))
     if line[:2] == ["caviar", "resume"]:
         run(line)
-        return judged(base)
-    if line[0] != "python":
-        return None
+        return config_of(base)
+    if line[:2] == ["caviar", "zoom"]:
+        out = ["--name", name.replace("-", "_"), "--out", str(CONFIGS / "space"), "--force"]
+        told = run([*line, *out])
+        line = shlex.split(re.findall(r"search it with: (.*)$", told, re.M)[-1])
     shutil.rmtree(SWEEPS / name, ignore_errors=True)
     run([*line, f"name={name}", "hydra.sweeper.report=false"])
-    return judged(name)
+    return config_of(name)
 
 
-def verdicts_of(name: str) -> list[dict[str, Any]]:
-    """What a sweep means, now."""
-    told = run(["caviar", "report", str(SWEEPS / name), "--no-page", "--json"])
-    return json.loads(told)["sweeps"][0]["verdicts"]
+class Study:
+    """One task and seed; what was done is kept in `RESULTS` after each step, a file for each data and seed."""
 
+    def __init__(self, done: dict[str, Any], task: str, seed: int, options: Any) -> None:
+        self.done, self.task, self.seed, self.options = done, task, seed, options
+        self.data, _, self.default = task.partition("/")
+        self.name = f"{self.data}-{self.default}-{seed}"
 
-class Bench:
-    """What was done so far, kept in `RESULTS` after each step."""
-
-    def __init__(self, trials: int) -> None:
-        self.trials = trials
-        self.done: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-
-    def step(self, key: str, act: Callable[[], Any]) -> Any:
+    def step(self, name: str, act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What an act gave, when it was first done."""
-        if key not in self.done:
+        if name not in self.done:
             began = time.monotonic()
             try:
                 found = act()
             except RuntimeError as error:
                 found = {"error": str(error)}
-            if found is not None:
-                found["seconds"] = round(time.monotonic() - began, 1)
-            self.done[key] = found
-            write_atomic(RESULTS, json.dumps(self.done, indent=1) + "\n")
-            told = {k: v for k, v in (found or {}).items() if k != "verdicts"}
-            print(f"{time.strftime('%H:%M:%S')} {key}: {told}", file=sys.stderr, flush=True)
-        return self.done[key]
+            self.done[name] = {**found, "seconds": round(time.monotonic() - began, 1)}
+            path = RESULTS / f"{self.data}-{self.seed}.json"
+            mine = {
+                k: v
+                for k, v in self.done.items()
+                if k.startswith(f"{self.data}/") and f"/{self.seed}/" in k
+            }
+            write_atomic(path, json.dumps(mine, indent=1) + "\n")
+            told = {
+                k: np.mean(v) if k == "scores" else v for k, v in found.items() if k != "verdicts"
+            }
+            print(f"{time.strftime('%H:%M:%S')} {name}: {told}", file=sys.stderr, flush=True)
+        return self.done[name]
 
-    def command(self, task: str, seed: int, name: str, trials: int, sampler: int) -> list[str]:
-        """A default sweep."""
-        return [
-            "python", "-m", "project.train", "-m", *words_of(task, OUT / "tables"),
-            f"data.split_seed={seed}", f"hydra.searchpath=[file://{OUT}/configs]", f"name={name}",
-            f"hydra.sweeper.n_trials={trials}", f"hydra.sweeper.sampler.seed={sampler}",
-            "hydra.sweeper.report=false",
-        ]  # fmt: skip
-
-    def base(self, task: str, seed: int) -> dict[str, Any]:
-        """The default sweep, what it says, and what its best is."""
-        name = f"{task}-{seed}"
-        for old in SWEEPS.glob(f"{name}*"):
-            if re.fullmatch(rf"{name}(-confirm.*)?", old.name):
-                shutil.rmtree(old)
-        run(self.command(task, seed, name, self.trials, seed))
-        return {**judged(name), "verdicts": verdicts_of(name)}
-
-    def random(self, task: str, seed: int, name: str, trials: int) -> dict[str, Any]:
-        """Random search beside it."""
-        shutil.rmtree(SWEEPS / name, ignore_errors=True)
-        run(self.command(task, seed, name, trials, 1000 + seed))
-        return judged(name)
-
-    def study(self, task: str, seed: int, every: bool, known: int, again: bool) -> None:
-        """One task and seed: the default sweep, random search, and the commands of its verdicts."""
-        key = f"{task}/{seed}"
-        base = self.step(f"{key}/base", lambda: self.base(task, seed))
+    def go(self) -> None:
+        """The default sweep and what it says, the best setting that is known, and what the commands lead to."""
+        key = f"{self.task}/{self.seed}"
+        base = self.step(f"{key}/sweep", self.sweep)
         if "error" in base:
             return
-        if again and not any(k.startswith(f"{key}/caviar resume") for k in self.done):
-            base["verdicts"] = verdicts_of(f"{task}-{seed}")
-        self.step(
-            f"{key}/random", lambda: self.random(task, seed, f"{task}-{seed}-random", self.trials)
-        )
-        commands = commands_of(base["verdicts"])
+        for name, number in (("default", 0), ("best", None)):
+            self.step(f"{key}/{name}", lambda n=number: {"scores": judged(config_of(self.name, n))})
+        if self.default != TUNED:
+            known = self.step(f"{self.data}/{self.seed}/known", self.known)
+            self.write_tuned(known["values"])
         first = first_of(base["verdicts"])
-        chosen = list(commands) if every else [c for c in commands if c == first]
+        commands = list(commands_of(base["verdicts"])) if self.options.every else []
+        if self.options.every:
+            self.step(f"{key}/random", self.random)
         # To resume changes the sweep itself.
-        for command in sorted(chosen, key=lambda c: c.startswith("caviar resume")):
-            number = list(commands).index(command)
-            name = f"{task}-{seed}-next{number}"
-            self.step(
-                f"{key}/{command}",
-                lambda command=command, name=name: follow(command, f"{task}-{seed}", name),
-            )
-        if known:
-            name = f"{task}-{seed}-known"
-            self.step(f"{key}/known", lambda: self.random(task, seed, name, known))
+        for command in sorted({*commands, *([first] if first else [])}, key=_resumes):
+            where = f"{self.name}-next{len(list(SWEEPS.glob(f'{self.name}-next*')))}"
+            self.step(f"{key}/{command}", lambda c=command, w=where: self.followed(c, w))
+
+    def sweep(self) -> dict[str, Any]:
+        """The default sweep, and what it says before anybody has confirmed anything."""
+        for old in SWEEPS.glob(f"{self.name}*"):
+            if re.fullmatch(rf"{self.name}(-confirm.*|-next.*)?", old.name):
+                shutil.rmtree(old)
+        self.write_default(self.default, DEFAULTS.get(self.default))
+        count, place = (
+            self.options.trials,
+            list(DEFAULTS).index(self.default) if self.default in DEFAULTS else 99,
+        )
+        run([
+            "python", "-m", "project.train", "-m", *words_of(self.data, self.seed, OUT / "tables"),
+            f"experiment={self.experiment(self.default)}", f"name={self.name}", "engine=fused",
+            f"hydra.searchpath=[file://{CONFIGS}]", f"hydra.sweeper.n_trials={count}",
+            f"hydra.sweeper.sampler.seed={100 * self.seed + place}", "hydra.sweeper.report=false",
+            "hydra.sweeper.executor.workers=1",
+        ])  # fmt: skip
+        told = [vars(verdict) for verdict in judge(Evidence.of(Sweep(SWEEPS / self.name)))]
+        return {"verdicts": told}
+
+    def known(self) -> dict[str, Any]:
+        """The best setting of the space that very many random trials and fresh seeds find."""
+        sweep, config = Sweep(SWEEPS / self.name), config_of(self.name, 0)
+        values = best_known(config, sweep.space, self.options.known, sweep.sign)
+        best = with_values(config, values)
+        twice = {"trainer.max_epochs": 2 * config["trainer"]["max_epochs"]}
+        longer = judged(with_values(best, twice))
+        return {"values": values, "scores": judged(best), "longer": longer}
+
+    def random(self) -> dict[str, Any]:
+        """The best of as many random trials again."""
+        sweep, config = Sweep(SWEEPS / self.name), config_of(self.name, 0)
+        rng = np.random.default_rng([self.seed, 7])
+        drawn = [
+            sweep.space.draw(lambda h: h.from_unit(rng.random()))
+            for _ in range(self.options.trials)
+        ]
+        found = sweep.sign * scores(with_values(config, values) for values in drawn)
+        return {"scores": judged(with_values(config, drawn[int(np.nanargmin(found))]))}
+
+    def followed(self, command: str, name: str) -> dict[str, Any]:
+        """What a command leads to."""
+        return {"scores": judged(follow(command, self.name, name))}
+
+    def experiment(self, default: str) -> str:
+        """The name of the config of a default."""
+        return f"{self.data}_{self.seed}_{TUNED}" if default == TUNED else f"advice_{default}"
+
+    def write_tuned(self, values: dict[str, Any]) -> None:
+        """The config of the best values that are known."""
+        self.write_default(TUNED, values)
+
+    def write_default(self, default: str, values: dict[str, Any] | None) -> None:
+        """The config of a default, where its values are known."""
+        path = CONFIGS / "experiment" / f"{self.experiment(default)}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if values is None:
+            if not path.exists():
+                raise RuntimeError(f"{self.data}: what is best is not known yet")
+            return
+        groups: dict[str, dict[str, Any]] = defaultdict(dict)
+        for name, value in values.items():
+            group, _, key = name.partition(".")
+            groups[group][key] = value
+        path.write_text(f"# @package _global_\n{json.dumps(groups)}\n")
+
+
+def _resumes(command: str) -> bool:
+    return command.startswith("caviar resume")
 
 
 def commands_of(verdicts: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Each command that searches, and the verdicts that say it."""
+    """Each command that leads to a setting, and the verdicts that say it."""
     found: dict[str, list[str]] = {}
     for verdict in verdicts:
         if verdict["next"] and not verdict["next"].startswith(NO_SEARCH):
@@ -188,127 +248,149 @@ def stops(verdicts: list[dict[str, Any]]) -> bool:
 
 
 def first_of(verdicts: list[dict[str, Any]]) -> str | None:
-    """The command that is recommended first; none where it is to stop."""
-    if stops(verdicts):
-        return None
+    """The command that is recommended first."""
     return next(iter(commands_of(verdicts)), None)
+
+
+class Outcome:
+    """What one task and seed came to, all leads in standard deviations of retraining, more being better."""
+
+    def __init__(self, done: dict[str, Any], task: str, seed: int) -> None:
+        data, _, self.default = task.partition("/")
+        self._done, self._key = done, f"{task}/{seed}"
+        self.verdicts = done.get(f"{self._key}/sweep", {}).get("verdicts", [])
+        known = done.get(f"{data}/{seed}/known", {})
+        mine, best = self.scores("default"), self.scores("best")
+        self.there = bool(self.verdicts and mine and best and "longer" in known)
+        if not self.there:
+            return
+        self.unit = max(float(np.sqrt((np.var(mine, ddof=1) + np.var(best, ddof=1)) / 2)), 1e-9)
+        self.known = self.over(known["scores"], mine)
+        self.longer = self.over(known["longer"], mine)
+        self.better_known = max(self.known.low, self.longer.low) > 0
+        self.best = self.over(best, mine)
+        self.stops, self.first = stops(self.verdicts), first_of(self.verdicts)
+        after = self.scores(self.first)
+        self.after = self.over(after, mine) if after else None
+
+    def scores(self, step: str | None) -> list[float] | None:
+        """The scores of what a step led to."""
+        return self._done.get(f"{self._key}/{step}", {}).get("scores")
+
+    def over(self, one: list[float], other: list[float]) -> Estimate:
+        """The lead of one config on another, paired over seeds, as a 95 % interval."""
+        return t_interval((np.array(one) - np.array(other)) / self.unit)
+
+    def row(self, task: str, seed: int) -> dict[str, str]:
+        """A row of the table."""
+        known = "it is the default" if self.default == TUNED else lead(self.known)
+        says = "stop" if self.stops else "go on"
+        return {
+            "data/default": task,
+            "seed": str(seed),
+            "best known": known,
+            "trained twice as long": lead(self.longer),
+            "a better one is known": "yes" if self.better_known else "no",
+            "best of the sweep": lead(self.best),
+            "says": f"{says}: {' '.join((self.first or '').split()[:2])}",
+            "followed": lead(self.after) if self.after else "",
+        }
+
+
+def lead(found: Estimate) -> str:
+    """A lead with its interval."""
+    return f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+
+
+def by_verdict(done: dict[str, Any], wanted: list[tuple[str, int]]) -> list[dict[str, str]]:
+    """Each verdict's mean gain on the default, on the sweep and on random search of the same cost, over
+    the tasks and seeds where its command was followed.
+    """
+    gains: dict[str, list[list[float]]] = defaultdict(list)
+    for task, seed in wanted:
+        found = Outcome(done, task, seed)
+        random = found.scores("random")
+        if not found.there or random is None:
+            continue
+        for command, names in commands_of(found.verdicts).items():
+            after = found.scores(command)
+            if after is not None:
+                others = [found.scores("default") or [], found.scores("best") or [], random]
+                means = [found.over(after, other).mean for other in others]
+                for name in names:
+                    gains[name].append(means)
+    return [
+        {"verdict": name, "followed": str(len(rows))}
+        | {
+            f"gain on {other}": in_words([row[place] for row in rows])
+            for place, other in enumerate(("the default", "the sweep", "random search"))
+        }
+        for name, rows in gains.items()
+    ]
+
+
+def in_words(gains: list[float]) -> str:
+    """A mean with its 95 % interval."""
+    return lead(t_interval(gains)) if len(gains) > 1 else f"{gains[0]:+.2f}"
+
+
+def summary(outcomes: list[Outcome]) -> list[str]:
+    """The study's two numbers."""
+    there = [one for one in outcomes if one.there]
+    some = [one for one in there if one.better_known and one.after]
+    none = [one for one in there if not one.better_known]
+    above = sum(one.after is not None and one.after.mean > 0 for one in some)
+    already = sum(one.best.mean > 0 for one in some)
+    return [
+        f"a better setting is known: the first command leads above the default in {above} of {len(some)}"
+        f" (the sweep's best score alone: {already})",
+        f"none is known: it says stop in {sum(one.stops for one in none)} of {len(none)}",
+    ]
+
+
+def markdown(rows: list[dict[str, str]]) -> str:
+    """Rows as a table."""
+    if not rows:
+        return "(nothing yet)"
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> None:
     """Do what is left of the study, and print the tables."""
     parser = argparse.ArgumentParser(prog="scripts/bench advice", description=__doc__)
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS, metavar="TASK")
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--trials", type=int, default=128, help="of each sweep")
-    parser.add_argument("--first", action="store_true", help="follow the first command alone")
-    parser.add_argument("--known", type=int, default=0, help="trials of a large random search")
+    parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA), metavar="DATA")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1])
+    parser.add_argument("--trials", type=int, default=256, help="of each sweep")
     parser.add_argument(
-        "--again", action="store_true", help="ask sweeps of earlier again what to do"
+        "--known", type=int, default=20_000, help="random trials that tell what is best"
     )
-    parser.add_argument("--short", action="store_true", help="at most ten minutes on two cores")
-    parser.add_argument("--json", action="store_true", help="the tables as JSON")
+    parser.add_argument("--every", action="store_true", help="follow every verdict's command")
+    parser.add_argument("--short", action="store_true", help="begin nothing new after nine minutes")
     parser.add_argument("--show", action="store_true", help="only the tables of what is done")
     options = parser.parse_args()
-    SPACES.mkdir(parents=True, exist_ok=True)
-    bench = Bench(options.trials)
-    ends = time.monotonic() + SHORT if options.short else float("inf")
-    wanted = [(task, seed) for seed in range(options.seeds) for task in options.tasks]
+    torch.set_num_threads(1)
+    (CONFIGS / "space").mkdir(parents=True, exist_ok=True)
+    RESULTS.mkdir(exist_ok=True)
+    # What a sweep says is to be typed where its outputs are.
+    os.chdir(OUT)
+    done: dict[str, Any] = {}
+    for path in RESULTS.glob("*.json"):
+        done |= json.loads(path.read_text())
+    ends = time.monotonic() + (SHORT if options.short else float("inf"))
+    wanted = [
+        (task, seed)
+        for seed in options.seeds
+        for task in TASKS
+        if task.partition("/")[0] in options.data
+    ]
     for task, seed in [] if options.show else wanted:
         if time.monotonic() < ends:
-            bench.study(task, seed, not options.first, options.known, options.again)
-    tables = {"verdicts": by_verdict(bench.done, wanted), "study": by_task(bench.done, wanted)}
-    if options.json:
-        print(json.dumps(tables, indent=1))
-    else:
-        for rows in tables.values():
-            print(markdown(rows), end="\n\n")
-
-
-def by_verdict(done: dict[str, Any], wanted: list[tuple[str, int]]) -> list[dict[str, Any]]:
-    """Each verdict's gain on random search of the same cost, and on what it followed, in standard
-    deviations of retraining; over the tasks and seeds where it warned.
-    """
-    random: dict[str, list[float]] = defaultdict(list)
-    before: dict[str, list[float]] = defaultdict(list)
-    for task, seed in wanted:
-        base, other = (done.get(f"{task}/{seed}/{arm}") or {} for arm in ("base", "random"))
-        if "mean" not in base or "mean" not in other:
-            continue
-        unit = max(base["sd"], 1e-9)
-        for command, names in commands_of(base["verdicts"]).items():
-            found = done.get(f"{task}/{seed}/{command}") or {}
-            if "mean" not in found:
-                continue
-            for name in names:
-                random[name].append(sign(task) * (found["mean"] - other["mean"]) / unit)
-                before[name].append(sign(task) * (found["mean"] - base["mean"]) / unit)
-    return [
-        {
-            "verdict": name,
-            "followed": len(gains),
-            "gain on random search": in_words(gains),
-            "gain on the sweep": in_words(before[name]),
-        }
-        for name, gains in random.items()
-    ]
-
-
-def by_task(done: dict[str, Any], wanted: list[tuple[str, int]]) -> list[dict[str, Any]]:
-    """Where the first command leads, beside the default; whether a better setting is known; who stops."""
-    rows = []
-    for task in dict.fromkeys(task for task, _ in wanted):
-        leads, stopped, known, said, means = [], [], [], [], []
-        for seed in (seed for name, seed in wanted if name == task):
-            base = done.get(f"{task}/{seed}/base") or {}
-            if "mean" not in base:
-                continue
-            arms = [v for k, v in done.items() if k.startswith(f"{task}/{seed}/") and v]
-            known.append(any(better(arm) for arm in arms))
-            stopped.append(stops(base["verdicts"]))
-            first = first_of(base["verdicts"])
-            found = done.get(f"{task}/{seed}/{first}") or {}
-            if "mean" in found:
-                means.append([base["default"], base["mean"], found["mean"]])
-                leads.append(sign(task) * (found["mean"] - base["default"]) / max(base["sd"], 1e-9))
-                said.append(" ".join(shlex.split(first or "")[:2]))
-        if known:
-            default, best, after = np.mean(means, axis=0) if means else [float("nan")] * 3
-            rows.append(
-                {
-                    "task": task,
-                    "seeds": len(known),
-                    "better is known": sum(known),
-                    "says stop": sum(stopped),
-                    "first": ", ".join(sorted(set(said))),
-                    "default": f"{default:.4g}",
-                    "sweep": f"{best:.4g}",
-                    "followed": f"{after:.4g}",
-                    "lead on the default, sd": in_words(leads),
-                    "above it": f"{sum(lead > 0 for lead in leads)} of {len(leads)}",
-                }
-            )
-    return rows
-
-
-def better(arm: dict[str, Any]) -> bool:
-    """Whether a trial was seen to be better than the default, by its paired 95 % interval."""
-    return "lead" in arm and arm["lead"][1] > 0
-
-
-def in_words(gains: list[float]) -> str:
-    """A mean with its 95 % interval."""
-    if len(gains) < 2:
-        return f"{gains[0]:+.2f}" if gains else ""
-    found = t_interval(gains)
-    return f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
-
-
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """Rows as a table."""
-    if not rows:
-        return "(nothing yet)"
-    lines = [[*rows[0]], ["---"] * len(rows[0]), *([str(v) for v in row.values()] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+            Study(done, task, seed, options).go()
+    found = [(Outcome(done, task, seed), task, seed) for task, seed in wanted]
+    print(markdown([one.row(task, seed) for one, task, seed in found if one.there]), end="\n\n")
+    print(*summary([one for one, _, _ in found]), "", sep="\n")
+    print(markdown(by_verdict(done, wanted)))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from caviar.reports.expected import SEEDS, expected
 from caviar.reports.noise import late_noise
 from caviar.reports.verdicts.base import Evidence
 from caviar.reports.worth import worth
+from caviar.zoom.good import fit_good
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "outputs" / "bench" / "calibration"
@@ -117,7 +118,10 @@ def made_up(count: int) -> Iterator[Covered]:
         fresh = curves(np.repeat(height[best], 4000)).max(1)
         top = np.argsort(-scores)[: max(5, n // 10)]
         noise = late_noise([logged[i] for i in top])
-        (one,) = expected(-scores, [best], points, list(range(d)), noise, -1.0)
+        known = None if noise is None else (noise.sd, noise.spread)
+        good = fit_good(-scores, points, list(range(d)), known, [best], np.random.default_rng(0))
+        assert good is not None
+        (one,) = expected(-scores, [best], good, noise, -1.0)
         mean = fresh[:SEEDS].mean()
         yield Covered("made up", n, scores[best], one.mean, one.low, one.high, mean, fresh.std())
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from caviar.reports.expected import FEWEST, expected
+from caviar.reports.expected import expected
 from caviar.reports.noise import Noise, late_noise
+from caviar.zoom.good import FEWEST, fit_good
 
 
 def a_sweep(seed, n=64, d=3, noise=0.02):
@@ -15,10 +16,16 @@ def a_sweep(seed, n=64, d=3, noise=0.02):
     return points, worth, worth + noise * rng.standard_normal(n)
 
 
-def told(points, scores, noise=0.02, wanted=None, **options):
+def told(points, scores, noise=0.02, wanted=None, sign=-1.0):
     wanted = [int(scores.argmax())] if wanted is None else wanted
     known = Noise(noise, 0.2, "late epochs")
-    return expected(-scores, wanted, points, [*range(points.shape[1])], known, -1.0, **options)
+    good = fitted(points, -scores, wanted, known)
+    return [] if good is None else expected(-scores, wanted, good, known, sign)
+
+
+def fitted(points, losses, wanted, known=None):
+    groups, rng = [*range(points.shape[1])], np.random.default_rng(0)
+    return fit_good(losses, points, groups, known and (known.sd, known.spread), wanted, rng)
 
 
 def test_the_best_of_many_is_worth_less_than_its_score_and_the_intervals_hold():
@@ -46,8 +53,7 @@ def test_without_noise_a_score_is_its_worth():
 def test_which_way_is_better_changes_the_sign_alone():
     points, _, scores = a_sweep(1)
     (more,) = told(points, scores)
-    known = Noise(0.02, 0.2, "late epochs")
-    (less,) = expected(-scores, [int(scores.argmax())], points, [0, 1, 2], known, 1.0)
+    (less,) = told(points, scores, sign=1.0)
     assert (more.mean, more.low, more.high) == pytest.approx((-less.mean, -less.high, -less.low))
 
 
@@ -59,7 +65,7 @@ def test_the_same_sweep_is_told_the_same():
 @pytest.mark.parametrize("n", [FEWEST - 1, 0])
 def test_too_few_trials_tell_nothing(n):
     points, _, scores = a_sweep(3, n=FEWEST)
-    assert not expected(-scores[:n], [], points[:n], [0, 1, 2], None, -1.0)
+    assert fitted(points[:n], -scores[:n], []) is None
 
 
 def test_trials_that_are_all_alike_tell_nothing():

@@ -26,18 +26,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from caviar.reports.noise import Noise
-from caviar.zoom.scores import tempered
-from caviar.zoom.surrogate import Array, Surrogate
+from caviar.zoom.good import Good
+from caviar.zoom.surrogate import Array
 
 LEVEL = 0.9
-FEWEST = 8
-"""Trials that it takes."""
-HALVED = 24
-"""Of so many trials or more, the better half alone are fitted."""
-MOST = 200
-"""Trials that are fitted at most: time grows with their third power."""
-OTHERS = 8
-"""Settings of the surrogate that are averaged over, beside the likeliest."""
 ROUGH = 0.6
 """How rough a landscape may be beside the noise: the standard deviation of what is a trial's own and no
 neighbour shares, in units of the noise's."""
@@ -77,8 +69,7 @@ class Expected:
 def expected(
     losses: Array,
     wanted: Sequence[int],
-    points: Array,
-    groups: Sequence[int],
+    good: Good,
     noise: Noise | None = None,
     sign: float = 1.0,
 ) -> list[Expected]:
@@ -87,28 +78,16 @@ def expected(
     Args:
         losses: the complete trials' scores times ``sign``, so that less is better; shape ``(trials,)``.
         wanted: the places of the trials in question.
-        points: the trials' places in the unit cube, shape ``(trials, columns)``.
-        groups: see `caviar.zoom.surrogate.Surrogate`.
+        good: the fits of the good trials, with ``wanted`` among them.
         noise: what is known of a score's luck beforehand.
         sign: 1 where less is better, -1 where more is: what is returned is in the score's direction.
 
     Returns:
-        one for each of ``wanted``; none where fewer than `FEWEST` trials are complete, or all alike.
+        one for each of ``wanted``.
     """
-    losses = np.asarray(losses, dtype=float)
-    if len(losses) < FEWEST or np.ptp(losses) == 0 or not points.shape[1]:
-        return []
-    rng = np.random.default_rng(0)
-    # What no place explains is noise and, in part, how rough the scores' own landscape is.
-    known = None if noise is None else (1.2 * noise.sd, noise.spread + 0.2)
-    taken = _good(losses, points, list(groups), known, rng)
-    taken = np.union1d(taken, np.asarray(wanted, dtype=int))
-    smooth = tempered(losses)[taken]
-    if np.ptp(smooth) == 0:
-        return []
-    first = Surrogate(points[taken], smooth, list(groups), known)
+    smooth, taken = good.smooth[good.taken], good.taken
     means, variances, noises, weights = [], [], [], []
-    for surrogate in [first, *first.others(OTHERS, rng)]:
+    for surrogate in good.fits:
         for sd in [surrogate.noise_sd] if noise is None else noise.quantiles(SDS):
             mean, variance = surrogate.luck(sd)
             means.append(smooth - mean)
@@ -137,27 +116,6 @@ def unpicked(score: float, noise: float, source: str) -> Expected:
 
     half = cast("Any", norm).ppf((1 + LEVEL) / 2) * noise * (1 + 1 / SEEDS) ** 0.5
     return Expected(score, score - half, score + half, 0.0, noise, source)
-
-
-def _good(
-    losses: Array,
-    points: Array,
-    groups: list[int],
-    known: tuple[float, float] | None,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """The places of the trials to fit: the better half, by what the others say of each.
-
-    By its own score a trial would be in for its luck, and the luck of all be taken for their worth.
-    """
-    every = np.arange(len(losses))
-    if len(losses) < HALVED:
-        return every
-    some = every if len(every) <= MOST else np.sort(rng.choice(every, MOST, replace=False))
-    surrogate = Surrogate(points[some], tempered(losses)[some], groups, known)
-    foretold = surrogate.mean(points)
-    foretold[some] = surrogate.left_out()
-    return np.argsort(foretold, kind="stable")[: min(max(HALVED // 2, len(every) // 2), MOST)]
 
 
 def _interval(means: Array, spreads: Array, weight: Array, trials: int) -> tuple[float, float]:

@@ -4,42 +4,46 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from caviar.base.errors import UsageError
 from caviar.reports.importance import IDLE, importance
-from caviar.reports.noise import noise_of
+from caviar.reports.noise import Noise, noise_of
 from caviar.reports.verdicts.base import Evidence, is_there
 from caviar.space.hyperparameters import Hyperparameter
 from caviar.space.space import Space
+from caviar.sweep.record import CANDIDATE
 from caviar.zoom.coordinates import Coordinates
 from caviar.zoom.gain import Gains, expected_gains
-from caviar.zoom.next_space import THIN, Tried, Zoom, as_tried, no_fault, zoom
+from caviar.zoom.good import Good, fit_good
+from caviar.zoom.next_space import THIN, Ended, Zoom, as_tried, no_fault, zoom
 
-FEWEST = 8
-"""Complete trials that it takes to expect anything."""
+SHOWN = 10
+"""Trials of which it is told what they are worth: as many as the last table of a sweep has rows."""
 OUTSIDE = 0.1
 """Of a hyperparameter's width: what lies further beyond an end is taken to be as good as that."""
 MOST = 200
 """New trials that are played through."""
 
 
-def tried(evidence: Evidence) -> list[Tried]:
+def _ended(evidence: Evidence) -> list[tuple[int, Ended]]:
     """The trials that say something of their values, and the earlier ones that the sweep began with."""
     columns = {h.name: evidence.column(h) for h in evidence.space.hyperparameters}
     coordinates = Coordinates(evidence.space)
-    ended = []
-    rows = [*evidence.trials.to_dict("records"), *evidence.earlier.to_dict("records")]
-    for row in rows:
-        held = {name: row[c] for name, c in columns.items() if is_there(row.get(c))}
-        outside = row.get("baseline") == "outside"
-        if not outside and not no_fault(row.get("error")) and coordinates.can_place(held):
-            value = row.get("value")
-            loss = math.nan if value is None else evidence.sign * float(value)
-            ended.append((row["state"], loss, held))
-    return as_tried(ended)
+    found = []
+    for table in (evidence.trials, evidence.earlier):
+        for number, row in zip(table.index, table.to_dict("records"), strict=True):
+            held = {name: row[c] for name, c in columns.items() if is_there(row.get(c))}
+            outside = row.get("baseline") == "outside"
+            if not outside and not no_fault(row.get("error")) and coordinates.can_place(held):
+                value = row.get("value")
+                loss = math.nan if value is None else evidence.sign * float(value)
+                found.append((int(number), (row["state"], loss, held)))
+    return found
 
 
 def zoomed(evidence: Evidence) -> Zoom | str:
@@ -49,7 +53,7 @@ def zoomed(evidence: Evidence) -> Zoom | str:
         try:
             # Nothing is moved for a hyperparameter of which the figure says that it is chance.
             sure = [h.name for h in evidence.space.hyperparameters if _sure(evidence, h)]
-            cache["zoom"] = zoom(evidence.space, tried(evidence), sure)
+            cache["zoom"] = zoom(evidence.space, as_tried(one for _, one in _ended(evidence)), sure)
         except UsageError as error:
             cache["zoom"] = str(error).removeprefix(f"zoom: {THIN}: ")
     return cache["zoom"]
@@ -59,20 +63,79 @@ def _sure(evidence: Evidence, h: Hyperparameter) -> bool:
     return importance(evidence, h).p <= IDLE
 
 
-def gains(evidence: Evidence, narrower: Iterable[Hyperparameter] = ()) -> Gains | None:
-    """What as many trials again are expected to gain: ``more`` of the same, ``zoom``, and ``below``, where
-    some hyperparameters are ``narrower``. None where too few trials are complete.
+@dataclass(frozen=True)
+class Fitted:
+    """The sweep's good trials, fitted.
+
+    Attributes:
+        numbers: of the trials that have a score, the best first; below 0 of earlier ones.
+        losses: theirs; of one that was pruned, the median at least.
+        points: of all trials, the failed ones last.
+        best: the places of the sweep's own best complete trials among these.
+        default: the place of the default, where it is one of them.
     """
-    trials = tried(evidence)
-    complete = [t for t in trials if t.loss is not None and math.isfinite(t.loss)]
-    failed = [t for t in trials if t.loss is None]
-    losses = np.array([t.loss for t in complete], dtype=float)
-    if len(complete) < FEWEST or np.ptp(losses) == 0:
+
+    numbers: list[int]
+    losses: np.ndarray
+    points: np.ndarray
+    best: list[int]
+    default: int | None
+    noise: Noise | None
+    good: Good
+
+
+def fitted(evidence: Evidence) -> Fitted | None:
+    """The fits of a sweep's good trials; None where too few are complete, all have the same score, or they
+    have several objectives or repeat another sweep's.
+    """
+    cache = evidence.__dict__.setdefault("_model_cache", {})
+    if "fitted" not in cache:
+        cache["fitted"] = _fitted(evidence)
+    return cache["fitted"]
+
+
+@threadpool_limits.wrap(limits=1)
+def _fitted(evidence: Evidence) -> Fitted | None:
+    names = {h.name for h in evidence.space.hyperparameters}
+    if len(evidence.directions) != 1 or not names or CANDIDATE in names:
+        return None
+    ended = [one for one in _ended(evidence) if one[1][0] in ("COMPLETE", "PRUNED", "FAIL")]
+    trials = as_tried(one for _, one in ended)
+    states = {number: one[0] for number, one in ended}
+    scored = [
+        (trial.loss, number, trial)
+        for (number, _), trial in zip(ended, trials, strict=True)
+        if trial.loss is not None and math.isfinite(trial.loss)
+    ]
+    scored.sort(key=lambda one: one[0])
+    failed = [trial for trial in trials if trial.loss is None]
+    losses = np.array([loss for loss, _, _ in scored], dtype=float)
+    if not len(losses):
         return None
     coordinates = Coordinates(evidence.space)
-    points = np.array([coordinates.point(t.values) for t in [*complete, *failed]])
+    values = [trial.values for trial in [*(trial for _, _, trial in scored), *failed]]
+    points = np.array([coordinates.point(held) for held in values])
+    numbers = [number for _, number, _ in scored]
+    own = [p for p, n in enumerate(numbers) if n >= 0 and states[n] == "COMPLETE"]
+    default = next((p for p in own if numbers[p] == evidence.default), None)
+    best = own[:SHOWN]
+    noise = noise_of(evidence)
+    known = None if noise is None else (noise.sd, noise.spread)
+    wanted = [*best, *([] if default is None else [default])]
     rng = np.random.default_rng(0)
-    count = min(len(trials), MOST)
+    good = fit_good(losses, points, coordinates.groups, known, wanted, rng)
+    return None if good is None else Fitted(numbers, losses, points, best, default, noise, good)
+
+
+def gains(evidence: Evidence, narrower: Iterable[Hyperparameter] = ()) -> Gains | None:
+    """What as many trials again are expected to gain beyond a confirm now: ``more`` of the same, ``zoom``,
+    and ``below``, where some hyperparameters are ``narrower``. None where nothing is `fitted`.
+    """
+    known = fitted(evidence)
+    if known is None:
+        return None
+    coordinates, rng = Coordinates(evidence.space), np.random.default_rng(0)
+    count = min(len(known.points), MOST)
 
     def places(space: Space, fixed: Mapping[str, Any]) -> np.ndarray:
         drawn = (space.draw(lambda h: h.from_unit(rng.random())) for _ in range(count))
@@ -89,9 +152,10 @@ def gains(evidence: Evidence, narrower: Iterable[Hyperparameter] = ()) -> Gains 
     if instead:
         now = tuple(instead.get(h.name, h) for h in evidence.space.hyperparameters)
         ways["below"] = places(Space(now, evidence.space.conditions), {})
-    noise = noise_of(evidence)
-    known = None if noise is None else (noise.sd, noise.spread)
-    return expected_gains(losses, points, coordinates.groups, ways, known)
+    noise = None if known.noise is None else known.noise.sd
+    return expected_gains(
+        known.good, known.points, known.best, ways, noise, known.default, evidence.least
+    )
 
 
 def space_of(found: Zoom) -> Space:

@@ -28,6 +28,9 @@ from caviar.zoom.next_space import no_fault
 if TYPE_CHECKING:
     from caviar.reading.sweep import Sweep
 
+_SHARE = re.compile(r"acc|auroc|auc|f1|precision|recall|r2", re.I)
+"""Names of metrics that are at most 1."""
+
 Curve = np.ndarray
 """A metric after each epoch, shape ``(epochs,)``, without the epochs that did not log it."""
 
@@ -140,6 +143,11 @@ class Evidence:
     def sign(self) -> float:
         """Times a score, it gives a loss."""
         return float(sign_of(next(iter(self.directions), None)))
+
+    @cached_property
+    def least(self) -> float:
+        """The least loss that there can be: of an accuracy and its like -1."""
+        return -1.0 if self.sign < 0 and _SHARE.search(self.metric or "") else -math.inf
 
     @cached_property
     def complete(self) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from caviar.reports.verdicts.base import Evidence, Found, named, short
 from caviar.reports.verdicts.course import longer
 from caviar.reports.verdicts.ended import narrowed
 from caviar.zoom.gain import SEEDS
+from caviar.zoom.good import FEWEST
 
 NAME = "what next"
 SEEN = (2 / SEEDS) ** 0.5
@@ -18,7 +19,6 @@ _WAYS = {
     "more": "search on in the same space",
     "below": "search below the cliff",
     "longer": "train twice as long",
-    "confirm": "train the five best over fresh seeds",
 }
 EPOCHS = 8
 """Epochs that curves need to tell what twice as many would gain."""
@@ -28,16 +28,18 @@ EPOCHS = 8
 def what_next(evidence: Evidence) -> Found:
     """Which way to go on is expected to gain most?
 
-    Warn with that way where its gain would be seen by a confirm; else more search is over: stop.
+    Warn with that way where a confirm at its end would be seen to find better than a confirm now; else more
+    search is over: stop.
     """
+    complete = evidence.complete
+    if len(complete) >= FEWEST and complete["loss"].nunique() == 1:
+        told = f"all {len(complete)} trials scored {short(complete['value'].iloc[0])}"
+        return "pass", f"stop: {told}, so no setting is better.", _use(evidence)
     below = narrowed(evidence)
     found = gains(evidence, [below] if below is not None else [])
     if found is None:
-        return (
-            "unknown",
-            f"{len(evidence.complete)} complete trials tell nothing of what to expect.",
-        )
-    gain = {way: one for way, one in found.of.items() if way != "confirm" or not evidence.confirmed}
+        return "unknown", f"{len(complete)} complete trials tell nothing of what to expect."
+    gain = dict(found.of)
     last = doubled(evidence)
     if last is not None and longer(evidence).next:
         gain["longer"] = last
@@ -48,27 +50,36 @@ def what_next(evidence: Evidence) -> Found:
         "zoom": f"caviar zoom {evidence.name}",
         # A grid has no more.
         "more": None if whole else f"caviar resume {evidence.name} n_trials={twice}",
-        "confirm": f"caviar confirm {evidence.name}",
         "longer": longer(evidence).next,
         "below": evidence.rerun(f"{below.name}={below}") if below is not None else None,
     }
     usable = sorted((way for way in gain if commands[way]), key=lambda way: -gain[way])
     seen = SEEN * found.noise
-    best, *rest = usable
-    # Fresh seeds for the best are no search: they are how one ends.
-    if any(gain[way] > seen for way in usable if way != "confirm"):
-        then = "; ".join(_WAYS[way] for way in rest if gain[way] > seen)
+    going = [way for way in usable if gain[way] > seen]
+    if going:
+        then = "; ".join(_WAYS[way] for way in going[1:])
         # No figure: on real sweeps it came out several times what was had, see `scripts/bench advice`.
-        told = f"{_WAYS[best]}: of {len(usable)} ways to go on it is expected to gain most"
+        told = f"{_WAYS[going[0]]}: of {len(usable)} ways to go on it is expected to gain most"
         model = "by a model of this sweep, which is often too hopeful"
-        return "warn", f"{told} ({f'then: {then}; ' if then else ''}{model}).", commands[best]
-    use = f"caviar runs best {evidence.name} --ckpt"
+        return (
+            "warn",
+            f"{told} ({f'then: {then}; ' if then else ''}{model}).",
+            commands[going[0]],
+        )
     return (
         "pass",
-        "stop: more search will not be seen above the noise: as many trials again are expected to gain "
-        f"less than the {short(seen)} in {evidence.metric or 'the score'} that ten fresh seeds show.",
-        use if evidence.confirmed else commands["confirm"],
+        "stop: more search will not be seen above the noise: beyond what fresh seeds for the best trials "
+        f"find, as many trials again are expected to gain less than the {short(seen)} in "
+        f"{evidence.metric or 'the score'} that ten fresh seeds show.",
+        _use(evidence),
     )
+
+
+def _use(evidence: Evidence) -> str:
+    """How a search ends: by fresh seeds for its best, and then by its best."""
+    if evidence.confirmed:
+        return f"caviar runs best {evidence.name} --ckpt"
+    return f"caviar confirm {evidence.name}"
 
 
 def doubled(evidence: Evidence) -> float | None:
