@@ -53,10 +53,10 @@ def main() -> None:
     if options.json:
         print(text)
         return
-    print("| way | expected gain, sd | sweeps | true gain, sd: mean | seen (above 0.45) |")
+    print(f"| way | expected gain, sd | sweeps | true gain, sd: mean | seen (above {SEEN:.2g}) |")
     print("|---|---|---|---|---|")
     for way in ("more", "zoom"):
-        for low, high in ((-9.0, 0.2), (0.2, SEEN), (SEEN, 1.0), (1.0, 99.0)):
+        for low, high in ((-9.0, 0.2), (0.2, 0.45), (0.45, SEEN), (SEEN, 1.5), (1.5, 99.0)):
             true = [one.true for one in found if one.way == way and low < one.expected <= high]
             if true:
                 seen = np.mean(np.array(true) > SEEN)

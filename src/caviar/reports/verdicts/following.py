@@ -12,8 +12,8 @@ from caviar.zoom.gain import SEEDS
 from caviar.zoom.good import FEWEST
 
 NAME = "what next"
-SEEN = (2 / SEEDS) ** 0.5
-"""Standard deviations of retraining: a difference of two means over `SEEDS` seeds has as much error."""
+SEEN = 2 * (2 / SEEDS) ** 0.5
+"""Standard deviations of retraining: twice the standard error of a difference of means over `SEEDS` seeds."""
 _WAYS = {
     "zoom": "search the space that caviar zoom writes",
     "more": "search on in the same space",
