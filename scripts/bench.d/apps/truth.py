@@ -34,8 +34,8 @@ def scores(configs: Iterable[Config]) -> NDArray[np.float64]:
     Args:
         configs: plain and resolved, as a run's ``config.yaml`` has them.
     """
-    found = []
-    for some in iter(lambda left=iter(configs): list(itertools.islice(left, AT_ONCE)), []):
+    found, left = [], iter(configs)
+    while some := list(itertools.islice(left, AT_ONCE)):
         kinds: dict[Hashable, list[tuple[int, Any]]] = defaultdict(list)
         for place, config in enumerate(some):
             training: Any = training_of(recipe(config))  # type: ignore[arg-type]
@@ -91,9 +91,8 @@ def best_known(config: Config, space: Space, trials: int, sign: float) -> dict[s
         for (n, _), score in zip(some, again, strict=True):
             told[n].append(sign * score)
         seed += seeds
-        best = np.array(
-            sorted(best[:keep].tolist(), key=lambda n: np.nan_to_num(np.mean(told[n]), nan=np.inf))
-        )
+        means = np.array([np.mean(told[n]) for n in best[:keep].tolist()])
+        best = best[:keep][np.argsort(np.nan_to_num(means, nan=np.inf), kind="stable")]
     return drawn[int(best[0])]
 
 
