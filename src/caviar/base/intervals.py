@@ -38,9 +38,10 @@ def t_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Est
     found = np.asarray(values, dtype=float)
     if len(found) < 2:
         raise UsageError(f"an interval needs two values or more, and there are {len(found)}")
-    from scipy.stats import t  # type: ignore[import-untyped]  # it has no stubs
+    # Of scipy.stats it would be the same, and a third of a second to import.
+    from scipy.special import stdtrit  # type: ignore[import-untyped]  # it has no stubs
 
-    quantile = cast("Any", t).ppf((1 + level) / 2, len(found) - 1)
+    quantile = float(cast("Any", stdtrit)(len(found) - 1, (1 + level) / 2))
     half = quantile * found.std(ddof=1) / np.sqrt(len(found))
     mean = float(found.mean())
     return Estimate(mean, mean - float(half), mean + float(half), len(found))

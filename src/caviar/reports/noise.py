@@ -32,10 +32,10 @@ class Noise:
 
     def quantiles(self, count: int) -> NDArray[np.float64]:
         """So many equally likely values of the standard deviation, shape ``(count,)``."""
-        from scipy.stats import norm  # type: ignore[import-untyped]  # it has no stubs
+        from scipy.special import ndtri  # type: ignore[import-untyped]  # it has no stubs
 
         levels = (np.arange(count) + 0.5) / count
-        return self.sd * np.exp(self.spread * cast("Any", norm).ppf(levels))
+        return self.sd * np.exp(self.spread * cast("Any", ndtri)(levels))
 
 
 def noise_of(evidence: Evidence) -> Noise | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, rankdata
+from scipy.special import ndtri
 
 from caviar.zoom.surrogate import MOST_TRIALS, Array, Surrogate
 
@@ -66,7 +66,13 @@ def tempered(losses: Array) -> Array:
 
 def scored(losses: Array) -> Array:
     """The normal scores of the losses' ranks: it brings out small differences between good trials."""
-    return norm.ppf((rankdata(losses) - 0.5) / len(losses))
+    return ndtri((_ranks(losses) - 0.5) / len(losses))
+
+
+def _ranks(values: Array) -> Array:
+    """From 1 on; those that are alike share the mean of theirs."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (counts.cumsum() - (counts - 1) / 2)[places]
 
 
 def _confusion(surrogate: Surrogate, losses: Array, taken: NDArray[np.intp]) -> float:
@@ -74,7 +80,7 @@ def _confusion(surrogate: Surrogate, losses: Array, taken: NDArray[np.intp]) -> 
     good = np.flatnonzero(taken < len(losses))
     known = losses[taken[good]]
     good = good[known <= np.median(losses)]
-    ranks = rankdata(surrogate.left_out()[good]), rankdata(losses[taken[good]])
+    ranks = _ranks(surrogate.left_out()[good]), _ranks(losses[taken[good]])
     spread = [float(np.std(rank)) for rank in ranks]
     if min(spread) == 0:
         return 1.0

@@ -11,6 +11,7 @@ from copy import copy
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
@@ -99,8 +100,7 @@ class Surrogate:
         place explains is then the loss's own. Mean and variance, each of shape ``(n,)``.
         """
         share = min((sd / self._spread) ** 2, self.noise + JITTER)
-        inverse = np.diag(cho_solve(self._factor, np.eye(len(self._y))))
-        means, variances = share * self._weights, share - share**2 * inverse
+        means, variances = share * self._weights, share - share**2 * self._precisions
         return self._spread * means, self._spread**2 * np.maximum(variances, 0.0)
 
     def draw(self, places: Array, count: int, rng: np.random.Generator) -> Array:
@@ -120,8 +120,21 @@ class Surrogate:
 
     def left_out(self) -> Array:
         """What the others predict for each loss when it is left out, shape ``(n,)``."""
-        inverse = cho_solve(self._factor, np.eye(len(self._y)))
-        return self._mean + self._spread * (self._y - self._weights / np.diag(inverse))
+        return self._mean + self._spread * (self._y - self._weights / self._precisions)
+
+    @property
+    def _precisions(self) -> Array:
+        """The diagonal of the covariance's inverse."""
+        if self._diagonal is None:
+            self._diagonal = np.diag(self._inverse()).copy()
+        return self._diagonal
+
+    def _inverse(self) -> Array:
+        """The covariance's inverse, from its root."""
+        # LAPACK's own, a third of the time that it takes to solve for every column.
+        lower, _ = dpotri(self._factor[0], lower=1)
+        lower = np.tril(lower)
+        return lower + np.tril(lower, -1).T
 
     def _settle(self, theta: Array) -> tuple[Array, Array]:
         """Take on the logarithms of all settings; the kernel's two parts at the points."""
@@ -131,7 +144,8 @@ class Surrogate:
         bowl = self._bowl * self._bowls
         kernel = bell + bowl
         kernel[np.diag_indices_from(kernel)] += self.noise + JITTER
-        self._factor = cho_factor(kernel, lower=True)
+        self._factor = cho_factor(kernel, lower=True, overwrite_a=True, check_finite=False)
+        self._diagonal: Array | None = None
         self._weights = cho_solve(self._factor, self._y)
         return bell, bowl
 
@@ -140,7 +154,7 @@ class Surrogate:
         bell, bowl = self._settle(theta)
         fit = 0.5 * self._y @ self._weights + np.log(np.diag(self._factor[0])).sum()
         away = (theta - self._prior) / self._width
-        inner = cho_solve(self._factor, np.eye(len(self._y)))
+        inner = self._inverse()
         inner -= np.outer(self._weights, self._weights)
         by_length = np.tensordot(self._squares, inner * bell, 2) * self.lengths**-2
         others = [(inner * bell).sum(), (inner * bowl).sum(), self.noise * np.trace(inner)]
