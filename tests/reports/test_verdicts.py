@@ -504,6 +504,12 @@ def test_where_nothing_matters_the_sweep_says_stop():
     assert sum(v.sentence.startswith("stop") for v in found) >= 8
 
 
+def test_where_all_trials_score_alike_the_sweep_says_stop():
+    found = verdict("what_next", made_up(lambda *_: 1.0, n=20))
+    assert found.sentence == "stop: all 20 trials scored 1: nothing in this space moves the score."
+    assert found.next == "caviar confirm first"
+
+
 def test_a_value_far_outside_the_space_counts_as_its_nearest_end(tmp_path):
     folder = make_sweep(tmp_path / "outside", n_trials=60)
     hyperparameters = caviar.load(folder).space.hyperparameters

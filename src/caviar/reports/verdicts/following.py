@@ -13,7 +13,7 @@ from caviar.zoom.good import FEWEST
 
 NAME = "what next"
 SEEN = 2 * (2 / SEEDS) ** 0.5
-"""Standard deviations of retraining: twice the standard error of a difference of means over `SEEDS` seeds."""
+"""Standard deviations of retraining: two standard errors of a difference of means over `SEEDS` seeds."""
 _WAYS = {
     "zoom": "search the space that caviar zoom writes",
     "more": "search on in the same space",
@@ -34,7 +34,7 @@ def what_next(evidence: Evidence) -> Found:
     complete = evidence.complete
     if len(complete) >= FEWEST and complete["loss"].nunique() == 1:
         told = f"all {len(complete)} trials scored {short(complete['value'].iloc[0])}"
-        return "pass", f"stop: {told}, so no setting is better.", _use(evidence)
+        return "pass", f"stop: {told}: nothing in this space moves the score.", _use(evidence)
     below = narrowed(evidence)
     found = gains(evidence, [below] if below is not None else [])
     if found is None:
