@@ -1,4 +1,4 @@
-"""Tables and shapes to try a sweep's advice on: classes and numbers, some with nothing to learn."""
+"""Tables and shapes to try a sweep's advice on, some with nothing to learn."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ Frame = Callable[[int], pd.DataFrame]
 
 
 def table(features: Any, target: Any) -> pd.DataFrame:
-    """A table with columns x0, x1, … and y, which is text where it names a class."""
+    """A table with columns x0, x1, … and y, the class."""
     frame = pd.DataFrame(np.asarray(features)).add_prefix("x")
-    y = np.asarray(target)
-    frame["y"] = y if y.dtype.kind == "f" else [f"class {c}" for c in y]
+    frame["y"] = [f"class {c}" for c in np.asarray(target)]
     return frame
 
 
@@ -39,8 +38,7 @@ def known(name: str) -> Frame:
         from sklearn import datasets
 
         found = getattr(datasets, f"load_{name}")()
-        target = found.target.astype(float) if name == "diabetes" else found.target
-        return table(found.data, target)
+        return table(found.data, found.target)
 
     return load_it
 
@@ -55,18 +53,7 @@ def coin(samples: int, features: int, one: float = 0.5) -> Frame:
     return toss
 
 
-def line(samples: int, noise: float) -> Frame:
-    """A number that is a straight line of the features, and noise."""
-
-    def draw(seed: int) -> pd.DataFrame:
-        rng = np.random.default_rng([samples, 7, seed])
-        x = rng.normal(size=(samples, 6))
-        return table(x, x @ np.arange(6.0) + noise * rng.normal(size=samples))
-
-    return draw
-
-
-CLASSES: dict[str, Frame] = {
+TABLES: dict[str, Frame] = {
     "wine": known("wine"),
     "breast_cancer": known("breast_cancer"),
     "clean": made("classification", n_samples=400, n_informative=6, n_classes=4),
@@ -81,21 +68,10 @@ CLASSES: dict[str, Frame] = {
     "quantiles": made("gaussian_quantiles", n_samples=400, n_features=8, n_classes=4),
     "blobs": made("blobs", n_samples=400, centers=4, cluster_std=0.5),
     "coin": coin(400, 8),
-    "coin_few": coin(240, 4),
     "coin_wide": coin(400, 40),
     "coin_loaded": coin(400, 6, 0.8),
 }
-NUMBERS: dict[str, Frame] = {
-    "diabetes": known("diabetes"),
-    "friedman1": made("friedman1", n_samples=400, noise=1.0),
-    "friedman2": made("friedman2", n_samples=400, noise=60.0),
-    "line": line(500, 4.0),
-    "swiss": made("swiss_roll", n_samples=400, noise=0.4),
-}
-SHIPPED: dict[str, list[str]] = {
-    "digits": [],
-    "spirals": ["data=synthetic", "data.shape=spirals", "data.noise=0.15", "data.samples=400"],
-}
+SPIRALS = ["data=synthetic", "data.shape=spirals", "data.noise=0.15", "data.samples=400"]
 SMALL = ["data.val_fraction=0.3", "data.batch_size=16"]
 """Of so few rows: a score that tells settings apart, and as many steps as digits has."""
 
@@ -105,12 +81,10 @@ def words_of(name: str, seed: int, folder: Path) -> list[str]:
     split = f"data.split_seed={seed}"
     if name == "digits":
         return [split]
-    if name in SHIPPED:
-        return [*SHIPPED[name], *SMALL, f"data.data_seed={seed}", split]
+    if name == "spirals":
+        return [*SPIRALS, *SMALL, f"data.data_seed={seed}", split]
     path = folder / f"{name}-{seed}.csv"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        make = CLASSES.get(name) or NUMBERS[name]
-        make(seed).to_csv(path, index=False)
-    kind = ["task=regression"] if name in NUMBERS else []
-    return ["data=table", f"data.path={path}", "data.target=y", *kind, *SMALL, split]
+        TABLES[name](seed).to_csv(path, index=False)
+    return ["data=table", f"data.path={path}", "data.target=y", *SMALL, split]
