@@ -173,7 +173,7 @@ class Study:
             f"experiment={self.experiment(self.default)}", f"name={self.name}", "engine=fused",
             f"hydra.searchpath=[file://{CONFIGS}]", f"hydra.sweeper.n_trials={count}",
             f"hydra.sweeper.sampler.seed={100 * self.seed + place}", "hydra.sweeper.report=false",
-            "hydra.sweeper.executor.workers=1",
+            "hydra.sweeper.executor.workers=1", "hydra.sweeper.fused.lanes=32",
         ])  # fmt: skip
         told = [vars(verdict) for verdict in judge(Evidence.of(Sweep(SWEEPS / self.name)))]
         return {"verdicts": told}
