@@ -504,6 +504,17 @@ def test_where_nothing_matters_the_sweep_says_stop():
     assert sum(v.sentence.startswith("stop") for v in found) >= 8
 
 
+def test_where_the_sweep_says_stop_no_other_verdict_says_to_search_on():
+    study = noisy(bowl, seed=2, n=250, curve=falling(0.1, noise=0.06))
+    assert verdict("late", study).next.endswith("scheduler=cosine")
+    first, *rest = judge(study)
+    assert first.stops
+    assert {v.name for v in rest if v.status == "warn"} >= {"late variance", "top trials alike"}
+    assert {v.next for v in rest} == {None, "caviar confirm first"}
+    going = {v.name: v for v in judge(noisy(lambda lr, beta: 1 - lr))}
+    assert going["best near an edge"].next == "caviar zoom first"
+
+
 def test_where_all_trials_score_alike_the_sweep_says_stop():
     found = verdict("what_next", made_up(lambda *_: 1.0, n=20))
     assert found.sentence == "stop: all 20 trials scored 1: nothing in this space moves the score."

@@ -51,6 +51,11 @@ class Verdict:
     sentence: str
     next: str | None = None
 
+    @property
+    def stops(self) -> bool:
+        """Whether it says that more search will not be seen."""
+        return self.status == "pass" and self.sentence.startswith("stop: ")
+
 
 Found = (
     tuple[Literal["pass", "warn", "unknown"], str]

@@ -1,6 +1,7 @@
 """Every verdict, the most important first. To add one: a function in a file here, and a line in this."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from caviar.base.direction import no_best
 from caviar.reports.verdicts.base import Evidence, Verdict
@@ -36,12 +37,18 @@ VERDICTS: list[Callable[[Evidence], Verdict]] = [
 ]
 
 
+SEARCHES = [diverged, edge, longer, budget, region, matters, gap, rising, late]
+"""Those whose commands search on for a better score."""
+
 OF_ANY = [tested, failed, diverged, steps, batch_size]
 """Those that ask for no best trial, which several objectives do not have."""
 
 
 def judge(evidence: Evidence) -> list[Verdict]:
-    """The verdicts that can be given: what to do next, then warnings, what is unknown, what passes."""
+    """The verdicts that can be given: what to do next, then warnings, what is unknown, what passes.
+
+    Where more search will not be seen, what others know is told, and not how to search on.
+    """
     verdicts, found = VERDICTS, []
     if any(h.name == CANDIDATE for h in evidence.space.hyperparameters):
         # Its trials are no draws from a space: there is no more to draw, nothing to narrow or to fix.
@@ -50,7 +57,14 @@ def judge(evidence: Evidence) -> list[Verdict]:
     elif len(evidence.directions) != 1:
         told = no_best(evidence.settings)
         verdicts, found = OF_ANY, [Verdict("best trials", "unknown", f"{told}.")]
-    found += [verdict(evidence) for verdict in verdicts]
+    judged = [(verdict, verdict(evidence)) for verdict in verdicts]
+    if any(one.stops for _, one in judged):
+        # Followed all the same, such commands led to nothing better: see `scripts/bench advice`.
+        judged = [
+            (verdict, replace(one, next=None) if verdict in SEARCHES else one)
+            for verdict, one in judged
+        ]
+    found += [one for _, one in judged]
     return sorted(found, key=_place)
 
 
