@@ -372,9 +372,9 @@ def test_a_rerun_keeps_the_plus_that_its_key_was_typed_with():
 
 def test_no_sweep_is_to_be_run_as_it_was():
     study = made_up(bowl, curve=falling(0.1, noise=0.2))
-    assert verdict("late", study).next.endswith("scheduler=cosine")
-    study.settings["command"] = [*COMMAND, "scheduler=cosine"]
-    assert verdict("late", study).next is None
+    assert verdict("rising", study).next.endswith("trainer.gradient_clip_val=1.0")
+    study.settings["command"] = [*COMMAND, "trainer.gradient_clip_val=1.0"]
+    assert verdict("rising", study).next is None
 
 
 def test_what_a_rerun_adds_stands_with_the_other_overrides():
@@ -506,10 +506,10 @@ def test_where_nothing_matters_the_sweep_says_stop():
 
 def test_where_the_sweep_says_stop_no_other_verdict_says_to_search_on():
     study = noisy(bowl, seed=2, n=250, curve=falling(0.1, noise=0.06))
-    assert verdict("late", study).next.endswith("scheduler=cosine")
+    assert verdict("region", study).next == "caviar zoom first"
     first, *rest = judge(study)
     assert first.stops
-    assert {v.name for v in rest if v.status == "warn"} >= {"late variance", "top trials alike"}
+    assert {v.name for v in rest if v.status == "warn"} >= {"good region small", "top trials alike"}
     assert {v.next for v in rest} == {None, "caviar confirm first"}
     going = {v.name: v for v in judge(noisy(lambda lr, beta: 1 - lr))}
     assert going["best near an edge"].next == "caviar zoom first"

@@ -37,7 +37,7 @@ VERDICTS: list[Callable[[Evidence], Verdict]] = [
 ]
 
 
-SEARCHES = [diverged, edge, longer, budget, region, matters, gap, rising, late]
+SEARCHES = [diverged, edge, longer, budget, region, matters, gap, rising]
 """Those whose commands search on for a better score."""
 
 OF_ANY = [tested, failed, diverged, steps, batch_size]
