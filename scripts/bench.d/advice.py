@@ -81,6 +81,11 @@ def run(line: Iterable[str]) -> str:
     return done.stdout + done.stderr
 
 
+def as_a_shell(command: str) -> list[str]:
+    """The words of a printed command."""
+    return [os.path.expanduser(word) for word in shlex.split(command)]
+
+
 def config_of(name: str, number: int | None = None) -> dict[str, Any]:
     """The config of a sweep's trial, the best by its score where none is named."""
     sweep = Sweep(SWEEPS / name)
@@ -89,7 +94,7 @@ def config_of(name: str, number: int | None = None) -> dict[str, Any]:
 
 def follow(command: str, base: str, name: str) -> dict[str, Any]:
     """Do what a sweep says, as it is printed, in a sweep called ``name``: the config that it leads to."""
-    line = shlex.split(command)
+    line = as_a_shell(command)
     if line[:2] == ["caviar", "confirm"]:
         run([*line, "--no-test"])
         told = json.loads((SWEEPS / base / "confirm.json").read_text())[-1]["result"]["estimates"]
@@ -102,7 +107,7 @@ def follow(command: str, base: str, name: str) -> dict[str, Any]:
     if line[:2] == ["caviar", "zoom"]:
         out = ["--name", name.replace("-", "_"), "--out", str(CONFIGS / "space"), "--force"]
         told = run([*line, *out])
-        line = shlex.split(re.findall(r"search it with: (.*)$", told, re.M)[-1])
+        line = as_a_shell(re.findall(r"search it with: (.*)$", told, re.M)[-1])
     shutil.rmtree(SWEEPS / name, ignore_errors=True)
     run([*line, f"name={name}", "hydra.sweeper.report=false"])
     return config_of(name)
