@@ -141,8 +141,8 @@ class ByKernel(ByTorch):
         self._fixed = arguments(tensors, chain)
         x = tensors.train[0].flatten(1)
         self._x = functional.pad(x, (0, self._fixed["D"] - x.shape[1])).contiguous()
-        size, b, u, v = (self._fixed[name] for name in ("SIZE", "B", "U", "V"))
-        room = 3 * size + 4 * b * (u + v)
+        size, b, d, u, v, c = (self._fixed[name] for name in ("SIZE", "B", "D", "U", "V", "C"))
+        room = 3 * size + b * (d + 5 * u + 5 * v + c)
         self._work = torch.zeros(tensors.lanes, room, device=tensors.device)
 
     @classmethod
@@ -227,6 +227,7 @@ def arguments(tensors: LaneTensors, chain: Chain) -> dict[str, Any]:
         "LAST_BIAS": f"{chain.linears[-1]}.bias" in net.shapes,
         **sizes,
         "SIZE": _size([sizes[name] for name in "DUV"[: len(layers)]] + [sizes["C"]]),
+        "TILE": 64,
         "PRECISION": "tf32x3",
     }
 

@@ -41,14 +41,14 @@ def train(
     NORM: tl.constexpr, AFFINE: tl.constexpr, DROPOUT: tl.constexpr,
     HIDDEN_BIAS: tl.constexpr, LAST_BIAS: tl.constexpr,
     B: tl.constexpr, D: tl.constexpr, U: tl.constexpr, V: tl.constexpr, C: tl.constexpr,
-    SIZE: tl.constexpr, PRECISION: tl.constexpr,
+    TILE: tl.constexpr, SIZE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Take ``steps`` steps of the lane that ``keys`` names for this program.
 
     Args:
         parameters, running, first_slot, second_slot: `LaneTensors`' matrices, a row a lane.
-        work: ``(lanes, 3 * SIZE + 4 * B * (U + V))``, where a program has its lane's numbers while it trains:
-            parameters, both slots, and what the way back needs.
+        work: ``(lanes, 3 * SIZE + B * (D + 5 * U + 5 * V + C))``, where a lane is while it is trained: its
+            parameters and slots, SIZE each; a batch; five matrices for each hidden layer; and a gradient.
         x, y: ``(samples, D)`` and ``(samples,)``; order: a row a lane, ``seen`` of it count.
         columns: the optimizer's, ``(steps, column_count, lanes)``.
         keys: ``(5, lanes)``: which lane a program trains; of each lane the seed, the epoch, and the
@@ -60,144 +60,124 @@ def train(
         activation_number: LeakyReLU's slope, or ELU's alpha.
     """
     W: tl.constexpr = V if DEPTH > 1 else (U if DEPTH > 0 else D)
-    TWO: tl.constexpr = U * D + 6 * U if DEPTH > 0 else 0
-    LAST: tl.constexpr = TWO + V * U + 6 * V if DEPTH > 1 else TWO
+    TWO: tl.constexpr = U * (D + 6) if DEPTH > 0 else 0
+    LAST: tl.constexpr = TWO + V * (U + 6) if DEPTH > 1 else TWO
     lane = tl.load(keys + tl.program_id(0))
-    net = work + lane * (3 * SIZE + 4 * B * (U + V))
-    rows = (
+    net = work + lane * (3 * SIZE + B * (D + 5 * U + 5 * V + C))
+    p, q, r, s = (
         parameters + lane * parameter_row, first_slot + lane * parameter_row,
         second_slot + lane * parameter_row, running + lane * running_row,
     )  # fmt: skip
     width = two[0] if DEPTH > 1 else (one[0] if DEPTH > 0 else features)
     if DEPTH > 0:
-        _move(rows, net, one, features, True, OPTIMIZER, HIDDEN_BIAS, NORM, AFFINE, U, D, SIZE)
+        _move(p, q, r, s, net, one[0], features, one[1], one[2], one[3], one[4], one[5], one[6], True,
+              OPTIMIZER, HIDDEN_BIAS, NORM, AFFINE, U, D, TILE, SIZE)  # fmt: skip
     if DEPTH > 1:
-        _move(rows, net + TWO, two, one[0], True, OPTIMIZER, HIDDEN_BIAS, NORM, AFFINE, V, U, SIZE)
-    _move(rows, net + LAST, last, width, True, OPTIMIZER, LAST_BIAS, NO_NORM, False, C, W, SIZE)
+        _move(p, q, r, s, net + TWO, two[0], one[0], two[1], two[2], two[3], two[4], two[5], two[6], True,
+              OPTIMIZER, HIDDEN_BIAS, NORM, AFFINE, V, U, TILE, SIZE)  # fmt: skip
+    _move(p, q, r, s, net + LAST, last[0], width, last[1], last[2], 0, 0, 0, 0, True,
+          OPTIMIZER, LAST_BIAS, NO_NORM, False, C, W, TILE, SIZE)  # fmt: skip
     tl.debug_barrier()
 
-    total = 0.0
+    inputs = net + 3 * SIZE
+    first = inputs + B * D
+    second = first + 5 * B * U
+    slope = second + 5 * B * V
+    before = second + 3 * B * V if DEPTH > 1 else (first + 3 * B * U if DEPTH > 0 else inputs)
+    own, of_first = numbers + lane, numbers + lane + CONSTANTS * lanes
+    of_second = of_first + OWN * lanes
     for step in range(steps):
-        total += _one_step(
-            net, x, y, order, columns, keys, numbers, smoothing, weights, lane, step,
-            lanes, order_row, column_count, samples, classes, batch, seen, activation_number,
-            DEPTH, OPTIMIZER, DECAY_ALL, ACTIVATION, NORM, AFFINE, DROPOUT, HIDDEN_BIAS, LAST_BIAS,
-            B, D, U, V, C, SIZE, PRECISION,
+        count = tl.minimum(batch, seen - step * batch)
+        rates = columns + step * column_count * lanes + lane
+        rows = order + lane * order_row + step * batch
+        _gather(x, inputs, rows, count, samples, B, D, TILE)
+        tl.debug_barrier()
+        if DEPTH > 0:
+            _hidden(
+                inputs, net, first, of_first, lanes, count, keys + lane, step, activation_number,
+                0, ACTIVATION, NORM, AFFINE, HIDDEN_BIAS, DROPOUT, B, U, D, TILE, PRECISION,
+            )  # fmt: skip
+            tl.debug_barrier()
+        if DEPTH > 1:
+            _hidden(
+                first + 3 * B * U, net + TWO, second, of_second, lanes, count, keys + lane, step,
+                activation_number, 1, ACTIVATION, NORM, AFFINE, HIDDEN_BIAS, DROPOUT, B, V, U, TILE, PRECISION,
+            )  # fmt: skip
+            tl.debug_barrier()
+        _classes(
+            before, net + LAST, slope, y, rows, count, samples, smoothing + lane, weights + lane * classes,
+            classes, losses + lane, LAST_BIAS, B, C, W, TILE, PRECISION,
         )  # fmt: skip
-    tl.store(losses + lane, tl.load(losses + lane) + total)
+        tl.debug_barrier()
+        _linear_back(
+            slope, before, before + B * W, net + LAST, own, rates, lanes, LAST_BIAS, OPTIMIZER, DECAY_ALL,
+            DEPTH > 0, B, C, W, TILE, SIZE, PRECISION,
+        )  # fmt: skip
+        if DEPTH > 1:
+            tl.debug_barrier()
+            _hidden_back(
+                second, net + TWO, own, rates, lanes, count, activation_number, ACTIVATION, NORM, AFFINE,
+                DROPOUT, OPTIMIZER, DECAY_ALL, B, V, U, TILE, SIZE,
+            )  # fmt: skip
+            tl.debug_barrier()
+            _linear_back(
+                second + 4 * B * V, first + 3 * B * U, first + 4 * B * U, net + TWO, own, rates, lanes,
+                HIDDEN_BIAS, OPTIMIZER, DECAY_ALL, True, B, V, U, TILE, SIZE, PRECISION,
+            )  # fmt: skip
+        if DEPTH > 0:
+            tl.debug_barrier()
+            _hidden_back(
+                first, net, own, rates, lanes, count, activation_number, ACTIVATION, NORM, AFFINE,
+                DROPOUT, OPTIMIZER, DECAY_ALL, B, U, D, TILE, SIZE,
+            )  # fmt: skip
+            tl.debug_barrier()
+            _linear_back(
+                first + 4 * B * U, inputs, inputs, net, own, rates, lanes, HIDDEN_BIAS, OPTIMIZER, DECAY_ALL,
+                False, B, U, D, TILE, SIZE, PRECISION,
+            )  # fmt: skip
+        tl.debug_barrier()
+
     if DEPTH > 0:
-        _move(rows, net, one, features, False, OPTIMIZER, HIDDEN_BIAS, NORM, AFFINE, U, D, SIZE)
+        _move(p, q, r, s, net, one[0], features, one[1], one[2], one[3], one[4], one[5], one[6], False,
+              OPTIMIZER, HIDDEN_BIAS, NORM, AFFINE, U, D, TILE, SIZE)  # fmt: skip
     if DEPTH > 1:
-        _move(rows, net + TWO, two, one[0], False, OPTIMIZER, HIDDEN_BIAS, NORM, AFFINE, V, U, SIZE)
-    _move(rows, net + LAST, last, width, False, OPTIMIZER, LAST_BIAS, NO_NORM, False, C, W, SIZE)
+        _move(p, q, r, s, net + TWO, two[0], one[0], two[1], two[2], two[3], two[4], two[5], two[6], False,
+              OPTIMIZER, HIDDEN_BIAS, NORM, AFFINE, V, U, TILE, SIZE)  # fmt: skip
+    _move(p, q, r, s, net + LAST, last[0], width, last[1], last[2], 0, 0, 0, 0, False,
+          OPTIMIZER, LAST_BIAS, NO_NORM, False, C, W, TILE, SIZE)  # fmt: skip
 
 
 @triton.jit(noinline=True)
-def _one_step(
-    net, x, y, order, columns, keys, numbers, smoothing, weights, lane, step,
-    lanes, order_row, column_count, samples, classes, batch, seen, activation_number,
-    DEPTH: tl.constexpr, OPTIMIZER: tl.constexpr, DECAY_ALL: tl.constexpr, ACTIVATION: tl.constexpr,
-    NORM: tl.constexpr, AFFINE: tl.constexpr, DROPOUT: tl.constexpr,
-    HIDDEN_BIAS: tl.constexpr, LAST_BIAS: tl.constexpr,
-    B: tl.constexpr, D: tl.constexpr, U: tl.constexpr, V: tl.constexpr, C: tl.constexpr,
-    SIZE: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    """Take a step; its loss, before it. Not inlined: addresses that are the same in each step would be spilled."""
-    W: tl.constexpr = V if DEPTH > 1 else (U if DEPTH > 0 else D)
-    TWO: tl.constexpr = U * D + 6 * U if DEPTH > 0 else 0
-    LAST: tl.constexpr = TWO + V * U + 6 * V if DEPTH > 1 else TWO
-    seed = tl.load(keys + lanes + lane).to(tl.uint64, bitcast=True)
-    epoch = tl.load(keys + 2 * lanes + lane).to(tl.uint64, bitcast=True)
-    blocks, its_blocks = tl.load(keys + 3 * lanes + lane), tl.load(keys + 4 * lanes + lane)
-    own, rates = numbers + lane, columns + step * column_count * lanes + lane
-    b, c = tl.arange(0, B), tl.arange(0, C)
-    count = tl.minimum(batch, seen - step * batch)
-    real = b < count
-    row = tl.load(order + lane * order_row + step * batch + b, mask=real, other=0)
-    there = (row >= 0) & (row < samples)
-    inputs = _samples(x, row, there, real, D)
-    target = tl.load(y + row, mask=real & there, other=0)
-    saved = net + 3 * SIZE
-    its = saved + 4 * B * U
-
-    h = inputs
-    if DEPTH > 0:
-        h = _hidden(
-            h, net, saved, own + CONSTANTS * lanes, lanes, real, count, seed, epoch, 0, step, blocks,
-            activation_number, ACTIVATION, NORM, AFFINE, HIDDEN_BIAS, DROPOUT, B, U, D, PRECISION,
-        )  # fmt: skip
-    g = h
-    if DEPTH > 1:
-        g = _hidden(
-            h, net + TWO, its, own + (CONSTANTS + OWN) * lanes, lanes, real, count, seed, epoch, 1, step,
-            its_blocks, activation_number, ACTIVATION, NORM, AFFINE, HIDDEN_BIAS, DROPOUT, B, V, U, PRECISION,
-        )  # fmt: skip
-    logits = _linear(g, net + LAST, LAST_BIAS, C, W, PRECISION)
-    smooth = tl.load(smoothing + lane)
-    share = tl.load(weights + lane * classes + c, mask=c < classes, other=0.0)
-    loss, slope = _cross_entropy(logits, target, real, count, smooth, share, classes, C)
-
-    tl.debug_barrier()
-    if DEPTH > 1:
-        g = _matrix(its + 3 * B * V, B, V)
-    elif DEPTH > 0:
-        g = _matrix(saved + 3 * B * U, B, U)
-    g = _step_linear(
-        slope, g, net + LAST, own, rates, lanes, LAST_BIAS, OPTIMIZER, DECAY_ALL, DEPTH > 0, C, W, SIZE,
-        PRECISION,
-    )  # fmt: skip
-    if DEPTH > 1:
-        g = _hidden_back(
-            g, net + TWO, its, own, rates, lanes, real, count, activation_number, ACTIVATION, NORM, AFFINE,
-            DROPOUT, OPTIMIZER, DECAY_ALL, B, V, U, SIZE,
-        )  # fmt: skip
-        g = _step_linear(
-            g, _matrix(saved + 3 * B * U, B, U), net + TWO, own, rates, lanes, HIDDEN_BIAS, OPTIMIZER,
-            DECAY_ALL, True, V, U, SIZE, PRECISION,
-        )  # fmt: skip
-    if DEPTH > 0:
-        g = _hidden_back(
-            g, net, saved, own, rates, lanes, real, count, activation_number, ACTIVATION, NORM, AFFINE,
-            DROPOUT, OPTIMIZER, DECAY_ALL, B, U, D, SIZE,
-        )  # fmt: skip
-        _step_linear(
-            g, _samples(x, row, there, real, D), net, own, rates, lanes, HIDDEN_BIAS, OPTIMIZER, DECAY_ALL,
-            False, U, D, SIZE, PRECISION,
-        )  # fmt: skip
-    tl.debug_barrier()
-    return loss
-
-
-@triton.jit
-def _samples(x, row, there, real, D: tl.constexpr):
-    """A batch, ``(B, D)``. A sample that there is not is no number: its lane fails."""
-    at = x + row[:, None] * D + tl.arange(0, D)[None, :]
-    found = tl.load(at, mask=(real & there)[:, None], other=0.0)
-    return tl.where(there[:, None], found, float("nan"))
-
-
-@triton.jit
-def _move(rows, net, places, columns, IN: tl.constexpr, OPTIMIZER: tl.constexpr, BIAS: tl.constexpr,
-          NORM: tl.constexpr, AFFINE: tl.constexpr, U: tl.constexpr, D: tl.constexpr,
-          SIZE: tl.constexpr):  # fmt: skip
-    """A layer's numbers from the lane's rows to ``net``, or back: there they are U rows of D, and then
-    vectors of U: bias, batch norm's weight and bias, mean, variance and scale. A slot is SIZE behind the other."""
-    u, d = tl.arange(0, U), tl.arange(0, D)
-    held = (u < places[0])[:, None] & (d < columns)[None, :]
-    for bank in tl.static_range(3):
-        if bank < 2 or OPTIMIZER != SGD:
-            at, to = rows[bank], net + bank * SIZE
-            _copy(at + places[1] + u[:, None] * columns + d[None, :], to + u[:, None] * D + d[None, :],
-                  held, IN)  # fmt: skip
-            to += U * D + u
-            if BIAS:
-                _copy(at + places[2] + u, to, u < places[0], IN)
-            if AFFINE:
-                _copy(at + places[3] + u, to + U, u < places[0], IN)
-                _copy(at + places[4] + u, to + 2 * U, u < places[0], IN)
+def _move(p, q, r, s, net, units, columns, weight, bias, norm, norm_bias, mean, var, IN: tl.constexpr,
+          OPTIMIZER: tl.constexpr, BIAS: tl.constexpr, NORM: tl.constexpr, AFFINE: tl.constexpr,
+          U: tl.constexpr, D: tl.constexpr, TILE: tl.constexpr, SIZE: tl.constexpr):  # fmt: skip
+    """A layer's numbers from the lane's rows to ``net``, or back: there they are U rows of D, and then vectors
+    of U: bias, batch norm's weight and bias, mean, variance and scale. A slot is SIZE behind the other."""
+    _move_one(p, net, units, columns, weight, bias, norm, norm_bias, IN, BIAS, AFFINE, U, D, TILE)
+    _move_one(q, net + SIZE, units, columns, weight, bias, norm, norm_bias, IN, BIAS, AFFINE, U, D, TILE)
+    if OPTIMIZER != SGD:
+        _move_one(r, net + 2 * SIZE, units, columns, weight, bias, norm, norm_bias, IN, BIAS, AFFINE, U, D, TILE)
     if NORM != NO_NORM:
-        _copy(rows[3] + places[5] + u, net + U * D + 3 * U + u, u < places[0], IN)
-        _copy(rows[3] + places[6] + u, net + U * D + 4 * U + u, u < places[0], IN)
+        u = tl.arange(0, U)
+        _copy(s + mean + u, net + U * D + 3 * U + u, u < units, IN)
+        _copy(s + var + u, net + U * D + 4 * U + u, u < units, IN)
+
+
+@triton.jit
+def _move_one(at, net, units, columns, weight, bias, norm, norm_bias, IN: tl.constexpr, BIAS: tl.constexpr,
+              AFFINE: tl.constexpr, U: tl.constexpr, D: tl.constexpr, TILE: tl.constexpr):  # fmt: skip
+    u = tl.arange(0, U)
+    held = u < units
+    for k in range(0, D, 16):
+        d = k + tl.arange(0, 16)
+        its = held[:, None] & (d < columns)[None, :]
+        _copy(at + weight + u[:, None] * columns + d[None, :], net + u[:, None] * D + d[None, :], its, IN)
+    net += U * D + u
+    if BIAS:
+        _copy(at + bias + u, net, held, IN)
+    if AFFINE:
+        _copy(at + norm + u, net + U, held, IN)
+        _copy(at + norm_bias + u, net + 2 * U, held, IN)
 
 
 @triton.jit
@@ -210,85 +190,119 @@ def _copy(at, to, held, IN: tl.constexpr):
 
 
 @triton.jit
-def _matrix(net, U: tl.constexpr, D: tl.constexpr):
-    return tl.load(net + tl.arange(0, U)[:, None] * D + tl.arange(0, D)[None, :])
+def _tile(at, row, column, ROW: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
+    """Where ``(R, C)`` of a matrix lie, whose rows are of ROW numbers."""
+    return at + (row + tl.arange(0, R))[:, None] * ROW + (column + tl.arange(0, C))[None, :]
+
+
+@triton.jit(noinline=True)
+def _gather(x, inputs, rows, count, samples, B: tl.constexpr, D: tl.constexpr, TILE: tl.constexpr):
+    """A batch to ``inputs``, ``(B, D)``. A sample that there is not is no number: its lane fails."""
+    K: tl.constexpr = D if D < TILE else TILE
+    b = tl.arange(0, B)
+    row = tl.load(rows + b, mask=b < count, other=0)
+    there = (row >= 0) & (row < samples)
+    for k in range(0, D, K):
+        d = k + tl.arange(0, K)
+        found = tl.load(x + row[:, None] * D + d[None, :], mask=((b < count) & there)[:, None], other=0.0)
+        tl.store(_tile(inputs, 0, k, D, B, K), tl.where(there[:, None], found, float("nan")))
 
 
 @triton.jit
-def _linear(x, net, BIAS: tl.constexpr, U: tl.constexpr, D: tl.constexpr, PRECISION: tl.constexpr):
-    """``x`` of shape ``(B, D)``; ``(B, U)``."""
-    out = tl.dot(x, tl.trans(_matrix(net, U, D)), input_precision=PRECISION)
+def _linear(x, net, n, BIAS: tl.constexpr, B: tl.constexpr, U: tl.constexpr, D: tl.constexpr,
+            N: tl.constexpr, TILE: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+    """What N units from ``n`` on give for ``x``, ``(B, N)``."""
+    K: tl.constexpr = D if D < TILE else TILE
+    out = tl.zeros((B, N), tl.float32)
+    for k in range(0, D, K):
+        weight = tl.load(_tile(net, n, k, D, N, K))
+        out = tl.dot(tl.load(_tile(x, 0, k, D, B, K)), tl.trans(weight), out, input_precision=PRECISION)
     if BIAS:
-        out += tl.load(net + U * D + tl.arange(0, U))[None, :]
+        out += tl.load(net + U * D + n + tl.arange(0, N))[None, :]
     return out
 
 
-@triton.jit
-def _hidden(x, net, saved, own, lanes, real, count, seed, epoch, layer, step, blocks, number,
-            ACTIVATION: tl.constexpr, NORM: tl.constexpr, AFFINE: tl.constexpr, BIAS: tl.constexpr,
-            DROPOUT: tl.constexpr, B: tl.constexpr, U: tl.constexpr, D: tl.constexpr,
-            PRECISION: tl.constexpr):  # fmt: skip
-    """What a hidden layer gives; ``saved`` is what the way back needs: four matrices ``(B, U)``."""
-    at = saved + tl.arange(0, B)[:, None] * U + tl.arange(0, U)[None, :]
-    out = _linear(x, net, BIAS, U, D, PRECISION)
-    if NORM == NORM_BEFORE:
-        out = _normalised(out, net + U * D, own, lanes, real, count, U)
-    tl.store(at, out)
-    if NORM == NORM_BEFORE:
-        out = _affine(out, net + U * D, AFFINE, U)
-    out = _activated(out, number, ACTIVATION)
-    if NORM == NORM_AFTER:
-        out = _normalised(out, net + U * D, own, lanes, real, count, U)
-        tl.store(at + B * U, out)
-        out = _affine(out, net + U * D, AFFINE, U)
-    if DROPOUT:
-        limit, scale = tl.load(own + 2 * lanes), tl.load(own + 3 * lanes)
-        bits = _philox(seed, epoch, layer, step, blocks, B, U)
-        factors = tl.where(bits.to(tl.float32) >= limit, scale, 0.0)
-        tl.store(at + 2 * B * U, factors)
-        out *= factors
-    tl.store(at + 3 * B * U, out)
-    return out
+@triton.jit(noinline=True)
+def _hidden(x, net, saved, own, lanes, count, keys, step, number,
+            LAYER: tl.constexpr, ACTIVATION: tl.constexpr, NORM: tl.constexpr, AFFINE: tl.constexpr,
+            BIAS: tl.constexpr, DROPOUT: tl.constexpr, B: tl.constexpr, U: tl.constexpr, D: tl.constexpr,
+            TILE: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+    """A hidden layer, to ``saved``: five matrices ``(B, U)``, of which the fourth is what it gives.
+
+    The others are for the way back: what its activation was given (before batch norm's weight and bias), what
+    batch norm after it gave, dropout's factors, and the gradient.
+    """
+    N: tl.constexpr = U if U < TILE else TILE
+    for n in range(0, U, N):
+        at, vectors = _tile(saved, 0, n, U, B, N), net + U * D + n + tl.arange(0, N)
+        out = _linear(x, net, n, BIAS, B, U, D, N, TILE, PRECISION)
+        if NORM == NORM_BEFORE:
+            out = _normalised(out, vectors, own, lanes, count, B, U)
+        tl.store(at, out)
+        if NORM == NORM_BEFORE:
+            out = _affine(out, vectors, AFFINE, U)
+        out = _activated(out, number, ACTIVATION)
+        if NORM == NORM_AFTER:
+            out = _normalised(out, vectors, own, lanes, count, B, U)
+            tl.store(at + B * U, out)
+            out = _affine(out, vectors, AFFINE, U)
+        if DROPOUT:
+            limit, scale = tl.load(own + 2 * lanes), tl.load(own + 3 * lanes)
+            bits = _philox(keys, lanes, LAYER, step, n // 16, B, N)
+            factors = tl.where(bits.to(tl.float32) >= limit, scale, 0.0)
+            tl.store(at + 2 * B * U, factors)
+            out *= factors
+        tl.store(at + 3 * B * U, out)
 
 
-@triton.jit
-def _hidden_back(g, net, saved, own, rates, lanes, real, count, number,
+@triton.jit(noinline=True)
+def _hidden_back(saved, net, own, rates, lanes, count, number,
                  ACTIVATION: tl.constexpr, NORM: tl.constexpr, AFFINE: tl.constexpr, DROPOUT: tl.constexpr,
                  OPTIMIZER: tl.constexpr, DECAY_ALL: tl.constexpr, B: tl.constexpr, U: tl.constexpr,
-                 D: tl.constexpr, SIZE: tl.constexpr):  # fmt: skip
-    """The gradient of what a hidden layer's linear one gave, from that of its output; steps its batch norm."""
-    vectors = net + U * D
-    if DROPOUT:
-        g *= _matrix(saved + 2 * B * U, B, U)
-    if NORM == NORM_AFTER:
-        g = _normalised_back(g, _matrix(saved + B * U, B, U), vectors, own, rates, lanes, real, count, AFFINE,
-                             OPTIMIZER, DECAY_ALL, U, SIZE)  # fmt: skip
-    before = _matrix(saved, B, U)
-    if NORM == NORM_BEFORE:
-        g *= _slope(_affine(before, vectors, AFFINE, U), number, ACTIVATION)
-        g = _normalised_back(g, before, vectors, own, rates, lanes, real, count, AFFINE, OPTIMIZER,
-                             DECAY_ALL, U, SIZE)  # fmt: skip
-    else:
-        g *= _slope(before, number, ACTIVATION)
-    return g
+                 D: tl.constexpr, TILE: tl.constexpr, SIZE: tl.constexpr):  # fmt: skip
+    """The gradient in ``saved`` from a hidden layer's output back to its linear one; steps its batch norm."""
+    N: tl.constexpr = U if U < TILE else TILE
+    for n in range(0, U, N):
+        at, vectors = _tile(saved, 0, n, U, B, N), net + U * D + n + tl.arange(0, N)
+        g = tl.load(at + 4 * B * U)
+        if DROPOUT:
+            g *= tl.load(at + 2 * B * U)
+        if NORM == NORM_AFTER:
+            g = _normalised_back(g, tl.load(at + B * U), vectors, own, rates, lanes, count, AFFINE,
+                                 OPTIMIZER, DECAY_ALL, B, U, SIZE)  # fmt: skip
+        before = tl.load(at)
+        if NORM == NORM_BEFORE:
+            g *= _slope(_affine(before, vectors, AFFINE, U), number, ACTIVATION)
+            g = _normalised_back(g, before, vectors, own, rates, lanes, count, AFFINE, OPTIMIZER,
+                                 DECAY_ALL, B, U, SIZE)  # fmt: skip
+        else:
+            g *= _slope(before, number, ACTIVATION)
+        tl.store(at + 4 * B * U, g)
 
 
-@triton.jit
-def _step_linear(g, x, net, own, rates, lanes, BIAS: tl.constexpr, OPTIMIZER: tl.constexpr,
-                 DECAY_ALL: tl.constexpr, BACK: tl.constexpr, U: tl.constexpr, D: tl.constexpr,
-                 SIZE: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
-    """Step a linear layer, given what it took and the gradient of what it gave; gives that of what it took."""
-    u = tl.arange(0, U)
-    at = net + u[:, None] * D + tl.arange(0, D)[None, :]
-    back = g
-    if BACK:
-        back = tl.dot(g, tl.load(at), input_precision=PRECISION)
-    of_weight = tl.dot(tl.trans(g), x, input_precision=PRECISION)
-    tl.debug_barrier()
-    _step(at, own, rates, lanes, of_weight, OPTIMIZER, True, SIZE)
-    if BIAS:
-        _step(net + U * D + u, own, rates, lanes, tl.sum(g, 0), OPTIMIZER, DECAY_ALL, SIZE)
-    return back
+@triton.jit(noinline=True)
+def _linear_back(slope, x, to, net, own, rates, lanes, BIAS: tl.constexpr, OPTIMIZER: tl.constexpr,
+                 DECAY_ALL: tl.constexpr, ON: tl.constexpr, B: tl.constexpr, U: tl.constexpr, D: tl.constexpr,
+                 TILE: tl.constexpr, SIZE: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+    """Step a linear layer by the gradient of what it gave for ``x``; that of ``x`` goes to ``to``, if ON."""
+    N: tl.constexpr = U if U < TILE else TILE
+    K: tl.constexpr = D if D < TILE else TILE
+    if ON:
+        for k in range(0, D, K):
+            g = tl.zeros((B, K), tl.float32)
+            for n in range(0, U, N):
+                weight = tl.load(_tile(net, n, k, D, N, K))
+                g = tl.dot(tl.load(_tile(slope, 0, n, U, B, N)), weight, g, input_precision=PRECISION)
+            tl.store(_tile(to, 0, k, D, B, K), g)
+        tl.debug_barrier()
+    for n in range(0, U, N):
+        for k in range(0, D, K):
+            g = tl.load(_tile(slope, 0, n, U, B, N))
+            g = tl.dot(tl.trans(g), tl.load(_tile(x, 0, k, D, B, K)), input_precision=PRECISION)
+            _step(_tile(net, n, k, D, N, K), own, rates, lanes, g, OPTIMIZER, True, SIZE)
+        if BIAS:
+            g = tl.sum(tl.load(_tile(slope, 0, n, U, B, N)), 0)
+            _step(net + U * D + n + tl.arange(0, N), own, rates, lanes, g, OPTIMIZER, DECAY_ALL, SIZE)
 
 
 @triton.jit
@@ -330,44 +344,43 @@ def _step(at, own, rates, lanes, g, OPTIMIZER: tl.constexpr, DECAY: tl.constexpr
 
 
 @triton.jit
-def _normalised(x, vectors, own, lanes, real, count, U: tl.constexpr):
-    """``x`` with mean 0 and variance 1 over the batch, and by what it was scaled, saved; see `layers.batch_norm`."""
+def _normalised(x, vectors, own, lanes, count, B: tl.constexpr, U: tl.constexpr):
+    """``x`` with mean 0 and variance 1 over the batch; see `layers.batch_norm`."""
     eps, share = tl.load(own), tl.load(own + lanes)
-    centre = tl.sum(tl.where(real[:, None], x, 0.0), 0) / count
-    normal = tl.where(real[:, None], x - centre[None, :], 0.0)
+    real = (tl.arange(0, B) < count)[:, None]
+    centre = tl.sum(tl.where(real, x, 0.0), 0) / count
+    normal = tl.where(real, x - centre[None, :], 0.0)
     spread = tl.sum(normal * normal, 0) / count
-    mean = vectors + 3 * U + tl.arange(0, U)
+    mean, var = vectors + 3 * U, vectors + 4 * U
     tl.store(mean, tl.load(mean) * (1 - share) + share * centre)
     unbiased = spread * (count / (count - 1.0))
-    tl.store(mean + U, tl.load(mean + U) * (1 - share) + share * unbiased)
+    tl.store(var, tl.load(var) * (1 - share) + share * unbiased)
     scale = tl.rsqrt(spread + eps)
-    tl.store(mean + 2 * U, scale)
+    tl.store(vectors + 5 * U, scale)
     return normal * scale[None, :]
 
 
 @triton.jit
 def _affine(normal, vectors, AFFINE: tl.constexpr, U: tl.constexpr):
     if AFFINE:
-        u = tl.arange(0, U)
-        normal = normal * tl.load(vectors + U + u)[None, :] + tl.load(vectors + 2 * U + u)[None, :]
+        normal = normal * tl.load(vectors + U)[None, :] + tl.load(vectors + 2 * U)[None, :]
     return normal
 
 
 @triton.jit
-def _normalised_back(g, normal, vectors, own, rates, lanes, real, count, AFFINE: tl.constexpr,
-                     OPTIMIZER: tl.constexpr, DECAY_ALL: tl.constexpr, U: tl.constexpr,
+def _normalised_back(g, normal, vectors, own, rates, lanes, count, AFFINE: tl.constexpr,
+                     OPTIMIZER: tl.constexpr, DECAY_ALL: tl.constexpr, B: tl.constexpr, U: tl.constexpr,
                      SIZE: tl.constexpr):  # fmt: skip
     """The gradient of batch norm's input; see `layers._Normalised`. Steps its weight and bias."""
-    u = tl.arange(0, U)
-    along, whole, scale = tl.sum(g * normal, 0), tl.sum(g, 0), tl.load(vectors + 5 * U + u)
+    along, whole, scale = tl.sum(g * normal, 0), tl.sum(g, 0), tl.load(vectors + 5 * U)
     if AFFINE:
-        weight = tl.load(vectors + U + u)
+        weight = tl.load(vectors + U)
         tl.debug_barrier()
-        _step(vectors + U + u, own, rates, lanes, along, OPTIMIZER, DECAY_ALL, SIZE)
-        _step(vectors + 2 * U + u, own, rates, lanes, whole, OPTIMIZER, DECAY_ALL, SIZE)
+        _step(vectors + U, own, rates, lanes, along, OPTIMIZER, DECAY_ALL, SIZE)
+        _step(vectors + 2 * U, own, rates, lanes, whole, OPTIMIZER, DECAY_ALL, SIZE)
         scale *= weight
     g = (g - (whole / count)[None, :] - normal * (along / count)[None, :]) * scale[None, :]
-    return tl.where(real[:, None], g, 0.0)
+    return tl.where((tl.arange(0, B) < count)[:, None], g, 0.0)
 
 
 @triton.jit
@@ -411,32 +424,42 @@ def _slope(x, number, ACTIVATION: tl.constexpr):
     return x
 
 
-@triton.jit
-def _cross_entropy(logits, target, real, count, smooth, share, classes, C: tl.constexpr):
-    """The mean loss of a batch and its gradient; see `loss.cross_entropy`."""
-    c = tl.arange(0, C)
-    logits = tl.where((c < classes)[None, :], logits, float("-inf"))
+@triton.jit(noinline=True)
+def _classes(x, net, slope, y, rows, count, samples, smoothing, weights, classes, losses, BIAS: tl.constexpr,
+             B: tl.constexpr, C: tl.constexpr, D: tl.constexpr, TILE: tl.constexpr,
+             PRECISION: tl.constexpr):  # fmt: skip
+    """The last layer and the loss, whose gradient goes to ``slope``; see `loss.cross_entropy`."""
+    b, c = tl.arange(0, B), tl.arange(0, C)
+    row = tl.load(rows + b, mask=b < count, other=0)
+    target = tl.load(y + row, mask=(row >= 0) & (row < samples), other=0)
+    known, smooth = (c < classes)[None, :], tl.load(smoothing)
+    share = tl.load(weights + c, mask=c < classes, other=0.0)
+    logits = tl.where(known, _linear(x, net, 0, BIAS, B, C, D, C, TILE, PRECISION), float("-inf"))
     shifted = logits - tl.max(logits, 1)[:, None]
     powers = tl.exp(shifted)
     whole = tl.sum(powers, 1)
-    chances = tl.where((c < classes)[None, :], shifted - tl.log(whole)[:, None], 0.0)
+    chances = tl.where(known, shifted - tl.log(whole)[:, None], 0.0)
     hit = tl.where(c[None, :] == target[:, None], 1 - smooth, 0.0)
     wanted = (hit + smooth / classes) * share[None, :]
-    losses = tl.sum(tl.where(wanted == 0, 0.0, -wanted * chances), 1)
-    slope = (powers / whole[:, None] * tl.sum(wanted, 1)[:, None] - wanted) / count
-    losses = tl.where(real, losses, 0.0)
-    return tl.sum(losses, 0) / count, tl.where(real[:, None], slope, 0.0)
+    each = tl.where(b < count, tl.sum(tl.where(wanted == 0, 0.0, -wanted * chances), 1), 0.0)
+    g = (powers / whole[:, None] * tl.sum(wanted, 1)[:, None] - wanted) / count
+    tl.store(_tile(slope, 0, 0, C, B, C), tl.where((b < count)[:, None], g, 0.0))
+    loss = tl.sum(each, 0) / count
+    tl.store(losses, tl.load(losses) + loss)
 
 
 @triton.jit
-def _philox(seed, epoch, layer, step, blocks, B: tl.constexpr, U: tl.constexpr):
-    """16-bit integers ``(B, U)`` of a step: Philox 4x64 in ten rounds, a block for 16 of them."""
-    row, block = tl.arange(0, B)[:, None], tl.arange(0, U // 16)[None, :]
+def _philox(keys, lanes, LAYER: tl.constexpr, step, start, B: tl.constexpr, U: tl.constexpr):
+    """16-bit integers ``(B, U)`` of a step, from a block of each row on: Philox 4x64 in ten rounds, a block for 16 of them."""
+    row, block = tl.arange(0, B)[:, None], start + tl.arange(0, U // 16)[None, :]
+    blocks = tl.load(keys + (3 + LAYER) * lanes)
     first = row * blocks + block + 1  # whose type is that of blocks, 64 bits
     first += (first * 0 + step) * 4294967296
     w0 = first.to(tl.uint64, bitcast=True)
     zero = w0 ^ w0
-    w1, w2, w3 = zero + layer, zero, zero
+    w1, w2, w3 = zero + LAYER, zero, zero
+    seed = tl.load(keys + lanes).to(tl.uint64, bitcast=True)
+    epoch = tl.load(keys + 2 * lanes).to(tl.uint64, bitcast=True)
     for _ in range(10):
         upper, lower = tl.umulhi(w0, zero + 0xD2E7470EE14C6C93), w0 * 0xD2E7470EE14C6C93
         other, w1_next = tl.umulhi(w2, zero + 0xCA5A826395121157), w2 * 0xCA5A826395121157
