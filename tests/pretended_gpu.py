@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -262,6 +263,8 @@ def pretended_gpu(memory: int = 139 * 2**30) -> Iterator[Notes]:
         "synchronize": lambda *_: NOTES.wait("synchronize"),
         "mem_get_info": lambda *_: (memory, memory),
         "get_device_name": lambda *_: "pretended",
+        "get_device_capability": lambda *_: (9, 0),
+        "get_device_properties": lambda *_: SimpleNamespace(multi_processor_count=132),
         "empty_cache": lambda: None,
         "device_count": lambda: 1,
         "current_device": lambda: 0,

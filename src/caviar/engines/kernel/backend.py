@@ -98,7 +98,8 @@ def launch(programs: int, *tensors: Tensor, **others: Any) -> None:
     """Launch the program; all that it is given is in the order of its own arguments."""
     from caviar.engines.kernel.program import train
 
-    train[(programs,)](*tensors, **others)
+    program: Any = train
+    program[(programs,)](*tensors, **others)
 
 
 def why_not(tensors: LaneTensors) -> str | None:
@@ -143,7 +144,7 @@ def _why_not_here(device: str) -> str | None:
 
 def _interpreted() -> bool:
     """Whether Triton computes on the host, by numpy: TRITON_INTERPRET=1."""
-    from triton import knobs
+    from triton import knobs  # pyright: ignore[reportMissingImports] - where it is not installed
 
     return knobs.runtime.interpret
 

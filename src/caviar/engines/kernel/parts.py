@@ -1,5 +1,6 @@
 """What the program of a lane is made of: each takes a tile, all of which is in registers."""
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import triton

@@ -1,12 +1,13 @@
 """The steps of a lane as one Triton program: a multiprocessor of a GPU has a lane until its epoch is over.
 
-One launch trains all lanes. A program has its lane's numbers in a place of its own while it trains, so small
-that it stays in the multiprocessor's cache. Its stages go from there to there; what one thread writes and
-another reads, a barrier is between.
+One launch trains all lanes. A program has its lane's numbers in a place of its own while it trains, so
+small that it stays in the multiprocessor's cache. Its stages go from there to there; what one thread
+writes and another reads, a barrier is between.
 
 Sizes in capitals are powers of two that the real ones are rounded up to: what is beyond is 0, and stays it.
 """
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import triton

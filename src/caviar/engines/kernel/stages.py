@@ -3,6 +3,7 @@
 None is inlined: each has registers of its own, and what stays the same in every step is not held in them.
 """
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import triton
@@ -32,8 +33,8 @@ def move_layer(
 ):  # fmt: skip
     """A layer's numbers from the lane's rows to ``net``, or back.
 
-    There they are U rows of D, and then vectors of U: bias, batch norm's weight and bias, mean, variance and
-    scale. The optimizer's slots follow, each SIZE behind what is before it.
+    There they are U rows of D, and then vectors of U: bias, batch norm's weight and bias, mean, variance
+    and scale. The optimizer's slots follow, each SIZE behind what is before it.
     """
     places = weight, bias, norm, norm_bias
     _move_row(p, net, units, columns, places, IN, BIAS, AFFINE, U, D)
