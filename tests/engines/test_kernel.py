@@ -1,4 +1,4 @@
-"""The kernel that trains a lane in a multiprocessor: its numbers by Triton's interpreter, its resources by ptxas."""
+"""The kernel that trains a lane in a multiprocessor: its numbers by an interpreter, its resources by ptxas."""
 
 import json
 import os
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(
     os.environ.get("TRITON_INTERPRET") != "1", reason="Triton's interpreter is not switched on"
 )
 
-FEW = ("trainer.limit_train_batches=3", "trainer.max_epochs=2")
+FEW = ("trainer.limit_train_batches=2", "trainer.max_epochs=2")
 
 CASES = {
     "as it ships": (),
@@ -61,6 +61,12 @@ CASES = {
 }  # fmt: skip
 
 
+NUMPY_WARNS = pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")
+"""The interpreter computes by numpy."""
+
+ONE = ("trainer.limit_train_batches=1", "trainer.max_epochs=2")
+
+
 def trained(kind: type[ByTorch], some: list[Training], lanes: list[int], ticks: int = 2) -> Stack:
     """A stack after some epochs, each training on a lane of those named."""
     stack = Stack(some, max(lanes) + 1)
@@ -80,7 +86,7 @@ def close(mine: dict[str, torch.Tensor], its: dict[str, torch.Tensor]) -> None:
 
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES)
 def test_lanes_by_the_kernel_are_those_of_the_stacked_layers(overrides: tuple[str, ...]) -> None:
-    """Parameters, both slots, running statistics and losses, on one of two programs that take three lanes."""
+    """Parameters, both slots, running statistics and losses, by two programs that share three lanes."""
     found = []
     for kind in (ByTorch, ByKernel):
         wide = {} if "hidden" in str(overrides) else {"model__width": 9}
@@ -110,10 +116,11 @@ def test_a_lane_by_the_kernel_is_the_trial_that_solo_runs(overrides: tuple[str, 
     assert_same(found, by_solo(*own), 1e-4)
 
 
+@NUMPY_WARNS
 def test_a_lane_that_is_no_number_any_more_fails_alone() -> None:
     found = []
     for rate in (0.01, 1e30):
-        some = [training(*FEW, seed=1), training(*FEW, optimizer__lr=rate), training(*FEW, seed=2)]
+        some = [training(*ONE, seed=1), training(*ONE, optimizer__lr=rate), training(*ONE, seed=2)]
         stack = Stack(some, 3)
         assert stack.use(ByKernel) is None
         for one in some:
@@ -126,6 +133,7 @@ def test_a_lane_that_is_no_number_any_more_fails_alone() -> None:
         assert all(torch.equal(mine[name], its[name]) for name in its)
 
 
+@NUMPY_WARNS
 def test_a_sample_that_there_is_not_is_read_from_nowhere() -> None:
     some = [training(*FEW, seed=n) for n in range(2)]
     stack = Stack(some, 2)
@@ -152,7 +160,6 @@ def test_where_adam_has_no_eps_torch_takes_the_steps(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(("overrides", "why"), [
     (("trainer.precision=64-true",), "its data are torch.float64, its layers torch.float64"),
     (("trainer.precision=bf16-mixed",), "its data are torch.float32, its layers bf16"),
-    (("+optimizer._target_=torch.optim.Adagrad", "optimizer=sgd"), None),
     (("trainer.gradient_clip_val=0.1",), "its gradients are clipped"),
     (("model.depth=3",), "it has 3 hidden layers, and 2 are the most"),
     (("model.width=129",), "it has 136 units, and 128 are the most"),
@@ -162,9 +169,10 @@ def test_where_adam_has_no_eps_torch_takes_the_steps(monkeypatch: pytest.MonkeyP
     (("model.activation=sigmoid",), "its layer layers.3 is a Sigmoid"),
     (("model.activation=mish",), "its layer layers.3 is a Mish"),
 ])  # fmt: skip
-def test_it_says_in_a_line_what_it_does_not_know(overrides: tuple[str, ...], why: str | None) -> None:
-    own = [word for word in overrides if "Adagrad" not in word]
-    assert Stack([training(*own)], 1).use(ByKernel) == why
+def test_it_says_in_a_line_what_it_does_not_know(
+    overrides: tuple[str, ...], why: str | None
+) -> None:
+    assert Stack([training(*overrides)], 1).use(ByKernel) == why
 
 
 def test_hidden_layers_must_be_alike() -> None:
@@ -188,9 +196,7 @@ def test_hidden_layers_must_be_alike() -> None:
 
 def test_it_is_for_a_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "_interpreted", lambda: False)
-    assert (
-        Stack([training()], 1).use(ByKernel) == "it is on cpu, and the kernel is for a GPU"
-    )
+    assert Stack([training()], 1).use(ByKernel) == "it is on cpu, and the kernel is for a GPU"
     monkeypatch.setattr(backend, "find_spec", lambda name: None)
     assert Stack([training()], 1).use(ByKernel) == "Triton is not installed"
 
@@ -216,7 +222,7 @@ def test_a_tick_on_a_gpu_is_one_launch_and_the_numbers_of_the_cpu(
         with monkeypatch.context() as patched, pretended_gpu() as notes:
             if device == "cuda":
                 launched_on_the_pretended_gpu(patched)
-            some = [training(*FEW, "model.dropout=0.3", **ON_GPU, seed=n) for n in range(3)]
+            some = [training(*ONE, "model.dropout=0.3", **ON_GPU, seed=n) for n in range(3)]
             stack = Stack(some, 4, device)
             assert stack.use(ByKernel) is None
             for one in some:
@@ -264,7 +270,7 @@ def test_a_sweep_by_the_kernel_comes_to_the_scores_of_a_sweep_by_torch(
     jobs: Jobs,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    values, overrides = rates(3), (*FEW, "model.dropout=0.2")
+    values, overrides = rates(3), (*ONE, "model.dropout=0.2")
     mine, its = jobs(values, *overrides, to="kernel"), jobs(values, *overrides, to="torch")
     made: list[str] = []
     new: Callable[..., Any] = Group._new
@@ -291,7 +297,14 @@ def test_a_sweep_by_the_kernel_comes_to_the_scores_of_a_sweep_by_torch(
 )
 def test_compiled_for_an_h100_it_spills_no_register(name: str, tmp_path: Path) -> None:
     """What the largest takes is what `MOST` allows; ptxas is in Triton's wheel."""
-    command = [sys.executable, "-P", str(ROOT / "scripts/bench.d/kernel.py"), "--json", "--only", name]
+    command = [
+        sys.executable,
+        "-P",
+        str(ROOT / "scripts/bench.d/kernel.py"),
+        "--json",
+        "--only",
+        name,
+    ]
     environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
     assert done.returncode == 0, done.stderr
