@@ -1,4 +1,4 @@
-"""The kernel that trains a lane in a multiprocessor: its numbers by an interpreter, its resources by ptxas."""
+"""The kernel that trains a lane in a multiprocessor: its numbers interpreted, and what ptxas says of it."""
 
 import json
 import os
