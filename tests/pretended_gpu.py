@@ -19,6 +19,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.weak import WeakIdKeyDictionary
 
 GPU = torch.device("cuda", 0)
 
@@ -41,6 +42,7 @@ class Notes:
 
     Attributes:
         copies: from the host to the device; ``copied`` is their bytes.
+        unwaited: those of them that the host does not wait for: from pinned memory, where it says so.
         waits: of the host for the device.
         kernels: that were launched, by operation.
     """
@@ -52,11 +54,13 @@ class Notes:
         self.copies: Counter[str] = Counter()
         self.waits: Counter[str] = Counter()
         self.kernels: Counter[str] = Counter()
-        self.copied = 0
+        self.copied = self.unwaited = 0
+        self.pinned = WeakIdKeyDictionary()
 
-    def copy(self, tensor: torch.Tensor) -> None:
+    def copy(self, tensor: torch.Tensor, unwaited: bool = False) -> None:
         self.copies[_line()] += 1
         self.copied += tensor.nbytes
+        self.unwaited += unwaited
 
     def wait(self, why: str) -> None:
         self.waits[f"{_line()} ({why})"] += 1
@@ -212,7 +216,9 @@ class _Machine(TorchFunctionMode):
         if func in (torch.Tensor.to, torch.Tensor.cuda):
             return _moved(func, args[0], list(args[1:]), kwargs)
         if func is torch.Tensor.pin_memory:
-            return args[0]
+            pinned = args[0].clone(memory_format=torch.contiguous_format)
+            NOTES.pinned[pinned] = True
+            return pinned
         if getattr(func, "__name__", "") != "__get__" and _is_gpu(kwargs.get("device")):
             found = func(*args, **{**kwargs, "device": "cpu"})
             if isinstance(found, OnGpu):
@@ -233,14 +239,14 @@ def _moved(func: Any, tensor: torch.Tensor, rest: list[Any], kwargs: dict[str, A
             device = one.device
             rest[rest.index(one)] = one.dtype
     more = [one for one in rest if one is not None]
-    kwargs.pop("non_blocking", None)
+    unwaited = kwargs.pop("non_blocking", False) and tensor in NOTES.pinned
     on_gpu = isinstance(tensor, OnGpu)
     if device is None or _is_gpu(device) == on_gpu:
         return func(tensor, *more, **kwargs) if more or kwargs else tensor
     if on_gpu:
         found: torch.Tensor = _down(tensor)  # type: ignore[arg-type]
     else:
-        NOTES.copy(tensor)
+        NOTES.copy(tensor, unwaited)
         found = up(tensor)
     kwargs.pop("copy", None)
     return found.to(*more, **kwargs) if more or kwargs else found

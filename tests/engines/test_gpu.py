@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -184,9 +186,8 @@ def test_a_step_waits_for_nothing_and_a_tick_once_on_any_number_of_lanes(
         assert kernels <= 140
         tick = notes.copies.total(), notes.waits.total(), notes.kernels.total()
         assert tick[1] == 1, str(notes)  # for all that is logged of the epoch
-        assert tick[0] <= 4, str(
-            notes
-        )  # columns, order, dropout's keys, whose weights are the best
+        # Columns, order, dropout's keys, whose weights are the best: the host waits for none of them.
+        assert notes.unwaited == tick[0] <= 4, str(notes)
         notes.clear()
         stack.fetch(stack.active)
         for lane in stack.active:
@@ -202,12 +203,34 @@ def test_a_step_waits_for_nothing_and_a_tick_once_on_any_number_of_lanes(
             stack.admit(one)
         stack._settle()
         admitted = notes.copies.total(), notes.waits.total(), notes.kernels.total()
-        assert admitted[0] == 2, str(notes)
+        assert notes.unwaited == admitted[0] == 2, str(notes)
         assert admitted[1] == 0, str(notes)
         found.append((kernels, taken, admitted))
         ticks.append(tick[2])
     assert found[0] == found[1]
     assert abs(ticks[0] - ticks[1]) <= 6  # an epoch that is the best of none keeps no weights
+
+
+def test_the_next_epochs_order_is_drawn_while_the_gpu_works_at_this_one(notes: Notes) -> None:
+    drawn: list[tuple[int, int, int]] = []
+
+    def order(own: Any, samples: int, seed: int, epoch: int) -> torch.Tensor:
+        drawn.append((seed, epoch, notes.waits.total()))
+        return own(samples, seed, epoch)
+
+    trainings = [training(**ON_GPU, seed=n, trainer__max_epochs=3 - n) for n in range(2)]
+    for one in trainings:
+        one.recipe = replace(one.recipe, order=partial(order, one.recipe.order))
+    stack, found = Stack(trainings, 2, "cuda"), []
+    for one in trainings:
+        stack.admit(one)
+    for _ in range(2):
+        notes.clear()
+        drawn.clear()
+        stack.tick()
+        found.append((list(drawn), notes.waits.total()))
+    # Of the first epoch at its beginning; of the next before the one wait, but for what ends with this one.
+    assert found == [([(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0)], 1), ([(0, 2, 0)], 1)]
 
 
 @pytest.mark.parametrize("overrides", [
@@ -314,8 +337,6 @@ def test_a_training_that_is_to_be_deterministic_is_a_lane_on_a_gpu(notes: Notes)
 def test_but_not_with_an_embedding_whose_gradient_is_a_sum_in_no_certain_order(
     notes: Notes,
 ) -> None:
-    from dataclasses import replace
-
     from torch import nn
 
     own = training(**ON_GPU).recipe

@@ -16,6 +16,7 @@ from caviar.engines.kernel.chain import Chain, Hidden, chain_of
 from caviar.engines.native.binding import OPTIMIZERS
 from caviar.engines.philox import blocks_of
 from caviar.engines.stacked.backend import ByTorch, Steps
+from caviar.engines.stacked.copies import sent
 from caviar.engines.stacked.tensors import LaneTensors
 
 MOST = {"features": 128, "samples a batch": 128, "units": 128, "classes": 64}
@@ -75,7 +76,7 @@ class ByKernel(ByTorch):
         for row, hidden in zip(found[3:], self._chain.hidden, strict=False):
             if hidden.dropout:
                 row[:] = blocks_of(self._tensors.dropped[hidden.dropout])
-        return torch.from_numpy(found).to(self._tensors.device)
+        return sent(torch.from_numpy(found), self._tensors.device)
 
     def _numbers(self) -> Tensor:
         """The optimizer's constants, and each hidden layer's, a row each: see `parts.OWN`."""
