@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from caviar.base.errors import UsageError
 from caviar.base.machine import TENANTS
 from caviar.base.messages import Failed, Finished
 from caviar.engines import gpu
@@ -404,6 +406,21 @@ def test_what_has_no_memory_is_told_from_what_has_no_gpu_any_more(notes: Notes) 
         assert not gpu_lost(error)  # this one answers
     assert not out_of_memory(torch.AcceleratorError("CUDA error: an illegal memory access"))
     assert not out_of_memory(ValueError("CUDA error: out of memory"))
+
+
+def test_a_driver_that_hangs_is_told_by_the_engine_in_a_line(
+    notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(gpu, "_PATIENCE", 0.01)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: answered.wait())
+    with pytest.raises(UsageError) as error:
+        Fused(main, recipe)
+    told = "the GPU's driver has not answered for 0.01 s (does nvidia-smi?)"
+    assert str(error.value) == f"{told}; executor.gpus_per_trial=0 leaves it alone"
+    answered.set()
+    monkeypatch.setattr(torch.cuda, "synchronize", gone)
+    Fused(main, recipe)  # what its trials will say
 
 
 def gone(*_: Any) -> None:
