@@ -107,32 +107,30 @@ def steps(device: str) -> dict[str, Any]:
 def _ways(training: Any, device: str) -> Iterator[tuple[str, int, float, int | None]]:
     import torch
 
+    from caviar.base.errors import name_and_text
     from caviar.engines.gpu import out_of_memory
+    from caviar.engines.lanes.backends import BACKENDS
     from caviar.engines.lanes.stack import Stack
-    from caviar.engines.native.loop import Native
-    from caviar.engines.stacked.backend import ByTorch
-    from caviar.engines.stacked.graph import ByGraph
 
-    for way, backend in (
-        ("lanes, eager", ByTorch),
-        ("lanes, CUDA graph", ByGraph),
-        ("lanes, in C++", Native),
-    ):
+    for backend, way in BACKENDS.values():
         for lanes in LANES[device]:
             if device == "cuda":
                 torch.cuda.reset_peak_memory_stats()
             try:
                 stack = Stack([training], lanes, device)
-                if stack.use(backend) is not None:
+                why = stack.use(backend)
+                if why is not None:
+                    print(f"| | not {way}: {why} | | | | |", flush=True)
                     break
                 for _ in range(lanes):
                     stack.admit(training)
                 step = stack.rehearse() / lanes
-            except RuntimeError as error:
+            except Exception as error:  # one way's alone: the others are to be measured
                 if not out_of_memory(error):
-                    raise
+                    print(f"| | failed, {way}: {name_and_text(error)} | | | | |", flush=True)
                 break
-            yield way, lanes, step, torch.cuda.max_memory_allocated() if device == "cuda" else None
+            peak = torch.cuda.max_memory_allocated() if device == "cuda" else None
+            yield f"lanes, {way}", lanes, step, peak
 
 
 def _trainer_seconds(overrides: list[str], device: str, epochs: int) -> float:
