@@ -287,6 +287,7 @@ def test_a_graph_is_chosen_where_it_is_faster_and_never_on_a_cpu(
     monkeypatch.setattr(
         Stack, "rehearse", lambda self: 1.0 if isinstance(self.backend, ByGraph) else 2.0
     )
+    monkeypatch.setattr(ByGraph, "steps", ByTorch.steps)
     with pretended_gpu():
         assert choose(training(**ON_GPU), 4, "cuda").by == "graph"
         assert choose(training(**ON_GPU), 4, "cuda", native=False).by == "torch"

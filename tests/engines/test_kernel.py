@@ -242,27 +242,44 @@ def test_a_tick_on_a_gpu_is_one_launch_and_the_numbers_of_the_cpu(
         assert all(torch.equal(weights[name], own) for name, own in its.items())
 
 
-@pytest.mark.parametrize("fails", [False, True], ids=["it runs", "it does not compile"])
-def test_it_is_chosen_on_a_gpu_where_it_is_fastest_and_passed_over_where_it_fails(
-    fails: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def breaks(self: ByKernel, steps: Steps) -> None:
+    raise RuntimeError("Failed to find C compiler")
+
+
+def comes_elsewhere(self: ByKernel, steps: Steps) -> None:
+    ByTorch.steps(self, steps)
+    self._tensors.net.flat.detach().mul_(1.1)
+
+
+@pytest.mark.parametrize(("kernel", "why"), [
+    (ByTorch.steps, None),
+    (breaks, "not by a kernel, each in a multiprocessor: RuntimeError: Failed to find C compiler"),
+    (comes_elsewhere, "not by a kernel, each in a multiprocessor: it comes "),
+], ids=["it runs", "it does not compile", "it is wrong"])  # fmt: skip
+def test_it_is_chosen_on_a_gpu_where_it_is_fastest_and_right(
+    kernel: Callable[..., None],
+    why: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    times = {name: 3.0 - place for place, (name, _) in enumerate(BACKENDS.items())}
+    times = {name: 4.0 - place for place, name in enumerate(BACKENDS)}
 
     def rehearse(self: Stack) -> float:
         name = next(name for name, (kind, _) in BACKENDS.items() if type(self.backend) is kind)
-        if fails and name == "kernel":
-            raise RuntimeError("Failed to find C compiler")
-        return self.lanes * (times[name] + 1)
+        return self.lanes * times[name]
 
     monkeypatch.setattr(calibration, "_crowded", lambda: True)
     monkeypatch.setattr(calibration, "_solo_step", lambda *_: 10.0)
     monkeypatch.setattr(Stack, "rehearse", rehearse)
+    monkeypatch.setattr(BACKENDS["graph"][0], "steps", ByTorch.steps)
+    monkeypatch.setattr(ByKernel, "steps", kernel)
     with pretended_gpu(), caplog.at_level("INFO"):
         choice = choose(training(**ON_GPU), 4, "cuda")
-    assert choice.by == ("graph" if fails else "kernel")
-    words = "by a CUDA graph" if fails else "by a kernel, each in a multiprocessor"
+    assert choice.by == ("graph" if why else "kernel")
+    words = "by a CUDA graph" if why else "by a kernel, each in a multiprocessor"
     assert words in str(choice)
-    assert ("RuntimeError: Failed to find C compiler" in caplog.text) is fails
+    assert (why is not None) is ("not by a" in caplog.text)
+    assert (why or "") in caplog.text
     assert choose(training(), 4, "cpu").by in ("torch", "native")
 
 

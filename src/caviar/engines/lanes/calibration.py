@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from caviar.base.errors import UsageError, name_and_text
+from caviar.base.errors import UsageError
 from caviar.base.machine import cache_folder, compiler
-from caviar.engines.gpu import free_memory, gpu_lost, out_of_memory
-from caviar.engines.lanes.backends import BACKENDS
+from caviar.engines.gpu import free_memory, out_of_memory
+from caviar.engines.lanes.backends import BACKENDS, by_others
 from caviar.engines.lanes.stack import Stack, seconds
 from caviar.engines.lanes.training import Training
 from caviar.runs.fields import NUMBER, WHOLE, Must, check_fields
@@ -197,7 +197,7 @@ def _by_torch(
                 stack.admit(training)
             times = {"torch": stack.rehearse() / lanes}
             if others:
-                times |= _by_others(stack)
+                times |= by_others(stack)
         except RuntimeError as error:
             if best and out_of_memory(error):
                 log.info("no memory for %d lanes", lanes)
@@ -213,24 +213,6 @@ def _by_torch(
     if most is not None and best == counts[-1]:
         best = most
     return Choice(best, solo, per_lane, by) if per_lane < solo else Choice(0, solo, per_lane)
-
-
-def _by_others(stack: Stack) -> dict[str, float]:
-    """Seconds of a lane's step by what there is on a GPU alone; what fails there is told, and not taken."""
-    found = {}
-    for name in ("graph", "kernel") if stack.device == "cuda" else ():
-        backend, words = BACKENDS[name]
-        try:
-            why = stack.use(backend)
-            if why is None:
-                found[name] = stack.rehearse() / stack.lanes
-        except Exception as error:
-            if out_of_memory(error) or gpu_lost(error):
-                raise
-            why = name_and_text(error)
-        if why is not None:
-            log.info("not %s: %s", words, why)
-    return found
 
 
 def _solo_step(training: Training, device: str) -> float:

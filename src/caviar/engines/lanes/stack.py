@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from time import perf_counter
 from typing import Any
@@ -115,15 +116,29 @@ class Stack(Seats[Training]):
 
     def rehearse(self) -> float:
         """Seconds that a step takes at best, from a few; what they do to the lanes is undone."""
+        count = min(self._course.steps, self.backend.rehearsed)
+        with self._tried(count) as steps:
+            return seconds(lambda: self.backend.steps(steps), self.device) / count
+
+    def moved(self, count: int) -> Tensor:
+        """How far some steps bring the lanes' parameters, ``(lanes, numbers)``; they are undone."""
+        flat = self.tensors.net.flat.detach()
+        with self._tried(min(self._course.steps, count)) as steps:
+            before = flat.clone()
+            self.backend.steps(steps)
+            return flat - before
+
+    @contextmanager
+    def _tried(self, count: int) -> Iterator[Steps]:
+        """An epoch's first steps; what they do to the lanes is undone."""
         self._settle()
         before = [tensor.detach().clone() for tensor in self.tensors.changing]
-        columns, steps = self._prepare(), min(self._course.steps, self.backend.rehearsed)
         losses = torch.zeros(self.lanes, dtype=self._course.dtype, device=self.device)
-        some = self._steps(steps, columns, losses)
-        found = seconds(lambda: self.backend.steps(some), self.device) / steps
-        self._snapshot = before
-        self.rewind()
-        return found
+        try:
+            yield self._steps(count, self._prepare(), losses)
+        finally:
+            self._snapshot = before
+            self.rewind()
 
     def rewind(self) -> None:
         """After a tick that was cut short: put every lane back to where its epoch began.
