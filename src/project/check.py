@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -101,6 +101,38 @@ def check(config: DictConfig, searched: Mapping[str, Sequence[Any]] | None = Non
             _check_table(config, searched)
 
 
+def task_words(words: Sequence[str], compose: Callable[[], DictConfig | None]) -> list[str]:
+    """The ``task=`` that learns the target of ``data=table``, where nobody has chosen one.
+
+    Args:
+        words: the overrides of a command line.
+        compose: gives the config that they make.
+
+    Returns:
+        What to add to them: nothing where classes are learnt, which is what the configs do.
+
+    Raises:
+        UsageError: the table cannot be learnt from.
+    """
+    keys = {word.lstrip("+").partition("=")[0] for word in words}
+    if not keys & {"data", "experiment"} or keys & {"task", "data.task"}:
+        return []
+    config = compose()
+    if config is None or not _is_table(config):
+        return []
+    data = config.data
+    if data.get("task") or str(config.task.get("_target_")) != "project.classifier.Classifier":
+        return []
+    if any(_is_open(config, f"data.{key}") for key in ("path", "target")):
+        return []
+    task, labels = _learnt_from(data)
+    if task == "classification":
+        return []
+    what = f"{len(labels)} labels" if labels else "a number; data.task=classification takes classes"
+    print(f"task={task} for data.target={_as_typed(data.target)}: {what}", file=sys.stderr)
+    return [f"task={task}"]
+
+
 def _are_sizes(hidden: Any) -> bool:
     if not isinstance(hidden, Sequence) or isinstance(hidden, str):
         return False
@@ -130,9 +162,9 @@ def _check_table(config: DictConfig, searched: Mapping[str, Sequence[Any]]) -> N
 
     Of what a sweep gives, each table is looked at that it may lead to.
     """
-    if not str(config.data.get("_target_")).endswith(".data.table.Table"):
+    if not _is_table(config):
         return
-    from caviar.tables.look import look, task_of_table
+    from caviar.tables.look import look
     from caviar.tables.source import SETTINGS
 
     shares = ("val_fraction", "test_fraction", "split_seed")
@@ -144,13 +176,27 @@ def _check_table(config: DictConfig, searched: Mapping[str, Sequence[Any]]) -> N
             OmegaConf.update(whole, key, value, merge=False)
         data: Any = OmegaConf.to_container(whole.data, resolve=True)
         settings = {key: data[key] for key in SETTINGS if key in data}
-        task, classes = task_of_table(settings, data["val_fraction"], data["test_fraction"])
+        task, classes = _learnt_from(whole.data)
         odd = [f"warning: {line}" for line in look(settings, *(data[share] for share in shares))]
         _check_task(whole, task, classes)
         for line in (*([] if data.get("task") else [_decided(data, task, classes)]), *odd):
             if line not in said:
                 print(line, file=sys.stderr)
             said.add(line)
+
+
+def _is_table(config: DictConfig) -> bool:
+    return str(OmegaConf.select(config, "data._target_")).endswith(".data.table.Table")
+
+
+def _learnt_from(data: DictConfig) -> tuple[str, Sequence[Any]]:
+    """What a table's target is taken for, and its classes or labels."""
+    from caviar.tables.look import task_of_table
+    from caviar.tables.source import SETTINGS
+
+    plain: Any = OmegaConf.to_container(data, resolve=True)
+    settings = {key: plain[key] for key in SETTINGS if key in plain}
+    return task_of_table(settings, plain["val_fraction"], plain["test_fraction"])
 
 
 def _decided(data: Mapping[str, Any], task: str, classes: Sequence[Any]) -> str:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 import caviar
 import caviar.lightning as training
-from project.check import check
+from project.check import check, task_words
 
 _HERE = Path(__file__).resolve().parent
 _CLONE = _HERE.parents[1] / "configs"
@@ -18,7 +18,7 @@ CONFIGS = _CLONE if (_CLONE / "train.yaml").exists() else _HERE / "configs"
 """The config groups: beside ``src`` in a clone, inside the package in a wheel."""
 
 
-@caviar.main(config_path=str(CONFIGS), config_name="train")
+@caviar.main(config_path=str(CONFIGS), config_name="train", complete=task_words)
 def main(config: DictConfig) -> float | list[float]:
     """Train as ``config`` says; the score is ``config.metric`` at its best epoch.
 

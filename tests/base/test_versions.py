@@ -34,7 +34,7 @@ def test_pyproject_asks_for_the_versions_that_were_tested():
 
 
 def test_the_readme_tells_the_versions_that_were_tested():
-    readme = (ROOT / "README.md").read_text()
+    readme = (ROOT / "src/caviar/README.md").read_text()
     for library, (low, high) in TESTED.items():
         assert f"| {library} | {low} | {high} |" in readme
 

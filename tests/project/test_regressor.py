@@ -1,5 +1,7 @@
 """Claims about regression: a number of a table, in its own unit from the file to the prediction."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,15 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 import caviar
 from caviar import UsageError
 from caviar.lightning.predict import predict
 from caviar.lightning.testing import test as evaluate
 from caviar.tables.target import task_of
-from project.check import check
+from project.check import check, task_words
 from project.recipe import recipe
 from project.train import build
+from tests import copies
 
 Train = Callable[..., Any]
 
@@ -91,6 +95,58 @@ def test_the_targets_kind_decides_the_task_and_a_wrong_one_is_told_before_anythi
         check(compose_run(*table, "data.task=classification"))
     with pytest.raises(UsageError, match=r"model\.loss\.label_smoothing=0\.1: is of classes"):
         build(compose_run(*words(houses), "model.loss.label_smoothing=0.1"))
+
+
+KINDS = {
+    "data.target=price": ["task=regression"],
+    "data.target=[old,large]": ["task=multilabel"],
+    "data.target=old": [],
+    "data.target=town": [],
+    "data.target=price task=regression": [],  # chosen already
+    "data.target=price data.task=classification": [],
+    "data.target=price model=cnn": ["task=regression"],
+    "data.target=???": [],
+    "data.target=choice(price,old)": [],  # what a sweep gives is looked at by its check
+}
+
+
+@pytest.mark.parametrize("said", KINDS)
+def test_the_kind_of_the_target_chooses_the_task_where_nobody_has(
+    compose_run: Callable[..., Any], tmp_path: Path, capsys: Any, said: str
+) -> None:
+    rng = np.random.default_rng(0)
+    columns = {"price": rng.normal(size=60).round(4), "size": rng.normal(size=60)}
+    columns |= {name: rng.integers(0, 2, 60) for name in ("old", "large")}
+    frame = pd.DataFrame(columns).assign(town=["york", "bath", "hull"] * 20)
+    frame.to_csv(tmp_path / "houses.csv", index=False)
+    typed = ["data=table", f"data.path='{tmp_path / 'houses.csv'}'", *said.split()]
+    fixed = [word for word in typed if "choice(" not in word]
+    added = task_words(typed, lambda: compose_run(*fixed))
+    assert added == KINDS[said]
+    told = capsys.readouterr().err
+    assert told.startswith(f"{added[0]} for data.target=") if added else told == ""
+
+
+def test_a_table_of_numbers_trains_sweeps_and_resumes_without_a_word_on_its_task(
+    houses: Path, tmp_path: Path
+) -> None:
+    table = ["data=table", f"data.path={houses}", "data.target=price", "trainer.max_epochs=2"]
+
+    def project(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "project.train", *words]
+        done = copies.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "task=regression for data.target=price: a number" in done.stderr
+        return done
+
+    run = tmp_path / "outputs" / "runs" / "one"
+    project(*table, "name=one")
+    assert "task=regression" in yaml.safe_load((run / "overrides.yaml").read_text())
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert (config["metric"], config["data"]["task"]) == ("val/rmse", "regression")
+    swept = "name=some hydra.sweeper.n_trials=3 optimizer.lr=interval(0.001,0.1) space=none"
+    done = project(*swept.split(), *table, "-m")
+    assert "3 complete" in done.stdout + done.stderr
 
 
 def test_lanes_call_it(compose_run: Callable[..., Any], houses: Path) -> None:

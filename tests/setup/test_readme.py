@@ -33,6 +33,8 @@ READMES = [
     f"src/{PACKAGE}/lessons/README.md",
     "src/caviar/README.md",
     "src/caviar/engines/README.md",
+    "src/caviar/executors/README.md",
+    "src/caviar/sweep/README.md",
     "src/caviar/panda/README.md",
     "scripts/bench.d/README.md",
 ]

@@ -4,7 +4,6 @@ import glob
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -13,15 +12,14 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
-from sqlalchemy.event import listen
 
 from caviar.base.errors import UsageError
 from caviar.sweep.database import Database
+from caviar.sweep.study_owner import StudyOwner, StudyTakenError
 from tests.apps import make_app
+from tests.sockets import free_port
 from tests.waiting import until
 
 BINARIES = sorted(glob.glob("/usr/lib/postgresql/*/bin"))  # where Debian puts them
@@ -59,8 +57,7 @@ class Postgres:
         self._server = subprocess.Popen(line, **self._quiet)
 
         def answers() -> bool:
-            if self._server.poll() is not None:  # while it was away, another took its port
-                self._server = subprocess.Popen(line, **self._quiet)
+            assert self._server.poll() is None
             return subprocess.run(ready, capture_output=True, check=False).returncode == 0
 
         until(answers, "PostgreSQL answers")
@@ -84,12 +81,6 @@ def server(tmp_path_factory) -> Iterator[Postgres]:
 @pytest.fixture
 def postgres(server: Postgres) -> str:
     return server.url
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_a_sweep_may_keep_its_study_in_postgresql_and_be_resumed_from_there(tmp_path, postgres):
@@ -199,40 +190,6 @@ def states(url: str, name: str) -> list[str]:
     return found
 
 
-def test_a_trial_under_way_is_what_the_database_has_of_it_and_is_not_read_back(postgres):
-    storage = Database(postgres, patience=0.0)
-    study = storage.create_new_study([StudyDirection.MINIMIZE], "known")
-    drawn = optuna.trial.create_trial(
-        state=TrialState.RUNNING,
-        params={"a": 1.5},
-        distributions={"a": FloatDistribution(1.0, 2.0)},
-        user_attrs={"who": [1, 2]},
-    )
-    trial = storage._create_new_trial(study, drawn)._trial_id
-    steps = [
-        lambda: None,
-        lambda: storage.set_trial_param(trial, "b", 1, CategoricalDistribution(["x", "y"])),
-        lambda: storage.set_trial_user_attr(trial, "why", {"of": None}),
-        lambda: storage.set_trial_system_attr(trial, "fixed", 2),
-        lambda: storage.set_trial_intermediate_value(trial, 3, float("nan")),
-        lambda: storage.set_trial_intermediate_value(trial, 4, 0.25),
-    ]
-    asked: list[str] = []
-    listen(
-        storage.engine, "before_cursor_execute", lambda c, u, statement, *_: asked.append(statement)
-    )
-    for step in steps:
-        step()
-        asked.clear()
-        known = storage.get_trial(trial)
-        assert asked == []
-        assert repr(known) == repr(RDBStorage.get_trial(storage, trial))
-    assert storage.set_trial_state_values(trial, TrialState.COMPLETE, [0.5])
-    assert storage.get_trial(trial).values == [0.5]
-    storage.remove_session()
-    storage.engine.dispose()
-
-
 def test_a_database_that_is_restarted_in_mid_sweep_is_waited_for(tmp_path, server: Postgres):
     app = make_app(tmp_path / "app", GATED)
     process = started(app, server.url, "restarted", "hydra.sweeper.n_trials=6")
@@ -295,28 +252,24 @@ def test_of_two_controllers_on_one_study_the_second_is_refused_however_it_came_b
 
 
 def test_a_controller_whose_study_was_taken_over_tells_it_nothing_more(tmp_path, postgres):
-    import optuna
-
-    from caviar.sweep.study_owner import StudyOwner, StudyTakenError
-
-    storage = optuna.storages.RDBStorage(postgres)
-    study_id = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "taken")
-    first = StudyOwner(storage, study_id)
+    database = Database(postgres, patience=0.0)
+    study_id = database.create_new_study([StudyDirection.MINIMIZE], "taken")
+    first = StudyOwner(database, study_id)
     first.check()
+    again = Database(postgres, patience=0.0)
     with pytest.raises(UsageError, match=f"process {os.getpid()} on .* is running this study"):
-        StudyOwner(storage, study_id)
+        StudyOwner(again, study_id)
     other = {"token": "x", "host": "elsewhere", "pid": 1, "beat": 0.0}  # silent for long
-    storage.set_study_user_attr(study_id, "caviar_owner", other)
-    second = StudyOwner(storage, study_id)
-    first._next = 0.0
+    database.server.set_study_user_attr(study_id, "caviar_owner", other)
+    second = StudyOwner(again, again.get_study_id_from_name("taken"))
     with pytest.raises(StudyTakenError, match="has taken it over"):
-        first.check()
+        database.create_new_trial(study_id)
     first.release()
-    second.check()
+    assert again.get_trial(again.create_new_trial(study_id)).number == 0
     second.release()
-    StudyOwner(storage, study_id)
-    storage.remove_session()
-    storage.engine.dispose()
+    StudyOwner(again, study_id)
+    database.close()
+    again.close()
 
 
 def test_optuna_dashboard_opens_the_journal(tmp_path):

@@ -6,7 +6,7 @@ import gc
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,9 +30,20 @@ from caviar.base.versions import check_python, warn_untested
 from caviar.runs.active import active_run
 from caviar.runs.folder import no_folder
 
+Composed = Callable[[], DictConfig | None]
+"""Composes what the command line says, but for what it sweeps; None of what cannot be composed."""
 
-def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
+Completed = Callable[[Sequence[str], Composed], Sequence[str]]
+"""What follows from the overrides of a command line and the config that they make, as more overrides."""
+
+
+def main(
+    config_path: str | None, config_name: str, complete: Completed | None = None
+) -> Callable[[Task], Task]:
     """Decorate a task (config -> score): what `hydra.main` does, and two things more.
+
+    What ``complete`` makes of the command line's overrides is added to them, as if typed: it is in a
+    run's ``overrides.yaml`` and in every command that is printed later.
 
     Bad input ends the process with one line on stderr and exit status 2, and a single run leaves a
     run folder (config, overrides, result, log). In a sweep the worker keeps the folder instead.
@@ -80,6 +91,9 @@ def main(config_path: str | None, config_name: str) -> Callable[[Task], Task]:
                     _quote_options(folder)
                     if hydra_versions.CHECKS_TARGETS:
                         allow(_allowed_beforehand(folder / f"{config_name}.yaml"))
+                    if complete is not None:
+                        compose_now = functools.partial(_composed, folder, config_name)
+                        _add_words(complete(_overrides(), compose_now))
             except UsageError as error:
                 refuse(error)
             try:
@@ -132,6 +146,28 @@ def _quote_options(folder: Path) -> None:
         elif value is None or isinstance(value, bool | int | float):
             problem = f"no such option of this group; ~{group} leaves it out"
             raise usage_error(group, option, problem, options)
+
+
+def _overrides() -> list[str]:
+    return [word for word in sys.argv[1:] if "=" in word and not word.startswith("-")]
+
+
+def _add_words(words: Sequence[str]) -> None:
+    """Add them behind an override: Hydra takes no overrides on both sides of an option."""
+    if words:
+        behind = sys.argv.index(_overrides()[-1], 1) + 1
+        sys.argv[behind:behind] = words
+
+
+def _composed(folder: Path, config_name: str) -> DictConfig | None:
+    parser = OverridesParser.create()
+    try:
+        said = {word: parser.parse_override(word) for word in _overrides()}
+        fixed = [word for word, override in said.items() if not override.is_sweep_override()]
+        with initialize_config_dir(str(folder), **hydra_versions.BASE):
+            return compose(config_name, fixed)
+    except (HydraException, OmegaConfBaseException):
+        return None  # told by Hydra
 
 
 def _allowed_beforehand(config: Path) -> Any:

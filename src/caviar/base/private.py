@@ -149,12 +149,25 @@ def write_intermediate_value(storage: Any, trial_id: int, step: int, value: floa
     _of("optuna", storage, "_write_log")(operation.SET_TRIAL_INTERMEDIATE_VALUE, entry)
 
 
-def backend_of(storage: Any) -> Any:
-    """What a storage with a cache, as `optuna.storages.get_storage` makes it, keeps its trials in.
+def models() -> Any:
+    """The tables of `optuna.storages.RDBStorage`.
 
-    None for a storage that has none. Would be replaced by such a storage that takes a backend.
+    Would be replaced by an `RDBStorage` that writes several values of several trials at once.
     """
-    return getattr(storage, "_backend", None)
+    return import_module("optuna.storages._rdb.models")
+
+
+def next_study_id(storage: Any, study_id: int) -> None:
+    """Have `optuna.storages.InMemoryStorage` give its next study this id.
+
+    Would be replaced by a storage in memory that is given a study as another one has it.
+    """
+    _put("optuna", storage, _max_study_id=study_id - 1)
+
+
+def next_trial_id(storage: Any, trial_id: int) -> None:
+    """Have `optuna.storages.InMemoryStorage` give its next trial this id; see `next_study_id`."""
+    _put("optuna", storage, _max_trial_id=trial_id - 1)
 
 
 METHODS = {
@@ -168,12 +181,6 @@ METHODS = {
         "_init_optimizer",
         "_restore_optimizer",
         "_split_optimizer_str",
-    },
-    "RDBStorage": {
-        # All: a storage that is told how long to ask a server again.
-        "_create_new_trial",
-        "_get_trials",
-        "_set_trial_param",
     },
 }
 """Methods of Optuna's classes that caviar calls, or puts its own in the place of; what would replace it."""

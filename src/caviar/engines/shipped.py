@@ -16,7 +16,7 @@ TRAINING = {
 }
 """What computes: file of the project -> its fingerprint, as it ships."""
 
-AROUND = {"train.py": "9d3c87b477d6"}
+AROUND = {"train.py": "e793d8f7db55"}
 """What a Trainer is given beside the module and its data, in the same way."""
 
 

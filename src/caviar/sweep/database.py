@@ -1,155 +1,260 @@
-"""The storage of a study in a database that may be away for a while: it is waited for, and asked again."""
+"""A study in a database: known in memory, and written by one process, a turn of its loop at a time."""
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from optuna.distributions import BaseDistribution
-from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from optuna.exceptions import StorageInternalError
+from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from caviar.base.errors import causes
-from caviar.base.private import method_of, trial_id
+from caviar.base.private import next_study_id, next_trial_id, trial_id
+from caviar.sweep.rows import new_trial, put_study_attribute, rows
 from caviar.sweep.store import StorageGoneError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
 
 Found = TypeVar("Found")
 
 LOOK_SECONDS = 0.2
 
-_create = method_of(RDBStorage, "_create_new_trial")
-_get = method_of(RDBStorage, "_get_trials")
-_set = method_of(RDBStorage, "_set_trial_param")
+
+class Guard(Protocol):
+    """What every transaction begins with: see `caviar.sweep.study_owner.StudyOwner`."""
+
+    def next(self) -> None:
+        """A turn is about to be written, perhaps in several attempts."""
+        ...
+
+    def renew(self, session: Session) -> bool:
+        """Whether it is still to be written: an earlier attempt may have been, and cut off after it."""
+        ...
+
+    def written(self) -> None:
+        """The turn was written."""
+        ...
 
 
-class Database(RDBStorage):
-    """Optuna's storage in a database server, used by one process alone.
+class Database(InMemoryStorage):
+    """A study in a database server or a SQLite file, in the tables of Optuna's `RDBStorage`.
 
-    What is asked while the server does not answer (it is restarted, the network is cut) is asked again.
-    It may have done it and been cut off before it could say so: what cannot be done twice is looked for
-    first. Trials under way are known here, for nobody else writes to them: no trial is read back while it
-    runs, which Optuna does twice a trial, with six queries each.
+    Optuna asks the memory alone: nobody else writes to the study, which the `guard` sees to. What was
+    written since the last turn is one transaction, so that a lost connection loses all of it or nothing.
+    It is then made again, until the server answers. A trial's id is the server's.
 
     Args:
-        url: as SQLAlchemy takes it; not SQLite's, which is a file.
-        patience: seconds that the server may not answer.
+        url: as SQLAlchemy takes it.
+        patience: seconds that the server may not answer, once it did.
 
     Attributes:
+        server: Optuna's storage, for what is read or written once a sweep.
+        guard: what every transaction begins with; None for nothing.
         hurried: asked while waiting: whether to wait no more.
         say: told when the waiting begins, and when it is over.
     """
 
     def __init__(self, url: str, patience: float) -> None:
-        # A connection from before a restart is found dead, and replaced, when it is next used.
-        super().__init__(url, engine_kwargs={"pool_pre_ping": True})
-        self._under_way: dict[int, FrozenTrial] = {}
+        super().__init__()
+        locked = {"connect_args": {"timeout": max(patience, 5.0)}} if _is_file(url) else {}
+        self.server = RDBStorage(url, engine_kwargs=locked)
+        self.guard: Guard | None = None
         self.patience = patience
         self.hurried: Callable[[], bool] = lambda: False
         self.say: Callable[[str], None] = lambda text: None
-        self._newest = -1  # the id of the last trial that is known to be there
+        self.batching = False
+        self._session: Session | None = None
+        self._written: dict[int, FrozenTrial] = {}  # as they were, those changed since
+        self._of_study: dict[tuple[str, int, str], Any] = {}  # attributes not written yet
+        self._new: dict[int, int] = {}  # the studies of those of them that are new
 
-    def _create_new_trial(
-        self, study_id: int, template_trial: FrozenTrial | None = None
-    ) -> FrozenTrial:
-        def create() -> FrozenTrial:
-            return _create(self, study_id, template_trial)
+    @property
+    def engine(self) -> Engine:
+        """SQLAlchemy's."""
+        return self.server.engine
 
-        def look() -> FrozenTrial | None:
-            # Nobody else asks for trials: one that is new is this one.
-            new = _get(self, study_id, None, set(), self._newest)
-            return new[-1] if new else None
+    def create_new_study(
+        self, directions: Sequence[StudyDirection], study_name: str | None = None
+    ) -> int:
+        made = self.server.create_new_study(directions, study_name)
+        next_study_id(self, made)
+        return super().create_new_study(directions, self.server.get_study_name_from_id(made))
 
-        trial = self.patiently(create, look)
-        self._newest = trial_id(trial)
-        if not trial.state.is_finished():
-            self._under_way[self._newest] = copy.deepcopy(trial)
-        return trial
+    def get_study_id_from_name(self, study_name: str) -> int:
+        with suppress(KeyError):
+            return super().get_study_id_from_name(study_name)
+        found = self.server.get_study_id_from_name(study_name)
+        next_study_id(self, found)
+        super().create_new_study(self.server.get_study_directions(found), study_name)
+        for key, value in self.server.get_study_user_attrs(found).items():
+            super().set_study_user_attr(found, key, value)
+        for key, value in self.server.get_study_system_attrs(found).items():
+            super().set_study_system_attr(found, key, value)
+        for trial in self.server.get_all_trials(found, deepcopy=False):
+            next_trial_id(self, trial_id(trial))
+            super().create_new_trial(found, trial)
+        return found
 
-    def get_trial(self, trial_id: int) -> FrozenTrial:
-        known = self._under_way.get(trial_id)
-        if known is not None:
-            return known
-        return self.patiently(lambda: RDBStorage.get_trial(self, trial_id))
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        with self.batch():
+            super().set_study_user_attr(study_id, key, value)
+            self._of_study["user", study_id, key] = value
 
-    def _get_trials(
-        self,
-        study_id: int,
-        states: Any,
-        included_trial_ids: set[int],
-        trial_id_greater_than: int,
-    ) -> list[FrozenTrial]:
-        args = (study_id, states, included_trial_ids, trial_id_greater_than)
-        trials = self.patiently(lambda: _get(self, *args))
-        self._newest = max([self._newest, *map(trial_id, trials)])
-        return trials
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        with self.batch():
+            super().set_study_system_attr(study_id, key, value)
+            self._of_study["system", study_id, key] = value
 
-    def set_trial_state_values(
-        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
-    ) -> bool:
-        def look() -> bool | None:
-            return RDBStorage.get_trial(self, trial_id).state == state or None
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        template = template_trial or create_trial(state=TrialState.RUNNING)
+        number = len(self.get_all_trials(study_id, deepcopy=False))
+        bare = copy.copy(template)
+        bare.number, bare.values = number, None
+        bare.params, bare.distributions, bare.intermediate_values = {}, {}, {}
+        bare.user_attrs, bare.system_attrs = {}, {}
+        with self.batch():
+            made = self.patiently(lambda: new_trial(self._begun(), study_id, number, bare))
+            self._new[made] = study_id
+            self._written[made] = bare
+            next_trial_id(self, made)
+            return super().create_new_trial(study_id, template)
 
-        done = self.patiently(
-            lambda: RDBStorage.set_trial_state_values(self, trial_id, state, values), look
-        )
-        self._under_way.pop(trial_id, None)
-        return done
-
-    def _set_trial_param(
+    def set_trial_param(
         self,
         trial_id: int,
         param_name: str,
         param_value_internal: float,
         distribution: BaseDistribution,
-        previous_distribution: BaseDistribution | None = None,
     ) -> None:
-        args = (trial_id, param_name, param_value_internal, distribution, previous_distribution)
+        with self._changed(trial_id):
+            super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
 
-        def look() -> bool | None:
-            return param_name in RDBStorage.get_trial(self, trial_id).params or None
-
-        self.patiently(lambda: _set(self, *args), look)
-        if trial := self._under_way.get(trial_id):
-            trial.distributions = {**trial.distributions, param_name: distribution}
-            value = distribution.to_external_repr(param_value_internal)
-            trial.params = {**trial.params, param_name: value}
-
-    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self.patiently(lambda: RDBStorage.set_trial_user_attr(self, trial_id, key, value))
-        if trial := self._under_way.get(trial_id):
-            trial.user_attrs[key] = value
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        self.patiently(lambda: RDBStorage.set_trial_system_attr(self, trial_id, key, value))
-        if trial := self._under_way.get(trial_id):
-            trial.system_attrs[key] = value
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        with self._changed(trial_id):
+            return super().set_trial_state_values(trial_id, state, values)
 
     def set_trial_intermediate_value(
         self, trial_id: int, step: int, intermediate_value: float
     ) -> None:
-        args = (trial_id, step, intermediate_value)
-        self.patiently(lambda: RDBStorage.set_trial_intermediate_value(self, *args))
-        if trial := self._under_way.get(trial_id):
-            trial.intermediate_values[step] = intermediate_value
+        with self._changed(trial_id):
+            super().set_trial_intermediate_value(trial_id, step, intermediate_value)
 
-    def patiently(self, ask: Callable[[], Found], look: Callable[[], Any] = lambda: None) -> Any:
-        """What ``ask`` gives; asked again, unless ``look`` finds it, while nobody answers.
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        with self._changed(trial_id):
+            super().set_trial_user_attr(trial_id, key, value)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        with self._changed(trial_id):
+            super().set_trial_system_attr(trial_id, key, value)
+
+    @contextmanager
+    def batch(self) -> Generator[None]:
+        """Gather what is written inside, for one transaction at its end; may be nested.
 
         Raises:
-            StorageGoneError: nobody did for `patience` seconds, or it was `hurried`.
+            StorageGoneError: the server did not answer for `patience` seconds, or it was `hurried`.
+            StorageInternalError: it did not take it.
+        """
+        if self.batching:
+            yield
+            return
+        self.batching = True
+        try:
+            yield
+            if self._written or self._of_study:
+                self.write()
+        finally:
+            self.batching = False
+            self._roll_back()
+
+    def write(self) -> None:
+        """Write what has changed in one transaction, and the sign of life that begins it.
+
+        Raises:
+            StorageGoneError, StorageInternalError: see `batch`.
+        """
+        if self.guard:
+            self.guard.next()
+        self.patiently(self._commit)
+        for unwritten in (self._written, self._new, self._of_study):
+            unwritten.clear()
+        if self.guard:
+            self.guard.written()
+
+    def sync(self) -> None:
+        """Nothing: what was committed is safe."""
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self.server.remove_session()
+        self.engine.dispose()
+
+    @contextmanager
+    def _changed(self, trial_id: int) -> Generator[None]:
+        with self.batch():
+            self._written.setdefault(trial_id, self.get_trial(trial_id))
+            yield
+
+    def _begun(self) -> Session:
+        """The transaction under way; one that begins has the new trials of one that was lost."""
+        if self._session is None:
+            self._session = Session(self.engine)
+            self._insert(self._session)
+        return self._session
+
+    def _insert(self, session: Session) -> None:
+        for made, study_id in self._new.items():
+            bare = self._written[made]
+            new_trial(session, study_id, bare.number, bare, made)
+
+    def _commit(self) -> None:
+        goes_on = self._session is not None
+        session = self._session = self._session or Session(self.engine)
+        if self.guard is None or self.guard.renew(session):
+            if not goes_on:
+                self._insert(session)
+            for number, before in self._written.items():
+                session.add_all(rows(session, number, before, self.get_trial(number)))
+            for (kind, study_id, key), value in self._of_study.items():
+                put_study_attribute(session, kind, study_id, key, value)
+            session.commit()
+        self._roll_back()
+
+    def _roll_back(self) -> None:
+        """Forget the transaction under way, if it has not ended."""
+        session, self._session = self._session, None
+        if session is not None:
+            with suppress(SQLAlchemyError):
+                session.close()
+
+    def patiently(self, ask: Callable[[], Found]) -> Found:
+        """What ``ask`` gives, which is asked again while nobody answers.
+
+        Raises:
+            StorageGoneError, StorageInternalError: see `batch`.
         """
         began: float | None = None
         while True:
             try:
-                found = None if began is None else look()
-                found = ask() if found is None else found
-            except Exception as error:
+                given = ask()
+            except (SQLAlchemyError, StorageInternalError) as error:
+                self._roll_back()
                 lost = _connection_lost(error)
                 if lost is None:
-                    raise
+                    if isinstance(error, StorageInternalError):
+                        raise
+                    raise StorageInternalError(" ".join(str(error).split())) from error
                 if began is None:
                     began = time.monotonic()
                     if self.patience:
@@ -165,24 +270,11 @@ class Database(RDBStorage):
             else:
                 if began is not None:
                     self.say(f"the database answers again, after {time.monotonic() - began:.0f} s")
-                return found
+                return given
 
 
-def _again(name: str) -> Callable[..., Any]:
-    """A method of `RDBStorage` that may be called twice without harm, asked patiently."""
-
-    def method(self: Database, *args: Any, **kwargs: Any) -> Any:
-        return self.patiently(lambda: getattr(RDBStorage, name)(self, *args, **kwargs))
-
-    return method
-
-
-for _name in (
-    *("get_trial_id_from_study_id_trial_number", "_get_best_trial_id"),
-    *("get_study_directions", "get_study_user_attrs", "get_study_system_attrs"),
-    *("get_study_name_from_id", "set_study_user_attr", "set_study_system_attr"),
-):
-    setattr(Database, _name, _again(_name))
+def _is_file(url: str) -> bool:
+    return url.startswith("sqlite")
 
 
 def _connection_lost(error: BaseException | None) -> str | None:

@@ -119,7 +119,8 @@ class SweepStudy:
             self.study = WarmStudy(name, opened, sampler, pruner)
             self.study.history = history
         study_id = opened.get_study_id_from_name(name)
-        self._owner = None if self.store.in_folder else StudyOwner(opened, study_id)
+        database = self.store.database
+        self._owner = StudyOwner(database, study_id) if database else None
         self._asking = Asking(self.study, opened, study_id, space, sampler, baseline)
         self._prunes = not isinstance(pruner, NopPruner)
         bind = getattr(sampler, "bind", None)  # caviar's own samplers take in the space
@@ -146,6 +147,7 @@ class SweepStudy:
         """Let others go on with the study."""
         if self._owner is not None:
             self._owner.release()
+            self.store.close()
 
     @property
     def places(self) -> int:

@@ -99,6 +99,23 @@ def test_a_trial_that_is_no_number_any_more_fails_alone(jobs: Jobs, by_its_code:
     assert len(inbox.of(Finished)) == 2
 
 
+def test_what_keeps_trials_from_sharing_lanes_is_said_once(jobs: Jobs, by_its_code: None) -> None:  # noqa: F811
+    values = [
+        {**one, "trainer.max_epochs": 1, "model.width": 8 + n, "model.depth": 1 + n % 2}
+        for n, one in enumerate(rates(10))
+    ]
+    given = jobs(values)
+    named = [replace(job, overrides=[f"{k}={v}" for k, v in value.items()])
+             for job, value in zip(given, values, strict=True)]  # fmt: skip
+    (said,) = served(named).of(Said)
+    assert said.text.startswith("few trials share lanes: they do who have the same ")
+    assert "model.width" in said.text
+    assert "optimizer.lr" not in said.text
+    assert "seed" not in said.text
+    alike = [replace(job, overrides=["model.width=8"]) for job in jobs(rates(10), to="alike")]
+    assert not served(alike).of(Said)
+
+
 def test_a_trial_that_is_pruned_leaves_its_lane(jobs: Jobs, by_its_code: None) -> None:  # noqa: F811
     inbox = Memory(jobs([{**one, "trainer.max_epochs": 6} for one in rates(3)]))
 

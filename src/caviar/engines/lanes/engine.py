@@ -118,7 +118,7 @@ class Fused:
         finally:
             self._writer.close()
             if self.occupancy.lanes:
-                log.info("%s", self.occupancy)
+                log.info("%s; %d kinds of trials", self.occupancy, len(self._kinds))
 
     def _count(self) -> int:
         return self._kinds.count + len(self._alone)
@@ -159,6 +159,8 @@ class Fused:
         if not all(self._kinds.of(training).most for training in read.trainings):
             self._alone.append(job)
             return
+        if why := self._kinds.why_apart(read.trainings[0], job.overrides):
+            self._say(why)
         for run in read.runs():
             self._kinds.of(run.training).waiting.append(run)
         if read.folds is not None and read.folds.over:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from caviar.base.errors import name_and_text
@@ -26,6 +26,9 @@ _MOST = {"cpu": DEFAULT_LANES, "cuda": 4096}
 _LEFT_WAITING = 60.0
 """Seconds after which a group that others have outnumbered gets its tick."""
 
+_MANY, _FEW = 8, 4
+"""So many groups of so few trials each on the average are worth a word."""
+
 
 class Kinds:
     """All groups.
@@ -44,6 +47,9 @@ class Kinds:
         self.most = lanes or _MOST[device]
         self._given, self._auto, self._native, self._device = lanes, auto, native, device
         self._groups: dict[Hashable, Group] = {}
+        self._settings: dict[
+            Hashable, list[dict[str, str]]
+        ] = {}  # of trials that call their module
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self._groups.values())
@@ -83,6 +89,33 @@ class Kinds:
             group = self._groups[training.key] = Group(most, by, self._device)
         return group
 
+    def why_apart(self, training: AnyTraining, overrides: Sequence[str]) -> str | None:
+        """Note a trial's settings, and say which of them keep trials from sharing lanes, where many do not.
+
+        Lanes that call a module are shared by networks of one shape alone.
+        """
+        if not calls(training):
+            return None
+        words = [word.partition("=") for word in overrides]
+        settings = {name: value for name, _, value in words if name != "seed"}
+        self._settings.setdefault(training.key, []).append(settings)
+        groups = self._settings.values()
+        if len(groups) < _MANY or sum(map(len, groups)) >= _FEW * len(groups):
+            return None
+        apart = [
+            name
+            for name, value in settings.items()
+            if not _is_decimal(value)
+            and len({one.get(name) for group in groups for one in group}) > 1
+            and all(len({one.get(name) for one in group}) == 1 for group in groups)
+        ]
+        if not apart:
+            return None
+        return (
+            f"few trials share lanes: they do who have the same {', '.join(apart)}; "
+            "with some values alone to choose from, as in choice(32, 64, 128), more do"
+        )
+
     def withdraw(self, trial: Folded) -> None:
         """Take all folds of a trial out."""
         for group in self:
@@ -109,3 +142,11 @@ class Kinds:
         if time.monotonic() - oldest.ticked > _LEFT_WAITING:
             return oldest
         return max(groups, key=lambda group: group.count)
+
+
+def _is_decimal(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return not value.lstrip("-").isdigit()
