@@ -55,7 +55,9 @@ CASES = {
         "model.loss.class_weights=[1.0,2.0,0.5]", "model.loss.label_smoothing=0.2",
     ),
     "one hidden layer of gelu": ("model.depth=1", "model.activation=gelu"),
-    "tanh, layers of two sizes": ("model.hidden=[33,17]", "model.activation=tanh"),
+    "tanh, layers of two sizes and of several tiles": (
+        "model.hidden=[33,17]", "model.activation=tanh", "model.dropout=0.3",
+    ),
     "leaky relu": ("model.activation=leaky_relu", "model.depth=1"),
     "softmax regression": ("model.depth=0",),
 }  # fmt: skip
@@ -81,7 +83,10 @@ def trained(kind: type[ByTorch], some: list[Training], lanes: list[int], ticks: 
 def close(mine: dict[str, torch.Tensor], its: dict[str, torch.Tensor]) -> None:
     assert list(mine) == list(its)
     for name, own in its.items():
-        torch.testing.assert_close(mine[name], own, rtol=2e-5, atol=2e-6, msg=name)
+        if own.is_floating_point():
+            assert (mine[name] - own).norm() <= 1e-4 * own.norm(), name
+        else:
+            assert torch.equal(mine[name], own), name
 
 
 @pytest.mark.parametrize("overrides", CASES.values(), ids=CASES)
