@@ -56,7 +56,7 @@ CASES = {
     ),
     "one hidden layer of gelu": ("model.depth=1", "model.activation=gelu"),
     "tanh, layers of two sizes and of several tiles": (
-        "model.hidden=[33,17]", "model.activation=tanh", "model.dropout=0.3",
+        "model.hidden=[33,40]", "model.activation=tanh", "model.dropout=0.3",
     ),
     "leaky relu": ("model.activation=leaky_relu", "model.depth=1"),
     "softmax regression": ("model.depth=0",),
