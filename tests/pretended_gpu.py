@@ -170,6 +170,8 @@ def _check_places(name: str, func: Any, args: Any, kwargs: Any) -> None:
     """Refuse tensors of two devices in one operation; note what copies between them."""
     tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
     host = [one for one in tensors if not isinstance(one, OnGpu) and one.dim()]
+    if name in ("native_batch_norm", "native_batch_norm_backward"):
+        host = []  # vmap gives it a weight of its own, where this tensor's device is not known
     if name in ("copy_", "_foreach_copy_"):
         pairs = zip(args[0], args[1], strict=True) if name != "copy_" else [(args[0], args[1])]
         for to, of in pairs:
