@@ -41,7 +41,7 @@ def test_show_names_the_edits_in_force_and_no_others(caviar, cub):
     told = "edits in force\t1\toptimizer.lr 0.1 -> 0.01 at epoch 1, step 10 (ada@laptop)\n"
     assert told in text
     assert "model.dropout" not in text
-    assert "rerun\tcommand\tcaviar replay cub\n" in text
+    assert f"rerun\tcommand\tcaviar replay {cub}\n" in text
     held = json.loads(caviar("runs", "show", "cub", "--json").out)
     assert held["edits"] == 1
     (edit,) = held["edits_in_force"]

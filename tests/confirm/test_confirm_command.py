@@ -313,7 +313,8 @@ def test_a_folder_that_is_not_trusted_is_confirmed_only_where_that_is_asked_for(
     refused = confirm(app, "--top", "1", "--seeds", "2")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
     assert "anybody may write to it" in refused.stderr
-    assert refused.stderr.endswith("(where you trust it: caviar confirm sweep --trust)\n")
+    where = app.folder / "sweep"
+    assert refused.stderr.endswith(f"(where you trust it: caviar confirm {where} --trust)\n")
     assert not (app.folder / "trained.txt").exists()
     assert not (app.folder / "sweep" / "confirm.json").exists()
     done = confirm(app, "--top", "1", "--seeds", "2", "--trust")

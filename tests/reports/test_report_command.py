@@ -30,7 +30,7 @@ def test_a_sweep_is_judged_once_at_its_end_and_the_command_says_the_same(tmp_pat
     assert len(judges.read_text().splitlines()) == 1
     warning = "4 complete trials for 1 hyperparameters"
     assert f"warning: {warning}" in done.out
-    assert "next: caviar resume sweep n_trials=10" in done.out
+    assert f"next: caviar resume {app.folder / 'sweep'} n_trials=10" in done.out
     assert "report:          " in done.out
     command = [sys.executable, "-m", "caviar.cli", "report", "sweep", "--no-page"]
     told = copies.run(command, cwd=app.folder, capture_output=True, text=True, timeout=300)

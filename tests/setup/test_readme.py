@@ -72,9 +72,10 @@ SMALLER = {
     f"^{TRAIN}(?!-m )(?!debug=)(?!panda=)(?!data=).*": r"\g<0> trainer.max_epochs=1",
     # Until it is stopped.
     f"^{TRAIN}panda=true .*": r"\g<0> data=synthetic trainer.max_epochs=100000",
-    "fresh/47": "fresh/7",
+    # What is printed is a whole path, and the copy's is another.
+    "~/caviar/outputs/sweeps/fresh/47": "outputs/sweeps/fresh/7",
+    "confirm ~/caviar/(.*)": r"confirm \1 --top 1 --seeds 2 --no-test",
     "n_trials=200": "n_trials=33",
-    "(?<=confirm )[a-z/]+$": r"\g<0> --top 1 --seeds 2 --no-test",
     "--top 5 --seeds 10": "--top 1 --seeds 2",
     "^scripts/test$": r"\g<0> -q tests/space/test_scales.py",
     "^scripts/lessons$": r"\g<0> forward_only repeats=2",

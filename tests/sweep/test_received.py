@@ -306,7 +306,7 @@ def test_the_command_says_what_it_runs_and_refuses_in_one_line(tmp_path: Path):
     (app.folder / "sweep" / "sweep.yaml").write_text(yaml.safe_dump(settings))
     done = app.resume()
     assert (done.status, done.err.count("\n"), harm.exists()) == (2, 1, False)
-    assert "caviar resume sweep --trust" in done.err
+    assert f"caviar resume {app.folder / 'sweep'} --trust" in done.err
     done = app.resume("--trust")
     assert (done.status, harm.exists()) == (0, True), done.err
 

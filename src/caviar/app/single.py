@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from caviar.runs.folder import Result, make_folder
 from caviar.runs.inside import open_inside
 from caviar.runs.life import Life, add_to_log
 from caviar.runs.ours import mark
+from caviar.runs.places import typed
 from caviar.runs.program import PROGRAM, hold, program
 from caviar.runs.tags import FACT as TAGS
 from caviar.runs.tags import tags_of
@@ -107,7 +107,7 @@ def _end_by(error: BaseException, life: Life, asked: Asked, going_on: bool) -> N
     end = life.failed(error, stopped=asked.signum is not None)
     add_to_log(folder, end.log)
     end.written(life.write)  # with no room for that it says RUNNING, and so can be gone on with
-    again = f"caviar resume {shlex.quote(str(folder))}"
+    again = f"caviar resume {typed(folder)}"
     if is_full(error):
         # What stood there before is there still, and a training goes on from its last checkpoint.
         echo(f"error: {error}; free some space, and go on with it: {again}", file=sys.stderr)

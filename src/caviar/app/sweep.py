@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,7 +25,7 @@ from caviar.executors.task import task_source
 from caviar.runs.elsewhere import note_place
 from caviar.runs.folder import make_folder
 from caviar.runs.history import Earlier, read_history, write_history
-from caviar.runs.places import SWEEP_FILE, never_began
+from caviar.runs.places import SWEEP_FILE, never_began, typed
 from caviar.runs.sweep_file import read_sweep_file
 from caviar.space.space import Space
 from caviar.sweep import record
@@ -236,7 +235,7 @@ def _run(
     except StorageInternalError as error:
         if isinstance(error, StorageGoneError):
             echo(f"stopped: {outcome.stopped}")
-            echo(f"go on with it:   caviar resume {shlex.quote(str(folder))}")
+            echo(f"go on with it:   caviar resume {typed(folder)}")
             return exit_status([], outcome)
         raise UsageError(
             f"{folder}: its study cannot be read: {str(error).splitlines()[0]}"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+WHAT_NEXT = "what next"
+"""The verdict that says how to go on."""
+
 
 def short(value: object) -> str:
     """A value for reading: four significant digits of a float, everything else as it is."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 
 from caviar.base.errors import name_and_text
 from caviar.base.plain import echo
+from caviar.base.words import WHAT_NEXT
+from caviar.runs.places import typed
 
 TIMEOUT = 300
 """Seconds; 10,000 trials of 10 epochs take 4."""
@@ -48,7 +49,7 @@ class Reporting:
 
     def wait(self) -> None:
         """Wait until it is done: then it is known what the trials are worth."""
-        again = f"caviar report {shlex.quote(str(self._folder))}"
+        again = f"caviar report {typed(self._folder)}"
         try:
             found, said = self._process.communicate(timeout=TIMEOUT)
         except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
@@ -78,16 +79,17 @@ class Reporting:
         if told is None:
             echo(self._problem)
             return
-        again = f"caviar report {shlex.quote(str(self._folder))}"
+        again = f"caviar report {typed(self._folder)}"
         warned = [v for v in told["sweeps"][0]["verdicts"] if v["status"] == "warn"]
-        first = told["sweeps"][0]["verdicts"][:1]
-        stops = [v for v in first if v["status"] == "pass" and v["sentence"].startswith("stop: ")]
+        # What to do next is no warning; that nothing is to be done is worth a line, too.
+        following = [v for v in told["sweeps"][0]["verdicts"] if v["name"] == WHAT_NEXT]
+        stops = [v for v in following if v["sentence"].startswith("stop: ")]
         for verdict in [*stops, *warned[:WARNINGS]]:
-            echo(f"{'' if verdict in stops else 'warning: '}{verdict['sentence']}")
+            echo(f"{'' if verdict in following else 'warning: '}{verdict['sentence']}")
             if verdict["next"]:
                 echo(f"    next: {verdict['next']}")
         if len(warned) > WARNINGS:
             echo(f"    and {len(warned) - WARNINGS} more in the report: {again}")
         if self._page:
-            echo(f"report:          {told['report']}")
+            echo(f"report:          {typed(told['report'])}")
         sys.stdout.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,7 +28,7 @@ from caviar.runs.edits import in_force, read_edits
 from caviar.runs.files import read_text
 from caviar.runs.folder import Result
 from caviar.runs.inside import open_inside
-from caviar.runs.places import all_from_here, from_here
+from caviar.runs.places import all_from_here, from_here, typed
 from caviar.space.hyperparameters import Choice, Interval, Range
 
 if TYPE_CHECKING:
@@ -207,7 +206,7 @@ def _trials(sweep: Sweep, runs: dict[int, Run]) -> tuple[list[dict[str, Any]], l
                 "config": [*map(lines.__getitem__, config)],
                 "log": _tail(f"{run.folder}/{names.LOG}", min(kept, room)),
                 # Its overrides alone would not give an edited run again.
-                "rerun": f"caviar replay {shlex.quote(folder)}"
+                "rerun": f"caviar replay {typed(run.folder)}"
                 if edits
                 else rerun_command(sweep.settings, run.overrides, sweep.ours),
             }

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caviar.base.words import short
+from caviar.base.words import WHAT_NEXT, short
 from caviar.reports.data import sweep_data
 from caviar.runs.files import write_atomic
 
@@ -186,7 +186,12 @@ def _list(verdicts: Sequence[dict[str, Any]]) -> str:
         command = verdict["next"]
         told = f'<code class="next">{escape(command)}</code>' if command else ""
         lines.append(
-            f'<li class="{verdict["status"]}"><b>{_WORDS[verdict["status"]]}: '
-            f"{escape(verdict['name'])}</b>{escape(verdict['sentence'])}{told}</li>"
+            f'<li class="{verdict["status"]}"><b>{_title(verdict)}</b>'
+            f"{escape(verdict['sentence'])}{told}</li>"
         )
     return f'<ul class="verdicts">{"".join(lines)}</ul>'
+
+
+def _title(verdict: dict[str, Any]) -> str:
+    name = escape(verdict["name"])
+    return name.capitalize() if name == WHAT_NEXT else f"{_WORDS[verdict['status']]}: {name}"

@@ -15,6 +15,7 @@ from caviar.base.messages import Event, Failed, Finished, Pruned
 from caviar.base.plain import printable
 from caviar.base.words import duration, short
 from caviar.reports.tally import Tally
+from caviar.runs.places import typed
 from caviar.sweep.asking import Asked
 from caviar.sweep.settings import Settings
 
@@ -44,7 +45,7 @@ class Lines:
         self._summed_up = monotonic()
         self._seen: set[int] = set()  # hashes of tracebacks: thousands may fail alike
         where = f" on {lanes} lanes" if lanes else ""  # those of other machines are yet to come
-        self.say(f"sweep {folder.name}: {tally.n_trials} trials{where}, in {folder}")
+        self.say(f"sweep {folder.name}: {tally.n_trials} trials{where}, in {typed(folder)}")
         if tally.earlier:
             self.say(f"of them ended before: {tally.earlier}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from caviar.base.intervals import Estimate
 from caviar.base.objectives import front, signed
 from caviar.base.words import duration, last_parts, short
 from caviar.runs.folder import number_of, was_stopped
-from caviar.runs.places import from_here
+from caviar.runs.places import typed
 
 if TYPE_CHECKING:
     from caviar.reading.run import Run
@@ -49,7 +48,7 @@ def summary(
     command = advice["next"] if advice else None
     todo = advice["sentence"] if advice else ""
     if advice is None and best and sweep.directions and not single:
-        command = f"caviar runs best {shlex.quote(from_here(sweep.folder))}"
+        command = f"caviar runs best {typed(sweep.folder)}"
         if len(sweep.directions) == 1:
             todo, command = "No check asks for more: use its best checkpoint.", f"{command} --ckpt"
         else:

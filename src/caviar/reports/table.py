@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from caviar.base.objectives import front, signed
 from caviar.base.words import last_parts, short
 from caviar.reports.worth_in_words import in_words
 from caviar.runs.folder import Result
+from caviar.runs.places import typed
 from caviar.space.space import Space
 from caviar.sweep.asking import INTERRUPTED
 from caviar.sweep.baseline import BASELINE, is_baseline
@@ -43,7 +43,7 @@ def print_summary(
     """
     console = Console(soft_wrap=not os.isatty(1))
     ranked = rank(trials, settings.directions)
-    quoted = shlex.quote(str(folder))
+    quoted = typed(folder)
     say = lambda text: console.print(text, markup=False, highlight=False)  # noqa: E731
     if outcome.stopped:
         say(f"stopped: {outcome.stopped}")
@@ -56,7 +56,7 @@ def print_summary(
         for line in in_words(worth):
             say(line)
     counts = count(trials)
-    say(", ".join(f"{n} {word}" for word, n in counts.items() if n) + f"; in {folder}")
+    say(", ".join(f"{n} {word}" for word, n in counts.items() if n) + f"; in {quoted}")
     if outcome.interrupted or outcome.stopped:
         say(f"go on with it:   caviar resume {quoted}")
     if not ranked:
@@ -65,8 +65,8 @@ def print_summary(
     with suppress(UsageError):  # its folder was taken away, or damaged
         checkpoint = Result.read(best).checkpoint
         if checkpoint:
-            say(f"best checkpoint: {best / checkpoint}")
-    trial = shlex.quote(f"{folder}/{ranked[0].number}")
+            say(f"best checkpoint: {typed(best / checkpoint)}")
+    trial = typed(folder / str(ranked[0].number))
     say(f"inspect it:      caviar runs show {trial}")
     say(f"what it means:   caviar report {quoted}")
 

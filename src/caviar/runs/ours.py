@@ -12,7 +12,6 @@ import hmac
 import json
 import os
 import secrets
-import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
@@ -23,7 +22,7 @@ from caviar.base.errors import UsageError
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import state_folder
 from caviar.runs.inside import check_tree, open_inside
-from caviar.runs.places import from_here
+from caviar.runs.places import typed
 from caviar.runs.private import private_folder, why_not_private
 
 MADE = "made.json"
@@ -129,7 +128,7 @@ def check_trusted(folder: Path, file: str, verb: str, trust: bool) -> dict[str, 
     try:
         return check_ours(folder, file)
     except NotOursError as error:
-        again = f"caviar {verb} {shlex.quote(from_here(folder))} --trust"
+        again = f"caviar {verb} {typed(folder)} --trust"
         raise UsageError(
             f"{error}; what it says could run anything (where you trust it: {again})"
         ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -102,6 +103,14 @@ def inside(folder: Path, name: object) -> Path | None:
     except (OSError, RuntimeError):  # links that lead to one another
         return None
     return path if path.is_relative_to(folder.resolve()) else None
+
+
+def typed(path: Path | str) -> str:
+    """A path as a shell takes it in any folder: whole, quoted where it must be, ``~`` for one's home."""
+    whole, home = os.path.abspath(path), os.path.expanduser("~").rstrip("/")
+    if home.startswith("/") and whole.startswith(f"{home}/"):
+        return f"~/{shlex.quote(whole.removeprefix(f'{home}/'))}"
+    return shlex.quote(whole)
 
 
 def from_here(path: Path) -> str:

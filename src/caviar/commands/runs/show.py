@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,14 +26,14 @@ def show(run: OneRun, as_json: Json = False) -> None:
       caviar runs show latest/7 --json
     """
     from caviar.reading.compare import code_of, rerun_command
-    from caviar.reading.find import find, outputs_root
+    from caviar.reading.find import find
     from caviar.reading.index import one_run
     from caviar.reading.run import Run
     from caviar.runs import folder as names
     from caviar.runs.edits import in_force, read_edits
     from caviar.runs.folder import Result
     from caviar.runs.ours import is_signed, started_here
-    from caviar.runs.places import SWEEP_FILE, inside, is_run
+    from caviar.runs.places import SWEEP_FILE, inside, is_run, typed
     from caviar.runs.program import PROGRAM, command_of
     from caviar.runs.screening import to_paste
     from caviar.runs.sweep_file import read_sweep_file
@@ -70,8 +69,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
     edits = in_force(read_edits(folder))
     if edits:
         # Its config alone would not make it again; its edits would, at the steps they were made at.
-        here = folder.is_relative_to(outputs_root())
-        again = f"caviar replay {row.facts['run'] if here else shlex.quote(str(folder))}"
+        again = f"caviar replay {typed(folder)}"
     if form == "json":
         facts = {k: v for k, v in row.facts.items() if k not in files}
         print_json(

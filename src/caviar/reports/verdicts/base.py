@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
@@ -19,7 +18,7 @@ from caviar.base.words import digits
 from caviar.confirm.results import confirmed
 from caviar.reports.again import follow_up
 from caviar.runs.folder import repeated
-from caviar.runs.places import from_here
+from caviar.runs.places import typed
 from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space
 from caviar.zoom.coordinates import position
@@ -121,7 +120,7 @@ class Evidence:
                 inside = sweep.space.holds(sweep.values(result))
                 trials.loc[number, "baseline"] = "inside" if inside else "outside"
         found = cls(
-            shlex.quote(from_here(sweep.folder)),
+            typed(sweep.folder),
             sweep.settings,
             Space(tuple(searched), sweep.space.conditions),
             sweep.directions,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from caviar.base.words import WHAT_NEXT
 from caviar.reports.model import gains
 from caviar.reports.verdicts.base import Evidence, Found, named, short
 from caviar.reports.verdicts.course import longer
 from caviar.reports.verdicts.ended import narrowed
 from caviar.zoom.gain import SEEDS
 
-NAME = "what next"
 SEEN = (2 / SEEDS) ** 0.5
 """Standard deviations of retraining: a difference of two means over `SEEDS` seeds has as much error."""
 _WAYS = {
@@ -24,7 +24,7 @@ EPOCHS = 8
 """Epochs that curves need to tell what twice as many would gain."""
 
 
-@named(NAME)
+@named(WHAT_NEXT)
 def what_next(evidence: Evidence) -> Found:
     """Which way to go on is expected to gain most?
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from caviar.base.direction import no_best
+from caviar.base.words import WHAT_NEXT
 from caviar.reports.verdicts.base import Evidence, Verdict
 from caviar.reports.verdicts.course import gap, late, longer, rising, shorter
 from caviar.reports.verdicts.design import batch_size, budget, steps, tested
 from caviar.reports.verdicts.ended import diverged, failed
-from caviar.reports.verdicts.following import NAME as NEXT
 from caviar.reports.verdicts.following import what_next
 from caviar.reports.verdicts.luck import alike, better, promised
 from caviar.reports.verdicts.matters import matters
@@ -55,5 +55,5 @@ def judge(evidence: Evidence) -> list[Verdict]:
 
 
 def _place(verdict: Verdict) -> tuple[bool, int]:
-    told = verdict.name == NEXT and verdict.status != "unknown"
+    told = verdict.name == WHAT_NEXT and verdict.status != "unknown"
     return not told, ("warn", "unknown", "pass").index(verdict.status)
