@@ -64,3 +64,18 @@ def test_the_projects_own_is_and_of_ours_the_users_words_are():
     assert to_paste([*line, "allow=[mine.]"], [], ours=False) is None
     assert to_paste([*line, "allow=[mine.]"], ["x=1"], ours=True)
     assert to_paste([*line, "allow=[mine.]"], ["allow=[mine.]"], ours=True) is None
+
+
+def test_a_command_goes_where_it_was_run_unless_that_is_here(tmp_path, monkeypatch):
+    there = tmp_path / "a clone"
+    there.mkdir()
+    line = ["python", "app.py", "x=1"]
+    assert to_paste(line, [], True, str(there)) == f"cd '{there}' && python app.py x=1"
+    monkeypatch.chdir(there)
+    assert to_paste(line, [], True, str(there)) == "python app.py x=1"
+    for nowhere in (str(tmp_path / "gone"), None, 3):
+        assert to_paste(line, [], True, nowhere) == "python app.py x=1"
+    monkeypatch.chdir(tmp_path)
+    assert (
+        to_paste(line, [], False, str(there)) == "python app.py x=1"
+    )  # a stranger's says where to go

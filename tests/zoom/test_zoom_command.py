@@ -78,6 +78,20 @@ def test_a_zoomed_space_is_a_config_that_the_next_sweep_searches(tmp_path):
     params = yaml.safe_load(text)["params"]
     assert list(params) == ["x", "y", "z"]
     assert isinstance(params["z"], int)
+    (app.folder / "configs" / "space").mkdir(parents=True)
+    line = [
+        sys.executable,
+        "-c",
+        "from caviar.cli import main; main()",
+        "zoom",
+        app.folder / "sweep",
+    ]
+    away = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
+    written = app.folder / "configs" / "space" / "zoom_sweep.yaml"
+    assert away.stderr.startswith(
+        f"written to {written}; search it with: cd {app.folder} && python "
+    )
+    written.unlink()
     assert text.count("  # narrowed: ") == 2
 
     again = caviar(app, "zoom", "sweep", "--name", "second", "--out", "conf/space")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from caviar.base.errors import UsageError, usage_error
 from caviar.base.plain import echo
 from caviar.commands.names import complete_sweep, sweep_folder
 from caviar.commands.panda import Trust
+
+if TYPE_CHECKING:
+    from caviar.reading.sweep import Sweep
 
 Name = Annotated[
     str,
@@ -22,9 +25,10 @@ Name = Annotated[
 def zoom_command(
     sweep: Name,
     name: Annotated[str | None, typer.Option(help="The new space's name; zoom_SWEEP.")] = None,
-    out: Annotated[Path, typer.Option(help="The folder of the space configs.")] = Path(
-        "configs/space"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder of the space configs; configs/space, here or of the sweep."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write over a space of this name.")
     ] = False,
@@ -38,6 +42,7 @@ def zoom_command(
     from caviar.reports.model import zoomed
     from caviar.reports.verdicts.base import Evidence
     from caviar.runs.folder import check_name
+    from caviar.runs.places import typed
     from caviar.space.quoting import as_text
     from caviar.zoom.config import config_of, write_space
     from caviar.zoom.next_space import THIN
@@ -51,13 +56,23 @@ def zoom_command(
     found = zoomed(Evidence.of(opened))
     if isinstance(found, str):
         raise UsageError(f"zoom: {THIN}: {found}")
+    out = out or _spaces(opened)
     path = out / f"{name}.yaml"
     text = config_of(found, opened, out)
     write_space(text, path, force)
     echo(text, end="")
     searched = [h.name for h in opened.space.hyperparameters]
     command = follow_up(opened.settings, [f"space={name}"], opened.ours, searched)
-    echo(f"written to {path}; search it with: {command or f'space={name}'}", file=sys.stderr)
+    echo(f"written to {typed(path)}; search it with: {command or f'space={name}'}", file=sys.stderr)
+
+
+def _spaces(sweep: Sweep) -> Path:
+    """Where space configs are: here, or else where the sweep was started, if it is ours."""
+    here = Path("configs/space")
+    started = sweep.settings.get("folder")
+    if here.is_dir() or not sweep.ours or not isinstance(started, str):
+        return here
+    return Path(started) / here
 
 
 def confirm_command(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+
 from caviar.executors.remote import RemoteExecutor
-from caviar.runs.places import typed
 
 
 class ListenExecutor(RemoteExecutor):
@@ -16,8 +17,9 @@ class ListenExecutor(RemoteExecutor):
 
     def begin(self) -> None:
         """Say how an agent is started."""
+        folder = shlex.quote(str(self.folder.absolute()))  # ~ is another one's home elsewhere
         self.say(
-            f"waiting for agents: caviar join {typed(self.folder)} {self.address}\n"
+            f"waiting for agents: caviar join {folder} {self.address}\n"
             "    on another machine, copy agents.token from that folder and name it instead of the folder; "
             "nothing is encrypted on the way"
         )

@@ -154,7 +154,8 @@ def rerun_command(settings: dict[str, Any], overrides: Sequence[str], ours: bool
     program, words = split(command)
     given = {str(word) for word in settings.get("overrides") or []}
     whole = [*program, *config_options(words), *overrides]
-    return to_paste(whole, [word for word in overrides if word not in given], ours)
+    new = [word for word in overrides if word not in given]
+    return to_paste(whole, new, ours, settings.get("folder"))
 
 
 def _config(row: Row) -> dict[str, Any]:

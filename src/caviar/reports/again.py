@@ -48,7 +48,7 @@ def follow_up(
     typed = [i for i, part in enumerate(kept) if "=" in part and not part.startswith("-")]
     at = typed[-1] + 1 if typed else len(kept)
     whole = ["python", *kept[:at], *new.values(), *kept[at:]]
-    return to_paste(whole, new.values(), ours)
+    return to_paste(whole, new.values(), ours, settings.get("folder"))
 
 
 def drawn_anew(settings: Mapping[str, Any]) -> list[str]:

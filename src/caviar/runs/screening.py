@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from caviar.runs.places import typed
 from caviar.runs.program import split
 
 _OVERRIDE = re.compile(r"[+~]{0,2}[A-Za-z_][\w./@:-]*(=.*)?", re.DOTALL)
@@ -44,13 +46,16 @@ def is_harmless(word: str, strict: bool = True) -> bool:
     )
 
 
-def to_paste(command: Sequence[str], new: Iterable[str], ours: bool) -> str | None:
+def to_paste(
+    command: Sequence[str], new: Iterable[str], ours: bool, folder: object = None
+) -> str | None:
     """A shell command for a person to paste; None where a word of it is not to be trusted.
 
     Args:
         command: what a folder says was run, Python's own name first.
         new: those words of it that no signature covers.
         ours: the folder is ours (`caviar.runs.ours`): its recorded words are those that the user gave.
+        folder: where it was run, for the command to go there first, unless that is here.
     """
     program, words = split(command)
     if ours:
@@ -58,7 +63,11 @@ def to_paste(command: Sequence[str], new: Iterable[str], ours: bool) -> str | No
     else:
         plain = [word for word in words if not _OPTION.fullmatch(word)]
         fit = _is_of_the_project(program[1:]) and all(map(is_harmless, [*plain, *new]))
-    return shlex.join(["python", *program[1:], *words]) if fit else None
+    if not fit:
+        return None
+    there = Path(folder) if ours and isinstance(folder, str) else Path()
+    away = there.is_dir() and not there.samefile(".")
+    return (f"cd {typed(there)} && " if away else "") + shlex.join(["python", *program[1:], *words])
 
 
 def _is_of_the_project(program: Sequence[str]) -> bool:
