@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -18,6 +19,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.weak import WeakIdKeyDictionary
 
 GPU = torch.device("cuda", 0)
 
@@ -40,6 +42,7 @@ class Notes:
 
     Attributes:
         copies: from the host to the device; ``copied`` is their bytes.
+        unwaited: those of them that the host does not wait for: from pinned memory, where it says so.
         waits: of the host for the device.
         kernels: that were launched, by operation.
     """
@@ -51,11 +54,13 @@ class Notes:
         self.copies: Counter[str] = Counter()
         self.waits: Counter[str] = Counter()
         self.kernels: Counter[str] = Counter()
-        self.copied = 0
+        self.copied = self.unwaited = 0
+        self.pinned = WeakIdKeyDictionary()
 
-    def copy(self, tensor: torch.Tensor) -> None:
+    def copy(self, tensor: torch.Tensor, unwaited: bool = False) -> None:
         self.copies[_line()] += 1
         self.copied += tensor.nbytes
+        self.unwaited += unwaited
 
     def wait(self, why: str) -> None:
         self.waits[f"{_line()} ({why})"] += 1
@@ -165,6 +170,8 @@ def _check_places(name: str, func: Any, args: Any, kwargs: Any) -> None:
     """Refuse tensors of two devices in one operation; note what copies between them."""
     tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
     host = [one for one in tensors if not isinstance(one, OnGpu) and one.dim()]
+    if name in ("native_batch_norm", "native_batch_norm_backward"):
+        host = []  # vmap gives it a weight of its own, where this tensor's device is not known
     if name in ("copy_", "_foreach_copy_"):
         pairs = zip(args[0], args[1], strict=True) if name != "copy_" else [(args[0], args[1])]
         for to, of in pairs:
@@ -211,7 +218,9 @@ class _Machine(TorchFunctionMode):
         if func in (torch.Tensor.to, torch.Tensor.cuda):
             return _moved(func, args[0], list(args[1:]), kwargs)
         if func is torch.Tensor.pin_memory:
-            return args[0]
+            pinned = args[0].clone(memory_format=torch.contiguous_format)
+            NOTES.pinned[pinned] = True
+            return pinned
         if getattr(func, "__name__", "") != "__get__" and _is_gpu(kwargs.get("device")):
             found = func(*args, **{**kwargs, "device": "cpu"})
             if isinstance(found, OnGpu):
@@ -232,14 +241,14 @@ def _moved(func: Any, tensor: torch.Tensor, rest: list[Any], kwargs: dict[str, A
             device = one.device
             rest[rest.index(one)] = one.dtype
     more = [one for one in rest if one is not None]
-    kwargs.pop("non_blocking", None)
+    unwaited = kwargs.pop("non_blocking", False) and tensor in NOTES.pinned
     on_gpu = isinstance(tensor, OnGpu)
     if device is None or _is_gpu(device) == on_gpu:
         return func(tensor, *more, **kwargs) if more or kwargs else tensor
     if on_gpu:
         found: torch.Tensor = _down(tensor)  # type: ignore[arg-type]
     else:
-        NOTES.copy(tensor)
+        NOTES.copy(tensor, unwaited)
         found = up(tensor)
     kwargs.pop("copy", None)
     return found.to(*more, **kwargs) if more or kwargs else found
@@ -262,6 +271,8 @@ def pretended_gpu(memory: int = 139 * 2**30) -> Iterator[Notes]:
         "synchronize": lambda *_: NOTES.wait("synchronize"),
         "mem_get_info": lambda *_: (memory, memory),
         "get_device_name": lambda *_: "pretended",
+        "get_device_capability": lambda *_: (9, 0),
+        "get_device_properties": lambda *_: SimpleNamespace(multi_processor_count=132),
         "empty_cache": lambda: None,
         "device_count": lambda: 1,
         "current_device": lambda: 0,

@@ -45,6 +45,7 @@ ENGINES = [
     "solo",
     "stacked",
     "native",
+    "kernel",
     "called",
     "lanes",
     "make",

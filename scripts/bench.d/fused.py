@@ -165,7 +165,7 @@ def step_row(overrides: list[str], batch: int, peak: float, name: str) -> dict[s
     by_torch, by_loop = lane_seconds(training, solo, False), lane_seconds(training, solo, True)
     chosen = choose(training, None, "cpu")
     lane = min(by_torch, by_loop)
-    by_auto = solo if not chosen.lanes else by_loop if chosen.native else by_torch
+    by_auto = solo if not chosen.lanes else by_loop if chosen.by == "native" else by_torch
     numbers = sum(p.numel() for p in training.weights.values() if p.ndim > 1)
     first = next(p.numel() for p in training.weights.values() if p.ndim > 1)
     # Forward and the weights' gradients for all layers, the inputs' gradients for all but the first.
@@ -176,7 +176,7 @@ def step_row(overrides: list[str], batch: int, peak: float, name: str) -> dict[s
         "torch": by_torch,
         "loop": by_loop,
         "of_peak": flops / lane / peak,
-        "auto": "solo" if not chosen.lanes else "C++" if chosen.native else "torch",
+        "auto": "solo" if not chosen.lanes else "C++" if chosen.by == "native" else "torch",
         "of_better": min(solo, lane) / by_auto,
     }
 

@@ -12,8 +12,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ def machine(device: str) -> dict[str, Any]:
         "python": sys.version.split()[0],
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
+        "triton": _version("triton"),
         "cores": os.cpu_count(),
         "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
     }
@@ -102,6 +104,12 @@ def machine(device: str) -> dict[str, Any]:
     found["slots"] = [slot.label for slot in plan(None, None)]
     print(json.dumps(found))
     return found
+
+
+def _version(package: str) -> str | None:
+    with suppress(PackageNotFoundError):
+        return version(package)
+    return None
 
 
 def tests(device: str) -> dict[str, Any]:

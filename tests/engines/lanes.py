@@ -122,7 +122,7 @@ def on_a_lane(
             if ended.training is one and ended.over:
                 done = Result(
                     weights=stack.last_weights(lane),
-                    rows=list(csv.DictReader(csv_text(one.rows).splitlines())),
+                    rows=csv_rows(one),
                     score=one.score,
                     best_epoch=one.best_epoch,
                     best=stack.best_weights(lane),
@@ -131,6 +131,11 @@ def on_a_lane(
             elif ended.over:
                 stack.release(ended.lane)
     return done
+
+
+def csv_rows(one: Training) -> list[dict[str, str]]:
+    """The rows of a training as its metrics.csv has them."""
+    return list(csv.DictReader(csv_text(one.rows).splitlines()))
 
 
 def assert_same(found: Result, wanted: Result, within: float) -> None:

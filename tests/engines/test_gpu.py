@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from caviar.base.errors import UsageError
 from caviar.base.machine import TENANTS
 from caviar.base.messages import Failed, Finished
 from caviar.engines import gpu
@@ -184,9 +188,8 @@ def test_a_step_waits_for_nothing_and_a_tick_once_on_any_number_of_lanes(
         assert kernels <= 140
         tick = notes.copies.total(), notes.waits.total(), notes.kernels.total()
         assert tick[1] == 1, str(notes)  # for all that is logged of the epoch
-        assert tick[0] <= 4, str(
-            notes
-        )  # columns, order, dropout's keys, whose weights are the best
+        # Columns, order, dropout's keys, whose weights are the best: the host waits for none of them.
+        assert notes.unwaited == tick[0] <= 4, str(notes)
         notes.clear()
         stack.fetch(stack.active)
         for lane in stack.active:
@@ -202,12 +205,34 @@ def test_a_step_waits_for_nothing_and_a_tick_once_on_any_number_of_lanes(
             stack.admit(one)
         stack._settle()
         admitted = notes.copies.total(), notes.waits.total(), notes.kernels.total()
-        assert admitted[0] == 2, str(notes)
+        assert notes.unwaited == admitted[0] == 2, str(notes)
         assert admitted[1] == 0, str(notes)
         found.append((kernels, taken, admitted))
         ticks.append(tick[2])
     assert found[0] == found[1]
     assert abs(ticks[0] - ticks[1]) <= 6  # an epoch that is the best of none keeps no weights
+
+
+def test_the_next_epochs_order_is_drawn_while_the_gpu_works_at_this_one(notes: Notes) -> None:
+    drawn: list[tuple[int, int, int]] = []
+
+    def order(own: Any, samples: int, seed: int, epoch: int) -> torch.Tensor:
+        drawn.append((seed, epoch, notes.waits.total()))
+        return own(samples, seed, epoch)
+
+    trainings = [training(**ON_GPU, seed=n, trainer__max_epochs=3 - n) for n in range(2)]
+    for one in trainings:
+        one.recipe = replace(one.recipe, order=partial(order, one.recipe.order))
+    stack, found = Stack(trainings, 2, "cuda"), []
+    for one in trainings:
+        stack.admit(one)
+    for _ in range(2):
+        notes.clear()
+        drawn.clear()
+        stack.tick()
+        found.append((list(drawn), notes.waits.total()))
+    # Of the first epoch at its beginning; of the next before the one wait, but for what ends with this one.
+    assert found == [([(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0)], 1), ([(0, 2, 0)], 1)]
 
 
 @pytest.mark.parametrize("overrides", [
@@ -262,10 +287,11 @@ def test_a_graph_is_chosen_where_it_is_faster_and_never_on_a_cpu(
     monkeypatch.setattr(
         Stack, "rehearse", lambda self: 1.0 if isinstance(self.backend, ByGraph) else 2.0
     )
+    monkeypatch.setattr(ByGraph, "steps", ByTorch.steps)
     with pretended_gpu():
-        assert choose(training(**ON_GPU), 4, "cuda").graph
-        assert not choose(training(**ON_GPU), 4, "cuda", native=False).graph
-    assert not choose(training(), 4, "cpu").graph
+        assert choose(training(**ON_GPU), 4, "cuda").by == "graph"
+        assert choose(training(**ON_GPU), 4, "cuda", native=False).by == "torch"
+    assert choose(training(), 4, "cpu").by in ("torch", "native")
     why = Stack([training()], 1).use(ByGraph)
     assert why == "it is on cpu, and CUDA's graphs are for a GPU"
 
@@ -314,8 +340,6 @@ def test_a_training_that_is_to_be_deterministic_is_a_lane_on_a_gpu(notes: Notes)
 def test_but_not_with_an_embedding_whose_gradient_is_a_sum_in_no_certain_order(
     notes: Notes,
 ) -> None:
-    from dataclasses import replace
-
     from torch import nn
 
     own = training(**ON_GPU).recipe
@@ -383,6 +407,21 @@ def test_what_has_no_memory_is_told_from_what_has_no_gpu_any_more(notes: Notes) 
         assert not gpu_lost(error)  # this one answers
     assert not out_of_memory(torch.AcceleratorError("CUDA error: an illegal memory access"))
     assert not out_of_memory(ValueError("CUDA error: out of memory"))
+
+
+def test_a_driver_that_hangs_is_told_by_the_engine_in_a_line(
+    notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(gpu, "_PATIENCE", 0.01)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: answered.wait())
+    with pytest.raises(UsageError) as error:
+        Fused(main, recipe)
+    told = "the GPU's driver has not answered for 0.01 s (does nvidia-smi?)"
+    assert str(error.value) == f"{told}; executor.gpus_per_trial=0 leaves it alone"
+    answered.set()
+    monkeypatch.setattr(torch.cuda, "synchronize", gone)
+    Fused(main, recipe)  # what its trials will say
 
 
 def gone(*_: Any) -> None:

@@ -40,7 +40,7 @@ def test_without_a_compiler_lanes_are_trained_by_torch_and_it_is_said(
     assert stack.use(Native) == "no C++ compiler was found: neither CXX, g++ nor clang++"
     assert not isinstance(stack.backend, Native)
     with caplog.at_level("INFO"):
-        assert not choose(training(), None, "cpu").native
+        assert choose(training(), None, "cpu").by != "native"
     assert "not by the loop in C++: no C++ compiler was found" in caplog.text
 
 

@@ -6,7 +6,9 @@ the environment of each real worker names, before torch could have been imported
 
 # ruff: noqa: N802 - NVML has its own names
 import os
+import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +17,7 @@ import pytest
 
 from caviar.base.errors import UsageError
 from caviar.base.machine import TENANTS
-from caviar.executors import gpus
+from caviar.executors import gpus, slots
 from caviar.executors.gpus import visible_gpus
 from caviar.executors.slots import plan, usable_cores
 from tests.apps import App, make_app
@@ -239,6 +241,63 @@ def test_a_gpu_that_others_fill_is_left_out_and_that_is_told(driver: Driver, cap
         UsageError, match="the driver does not tell what is free: driver not loaded"
     ):
         gpus.with_room(["0"], 1)
+
+
+def test_a_driver_that_does_not_answer_is_told_in_a_line(driver: Driver, monkeypatch):
+    answered = threading.Event()
+    monkeypatch.setattr(driver, "nvmlInit", answered.wait)
+    monkeypatch.setattr(gpus, "_PATIENCE", 0.01)
+    told = (
+        "NVIDIA's driver has not answered for 0.01 s (does nvidia-smi?); "
+        "executor.gpus_per_trial=0 leaves it alone"
+    )
+    for asked in (lambda: plan(None), lambda: gpus.with_room(["0"], 1)):
+        with pytest.raises(UsageError) as error:
+            asked()
+        assert str(error.value) == told
+    assert len(plan(1, 0)) == 1  # nobody asks
+    answered.set()
+
+
+def test_how_a_gpu_is_shared_is_told_once(driver: Driver, monkeypatch, tmp_path: Path, caplog):
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+    pid = tmp_path / "nvidia-cuda-mps-control.pid"
+    turns = (
+        "workers share a GPU in turns, for NVIDIA's MPS daemon is not seen "
+        "(`nvidia-cuda-mps-control -d` starts it)"
+    )
+    together = "workers share a GPU by NVIDIA's MPS daemon: side by side"
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with caplog.at_level("INFO"):
+        for text, line in (("", turns), (str(ended.pid), turns), (str(os.getpid()), together)):
+            pid.write_text(text)
+            (tmp_path / "control").touch()
+            caplog.clear()
+            plan(None, 0.5)
+            assert caplog.messages == [line]
+        caplog.clear()
+        plan(None, 1)
+    assert caplog.messages == []
+
+
+def test_a_gpu_that_is_not_nvidias_is_told_and_what_takes_it(monkeypatch, tmp_path: Path, caplog):
+    monkeypatch.setattr(slots, "visible_gpus", lambda: [])
+    monkeypatch.setattr(gpus, "_KFD", tmp_path / "kfd")
+    with caplog.at_level("INFO"):
+        plan(1)
+        assert caplog.messages == []
+        (tmp_path / "kfd").touch()
+        plan(1)
+        plan(1, 0)
+        monkeypatch.setattr(sys, "platform", "darwin")
+        monkeypatch.setattr(gpus.platform, "machine", lambda: "arm64")
+        plan(1)
+    assert caplog.messages == [
+        "AMD's GPUs are shared out where they are named (CUDA_VISIBLE_DEVICES=0,1, which HIP reads too); "
+        "tried on none yet",
+        "Apple's GPU is for a Trainer (engine=solo trainer=mps): lanes compute on the CPU",
+    ]
 
 
 def test_a_worker_knows_how_many_share_its_gpu(driver: Driver):

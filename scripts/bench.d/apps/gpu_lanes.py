@@ -73,6 +73,7 @@ def steps(device: str) -> dict[str, Any]:
 
     from caviar.engines.experiment import NotFusibleError
     from caviar.engines.lanes.calibration import choose
+    from caviar.engines.lanes.ways import calls
 
     torch.set_num_threads(1 if device == "cpu" else torch.get_num_threads())
     rows = []
@@ -83,10 +84,11 @@ def steps(device: str) -> dict[str, Any]:
         fewer, more = (_trainer_seconds([*overrides], device, epochs) for epochs in (1, 4))
         try:
             training = _training(overrides, device)
-            count = training.course.steps
+            called = calls(training)
+            count = training.length.steps if called else training.course.steps
             row["ways"] = [
                 ("a Trainer", 1, (more - fewer) / (3 * count), None),
-                *_ways(training, device),
+                *(_called_ways if called else _ways)(training, device),
             ]
             row["auto"] = str(choose(training, None, device))
         except NotFusibleError as why:
@@ -107,32 +109,45 @@ def steps(device: str) -> dict[str, Any]:
 def _ways(training: Any, device: str) -> Iterator[tuple[str, int, float, int | None]]:
     import torch
 
+    from caviar.base.errors import name_and_text
     from caviar.engines.gpu import out_of_memory
+    from caviar.engines.lanes.backends import BACKENDS
     from caviar.engines.lanes.stack import Stack
-    from caviar.engines.native.loop import Native
-    from caviar.engines.stacked.backend import ByTorch
-    from caviar.engines.stacked.graph import ByGraph
 
-    for way, backend in (
-        ("lanes, eager", ByTorch),
-        ("lanes, CUDA graph", ByGraph),
-        ("lanes, in C++", Native),
-    ):
+    for backend, way in BACKENDS.values():
         for lanes in LANES[device]:
             if device == "cuda":
                 torch.cuda.reset_peak_memory_stats()
             try:
                 stack = Stack([training], lanes, device)
-                if stack.use(backend) is not None:
+                why = stack.use(backend)
+                if why is not None:
+                    print(f"| | not {way}: {why} | | | | |", flush=True)
                     break
                 for _ in range(lanes):
                     stack.admit(training)
                 step = stack.rehearse() / lanes
-            except RuntimeError as error:
+            except Exception as error:  # one way's alone: the others are to be measured
                 if not out_of_memory(error):
-                    raise
+                    print(f"| | failed, {way}: {name_and_text(error)} | | | | |", flush=True)
                 break
-            yield way, lanes, step, torch.cuda.max_memory_allocated() if device == "cuda" else None
+            peak = torch.cuda.max_memory_allocated() if device == "cuda" else None
+            yield f"lanes, {way}", lanes, step, peak
+
+
+def _called_ways(training: Any, device: str) -> Iterator[tuple[str, int, float, int | None]]:
+    import torch
+
+    from caviar.engines.called.rehearsal import Rehearsal
+
+    rehearsal = Rehearsal(training)
+    rehearsal.check()
+    for lanes in (4, 16, 64) if device == "cuda" else (4,):
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        step = rehearsal.lane_step(lanes)
+        peak = torch.cuda.max_memory_allocated() if device == "cuda" else None
+        yield "lanes that call it", lanes, step, peak
 
 
 def _trainer_seconds(overrides: list[str], device: str, epochs: int) -> float:
@@ -156,16 +171,12 @@ def _trainer_seconds(overrides: list[str], device: str, epochs: int) -> float:
 def _training(overrides: list[str], device: str) -> Any:
     from omegaconf import OmegaConf
 
-    from caviar import NotFusibleError
-    from caviar.engines.lanes.training import Training
     from caviar.engines.lanes.ways import training_of
     from project.recipe import recipe
 
     plain: Any = OmegaConf.to_container(_composed(overrides, device, OUT), resolve=True)
     described: Any = recipe(plain)
     training = training_of(described)
-    if not isinstance(training, Training):
-        raise NotFusibleError("lanes call its module, on the CPU")
     return training
 
 

@@ -85,17 +85,18 @@ def factors(bits: Tensor, p: Tensor) -> Tensor:
         p: of a shape that goes with theirs.
     """
     # Compared with their own kind, they are not widened.
-    return (bits >= _limit(p)).to(p.dtype) * (1 / (1 - p))
+    return (bits >= limit_of(p)).to(p.dtype) * (1 / (1 - p))
 
 
-def _limit(p: Tensor) -> Tensor:
+def limit_of(p: Tensor) -> Tensor:
+    """The 16-bit number below which a unit is 0, with the chance ``p``."""
     return (p * 65536 - 32768).round().clamp(max=32767).to(torch.int16)
 
 
 @lru_cache(maxsize=64)
 def _limit_and_scale(p: float, double: bool) -> tuple[Tensor, Tensor]:
     own = torch.tensor(p, dtype=torch.float64 if double else torch.float32)
-    return _limit(own), 1 / (1 - own)
+    return limit_of(own), 1 / (1 - own)
 
 
 def begin(module: nn.Module, place: Place) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import sys
 
-from caviar.base.errors import causes, name_and_text
+from caviar.base.deadlines import within
+from caviar.base.errors import UsageError, causes, name_and_text
 from caviar.base.machine import TENANTS
+
+_PATIENCE = 120.0
+"""Seconds for a process's first call: a node of eight cards takes many of them."""
 
 _NO_MEMORY = (
     "can't allocate memory",  # torch on a CPU, and the loop in C++
@@ -53,6 +57,23 @@ class GpuLostError(RuntimeError):
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(f"this process can use its GPU no more: {name_and_text(error)}")
+
+
+def wake() -> None:
+    """Wake the GPU up for this process, which is where a driver hangs, if it does.
+
+    Raises:
+        UsageError: it does.
+    """
+    import torch
+
+    try:
+        within(_PATIENCE, torch.cuda.synchronize)
+    except TimeoutError:
+        text = f"the GPU's driver has not answered for {_PATIENCE:g} s (does nvidia-smi?)"
+        raise UsageError(f"{text}; executor.gpus_per_trial=0 leaves it alone") from None
+    except RuntimeError:
+        return  # a trial says it better
 
 
 def free_memory() -> float:

@@ -5,15 +5,27 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import Iterator, Sequence
+import platform
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from caviar.base.errors import usage_error
+from caviar.base.deadlines import within
+from caviar.base.errors import UsageError, usage_error
 
 log = logging.getLogger(__name__)
 
 _GIB = 2**30
+
+_PATIENCE = 30.0
+"""Seconds for the driver to answer in; it takes some where nobody has asked for long."""
+
+_KFD = Path("/dev/kfd")
+"""The device of AMD's driver."""
+
+_Found = TypeVar("_Found")
 
 
 def visible_gpus() -> list[str]:
@@ -22,14 +34,21 @@ def visible_gpus() -> list[str]:
     ``CUDA_VISIBLE_DEVICES`` is respected as CUDA reads it: what follows ``-1`` is hidden. A name
     that stands there twice is one GPU. Of a card that is cut into MIG instances these are what there is,
     by UUID: CUDA counts none but the first. The empty list where there is no NVIDIA driver.
+
+    Raises:
+        UsageError: the driver does not answer.
     """
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if listed is not None:
         names = [name.strip() for name in listed.split(",")]
         shown = itertools.takewhile(lambda name: name not in ("", "-1"), names)
         return list(dict.fromkeys(shown))
-    with suppress(_errors()), _driver() as nvml:
-        return [name for index in range(nvml.nvmlDeviceGetCount()) for name in _names(nvml, index)]
+    with suppress(_errors()):
+        return _asked(
+            lambda nvml: [
+                name for index in range(nvml.nvmlDeviceGetCount()) for name in _names(nvml, index)
+            ]
+        )
     return []
 
 
@@ -45,8 +64,11 @@ def with_room(gpus: Sequence[str], gib: object) -> list[str]:
     if isinstance(gib, bool) or not isinstance(gib, int | float) or not 0 < gib < float("inf"):
         raise usage_error("executor.gpu_memory", gib, "must be GiB, a number above 0")
     try:
-        with _driver() as nvml:
-            free = {gpu: nvml.nvmlDeviceGetMemoryInfo(_handle(nvml, gpu)).free for gpu in gpus}
+        free = _asked(
+            lambda nvml: {
+                gpu: nvml.nvmlDeviceGetMemoryInfo(_handle(nvml, gpu)).free for gpu in gpus
+            }
+        )
     except _errors() as error:
         why = f"the driver does not tell what is free: {error}"
         raise usage_error("executor.gpu_memory", gib, why) from error
@@ -62,6 +84,50 @@ def with_room(gpus: Sequence[str], gib: object) -> list[str]:
 def is_instance(gpu: str) -> bool:
     """Whether it is a MIG instance, of which a process can have one alone."""
     return gpu.startswith("MIG-")
+
+
+def how_shared() -> str:
+    """How processes share a GPU here, in a line: by NVIDIA's MPS daemon, or in turns."""
+    if mps_daemon():
+        return "workers share a GPU by NVIDIA's MPS daemon: side by side"
+    start = "`nvidia-cuda-mps-control -d` starts it"
+    return f"workers share a GPU in turns, for NVIDIA's MPS daemon is not seen ({start})"
+
+
+def mps_daemon() -> bool:
+    """Whether NVIDIA's MPS daemon runs where CUDA will look for it."""
+    folder = Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY") or "/tmp/nvidia-mps")
+    try:
+        os.kill(int((folder / "nvidia-cuda-mps-control.pid").read_text()), 0)
+    except PermissionError:
+        return True  # somebody else's
+    except (OSError, ValueError, OverflowError):
+        return False
+    return (folder / "control").exists()
+
+
+def others() -> str | None:
+    """What there is of a GPU that is not NVIDIA's, and what takes it, in a line."""
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        return "Apple's GPU is for a Trainer (engine=solo trainer=mps): lanes compute on the CPU"
+    if _KFD.exists():
+        named = "CUDA_VISIBLE_DEVICES=0,1, which HIP reads too"
+        return f"AMD's GPUs are shared out where they are named ({named}); tried on none yet"
+    return None
+
+
+def _asked(question: Callable[[Any], _Found]) -> _Found:
+    """What the driver answers."""
+
+    def ask() -> _Found:
+        with _driver() as nvml:
+            return question(nvml)
+
+    try:
+        return within(_PATIENCE, ask)
+    except TimeoutError:
+        why = f"NVIDIA's driver has not answered for {_PATIENCE:g} s (does nvidia-smi?)"
+        raise UsageError(f"{why}; executor.gpus_per_trial=0 leaves it alone") from None
 
 
 def _errors() -> Any:

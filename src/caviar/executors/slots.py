@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Sequence
@@ -9,7 +10,9 @@ from dataclasses import dataclass
 
 from caviar.base.errors import usage_error
 from caviar.base.machine import TENANTS
-from caviar.executors.gpus import is_instance, visible_gpus, with_room
+from caviar.executors.gpus import how_shared, is_instance, others, visible_gpus, with_room
+
+log = logging.getLogger(__name__)
 
 _SHARE = "must be 0, 1/n or a whole number"
 _TENANTS = 1000  # more processes than this no GPU can hold
@@ -62,6 +65,8 @@ def plan(
         gpus = with_room(gpus, gpu_memory)
     if gpus_per_trial and not gpus:
         raise usage_error("executor.gpus_per_trial", gpus_per_trial, "no GPU is visible here", [0])
+    if gpus_per_trial != 0 and not gpus and (line := others()):
+        log.info("%s", line)
     gpus_per_trial = 1 if gpus_per_trial is None else gpus_per_trial
     shares = _gpu_shares(gpus, gpus_per_trial) if gpus else []
     if gpus and workers is not None and workers > len(shares):
@@ -75,6 +80,8 @@ def plan(
     cpu_env = _thread_env(threads or max(cores // count, 1))
     if shares:
         shared = gpus_per_trial < 1
+        if shared:
+            log.info("%s", how_shared())
         tenants = {TENANTS: str(round(1 / gpus_per_trial))} if shared else {}
         return [
             Slot(

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from caviar.engines.called.attributes import Gathered, gather, give_back
 from caviar.engines.called.epochs import EVERY_STEPS
@@ -17,6 +18,7 @@ from caviar.engines.called.results import Results
 from caviar.engines.called.steppers import Stepper
 from caviar.engines.called.template import Stepped, Template
 from caviar.engines.called.training import CalledTraining
+from caviar.engines.stacked.copies import sent
 from caviar.engines.stacked.optimizers import clip
 
 _HELD = 1 << 24
@@ -63,6 +65,21 @@ class Bank:
         self._calls: list[tuple[Record, list[Tensor]]] = []
         self._held = 0
         self._gradients: Tensor | None = None
+        self._device = self.course.device
+        self._clipped = self._limits()
+        # Where the steps are: on a CPU what the modules hold views of, else copies from `begin` to `end`.
+        self._stepped = self.rows, self.parameters, self.buffers
+
+    def _limits(self) -> tuple[Tensor | None, Tensor | None]:
+        """The gradient's norm and value at most, of each lane."""
+        courses = [training.course for training in self.trainings]
+
+        def of(values: list[Any]) -> Tensor | None:
+            if values[0] is None:
+                return None
+            return sent(torch.tensor(values, dtype=self.course.dtype)[:, None], self._device)
+
+        return of([one.norm for one in courses]), of([one.value for one in courses])
 
     def _give_views(self, own: Sequence[dict[str, Any]]) -> None:
         for lane, (module, parameters) in enumerate(zip(self._modules, own, strict=True)):
@@ -78,11 +95,26 @@ class Bank:
         trees = [training.trees for training in self.trainings]
         self._gathered = gather(self._modules, trees, self.course.dtype)
         self.template.hold(self._gathered, self._modules[0])
+        if self._device != "cpu":
+            rows = sent(self.rows, self._device)
+            buffers = {name: sent(own, self._device) for name, own in self.buffers.items()}
+            self._stepped = rows, self.layout.views(rows), buffers
+            slots = self._gathered.slots
+            slots.update({leaf: sent(own, self._device) for leaf, own in slots.items()})
+            self.stepper.to(self._device)
 
     def end(self) -> None:
         """Give the lanes' attributes back, and their metrics what they were called with."""
         assert self._gathered is not None
         self.flush()
+        if self._device != "cpu":
+            rows, _, buffers = self._stepped
+            self.rows.copy_(rows)
+            for name, own in self.buffers.items():
+                own.copy_(buffers[name])
+            slots = self._gathered.slots
+            slots.update({leaf: own.cpu() for leaf, own in slots.items()})
+            self.stepper.to("cpu")
         if self._gathered.changed:
             give_back(self._gathered, self._modules, self.template.names)
             for training in self.trainings:
@@ -117,11 +149,13 @@ class Bank:
 
     def _call(self, method: str, batch: Any, batch_idx: int, shared: bool) -> Stepped:
         assert self._gathered is not None
-        parameters = self.parameters
+        _, parameters, buffers = self._stepped
+        if self._device != "cpu":
+            batch = pytree.tree_map_only(Tensor, lambda own: sent(own, self._device), batch)
         if method == "training_step":
             parameters = {name: own.detach().requires_grad_() for name, own in parameters.items()}
             self._leaves = parameters
-        arrays = {"parameters": parameters, "buffers": self.buffers}
+        arrays = {"parameters": parameters, "buffers": buffers}
         lifted = self._lifted()
         if batch_idx == 0:
             Probe(self.template, method, arrays, batch, shared).check(self._gathered, lifted)
@@ -135,7 +169,7 @@ class Bank:
             if all(value == values[0] for value in values):
                 setattr(self.template.trainer, name, values[0])
             else:
-                lifted[name] = torch.tensor(values)
+                lifted[name] = sent(torch.tensor(values), self._device)
         self.template.trainer.num_training_batches = self.trainings[0].train.batches
         return lifted
 
@@ -157,20 +191,20 @@ class Bank:
     def _step(self) -> None:
         gradients, self._gradients = self._gradients, None
         assert gradients is not None
-        course = self.course
-        if course.norm is not None:
-            norms = [training.course.norm for training in self.trainings]
-            clip(gradients, torch.tensor(norms, dtype=gradients.dtype)[:, None], None)
-        if course.value is not None:
-            values = [training.course.value for training in self.trainings]
-            clip(gradients, None, torch.tensor(values, dtype=gradients.dtype)[:, None])
+        clip(gradients, *self._clipped)
         with torch.no_grad():
-            self.stepper.step(self.rows, gradients)
+            self.stepper.step(self._stepped[0], gradients)
 
     def _guard(self, losses: Tensor) -> None:
-        for lane, training in enumerate(self.trainings):
-            if training.trainer.global_step % EVERY_STEPS == 0 and training.recipe.nan_guard:
-                training.look_at(float(losses[lane]))
+        looked = [
+            (lane, training)
+            for lane, training in enumerate(self.trainings)
+            if training.trainer.global_step % EVERY_STEPS == 0 and training.recipe.nan_guard
+        ]
+        if looked:
+            here = losses.tolist()
+            for lane, training in looked:
+                training.look_at(here[lane])
 
     def _take_in(self, hook: str, stepped: Stepped, results: Results) -> None:
         """Sum up what a step has logged; its calls of metrics are put off, where they may be."""
@@ -194,7 +228,9 @@ class Bank:
                     [_picked(one, log.value.key) for one in returned[log.value.call]]
                 )
             elif isinstance(log.value, int | float):
-                value = torch.full((lanes,), float(log.value), dtype=self.course.dtype)
+                value = torch.full(
+                    (lanes,), float(log.value), dtype=self.course.dtype, device=self._device
+                )
             else:
                 value = stepped.outs[log.value.number]
             results.log(hook, log.meta, value, log.batch_size)
@@ -216,6 +252,7 @@ class Bank:
     def _replay(self, record: Record, outs: list[Tensor], quiet: bool = False) -> list[list[Any]]:
         """Call the lanes' metrics; what each call returned, by lane."""
         returned = []
+        outs = [out.cpu() for out in outs] if record.calls else outs  # where metrics are
         for call in record.calls:
             what = "update" if quiet and call.what == "forward" else call.what
             own = []

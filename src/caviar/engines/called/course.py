@@ -22,12 +22,14 @@ _NO_MATTER = {
 }  # fmt: skip
 _MUST_BE: dict[str, tuple[Any, ...]] = {
     "devices": (1, "auto"),
-    "accelerator": ("auto", "cpu"),
     "num_nodes": (1,),
     "min_epochs": (0, 1),
     "max_steps": (-1,),
     "val_check_interval": (1.0,),
 }
+
+
+_GPU = ("auto", "gpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Course:
         norm, value: the gradient's limits, where there are some.
         limits: of the batches of training and of validation, as the Trainer takes them.
         dtype, mixed: see `caviar.engines.trainer.PRECISIONS`.
+        device: where its steps are computed.
     """
 
     max_epochs: int
@@ -53,6 +56,7 @@ class Course:
     limits: tuple[int | float, int | float]
     dtype: torch.dtype
     mixed: bool
+    device: str = "cpu"
 
 
 def course_of(settings: Mapping[str, Any]) -> Course:
@@ -61,12 +65,12 @@ def course_of(settings: Mapping[str, Any]) -> Course:
     Raises:
         NotFusibleError: one that lanes do not carry out.
     """
-    accelerator = settings.get("accelerator") or "auto"
-    if accelerator == "auto" and torch.cuda.is_available():
-        raise NotFusibleError(
-            "trainer.accelerator=auto: lanes that call their module are on the CPU"
-        )
-    check_known(settings, _USED | _NO_MATTER, _MUST_BE)
+    here = torch.cuda.is_available()
+    on_gpu = here and settings.get("accelerator", "auto") in (None, *_GPU)
+    must_be = {**_MUST_BE, "accelerator": ("cpu", *(_GPU if here else _GPU[:1]))}
+    if on_gpu and settings.get("deterministic") is True:
+        raise NotFusibleError("trainer.deterministic=true: whether a module's steps are, on a GPU")
+    check_known(settings, _USED | _NO_MATTER, must_be)
     norm, value = clipping_of(settings)
     dtype, mixed = precision_of(settings)
     log_every = settings.get("log_every_n_steps")
@@ -80,6 +84,7 @@ def course_of(settings: Mapping[str, Any]) -> Course:
         limits=(_limit(settings, "train"), _limit(settings, "val")),
         dtype=dtype,
         mixed=mixed,
+        device="cuda" if on_gpu else "cpu",
     )
 
 

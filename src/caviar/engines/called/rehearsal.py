@@ -68,7 +68,7 @@ class Rehearsal:
             ]
         )
         within = _WITHIN[self._made.course.dtype] if not self._made.course.mixed else 0.1
-        off = (flat.double() - gradients[0].double()).norm()
+        off = (flat.double() - gradients[0].cpu().double()).norm()
         if not off <= within * flat.double().norm() + within * 1e-3 and flat.isfinite().all():
             raise NotFusibleError(
                 f"training_step comes to a loss of {float(found[0]):.6g} on a lane, and of "
@@ -78,13 +78,17 @@ class Rehearsal:
     def solo_step(self) -> float:
         """Seconds of a step by the module itself."""
         (alone,) = self._copies(1)
+        device = alone.course.device
+        if device != "cpu":
+            alone.module.to(device)
+            self._one = pytree.tree_map_only(Tensor, lambda own: own.to(device), self._one)
 
         def step() -> None:
             self._step_alone(alone)
             alone.optimizer.step()
             alone.optimizer.zero_grad()
 
-        return least(step)
+        return least(step, device)
 
     def lane_step(self, lanes: int) -> float:
         """Seconds of a step of so many lanes, a lane's share."""
@@ -100,7 +104,7 @@ class Rehearsal:
                 bank.train(batch, 0, False, True, Results())
                 bank.flush()
 
-            return least(step) / lanes
+            return least(step, self._made.course.device) / lanes
 
     def _step_alone(self, training: CalledTraining) -> Tensor:
         try:
@@ -121,12 +125,14 @@ class Rehearsal:
         return copies
 
 
-def least(step: Callable[[], Any]) -> float:
+def least(step: Callable[[], Any], device: str) -> float:
     """The least time of a step, over some after the first two: others on the machine only add to it."""
     times: list[float] = []
     for number in range(22):
         began = perf_counter()
         step()
+        if device == "cuda":
+            torch.cuda.synchronize()
         if number > 1:
             times.append(perf_counter() - began)
         if len(times) > 2 and sum(times) > 0.2:

@@ -121,12 +121,12 @@ class CalledStack(Seats[CalledTraining]):
             bank.end()
         if validating := [training for training in trainings if training.validates()]:
             self._validate(bank, validating)
-        epoch = results.of_epoch(lambda name: name)
+        epoch = _here(results.of_epoch(lambda name: name))
         for lane, training in enumerate(trainings):
             found[id(training)] = _of_lane(epoch, lane)
 
     def _batch_ended(self, bank: Bank, results: Results, number: int, last: bool) -> None:
-        step = results.of_step()
+        step = _here(results.of_step())
         metrics = [(meta, name) for meta, name in results.metrics if meta.on_step]
         for lane, training in enumerate(bank.trainings):
             own = _of_lane(step, lane)
@@ -158,7 +158,7 @@ class CalledStack(Seats[CalledTraining]):
             for number, (batch, shared) in enumerate(stacked_batches(feeds, epochs)):
                 bank.validate(batch, number, shared, results)
             bank.end()
-        epoch = results.of_epoch(lambda name: name)
+        epoch = _here(results.of_epoch(lambda name: name))
         for lane, training in enumerate(validating):
             training.end_validation(_of_lane(epoch, lane))
 
@@ -206,6 +206,11 @@ class CalledStack(Seats[CalledTraining]):
         training = self.on(lane)
         training.load(saved)
         self._banks = [bank for bank in self._banks if training not in bank.trainings]
+
+
+def _here(found: Sequence[Computed]) -> list[Computed]:
+    """The same on the host."""
+    return [(meta, own.cpu() if isinstance(own, Tensor) else own) for meta, own in found]
 
 
 def _of_lane(found: Sequence[Computed], lane: int) -> list[Computed]:

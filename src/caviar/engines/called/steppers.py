@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from caviar.engines.experiment import NotFusibleError
+from caviar.engines.stacked.copies import sent
 from caviar.engines.stacked.optimizers import OPTIMIZERS, LaneOptimizer
 
 Columns = tuple[int, int]
@@ -92,6 +93,7 @@ class Stepper:
         self._optimizers = optimizers
         self._layout = layout
         self._dtype = dtype
+        self._device = "cpu"
         self._kind = _stacked(optimizers)
         lanes = len(optimizers)
         self.slots: list[list[Tensor]] = []
@@ -108,6 +110,17 @@ class Stepper:
                 for begin, end in layout.groups
             ]
 
+    def to(self, device: str) -> None:
+        """Compute there from now on.
+
+        Raises:
+            NotFusibleError: each lane's optimizer steps by itself, which is done on the CPU.
+        """
+        if self._kind is None and device != "cpu":
+            raise NotFusibleError(f"{type(self._optimizers[0]).__name__}, lane by lane, on a GPU")
+        self._device, self._known = device, None
+        self.slots = [[slot.to(device) for slot in group] for group in self.slots]
+
     def leave_alone(self, names: frozenset[str]) -> None:
         """Step no parameter of these names: the loss does not depend on them.
 
@@ -115,6 +128,8 @@ class Stepper:
             NotFusibleError: others than in the steps before, which a stacked optimizer cannot do.
         """
         if self._unused is None and names:
+            if self._device != "cpu":
+                raise NotFusibleError(f"{min(names)} takes no part in the loss, on a GPU")
             self._kind, self.slots = None, []
         elif self._unused is not None and names != self._unused and self._kind is not None:
             raise NotFusibleError(
@@ -141,7 +156,7 @@ class Stepper:
                 gradients[:, begin:end],
                 self.slots[number],
                 self._constants[number],
-                list(torch.from_numpy(columns).to(self._dtype)[:, :, None]),
+                list(self._sent(columns)[:, :, None]),
                 end - begin,
             )
         self.done += 1
@@ -179,9 +194,10 @@ class Stepper:
                 name: np.array([one[name] for one in each]) for name in self._kind.constants
             }
             self._settings.append((settings, lrs))
-            self._constants.append(
-                {name: torch.from_numpy(v).to(self._dtype)[:, None] for name, v in settings.items()}
-            )
+            self._constants.append({name: self._sent(v)[:, None] for name, v in settings.items()})
+
+    def _sent(self, numbers: np.ndarray[Any, Any]) -> Tensor:
+        return sent(torch.from_numpy(numbers).to(self._dtype), self._device)
 
     def save(self, lane: int) -> dict[str, Any]:
         """A lane's part of the state, as plain values and tensors."""
@@ -190,7 +206,7 @@ class Stepper:
             return {"done": float(self.done[lane]), "own": state}
         return {
             "done": float(self.done[lane]),
-            "slots": [[slot[lane].clone() for slot in group] for group in self.slots],
+            "slots": [[slot[lane].to("cpu", copy=True) for slot in group] for group in self.slots],
         }
 
     def load(self, lane: int, saved: dict[str, Any]) -> None:

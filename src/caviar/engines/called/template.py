@@ -188,7 +188,7 @@ class Template:
             # Of the kernels for attention, vmap knows the plain one.
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             if self.course.mixed:
-                stack.enter_context(torch.autocast("cpu", torch.bfloat16))
+                stack.enter_context(torch.autocast(self.course.device, torch.bfloat16))
             if self.lifting:
                 stack.enter_context(Lifting())
             torch.set_default_dtype(self.course.dtype)

@@ -159,7 +159,7 @@ class CalledTraining(Epochs):
     @contextmanager
     def _alone(self, hook: str) -> Iterator[None]:
         self._hook, self._results = hook, Results()
-        mixed = torch.autocast("cpu", torch.bfloat16, enabled=self.course.mixed)
+        mixed = torch.autocast(self.course.device, torch.bfloat16, enabled=self.course.mixed)
         with drawing(self.draws), DefaultType(self.course.dtype), mixed:
             yield
         self._results = None

@@ -18,11 +18,10 @@ import torch
 from caviar.base.errors import UsageError
 from caviar.base.machine import cache_folder, compiler
 from caviar.engines.gpu import free_memory, out_of_memory
+from caviar.engines.lanes.backends import BACKENDS, by_others
 from caviar.engines.lanes.stack import Stack, seconds
 from caviar.engines.lanes.training import Training
-from caviar.engines.native.loop import Native
-from caviar.engines.stacked.graph import ByGraph
-from caviar.runs.fields import FLAG, NUMBER, WHOLE, check_fields
+from caviar.runs.fields import NUMBER, WHOLE, Must, check_fields
 from caviar.runs.files import read_json, write_atomic
 from caviar.runs.private import private_folder, why_not_private
 
@@ -50,12 +49,13 @@ _LARGE = 0.02
 NATIVE_LANES = 32
 """Lanes of a stack that the loop in C++ trains: more bring it nothing, but share its validation."""
 
-_CHOICE = {"lanes": WHOLE, "solo_step": NUMBER, "lane_step": NUMBER, "native": FLAG, "graph": FLAG}
+_KNOWN: Must = (lambda value: isinstance(value, str) and value in BACKENDS, "a backend")
+_CHOICE = {"lanes": WHOLE, "solo_step": NUMBER, "lane_step": NUMBER, "by": _KNOWN}
 
 _KEPT = 30 * 86400.0
 """Seconds for which a measurement holds: drivers and neighbours change."""
 
-_VERSION = 5
+_VERSION = 6
 """Grows when what is measured changes: older measurements are then forgotten."""
 
 
@@ -67,18 +67,17 @@ class Choice:
         lanes: lanes of a stack; 0 where solo is faster.
         solo_step: seconds of a step by a Trainer.
         lane_step: seconds of a stack's step, divided by its lanes.
-        native: whether the loop in C++ trains the lanes, and ``graph``, a CUDA graph.
+        by: which of `BACKENDS` trains the lanes.
     """
 
     lanes: int
     solo_step: float
     lane_step: float
-    native: bool = False
-    graph: bool = False
+    by: str = "torch"
 
     def __str__(self) -> str:
         how = f"fused on {self.lanes} lanes" if self.lanes else "solo"
-        how += ", in C++" if self.native else ", by a CUDA graph" if self.graph else ""
+        how += "" if self.by == "torch" else f", {BACKENDS[self.by][1]}"
         times = f"{self.solo_step * 1e3:.3f} ms by solo, {self.lane_step * 1e3:.3f} ms on a lane"
         return f"{how} (a step takes {times})"
 
@@ -89,7 +88,7 @@ def choose(training: AnyTraining, most: int | None, device: str, native: bool = 
     Args:
         most: lanes at most; None for as many as pay and fit.
         device: where lanes compute.
-        native: the loop in C++ may be taken, and a CUDA graph.
+        native: the loop in C++ may be taken; on a GPU a CUDA graph, and a kernel.
     """
     name = _fingerprint(training, most, device, native)
     file = cache_folder() / "calibration" / f"{name}.json"
@@ -129,7 +128,7 @@ def _measure(training: AnyTraining, most: int | None, device: str, native: bool)
     if by_loop is None or by_torch.lane_step < by_loop:
         return by_torch
     lanes = min(most or NATIVE_LANES, room)
-    return Choice(lanes if by_loop < solo else 0, solo, by_loop, native=by_loop < solo)
+    return Choice(lanes, solo, by_loop, "native") if by_loop < solo else Choice(0, solo, by_loop)
 
 
 def _measure_called(training: CalledTraining, most: int | None) -> Choice:
@@ -161,7 +160,7 @@ def _native_step(training: Training, device: str) -> float | None:
     """Seconds of a step of a lane by the loop in C++; None where it does not know such networks."""
     lanes = 2
     stack = Stack([training], lanes, device)
-    why = stack.use(Native)
+    why = stack.use(BACKENDS["native"][0])
     if why is not None:
         log.info("not by the loop in C++: %s", why)
         return None
@@ -177,41 +176,43 @@ def _by_torch(
     solo: float,
     room: int,
     than: float | None,
-    graph: bool,
+    others: bool,
 ) -> Choice:
     """The best of stacks of several sizes whose steps torch computes.
 
     Args:
         than: a lane's step elsewhere.
-        graph: a CUDA graph may be taken.
+        others: on a GPU, a CUDA graph and a kernel may be taken.
     """
     if device == "cpu" and solo > _LARGE:
         return Choice(0, solo, solo)
     sizes = _LANES[device]
     counts = [lanes for lanes in sizes if lanes <= min(most or sizes[-1], room)]
     counts = counts or [min(most or 1, room)]
-    best, per_lane, by_graph = 0, float("inf"), False
+    best, per_lane, by = 0, float("inf"), "torch"
     for lanes in counts:
         try:
             stack = Stack([training], lanes, device)
             for _ in range(lanes):
                 stack.admit(training)
-            eager = step = stack.rehearse() / lanes
-            if graph and stack.use(ByGraph) is None:
-                step = min(eager, stack.rehearse() / lanes)
+            times = {"torch": stack.rehearse() / lanes}
+            if others:
+                times |= by_others(stack)
         except RuntimeError as error:
             if best and out_of_memory(error):
                 log.info("no memory for %d lanes", lanes)
                 break
             raise
+        fastest = min(times, key=times.__getitem__)
+        step = times[fastest]
         if best and step > _WORTH * per_lane:
             break
-        best, per_lane, by_graph = lanes, step, step < eager
+        best, per_lane, by = lanes, step, fastest
         if per_lane > 1.5 * min(solo, than or solo):
             break
     if most is not None and best == counts[-1]:
         best = most
-    return Choice(best if per_lane < solo else 0, solo, per_lane, graph=by_graph)
+    return Choice(best, solo, per_lane, by) if per_lane < solo else Choice(0, solo, per_lane)
 
 
 def _solo_step(training: Training, device: str) -> float:

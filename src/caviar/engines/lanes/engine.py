@@ -13,7 +13,7 @@ import torch
 from caviar.base.messages import Job, Ready, Reported, Said
 from caviar.engines.base import Inbox, Send
 from caviar.engines.experiment import Called, Folds, NotFusibleError, Recipe
-from caviar.engines.gpu import GpuLostError
+from caviar.engines.gpu import GpuLostError, wake
 from caviar.engines.lanes.endings import Endings, Over
 from caviar.engines.lanes.groups import Group, Occupancy
 from caviar.engines.lanes.jobs import Jobs
@@ -84,6 +84,8 @@ class Fused:
         self._checkpoint_every = checkpoint_every
         self._solo = Solo(task)
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        if self._device == "cuda":
+            wake()
         self._jobs = Jobs(recipe, compile is not False, self._say)
         self._kinds = Kinds(lanes, auto, compile is not False, self._device)
         self._alone: list[Job] = []

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from caviar.base.errors import name_and_text
 from caviar.base.messages import Job
+from caviar.engines.lanes.backends import BACKENDS
 from caviar.engines.lanes.folds import Folded
 from caviar.engines.lanes.run_folder import RunFolder
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.ways import stack_of
-from caviar.engines.native.loop import Native
-from caviar.engines.stacked.graph import ByGraph
 
 if TYPE_CHECKING:
     from caviar.engines.lanes.ways import AnyStack, AnyTraining
@@ -51,7 +50,7 @@ class Group:
 
     Attributes:
         most: lanes of that stack at most; 0 where its trials are the solo engine's.
-        native: whether the stack is to be trained by the loop in C++, and ``graph``, by a CUDA graph.
+        by: which of `BACKENDS` is to train the stack.
         device: where it computes.
         stack: None where no trial is on a lane.
         admitting: the trial that is on its way to a lane, or failed there.
@@ -60,9 +59,8 @@ class Group:
     """
 
     most: int
-    native: bool
+    by: str
     device: str
-    graph: bool = False
     stack: AnyStack | None = None
     admitting: Run | None = None
     waiting: list[Run] = field(default_factory=list)
@@ -160,12 +158,10 @@ class Group:
 
     def _new(self, coming: list[AnyTraining], lanes: int) -> AnyStack:
         stack = stack_of(coming, lanes, self.device)
-        if isinstance(stack, Stack) and self.native and (why := stack.use(Native)):
-            log.info("by torch, not by the loop in C++: %s", why)
-            self.native = False
-        if isinstance(stack, Stack) and self.graph and (why := stack.use(ByGraph)):
-            log.info("step by step: %s", why)
-            self.graph = False
+        backend, words = BACKENDS[self.by]
+        if isinstance(stack, Stack) and (why := stack.use(backend)):
+            log.info("by torch, step by step, not %s: %s", words, why)
+            self.by = "torch"
         return stack
 
     def _resized(self, stack: AnyStack, lanes: int, coming: list[AnyTraining]) -> AnyStack:

@@ -71,10 +71,10 @@ class Kinds:
         """
         group = self._groups.get(training.key)
         if group is None:
-            most, native, graph = self.most, self._native, False
+            most, by = self.most, "native" if self._native else "torch"
             if self._auto or self._given is None or calls(training):
                 try:
-                    choice = choose(training, self._given, self._device, native)
+                    choice = choose(training, self._given, self._device, self._native)
                 except NotFusibleError:
                     raise
                 except BaseException as error:
@@ -85,8 +85,8 @@ class Kinds:
                         f"its steps could not be measured: {name_and_text(error)}"
                     ) from error
                 most = choice.lanes or (0 if self._auto else min(self.most, DEFAULT_LANES))
-                native, graph = choice.native, choice.graph
-            group = self._groups[training.key] = Group(most, native, self._device, graph)
+                by = choice.by
+            group = self._groups[training.key] = Group(most, by, self._device)
         return group
 
     def why_apart(self, training: AnyTraining, overrides: Sequence[str]) -> str | None:

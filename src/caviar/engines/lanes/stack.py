@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from time import perf_counter
 from typing import Any
@@ -16,6 +17,7 @@ from caviar.engines.philox import signed
 from caviar.engines.progress import Ended, lightning_checkpoint
 from caviar.engines.seats import Seats
 from caviar.engines.stacked.backend import Backend, ByTorch, Steps
+from caviar.engines.stacked.copies import sent
 from caviar.engines.stacked.dock import Dock
 from caviar.engines.stacked.metrics import Metrics, Outputs, Targets, to_host
 from caviar.engines.stacked.tensors import LaneTensors
@@ -49,6 +51,7 @@ class Stack(Seats[Training]):
         self.backend: Backend = ByTorch(self.tensors)
         self._metrics = Metrics(first.recipe.metrics, self.tensors.num_classes)
         self._order = torch.zeros(lanes, first.course.samples, dtype=torch.int64)
+        self._drawn: dict[int, tuple[Training, int]] = {}
         self._snapshot: list[Tensor] = []
 
     def use(self, backend: type[Backend]) -> str | None:
@@ -76,6 +79,7 @@ class Stack(Seats[Training]):
         """Empty a lane."""
         super().release(lane)
         self._dock.empty(lane)
+        self._drawn.pop(lane, None)
         self.tensors.forget(lane)
 
     def holds(self, training: Training) -> bool:
@@ -112,15 +116,29 @@ class Stack(Seats[Training]):
 
     def rehearse(self) -> float:
         """Seconds that a step takes at best, from a few; what they do to the lanes is undone."""
+        count = min(self._course.steps, self.backend.rehearsed)
+        with self._tried(count) as steps:
+            return seconds(lambda: self.backend.steps(steps), self.device) / count
+
+    def moved(self, count: int) -> Tensor:
+        """How far some steps bring the lanes' parameters, ``(lanes, numbers)``; they are undone."""
+        flat = self.tensors.net.flat.detach()
+        with self._tried(min(self._course.steps, count)) as steps:
+            before = flat.clone()
+            self.backend.steps(steps)
+            return flat - before
+
+    @contextmanager
+    def _tried(self, count: int) -> Iterator[Steps]:
+        """An epoch's first steps; what they do to the lanes is undone."""
         self._settle()
         before = [tensor.detach().clone() for tensor in self.tensors.changing]
-        columns, steps = self._prepare(), min(self._course.steps, self.backend.rehearsed)
         losses = torch.zeros(self.lanes, dtype=self._course.dtype, device=self.device)
-        some = self._steps(steps, columns, losses)
-        found = seconds(lambda: self.backend.steps(some), self.device) / steps
-        self._snapshot = before
-        self.rewind()
-        return found
+        try:
+            yield self._steps(count, self._prepare(), losses)
+        finally:
+            self._snapshot = before
+            self.rewind()
 
     def rewind(self) -> None:
         """After a tick that was cut short: put every lane back to where its epoch began.
@@ -187,19 +205,33 @@ class Stack(Seats[Training]):
         trainings = [training for training in self.trainings if training is not None]
         rates = np.empty((course.steps, len(active)))
         for index, (lane, training) in enumerate(zip(active, trainings, strict=True)):
-            recipe = training.recipe
-            order = recipe.order(len(recipe.train[0]), recipe.seed, training.epoch)
-            self._order[lane] = order[: course.samples]
+            self._draw(lane, training, training.epoch)
             rates[:, index] = training.rates()
         settings = {name: values[active] for name, values in self.tensors.settings.items()}
         done = np.array([float(training.epoch * course.steps) for training in trainings])
         columns[:, :, active] = self._optimizer.steps(settings, rates, done)
         found = torch.from_numpy(columns).transpose(0, 1).unsqueeze(3)
-        return found.to(self.device, course.dtype).contiguous()
+        return sent(found.to(course.dtype).contiguous(), self.device)
+
+    def _draw(self, lane: int, training: Training, epoch: int) -> None:
+        """Draw a lane's order of samples in an epoch of its training, where it is not."""
+        if self._drawn.get(lane) != (training, epoch):
+            recipe = training.recipe
+            order = recipe.order(len(recipe.train[0]), recipe.seed, epoch)
+            self._order[lane] = order[: self._course.samples]
+            self._drawn[lane] = training, epoch
+
+    def _draw_ahead(self) -> None:
+        """Draw what the next epoch will go by, while a GPU works at this one, whose order it has."""
+        if self.device == "cpu":
+            return
+        for lane, training in enumerate(self.trainings):
+            if training is not None and training.epoch + 1 < training.course.max_epochs:
+                self._draw(lane, training, training.epoch + 1)
 
     def _steps(self, count: int, columns: Tensor, losses: Tensor) -> Steps:
         """The epoch's first steps."""
-        rows = self._order[:, : count * self._course.batch_size].to(self.device)
+        rows = sent(self._order[:, : count * self._course.batch_size], self.device)
         keys = np.zeros((2, self.lanes), dtype=np.int64)
         for lane, training in enumerate(self.trainings):
             if training is not None:
@@ -215,11 +247,12 @@ class Stack(Seats[Training]):
     def _evaluate(self, train_losses: Tensor) -> dict[str, list[float]]:
         """Of each lane what is logged of the epoch, by name; it waits for the device, once."""
         if not any(training.validates() for training in self.trainings if training):
+            self._draw_ahead()
             (train,) = to_host(train_losses)
             return {"train/loss": train.tolist()}
         probabilities, total = self.backend.evaluate(self.active)
         losses = {"train/loss": train_losses, "loss": total / self._course.eval_samples}
-        values = self._metrics(Outputs(probabilities, self._targets), losses)
+        values = self._metrics(Outputs(probabilities, self._targets), losses, self._draw_ahead)
         train = values.pop("train/loss").tolist()
         return {"train/loss": train} | {
             f"val/{name}": value.tolist() for name, value in values.items()

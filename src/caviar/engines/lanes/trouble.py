@@ -112,7 +112,9 @@ class Trouble:
             if run not in group.waiting:
                 continue  # gone with another fold of its trial
             group.waiting.remove(run)
-            alone = Group(1, group.native, group.device, waiting=[run])
+            alone = Group(
+                1, "native" if group.by == "native" else "torch", group.device, waiting=[run]
+            )
             self.advance(alone)
             alone.park()
             group.waiting[done:done] = alone.waiting

@@ -31,7 +31,7 @@ _MOST_LAYERS = 128
 _LINEAR, _BATCH_NORM, _ACTIVATION, _DROPOUT = range(4)
 
 
-def _activation(layer: nn.Module) -> tuple[int, float] | None:
+def activation_of(layer: nn.Module) -> tuple[int, float] | None:
     """An activation's number in `loop.cpp`, and its setting."""
     match layer:
         case nn.ReLU():
@@ -85,7 +85,7 @@ def why_not(tensors: LaneTensors) -> str | None:
             rest = course.samples % course.batch_size
             if 1 in (course.batch_size, rest):
                 return "batch norm of one sample"
-        elif not isinstance(layer, nn.Linear | nn.Dropout) and _activation(layer) is None:
+        elif not isinstance(layer, nn.Linear | nn.Dropout) and activation_of(layer) is None:
             return f"its layer {name} is a {type(layer).__name__}"
     return None
 
@@ -163,7 +163,7 @@ class Native:
                 found.first = net.values[f"{name}.p"].data_ptr()
             case _:
                 found.kind = _ACTIVATION
-                found.activation, found.number = _activation(layer) or (-1, 0.0)
+                found.activation, found.number = activation_of(layer) or (-1, 0.0)
         return found
 
     def admit(self, lane: int, plan: Plan) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from caviar.engines.philox import blocks_of, drawn, drawn_by_torch
 from caviar.engines.stacked.compiling import compiled
+from caviar.engines.stacked.copies import sent
 from caviar.engines.stacked.layers import State
 from caviar.engines.stacked.loss import cross_entropy
 from caviar.engines.stacked.optimizers import clip
@@ -210,7 +211,7 @@ def _drawn_here(tensors: LaneTensors, steps: Steps, some: range) -> dict[str, Te
 def _drawn_there(tensors: LaneTensors, steps: Steps, some: range) -> dict[str, Tensor]:
     size, plan = tensors.course.batch_size, tensors.net.plan
     blocks = [blocks_of(units) for units in tensors.dropped.values()]
-    whole = torch.from_numpy(np.stack([*steps.keys, *blocks])).to(tensors.device)
+    whole = sent(torch.from_numpy(np.stack([*steps.keys, *blocks])), tensors.device)
     return {
         name: drawn_by_torch(
             whole[:2], own, plan.numbers[name], some, size * prod(shape[:-1]), shape[-1]

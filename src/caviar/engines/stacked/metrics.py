@@ -203,12 +203,19 @@ class Metrics:
                 self._by_lane[name]()  # now: what it says of its settings is known before training
 
     def __call__(
-        self, outputs: Outputs, also: Mapping[str, Tensor] | None = None
+        self,
+        outputs: Outputs,
+        also: Mapping[str, Tensor] | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> dict[str, Tensor]:
-        """``also`` and each metric by its name, in double precision on the host, shape ``(lanes,)``."""
+        """``also`` and each metric by its name, in double precision on the host, shape ``(lanes,)``.
+
+        ``meanwhile`` is called once all is launched, before the host waits for it.
+        """
         stacked = {name: compute for name, compute in self._stacked.items() if compute is not None}
         here = {name: compute(outputs) for name, compute in stacked.items()}
         here |= {**(also or {}), "": outputs.confidence.isnan().any(1)}
+        meanwhile()
         values = dict(zip(here, to_host(*here.values()), strict=True))
         ill = values.pop("").bool()
         if ill.any():

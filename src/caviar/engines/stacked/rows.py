@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from caviar.engines.experiment import Recipe
+from caviar.engines.stacked.copies import sent
 from caviar.engines.stacked.course import Course
 from caviar.engines.stacked.optimizers import LaneOptimizer
 from caviar.engines.stacked.parameters import Stacked
@@ -76,10 +77,11 @@ class Rows:
     def move(self, rows: Sequence[int], to: Rows, lanes: Sequence[int]) -> None:
         """Copy some rows to lanes of another, of the same layout: all by one copy between the devices."""
         mine, its = (
-            torch.tensor(which, device=one.device) for which, one in ((rows, self), (lanes, to))
+            sent(torch.tensor(which), one.device) for which, one in ((rows, self), (lanes, to))
         )
         whole = torch.cat([piece.index_select(0, mine) for piece in self.pieces], dim=1)
-        whole, start = whole.to(to.device), 0
+        whole = sent(whole, to.device) if self.device == "cpu" else whole.to(to.device)
+        start = 0
         for piece in to.pieces:
             piece.index_copy_(0, its, whole[:, start : start + piece.shape[1]])
             start += piece.shape[1]
@@ -105,7 +107,7 @@ class Rows:
     def clear(self, rows: Sequence[int]) -> None:
         """Empty some rows; what they hold is overwritten when they are taken again."""
         # Zeros are computed as fast as any number; NaN and subnormal ones may not be.
-        which = torch.tensor(rows, device=self.device)
+        which = sent(torch.tensor(rows), self.device)
         for tensor in (self.net.flat, self.net.running, self.net.counted, *self.slots):
             tensor.index_fill_(0, which, 0)
 

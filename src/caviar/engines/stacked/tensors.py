@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from caviar.engines.experiment import Recipe
+from caviar.engines.stacked.copies import sent
 from caviar.engines.stacked.course import Course
 from caviar.engines.stacked.layers import State
 from caviar.engines.stacked.optimizers import LaneOptimizer
@@ -95,7 +96,7 @@ class LaneTensors(Rows):
         """Note the networks of some lanes as their best so far."""
         if not lanes:
             return
-        which = torch.tensor(lanes, device=self.device)
+        which = sent(torch.tensor(lanes), self.device)
         for mine, best in (
             (self.net.flat, self.best.flat),
             (self.net.running, self.best.running),

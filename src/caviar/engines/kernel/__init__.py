@@ -1,0 +1,1 @@
+"""Lanes on a GPU, each trained in a multiprocessor by one Triton program."""
