@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
-from time import perf_counter
 from typing import Any
 
 import torch
@@ -19,6 +17,7 @@ from caviar.engines.called.results import Results
 from caviar.engines.called.template import Template
 from caviar.engines.called.training import CalledTraining
 from caviar.engines.experiment import NotFusibleError
+from caviar.engines.gpu import least_seconds
 
 _WITHIN = {torch.float32: 2e-3, torch.float64: 1e-8}
 """How far a lane's gradient may be from the module's own, as a share of its length: by rounding alone."""
@@ -88,7 +87,7 @@ class Rehearsal:
             alone.optimizer.step()
             alone.optimizer.zero_grad()
 
-        return least(step, device)
+        return least_seconds(step, device)
 
     def lane_step(self, lanes: int) -> float:
         """Seconds of a step of so many lanes, a lane's share."""
@@ -104,7 +103,7 @@ class Rehearsal:
                 bank.train(batch, 0, False, True, Results())
                 bank.flush()
 
-            return least(step, self._made.course.device) / lanes
+            return least_seconds(step, self._made.course.device) / lanes
 
     def _step_alone(self, training: CalledTraining) -> Tensor:
         try:
@@ -123,18 +122,3 @@ class Rehearsal:
         for one in copies:
             attach(one.module, one.trainer)  # which Lightning leaves out of copies
         return copies
-
-
-def least(step: Callable[[], Any], device: str) -> float:
-    """The least time of a step, over some after the first two: others on the machine only add to it."""
-    times: list[float] = []
-    for number in range(22):
-        began = perf_counter()
-        step()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        if number > 1:
-            times.append(perf_counter() - began)
-        if len(times) > 2 and sum(times) > 0.2:
-            break
-    return min(times)

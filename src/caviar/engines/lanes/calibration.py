@@ -17,9 +17,9 @@ import torch
 
 from caviar.base.errors import UsageError
 from caviar.base.machine import cache_folder, compiler
-from caviar.engines.gpu import free_memory, out_of_memory
+from caviar.engines.gpu import free_memory, least_seconds, out_of_memory
 from caviar.engines.lanes.backends import BACKENDS, by_others
-from caviar.engines.lanes.stack import Stack, seconds
+from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
 from caviar.runs.fields import NUMBER, WHOLE, Must, check_fields
 from caviar.runs.files import read_json, write_atomic
@@ -232,7 +232,7 @@ def _solo_step(training: Training, device: str) -> float:
         loss.backward()
         optimizer.step()
 
-    return seconds(step, device)
+    return least_seconds(step, device)
 
 
 def _bytes_a_lane(training: Training) -> int:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from caviar.engines.gpu import least_seconds
 from caviar.engines.lanes.training import Training
 from caviar.engines.philox import signed
 from caviar.engines.progress import Ended, lightning_checkpoint
@@ -118,7 +118,7 @@ class Stack(Seats[Training]):
         """Seconds that a step takes at best, from a few; what they do to the lanes is undone."""
         count = min(self._course.steps, self.backend.rehearsed)
         with self._tried(count) as steps:
-            return seconds(lambda: self.backend.steps(steps), self.device) / count
+            return least_seconds(lambda: self.backend.steps(steps), self.device) / count
 
     def moved(self, count: int) -> Tensor:
         """How far some steps bring the lanes' parameters, ``(lanes, numbers)``; they are undone."""
@@ -271,18 +271,3 @@ class Stack(Seats[Training]):
                 ended.append(Ended(training, lane, True, error))
         self.tensors.keep([one.lane for one in ended if one.training.improved])
         return ended
-
-
-def seconds(step: Callable[[], Any], device: str) -> float:
-    """The least time of a step, over some after the first two: others on the machine only add to it."""
-    times: list[float] = []
-    for number in range(22):
-        began = perf_counter()
-        step()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        if number > 1:
-            times.append(perf_counter() - began)
-        if len(times) > 2 and sum(times) > 0.2:
-            break
-    return min(times)
