@@ -90,7 +90,7 @@ def test_a_signal_to_a_workers_training_alone_costs_no_try_also_beside_other_tas
 ):
     slurm = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "x", "SLURM_NTASKS": "2", "SLURM_PROCID": "1"}
     env = {**os.environ, "OMP_NUM_THREADS": "1", **slurm, "SLURM_LOCALID": "1", "SLURM_NODEID": "0"}
-    words = ("trainer.max_epochs=60", "name=told", "hydra.sweeper.retries=0")
+    words = ("trainer.max_epochs=150", "name=told", "hydra.sweeper.retries=0")
     process = copies.Popen(
         command(*words), cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True
     )

@@ -99,6 +99,7 @@ def shown(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
 @pytest.fixture
 def database(tmp_path: Path):
     made = Database(f"sqlite:///{tmp_path / 'study.db'}", patience=5.0)
+    made._is_file = False  # as one of a server, whose connection may be lost
     yield made
     made.close()
 

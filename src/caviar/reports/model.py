@@ -20,7 +20,7 @@ from caviar.sweep.record import CANDIDATE
 from caviar.zoom.coordinates import Coordinates
 from caviar.zoom.gain import Gains, expected_gains
 from caviar.zoom.good import Good, fit_good
-from caviar.zoom.next_space import THIN, Ended, Zoom, as_tried, no_fault, zoom
+from caviar.zoom.next_space import THIN, Ended, Tried, Zoom, as_tried, no_fault, zoom
 
 SHOWN = 10
 """Trials of which it is told what they are worth: as many as the last table of a sweep has rows."""
@@ -46,6 +46,11 @@ def _ended(evidence: Evidence) -> list[tuple[int, Ended]]:
     return found
 
 
+def tried(evidence: Evidence) -> list[Tried]:
+    """The trials as a model of the sweep takes them; those that say nothing of the space are left out."""
+    return as_tried(one for _, one in _ended(evidence))
+
+
 def zoomed(evidence: Evidence) -> Zoom | str:
     """Where ``caviar zoom`` would go, or why it would not."""
     cache = evidence.__dict__.setdefault("_model_cache", {})
@@ -53,7 +58,7 @@ def zoomed(evidence: Evidence) -> Zoom | str:
         try:
             # Nothing is moved for a hyperparameter of which the figure says that it is chance.
             sure = [h.name for h in evidence.space.hyperparameters if _sure(evidence, h)]
-            cache["zoom"] = zoom(evidence.space, as_tried(one for _, one in _ended(evidence)), sure)
+            cache["zoom"] = zoom(evidence.space, tried(evidence), sure)
         except UsageError as error:
             cache["zoom"] = str(error).removeprefix(f"zoom: {THIN}: ")
     return cache["zoom"]

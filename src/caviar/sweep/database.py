@@ -65,7 +65,8 @@ class Database(InMemoryStorage):
 
     def __init__(self, url: str, patience: float) -> None:
         super().__init__()
-        locked = {"connect_args": {"timeout": max(patience, 5.0)}} if _is_file(url) else {}
+        self._is_file = url.startswith("sqlite")
+        locked = {"connect_args": {"timeout": max(patience, 5.0)}} if self._is_file else {}
         self.server = RDBStorage(url, engine_kwargs=locked)
         self.guard: Guard | None = None
         self.patience = patience
@@ -250,11 +251,13 @@ class Database(InMemoryStorage):
                 given = ask()
             except (SQLAlchemyError, StorageInternalError) as error:
                 self._roll_back()
-                lost = _connection_lost(error)
+                # A file that is not there does not come back; one that is locked was waited for.
+                lost = None if self._is_file else _connection_lost(error)
                 if lost is None:
                     if isinstance(error, StorageInternalError):
                         raise
-                    raise StorageInternalError(" ".join(str(error).split())) from error
+                    said = error.orig if isinstance(error, DBAPIError) else error
+                    raise StorageInternalError(" ".join(str(said).split())) from error
                 if began is None:
                     began = time.monotonic()
                     if self.patience:
@@ -271,10 +274,6 @@ class Database(InMemoryStorage):
                 if began is not None:
                     self.say(f"the database answers again, after {time.monotonic() - began:.0f} s")
                 return given
-
-
-def _is_file(url: str) -> bool:
-    return url.startswith("sqlite")
 
 
 def _connection_lost(error: BaseException | None) -> str | None:

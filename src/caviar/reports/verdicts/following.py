@@ -8,6 +8,7 @@ from caviar.base.words import WHAT_NEXT
 from caviar.reports.model import gains
 from caviar.reports.verdicts.base import Evidence, Found, named, short
 from caviar.reports.verdicts.course import longer
+from caviar.reports.verdicts.design import budget
 from caviar.reports.verdicts.ended import narrowed
 from caviar.zoom.gain import SEEDS
 from caviar.zoom.good import FEWEST
@@ -65,6 +66,11 @@ def what_next(evidence: Evidence) -> Found:
             "warn",
             f"{told} ({f'then: {then}; ' if then else ''}{model}).",
             commands[going[0]],
+        )
+    if budget(evidence).status == "warn":
+        return (
+            "unknown",
+            f"{len(complete)} complete trials are too few to say that more would not pay.",
         )
     return (
         "pass",
