@@ -210,16 +210,24 @@ def test_an_inline_trial_ends_by_sigterm_at_its_next_report_and_by_a_second_sign
     check_whole(app, 3)
 
 
+def of_system(pid: int) -> str:
+    """What the system says of a process; nothing of one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def sleeps(pid: int) -> int:
     """How often a process has waited for something of its own will."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+    told = of_system(pid).partition("\nvoluntary_ctxt_switches:")[2]
+    return int(told.split()[0]) if told else 0
 
 
 def pending(pid: int) -> set[int]:
     """The signals that were sent to a process and that it has not taken yet."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    (mask,) = [int(line.split()[1], 16) for line in lines if line.startswith("ShdPnd")]
+    lines = of_system(pid).splitlines()
+    mask = sum(int(line.split()[1], 16) for line in lines if line.startswith("ShdPnd"))
     return {number for number in range(1, 65) if mask >> (number - 1) & 1}
 
 
