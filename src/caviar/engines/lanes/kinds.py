@@ -29,6 +29,9 @@ _LEFT_WAITING = 60.0
 _MANY, _FEW = 8, 4
 """So many groups of so few trials each on the average are worth a word."""
 
+_ENOUGH = 256
+"""Trials that are looked at for that: each is compared with all before it."""
+
 
 class Kinds:
     """All groups.
@@ -47,6 +50,7 @@ class Kinds:
         self.most = lanes or _MOST[device]
         self._given, self._auto, self._native, self._device = lanes, auto, native, device
         self._groups: dict[Hashable, Group] = {}
+        self._noted = 0
         self._settings: dict[
             Hashable, list[dict[str, str]]
         ] = {}  # of trials that call their module
@@ -94,8 +98,9 @@ class Kinds:
 
         Lanes that call a module are shared by networks of one shape alone.
         """
-        if not calls(training):
+        if not calls(training) or self._noted == _ENOUGH:
             return None
+        self._noted += 1
         words = [word.partition("=") for word in overrides]
         settings = {name: value for name, _, value in words if name != "seed"}
         self._settings.setdefault(training.key, []).append(settings)
@@ -111,6 +116,7 @@ class Kinds:
         ]
         if not apart:
             return None
+        self._noted = _ENOUGH
         return (
             f"few trials share lanes: they do who have the same {', '.join(apart)}; "
             "with some values alone to choose from, as in choice(32, 64, 128), more do"
