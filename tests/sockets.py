@@ -7,10 +7,10 @@ import socket
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 below those that the system gives to clients."""
+    """Ports of 127.0.0.1 below those that the system gives to clients, above those of Ray's workers."""
     found: list[int] = []
     while len(found) < count:
-        port = random.SystemRandom().randrange(15_000, 32_000)
+        port = random.SystemRandom().randrange(20_000, 32_000)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
