@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 import caviar
 from caviar.base.objectives import each, first
 from caviar.base.rules import check_settings
+from caviar.base.scoring import BEST
 from caviar.base.security import check_target
 from caviar.engines.shipped import changed
 from caviar.lightning.batches import epoch_order
@@ -105,6 +106,7 @@ def _scored(config: Mapping[str, Any]) -> dict[str, Any]:
         "metric": first(config["metric"]),
         "direction": first(config["direction"]),
         "also": tuple(each(config["metric"])[1:]),
+        "score": config.get("score", BEST),
         "seed": config["seed"],
         "nan_guard": "nan_guard.NanGuard" in callbacks,
         "early_stopping": caviar.EarlyStopping(**stopping) if stopping else None,
@@ -176,9 +178,9 @@ def _callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         kind = str(settings["_target_"]).removeprefix(_CALLBACKS)
         found[kind] = {key: value for key, value in settings.items() if key != "_target_"}
         if kind == "checkpoint.BestAndLast":
-            watched = settings["metric"], settings["direction"]
-            if tuple(map(first, watched)) != (first(config["metric"]), first(config["direction"])):
-                raise caviar.NotFusibleError(f"callbacks.{name}.metric={settings['metric']}")
+            for key in ("metric", "direction", "score"):
+                if first(settings.get(key, BEST)) != first(config.get(key, BEST)):
+                    raise caviar.NotFusibleError(f"callbacks.{name}.{key}={settings.get(key)}")
         elif kind not in (
             "nan_guard.NanGuard", "early_stopping.EarlyStopping", "progress_bar.ProgressBar"
         ):  # fmt: skip

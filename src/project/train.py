@@ -20,9 +20,9 @@ CONFIGS = _CLONE if (_CLONE / "train.yaml").exists() else _HERE / "configs"
 
 @caviar.main(config_path=str(CONFIGS), config_name="train", complete=task_words)
 def main(config: DictConfig) -> float | list[float]:
-    """Train as ``config`` says; the score is ``config.metric`` at its best epoch.
+    """Train as ``config`` says; the score is ``config.metric`` at the epoch that ``config.score`` names.
 
-    Of several metrics the scores are a list, all of the epoch that is the best by the first. With
+    Of several metrics the scores are a list, all of the same epoch: the best is so by the first. With
     ``data.folds`` it is the mean over the folds, each trained by itself.
     """
     check(config)

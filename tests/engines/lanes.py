@@ -123,8 +123,8 @@ def on_a_lane(
                 done = Result(
                     weights=stack.last_weights(lane),
                     rows=csv_rows(one),
-                    score=one.score,
-                    best_epoch=one.best_epoch,
+                    score=one.scoring.value,
+                    best_epoch=one.scoring.epoch,
                     best=stack.best_weights(lane),
                 )
                 assert ended.error is None

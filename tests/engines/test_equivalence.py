@@ -39,6 +39,8 @@ CASES = {
     "few batches": ("trainer.limit_train_batches=2", "trainer.limit_val_batches=1"),
     "validated every other epoch": ("trainer.check_val_every_n_epoch=2",),
     "stopped early": ("callbacks=early_stopping", "callbacks.early_stopping.patience=1"),
+    "scored at the last epoch": ("score=last",),
+    "scored over the last three": ("score=last3", "trainer.check_val_every_n_epoch=2"),
     "minimised": ("metric=val/loss", "direction=minimize"),
 }  # fmt: skip
 

@@ -56,7 +56,7 @@ def test_a_warning_of_the_environment_is_no_error_of_the_trainers_settings(
     monkeypatch.setattr("caviar.lightning.training.Trainer", warns)
     config = compose_run(*short)
     with pytest.raises(UserWarning, match="something of this machine"):  # an error, in these tests
-        make_trainer(config, build(config), Score("val/acc", "maximize"))
+        make_trainer(config, build(config), Score(["val/acc"], "maximize"))
     assert lightning.pytorch.Trainer is not warns
 
 

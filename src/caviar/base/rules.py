@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from caviar.base.errors import usage_error
+from caviar.base.scoring import SCORES, is_score
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ FLAG = Rule(lambda value: isinstance(value, bool), "must be true or false", Fals
 
 TRAINING: dict[str, Rule] = {
     "seed": SEED,
+    "score": Rule(is_score, SCORES, number=False, null=True),
     "test": FLAG,
     "compile": FLAG,
     "model.dropout": SHARE,

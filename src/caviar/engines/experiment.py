@@ -6,6 +6,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from caviar.base.scoring import BEST
+
 if TYPE_CHECKING:
     from lightning.pytorch import LightningDataModule, LightningModule
     from torch import Tensor, nn
@@ -23,7 +25,8 @@ class Experiment:
         metric: the logged metric that is the score (``val/acc``).
         direction: ``maximize`` or ``minimize``.
         seed: the training seed: initialisation, shuffling and dropout follow from it.
-        also: further metrics that are scores, each at the best epoch of ``metric``.
+        also: further metrics that are scores, each of the same epochs as ``metric``.
+        score: which epochs these are: ``best``, ``last``, or ``last5`` for the mean of the last five.
     """
 
     module: LightningModule
@@ -33,6 +36,7 @@ class Experiment:
     direction: str
     seed: int
     also: Sequence[str] = ()
+    score: str = BEST
 
     @property
     def objectives(self) -> list[str]:
@@ -89,7 +93,7 @@ class Scored:
 
     Attributes:
         metric, direction: what is the score, and what is better for it.
-        also: further metrics that are scores, each at the best epoch of ``metric``.
+        also, score: further metrics that are scores, and of which epochs: see `Experiment`.
         seed: of initialisation, shuffling and what is drawn in steps.
         nan_guard: fail at a loss that is not finite; else at a score that is NaN.
         early_stopping: ends the training early.
@@ -103,6 +107,7 @@ class Scored:
     direction: str
     seed: int
     also: Sequence[str] = ()
+    score: str = BEST
     nan_guard: bool = True
     early_stopping: EarlyStopping | None = None
     checkpoint: bool = True

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from caviar.base.direction import better, sign_of
+from caviar.base.direction import sign_of
 from caviar.base.errors import usage_error
+from caviar.base.scoring import Scoring
 from caviar.engines.experiment import Scored
 
 
@@ -44,8 +45,7 @@ class Progress:
         rows: of metrics.csv so far.
         for_loggers: what it has logged, and the step, for when it ends; empty where there are no loggers.
         metrics: the last value of each that was logged.
-        score, best_epoch, best_metrics: of its best epoch.
-        improved: whether the last epoch is the best.
+        scoring: what it is scored so far.
     """
 
     def __init__(self, scored: Scored, double: bool) -> None:
@@ -55,17 +55,9 @@ class Progress:
         self.rows: list[dict[str, Any]] = []
         self.for_loggers: list[tuple[dict[str, float], int]] = []
         self.metrics: dict[str, float] = {}
-        self.score: float | None = None
-        self.best_epoch: int | None = None
-        self.best_metrics: dict[str, float] = {}
-        self.improved = False
+        self.scoring = Scoring(scored.objectives, scored.direction, scored.score)
         self._waited = 0
         self._best_waited_for: Any = None
-
-    @property
-    def scores(self) -> list[float]:
-        """The score of each objective, all of the best epoch."""
-        return [self.best_metrics[name] for name in self._scored.objectives]
 
     def note(self, metrics: Mapping[str, float], step: int) -> None:
         """Note what loggers are to be told."""
@@ -83,7 +75,7 @@ class Progress:
             FloatingPointError: a loss is not finite, or a score is NaN.
             UsageError: a score was not logged.
         """
-        self.improved = False
+        self.scoring.improved = False
         self.guard(step)
         if not validated:
             return False
@@ -103,16 +95,13 @@ class Progress:
             FloatingPointError: it is NaN.
             UsageError: it was not logged.
         """
-        self.improved = False
+        self.scoring.improved = False
         for name in self._scored.objectives:
             if name not in self.metrics:
                 raise usage_error("metric", name, "not logged", sorted(self.metrics))
             if math.isnan(self.metrics[name]):
                 raise FloatingPointError(f"{name} is nan at epoch {self.epoch}")
-        value = self.metrics[self._scored.metric]
-        if self.score is None or better(value, self.score, self._scored.direction):
-            self.score, self.best_epoch, self.improved = value, self.epoch, True
-            self.best_metrics = dict(self.metrics)
+        self.scoring.take(self.metrics, self.epoch)
 
     def _require_finite(self, name: str, step: int) -> None:
         loss = self.metrics.get(name, 0.0)
@@ -152,9 +141,7 @@ class Progress:
             "epoch": self.epoch,
             "rows": list(self.rows),
             "told": list(self.for_loggers),
-            "score": self.score,
-            "best_epoch": self.best_epoch,
-            "best_metrics": self.best_metrics,
+            "scoring": self.scoring.state(),
             "metrics": self.metrics,
             "waited": self._waited,
             "best_waited_for": None
@@ -166,8 +153,11 @@ class Progress:
         """Go on from what `state` gave."""
         self._waited, self._best_waited_for = state["waited"], state["best_waited_for"]
         self.for_loggers = [(dict(metrics), step) for metrics, step in state.get("told", ())]
-        for name in ("epoch", "rows", "score", "best_epoch", "best_metrics", "metrics"):
+        for name in ("epoch", "rows", "metrics"):
             setattr(self, name, state[name])
+        # One of an earlier version had the best epoch alone.
+        old = {"epoch": state.get("best_epoch"), "metrics": state.get("best_metrics")}
+        self.scoring.load_state(state.get("scoring", old))
 
 
 def lightning_checkpoint(

@@ -46,7 +46,7 @@ def check_training(
     """
     check_run_name("" if config.name is None else str(config.name))
     _check_objectives(config, metrics)
-    for key in {"metric", "direction"} & set(searched or {}):
+    for key in {"metric", "direction", "score"} & set(searched or {}):
         raise usage_error(key, "a choice", "it is what trials are compared by, the same for all")
     _check_added(config, searched or {})
     _check_callbacks(config, metrics)

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from caviar.base.errors import usage_error
 from caviar.base.objectives import each, first
 from caviar.base.references import reading
+from caviar.base.scoring import BEST
 from caviar.base.security import find_target, instantiate
 from caviar.engines.experiment import Experiment
 from caviar.runs.active import record, stop_if_asked
@@ -82,6 +83,7 @@ def experiment(config: DictConfig, module: Any, data: Any) -> Experiment:
         metric=first(config.metric),
         direction=first(config.direction),
         also=tuple(each(config.metric)[1:]),
+        score=config.get("score", BEST),
         seed=config.seed,
     )
 

@@ -55,7 +55,7 @@ def fit(
     by the validation part as they are.
 
     Returns:
-        The score at the best epoch, or the scores there.
+        The score, or the scores, of the epochs that ``experiment.score`` says.
 
     On several devices each has a process, of which this one is the first; see `caviar.lightning.ranks`.
 
@@ -69,7 +69,7 @@ def fit(
     if not ranks.joined:
         for name, text in _files(experiment.data).items():
             write_atomic(folder / name, text)
-    score = Score(experiment.metric, experiment.direction, experiment.also)
+    score = Score(experiment.objectives, experiment.direction, experiment.score)
     with quiet(), seeded(experiment.seed):
         trainer = make_trainer(config, experiment, score, callbacks, loggers)
         resumed = checkpoint_to_resume(folder)
@@ -89,22 +89,23 @@ def fit(
         finally:
             close(trainer.loggers)
         _keep_profile(trainer, folder)
-    if score.value is None:
+    scored = score.scoring
+    if scored.epoch is None:
         raise usage_error("metric", experiment.metric, "never logged: no validation ran")
     record(
         metric=as_given(experiment.objectives),
-        best_epoch=score.epoch,
-        metrics=score.metrics,
+        best_epoch=scored.epoch,
+        metrics=scored.metrics,
         seed=experiment.seed,
         checkpoint=BEST if (folder / BEST).exists() else None,
     )
     log.info(
-        "%s at epoch %d: %s",
-        scores_in_words(experiment.objectives, score.values),
-        score.epoch,
+        "%s %s: %s",
+        scores_in_words(experiment.objectives, scored.values),
+        scored.when,
         folder,
     )
-    return as_given(score.values)
+    return as_given(scored.values)
 
 
 def test(config: DictConfig, experiment: Experiment) -> None:

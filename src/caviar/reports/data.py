@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from caviar.base.errors import UsageError
 from caviar.base.hypervolume import growth
 from caviar.base.plain import printable
+from caviar.base.scoring import epochs_in_words
 from caviar.confirm.results import confirmed
 from caviar.reading.compare import rerun_command
 from caviar.reading.run import Run
@@ -74,6 +75,7 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "metric": ", ".join(sweep.labels),
         "labels": sweep.labels,
+        "scored": epochs_in_words(evidence.config.get("score")),
         "directions": sweep.directions,
         "n_trials": sweep.settings.get("n_trials"),
         "sampler": _sampler(sweep),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from caviar.base.configs import value_at
 from caviar.base.intervals import Estimate
 from caviar.base.objectives import front, signed
+from caviar.base.scoring import BEST, epochs_in_words
 from caviar.base.words import duration, last_parts, short
 from caviar.runs.folder import number_of, was_stopped
 from caviar.runs.places import typed
@@ -153,7 +154,9 @@ def _came_of_it(sweep: Sweep, runs: Sequence[Run], best: Sequence[Run], worth: A
     epoch = run.result.best_epoch
     at = "" if epoch is None else f" at epoch {epoch}"
     at = at if number is None else f" (trial {number}{edited})"
-    told = f"The best {label} is {short(run.score)}{at}"
+    scored = run.config.get("score", BEST)
+    of = "" if scored == BEST else f" ({epochs_in_words(scored)})"
+    told = f"The best {label}{of} is {short(run.score)}{at}"
     if not sweep.directions:
         return f"{label} is {short(run.score)}{at}; what is better is not on record."
     known = next((one for one in worth if one["trial"] == number), None) or {}

@@ -76,10 +76,10 @@ def experiment(
 
 
 def by_trainer(one: Experiment, folder: Path, stopping: EarlyStopping | None = None) -> Came:
-    score = Score(one.metric, one.direction)
+    score = Score(one.objectives, one.direction, one.score)
     callbacks: list[Any] = [
         EpochSeed(one.seed),
-        BestAndLast(str(folder / "checkpoints"), one.metric, one.direction),
+        BestAndLast(str(folder / "checkpoints"), one.metric, one.direction, score=one.score),
         score,
     ]
     if stopping:
@@ -96,15 +96,18 @@ def by_trainer(one: Experiment, folder: Path, stopping: EarlyStopping | None = N
         dict(one.module.state_dict()),
         best,
         list(csv.DictReader((folder / "metrics.csv").read_text().splitlines())),
-        score.value,
-        score.epoch,
-        score.metrics,
+        score.scoring.value,
+        score.scoring.epoch,
+        score.scoring.metrics,
     )
 
 
 def called(one: Experiment, **more: Any) -> CalledTraining:
     return CalledTraining(
-        Called(lambda: one, metric=one.metric, direction=one.direction, seed=one.seed, **more)
+        Called(
+            lambda: one, metric=one.metric, direction=one.direction, seed=one.seed,
+            score=one.score, **more,
+        )  # fmt: skip
     )
 
 
@@ -123,7 +126,7 @@ def on_a_lane(one: CalledTraining, strangers: list[CalledTraining], lane: int = 
                 rows = list(csv.DictReader(csv_text(one.rows).splitlines()))
                 return Came(
                     dict(one.module.state_dict()), stack.best_weights(ended.lane), rows,
-                    one.score, one.best_epoch, one.best_metrics,
+                    one.scoring.value, one.scoring.epoch, one.scoring.metrics,
                 )  # fmt: skip
             if ended.over:
                 stack.release(ended.lane)

@@ -228,7 +228,7 @@ class Epochs(Progress):
         self._reset(found)
         self.guard(self.steps_done)
         self.take_score()
-        if self.improved:
+        if self.scoring.improved:
             self.best = self.weights()
         if self.course.val_every > 1 and self.stops_early():
             self.trainer.should_stop = True
@@ -249,7 +249,7 @@ class Epochs(Progress):
         self.schedule("epoch", True, number)
         self._reset(found)
         if not validated:
-            self.improved = False
+            self.scoring.improved = False
         elif self.course.val_every == 1 and self.stops_early():
             self.trainer.should_stop = True
         self.guard(self.steps_done)

@@ -212,9 +212,10 @@ class CalledTraining(Epochs):
     def checkpoint(self) -> dict[str, Any]:
         """What Lightning's ``load_from_checkpoint`` reads: the module at its best epoch."""
         assert self.best is not None
-        assert self.best_epoch is not None
-        step = (self.best_epoch + 1) * self.length.steps
-        found = lightning_checkpoint(self.best, "", {}, self.best_epoch, step)
+        epoch = self.scoring.epoch
+        assert epoch is not None
+        step = (epoch + 1) * self.length.steps
+        found = lightning_checkpoint(self.best, "", {}, epoch, step)
         found["hyper_parameters"] = dict(self.module.hparams)
         if not is_plain(found["hyper_parameters"]):
             # As a Trainer's are written: what is no plain value could not be read with weights_only.

@@ -62,9 +62,11 @@ class Endings:
             self._end_fold(group, one.lane)
         ended = [(one, group.runs[one.lane]) for one in over if one not in folds]
         scored = [
-            (run.training.score, run)
+            (score, run)
             for one, run in ended
-            if not one.pruned and run.training.recipe.checkpoint and run.training.score is not None
+            if not one.pruned
+            and run.training.recipe.checkpoint
+            and (score := run.training.scoring.value) is not None
         ]
         among = self._among_best(scored, scored[0][1].training.recipe.direction) if scored else []
         best = {id(run) for (_, run), is_best in zip(scored, among, strict=True) if is_best}
@@ -119,13 +121,14 @@ class Endings:
         training, trial = run.training, run.trial
         assert trial is not None
         assert isinstance(run.folder, FoldFolder)
-        wanted = training.recipe.checkpoint and training.best_epoch is not None
+        scoring = training.scoring
+        wanted = training.recipe.checkpoint and scoring.epoch is not None
         checkpoint = self._checkpoint(group, lane) if wanted else None
         group.release(lane)
         facts = {
-            "score": None if training.score is None else as_given(training.scores),
-            "best_epoch": training.best_epoch,
-            "metrics": training.best_metrics,
+            "score": None if scoring.epoch is None else as_given(scoring.values),
+            "best_epoch": scoring.epoch,
+            "metrics": scoring.metrics,
             "checkpoint": BEST_CHECKPOINT if checkpoint else None,
         }
         folder, rows = run.folder, training.rows
@@ -156,23 +159,24 @@ class Endings:
 
     def _finish(self, run: Run, pruned: bool, checkpoint: Mapping[str, Any] | None) -> None:
         training, folder, metric = run.training, run.folder, run.training.recipe.metric
-        if training.score is None and not pruned:
+        scoring = training.scoring
+        if scoring.epoch is None and not pruned:
             self.fail(folder, _never_logged(metric), training)
             return
         if pruned:
             last = next((row[metric] for row in reversed(training.rows) if metric in row), None)
             end, log = folder.life.pruned(last), ""
         else:
-            scores, names = training.scores, training.recipe.objectives
+            scores, names = scoring.values, training.recipe.objectives
             folder.life.facts |= {
                 "metric": as_given(names),
-                "best_epoch": training.best_epoch,
-                "metrics": training.best_metrics,
+                "best_epoch": scoring.epoch,
+                "metrics": scoring.metrics,
                 "seed": training.recipe.seed,
                 "checkpoint": BEST_CHECKPOINT if checkpoint else None,
             }
             end = folder.life.complete(as_given(scores))
-            at = f"{scores_in_words(names, scores)} at epoch {training.best_epoch}: {folder.path}"
+            at = f"{scores_in_words(names, scores)} {scoring.when}: {folder.path}"
             log = log_line("caviar.engines.fused", at)
         self._end(folder, end, training, log, checkpoint)
 

@@ -162,11 +162,12 @@ class Stack(Seats[Training]):
     def checkpoint(self, lane: int) -> dict[str, Any]:
         """What Lightning's ``load_from_checkpoint`` reads: a lane at its best epoch."""
         training = self.on(lane)
-        assert training.best_epoch is not None
-        step = (training.best_epoch + 1) * training.course.steps
+        epoch = training.scoring.epoch
+        assert epoch is not None
+        step = (epoch + 1) * training.course.steps
         recipe, best = training.recipe, self.best_weights(lane)
         return lightning_checkpoint(
-            best, recipe.prefix, recipe.hyper_parameters, training.best_epoch, step
+            best, recipe.prefix, recipe.hyper_parameters, epoch, step
         )
 
     def last_weights(self, lane: int) -> dict[str, Tensor]:
@@ -269,5 +270,5 @@ class Stack(Seats[Training]):
                 ended.append(Ended(training, lane, over))
             except BaseException as error:  # its own: its neighbours go on
                 ended.append(Ended(training, lane, True, error))
-        self.tensors.keep([one.lane for one in ended if one.training.improved])
+        self.tensors.keep([one.lane for one in ended if one.training.scoring.improved])
         return ended

@@ -1,4 +1,4 @@
-"""The best and the last state of a training, in two files."""
+"""The state of a training that its score is of, and the last one, in two files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from caviar.base.objectives import first
-from caviar.lightning.callbacks.score import better, in_any_process, monitored
+from caviar.base.scoring import BEST as BEST_EPOCH
+from caviar.base.scoring import Scoring
+from caviar.lightning.callbacks.score import in_any_process, monitored
 from caviar.runs.active import TrialInterrupted
 from caviar.runs.inside import make_folders, partial_of
 
@@ -18,7 +20,7 @@ LAST = "last.ckpt"
 
 
 class BestAndLast(Checkpoint):
-    """Writes ``best.ckpt`` when the metric has improved, and ``last.ckpt`` to go on from.
+    """Writes ``best.ckpt``, what the score is of, and ``last.ckpt`` to go on from.
 
     Both are Lightning checkpoints; the best has no optimizer state, which halves its cost. The last
     is written when training ends or is interrupted and, for a training that may be killed, whenever
@@ -29,6 +31,7 @@ class BestAndLast(Checkpoint):
         folder: where the files go; it is made if needed.
         metric: what is watched, and ``direction``: what is better for it; of several, the first.
         every_seconds: time between two writings of ``last.ckpt`` while training goes on.
+        score: which epochs are scored: with ``last``, ``best.ckpt`` is of the last one.
     """
 
     def __init__(
@@ -37,12 +40,12 @@ class BestAndLast(Checkpoint):
         metric: str | Sequence[str],
         direction: str | Sequence[str],
         every_seconds: float = 60.0,
+        score: str = BEST_EPOCH,
     ) -> None:
         self.folder = Path(folder)
         self.metric = first(metric)
-        self.direction = first(direction)
         self.every_seconds = every_seconds
-        self.best: float | None = None
+        self._scoring = Scoring([self.metric], first(direction), score)
         self._written = monotonic()
         self._trained = self._between = False
 
@@ -51,12 +54,11 @@ class BestAndLast(Checkpoint):
         make_folders(self.folder)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write ``best.ckpt`` where the score is better than any before."""
+        """Write ``best.ckpt`` where this is what the score is of."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        value = monitored(trainer, self.metric)
-        if self.best is None or better(value, self.best, self.direction):
-            self.best = value
+        self._scoring.take({self.metric: monitored(trainer, self.metric)}, trainer.current_epoch)
+        if self._scoring.improved:
             self._write(trainer, BEST, weights_only=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -94,10 +96,14 @@ class BestAndLast(Checkpoint):
                 counts["completed"] = counts["processed"] - 1
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best}
+        return self._scoring.state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = state_dict["best"]
+        if "best" in state_dict:  # of an earlier version, which had no other choice
+            best = state_dict["best"]
+            epoch = None if best is None else 0
+            state_dict = {"epoch": epoch, "metrics": {self.metric: best}}
+        self._scoring.load_state(state_dict)
 
     def _write_between(self, trainer: Trainer) -> None:
         """Write ``last.ckpt`` as an epoch begins."""

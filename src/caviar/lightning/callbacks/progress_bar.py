@@ -37,7 +37,7 @@ class ProgressBar(RichProgressBar):
         # Once an epoch: what has been logged is summed up anew whenever somebody asks.
         logged = trainer.callback_metrics
         losses = sorted(name for name in logged if name.endswith("loss"))
-        scores = [one.metric for one in trainer.callbacks if isinstance(one, Score)]  # type: ignore[attr-defined]
+        scores = [one.metrics[0] for one in trainer.callbacks if isinstance(one, Score)]  # type: ignore[attr-defined]
         names = dict.fromkeys([*losses[:1], *scores])  # the training's, where there are two
         self._known = {name: float(logged[name]) for name in names if name in logged}
         super().on_train_epoch_end(trainer, pl_module)

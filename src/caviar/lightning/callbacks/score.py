@@ -1,4 +1,4 @@
-"""The score: the monitored metric at its best epoch, and what else is scored, at the same one."""
+"""The score: what each validation logged is taken in, and reported."""
 
 import math
 from collections.abc import Sequence
@@ -8,12 +8,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from caviar.base.errors import usage_error
+from caviar.base.scoring import BEST, Scoring
 from caviar.runs.active import TrialInterrupted, asked_to_stop, report
-
-
-def better(value: float, than: float, direction: str) -> bool:
-    """Whether ``value`` beats ``than``; a tie does not, so the first of equals is the best."""
-    return value > than if direction == "maximize" else value < than
 
 
 def monitored(trainer: Trainer, metric: str) -> float:
@@ -38,38 +34,29 @@ def in_any_process(trainer: Trainer, decision: bool) -> bool:
 
 
 class Score(Callback):
-    """Reports the metric after every epoch with a validation; keeps all metrics of the best epoch.
+    """Reports the metric after every epoch with a validation; keeps all metrics of those that count.
 
     Args:
-        metric: what is scored, and ``direction``: what is better for it.
-        also: further metrics that are scores, each at that metric's best epoch.
+        metrics: what is scored; the first is what is reported.
+        direction: what is better for it.
+        score: which epochs count: see `caviar.base.scoring.averaged`.
 
     Attributes:
-        value: the best value; None before the first validation.
-        epoch: the epoch (from 0) it is of.
-        metrics: every metric logged at that epoch.
+        scoring: the score so far.
     """
 
-    def __init__(self, metric: str, direction: str, also: Sequence[str] = ()) -> None:
-        self.metric = metric
-        self.direction = direction
-        self.also = tuple(also)
-        self.value: float | None = None
-        self.epoch: int | None = None
-        self.metrics: dict[str, float] = {}
+    def __init__(self, metrics: Sequence[str], direction: str, score: str = BEST) -> None:
+        self.metrics = tuple(metrics)
+        self.scoring = Scoring(metrics, direction, score)
         self._unreported: float | None = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take in the score of a validation."""
         if trainer.sanity_checking:
             return
-        value, *_ = [monitored(trainer, metric) for metric in (self.metric, *self.also)]
-        if self.value is None or better(value, self.value, self.direction):
-            self.value, self.epoch = value, trainer.current_epoch
-            self.metrics = {
-                name: float(logged) for name, logged in trainer.callback_metrics.items()
-            }
-        self._unreported = value
+        self._unreported, *_ = [monitored(trainer, metric) for metric in self.metrics]
+        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.scoring.take(logged, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report it."""
@@ -85,14 +72,8 @@ class Score(Callback):
         if in_any_process(trainer, asked_to_stop()):
             raise TrialInterrupted(f"stopped at step {trainer.current_epoch - 1}")
 
-    @property
-    def values(self) -> list[float]:
-        """The score of each objective, all of the same epoch."""
-        return [self.metrics[metric] for metric in (self.metric, *self.also)]
-
     def state_dict(self) -> dict[str, Any]:
-        return {"value": self.value, "epoch": self.epoch, "metrics": self.metrics}
+        return self.scoring.state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.value, self.epoch = state_dict["value"], state_dict["epoch"]
-        self.metrics = state_dict["metrics"]
+        self.scoring.load_state(state_dict)

@@ -47,7 +47,7 @@ function curves(sweep, metric) {
   const log = el("button", { type: "button", "aria-pressed": String(wantsLog(Object.values(sweep.curves[metric]).flatMap((curve) => curve.y))) }, "Log axis");
   const edited = sweep.trials.some((t) => t.edits.length) ? " A diamond: edited there while it trained." : "";
   node.append(el("div", { class: "controls" }, el("label", {}, "Metric ", select), el("label", {}, "Smoothing ", smoothing), ...(repeated ? [means] : []), log),
-    el("p", { class: "soft" }, `The ${BEST} best in colour. A star, a dot: the best epoch.${edited} ${repeated ? " A band: from the least to the greatest of the same values' seeds, about their mean." : ""}${folded ? " A band: from the least to the greatest fold, about their mean." : ""} Click a curve to pin its trial.`));
+    el("p", { class: "soft" }, `The ${BEST} best in colour. A star, a dot: the ${sweep.scored === "best epoch" ? "best" : "last"} epoch.${edited} ${repeated ? " A band: from the least to the greatest of the same values' seeds, about their mean." : ""}${folded ? " A band: from the least to the greatest fold, about their mean." : ""} Click a curve to pin its trial.`));
   const plot = figure(node, `learning curves of ${metric}`, 440, () => curvesFigure(sweep, metric, log.getAttribute("aria-pressed") === "true"));
   log.addEventListener("click", () => {
     log.setAttribute("aria-pressed", String(log.getAttribute("aria-pressed") === "false"));
@@ -62,8 +62,8 @@ function curvesFigure(sweep, metric, log) {
     hovertemplate: `trial %{customdata} (${name}), epoch %{x}: %{y:.4g}<extra></extra>` });
   const groups = { COMPLETE: group("complete", "solid", theme.muted), PRUNED: group("pruned", "dot", theme.muted), FAIL: group("failed", "solid", theme.fail), STOPPED: group("stopped", "dot", theme.soft), RUNNING: group("running", "dash", theme.warn) };
   const marks = (name, marker) => ({ x: [], y: [], customdata: [], text: [], name, mode: "markers", showlegend: false, marker, hovertemplate: "trial %{customdata}: %{text}<extra></extra>" });
-  const star = marks("best epoch", { size: 11, symbol: "star", color: theme.warn, line: { color: theme.card, width: 1 } });
-  const dot = marks("best epochs", { size: 4, color: theme.muted });
+  const star = marks(sweep.scored, { size: 11, symbol: "star", color: theme.warn, line: { color: theme.card, width: 1 } });
+  const dot = marks(`${sweep.scored}, others`, { size: 4, color: theme.muted });
   const diamond = marks("edits", { size: 10, symbol: "diamond", color: theme.edit, line: { color: theme.card, width: 1 } });
   const put = (trace, x, y, number, text) => { trace.x.push(x); trace.y.push(y); trace.customdata.push(number); trace.text.push(text); };
   const top = [], bands = [];
@@ -82,7 +82,7 @@ function curvesFigure(sweep, metric, log) {
       if (x.length === 1) rest.mode = "lines+markers", rest.marker = { size: 3 };
       rest.x.push(...x, null); rest.y.push(...y, null); rest.customdata.push(...x.map(() => trial.number), null);
     }
-    if (at >= 0) put(place >= 0 ? star : dot, x[at], y[at], trial.number, `best epoch ${x[at]}: ${short(curve.y[at])}`);
+    if (at >= 0) put(place >= 0 ? star : dot, x[at], y[at], trial.number, `epoch ${x[at]}: ${short(curve.y[at])}`);
     for (const edit of trial.edits) {
       const first = x.findIndex((epoch) => epoch >= edit.epoch), shown = first < 0 ? x.length - 1 : first;
       put(diamond, x[shown], y[shown], trial.number, plain(edit.text));

@@ -4,7 +4,7 @@ function judged(sweep) {
   const held = sweep.judged;
   if (held.why) return nothing("judged", held.why);
   const node = body("judged"), grid = el("div", { class: "grid" });
-  node.append(el("p", { class: "soft" }, `${held.number === null ? "The run" : `Trial ${held.number}`} at its best epoch, on the ${held.samples} samples of its validation part: it was chosen by them, so new data will look a little worse.`), grid);
+  node.append(el("p", { class: "soft" }, `${held.number === null ? "The run" : `Trial ${held.number}`} as its checkpoint has it (${sweep.scored}), on the ${held.samples} samples of its validation part: it was chosen by them, so new data will look a little worse.`), grid);
   if (held.residuals) return residuals(grid, held);
   confusion(grid, held);
   reliability(grid, held);

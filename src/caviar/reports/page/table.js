@@ -22,7 +22,7 @@ function columnsOf(sweep) {
     const value = (v) => Array.isArray(v) || (v && typeof v === "object") ? JSON.stringify(v) : plain.has(v) ? plain.get(v) : v;
     add(facts.includes(name) ? `params.${name}` : name, (t) => value(t.params[name]));
   }
-  add("best_epoch", (t) => t.best_epoch, { head: "best epoch" });
+  add("best_epoch", (t) => t.best_epoch, { head: sweep.scored === "best epoch" ? "best epoch" : "epoch" });
   add("seconds", (t) => t.seconds);
   if (sweep.trials.some((t) => isNumber(t.worker_seconds) && t.worker_seconds !== t.seconds)) add("worker_seconds", (t) => t.worker_seconds, { head: "worker seconds" });
   if (sweep.trials.some((t) => t.edits.length)) add("edits", (t) => t.edits.length || null);

@@ -11,7 +11,7 @@ function openTrial(number) {
   dialog.replaceChildren(
     el("form", { method: "dialog", class: "controls" }, el("h2", {}, `Trial ${number}`), el("span", { class: `state ${trial.state}` }, trial.state), el("span", { class: "space" }),
       el("button", { on: { click: () => pin(number) }, title: "Make it stand out in every figure and in the table" }, held ? "Unpin" : "Pin"), el("button", { autofocus: "" }, "Close")),
-    el("p", {}, `${values}; best epoch ${short(trial.best_epoch) || "none"}; ${isNumber(trial.seconds) ? duration(trial.seconds) : "time unknown"}${onLanes(trial)}; seed ${short(trial.seed) || "unknown"}`),
+    el("p", {}, `${values}; ${current.scored === "best epoch" ? "best epoch" : `${current.scored}, to`} ${short(trial.best_epoch) || "none"}; ${isNumber(trial.seconds) ? duration(trial.seconds) : "time unknown"}${onLanes(trial)}; seed ${short(trial.seed) || "unknown"}`),
     ...worthOf(current, number).map(([name, told]) => el("p", {}, `${name}: ${told}`)),
     ...part("Error", trial.error),
     ...part("Edited while it trained: its config alone does not give it", trial.edits.map((edit) => edit.text).join("\n")),
@@ -28,7 +28,7 @@ function onLanes(trial) {
 function metricsOf(trial) {
   const found = Object.entries(trial.metrics);
   if (!found.length) return [];
-  return [el("h3", {}, "Metrics at its best epoch"), el("div", { class: "facts" }, ...found.map(([name, value]) => el("div", {}, el("strong", {}, short(numberIn(value))), name)))];
+  return [el("h3", {}, `Metrics of its ${current.scored}`), el("div", { class: "facts" }, ...found.map(([name, value]) => el("div", {}, el("strong", {}, short(numberIn(value))), name)))];
 }
 // Its own learning curves: one metric at a time.
 function curveOf(trial, node) {

@@ -14,6 +14,7 @@ import pandas as pd
 
 from caviar.base.configs import value_at
 from caviar.base.direction import sign_of
+from caviar.base.scoring import averaged, is_score
 from caviar.base.words import digits
 from caviar.confirm.results import confirmed
 from caviar.reports.again import follow_up
@@ -147,6 +148,12 @@ class Evidence:
     def sign(self) -> float:
         """Times a score, it gives a loss."""
         return float(sign_of(next(iter(self.directions), None)))
+
+    @cached_property
+    def averaged(self) -> int | None:
+        """How many last epochs a score is the mean of; None where it is the best one's."""
+        score = self.config.get("score")
+        return averaged(score) if is_score(score) else None
 
     @cached_property
     def least(self) -> float:

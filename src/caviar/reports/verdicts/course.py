@@ -57,6 +57,10 @@ def _best_epochs(evidence: Evidence) -> list[float]:
     """Best epoch as a share of the training, in (0, 1], of top trials that trained 4 epochs or more."""
     if evidence.metrics.empty:
         return []
+    if evidence.averaged is not None:  # then the epochs on record are the last, whichever is the best
+        curves = [evidence.curve(n, evidence.metric or "") for n in evidence.top.index]
+        losses = [evidence.sign * curve for curve in curves if len(curve) >= 4]
+        return [(int(np.argmin(loss)) + 1) / len(loss) for loss in losses]
     last = evidence.metrics.groupby("trial")["epoch"].max()
     table = evidence.top["best_epoch"].dropna()
     return [
@@ -162,7 +166,7 @@ def rises(curves: np.ndarray) -> np.ndarray:
 
 @named("late variance")
 def late(evidence: Evidence) -> Found:
-    """Does the metric still jump about at the end? Then the best epoch is partly luck.
+    """Does the metric still jump about at the end? Then the epoch that is scored is partly luck.
 
     Warn where the top trials' metric jumps by over 5 % of what training gained, late in training.
     """
@@ -175,7 +179,10 @@ def late(evidence: Evidence) -> Found:
         f"in the last third of training {evidence.metric} varies by {short(noise)} (standard deviation "
         f"about its trend), {noise / max(gain, 1e-12):.0%} of what training gained"
     )
-    if noise <= LATE * gain:
-        return "pass", f"{told}."
+    count = evidence.averaged or 1
+    if noise / count**0.5 <= LATE * gain:
+        averages = f", and a score is the mean of {count}" if count > 1 else ""
+        return "pass", f"{told}{averages}."
+    which = "best" if evidence.averaged is None else "last"
     # A schedule that decays the learning rate gained nothing on the tasks of `scripts/bench advice`.
-    return "warn", f"{told}: the best epoch is partly luck.", f"caviar confirm {evidence.name}"
+    return "warn", f"{told}: the {which} epoch is partly luck.", f"caviar confirm {evidence.name}"
