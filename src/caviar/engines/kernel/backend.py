@@ -38,6 +38,7 @@ class ByKernel(ByTorch):
 
     def __init__(self, tensors: LaneTensors) -> None:
         super().__init__(tensors)
+        self.recorded = tensors.device == "cuda"
         chain = chain_of(tensors.net.plan.layers)
         assert isinstance(chain, Chain)
         self._chain = chain
