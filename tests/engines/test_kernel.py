@@ -240,7 +240,7 @@ def test_a_tick_on_a_gpu_is_one_launch_and_the_numbers_of_the_cpu(
                 assert notes.waits.total() == 1, str(notes)
                 # Columns, order, keys, and whose weights are the best.
                 assert notes.copies.total() <= 4, str(notes)
-                assert notes.kernels.total() <= 190, str(notes)
+                assert notes.kernels.total() <= 30, str(notes)  # its validation is a graph
             stack.fetch([0, 1, 2])
             found.append([(one.rows, stack.last_weights(lane)) for lane, one in enumerate(some)])
     for (rows, weights), (its_rows, its) in zip(*found, strict=True):
