@@ -110,7 +110,8 @@ class CalledStack(Seats[CalledTraining]):
         busy = bool(log_every) or any(training.schedulers for training in trainings)
         with explaining("training_step"):
             bank.begin()
-            for number, (batch, shared) in enumerate(stacked_batches(feeds, epochs)):
+            batches = stacked_batches(feeds, epochs, bank.course.device)
+            for number, (batch, shared) in enumerate(batches):
                 steps = (number + 1) % accumulate == 0 or number == last
                 bank.train(batch, number, shared, steps, results)
                 if steps and (busy or number == last):
@@ -155,7 +156,8 @@ class CalledStack(Seats[CalledTraining]):
         epochs, results = [training.epoch for training in validating], Results()
         with explaining("validation_step"):
             bank.begin()
-            for number, (batch, shared) in enumerate(stacked_batches(feeds, epochs)):
+            batches = stacked_batches(feeds, epochs, bank.course.device)
+            for number, (batch, shared) in enumerate(batches):
                 bank.validate(batch, number, shared, results)
             bank.end()
         epoch = _here(results.of_epoch(lambda name: name))
