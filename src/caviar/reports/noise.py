@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from caviar.reports.verdicts.base import Curve, Evidence
 
 KEPT, AVERAGED = 0.40, 1.56
-"""Where a score is the mean of the last k epochs, its variance under retraining is ``KEPT + AVERAGED / k`` times
-that of late epochs: fitted to k of 1, 3, 5 and 10 on the accuracy and the loss of 8 trials over 12 seeds of
-five tables, where the ratio of standard deviations was 1.4, 0.96, 0.85 and 0.75 in the median."""
+"""Where a score is the mean of the last k epochs, its variance under retraining is ``KEPT + AVERAGED / k``
+times that of late epochs: fitted to k of 1, 3, 5 and 10 on the accuracy and the loss of 8 trials over 12
+seeds of five tables, where the ratio of standard deviations was 1.4, 0.96, 0.85 and 0.75 in the median."""
 LATE_SPREAD = 0.5
 """Of 30 trials' scores over 12 fresh seeds each (ten made-up tables) the standard deviation was 0.63 to 2.8
 times, in the median 0.98 times, the jitter of late epochs: this is the spread of that ratio's logarithm."""
