@@ -12,7 +12,7 @@ others foretell them: what bad trials do says little of good ones. What no place
 as `Noise` says; the rest is taken for a landscape too rough to be seen, and is the trial's own. The
 surrogate's settings (Laplace) and the noise are averaged over.
 
-A score is read at the same epochs on a fresh seed: where it is the best one's, the maximum is in both. What is
+A score is read at the same epochs on a fresh seed: the maximum over epochs, if any, is in both. What is
 not corrected for is that the same validation part chose and judges: the test part is for that.
 """
 
