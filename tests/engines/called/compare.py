@@ -69,10 +69,12 @@ def experiment(
 ) -> Experiment:
     """One training; settings of the module are those that begin with ``module__``."""
     own = {k.removeprefix("module__"): v for k, v in settings.items() if k.startswith("module__")}
+    score = settings.pop("score", "best")
     of_trainer = {k: v for k, v in settings.items() if not k.startswith("module__")}
     with seeded(seed):
         module = make(**own)
-    return Experiment(module, data(), {**SETTINGS, **of_trainer}, "val/loss", "minimize", seed)
+    trainer = {**SETTINGS, **of_trainer}
+    return Experiment(module, data(), trainer, "val/loss", "minimize", seed, score=score)
 
 
 def by_trainer(one: Experiment, folder: Path, stopping: EarlyStopping | None = None) -> Came:
@@ -105,9 +107,13 @@ def by_trainer(one: Experiment, folder: Path, stopping: EarlyStopping | None = N
 def called(one: Experiment, **more: Any) -> CalledTraining:
     return CalledTraining(
         Called(
-            lambda: one, metric=one.metric, direction=one.direction, seed=one.seed,
-            score=one.score, **more,
-        )  # fmt: skip
+            lambda: one,
+            metric=one.metric,
+            direction=one.direction,
+            seed=one.seed,
+            score=one.score,
+            **more,
+        )
     )
 
 
