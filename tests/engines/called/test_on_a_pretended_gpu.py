@@ -13,6 +13,7 @@ from caviar.engines.called import feeds
 from caviar.engines.called.bank import Bank
 from caviar.engines.called.feeds import stacked_batches
 from caviar.engines.called.rehearsal import Rehearsal
+from caviar.engines.called.stack import CalledStack
 from caviar.engines.called.training import CalledTraining
 from caviar.engines.experiment import NotFusibleError
 from caviar.engines.lanes import calibration
@@ -117,6 +118,38 @@ def test_a_step_waits_for_nothing_and_copies_nothing_that_is_there_on_any_number
             its = on_a_lane(trainings[0], trainings[1:], 0)
         assert came[lanes].rows == its.rows
         assert all(torch.equal(came[lanes].state[key], own) for key, own in its.state.items())
+
+
+class Counting(m.Plain):
+    """Its loss hangs on where in its training it is."""
+
+    def loss(self, batch: Any) -> torch.Tensor:
+        far = 1e-2 * self.trainer.global_step + 1e-3 * self.trainer.current_epoch
+        return super().loss(batch) * (1 + far)
+
+
+def test_what_trainers_count_goes_on_by_itself_on_lanes_that_are_elsewhere_in_their_trainings(
+    steps: list[tuple[int, int]],
+) -> None:
+    found = []
+    for accelerator in ("auto", "cpu"):
+        with pretended_gpu():
+            trainings = [
+                called(
+                    experiment(Counting, m.vectors, n, accelerator=accelerator, max_epochs=6 + n)
+                )
+                for n in range(2)
+            ]
+            stack = CalledStack(trainings, 2)
+            stack.admit(trainings[0])
+            stack.tick()
+            stack.admit(trainings[1])
+            for _ in range(3):
+                assert [ended.error for ended in stack.tick()] == [None, None]
+            if accelerator == "auto":
+                assert steps[-6:] == [(0, 3), *[(0, 0)] * 5]
+            found.append([one.rows for one in trainings])
+    assert found[0] == found[1]
 
 
 def test_data_that_change_are_sent_again_and_rows_that_there_are_not_are_no_lost_gpu() -> None:
