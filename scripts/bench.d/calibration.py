@@ -18,10 +18,10 @@ import numpy as np
 from caviar.base.errors import UsageError
 from caviar.confirm.results import confirmed
 from caviar.reading.sweep import Sweep
+from caviar.reports.evidence import Evidence
 from caviar.reports.expected import SEEDS, expected
+from caviar.reports.model import worth
 from caviar.reports.noise import late_noise
-from caviar.reports.verdicts.base import Evidence
-from caviar.reports.worth import worth
 from caviar.zoom.good import fit_good
 
 ROOT = Path(__file__).resolve().parents[2]

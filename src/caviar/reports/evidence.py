@@ -1,13 +1,13 @@
-"""A verdict, and the evidence that every verdict is drawn from."""
+"""What a sweep left, in the tables that verdicts and figures are drawn from."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,6 @@ import pandas as pd
 from caviar.base.configs import value_at
 from caviar.base.direction import sign_of
 from caviar.base.scoring import averaged, is_score
-from caviar.base.words import digits
 from caviar.confirm.results import confirmed
 from caviar.reports.again import follow_up
 from caviar.runs.folder import repeated
@@ -35,47 +34,21 @@ Curve = np.ndarray
 """A metric after each epoch, shape ``(epochs,)``, without the epochs that did not log it."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """One conclusion.
-
-    Attributes:
-        name: what was looked at, a few words.
-        status: ``warn`` where something should be done, ``unknown`` where the sweep does not tell.
-        sentence: what was found, with its numbers.
-        next: the command to run next, or None.
-    """
-
-    name: str
-    status: Literal["pass", "warn", "unknown"]
-    sentence: str
-    next: str | None = None
-
-    @property
-    def stops(self) -> bool:
-        """Whether it says that more search will not be seen."""
-        return self.status == "pass" and self.sentence.startswith("stop: ")
+Answer = TypeVar("Answer")
 
 
-Found = (
-    tuple[Literal["pass", "warn", "unknown"], str]
-    | tuple[Literal["pass", "warn", "unknown"], str, str | None]
-)
-"""What a verdict's function gives: status, sentence and, where something can be done, the command."""
+def found_once(find: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Have a function of evidence, and of what can be hashed, find its answer once for the same."""
 
+    @wraps(find)
+    def found(evidence: Evidence, *given: Hashable) -> Answer:
+        known = evidence.__dict__.setdefault("_found", {})
+        key = (find.__qualname__, *given)
+        if key not in known:
+            known[key] = find(evidence, *given)
+        return known[key]
 
-def named(name: str) -> Callable[[Callable[[Evidence], Found]], Callable[[Evidence], Verdict]]:
-    """Make a verdict of what a function finds."""
-
-    def wrap(judge: Callable[[Evidence], Found]) -> Callable[[Evidence], Verdict]:
-        @wraps(judge)
-        def verdict(evidence: Evidence) -> Verdict:
-            found = judge(evidence)
-            return Verdict(name, found[0], found[1], found[2] if len(found) == 3 else None)
-
-        return verdict
-
-    return wrap
+    return found
 
 
 @dataclass(frozen=True)
@@ -153,7 +126,7 @@ class Evidence:
     def averaged(self) -> int | None:
         """How many last epochs a score is the mean of; None where it is the best one's."""
         score = self.config.get("score")
-        return averaged(score) if is_score(score) else None
+        return averaged(str(score)) if is_score(score) else None
 
     @cached_property
     def least(self) -> float:
@@ -224,18 +197,10 @@ class Evidence:
         plain = h.name.lstrip("+")
         return f"params.{plain}" if f"params.{plain}" in self.trials else plain
 
-    def positions(self, h: Hyperparameter) -> pd.Series:
-        """Where the complete trials lie on the hyperparameter's own scale, 0 to 1, the best trial first;
+    def ranked_positions(self, h: Hyperparameter) -> pd.Series:
+        """Where the `ranked` trials lie on the hyperparameter's own scale, 0 to 1, the best trial first;
         those without it are left out.
         """
-        cache = self.__dict__.setdefault("_position_cache", {})
-        if h.name not in cache:
-            values = self.complete.get(self.column(h), self.complete["loss"][:0]).dropna()
-            cache[h.name] = values.map(lambda value: place(h, value)).astype(float).dropna()
-        return cache[h.name]
-
-    def ranked_positions(self, h: Hyperparameter) -> pd.Series:
-        """The same of all `ranked` trials."""
         values = self.ranked.get(self.column(h), self.complete["loss"][:0]).dropna()
         return values.map(lambda value: place(h, value)).astype(float).dropna()
 
@@ -265,20 +230,16 @@ class Evidence:
         node = self.config_value(parent) if parent else self.config
         return isinstance(node, dict) and last in node
 
+    @found_once
     def _curves(self, metric: str) -> dict[int, Curve]:
-        cache = self.__dict__.setdefault("_curve_cache", {})
-        if metric not in cache and metric not in self.metrics:
+        if metric not in self.metrics:
             return {}
-        if metric not in cache:
-            table = self.metrics[["trial", "epoch", metric]].dropna()
-            table = table.groupby(["trial", "epoch"], sort=True)[metric].last()
-            trials = table.index.get_level_values("trial").to_numpy()
-            starts = np.flatnonzero(np.diff(trials, prepend=trials[:1] - 1))
-            curves = np.split(table.to_numpy(float), starts[1:])
-            cache[metric] = {
-                int(trials[start]): curve for start, curve in zip(starts, curves, strict=False)
-            }
-        return cache[metric]
+        table = self.metrics[["trial", "epoch", metric]].dropna()
+        table = table.groupby(["trial", "epoch"], sort=True)[metric].last()
+        trials = table.index.get_level_values("trial").to_numpy()
+        starts = np.flatnonzero(np.diff(trials, prepend=trials[:1] - 1))
+        curves = np.split(table.to_numpy(float), starts[1:])
+        return {int(trials[start]): curve for start, curve in zip(starts, curves, strict=False)}
 
 
 def _earlier(sweep: Sweep) -> pd.DataFrame:
@@ -314,8 +275,3 @@ def _is_seed(h: Hyperparameter) -> bool:
 def is_there(value: object) -> bool:
     """Whether a cell of a table holds anything."""
     return isinstance(value, list | dict | str) or (value is not None and value == value)
-
-
-def short(value: float) -> str:
-    """Three significant digits."""
-    return digits(value, 3)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from caviar.base.errors import UsageError
+from caviar.reports.evidence import Evidence, found_once, is_there
+from caviar.reports.expected import Expected, expected, unpicked
 from caviar.reports.importance import IDLE, importance
 from caviar.reports.noise import Noise, noise_of
-from caviar.reports.verdicts.base import Evidence, is_there
 from caviar.space.hyperparameters import Hyperparameter
 from caviar.space.space import Space
 from caviar.sweep.record import CANDIDATE
@@ -51,21 +52,16 @@ def tried(evidence: Evidence) -> list[Tried]:
     return as_tried(one for _, one in _ended(evidence))
 
 
+@found_once
 def zoomed(evidence: Evidence) -> Zoom | str:
     """Where ``caviar zoom`` would go, or why it would not."""
-    cache = evidence.__dict__.setdefault("_model_cache", {})
-    if "zoom" not in cache:
-        try:
-            # Nothing is moved for a hyperparameter of which the figure says that it is chance.
-            sure = [h.name for h in evidence.space.hyperparameters if _sure(evidence, h)]
-            cache["zoom"] = zoom(evidence.space, tried(evidence), sure)
-        except UsageError as error:
-            cache["zoom"] = str(error).removeprefix(f"zoom: {THIN}: ")
-    return cache["zoom"]
-
-
-def _sure(evidence: Evidence, h: Hyperparameter) -> bool:
-    return importance(evidence, h).p <= IDLE
+    space = evidence.space
+    # Nothing is moved for a hyperparameter of which the figure says that it is chance.
+    sure = [h.name for h in space.hyperparameters if importance(evidence, h).p <= IDLE]
+    try:
+        return zoom(space, tried(evidence), sure)
+    except UsageError as error:
+        return str(error).removeprefix(f"zoom: {THIN}: ")
 
 
 @dataclass(frozen=True)
@@ -89,18 +85,12 @@ class Fitted:
     good: Good
 
 
+@found_once
+@threadpool_limits.wrap(limits=1)
 def fitted(evidence: Evidence) -> Fitted | None:
     """The fits of a sweep's good trials; None where too few are complete, all have the same score, or they
     have several objectives or repeat another sweep's.
     """
-    cache = evidence.__dict__.setdefault("_model_cache", {})
-    if "fitted" not in cache:
-        cache["fitted"] = _fitted(evidence)
-    return cache["fitted"]
-
-
-@threadpool_limits.wrap(limits=1)
-def _fitted(evidence: Evidence) -> Fitted | None:
     names = {h.name for h in evidence.space.hyperparameters}
     if len(evidence.directions) != 1 or not names or CANDIDATE in names:
         return None
@@ -130,6 +120,30 @@ def _fitted(evidence: Evidence) -> Fitted | None:
     rng = np.random.default_rng(0)
     good = fit_good(losses, points, coordinates.groups, known, wanted, rng)
     return None if good is None else Fitted(numbers, losses, points, best, default, noise, good)
+
+
+@found_once
+def worth(evidence: Evidence) -> dict[int, Expected]:
+    """By number, what each of the best trials is worth on a fresh seed, the best first, and the baseline
+    where there is one; empty where that is not known.
+
+    Nothing is told of trials with several objectives, or that repeat another sweep's.
+    """
+    found = fitted(evidence)
+    if found is None:
+        return {}
+    wanted = found.best
+    if found.default is not None and found.default not in wanted:
+        wanted = [*wanted, found.default]
+    told = expected(found.losses, wanted, found.good, found.noise, evidence.sign)
+    if evidence.least == -1:
+        told = [replace(one, mean=min(one.mean, 1.0), high=min(one.high, 1.0)) for one in told]
+    known = {found.numbers[place]: one for place, one in zip(wanted, told, strict=True)}
+    default = evidence.default
+    if told and default is not None and default not in evidence.complete.index:
+        score = float(evidence.trials["value"][default])
+        known[default] = unpicked(score, told[0].noise, told[0].source)
+    return known
 
 
 def gains(evidence: Evidence, narrower: Iterable[Hyperparameter] = ()) -> Gains | None:

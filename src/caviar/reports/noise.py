@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from caviar.reports.verdicts.base import Curve, Evidence
+from caviar.reports.evidence import Curve, Evidence
 
 LATE_SPREAD = 0.5
 """Of 30 trials' scores over 12 fresh seeds each (ten made-up tables) the standard deviation was 0.63 to 2.8

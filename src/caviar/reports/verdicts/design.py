@@ -2,8 +2,9 @@
 
 import re
 
+from caviar.reports.evidence import Evidence
 from caviar.reports.model import zoomed
-from caviar.reports.verdicts.base import Evidence, Found, named
+from caviar.reports.verdicts.base import Found, named
 from caviar.space.grammar import as_override
 from caviar.space.hyperparameters import Interval
 from caviar.zoom.next_space import Zoom

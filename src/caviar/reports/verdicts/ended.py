@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from caviar.reports.evidence import Evidence
 from caviar.reports.model import zoomed
-from caviar.reports.verdicts.base import Evidence, Found, named, short
+from caviar.reports.verdicts.base import Found, named, short
 from caviar.runs.folder import was_stopped
 from caviar.space.hyperparameters import Hyperparameter, Interval
 from caviar.zoom.next_space import Zoom

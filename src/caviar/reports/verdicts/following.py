@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from caviar.base.words import WHAT_NEXT
+from caviar.reports.evidence import Evidence
 from caviar.reports.model import gains
-from caviar.reports.verdicts.base import Evidence, Found, named, short
+from caviar.reports.verdicts.base import Found, named, short
 from caviar.reports.verdicts.course import longer
 from caviar.reports.verdicts.design import budget
 from caviar.reports.verdicts.ended import narrowed

@@ -1,9 +1,10 @@
 """What is luck among the top trials: their order, their score, their lead on the config as it stands."""
 
+from caviar.reports.evidence import Evidence
 from caviar.reports.expected import Expected
+from caviar.reports.model import worth
 from caviar.reports.noise import noise_of
-from caviar.reports.verdicts.base import Evidence, Found, named, short
-from caviar.reports.worth import worth
+from caviar.reports.verdicts.base import Found, named, short
 
 
 @named("top trials alike")

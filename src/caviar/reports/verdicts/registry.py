@@ -5,14 +5,14 @@ from dataclasses import replace
 
 from caviar.base.direction import no_best
 from caviar.base.words import WHAT_NEXT
-from caviar.reports.verdicts.base import Evidence, Verdict
+from caviar.reports.evidence import Evidence
+from caviar.reports.verdicts.base import Verdict
 from caviar.reports.verdicts.course import gap, late, longer, rising, shorter
 from caviar.reports.verdicts.design import batch_size, budget, steps, tested
 from caviar.reports.verdicts.ended import diverged, failed
 from caviar.reports.verdicts.following import what_next
 from caviar.reports.verdicts.luck import alike, better, promised
-from caviar.reports.verdicts.matters import matters
-from caviar.reports.verdicts.where import edge, region
+from caviar.reports.verdicts.where import edge, matters, region
 from caviar.sweep.record import CANDIDATE
 
 VERDICTS: list[Callable[[Evidence], Verdict]] = [
