@@ -143,11 +143,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _storage(folder: Path) -> str:
     """The study as optuna-dashboard names it: the journal's path, or an URL."""
     from caviar.runs.ours import is_signed
-    from caviar.runs.places import SWEEP_FILE, inside
+    from caviar.runs.places import JOURNAL, SWEEP_FILE, inside
     from caviar.runs.sweep_file import read_sweep_file
     from caviar.sweep.record import HIDDEN
 
-    held = str(read_sweep_file(folder).get("storage") or "study.journal")
+    held = str(read_sweep_file(folder).get("storage") or JOURNAL)
     if "://" in held:
         if not is_signed(folder, SWEEP_FILE):
             why = (
