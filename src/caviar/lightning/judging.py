@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torchmetrics import Metric
 
 from caviar.base.errors import UsageError
-from caviar.lightning.alone import one_process
+from caviar.lightning.alone import evaluator
 from caviar.lightning.quiet import quiet
 from caviar.lightning.saved import open_run
 
@@ -158,14 +158,4 @@ class _Enough(Callback):
 def _validate(module: LightningModule, data: Any) -> None:
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were heard when it trained
-        trainer = Trainer(
-            callbacks=[_Enough()],
-            accelerator="cpu",
-            devices=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            **one_process({}),
-        )
-        trainer.validate(module, datamodule=data, verbose=False)
+        evaluator(_Enough(), "cpu").validate(module, datamodule=data, verbose=False)

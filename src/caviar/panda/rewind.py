@@ -19,7 +19,8 @@ from torchmetrics import Metric
 
 from caviar.base import private_loops
 from caviar.base.private import put_update_count
-from caviar.runs.inside import make_folders, partial_of
+from caviar.lightning.callbacks.checkpoint import save_whole
+from caviar.runs.inside import make_folders
 
 
 class Rollback(BaseException):
@@ -76,16 +77,11 @@ class Rewind:
     def save(self, path: Path) -> None:
         """Write a checkpoint, which holds `taking` as well."""
         make_folders(path.parent)
-        partial = partial_of(path)
         self.taking = self._state()
         try:
-            self._trainer.save_checkpoint(partial)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+            save_whole(self._trainer, path)
         finally:
             self.taking = None
-        partial.replace(path)
 
     def _state(self) -> dict[str, Any]:
         """What Lightning's checkpoint lacks."""

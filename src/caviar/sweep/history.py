@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from caviar.base.configs import value_at
 from caviar.base.errors import usage_error
 from caviar.base.plain import echo
+from caviar.reading.cells import flat
 from caviar.reading.find import find_sweep
 from caviar.reading.run import Run
 from caviar.reading.sweep import Sweep
@@ -78,7 +79,7 @@ def _difference(sweep: Sweep, space: Space, composer: Composer) -> str:
     config: dict[str, Any] = next((run.config for run in runs if run.config), dict[str, Any]())
     names = [h.name.lstrip("+") for h in (*space.hyperparameters, *sweep.space.hyperparameters)]
     base = composer.base({})
-    for key, value in _flat(config):
+    for key, value in flat(config):
         if key.split(".")[0] in _OWN or any(f"{key}.".startswith(f"{name}.") for name in names):
             continue
         try:
@@ -89,14 +90,6 @@ def _difference(sweep: Sweep, space: Space, composer: Composer) -> str:
         if now != value:
             return f"{key}={value}" + ("" if now is _MISSING else f", not {now}")
     return ""
-
-
-def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(cast("dict[str, Any]", value), f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
 
 
 def _tells(run: Run, again: set[int]) -> bool:

@@ -19,6 +19,21 @@ BEST = "best.ckpt"
 LAST = "last.ckpt"
 
 
+def save_whole(trainer: Trainer, path: Path, weights_only: bool = False) -> None:
+    """Have a Trainer save a checkpoint beside ``path``, and move it in.
+
+    A run that is killed while it writes keeps the checkpoint that it had.
+    """
+    partial = trainer.strategy.broadcast(partial_of(path))  # one name for all processes
+    try:
+        trainer.save_checkpoint(partial, weights_only=weights_only)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    if trainer.is_global_zero:
+        partial.replace(path)
+
+
 class BestAndLast(Checkpoint):
     """Writes ``best.ckpt``, what the score is of, and ``last.ckpt`` to go on from.
 
@@ -114,13 +129,4 @@ class BestAndLast(Checkpoint):
             self._between = False
 
     def _write(self, trainer: Trainer, name: str, weights_only: bool = False) -> None:
-        # Beside its place first: a run killed while writing keeps the checkpoint it had.
-        # Of one name for all processes of a training.
-        partial = trainer.strategy.broadcast(partial_of(self.folder / name))
-        try:
-            trainer.save_checkpoint(partial, weights_only=weights_only)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        if trainer.is_global_zero:
-            partial.replace(self.folder / name)
+        save_whole(trainer, self.folder / name, weights_only)
