@@ -105,9 +105,13 @@ def by_trainer(one: Experiment, folder: Path, stopping: EarlyStopping | None = N
 def called(one: Experiment, **more: Any) -> CalledTraining:
     return CalledTraining(
         Called(
-            lambda: one, metric=one.metric, direction=one.direction, seed=one.seed,
-            score=one.score, **more,
-        )  # fmt: skip
+            lambda: one,
+            metric=one.metric,
+            direction=one.direction,
+            seed=one.seed,
+            score=one.score,
+            **more,
+        )
     )
 
 
