@@ -104,10 +104,6 @@ def check(config: DictConfig, searched: Mapping[str, Sequence[Any]] | None = Non
 def task_words(words: Sequence[str], compose: Callable[[], DictConfig | None]) -> list[str]:
     """The ``task=`` that learns the target of ``data=table``, where nobody has chosen one.
 
-    Args:
-        words: the overrides of a command line.
-        compose: gives the config that they make.
-
     Returns:
         What to add to them: nothing where classes are learnt, which is what the configs do.
 

@@ -134,11 +134,7 @@ def program_of(sweep: Sweep, trust: bool) -> list[str]:
 
 
 def kept_arguments(sweep: Sweep, but: Sequence[str] = ()) -> list[str]:
-    """The sweep's own arguments that hold in a training too: its fixed overrides, and its executor.
-
-    Args:
-        but: keys that are set anew.
-    """
+    """The sweep's own arguments that hold in a training too: its fixed overrides, and its executor."""
     searched = {h.name.lstrip("+~") for h in sweep.space.hyperparameters} | {"space", "search"}
     dropped = {*searched, "name", "seed", "test", "pruner", *but}
     found = []

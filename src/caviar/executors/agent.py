@@ -96,12 +96,7 @@ def serve(channel: Channel, ticket: str = "") -> str | None:
 
 @dataclass(eq=False)
 class Agent:
-    """One connection's worth of an agent; use it in a ``with`` block.
-
-    Attributes:
-        channel: to the controller.
-        scratch: its own folder.
-    """
+    """One connection's worth of an agent; use it in a ``with`` block."""
 
     channel: Channel
     scratch: Scratch

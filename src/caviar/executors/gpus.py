@@ -55,9 +55,6 @@ def visible_gpus() -> list[str]:
 def with_room(gpus: Sequence[str], gib: object) -> list[str]:
     """Those of some GPUs that have so much memory free; which are left out, is logged.
 
-    Args:
-        gib: GiB.
-
     Raises:
         UsageError: it is no such number, none has so much, or the driver does not tell.
     """

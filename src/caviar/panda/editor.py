@@ -22,11 +22,7 @@ STATE = "state.ckpt"
 
 
 class States:
-    """Whole states, each under the number of the edit that it was saved before.
-
-    Args:
-        run: the run folder.
-    """
+    """Whole states, each under the number of the edit that it was saved before."""
 
     def __init__(self, run: Path) -> None:
         self._run = run

@@ -16,11 +16,7 @@ _LANES = (f"{CHECKPOINTS}/{LANE}", f"*/{CHECKPOINTS}/{LANE}")
 
 
 class TrialFolders:
-    """The folder ``trials`` of a sweep.
-
-    Args:
-        root: that folder.
-    """
+    """The folder ``trials`` of a sweep."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

@@ -35,9 +35,6 @@ class Owner:
     The lock is the operating system's and goes with the process, however it ends. Where a network
     file system does not carry locks between hosts, a heartbeat in ``owner.json`` tells.
 
-    Args:
-        folder: the sweep's.
-
     Raises:
         UsageError: another process has it, named with its pid and host.
     """

@@ -34,9 +34,6 @@ class StudyOwner:
     process has the study; where the new one is there already, the transaction was made before its
     connection was lost.
 
-    Args:
-        database, study_id: the study.
-
     Raises:
         UsageError: another process has it and is alive, as far as can be seen from here.
     """

@@ -17,9 +17,6 @@ class EpochSeed(Callback):
 
     What an augmentation, the shuffling of a DataLoader or `torch.nn.Dropout` draws hangs on nothing else
     then; the masks of `caviar.Dropout` hang on (seed, epoch, step), as on a lane.
-
-    Args:
-        seed: the training seed.
     """
 
     def __init__(self, seed: int) -> None:

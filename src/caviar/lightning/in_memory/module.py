@@ -15,11 +15,7 @@ from caviar.tables.preprocessing import Described, Preprocessing
 
 
 class DataModule(Described, LightningDataModule):
-    """Makes batches of data that is in memory, on the device that trains.
-
-    Args:
-        data: what they are made of.
-    """
+    """Makes batches of data that is in memory, on the device that trains."""
 
     def __init__(self, data: InMemoryData) -> None:
         super().__init__()

@@ -158,9 +158,6 @@ def rises(curves: np.ndarray) -> np.ndarray:
 
     Args:
         curves: shape ``(trials, epochs)``.
-
-    Returns:
-        Shape ``(trials,)``.
     """
     smooth = np.median(np.lib.stride_tricks.sliding_window_view(curves, 3, axis=1), axis=2)
     lowest = smooth.min(axis=1)
