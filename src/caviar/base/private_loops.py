@@ -19,7 +19,7 @@ def restore_checkpoint(trainer: Trainer, path: Any) -> None:
 
 
 def settle_loop(loop: Any) -> None:
-    """Tell a loop, and those in it, that it goes on: restoring has told it that it begins anew."""
+    """Make a loop, and those in it, go on where it is: restoring has marked it as begun anew."""
     kind = looked_up("lightning", "lightning.pytorch.loops.loop", "_Loop")
     put(
         "lightning",
@@ -70,7 +70,7 @@ def data_fetcher(fit_loop: Any) -> Any:
 
 
 def watch_fetching(fetcher: Any, loop: Any) -> None:
-    """Let a new fetcher tell the loop of each batch, as `fit_loop.advance` has it."""
+    """Let a new fetcher call the loop's hooks at each batch, as `fit_loop.advance` has it."""
     put(
         "lightning",
         fetcher,

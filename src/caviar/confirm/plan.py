@@ -117,7 +117,7 @@ def overrides_of(sweep: Sweep, plan: Plan) -> list[str]:
         f"hydra.sweeper.enqueue={_text(points)}",
         f"hydra.sweeper.n_trials={len(points)}",
         "hydra.sweeper.baseline=false",  # the default config is a candidate
-        "hydra.sweeper.report=false",  # what it means is told by confirm
+        "hydra.sweeper.report=false",  # confirm prints what it means
         "hydra/sweeper/sampler=random",
         "hydra/sweeper/pruner=none",
     ]

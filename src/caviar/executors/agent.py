@@ -52,7 +52,7 @@ def join(
         find: where the controller listens, and the token; asked before each try.
         ticket: see `Greeting`.
         patience: seconds without a controller after which the agent gives up.
-        say: told what happens.
+        say: logs a line.
 
     Raises:
         UsageError: there is none, it does not know the token, or that is gone, as when a sweep is over.

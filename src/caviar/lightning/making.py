@@ -25,7 +25,7 @@ def make_data(config: DictConfig) -> Any:
     """The data of a run's config as a Trainer takes it.
 
     What ``data._target_`` names is a `LightningDataModule`, or gives one by its method ``datamodule()``. It
-    is told ``seed`` where it takes that, and its config does not say it.
+    is given ``seed`` where it takes that, and its config does not have it.
 
     Raises:
         UsageError: it is neither, does not take its arguments, or cannot be read.
@@ -148,7 +148,7 @@ def load(config: DictConfig) -> None:
     with uncollected():
         import_module("lightning.pytorch")
         for target in targets:
-            with suppress(Exception):  # told where it is made
+            with suppress(Exception):  # raised again where it is made
                 find_target({"_target_": target}, "")
 
 

@@ -1,4 +1,4 @@
-"""The Lightning callback of a watched run: it tells how training goes, and does what people ask."""
+"""The Lightning callback of a watched run: it reports how training goes, and does what people ask."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ class Panda(Callback):
         """Say in its status how the run ended."""
         if self._held is not None and self._status.began:
             self.state = ended_by(exception)
-            with suppress(OSError):  # the disk is full: that is what is told
+            with suppress(OSError):  # the disk is full: that is the error reported
                 self.health.failed(exception)
                 self._edited()
         if isinstance(exception, SIGTERMException):

@@ -241,7 +241,7 @@ def as_containers(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Give the generators back a state that `rng_state` told, or `as_containers` made of one."""
+    """Give the generators back a state that `rng_state` gave, or `as_containers` made of one."""
     torch.set_rng_state(state["torch"].cpu())
     name, keys, *rest = state["numpy"]
     keys = np.asarray(keys.cpu() if isinstance(keys, torch.Tensor) else keys)

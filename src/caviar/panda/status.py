@@ -108,7 +108,7 @@ class Status:
 
 
 def ended_by(error: BaseException) -> str:
-    """``interrupted`` of a training that ended because somebody told it to, else ``failed``."""
+    """``interrupted`` of a training that ended because somebody asked for it, else ``failed``."""
     stopped = isinstance(error, TrialInterrupted | KeyboardInterrupt | SIGTERMException)
     return "interrupted" if stopped or asked_to_stop() else "failed"
 

@@ -67,7 +67,7 @@ class Evidence:
         config: the best trial's config.
         ours: see `caviar.runs.ours`.
         earlier: trials of other sweeps that this one began with: state, value and hyperparameters.
-        confirmed: whether fresh seeds have told of its best trials.
+        confirmed: whether its best trials were confirmed by fresh seeds.
     """
 
     name: str

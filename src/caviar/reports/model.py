@@ -24,7 +24,7 @@ from caviar.zoom.good import Good, fit_good
 from caviar.zoom.next_space import THIN, Ended, Tried, Zoom, as_tried, no_fault, zoom
 
 SHOWN = 10
-"""Trials of which it is told what they are worth: as many as the last table of a sweep has rows."""
+"""Trials whose worth is estimated: as many as the last table of a sweep has rows."""
 OUTSIDE = 0.1
 """Of a hyperparameter's width: what lies further beyond an end is taken to be as good as that."""
 MOST = 200
@@ -127,7 +127,7 @@ def worth(evidence: Evidence) -> dict[int, Expected]:
     """By number, what each of the best trials is worth on a fresh seed, the best first, and the baseline
     where there is one; empty where that is not known.
 
-    Nothing is told of trials with several objectives, or that repeat another sweep's.
+    Trials with several objectives, or that repeat another sweep's, have none.
     """
     found = fitted(evidence)
     if found is None:
@@ -135,14 +135,14 @@ def worth(evidence: Evidence) -> dict[int, Expected]:
     wanted = found.best
     if found.default is not None and found.default not in wanted:
         wanted = [*wanted, found.default]
-    told = expected(found.losses, wanted, found.good, found.noise, evidence.sign)
+    worths = expected(found.losses, wanted, found.good, found.noise, evidence.sign)
     if evidence.least == -1:
-        told = [replace(one, mean=min(one.mean, 1.0), high=min(one.high, 1.0)) for one in told]
-    known = {found.numbers[place]: one for place, one in zip(wanted, told, strict=True)}
+        worths = [replace(one, mean=min(one.mean, 1.0), high=min(one.high, 1.0)) for one in worths]
+    known = {found.numbers[place]: one for place, one in zip(wanted, worths, strict=True)}
     default = evidence.default
-    if told and default is not None and default not in evidence.complete.index:
+    if worths and default is not None and default not in evidence.complete.index:
         score = float(evidence.trials["value"][default])
-        known[default] = unpicked(score, told[0].noise, told[0].source)
+        known[default] = unpicked(score, worths[0].noise, worths[0].source)
     return known
 
 

@@ -41,7 +41,7 @@ class Noise:
 def noise_of(evidence: Evidence) -> Noise | None:
     """The noise of a sweep's scores, from what is there: repeated seeds, else late epochs.
 
-    Trials with the same values and other seeds tell it best. The late epochs of the top trials tell
+    Trials with the same values and other seeds show it best. The late epochs of the top trials show
     less: they share their initialisation. None where neither is there, or neither moves.
     """
     return _repeats(evidence) or late_noise(long_curves(evidence))

@@ -43,7 +43,7 @@ class Hyperparameter(ABC):
     @cached_property
     @abstractmethod
     def distribution(self) -> BaseDistribution:
-        """What the study is told it is drawn from."""
+        """Its distribution as the study records it."""
 
     @abstractmethod
     def from_unit(self, u: float) -> Any:

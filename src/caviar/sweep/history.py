@@ -1,4 +1,4 @@
-"""What a sweep is told of earlier ones, ``hydra.sweeper.history``: their trials that fit its space."""
+"""``hydra.sweeper.history``: the trials of earlier sweeps that fit the space, handed to the sampler."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def earlier_trials(settings: Settings, space: Space, composer: Composer) -> list
         ended = [run for run in map(sweep.run, sweep.numbers) if _tells(run, again)]
         fitting = [one for run in ended if (one := _fitted(sweep, run, space, composer))]
         left = len(ended) - len(fitting)
-        told = f"; {left} do not fit this space, and are left out" if left else ""
-        echo(f"history: {len(fitting)} trials of {folder.name}{told}")
+        unfit = f"; {left} do not fit this space, and are left out" if left else ""
+        echo(f"history: {len(fitting)} trials of {folder.name}{unfit}")
         found += fitting
     return found
 
@@ -135,9 +135,9 @@ def as_trials(earlier: Sequence[Earlier], space: Space) -> list[FrozenTrial]:
     from optuna.trial import TrialState, create_trial
 
     known = {h.name: h for h in space.hyperparameters}
-    told = [trial for trial in earlier if trial.state != "FAIL" and trial.values]
+    usable = [trial for trial in earlier if trial.state != "FAIL" and trial.values]
     found: list[FrozenTrial] = []
-    for place, trial in enumerate(told):
+    for place, trial in enumerate(usable):
         scored = {0: trial.values[0]} if trial.state == "PRUNED" else {}
         frozen = create_trial(
             state=TrialState[trial.state],
@@ -146,6 +146,6 @@ def as_trials(earlier: Sequence[Earlier], space: Space) -> list[FrozenTrial]:
             distributions={known[n].study_name: known[n].distribution for n in trial.params},
             intermediate_values=scored,
         )
-        frozen.number = place - len(told)
+        frozen.number = place - len(usable)
         found.append(frozen)
     return found

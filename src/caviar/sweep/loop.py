@@ -86,7 +86,7 @@ class Loop:
                 events: list[Event] = []
                 while True:
                     self.study.check_owner()
-                    # What is told and what is asked next are one write, in the file before any of it
+                    # What has ended and what is asked next are one write, in the file before any of it
                     # runs. The lanes do not wait until the disk has it too.
                     with self.study.store.one_write():
                         for event in events:
@@ -103,7 +103,7 @@ class Loop:
                         break
                     events = self.executor.events(timeout=0.2)
             except (OSError, StorageInternalError) as error:
-                # Nothing can be told any more: a resume reads in the run folders how trials ended.
+                # The study takes nothing any more: a resume reads in the run folders how trials ended.
                 problem = f"{error}".splitlines()[0]
                 self.outcome.stopped = f"the sweep cannot write its study: {problem}"
                 self.outcome.blocked = True

@@ -1,4 +1,4 @@
-"""How a sweep is told to end: by a signal, by another process, or by what has happened in it."""
+"""What ends a sweep early: by a signal, by another process, or by what has happened in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Stopping:
     Attributes:
         owner: carries the requests of other processes.
         executor, view: the sweep's.
-        outcome: is told how the sweep ended.
+        outcome: gets how the sweep ended.
         draining: whether no new trial is asked for.
         at: when the trials under way end at the latest, by the monotonic clock; None: when they have.
         heard: signals that were not acted on yet.

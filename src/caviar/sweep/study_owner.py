@@ -24,7 +24,7 @@ KEY = "caviar_owner"
 
 
 class StudyTakenError(StorageInternalError):
-    """Another process has this study now: nothing may be told to it any more."""
+    """Another process has this study now: nothing may be written to it any more."""
 
 
 class StudyOwner:

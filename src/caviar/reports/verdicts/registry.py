@@ -47,16 +47,16 @@ OF_ANY = [tested, failed, diverged, steps, batch_size]
 def judge(evidence: Evidence) -> list[Verdict]:
     """The verdicts that can be given: what to do next, then warnings, what is unknown, what passes.
 
-    Where more search will not be seen, what others know is told, and not how to search on.
+    Where more search would gain nothing, the verdicts stay, without their commands to search on.
     """
     verdicts, found = VERDICTS, []
     if any(h.name == CANDIDATE for h in evidence.space.hyperparameters):
         # Its trials are no draws from a space: there is no more to draw, nothing to narrow or to fix.
-        told = "its trials repeat the best ones of another sweep; caviar confirm compares them"
-        verdicts, found = [failed], [Verdict("confirming sweep", "unknown", f"{told}.")]
+        why = "its trials repeat the best ones of another sweep; caviar confirm compares them"
+        verdicts, found = [failed], [Verdict("confirming sweep", "unknown", f"{why}.")]
     elif len(evidence.directions) != 1:
-        told = no_best(evidence.settings)
-        verdicts, found = OF_ANY, [Verdict("best trials", "unknown", f"{told}.")]
+        why = no_best(evidence.settings)
+        verdicts, found = OF_ANY, [Verdict("best trials", "unknown", f"{why}.")]
     judged = [(verdict, verdict(evidence)) for verdict in verdicts]
     if any(one.stops for _, one in judged):
         # Followed all the same, such commands led to nothing better: see `scripts/bench advice`.
@@ -69,5 +69,5 @@ def judge(evidence: Evidence) -> list[Verdict]:
 
 
 def _place(verdict: Verdict) -> tuple[bool, int]:
-    told = verdict.name == WHAT_NEXT and verdict.status != "unknown"
-    return not told, ("warn", "unknown", "pass").index(verdict.status)
+    is_next = verdict.name == WHAT_NEXT and verdict.status != "unknown"
+    return not is_next, ("warn", "unknown", "pass").index(verdict.status)

@@ -25,16 +25,16 @@ def edge(evidence: Evidence) -> Found:
     if isinstance(found, str):
         return "unknown", f"{found}."
     hyperparameters = {h.name: h for h in evidence.space.hyperparameters}
-    told = [
+    ends = [
         f"{line.name} (expand {_side(hyperparameters[line.name], line)}: {line.reason})"
         for line in found.lines
         if line.kind in ("moved", "widened")
     ]
-    if not told:
+    if not ends:
         return "pass", "the best likely lies within the space, at no end of it."
     return (
         "warn",
-        f"the best may lie beyond an end: {', '.join(told)}.",
+        f"the best may lie beyond an end: {', '.join(ends)}.",
         f"caviar zoom {evidence.name}",
     )
 
@@ -54,12 +54,12 @@ def region(evidence: Evidence) -> Found:
     found = zoomed(evidence)
     if isinstance(found, str):
         return "unknown", f"{found}."
-    told = f"the best likely lies in {found.volume_in_words} of the space"
+    finding = f"the best likely lies in {found.volume_in_words} of the space"
     if found.volume > SMALL:
-        return "pass", f"{told}."
+        return "pass", f"{finding}."
     narrower = [line for line in found.lines if line.kind == "narrowed"]
     lines = ", ".join(map(_narrowed, sorted(narrower, key=lambda line: line.share)))
-    return "warn", f"{told}{f': {lines}' if lines else ''}.", f"caviar zoom {evidence.name}"
+    return "warn", f"{finding}{f': {lines}' if lines else ''}.", f"caviar zoom {evidence.name}"
 
 
 def _narrowed(line: Line) -> str:
@@ -79,8 +79,8 @@ def matters(evidence: Evidence) -> Found:
     parents = {name for allowed in evidence.space.conditions.values() for name in allowed}
     hyperparameters = [h for h in evidence.space.hyperparameters if h.name not in parents]
     if len(hyperparameters) < 2:
-        told = f"{len(hyperparameters)} of the hyperparameters can be told from others"
-        return "unknown", f"{told}; it takes 2."
+        finding = f"{len(hyperparameters)} of the hyperparameters can be told from others"
+        return "unknown", f"{finding}; it takes 2."
     found = zoomed(evidence)
     if isinstance(found, str):
         return "unknown", f"{found}."
@@ -92,9 +92,9 @@ def matters(evidence: Evidence) -> Found:
             "pass",
             "each of them moves the score where the best lies, or has moved it elsewhere.",
         )
-    told = ", ".join(f"{name.lstrip('+')} (p = {short(p)})" for name, p in idle.items())
+    names = ", ".join(f"{name.lstrip('+')} (p = {short(p)})" for name, p in idle.items())
     return (
         "warn",
-        f"these tell the best trials from the others no better than chance: {told}. Fix them.",
+        f"these tell the best trials from the others no better than chance: {names}. Fix them.",
         evidence.rerun(*(as_override(name, fixed[name]) for name in idle)),
     )
