@@ -19,14 +19,7 @@ from time import monotonic
 from typing import Any
 
 from caviar.base.errors import UsageError
-from caviar.base.messages import (
-    Base,
-    Event,
-    Failed,
-    Finished,
-    Job,
-    Pruned,
-)
+from caviar.base.messages import Base, Event, Failed, Finished, Job, Pruned
 from caviar.base.plain import echo
 from caviar.base.signals import GRACE_SECONDS, heard
 from caviar.executors.channel import Channel, RefusedError, connect
