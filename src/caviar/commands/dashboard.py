@@ -58,12 +58,7 @@ def dashboard(
     if port is not None and not _is_free(port):
         raise UsageError(f"port={port}: taken on {HOST}; leave --port out for a free one")
     chosen = port or _free_port(8080)
-    commands = {
-        "optuna-dashboard": (
-            [sys.executable, "-c", DASHBOARD, study],
-            chosen,
-        )
-    }
+    commands = {"optuna-dashboard": ([sys.executable, "-c", DASHBOARD, study], chosen)}
     if find_spec("tensorboard") is None:
         say("TensorBoard is not installed: pip install 'caviar[dashboard]'")
     else:

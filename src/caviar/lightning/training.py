@@ -105,10 +105,7 @@ def fit(
         checkpoint=BEST if (folder / BEST).exists() else None,
     )
     log.info(
-        "%s %s: %s",
-        scores_in_words(experiment.objectives, scored.values),
-        scored.when,
-        folder,
+        "%s %s: %s", scores_in_words(experiment.objectives, scored.values), scored.when, folder
     )
     return as_given(scored.values)
 

@@ -67,11 +67,7 @@ class Expected:
 
 @threadpool_limits.wrap(limits=1)
 def expected(
-    losses: Array,
-    wanted: Sequence[int],
-    good: Good,
-    noise: Noise | None = None,
-    sign: float = 1.0,
+    losses: Array, wanted: Sequence[int], good: Good, noise: Noise | None = None, sign: float = 1.0
 ) -> list[Expected]:
     """What some of a sweep's trials are worth.
 

@@ -36,11 +36,7 @@ load_no_pickles()
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.simplefilter("ignore", ExperimentalWarning)  # whoever names such a sampler knows
 
-HISTORY_FREE = (
-    PlacedSampler,
-    optuna.samplers.QMCSampler,
-    optuna.samplers.RandomSampler,
-)
+HISTORY_FREE = (PlacedSampler, optuna.samplers.QMCSampler, optuna.samplers.RandomSampler)
 """Samplers that look at no result."""
 
 

@@ -112,10 +112,7 @@ def gap(evidence: Evidence) -> Found:
         new = {"model.dropout": "interval(0.2, 0.7)"}.get(key or "", "tag(log, interval(1e-4, 1))")
         command = evidence.rerun(f"{key}={new}") if key else None
         return "warn", f"{finding}: regularise more, or get more data.", command
-    return (
-        "unknown",
-        "fewer than 3 top trials logged a metric for both training and validation.",
-    )
+    return ("unknown", "fewer than 3 top trials logged a metric for both training and validation.")
 
 
 def _pair(evidence: Evidence, number: int, metric: str, twin: str) -> tuple[float, float] | None:
