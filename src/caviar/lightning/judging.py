@@ -22,7 +22,7 @@ from caviar.lightning.alone import evaluator
 from caviar.lightning.quiet import quiet
 from caviar.lightning.saved import open_run
 
-MOST = 50_000
+LARGEST = 50_000
 """Samples; a larger validation part is not gone through for a report."""
 MOST_CLASSES = 40
 BINS = 10
@@ -136,7 +136,7 @@ def _probabilities(metric: Metric, preds: torch.Tensor) -> NDArray[Any]:
 
 
 class _Enough(Callback):
-    """Ends a validation that has had `MOST` samples."""
+    """Ends a validation that has had `LARGEST` samples."""
 
     def __init__(self) -> None:
         self.samples = 0
@@ -151,8 +151,8 @@ class _Enough(Callback):
     ) -> None:
         first = batch[0] if isinstance(batch, list | tuple) and batch else batch
         self.samples += len(first) if isinstance(first, torch.Tensor) else 1
-        if self.samples > MOST:
-            raise UsageError(f"its validation part has more than {MOST} samples")
+        if self.samples > LARGEST:
+            raise UsageError(f"its validation part has more than {LARGEST} samples")
 
 
 def _validate(module: LightningModule, data: Any) -> None:

@@ -33,13 +33,10 @@ from caviar.runs.active import active_run, record, resume_from, stop_if_asked
 from caviar.runs.checkpoints import read_checkpoint
 from caviar.runs.config import resolved
 from caviar.runs.files import write_atomic
-from caviar.runs.folder import CHECKPOINTS, METRICS
+from caviar.runs.folder import BEST_CHECKPOINT, CHECKPOINTS, METRICS
 from caviar.runs.inside import copy_folder, copy_inside
 
 log = logging.getLogger(__name__)
-
-BEST = "checkpoints/best.ckpt"
-"""Where the checkpoint callback leaves the best state, in the run folder."""
 
 PROFILE = "profile.txt"
 """What ``trainer.profiler`` measured, in the run folder."""
@@ -102,7 +99,7 @@ def fit(
         best_epoch=scored.epoch,
         metrics=scored.metrics,
         seed=experiment.seed,
-        checkpoint=BEST if (folder / BEST).exists() else None,
+        checkpoint=BEST_CHECKPOINT if (folder / BEST_CHECKPOINT).exists() else None,
     )
     log.info(
         "%s %s: %s", scores_in_words(experiment.objectives, scored.values), scored.when, folder
@@ -112,7 +109,7 @@ def fit(
 
 def test(config: DictConfig, experiment: Experiment) -> None:
     """Evaluate the test part with the best checkpoint of the run, and record that it was done."""
-    best = Path(config.dir) / BEST
+    best = Path(config.dir) / BEST_CHECKPOINT
     if config.get("train", True):
         if not best.exists():
             raise usage_error("test", config.test, "needs callbacks.checkpoint")

@@ -27,8 +27,8 @@ SHOWN = 10
 """Trials whose worth is estimated: as many as the last table of a sweep has rows."""
 OUTSIDE = 0.1
 """Of a hyperparameter's width: what lies further beyond an end is taken to be as good as that."""
-MOST = 200
-"""New trials that are played through."""
+PLAYED = 200
+"""New trials that are played through at most."""
 
 
 def _ended(evidence: Evidence) -> list[tuple[int, Ended]]:
@@ -154,7 +154,7 @@ def gains(evidence: Evidence, narrower: Iterable[Hyperparameter] = ()) -> Gains 
     if known is None:
         return None
     coordinates, rng = Coordinates(evidence.space), np.random.default_rng(0)
-    count = min(len(known.points), MOST)
+    count = min(len(known.points), PLAYED)
 
     def places(space: Space, fixed: Mapping[str, Any]) -> np.ndarray:
         drawn = (space.draw(lambda h: h.from_unit(rng.random())) for _ in range(count))

@@ -9,13 +9,12 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from caviar.base.objectives import first
-from caviar.base.scoring import BEST as BEST_EPOCH
-from caviar.base.scoring import Scoring
+from caviar.base.scoring import BEST, Scoring
 from caviar.lightning.callbacks.score import in_any_process, monitored
 from caviar.runs.active import TrialInterrupted
+from caviar.runs.folder import BEST_CHECKPOINT
 from caviar.runs.inside import make_folders, partial_of
 
-BEST = "best.ckpt"
 LAST = "last.ckpt"
 
 
@@ -55,7 +54,7 @@ class BestAndLast(Checkpoint):
         metric: str | Sequence[str],
         direction: str | Sequence[str],
         every_seconds: float = 60.0,
-        score: str = BEST_EPOCH,
+        score: str = BEST,
     ) -> None:
         self.folder = Path(folder)
         self.metric = first(metric)
@@ -74,7 +73,7 @@ class BestAndLast(Checkpoint):
             return
         self._scoring.take({self.metric: monitored(trainer, self.metric)}, trainer.current_epoch)
         if self._scoring.improved:
-            self._write(trainer, BEST, weights_only=True)
+            self._write(trainer, Path(BEST_CHECKPOINT).name, weights_only=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write ``last.ckpt`` where it is due."""
