@@ -69,10 +69,12 @@ def experiment(
 ) -> Experiment:
     """One training; settings of the module are those that begin with ``module__``."""
     own = {k.removeprefix("module__"): v for k, v in settings.items() if k.startswith("module__")}
+    score = settings.pop("score", "best")
     of_trainer = {k: v for k, v in settings.items() if not k.startswith("module__")}
     with seeded(seed):
         module = make(**own)
-    return Experiment(module, data(), {**SETTINGS, **of_trainer}, "val/loss", "minimize", seed)
+    trainer = {**SETTINGS, **of_trainer}
+    return Experiment(module, data(), trainer, "val/loss", "minimize", seed, score=score)
 
 
 def by_trainer(one: Experiment, folder: Path, stopping: EarlyStopping | None = None) -> Came:

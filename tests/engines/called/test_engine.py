@@ -9,6 +9,7 @@ import torch
 
 import project.recipe
 from caviar.base.messages import Failed, Finished, Job, Pruned, Reported, Said
+from caviar.engines.called.probe import Probe
 from caviar.engines.lanes import calibration
 from caviar.engines.lanes.engine import Fused
 from caviar.engines.solo import Solo
@@ -221,3 +222,17 @@ def test_auto_takes_lanes_where_they_are_faster(
     monkeypatch.setattr(calibration, "TRAINER_STEP", -1.0)
     other = jobs(rates(2), "data.batch_size=8", to="other")
     assert {e.facts["engine"] for e in served(other, auto=True).of(Finished)} == {"solo"}
+
+
+def test_what_is_asked_of_an_epochs_first_step_is_no_part_of_how_long_a_step_takes(
+    jobs: Jobs,  # noqa: F811
+    by_its_code: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    check = Probe.check
+    monkeypatch.setattr(Probe, "check", lambda *given: (asked.append(1), check(*given))[1])
+    monkeypatch.setattr(Fused, "_advance", lambda *_: pytest.fail("nothing is to train"))
+    with pytest.raises(pytest.fail.Exception):
+        served(jobs(rates(1)))
+    assert len(asked) == 2  # the check of a step, and the first of those that are measured
