@@ -25,6 +25,7 @@ OWN = {
     "_buffers",  # torch
     "_fields_",  # ctypes
     "_foreach_copy_",  # torch
+    "_version",  # torch
     "_dynamo",  # torch
     "_inductor",  # torch
     "_get_current_graph_task_id",  # torch
