@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from caviar.reports.expected import Expected, expected, unpicked
 from caviar.reports.model import fitted
+from caviar.reports.noise import shared_luck
 from caviar.reports.verdicts.base import Evidence
 
 
@@ -28,7 +29,8 @@ def _worth(evidence: Evidence) -> dict[int, Expected]:
     wanted = found.best
     if found.default is not None and found.default not in wanted:
         wanted = [*wanted, found.default]
-    told = expected(found.losses, wanted, found.good, found.noise, evidence.sign)
+    shared = shared_luck(evidence)
+    told = expected(found.losses, wanted, found.good, found.noise, evidence.sign, shared)
     if evidence.least == -1:
         told = [replace(one, mean=min(one.mean, 1.0), high=min(one.high, 1.0)) for one in told]
     known = {found.numbers[place]: one for place, one in zip(wanted, told, strict=True)}
