@@ -14,7 +14,7 @@ from caviar.base.errors import UsageError
 from caviar.reports.evidence import Evidence, found_once, is_there
 from caviar.reports.expected import Expected, expected, unpicked
 from caviar.reports.importance import IDLE, importance
-from caviar.reports.noise import Noise, noise_of
+from caviar.reports.noise import Noise, noise_of, shared_luck
 from caviar.space.hyperparameters import Hyperparameter
 from caviar.space.space import Space
 from caviar.sweep.record import CANDIDATE
@@ -135,7 +135,8 @@ def worth(evidence: Evidence) -> dict[int, Expected]:
     wanted = found.best
     if found.default is not None and found.default not in wanted:
         wanted = [*wanted, found.default]
-    worths = expected(found.losses, wanted, found.good, found.noise, evidence.sign)
+    shared = shared_luck(evidence)
+    worths = expected(found.losses, wanted, found.good, found.noise, evidence.sign, shared)
     if evidence.least == -1:
         worths = [replace(one, mean=min(one.mean, 1.0), high=min(one.high, 1.0)) for one in worths]
     known = {found.numbers[place]: one for place, one in zip(wanted, worths, strict=True)}
