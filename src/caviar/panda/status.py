@@ -65,7 +65,7 @@ class Status:
         return Remedies(*self._called, lambda: settings.values(panda.trainer), undo)
 
     @property
-    def _overhead(self) -> float:
+    def overhead(self) -> float:
         """The share of the time that watching has taken, edits and pauses apart."""
         spent = self._panda.health.spent + self._writing
         return spent / (time.perf_counter() - (self.began or 0.0) + 1e-9)
@@ -102,7 +102,7 @@ class Status:
             "script": script,
             "cwd": os.getcwd(),
             "threads": torch.get_num_threads(),
-            "overhead": round(self._overhead, 5),
+            "overhead": round(self.overhead, 5),
             "when": now(),
         }
 
