@@ -182,3 +182,16 @@ def test_rows_are_there_while_the_run_goes_on(tmp_path: Path) -> None:
     for epoch in range(3):
         logger.log_metrics({"epoch": epoch, "a": 0.5}, step=epoch)
         assert len((tmp_path / "metrics.csv").read_text().splitlines()) == epoch + 2
+
+
+def test_rows_of_an_earlier_try_stay_where_training_returns_before_it_has_logged(
+    tmp_path: Path,
+) -> None:
+    earlier = MetricsCSV(str(tmp_path))
+    for epoch in range(3):
+        earlier.log_metrics({"epoch": epoch, "a": 0.5}, step=epoch)
+    again = MetricsCSV(str(tmp_path))
+    again.rewind(2)
+    assert (tmp_path / "metrics.csv").read_text() == "epoch,step,a\n0,0,0.5\n1,1,0.5\n"
+    again.log_metrics({"epoch": 2, "a": 0.25}, step=2)
+    assert (tmp_path / "metrics.csv").read_text().endswith("1,1,0.5\n2,2,0.25\n")
