@@ -340,3 +340,11 @@ def in_hook(module: Any, name: str | None) -> None:
 def batch_value(metric: Metric) -> Any:
     """What a metric was for the last batch. Would be replaced by one that torchmetrics keeps for all."""
     return _of("torchmetrics", metric, "_forward_cache")
+
+
+def averaging_of(callback: Any) -> tuple[bool, dict[str, Any]]:
+    """Of a `WeightAveraging`: whether it averages buffers, and its other arguments of `AveragedModel`.
+
+    Would be replaced by public attributes of it.
+    """
+    return _of("lightning", callback, "_use_buffers"), _of("lightning", callback, "_kwargs")
