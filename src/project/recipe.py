@@ -174,10 +174,15 @@ def _check_fusible(config: Mapping[str, Any]) -> None:
         raise caviar.NotFusibleError("ckpt_path")
 
 
+def _callback_settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = config.get("callbacks") or {}
+    return {"_target_": given} if "_target_" in given else given
+
+
 def _callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The settings of each callback, by its class's place in `caviar.lightning.callbacks`."""
     found = {}
-    for name, settings in (config.get("callbacks") or {}).items():
+    for name, settings in _callback_settings(config).items():
         if not settings:
             continue
         kind = str(settings["_target_"]).removeprefix(_CALLBACKS)
@@ -201,7 +206,7 @@ def _other_callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """
     found = {
         name: settings
-        for name, settings in (config.get("callbacks") or {}).items()
+        for name, settings in _callback_settings(config).items()
         if settings and str(settings["_target_"]).removeprefix(_CALLBACKS) not in _KNOWN_CALLBACKS
     }
     for name, settings in found.items():
@@ -229,7 +234,7 @@ def _made_callbacks(config: Mapping[str, Any]) -> dict[str, Any]:
     others = _other_callbacks(config)
     stopping = _callbacks(config).get(_STOPPING)
     found: dict[str, Any] = {}
-    for name, settings in (config.get("callbacks") or {}).items() if others else ():
+    for name, settings in _callback_settings(config).items() if others else ():
         if name in others:
             made = caviar.instantiate(settings, _convert_="all")
             if made is not None and getattr(made, "wanted", True):

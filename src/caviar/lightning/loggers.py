@@ -19,8 +19,9 @@ class MetricsCSV(Logger):
     """Writes ``metrics.csv``: ``epoch``, ``step`` (of the optimizer, from 0), a column a metric.
 
     What is logged several times in an epoch is one row; what is logged without an epoch goes into the
-    next. A row is appended as soon as it is known, so a run can be watched; no file stays open. Where the file is there already, because an earlier
-    try of the run was cut short, its rows up to the first new epoch stay.
+    next. A row is appended as soon as it is known, so a run can be watched; no file stays open. Where the
+    file is there already, because an earlier try of the run was cut short, its rows up to the first new
+    epoch stay.
 
     Args:
         folder: where the file goes; it is made if needed.

@@ -109,12 +109,8 @@ def by_trainer(
 
 
 def called(one: Experiment, **more: Any) -> CalledTraining:
-    return CalledTraining(
-        Called(
-            lambda: one, metric=one.metric, direction=one.direction, seed=one.seed,
-            score=one.score, **more,
-        )  # fmt: skip
-    )
+    given = {"metric": one.metric, "direction": one.direction, "seed": one.seed, "score": one.score}
+    return CalledTraining(Called(lambda: one, **given, **more))
 
 
 def on_a_lane(one: CalledTraining, strangers: list[CalledTraining], lane: int = 3) -> Came:

@@ -144,18 +144,17 @@ class Epochs(Logs):
     @contextmanager
     def lent(self) -> Iterator[None]:
         """While somebody else's code has the trainer and the module."""
-        optimizer = vars(self).get("optimizer")
-        own = None if optimizer is None or not self.steps_elsewhere else optimizer.state
-        if own is not None:
-            optimizer.state = Elsewhere()
+        hidden = self.optimizer.state if self.steps_elsewhere else None
+        if hidden is not None:
+            self.optimizer.state = Elsewhere()  # type: ignore[assignment]
         vars(self.trainer)["is_lent"] = True
         try:
             with drawing(self.draws):
                 yield
         finally:
             vars(self.trainer)["is_lent"] = False
-            if own is not None:
-                optimizer.state = own
+            if hidden is not None:
+                self.optimizer.state = hidden
 
     def _looks(self, seen: Sequence[Computed], results: Results | None) -> None:
         """Have who looks at the trainer's metrics see what has been logged by then."""

@@ -64,6 +64,9 @@ class CalledTraining(Epochs):
         self._named: list[tuple[str, Tensor]] | None = None
         self.trainer = LaneTrainer(self.course)
         self.draws = Draws(called.seed)
+        self.stepper: Stepper | None = None
+        self.place = 0
+        self.saved_state: dict[str, Any] | None = None
         vars(self.module)["log"] = self._log
         with seeded(called.seed):
             self._set_up(experiment.data)
@@ -71,10 +74,7 @@ class CalledTraining(Epochs):
             {id(own): name for name, own in self.module.named_parameters()}, self.optimizer
         )
         self.metrics_of_module = metrics_of(self.module)
-        self.saved_state: dict[str, Any] | None = None
         self.metric_buffers = _metric_buffers(self.module)
-        self.stepper: Stepper | None = None
-        self.place = 0
         self._parts = dict(self.module.named_modules())
         self._own = list(own_modules(self.module).values())
         self._parameters = list(self.module.parameters())
