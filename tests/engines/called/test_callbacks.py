@@ -47,6 +47,11 @@ class FromFourthStep(WeightAveraging):
         return step_idx is not None and step_idx >= 3
 
 
+class EveryOther(WeightAveraging):
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        return step_idx is not None and step_idx % 2 == 0
+
+
 AVERAGES: dict[str, tuple[Made, dict[str, Any]]] = {
     "ema": (lambda n: {"ema": EMAWeightAveraging(decay=0.8 + n / 50)}, {}),
     "ema, of parameters alone": (
@@ -81,6 +86,53 @@ def test_an_average_of_the_weights_is_a_trainers(
 ) -> None:
     within = 2e-5 if "precision" in settings else 1e-10
     assert_same_on_a_lane(m.Plain, m.vectors, tmp_path, rates, made, within, **settings)
+
+
+@pytest.mark.parametrize("make", [m.Frozen, m.Tied])
+def test_an_average_has_what_does_not_train_and_what_is_shared(make: Any, tmp_path: Path) -> None:
+    def made(n: int) -> dict[str, Any]:
+        return {"ema": EMAWeightAveraging(decay=0.8)}
+
+    assert_same_on_a_lane(make, m.vectors, tmp_path, rates, made)
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision"),
+    [(EMAWeightAveraging, "64-true"), (EveryOther, "32-true")],
+    ids=["ema", "equal weights"],
+)
+def test_an_average_is_its_own_among_others_that_began_before(
+    kind: type[WeightAveraging], precision: str, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {"precision": precision, "limit_train_batches": 3, "max_epochs": 4}
+
+    def average(n: int) -> WeightAveraging:
+        return (
+            kind(decay=0.7 + n / 20, update_every_n_steps=2)
+            if kind is EMAWeightAveraging
+            else kind()
+        )
+
+    def new(n: int) -> CalledTraining:
+        one = experiment(
+            m.Plain, m.vectors, n, **{**given, **rates(n), "max_epochs": 4 + 2 * (n > 0)}
+        )
+        return called(one, callbacks=lambda: {"mean": average(n)})
+
+    its = by_trainer(
+        experiment(m.Plain, m.vectors, 0, **given, **rates(0)), tmp_path, own=[average(0)]
+    )
+    one, others = new(0), [new(1), new(2)]
+    stack = CalledStack([one, *others], 3)
+    for other in others:
+        stack.admit(other)
+    stack.tick()
+    stack.admit(one)
+    while not next(ended for ended in stack.tick() if ended.training is one).over:
+        pass
+    within = 2e-5 if precision == "32-true" else 1e-10
+    for name, tensor in its.state.items():
+        torch.testing.assert_close(one.module.state_dict()[name], tensor, rtol=within, atol=within)
 
 
 @pytest.mark.parametrize(

@@ -74,9 +74,8 @@ class Averaging:
                 current = {
                     name: own.data[None] for name, own in lane.named_tensors() if name in alone
                 }
-                _update(
-                    [self], alone, current, frozenset(dict(lane.module.named_parameters())), [0]
-                )
+                parameters = frozenset(dict(lane.module.named_parameters()))
+                _update([self], alone, current, parameters, [0], _decays([self]))
                 self._epoch = epoch
         elif hook == "on_train_end":
             for own, average in self._pairs(lane):
@@ -163,6 +162,7 @@ class Averages:
         for lane, one in enumerate(lanes):
             one.tensors = {name: own[lane] for name, own in self._here.items()}
         self._there = self._here
+        self._decays = _decays(lanes)
 
     def to(self, device: str) -> None:
         """Take them where the steps are, or, ``cpu``, have the lanes' own be what they came to."""
@@ -172,6 +172,7 @@ class Averages:
             self._there = self._here
         else:
             self._there = {name: sent(own, device) for name, own in self._here.items()}
+        self._decays = sent(_decays(self._lanes), device)
 
     def batch_ended(self, current: Mapping[str, Tensor], steps: Sequence[int]) -> None:
         """Take in the weights of those lanes for which it is time.
@@ -181,9 +182,13 @@ class Averages:
             steps: of their optimizers so far.
         """
         due = [lane for lane, one in enumerate(self._lanes) if one.due(steps[lane])]
-        _update(self._lanes, self._there, current, self._parameters, due)
+        _update(self._lanes, self._there, current, self._parameters, due, self._decays)
         for lane in due:
             self._lanes[lane].taken(steps[lane])
+
+
+def _decays(lanes: Sequence[Averaging]) -> Tensor:
+    return torch.tensor([one.decay or 0.0 for one in lanes], dtype=torch.float64)
 
 
 def _update(
@@ -192,6 +197,7 @@ def _update(
     current: Mapping[str, Tensor],
     parameters: frozenset[str],
     due: Sequence[int],
+    decays: Tensor,
 ) -> None:
     """Take in weights, as torch's `AveragedModel` does, of some lanes together.
 
@@ -199,9 +205,16 @@ def _update(
         averages, current: by name, shape ``(lanes, …)``; the first are changed.
         parameters: their names; buffers are copied only, where the average leaves them out.
         due: which lanes.
+        decays: of all, shape ``(lanes,)``, where the averages are.
     """
     first = [lane for lane in due if not lanes[lane].count]
     later = [lane for lane in due if lanes[lane].count]
+    everyone = len(later) == len(lanes)
+    kept = decays if everyone else decays[later]
+    taken = 1 - kept
+    counts = torch.tensor([lanes[lane].count + 1 for lane in later])
+    if decays.device.type != "cpu":
+        counts = sent(counts, decays.device.type)
     with torch.no_grad():
         for name, average in averages.items():
             own = current[name].detach()
@@ -210,41 +223,28 @@ def _update(
             if later and name not in parameters and not lanes[0].uses_buffers:
                 _put(average, later, own)
             elif later:
-                _blend(lanes, average, own, later)
+                before, now = (average, own) if everyone else (average[later], own[later])
+                if lanes[0].decay is None:
+                    new = before + (now - before) / _column(counts, average)
+                else:
+                    new = _of(before, kept) * before + _of(now, taken) * now
+                _put(average, later, new, sliced=True)
     for lane in due:
         lanes[lane].count += 1
 
 
-def _put(average: Tensor, which: Sequence[int], values: Tensor) -> None:
+def _of(tensor: Tensor, numbers: Tensor) -> Tensor:
+    """Numbers as one that a tensor is multiplied by: of its precision, or single where it has none."""
+    dtype = tensor.dtype if tensor.is_floating_point() else torch.float32
+    return _column(numbers.to(dtype), tensor)
+
+
+def _column(numbers: Tensor, tensor: Tensor) -> Tensor:
+    return numbers.view(-1, *[1] * (tensor.ndim - 1))
+
+
+def _put(average: Tensor, which: Sequence[int], values: Tensor, sliced: bool = False) -> None:
     if len(which) == len(average):
         average.copy_(values)
     else:
-        average[which] = values[which].to(average.dtype)
-
-
-def _blend(
-    lanes: Sequence[Averaging], average: Tensor, current: Tensor, which: Sequence[int]
-) -> None:
-    everyone = len(which) == len(average)
-    before, now = (average, current) if everyone else (average[which], current[which])
-    own = [lanes[lane] for lane in which]
-
-    def column(values: list[float], dtype: torch.dtype) -> Tensor:
-        made = torch.tensor(values, dtype=dtype).view(-1, *[1] * (average.ndim - 1))
-        return sent(made, average.device.type) if average.device.type != "cpu" else made
-
-    if own[0].decay is None:
-        counts = column([one.count + 1 for one in own], torch.int64)
-        new = before + (now - before) / counts
-    else:
-        # A number that a tensor is multiplied by is of its precision, or single where it has none.
-        def of(tensor: Tensor) -> torch.dtype:
-            return tensor.dtype if tensor.is_floating_point() else torch.float32
-
-        decays = [one.decay or 0.0 for one in own]
-        new = column(decays, of(before)) * before
-        new = new + column([1 - decay for decay in decays], of(now)) * now
-    if everyone:
-        average.copy_(new)
-    else:
-        average[which] = new.to(average.dtype)
+        average[which] = (values if sliced else values[which]).to(average.dtype)

@@ -98,8 +98,8 @@ class Logs(Progress):
         super().load_state(state)
         self._ahead = dict(state.get("ahead", {}))
         logged = state.get("logged", {})
-        self.trainer.known_metrics = {name: torch.tensor(v) for name, v in self.metrics.items()}
-        self.trainer.known_logged = {name: torch.tensor(v) for name, v in logged.items()}
+        self.trainer.known_metrics = _tensors(self.metrics)
+        self.trainer.known_logged = _tensors(logged)
 
     def metric(self, name: str) -> Any:
         """One of its module's metrics."""
@@ -118,6 +118,10 @@ class Logs(Progress):
 
     def _metric(self, value: Any) -> Any:
         return self.metric(value) if isinstance(value, str) else value
+
+
+def _tensors(numbers: Mapping[str, float]) -> dict[str, Tensor]:
+    return {name: torch.tensor(own, dtype=torch.float64) for name, own in numbers.items()}
 
 
 def _is_metric(value: Any) -> bool:

@@ -16,19 +16,19 @@ class Structure:
 
     Args:
         module: a lane's.
-        optimizer, schedulers: of its training.
+        optimizers, schedulers: of its training, one of the first.
 
     Attributes:
         tensors: parameters and buffers; what a hook makes of their numbers is their lane's from then on.
     """
 
-    def __init__(self, module: Any, optimizer: Any, schedulers: list[Any]) -> None:
+    def __init__(self, module: Any, optimizers: list[Any], schedulers: list[Any]) -> None:
         self._parts = list(module.named_modules())
         self._made_of = [_made_of(part) for _, part in self._parts]
         self._buffers = [dict(part._buffers) for _, part in self._parts]
         self._parameters = dict(module.named_parameters())
         self._trains = [own.requires_grad for own in self._parameters.values()]
-        self._optimizer, self._groups = optimizer, _groups(optimizer)
+        self._optimizers, self._groups = optimizers, _groups(optimizers)
         self._schedulers, self._order = schedulers, [id(one) for one in schedulers]
         self.tensors: list[tuple[str, Tensor]] = [
             *self._parameters.items(), *module.named_buffers()
@@ -69,7 +69,7 @@ class Structure:
         for (name, own), trains in zip(self._parameters.items(), self._trains, strict=True):
             if own.requires_grad is not trains:
                 return f"changes whether {name} trains"
-        if _groups(self._optimizer) != self._groups:
+        if _groups(self._optimizers) != self._groups:
             return "changes which parameters the optimizer has"
         if [id(one) for one in self._schedulers] != self._order:
             return "changes which schedules there are"
@@ -84,5 +84,8 @@ def _made_of(part: Any) -> tuple[Any, ...]:
     )
 
 
-def _groups(optimizer: Any) -> list[list[int]]:
-    return [[id(own) for own in group["params"]] for group in optimizer.param_groups]
+def _groups(optimizers: list[Any]) -> list[Any]:
+    return [
+        (id(one), [[id(own) for own in group["params"]] for group in one.param_groups])
+        for one in optimizers
+    ]

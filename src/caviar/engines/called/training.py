@@ -78,7 +78,7 @@ class CalledTraining(Epochs):
         self._parts = dict(self.module.named_modules())
         self._own = list(own_modules(self.module).values())
         self._parameters = list(self.module.parameters())
-        self.structure = Structure(self.module, self.optimizer, self.schedulers)
+        self.structure = Structure(self.module, self.trainer.optimizers, self.schedulers)
         self.tensors = self.structure.tensors
         self._named = self.named_tensors()
         self._signed: tuple[frozenset[Leaf], Hashable] | None = None
