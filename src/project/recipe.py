@@ -31,6 +31,7 @@ from caviar.lightning.making import takes
 from caviar.lightning.optimizers import torch_settings
 from caviar.lightning.schedulers import Length, Schedule
 from caviar.lightning.seeding import seeded
+from caviar.lightning.shared_data import sharing_data
 from project.check import RULES
 
 _TASK = f"{__name__.partition('.')[0]}.classifier.Classifier"
@@ -95,8 +96,13 @@ def _called(config: Mapping[str, Any], data: InMemoryData | None) -> caviar.Call
 
     if data is None and hasattr(_known(config["data"]["_target_"]), "files"):
         raise caviar.NotFusibleError("data: a Trainer keeps its files() in the run folder")
+
+    def make() -> caviar.Experiment:
+        with sharing_data():
+            return build(OmegaConf.create(dict(config)))
+
     return caviar.Called(
-        make=lambda: build(OmegaConf.create(dict(config))),
+        make=make,
         files=_files(data) if data is not None else {},
         callbacks=lambda: _made_callbacks(config),
         **_scored(config),

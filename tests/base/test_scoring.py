@@ -75,7 +75,7 @@ def test_it_says_which_epochs_it_is_of() -> None:
 
 @pytest.mark.parametrize("score", ["lasst", "last0", "last-3", "5", "mean", "", "last5 ", 5, True])
 def test_another_score_is_refused(score: object) -> None:
-    with pytest.raises(UsageError, match="score=.*best, last, or last5"):
+    with pytest.raises(UsageError, match=r"score=.*best, last, or last5"):
         Scoring(["a"], "minimize", score)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="score=.*best, last, or last5"):
+    with pytest.raises(UsageError, match=r"score=.*best, last, or last5"):
         check_settings({"score": score}, TRAINING)

@@ -72,6 +72,7 @@ class ExecutorContract:
         most = [0]
         run(executor, [job(n) for n in range(1, 9)], most=most)
         assert most[0] <= executor.lanes
+        assert 0 <= executor.spare < executor.lanes
 
     def test_every_trial_leaves_its_run_folder_whole(self, executor, job, capsys):
         jobs = [job(0), job(1, "fail"), job(2, "report")]

@@ -18,7 +18,7 @@ from caviar.base.machine import TENANTS
 from caviar.base.messages import Failed, Finished
 from caviar.engines import gpu
 from caviar.engines.experiment import NotFusibleError
-from caviar.engines.gpu import GpuLostError, free_memory, gpu_lost, out_of_memory
+from caviar.engines.gpu import GpuLostError, free_memory, gpu_lost, least_seconds, out_of_memory
 from caviar.engines.lanes import calibration
 from caviar.engines.lanes.calibration import choose
 from caviar.engines.lanes.engine import Fused
@@ -474,3 +474,13 @@ def test_a_cpu_is_never_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     around.__context__ = KeyError("raised on the way")
     around.__context__.__context__ = around  # as where an error is raised again
     assert not gpu_lost(around)
+
+
+def test_what_others_take_of_the_processor_is_no_part_of_how_long_a_step_takes() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        off = threading.Event()
+        assert least_seconds(lambda: off.wait(0.02), "cpu") < 0.01  # nobody sets it
+    finally:
+        torch.set_num_threads(threads)

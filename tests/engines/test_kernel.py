@@ -116,7 +116,11 @@ def test_a_lane_by_the_kernel_is_the_trial_that_solo_runs(overrides: tuple[str, 
     one = training(*own)
     stack = trained(ByKernel, [training(*own, seed=5), one], [0, 1])
     found = Result(
-        stack.last_weights(1), csv_rows(one), one.scoring.value, one.scoring.epoch, stack.best_weights(1)
+        stack.last_weights(1),
+        csv_rows(one),
+        one.scoring.value,
+        one.scoring.epoch,
+        stack.best_weights(1),
     )
     assert_same(found, by_solo(*own), 1e-4)
 

@@ -88,3 +88,12 @@ def test_late_epochs_tell_the_noise_and_a_trend_is_none():
     assert found.sd == pytest.approx(0.1, rel=0.2)
     assert late_noise([np.zeros(30)] * 3) is None
     assert late_noise([]) is None
+
+
+def test_a_mean_of_last_epochs_is_the_less_noisy_the_more_there_are() -> None:
+    rng = np.random.default_rng(0)
+    curves = [0.1 * rng.standard_normal(30) for _ in range(20)]
+    sds = [found.sd for k in (1, 3, 5, 10) if (found := late_noise(curves, k))]
+    assert len(sds) == 4
+    assert sorted(sds, reverse=True) == sds
+    assert sds[0] == pytest.approx(0.14, rel=0.2)

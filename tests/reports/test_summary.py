@@ -93,3 +93,10 @@ def test_a_date_is_no_name_and_a_run_says_how_long_it_was(
     assert found["sentence"] == (
         "One run of MLP on churn.csv, 20 epochs in 1 s. The best val/acc is 0.5 at epoch 2."
     )
+
+
+@pytest.mark.parametrize(("score", "words"), [("last", "last epoch"), ("last5", "last 5 epochs")])
+def test_it_says_which_epochs_are_scored(tmp_path: Path, score: str, words: str) -> None:
+    config = {**CONFIG, "direction": "maximize", "score": score}
+    found = summary(OneRun(make_run(tmp_path / "a", config=config)), True, [], [])
+    assert found["sentence"].endswith(f"The best val/acc ({words}) is 0.5 at epoch 2.")

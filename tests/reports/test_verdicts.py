@@ -592,6 +592,30 @@ def test_the_place_of_the_best_epoch_says_whether_to_train_longer(epoch, longer,
         assert verdict("longer", study).next == "python -m project.train -m trainer.max_epochs=40"
 
 
+def dipping(value, rng):
+    """A loss that is least in epoch 10 of 20."""
+    return {"val/loss": 0.1 + (np.arange(20) - 10.0) ** 2, "train/loss": np.ones(20)}
+
+
+def test_where_the_last_epoch_is_scored_curves_say_which_was_the_best():
+    study = made_up(bowl, best_epoch=19, curve=dipping)
+    assert verdict("longer", study).status == "warn"
+    last = replace(study, config={**CONFIG, "score": "last"})
+    assert verdict("longer", last).status == "pass"
+
+
+def test_the_mean_of_some_epochs_is_less_a_matter_of_luck_than_one():
+    study = made_up(bowl, curve=falling(0.1, noise=0.1))
+    found = {
+        score: verdict("late", replace(study, config={**CONFIG, "score": score}))
+        for score in ("best", "last", "last9")
+    }
+    assert found["best"].sentence.endswith("the best epoch is partly luck.")
+    assert found["last"].sentence.endswith("the last epoch is partly luck.")
+    assert found["last9"].status == "pass"
+    assert found["last9"].sentence.endswith("a score is the mean of 9.")
+
+
 def test_without_curves_nothing_that_reads_them_judges():
     blind = made_up(bowl)
     names = ("longer", "shorter", "rising", "gap", "late", "alike")

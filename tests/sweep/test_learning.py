@@ -1,4 +1,4 @@
-"""A sampler that learns sees results before it proposes, however many lanes there are."""
+"""How many trials are asked for at once: a sampler that learns sees results before it proposes."""
 
 import json
 import re
@@ -70,3 +70,11 @@ def test_a_stage_of_coarse_to_fine_begins_when_all_trials_before_it_have_ended(t
     waiting = journal(tmp_path / "sweep")
     assert [place for place in range(1, 48) if waiting[place] == 0] == [16, 32]
     assert "trials are complete, and" not in out  # with all 16 there are enough to look at
+
+
+def test_none_of_the_last_trials_waits_in_one_worker_while_another_has_no_more(tmp_path: Path):
+    one_kind = "space=none", "optimizer.lr=tag(log, interval(1e-3, 1e-1))"
+    sweep(tmp_path / "sweep", *one_kind, "hydra.sweeper.n_trials=16", "hydra.sweeper.fused.lanes=4")
+    waiting = journal(tmp_path / "sweep")
+    assert max(waiting[:12]) >= 4, waiting  # some are in advance
+    assert max(waiting[-3:]) < 4, waiting

@@ -67,10 +67,15 @@ class Ready:
 
     One that leaves before it is told to can have none.
     An engine leaves ``worker`` empty, here and in Started: the worker fills in its own label.
+
+    Attributes:
+        lanes: how many jobs.
+        spare: of these, those that would wait for others to end.
     """
 
     worker: str = ""
     lanes: int = 1
+    spare: int = 0
 
 
 @dataclass(frozen=True)

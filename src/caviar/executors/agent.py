@@ -232,7 +232,7 @@ class Agent:
             lanes = 0 if self._leaving is not None else self._local.ready
             if lanes != self._lanes:
                 self._lanes = lanes
-                self.channel.send(Lanes(lanes))
+                self.channel.send(Lanes(lanes, min(self._local.spare, lanes)))
             if self.scratch.look(self._outbox):
                 self._tell_output()
         self._outbox.pump()

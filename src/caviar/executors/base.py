@@ -32,6 +32,11 @@ class Executor(Protocol):
         ...
 
     @property
+    def spare(self) -> int:
+        """Of the lanes, those whose jobs would wait for others to end; 0 where that is not known."""
+        ...
+
+    @property
     def workers(self) -> int:
         """How many processes train, or will when they have come up, as far as is known now."""
         ...

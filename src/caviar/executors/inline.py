@@ -33,7 +33,7 @@ class InlineExecutor:
         UsageError: the engine is ``fused``.
     """
 
-    lanes = 1
+    lanes, spare = 1, 0
     workers = 1
     can_stop = False
 

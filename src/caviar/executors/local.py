@@ -92,6 +92,11 @@ class LocalExecutor(ProcessExecutor):
         return sum(worker.lanes for worker in self._workers)
 
     @property
+    def spare(self) -> int:
+        """Of the lanes, those whose jobs would wait for others of their worker to end."""
+        return sum(worker.spare for worker in self._workers)
+
+    @property
     def workers(self) -> int:
         """One a slot."""
         return len(self.slots)
@@ -193,7 +198,7 @@ class LocalExecutor(ProcessExecutor):
     def _take(self, worker: LocalWorker, *events: Event) -> None:
         for event in events:
             if isinstance(event, Ready):
-                worker.ready, worker.lanes = True, event.lanes
+                worker.ready, worker.lanes, worker.spare = True, event.lanes, event.spare
                 self._stillborn = 0
             elif isinstance(event, Finished | Pruned | Failed):
                 worker.jobs.pop(event.number, None)

@@ -35,6 +35,7 @@ class LocalWorker:
     process: Process
     connection: Connection
     lanes: int = 1
+    spare: int = 0
     ready: bool = False
     jobs: dict[int, tuple[Job, float]] = field(default_factory=dict)
     quarantine: int = 0

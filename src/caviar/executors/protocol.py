@@ -70,9 +70,14 @@ class Joined:
 
 @dataclass(frozen=True)
 class Lanes:
-    """How many jobs the agent can have under way; none: it leaves, or its workers are lost."""
+    """How many jobs the agent can have under way; none: it leaves, or its workers are lost.
+
+    Attributes:
+        spare: of these, those that would wait for others to end.
+    """
 
     count: int
+    spare: int = 0
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,13 @@ class RemoteExecutor(ProcessExecutor):
         return sum(agent.room(self._longest, short) for agent in self.agents)
 
     @property
+    def spare(self) -> int:
+        """Of these, those that would wait for others to end."""
+        short = self._typical < SHORT_SECONDS
+        rooms = [(agent, agent.room(self._longest, short)) for agent in self.agents]
+        return sum(max(0, room - (agent.lanes - agent.spare)) for agent, room in rooms)
+
+    @property
     def workers(self) -> int:
         """All its agents'."""
         return sum(agent.workers for agent in self.agents)

@@ -43,7 +43,7 @@ class RemoteAgent:
         name: unique among all; empty before it has said where it is.
         ticket: what the one who started it knows it by.
         shares: whether it writes to the sweep's folder itself; else its files come over the channel.
-        workers, lanes: how many it has.
+        workers, lanes: how many it has; ``spare``: of the lanes, those whose jobs would wait for others.
         ends: when its allocation does, by the monotonic clock; infinity where that is not known.
         jobs: those that it has.
         labels: its workers'.
@@ -62,6 +62,7 @@ class RemoteAgent:
     shares: bool = True
     workers: int = 0
     lanes: int = 0
+    spare: int = 0
     ends: float = math.inf
     jobs: dict[int, Job] = field(default_factory=dict[int, Job])
     labels: list[str] = field(default_factory=list[str])
@@ -161,7 +162,7 @@ class RemoteAgent:
                 case Lanes():
                     if not self.lanes:
                         self.since = monotonic()
-                    self.lanes = message.count
+                    self.lanes, self.spare = message.count, message.spare
                 case Piece():
                     yield from self._write(message)
                 case Bye():

@@ -17,6 +17,7 @@ from caviar.base.references import reading
 from caviar.base.scoring import BEST
 from caviar.base.security import find_target, instantiate
 from caviar.engines.experiment import Experiment
+from caviar.lightning.shared_data import shared
 from caviar.runs.active import record, stop_if_asked
 
 
@@ -37,8 +38,12 @@ def make_data(config: DictConfig) -> Any:
 
     target = find_target(config.data, "data")
     own_seed = takes(target, "seed") and "seed" not in config.data
-    data = instantiate(config.data, **({"seed": config.seed} if own_seed else {}))
-    module = data.datamodule() if hasattr(data, "datamodule") else data
+
+    def make() -> Any:
+        data = instantiate(config.data, **({"seed": config.seed} if own_seed else {}))
+        return data.datamodule() if hasattr(data, "datamodule") else data
+
+    module = shared(plain(config.data), config.seed, make)
     if not isinstance(module, LightningDataModule):
         why = "is no LightningDataModule, and has no datamodule() that gives one"
         raise usage_error("data._target_", config.data["_target_"], why)

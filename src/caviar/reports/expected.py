@@ -12,8 +12,8 @@ others foretell them: what bad trials do says little of good ones. What no place
 as `Noise` says; the rest is taken for a landscape too rough to be seen, and is the trial's own. The
 surrogate's settings (Laplace) and the noise are averaged over.
 
-A score is the best epoch's, and so is the score on a fresh seed: the maximum over epochs is in both. What
-is not corrected for is that the same validation part chose and judges: the test part is for that.
+A score is read at the same epochs on a fresh seed: the maximum over epochs, if any, is in both. What is
+not corrected for is that the same validation part chose and judges: the test part is for that.
 """
 
 from __future__ import annotations

@@ -144,7 +144,10 @@ class Loop:
         return ready
 
     def _room(self) -> int:
-        lanes = self.executor.lanes
+        lanes, left = self.executor.lanes, self.n_trials - self.study.places
+        if left <= lanes - self.executor.spare:
+            # None of the last ones is to wait in one worker while another has nothing left to do.
+            lanes -= self.executor.spare
         at_once = max(self.executor.workers, self.n_trials // 8)
         if not self.learns or lanes <= at_once:
             return lanes

@@ -69,10 +69,12 @@ def experiment(
 ) -> Experiment:
     """One training; settings of the module are those that begin with ``module__``."""
     own = {k.removeprefix("module__"): v for k, v in settings.items() if k.startswith("module__")}
+    score = settings.pop("score", "best")
     of_trainer = {k: v for k, v in settings.items() if not k.startswith("module__")}
     with seeded(seed):
         module = make(**own)
-    return Experiment(module, data(), {**SETTINGS, **of_trainer}, "val/loss", "minimize", seed)
+    trainer = {**SETTINGS, **of_trainer}
+    return Experiment(module, data(), trainer, "val/loss", "minimize", seed, score=score)
 
 
 def by_trainer(
@@ -109,8 +111,16 @@ def by_trainer(
 
 
 def called(one: Experiment, **more: Any) -> CalledTraining:
-    given = {"metric": one.metric, "direction": one.direction, "seed": one.seed, "score": one.score}
-    return CalledTraining(Called(lambda: one, **given, **more))
+    return CalledTraining(
+        Called(
+            lambda: one,
+            metric=one.metric,
+            direction=one.direction,
+            seed=one.seed,
+            score=one.score,
+            **more,
+        )
+    )
 
 
 def on_a_lane(one: CalledTraining, strangers: list[CalledTraining], lane: int = 3) -> Came:

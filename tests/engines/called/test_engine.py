@@ -2,17 +2,20 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
 import project.recipe
 from caviar.base.messages import Failed, Finished, Job, Pruned, Reported, Said
+from caviar.engines.called.probe import Probe
 from caviar.engines.lanes import calibration
 from caviar.engines.lanes.engine import Fused
 from caviar.engines.solo import Solo
+from caviar.lightning.in_memory.module import DataModule
 from project.classifier import Classifier
+from project.data.synthetic import Synthetic
 from project.recipe import recipe
 from project.train import main
 from tests.engines.test_engine import Jobs, Memory, jobs  # noqa: F401 - a fixture
@@ -63,6 +66,28 @@ def test_the_templates_own_training_is_called_as_solo_runs_it(
         assert found.facts["metrics"] == pytest.approx(wanted.facts["metrics"], rel=1e-5)
     reports = [sorted((e.number, e.step) for e in one.of(Reported)) for one in (lanes, alone)]
     assert reports[0] == reports[1]
+
+
+class Read(DataModule):
+    """Notes how often it is set up."""
+
+    times: ClassVar[list[int]] = []
+
+    def setup(self, stage: str | None = None) -> None:
+        self.times.append(1)
+        super().setup(stage)
+
+
+def test_trials_that_describe_their_data_alike_read_it_once(
+    jobs: Jobs,  # noqa: F811
+    by_its_code: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Synthetic, "datamodule", lambda self: Read(self))
+    values = [{**one, "seed": 0, "trainer.max_epochs": 1} for one in rates(5)]
+    ends = served(jobs(values, "data.data_seed=5")).of(Finished)
+    assert [end.facts["engine"] for end in ends] == ["fused"] * 5
+    assert len(Read.times) == 1
 
 
 BOOM = "task._target_=tests.engines.called.boom.Boom", "allow=[tests.]"
@@ -262,3 +287,17 @@ def test_a_callback_that_is_no_lanes_is_named(
     inbox = served(jobs([{}, {}], "allow=[tests.]", *over))
     (line,) = inbox.of(Said)
     assert line.text.startswith(f"not on lanes, each by its own Trainer: {said}")
+
+
+def test_what_is_asked_of_an_epochs_first_step_is_no_part_of_how_long_a_step_takes(
+    jobs: Jobs,  # noqa: F811
+    by_its_code: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    check = Probe.check
+    monkeypatch.setattr(Probe, "check", lambda *given: (asked.append(1), check(*given))[1])
+    monkeypatch.setattr(Fused, "_advance", lambda *_: pytest.fail("nothing is to train"))
+    with pytest.raises(pytest.fail.Exception):
+        served(jobs(rates(1)))
+    assert len(asked) == 2  # the check of a step, and the first of those that are measured

@@ -44,6 +44,7 @@ CASES: dict[str, tuple[Make, Callable[[], Tensors], Vary, dict[str, Any]]] = {
     "several labels, weighted": (
         m.MultiLabel, m.labels, lambda n: {**rates(n), "module__rare": 1.0 + n}, {},
     ),
+    "scored over its last epochs": (m.Huber, m.targets, rates, {"score": "last2"}),
     "an autoencoder": (m.Autoencoder, m.vectors, rates, {}),
     "torchmetrics in its steps": (m.Measured, m.vectors, rates, {}),
     "logged every step": (m.Measured, m.vectors, rates, {"log_every_n_steps": 1}),

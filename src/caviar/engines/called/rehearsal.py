@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from itertools import count
 from typing import Any
 
 import torch
@@ -98,9 +99,10 @@ class Rehearsal:
         )
         with torch.random.fork_rng(devices=()), explaining("training_step"):
             bank.begin()
+            numbers = count()  # of an epoch's first step more is asked than of the others
 
             def step() -> None:
-                bank.train(batch, 0, False, True, Results())
+                bank.train(batch, next(numbers), False, True, Results())
                 bank.flush()
 
             return least_seconds(step, self._made.course.device) / lanes

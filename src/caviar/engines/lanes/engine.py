@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
@@ -92,7 +93,7 @@ class Fused:
         self._reasons: set[str] = set()
         self._ahead = _AHEAD[0]
         # Until a kind of trial is known to be fusible, one job at a time: nothing waits in vain.
-        self.lanes = 1
+        self.lanes, self._spare = 1, 0
         self.occupancy = Occupancy()
 
     def serve(self, inbox: Inbox, send: Send) -> None:
@@ -170,11 +171,13 @@ class Fused:
         """Send how many jobs there is room for, where that has changed."""
         if not self._kinds:
             return
-        room = self._kinds.room(self._ahead)
-        lanes = max(1, room if self._share is None else min(room, self._share))
-        if lanes != self.lanes:
-            self.lanes = lanes
-            self._send(Ready(lanes=lanes))
+        share = math.inf if self._share is None else self._share
+        lanes, busy = (
+            int(max(1, min(self._kinds.room(ahead), share))) for ahead in (self._ahead, 0.0)
+        )
+        if (lanes, lanes - busy) != (self.lanes, self._spare):
+            self.lanes, self._spare = lanes, lanes - busy
+            self._send(Ready(lanes=lanes, spare=self._spare))
 
     def _look_ahead(self, group: Group, stack: AnyStack) -> None:
         """Ask for more trials in advance, where lanes stay empty although all that may come have.

@@ -166,9 +166,7 @@ class Stack(Seats[Training]):
         assert epoch is not None
         step = (epoch + 1) * training.course.steps
         recipe, best = training.recipe, self.best_weights(lane)
-        return lightning_checkpoint(
-            best, recipe.prefix, recipe.hyper_parameters, epoch, step
-        )
+        return lightning_checkpoint(best, recipe.prefix, recipe.hyper_parameters, epoch, step)
 
     def last_weights(self, lane: int) -> dict[str, Tensor]:
         """The plain state dict of a lane as it stands."""

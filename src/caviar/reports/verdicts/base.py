@@ -153,7 +153,7 @@ class Evidence:
     def averaged(self) -> int | None:
         """How many last epochs a score is the mean of; None where it is the best one's."""
         score = self.config.get("score")
-        return averaged(score) if is_score(score) else None
+        return averaged(str(score)) if is_score(score) else None
 
     @cached_property
     def least(self) -> float:

@@ -57,7 +57,9 @@ def _best_epochs(evidence: Evidence) -> list[float]:
     """Best epoch as a share of the training, in (0, 1], of top trials that trained 4 epochs or more."""
     if evidence.metrics.empty:
         return []
-    if evidence.averaged is not None:  # then the epochs on record are the last, whichever is the best
+    if (
+        evidence.averaged is not None
+    ):  # then the epochs on record are the last, whichever is the best
         curves = [evidence.curve(n, evidence.metric or "") for n in evidence.top.index]
         losses = [evidence.sign * curve for curve in curves if len(curve) >= 4]
         return [(int(np.argmin(loss)) + 1) / len(loss) for loss in losses]
