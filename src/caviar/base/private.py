@@ -348,3 +348,23 @@ def averaging_of(callback: Any) -> tuple[bool, dict[str, Any]]:
     Would be replaced by public attributes of it.
     """
     return _of("lightning", callback, "_use_buffers"), _of("lightning", callback, "_kwargs")
+
+
+def seen_by_rates(trainer: Any, log_metrics: Callable[..., None], step: int, due: bool) -> Any:
+    """What of a Trainer its `LearningRateMonitor` looks at, in a stand-in for one.
+
+    Would be replaced by a monitor that says what it would log.
+
+    Args:
+        log_metrics: takes what it logs, and its step.
+        step: steps of the optimizer so far; ``due``: the next one is logged.
+    """
+    return SimpleNamespace(
+        loggers=[SimpleNamespace(log_metrics=log_metrics)],
+        lr_scheduler_configs=trainer.lr_scheduler_configs,
+        optimizers=trainer.optimizers,
+        callback_metrics=trainer.callback_metrics,
+        strategy=trainer.strategy,
+        fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(_batches_that_stepped=step)),
+        _logger_connector=SimpleNamespace(should_update_logs=due),
+    )

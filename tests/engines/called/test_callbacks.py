@@ -20,6 +20,7 @@ from lightning.pytorch.callbacks import (
 )
 from torch.optim.swa_utils import get_ema_avg_fn
 
+import caviar
 from caviar.engines import experiment as caviar_engine
 from caviar.engines.called.stack import CalledStack
 from caviar.engines.called.training import CalledTraining
@@ -348,15 +349,17 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: Own(lambda trainer, module: setattr(trainer.fit_loop, "max_epochs", 9)),
         "its code sets trainer.fit_loop.max_epochs",
     ),
+    "the run": (lambda: Own(lambda trainer, module: caviar.report(1.0, 0)), END + "it speaks to the run"),
+    "its folder": (lambda: Own(lambda trainer, module: caviar.run_dir()), "of which it asks dir"),
     "logged by the step": (
         lambda: Own(lambda trainer, module: module.log("a", 1.0, on_step=True)),
         "self.log('a', on_step=True) in on_train_epoch_end",
     ),
-    "frozen": (lambda: Own(unfreeze), "on_train_epoch_end changes whether net.0.weight trains"),
-    "a layer replaced": (lambda: Own(replace), "on_train_epoch_end changes what net is made of"),
-    "a layer's hook": (lambda: Own(hook), "on_train_epoch_end hangs a hook on net.0"),
-    "more parameters": (AddsGroup, "on_train_epoch_end changes which parameters the optimizer has"),
-    "an end before it begins": (Stops, "on_train_epoch_start: trainer.should_stop=True before"),
+    "frozen": (lambda: Own(unfreeze), END + "it changes whether net.0.weight trains"),
+    "a layer replaced": (lambda: Own(replace), END + "it changes what net is made of"),
+    "a layer's hook": (lambda: Own(hook), END + "it hangs a hook on net.0"),
+    "more parameters": (AddsGroup, END + "it changes which parameters the optimizer has"),
+    "an end before it begins": (Stops, "callbacks.mine: on_train_epoch_start: trainer.should_stop=True"),
 }  # fmt: skip
 
 

@@ -112,11 +112,15 @@ class Averaging:
         """Note that it was."""
         self._step = step
 
-    def weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A state dict of its module with the averages in it."""
+    def weights(self, lane: Any) -> dict[str, Tensor]:
+        """The state dict of its lane's module, with the averages in it, copied."""
+        names = {id(own): name for name, own in lane.named_tensors()}
         return {
-            name: self.tensors[name].to(own.dtype, copy=True) if name in self.tensors else own
-            for name, own in state.items()
+            # By what it is: a tensor that is shared has several names.
+            key: self.tensors[names[id(own)]].to(own.dtype, copy=True)
+            if id(own) in names
+            else own.detach().clone()
+            for key, own in lane.module.state_dict(keep_vars=True).items()
         }
 
     def save(self) -> dict[str, Any]:

@@ -85,7 +85,8 @@ class CallbackState:
     def _whole(self, name: str, thing: Any) -> Any:
         tree = flatten(thing, self._names, f"self.{name}")
         leaves = [
-            (id(one), one._version) if isinstance(one, Tensor) else one for one in tree.leaves
+            one.detach().cpu().numpy().tobytes() if isinstance(one, Tensor) else one
+            for one in tree.leaves
         ]
         return tree.spec, tree.paths, leaves
 

@@ -139,6 +139,17 @@ class Callbacks:
                 found[name] = member.save()
         return found
 
+    def check(self) -> None:
+        """See that what the trial's own keep can be saved.
+
+        Raises:
+            NotFusibleError: one keeps what could not be put back.
+        """
+        for name, member in self._members.items():
+            if isinstance(member, UserCallback):
+                with _named(name):
+                    member.save()
+
     def load(self, saved: Mapping[str, Any], lane: Any) -> None:
         """Go on from what `save` gave."""
         for name, member in self._members.items():
@@ -175,7 +186,7 @@ class UserCallback:
             self._begin(lane)
         if hook in self._hooks:
             more = ("fit",) if hook in STAGED else ()
-            with lane.lent():
+            with lane.lent(hook):
                 getattr(self.callback, hook)(lane.trainer, lane.module, *more)
 
     def _begin(self, lane: Any) -> None:

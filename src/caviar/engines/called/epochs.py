@@ -16,7 +16,7 @@ from caviar.engines.called.callbacks import STAGED, Callbacks
 from caviar.engines.called.course import Course, DefaultType
 from caviar.engines.called.feeds import Feed
 from caviar.engines.called.logs import Logs
-from caviar.engines.called.pretend import Elsewhere, nothing
+from caviar.engines.called.pretend import Elsewhere, Nowhere, nothing
 from caviar.engines.called.reasons import located
 from caviar.engines.called.refusals import overridden
 from caviar.engines.called.results import Computed, Results
@@ -24,6 +24,7 @@ from caviar.engines.called.schedules import step_schedules
 from caviar.engines.called.seeds import Draws, drawing
 from caviar.engines.called.structure import Structure
 from caviar.engines.experiment import Called, NotFusibleError
+from caviar.runs.active import activate
 
 EVERY_STEPS = 50
 """Steps between two looks at the loss, as the callback has it that guards against NaN."""
@@ -117,8 +118,6 @@ class Epochs(Logs):
         monitoring = False if hook == "on_train_epoch_end" else None
         try:
             with ExitStack() as stack:
-                if self.structure is not None and hook in self.hooked:
-                    stack.enter_context(self.structure.kept(hook))
                 if hook.startswith("on_validation"):
                     stack.enter_context(torch.no_grad())
                 self.callbacks.call(hook, self, monitoring)
@@ -131,30 +130,38 @@ class Epochs(Logs):
             self._results = None
             vars(self.trainer)["look"] = nothing
             in_hook(self.module, None)
-        if self.trainer.should_stop and hook in _TOO_EARLY:
-            raise NotFusibleError(f"{hook}: trainer.should_stop=True before an epoch's first batch")
 
     def _call_own(self, hook: str) -> None:
-        with self.lent(), DefaultType(self.course.dtype):
-            try:
+        try:
+            with self.lent(hook), DefaultType(self.course.dtype):
                 getattr(self.module, hook)(*(("fit",) if hook in STAGED else ()))
-            except NotFusibleError as error:
-                raise located(error) from error
+        except NotFusibleError as error:
+            raise NotFusibleError(f"{hook}: {located(error)}") from error
 
     @contextmanager
-    def lent(self) -> Iterator[None]:
-        """While somebody else's code has the trainer and the module."""
+    def lent(self, hook: str) -> Iterator[None]:
+        """While a hook of somebody's own code has the trainer and the module.
+
+        Raises:
+            NotFusibleError: it does with them what lanes cannot follow.
+        """
         hidden = self.optimizer.state if self.steps_elsewhere else None
         if hidden is not None:
             self.optimizer.state = Elsewhere()  # type: ignore[assignment]
         vars(self.trainer)["is_lent"] = True
         try:
-            with drawing(self.draws):
+            with ExitStack() as stack:
+                if self.structure is not None:
+                    stack.enter_context(self.structure.kept())
+                stack.enter_context(activate(Nowhere()))
+                stack.enter_context(drawing(self.draws))
                 yield
         finally:
             vars(self.trainer)["is_lent"] = False
             if hidden is not None:
                 self.optimizer.state = hidden
+        if self.trainer.should_stop and hook in _TOO_EARLY:
+            raise NotFusibleError("trainer.should_stop=True before an epoch's first batch")
 
     def _looks(self, seen: Sequence[Computed], results: Results | None) -> None:
         """Have who looks at the trainer's metrics see what has been logged by then."""
@@ -246,8 +253,8 @@ class Epochs(Logs):
         if self.course.val_every > 1 and not self.callbacks.stops and self.stops_early():
             self.trainer.should_stop = True
         if self.scoring.improved:
-            weights, average = self.weights(), self.callbacks.average
-            self.best = weights if average is None else average.weights(weights)
+            average = self.callbacks.average
+            self.best = self.weights() if average is None else average.weights(self)
 
     def end_epoch(self, found: list[Computed], number: int) -> bool:
         """What a Trainer does after an epoch's last batch, and its validation; whether it is over.
@@ -277,8 +284,8 @@ class Epochs(Logs):
         if over:
             for hook in ("on_train_end", "on_fit_end", "teardown"):
                 self.call(hook)
-        elif self.callbacks:
-            self.callbacks.save()  # what could not be put back is told now, of this lane alone
+        else:
+            self.callbacks.check()  # what could not be put back is told now, of this lane alone
         return over
 
     def guarded(self, do: Callable[[], None]) -> None:

@@ -11,6 +11,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from caviar.engines.called.course import Course
 from caviar.engines.experiment import NotFusibleError
+from caviar.runs.active import ActiveRun
 
 LIFTED = ("current_epoch", "global_step", "max_epochs", "estimated_stepping_batches")
 """What steps may ask for, and lanes may differ in."""
@@ -125,6 +126,18 @@ class Elsewhere(dict[Any, Any]):
         raise NotFusibleError("it looks at an optimizer's state, which is not its own on a lane")
 
     __getitem__ = __iter__ = __len__ = __contains__ = get = items = keys = values = _refuse  # type: ignore[assignment]
+
+
+class Nowhere(ActiveRun):
+    """Stands for the run under way while a lane's own code is called: it has no folder yet, nor a task."""
+
+    def __init__(self) -> None:
+        self.outer = None
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("dir", "facts", "listener", "resume_from", "task"):
+            raise NotFusibleError(f"it speaks to the run under way, of which it asks {name}")
+        return super().__getattribute__(name)
 
 
 def _missing(what: str) -> NotFusibleError:

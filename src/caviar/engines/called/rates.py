@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from types import SimpleNamespace
 from typing import Any
 
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import LearningRateMonitor
 
+from caviar.base.private import seen_by_rates
 from caviar.engines.experiment import NotFusibleError
 
 _HOOKS = ("on_train_start", "on_train_epoch_start", "on_train_batch_start")
@@ -42,7 +42,8 @@ class Rates:
             getattr(self._callback, hook)(_seen(lane), lane.module)
 
     def save(self) -> dict[str, Any]:
-        return {name: deepcopy(getattr(self._callback, name)) for name in _KEPT}
+        found: dict[str, Any] = {name: dict(getattr(self._callback, name)) for name in _KEPT}
+        return {**found, "lrs": {name: list(own) for name, own in self._callback.lrs.items()}}
 
     def load(self, saved: Mapping[str, Any], lane: Any) -> None:
         for name in _KEPT:
@@ -50,21 +51,11 @@ class Rates:
 
 
 def _seen(lane: Any) -> Any:
-    """What of a Trainer the monitor looks at, its private parts too."""
+    """What of a Trainer the monitor looks at."""
     trainer, every = lane.trainer, lane.course.log_every
     step = trainer.global_step
 
     def log_metrics(metrics: Mapping[str, float], step: int) -> None:
         lane.log_ahead({name: float(value) for name, value in metrics.items()}, step)
 
-    return SimpleNamespace(
-        loggers=[SimpleNamespace(log_metrics=log_metrics)],
-        lr_scheduler_configs=trainer.lr_scheduler_configs,
-        optimizers=trainer.optimizers,
-        callback_metrics=trainer.callback_metrics,
-        strategy=trainer.strategy,
-        fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(_batches_that_stepped=step)),
-        _logger_connector=SimpleNamespace(
-            should_update_logs=bool(every) and (step + 1) % every == 0
-        ),
-    )
+    return seen_by_rates(trainer, log_metrics, step, bool(every) and (step + 1) % every == 0)

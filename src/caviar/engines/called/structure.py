@@ -35,7 +35,7 @@ class Structure:
         ]  # fmt: skip
 
     @contextmanager
-    def kept(self, hook: str) -> Iterator[None]:
+    def kept(self) -> Iterator[None]:
         """See that a hook, called in the block, changes nothing but numbers.
 
         Raises:
@@ -44,11 +44,11 @@ class Structure:
         before = [own.data for _, own in self.tensors]
         yield
         if what := self._changed():
-            raise NotFusibleError(f"{hook} {what}")
+            raise NotFusibleError(f"it {what}")
         for (name, own), numbers in zip(self.tensors, before, strict=True):
             if own.data_ptr() != numbers.data_ptr():
                 if (own.shape, own.dtype) != (numbers.shape, numbers.dtype):
-                    raise NotFusibleError(f"{hook} makes {name} another tensor")
+                    raise NotFusibleError(f"it makes {name} another kind of tensor")
                 numbers.copy_(own.data)
                 own.data = numbers
 

@@ -90,7 +90,7 @@ class CalledTraining(Epochs):
             if overridden(self.module, name)
         }  # fmt: skip
         check_hooks(self.module)
-        self.callbacks.save()  # what could not be put back is told before it trains
+        self.callbacks.check()  # what could not be put back is told before it trains
         self.key: Hashable = self._key()
 
     def _set_up(self, data: Any) -> None:
