@@ -349,7 +349,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: Own(lambda trainer, module: setattr(trainer.fit_loop, "max_epochs", 9)),
         "its code sets trainer.fit_loop.max_epochs",
     ),
-    "the run": (lambda: Own(lambda trainer, module: caviar.report(1.0, 0)), END + "it speaks to the run"),
+    "the run": (
+        lambda: Own(lambda trainer, module: caviar.report(1.0, 0)),
+        "it speaks to the run under way, of which it asks listener",
+    ),
     "its folder": (lambda: Own(lambda trainer, module: caviar.run_dir()), "of which it asks dir"),
     "logged by the step": (
         lambda: Own(lambda trainer, module: module.log("a", 1.0, on_step=True)),
