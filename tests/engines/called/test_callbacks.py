@@ -246,6 +246,14 @@ def test_callbacks_come_in_their_order(tmp_path: Path) -> None:
     assert len(mine.rows) < 6
 
 
+def test_who_stops_by_a_metric_sees_what_the_module_logs_at_an_epochs_end(tmp_path: Path) -> None:
+    def made(n: int) -> dict[str, Any]:
+        return {"stop": EarlyStopping("train/epochs", patience=1)}
+
+    mine, _ = assert_same_on_a_lane(m.Decides, m.vectors, tmp_path, rates, made, max_epochs=6)
+    assert len(mine.rows) == 2
+
+
 class Own(Callback):
     """A callback that does one thing."""
 
