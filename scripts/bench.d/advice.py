@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from caviar.reading.sweep import Sweep
-from caviar.reports.verdicts.base import Evidence
+from caviar.reports.evidence import Evidence
 from caviar.reports.verdicts.registry import judge
 from caviar.runs.files import write_atomic
 

@@ -18,10 +18,10 @@ import numpy as np
 from caviar.base.errors import UsageError
 from caviar.confirm.results import confirmed
 from caviar.reading.sweep import Sweep
+from caviar.reports.evidence import Evidence
 from caviar.reports.expected import SEEDS, expected
+from caviar.reports.model import worth
 from caviar.reports.noise import late_noise
-from caviar.reports.verdicts.base import Evidence
-from caviar.reports.worth import worth
 from caviar.zoom.good import fit_good
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench calibration", description=__doc__)
     parser.add_argument("--made-up", type=int, default=200, help="so many made-up sweeps")
     parser.add_argument("--real", type=int, default=30, help="so many real ones: some seconds each")
+    parser.add_argument("--first", type=int, default=0, help="the first one's number: its seed")
     options = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     print(
@@ -60,7 +61,10 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|")
     found: dict[str, list[Covered]] = {}
-    for name, sweeps in (("made up", made_up(options.made_up)), ("real", real(options.real))):
+    for name, sweeps in (
+        ("made up", made_up(options.made_up)),
+        ("real", real(options.real, options.first)),
+    ):
         found[name] = list(sweeps)
         if found[name]:
             print(line(name, found[name]), flush=True)
@@ -126,10 +130,10 @@ def made_up(count: int) -> Iterator[Covered]:
         yield Covered("made up", n, scores[best], one.mean, one.low, one.high, mean, fresh.std())
 
 
-def real(count: int) -> Iterator[Covered]:
+def real(count: int, first: int) -> Iterator[Covered]:
     """Small sweeps of digits, wine and breast cancer, each with its best trial confirmed."""
     tables()
-    for number in range(count):
+    for number in range(first, first + count):
         task = ("digits", *TABLES)[number % 3]
         trials = (24, 48, 96)[number // 3 % 3]
         name = f"{task}-{number}"

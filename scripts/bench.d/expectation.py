@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from caviar.reports.evidence import Evidence
 from caviar.reports.model import gains, space_of, zoomed
-from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.following import SEEN
 from caviar.space.hyperparameters import Interval
 from caviar.space.space import Space

@@ -88,7 +88,7 @@ def train(
     return (
         list(zip(times[::2], times[1::2], strict=False)),
         trainer.num_training_batches,
-        2 * panda.overhead,
+        2 * panda._status.overhead,
     )
 
 

@@ -1,4 +1,4 @@
-"""What can be told of a config before anything is trained: cheap, and without torch."""
+"""What is checked of a config before anything is trained: cheap, and without torch."""
 
 import itertools
 import sys
@@ -68,7 +68,7 @@ def check(config: DictConfig, searched: Mapping[str, Sequence[Any]] | None = Non
 
     Args:
         config: a run's, or what a sweep's trials start from.
-        searched: values that a sweep may give, by key, so that a wrong end is told before it starts.
+        searched: values that a sweep may give, by key, so that a wrong end is an error before it starts.
     """
     network = is_network(OmegaConf.select(config, "model._target_"))
     check_training(config, searched, metric_names(config) if network else None)
@@ -103,10 +103,6 @@ def check(config: DictConfig, searched: Mapping[str, Sequence[Any]] | None = Non
 
 def task_words(words: Sequence[str], compose: Callable[[], DictConfig | None]) -> list[str]:
     """The ``task=`` that learns the target of ``data=table``, where nobody has chosen one.
-
-    Args:
-        words: the overrides of a command line.
-        compose: gives the config that they make.
 
     Returns:
         What to add to them: nothing where classes are learnt, which is what the configs do.

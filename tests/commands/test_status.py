@@ -5,8 +5,8 @@ import json
 import pytest
 
 from caviar.reading.sweep import Sweep
+from caviar.reports.evidence import Evidence
 from caviar.reports.model import tried
-from caviar.reports.verdicts.base import Evidence
 from caviar.runs.program import hold
 from caviar.sweep.owner import Owner
 from tests.made_up import make_run, make_sweep

@@ -237,9 +237,7 @@ def test_a_gpu_that_others_fill_is_left_out_and_that_is_told(driver: Driver, cap
         ):
             plan(None, 1, gpu_memory=wrong)  # type: ignore[arg-type]
     driver.broken = True
-    with pytest.raises(
-        UsageError, match="the driver does not tell what is free: driver not loaded"
-    ):
+    with pytest.raises(UsageError, match="the driver does not say what is free: driver not loaded"):
         gpus.with_room(["0"], 1)
 
 

@@ -200,8 +200,21 @@ def test_what_the_monitor_of_learning_rates_logs_is_in_its_epochs_row(
     monitor = "+callbacks.rates._target_=lightning.pytorch.callbacks.LearningRateMonitor"
     run = train(*short, monitor, "optimizer.lr=0.5", "scheduler=cosine", "trainer.max_epochs=4",
                 "+callbacks.rates.logging_interval=epoch")  # fmt: skip
-    (name,) = {name for name in run.rows[-1] if name.startswith("lr")}
+    name, *_ = [name for name in run.rows[-1] if name.startswith("lr")]
     rates = [float(row[name]) for row in run.rows]
     assert [int(row["epoch"]) for row in run.rows] == [0, 1, 2, 3]
     assert rates[0] == 0.5
     assert rates == sorted(set(rates), reverse=True)
+
+
+def test_rows_of_an_earlier_try_stay_where_training_returns_before_it_has_logged(
+    tmp_path: Path,
+) -> None:
+    earlier = MetricsCSV(str(tmp_path))
+    for epoch in range(3):
+        earlier.log_metrics({"epoch": epoch, "a": 0.5}, step=epoch)
+    again = MetricsCSV(str(tmp_path))
+    again.rewind(2)
+    assert (tmp_path / "metrics.csv").read_text() == "epoch,step,a\n0,0,0.5\n1,1,0.5\n"
+    again.log_metrics({"epoch": 2, "a": 0.25}, step=2)
+    assert (tmp_path / "metrics.csv").read_text().endswith("1,1,0.5\n2,2,0.25\n")

@@ -66,7 +66,7 @@ def test_too_much_to_look_at_is_refused_with_its_size(
     train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = train("data=synthetic", "data.samples=200", *SHORT)
-    monkeypatch.setattr(judging, "MOST", 10)
+    monkeypatch.setattr(judging, "LARGEST", 10)
     with pytest.raises(UsageError, match="more than 10 samples"):
         judging.judge(run.folder)
     monkeypatch.undo()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from caviar.reports.expected import expected
-from caviar.reports.noise import Noise, late_noise
+from caviar.reports.noise import Noise, late_noise, step_of
 from caviar.zoom.good import FEWEST, fit_good
 
 
@@ -16,11 +16,11 @@ def a_sweep(seed, n=64, d=3, noise=0.02):
     return points, worth, worth + noise * rng.standard_normal(n)
 
 
-def told(points, scores, noise=0.02, wanted=None, sign=-1.0):
+def told(points, scores, noise=0.02, wanted=None, sign=-1.0, shared=0.0):
     wanted = [int(scores.argmax())] if wanted is None else wanted
     known = Noise(noise, 0.2, "late epochs")
     good = fitted(points, -scores, wanted, known)
-    return [] if good is None else expected(-scores, wanted, good, known, sign)
+    return [] if good is None else expected(-scores, wanted, good, known, sign, shared)
 
 
 def fitted(points, losses, wanted, known=None):
@@ -97,3 +97,33 @@ def test_a_mean_of_last_epochs_is_the_less_noisy_the_more_there_are() -> None:
     assert len(sds) == 4
     assert sorted(sds, reverse=True) == sds
     assert sds[0] == pytest.approx(0.14, rel=0.2)
+
+
+def test_luck_that_all_trials_share_is_in_the_interval_and_in_no_comparison() -> None:
+    points, _, scores = a_sweep(4)
+    (apart,) = told(points, scores)
+    (together,) = told(points, scores, shared=0.25)
+    assert together.mean == apart.mean
+    assert together.high - together.low > 1.02 * (apart.high - apart.low)
+
+
+@pytest.mark.parametrize(
+    ("scores", "step"),
+    [
+        ([0.5, 0.75, 1.0, 1.0], 0.25),
+        ([n / 27 for n in (20, 22, 25, 26)], 1 / 27),
+        ([0.1, 0.2, 0.35, 0.512], 0.0),
+        ([1.0, 1.0], 0.0),
+        ([], 0.0),
+    ],
+)
+def test_scores_that_are_shares_of_few_samples_have_a_step(
+    scores: list[float], step: float
+) -> None:
+    assert step_of(scores) == pytest.approx(step, abs=1e-8)
+
+
+def test_a_score_that_cannot_be_higher_is_known_to_its_step_at_best() -> None:
+    found = late_noise([np.ones(30)] * 3, step=1 / 27)
+    assert found is not None
+    assert found.sd == pytest.approx(1 / 27 / 12**0.5)

@@ -16,9 +16,9 @@ import caviar
 from caviar.base import hydra_versions
 from caviar.cli import make_app
 from caviar.reports.again import follow_up
+from caviar.reports.evidence import Evidence
 from caviar.reports.importance import IDLE, importance, shares
 from caviar.reports.model import zoomed
-from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.ended import narrowed
 from caviar.reports.verdicts.registry import VERDICTS, judge
 from caviar.space.grammar import read
@@ -532,7 +532,7 @@ def test_a_value_far_outside_the_space_counts_as_its_nearest_end(tmp_path):
     assert found.trials == 60
     assert share == pytest.approx(inside[0], abs=0.1)
     evidence = Evidence.of(caviar.load(folder))
-    assert evidence.positions(evidence.space.hyperparameters[0])[0] == 1
+    assert evidence.ranked_positions(evidence.space.hyperparameters[0])[0] == 1
 
 
 def test_diverged_trials_show_the_cliff():

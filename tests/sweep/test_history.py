@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 
 import caviar
 from caviar.base.errors import UsageError
+from caviar.reports.evidence import Evidence
 from caviar.reports.importance import importance
 from caviar.reports.model import tried
-from caviar.reports.verdicts.base import Evidence
 from caviar.runs.history import Earlier, read_history, write_history
 from caviar.runs.ours import mark
 from caviar.space.hyperparameters import Interval

@@ -157,7 +157,7 @@ LINKS = {
     for where in ("study.journal", "trials", "trials/0003", "trials/0003/checkpoints", "log.txt")
 }
 VERBS: dict[str, Callable[[Path], object]] = {
-    "resume": resume.resume,
+    "resume": resume.to_resume,
     "confirm": lambda folder: confirm(folder, 2, 2),
 }
 

@@ -193,9 +193,6 @@ class Plots:
 def load(path_or_name: str | Path) -> Any:
     """Read a sweep or a run: by path, by its name under the outputs folder; ``latest`` is a sweep.
 
-    Returns:
-        a `LoadedSweep` or a `LoadedRun`.
-
     Raises:
         UsageError: there is none of this name.
     """

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from hydra.types import HydraContext
@@ -11,18 +14,88 @@ from omegaconf import DictConfig, OmegaConf
 
 from caviar.base.configs import keys_of
 from caviar.base.errors import UsageError, usage_error
+from caviar.base.plain import echo
 from caviar.base.security import check_target, instantiate
 from caviar.executors.base import Executor
+from caviar.runs.history import Earlier, read_history
+from caviar.runs.sweep_file import read_sweep_file
 from caviar.space.grammar import read
 from caviar.space.grid import combinations
 from caviar.space.space import Space
+from caviar.sweep.baseline import config_values
 from caviar.sweep.compose import Composer
+from caviar.sweep.resume import check_same_space, recorded_settings
 from caviar.sweep.settings import Settings
 
 ONE_OBJECTIVE = (".CoarseToFineSampler", ".CmaEsSampler")
 """Samplers that fail in the middle of a sweep with several objectives."""
 ENDS_ITSELF = ("optuna.samplers.BruteForceSampler", "optuna.samplers.GridSampler")
 """Samplers that call ``Study.stop``, which Optuna has for its own loop alone."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A sweep that can be run, as far as that is seen before anything has started.
+
+    Attributes:
+        settings: its sampler's seed is drawn, where it was left open: ``sweep.yaml`` records it.
+        arguments: the task's overrides from the command line.
+        space, composer: what is searched, and what makes configs of it.
+        baseline: the values of the config as it stands, where that is trial 0.
+        earlier: the trials of other sweeps that it begins with.
+        recorded: what ``sweep.yaml`` holds of a sweep that is gone on with.
+    """
+
+    settings: Settings
+    arguments: list[str]
+    space: Space
+    composer: Composer
+    baseline: dict[str, Any] | None
+    earlier: list[Earlier]
+    recorded: dict[str, Any] | None
+
+
+def prepare(
+    settings: Settings,
+    arguments: list[str],
+    master: DictConfig,
+    context: HydraContext,
+    resumed: Path | None,
+) -> Prepared:
+    """Check all that can be wrong with a sweep.
+
+    Args:
+        settings, arguments, master, context: see `caviar.app.sweep.run_sweep`.
+        resumed: the folder of a sweep that is gone on with.
+
+    Raises:
+        UsageError: something cannot work.
+    """
+    recorded = read_sweep_file(resumed, whole=True) if resumed else None
+    if recorded:
+        settings = recorded_settings(settings, recorded)
+    if settings.sampler.get("seed", 0) is None:
+        settings = replace(settings, sampler={**settings.sampler, "seed": secrets.randbelow(2**31)})
+    space, composer = read_space(settings, arguments, master, context)
+    check_sampler(settings, space)
+    baseline = None
+    if settings.baseline:
+        try:
+            baseline = config_values(space, composer)
+        except UsageError as error:
+            echo(f"no baseline, as the config cannot be run as it stands: {error}")
+    check_target(settings.pruner.get("_target_", "optuna.pruners.NopPruner"), import_it=False)
+    for index, point in enumerate(settings.enqueue):
+        space.check(point, f"enqueue.{index}")
+    earlier: list[Earlier] = []
+    if resumed and recorded:
+        check_same_space(space, recorded, resumed)
+        earlier = read_history(resumed)
+    elif settings.earlier:
+        from caviar.sweep.history import earlier_trials
+
+        earlier = earlier_trials(settings, space, composer)
+    return Prepared(settings, arguments, space, composer, baseline, earlier, recorded)
 
 
 def read_space(

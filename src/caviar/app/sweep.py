@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from caviar.app.parts import check_sampler, make_executor, read_space
+from caviar.app.parts import Prepared, make_executor, prepare
 from caviar.base.collecting import collect_from_now
 from caviar.base.errors import UsageError, name_and_text, usage_error
 from caviar.base.hydra_versions import whitelist_of
 from caviar.base.plain import echo
-from caviar.base.security import allow, check_target, instantiate
+from caviar.base.security import allow
 from caviar.base.versions import warn_untested
 from caviar.executors.base import Executor
 from caviar.executors.task import task_source
 from caviar.runs.elsewhere import note_place
-from caviar.runs.folder import make_folder
-from caviar.runs.history import Earlier, read_history, write_history
-from caviar.runs.places import SWEEP_FILE, never_began, typed
-from caviar.runs.sweep_file import read_sweep_file
-from caviar.space.space import Space
+from caviar.runs.folder import TRIALS, make_folder
+from caviar.runs.history import write_history
+from caviar.runs.places import JOURNAL, SWEEP_FILE, never_began, typed
 from caviar.sweep import record
-from caviar.sweep.baseline import config_values
-from caviar.sweep.compose import Composer
 from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner, is_running
-from caviar.sweep.resume import check_same_space, folder_to_resume, recorded_settings
+from caviar.sweep.resume import folder_to_resume
 from caviar.sweep.settings import Settings
 
-if TYPE_CHECKING:
-    from caviar.sweep.study import SweepStudy
-
 DEFAULT_TRIALS = 20
-JOURNAL = "study.journal"
 
 
 def run_sweep(
@@ -64,31 +52,8 @@ def run_sweep(
     """
     allow(master.get("allow"))
     resumed = folder_to_resume()
-    recorded = read_sweep_file(resumed, whole=True) if resumed else None
-    if recorded:
-        settings = recorded_settings(settings, recorded)
-    settings = replace(settings, sampler=_seeded(settings.sampler))
-    space, composer = read_space(settings, arguments, master, context)
-    check_sampler(settings, space)
-    baseline = None
-    if settings.baseline:
-        try:
-            baseline = config_values(space, composer)
-        except UsageError as error:
-            echo(f"no baseline, as the config cannot be run as it stands: {error}")
-    check_target(settings.pruner.get("_target_", "optuna.pruners.NopPruner"), import_it=False)
-    for index, point in enumerate(settings.enqueue):
-        space.check(point, f"enqueue.{index}")
-    if resumed and recorded:
-        check_same_space(space, recorded, resumed)
-    earlier: list[Earlier] = []
-    if settings.earlier and not resumed:
-        from caviar.sweep.history import earlier_trials
-
-        earlier = earlier_trials(settings, space, composer)
-    elif resumed:
-        earlier = read_history(resumed)
-    executor = make_executor(settings)
+    sweep = prepare(settings, arguments, master, context, resumed)
+    executor = make_executor(sweep.settings)
     folder, owner = _claim(resumed, _wanted(master))
     try:
         try:
@@ -97,19 +62,8 @@ def run_sweep(
             note_place(folder)
             # From here on the workers load torch, while the controller loads Optuna.
             if not resumed:
-                write_history(folder, earlier)
-            return _run(
-                settings,
-                space,
-                composer,
-                executor,
-                folder,
-                owner,
-                recorded,
-                arguments,
-                baseline,
-                earlier,
-            )
+                write_history(folder, sweep.earlier)
+            return _run(sweep, executor, folder, owner)
         finally:
             executor.close()
             owner.release()
@@ -162,20 +116,10 @@ def _claim(resumed: Path | None, wanted: Path) -> tuple[Path, Owner]:
         return folder, owner
 
 
-def _run(
-    settings: Settings,
-    space: Space,
-    composer: Composer,
-    executor: Executor,
-    folder: Path,
-    owner: Owner,
-    recorded: Mapping[str, Any] | None,
-    arguments: list[str],
-    baseline: dict[str, Any] | None,
-    history: list[Earlier],
-) -> int:
+def _run(sweep: Prepared, executor: Executor, folder: Path, owner: Owner) -> int:
     from optuna.exceptions import StorageInternalError
 
+    from caviar.app.study import open_study
     from caviar.base.messages import Failed
     from caviar.reports.at_end import Reporting
     from caviar.reports.progress import make_view
@@ -186,19 +130,18 @@ def _run(
     from caviar.sweep.store import StorageGoneError
 
     warn_untested()
-    folders = TrialFolders(folder / "trials")
+    settings, space, recorded = sweep.settings, sweep.space, sweep.recorded
+    folders = TrialFolders(folder / TRIALS)
     name = str((recorded or {}).get("study") or folder.name)
-    study = _open_study(
-        settings, space, folder, name, folders if recorded else None, baseline, history
-    )
+    study = open_study(sweep, folder, name, folders)
     n_trials = settings.n_trials or study.finite or DEFAULT_TRIALS
     if study.finite is not None and n_trials > study.finite:
-        first = len(settings.enqueue) + (baseline is not None)
+        first = len(settings.enqueue) + (sweep.baseline is not None)
         before = f", and {first} trials come before it" if first else ""
         points = f"the grid has {study.finite - first} points{before}"
         echo(f"{points}: n_trials={n_trials} becomes {study.finite}")
         n_trials = study.finite
-    described = recorded or record.describe(settings, space, n_trials, arguments, name)
+    described = recorded or record.describe(settings, space, n_trials, sweep.arguments, name)
     record.write(folder, {**described, "n_trials": n_trials})
     for number in study.orphans:
         folders.give_up(Failed(number, "Interrupted: the sweep's process was killed"))
@@ -214,7 +157,7 @@ def _run(
         study,
         executor,
         n_trials,
-        JobMaker(composer, folders, settings.metric, len(settings.directions)),
+        JobMaker(sweep.composer, folders, settings.metric, len(settings.directions)),
         view,
         settings,
         owner,
@@ -246,70 +189,3 @@ def _run(
     if reporting:
         reporting.show()
     return exit_status(trials, outcome)
-
-
-def _open_study(
-    settings: Settings,
-    space: Space,
-    folder: Path,
-    name: str,
-    resumed: TrialFolders | None,
-    baseline: dict[str, Any] | None,
-    earlier: list[Earlier],
-) -> SweepStudy:
-    from caviar.sweep.history import EVER_NEW, as_trials
-    from caviar.sweep.journal import Journal
-    from caviar.sweep.study import SweepStudy
-
-    sampler = dict(settings.sampler)
-    if resumed and not str(sampler.get("_target_")).startswith("caviar."):
-        # Begun again with the same seed, Optuna's own would propose the same again.
-        sampler["seed"] = secrets.randbelow(2**31)
-    history = as_trials(earlier, space)
-    kind = str(sampler.get("_target_")).rpartition(".")[2]
-    if history and kind in EVER_NEW:
-        echo(f"history: {kind} learns of its own trials alone; the report has the earlier ones")
-    given: dict[str, Any] = {"source_trials": history} if history and kind == "CmaEsSampler" else {}
-    made = {}
-    for part, config in (("sampler", sampler), ("pruner", settings.pruner)):
-        try:
-            more = given if part == "sampler" else {}
-            made[part] = instantiate(config, **more) if config else None
-        except UsageError as error:
-            raise UsageError(f"hydra.sweeper.{part}: {error}") from error
-    storage: Journal | str
-    if settings.storage:
-        storage = settings.storage
-    else:
-        if resumed:
-            journal = folder / JOURNAL
-            if not journal.exists() or not journal.stat().st_size:
-                state = "empty" if journal.exists() else "lost"
-                raise UsageError(
-                    f"{journal} is {state}, and with it which trials were asked for: the runs in there "
-                    "can be looked at, but the sweep cannot be gone on with"
-                )
-            # This process has the sweep: a lock is that of a controller killed while it wrote.
-            (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)
-        storage = Journal(folder / JOURNAL)
-        if storage.torn:
-            echo(f"{folder / JOURNAL}: cut {storage.torn} bytes of a torn last line")
-    return SweepStudy(
-        space,
-        made["sampler"],
-        settings.directions,
-        storage,
-        name,
-        made["pruner"],
-        settings.enqueue,
-        resumed.ended if resumed else None,
-        settings.storage_timeout,
-        baseline,
-        history,
-    )
-
-
-def _seeded(sampler: Mapping[str, Any]) -> dict[str, Any]:
-    """A sampler's settings with its seed drawn, where it was left open: ``sweep.yaml`` records it."""
-    seed = secrets.randbelow(2**31) if "seed" in sampler and sampler["seed"] is None else None
-    return {**sampler, "seed": seed} if seed is not None else dict(sampler)

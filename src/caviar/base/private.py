@@ -1,8 +1,9 @@
 """Every name that caviar uses of Hydra, OmegaConf, Optuna or Lightning, and they do not promise.
 
-Each has one function here, which says what would replace it. Where a version has lost such a name, the
-one line of a `UsageError` says so. `hydra.core` counts as public: it is what Hydra's own launchers and
-sweepers, which are packages of their own, are made of. What torch and Python keep private is not here.
+Each has one function here, which says what would replace it; those of a Trainer's loops are in
+`caviar.base.private_loops`. Where a version has lost such a name, the one line of a `UsageError` says so.
+`hydra.core` counts as public: it is what Hydra's own launchers and sweepers, which are packages of their
+own, are made of. What torch and Python keep private is not here.
 """
 
 from __future__ import annotations
@@ -11,18 +12,17 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from caviar.base.versions import lost
 
 if TYPE_CHECKING:
     import optuna
-    from lightning.pytorch import Trainer
     from omegaconf import DictConfig
     from torchmetrics import Metric
 
 
-def _of(library: str, thing: Any, name: str) -> Any:
+def attribute(library: str, thing: Any, name: str) -> Any:
     """An attribute of what a library made."""
     try:
         return getattr(thing, name)
@@ -31,7 +31,7 @@ def _of(library: str, thing: Any, name: str) -> Any:
         raise lost(library, f"{kind.__module__}.{kind.__qualname__}.{name}") from None
 
 
-def _in(library: str, module: str, name: str) -> Any:
+def looked_up(library: str, module: str, name: str) -> Any:
     """A name in a library's module."""
     try:
         return getattr(import_module(module), name)
@@ -39,10 +39,10 @@ def _in(library: str, module: str, name: str) -> Any:
         raise lost(library, f"{module}.{name}") from None
 
 
-def _put(library: str, thing: Any, **values: Any) -> None:
+def put(library: str, thing: Any, **values: Any) -> None:
     """Set attributes that are there: one that is not would be set, and read by nobody."""
     for name, value in values.items():
-        _of(library, thing, name)
+        attribute(library, thing, name)
         setattr(thing, name, value)
 
 
@@ -54,7 +54,7 @@ def hydra_callbacks(config: DictConfig) -> Any:
 
     Would be replaced by a `hydra.core.utils.run_job` that leaves the log and the folder to its caller.
     """
-    return _in("hydra-core", "hydra._internal.callbacks", "Callbacks")(config)
+    return looked_up("hydra-core", "hydra._internal.callbacks", "Callbacks")(config)
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def noting_entries(note: Callable[..., None]) -> Generator[None]:
     Would be replaced by a way to load an app's module without starting the app.
     """
     module = import_module("hydra.main")  # the function of this name hides it in `hydra`
-    original = _in("hydra-core", "hydra.main", "_run_hydra")
+    original = looked_up("hydra-core", "hydra.main", "_run_hydra")
     module._run_hydra = note  # type: ignore[attr-defined]
     try:
         yield
@@ -82,12 +82,12 @@ def set_leaves(node: DictConfig, values: Mapping[str, Any]) -> None:
     times the time, for every trial.
     """
     for key, value in values.items():
-        _set(_of("omegaconf", node, "_get_node")(key), value)
+        _set(attribute("omegaconf", node, "_get_node")(key), value)
 
 
 def set_items(node: DictConfig, key: str, items: Sequence[str]) -> None:
     """Set the list under ``key``, as `set_leaves` sets a leaf."""
-    held = _of("omegaconf", node, "_get_node")(key)
+    held = attribute("omegaconf", node, "_get_node")(key)
     if len(held) == len(items):  # trials mostly have as many overrides as the one before
         for index, item in enumerate(items):
             _set(held._get_node(index), item)
@@ -96,7 +96,7 @@ def set_items(node: DictConfig, key: str, items: Sequence[str]) -> None:
 
 
 def _set(node: Any, value: Any) -> None:
-    _of("omegaconf", node, "_set_value")(value)
+    attribute("omegaconf", node, "_set_value")(value)
 
 
 def put_beside(whole: DictConfig, config: DictConfig, key: str, node: DictConfig) -> None:
@@ -105,7 +105,7 @@ def put_beside(whole: DictConfig, config: DictConfig, key: str, node: DictConfig
     The nodes keep their parents, so that each resolves in its own config. Would be replaced by
     `hydra.core.hydra_config.HydraConfig.set_config`, which copies all, were copies not 3 ms a trial.
     """
-    vars(whole)["_content"] = {**_of("omegaconf", config, "_content"), key: node}
+    vars(whole)["_content"] = {**attribute("omegaconf", config, "_content"), key: node}
 
 
 @contextmanager
@@ -114,8 +114,8 @@ def resolvers_replaced(by: Callable[..., Any], names: Sequence[str]) -> Generato
 
     Would be replaced by a public way to read a resolver, so that it can be registered again.
     """
-    container = _in("omegaconf", "omegaconf.basecontainer", "BaseContainer")
-    resolvers = _of("omegaconf", container, "_resolvers")
+    container = looked_up("omegaconf", "omegaconf.basecontainer", "BaseContainer")
+    resolvers = attribute("omegaconf", container, "_resolvers")
     held = {name: resolvers[name] for name in names if name in resolvers}
     resolvers.update(dict.fromkeys(held, by))
     try:
@@ -131,7 +131,7 @@ def tell_without_copy(
     study: optuna.Study, number: int, values: list[float] | None, state: Any
 ) -> None:
     """`Study.tell`, which also returns a deep copy of the trial, for as much time again."""
-    _in("optuna", "optuna.study._tell", "_tell_with_warning")(study, number, values, state)
+    looked_up("optuna", "optuna.study._tell", "_tell_with_warning")(study, number, values, state)
 
 
 def forget_trials(study: optuna.Study) -> None:
@@ -139,14 +139,14 @@ def forget_trials(study: optuna.Study) -> None:
 
     Would be replaced by `Study.ask`, which does this and looks through all trials for a waiting one.
     """
-    _put("optuna", _of("optuna", study, "_thread_local"), cached_all_trials=None)
+    put("optuna", attribute("optuna", study, "_thread_local"), cached_all_trials=None)
 
 
 def write_intermediate_value(storage: Any, trial_id: int, step: int, value: float) -> None:
     """`JournalStorage.set_trial_intermediate_value` without reading it back at once."""
-    operation = _in("optuna", "optuna.storages.journal._storage", "JournalOperation")
+    operation = looked_up("optuna", "optuna.storages.journal._storage", "JournalOperation")
     entry = {"trial_id": trial_id, "step": step, "intermediate_value": value}
-    _of("optuna", storage, "_write_log")(operation.SET_TRIAL_INTERMEDIATE_VALUE, entry)
+    attribute("optuna", storage, "_write_log")(operation.SET_TRIAL_INTERMEDIATE_VALUE, entry)
 
 
 def models() -> Any:
@@ -162,12 +162,12 @@ def next_study_id(storage: Any, study_id: int) -> None:
 
     Would be replaced by a storage in memory that is given a study as another one has it.
     """
-    _put("optuna", storage, _max_study_id=study_id - 1)
+    put("optuna", storage, _max_study_id=study_id - 1)
 
 
 def next_trial_id(storage: Any, trial_id: int) -> None:
     """Have `optuna.storages.InMemoryStorage` give its next trial this id; see `next_study_id`."""
-    _put("optuna", storage, _max_trial_id=trial_id - 1)
+    put("optuna", storage, _max_trial_id=trial_id - 1)
 
 
 METHODS = {
@@ -189,7 +189,7 @@ METHODS = {
 def method_of(kind: type, name: str) -> Any:
     """A method of `METHODS`."""
     assert name in METHODS[kind.__name__]
-    return _of("optuna", kind, name)
+    return attribute("optuna", kind, name)
 
 
 def put_methods(kind: type, **methods: Callable[..., Any]) -> None:
@@ -205,91 +205,14 @@ def trial_id(trial: Any) -> int:
     Would be replaced by `BaseStorage.get_trial_id_from_study_id_trial_number`, were it not a question
     to the database for each trial.
     """
-    return _of("optuna", trial, "_trial_id")
+    return attribute("optuna", trial, "_trial_id")
 
 
 DASHBOARD = "from optuna_dashboard._cli import main; main()"
 """What Python runs as ``optuna-dashboard``; its script may be on no PATH, and ``-m`` does not start it."""
 
 
-# Lightning: would all be replaced by a Trainer that restores a checkpoint within a training.
-
-
-def begin_batches_anew(trainer: Trainer) -> None:
-    """Make the iterator of this epoch's training batches once more.
-
-    Would be replaced by a hook that comes before Lightning makes the first one.
-    """
-    iter(_of("lightning", trainer.fit_loop, "_data_fetcher"))
-
-
-def restore_checkpoint(trainer: Trainer, path: Any) -> None:
-    """Put the state of a checkpoint into a training that is under way."""
-    _of("lightning", trainer, "_checkpoint_connector").restore(path, weights_only=True)
-
-
-def settle_loop(loop: Any) -> None:
-    """Tell a loop, and those in it, that it goes on: restoring has told it that it begins anew."""
-    kind = _in("lightning", "lightning.pytorch.loops.loop", "_Loop")
-    _put(
-        "lightning",
-        loop,
-        _restarting=False,
-        _loaded_from_state_dict=False,
-        _resuming_from_checkpoint=False,
-    )
-    loop.reset_restart_stage()
-    for part in cast("dict[str, Any]", vars(loop)).values():
-        if isinstance(part, kind):
-            settle_loop(part)
-
-
-def batches_that_stepped(loop: Any) -> int:
-    """How many batches of this training led to a step, by which a logger counts."""
-    return _of("lightning", loop, "_batches_that_stepped")
-
-
-def put_batches_that_stepped(loop: Any, count: int) -> None:
-    """Set `batches_that_stepped`."""
-    _put("lightning", loop, _batches_that_stepped=count)
-
-
-def logged_results(loop: Any) -> Any:
-    """What was logged in this epoch, as running means."""
-    return _of("lightning", loop, "_results")
-
-
-def combined_loader(fit_loop: Any) -> Any:
-    """The training data, set up; None before that."""
-    return _of("lightning", fit_loop, "_combined_loader")
-
-
-def drop_combined_loader(fit_loop: Any) -> None:
-    """Let the next `setup_data` set the data up anew."""
-    _put("lightning", fit_loop, _combined_loader=None)
-
-
-def reloads_data(fit_loop: Any) -> bool:
-    """Whether this epoch begins with new data loaders."""
-    return _of("lightning", fit_loop, "_should_reload_train_dl")
-
-
-def data_fetcher(fit_loop: Any) -> Any:
-    """What gives an epoch its batches."""
-    return _of("lightning", fit_loop, "_data_fetcher")
-
-
-def watch_fetching(fetcher: Any, loop: Any) -> None:
-    """Let a new fetcher tell the loop of each batch, as `fit_loop.advance` has it."""
-    _put(
-        "lightning",
-        fetcher,
-        _start_profiler=_of("lightning", loop, "_on_before_fetch"),
-        _stop_profiler=_of("lightning", loop, "_on_after_fetch"),
-    )
-
-
-# torchmetrics
+# torchmetrics and Lightning
 
 
 def put_update_count(metric: Metric, count: int) -> None:
@@ -297,7 +220,7 @@ def put_update_count(metric: Metric, count: int) -> None:
 
     Would be replaced by a metric's `load_state_dict`, were it to take states that are not persistent.
     """
-    _put("torchmetrics", metric, _update_count=count, _computed=None)
+    put("torchmetrics", metric, _update_count=count, _computed=None)
 
 
 def optimizers_of(module: Any) -> tuple[list[Any], list[Any]]:
@@ -307,10 +230,12 @@ def optimizers_of(module: Any) -> tuple[list[Any], list[Any]]:
     """
     where = "lightning.pytorch.core.optimizer"
     given = module.configure_optimizers()
-    optimizers, schedulers, monitor = _in("lightning", where, "_configure_optimizers")(given)
-    configs = _in("lightning", where, "_configure_schedulers_automatic_opt")(schedulers, monitor)
-    _in("lightning", where, "_validate_optimizers_attached")(optimizers, configs)
-    _in("lightning", where, "_validate_scheduler_api")(configs, module)
+    optimizers, schedulers, monitor = looked_up("lightning", where, "_configure_optimizers")(given)
+    configs = looked_up("lightning", where, "_configure_schedulers_automatic_opt")(
+        schedulers, monitor
+    )
+    looked_up("lightning", where, "_validate_optimizers_attached")(optimizers, configs)
+    looked_up("lightning", where, "_validate_scheduler_api")(configs, module)
     return optimizers, configs
 
 
@@ -319,7 +244,7 @@ def attach(module: Any, trainer: Any) -> None:
 
     Would be replaced by a ``trainer`` that takes other objects than Trainers without a weak reference.
     """
-    _put("lightning", module, _trainer=trainer)
+    put("lightning", module, _trainer=trainer)
 
 
 def log_hyperparameters(module: Any, data: Any, loggers: Sequence[Any]) -> None:
@@ -329,17 +254,17 @@ def log_hyperparameters(module: Any, data: Any, loggers: Sequence[Any]) -> None:
     """
     if module is not None:
         trainer = SimpleNamespace(lightning_module=module, datamodule=data, loggers=loggers)
-        _in("lightning", "lightning.pytorch.loggers.utilities", "_log_hyperparams")(trainer)
+        looked_up("lightning", "lightning.pytorch.loggers.utilities", "_log_hyperparams")(trainer)
 
 
 def in_hook(module: Any, name: str | None) -> None:
     """Tell a LightningModule which of its hooks is under way. Would be replaced by a public one."""
-    _put("lightning", module, _current_fx_name=name)
+    put("lightning", module, _current_fx_name=name)
 
 
 def batch_value(metric: Metric) -> Any:
     """What a metric was for the last batch. Would be replaced by one that torchmetrics keeps for all."""
-    return _of("torchmetrics", metric, "_forward_cache")
+    return attribute("torchmetrics", metric, "_forward_cache")
 
 
 def averaging_of(callback: Any) -> tuple[bool, dict[str, Any]]:
@@ -347,7 +272,9 @@ def averaging_of(callback: Any) -> tuple[bool, dict[str, Any]]:
 
     Would be replaced by public attributes of it.
     """
-    return _of("lightning", callback, "_use_buffers"), _of("lightning", callback, "_kwargs")
+    return attribute("lightning", callback, "_use_buffers"), attribute(
+        "lightning", callback, "_kwargs"
+    )
 
 
 def seen_by_rates(trainer: Any, log_metrics: Callable[..., None], step: int, due: bool) -> Any:

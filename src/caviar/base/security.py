@@ -176,9 +176,7 @@ def check_only(node: Any, *kinds: type, beside: tuple[str, ...] = ()) -> None:
         home = f"{getattr(found, '__module__', None)}."
         if not isinstance(found, type) or not (issubclass(found, kinds) or home.startswith(beside)):
             raise usage_error(
-                "_target_",
-                target,
-                f"is no {' or '.join(kind.__name__ for kind in kinds)}",
+                "_target_", target, f"is no {' or '.join(kind.__name__ for kind in kinds)}"
             )
         beside = (*beside, f"{home.rstrip('.').rpartition('.')[0]}.") if beside == () else beside
     for value in cast("Iterable[Any]", node.values() if isinstance(node, Mapping) else node):

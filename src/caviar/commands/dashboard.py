@@ -58,12 +58,7 @@ def dashboard(
     if port is not None and not _is_free(port):
         raise UsageError(f"port={port}: taken on {HOST}; leave --port out for a free one")
     chosen = port or _free_port(8080)
-    commands = {
-        "optuna-dashboard": (
-            [sys.executable, "-c", DASHBOARD, study],
-            chosen,
-        )
-    }
+    commands = {"optuna-dashboard": ([sys.executable, "-c", DASHBOARD, study], chosen)}
     if find_spec("tensorboard") is None:
         say("TensorBoard is not installed: pip install 'caviar[dashboard]'")
     else:
@@ -143,11 +138,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _storage(folder: Path) -> str:
     """The study as optuna-dashboard names it: the journal's path, or an URL."""
     from caviar.runs.ours import is_signed
-    from caviar.runs.places import SWEEP_FILE, inside
+    from caviar.runs.places import JOURNAL, SWEEP_FILE, inside
     from caviar.runs.sweep_file import read_sweep_file
     from caviar.sweep.record import HIDDEN
 
-    held = str(read_sweep_file(folder).get("storage") or "study.journal")
+    held = str(read_sweep_file(folder).get("storage") or JOURNAL)
     if "://" in held:
         if not is_signed(folder, SWEEP_FILE):
             why = (

@@ -39,8 +39,8 @@ def zoom_command(
     """
     from caviar.reading.sweep import Sweep
     from caviar.reports.again import follow_up
+    from caviar.reports.evidence import Evidence
     from caviar.reports.model import zoomed
-    from caviar.reports.verdicts.base import Evidence
     from caviar.runs.folder import check_name
     from caviar.runs.places import typed
     from caviar.space.quoting import as_text

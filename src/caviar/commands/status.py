@@ -26,9 +26,7 @@ def status(
     sweeps: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="SWEEP",
-            help="Sweeps; none for those under way.",
-            autocompletion=complete_sweep,
+            metavar="SWEEP", help="Sweeps; none for those under way.", autocompletion=complete_sweep
         ),
     ] = None,
     everything: Annotated[

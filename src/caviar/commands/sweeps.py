@@ -55,7 +55,8 @@ def resume(
         if key == "n_trials" and (not value.isdigit() or int(value) < 1):
             raise usage_error("n_trials", value, "must be a whole number, 1 or more")
         given[key] = int(value) if key == "n_trials" else value
-    resuming.resume(sweep_folder(sweep), **given, trust=trust, executor=words)
+    folder = sweep_folder(sweep)
+    resuming.become(*resuming.to_resume(folder, **given, trust=trust, executor=words))
 
 
 def stop(sweep: Sweep) -> None:

@@ -117,7 +117,7 @@ def overrides_of(sweep: Sweep, plan: Plan) -> list[str]:
         f"hydra.sweeper.enqueue={_text(points)}",
         f"hydra.sweeper.n_trials={len(points)}",
         "hydra.sweeper.baseline=false",  # the default config is a candidate
-        "hydra.sweeper.report=false",  # what it means is told by confirm
+        "hydra.sweeper.report=false",  # confirm prints what it means
         "hydra/sweeper/sampler=random",
         "hydra/sweeper/pruner=none",
     ]
@@ -134,11 +134,7 @@ def program_of(sweep: Sweep, trust: bool) -> list[str]:
 
 
 def kept_arguments(sweep: Sweep, but: Sequence[str] = ()) -> list[str]:
-    """The sweep's own arguments that hold in a training too: its fixed overrides, and its executor.
-
-    Args:
-        but: keys that are set anew.
-    """
+    """The sweep's own arguments that hold in a training too: its fixed overrides, and its executor."""
     searched = {h.name.lstrip("+~") for h in sweep.space.hyperparameters} | {"space", "search"}
     dropped = {*searched, "name", "seed", "test", "pruner", *but}
     found = []

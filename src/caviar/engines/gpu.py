@@ -1,4 +1,4 @@
-"""How long a step takes on a device; what goes wrong on a GPU, told apart: no memory, or a GPU lost."""
+"""How long a step takes on a device; which of two things went wrong on a GPU: no memory, or a GPU lost."""
 
 from __future__ import annotations
 

@@ -18,12 +18,7 @@ from caviar.engines.base import Inbox, Send
 from caviar.engines.gpu import GpuLostError, gpu_lost
 from caviar.engines.hydra_job import HydraJobs
 from caviar.runs import folder as names
-from caviar.runs.active import (
-    ActiveRun,
-    Listener,
-    TrialPruned,
-    activate,
-)
+from caviar.runs.active import ActiveRun, Listener, TrialPruned, activate
 from caviar.runs.config import resolved
 from caviar.runs.files import sync, write_atomic
 from caviar.runs.inside import make_folders, opener

@@ -19,14 +19,7 @@ from time import monotonic
 from typing import Any
 
 from caviar.base.errors import UsageError
-from caviar.base.messages import (
-    Base,
-    Event,
-    Failed,
-    Finished,
-    Job,
-    Pruned,
-)
+from caviar.base.messages import Base, Event, Failed, Finished, Job, Pruned
 from caviar.base.plain import echo
 from caviar.base.signals import GRACE_SECONDS, heard
 from caviar.executors.channel import Channel, RefusedError, connect
@@ -52,7 +45,7 @@ def join(
         find: where the controller listens, and the token; asked before each try.
         ticket: see `Greeting`.
         patience: seconds without a controller after which the agent gives up.
-        say: told what happens.
+        say: logs a line.
 
     Raises:
         UsageError: there is none, it does not know the token, or that is gone, as when a sweep is over.
@@ -96,12 +89,7 @@ def serve(channel: Channel, ticket: str = "") -> str | None:
 
 @dataclass(eq=False)
 class Agent:
-    """One connection's worth of an agent; use it in a ``with`` block.
-
-    Attributes:
-        channel: to the controller.
-        scratch: its own folder.
-    """
+    """One connection's worth of an agent; use it in a ``with`` block."""
 
     channel: Channel
     scratch: Scratch

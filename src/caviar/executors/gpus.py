@@ -1,4 +1,4 @@
-"""Which GPUs there are, as the driver tells it: CUDA is not woken up."""
+"""Which GPUs there are, asked of the driver: CUDA is not woken up."""
 
 from __future__ import annotations
 
@@ -55,11 +55,8 @@ def visible_gpus() -> list[str]:
 def with_room(gpus: Sequence[str], gib: object) -> list[str]:
     """Those of some GPUs that have so much memory free; which are left out, is logged.
 
-    Args:
-        gib: GiB.
-
     Raises:
-        UsageError: it is no such number, none has so much, or the driver does not tell.
+        UsageError: it is no such number, none has so much, or the driver does not say.
     """
     if isinstance(gib, bool) or not isinstance(gib, int | float) or not 0 < gib < float("inf"):
         raise usage_error("executor.gpu_memory", gib, "must be GiB, a number above 0")
@@ -70,7 +67,7 @@ def with_room(gpus: Sequence[str], gib: object) -> list[str]:
             }
         )
     except _errors() as error:
-        why = f"the driver does not tell what is free: {error}"
+        why = f"the driver does not say what is free: {error}"
         raise usage_error("executor.gpu_memory", gib, why) from error
     found = [gpu for gpu in gpus if free[gpu] >= gib * _GIB]
     left = [f"{gpu} ({free[gpu] / _GIB:.1f} GiB free)" for gpu in gpus if gpu not in found]

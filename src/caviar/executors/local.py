@@ -14,16 +14,7 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 
 from caviar.base.errors import usage_error
-from caviar.base.messages import (
-    Broken,
-    Event,
-    Failed,
-    Finished,
-    Job,
-    Pruned,
-    Ready,
-    Starting,
-)
+from caviar.base.messages import Broken, Event, Failed, Finished, Job, Pruned, Ready, Starting
 from caviar.engines.gpu import told_no_memory
 from caviar.executors.local_worker import LocalWorker, how
 from caviar.executors.process_executor import ProcessExecutor

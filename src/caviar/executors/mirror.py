@@ -142,11 +142,7 @@ def write(folder: Path, piece: Piece) -> None:
 
 
 class Outbox:
-    """Messages that wait for files to be sent before them; trials take turns.
-
-    Args:
-        channel: where to.
-    """
+    """Messages that wait for files to be sent before them; trials take turns."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel

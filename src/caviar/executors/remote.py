@@ -17,14 +17,7 @@ from time import monotonic
 from typing import Any
 
 from caviar.base.errors import usage_error
-from caviar.base.messages import (
-    Broken,
-    Event,
-    Failed,
-    Finished,
-    Pruned,
-    Said,
-)
+from caviar.base.messages import Broken, Event, Failed, Finished, Pruned, Said
 from caviar.executors import token as tokens
 from caviar.executors.channel import Channel
 from caviar.executors.door import Door

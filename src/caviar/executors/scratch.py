@@ -25,12 +25,7 @@ _CHECKPOINT_SECONDS = 10.0
 
 
 class Scratch:
-    """The folder, which is made among the temporary files; those of agents that were killed are removed.
-
-    Attributes:
-        path: where it is.
-        log: the workers' log.
-    """
+    """The folder, which is made among the temporary files; those of agents that were killed are removed."""
 
     def __init__(self) -> None:
         _remove_left()

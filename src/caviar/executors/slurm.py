@@ -117,12 +117,7 @@ class SlurmExecutor(StartedExecutor):
         ]
         try:
             done = subprocess.run(
-                words,
-                input=script,
-                capture_output=True,
-                check=False,
-                text=True,
-                timeout=_PATIENCE,
+                words, input=script, capture_output=True, check=False, text=True, timeout=_PATIENCE
             )
         except FileNotFoundError:
             raise UsageError("executor=slurm: there is no sbatch on this machine") from None

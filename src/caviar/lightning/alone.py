@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 
@@ -21,3 +22,18 @@ def one_process(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     rank_zero_only.rank = 0  # what says whether this process writes logs
     return {"plugins": [*(settings.get("plugins") or []), LightningEnvironment()]}
+
+
+def evaluator(watch: Callback, accelerator: str, precision: Any = None) -> Trainer:
+    """A Trainer on one device that evaluates and leaves no trace: no log, no checkpoint, no output."""
+    return Trainer(
+        callbacks=[watch],
+        accelerator=accelerator,
+        precision=precision,
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **one_process({}),
+    )

@@ -7,7 +7,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
 from caviar.base.errors import UsageError
-from caviar.lightning.alone import one_process
+from caviar.lightning.alone import evaluator
 from caviar.lightning.quiet import quiet
 from caviar.runs.active import record
 
@@ -30,17 +30,8 @@ def evaluate_test_part(
         settings: of the training's trainer; accelerator and precision are taken from it.
     """
     with quiet():
-        trainer = Trainer(
-            callbacks=[_Begins()],
-            accelerator=settings.get("accelerator", "auto"),
-            precision=settings.get("precision"),
-            devices=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            **one_process({}),
-        )
+        device = settings.get("accelerator", "auto")
+        trainer = evaluator(_Begins(), device, settings.get("precision"))
         try:
             parts = trainer.test(module, datamodule=data, verbose=False)
         except MisconfigurationException as error:

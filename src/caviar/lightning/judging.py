@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 from torchmetrics import Metric
 
 from caviar.base.errors import UsageError
-from caviar.lightning.alone import one_process
+from caviar.lightning.alone import evaluator
 from caviar.lightning.quiet import quiet
 from caviar.lightning.saved import open_run
 
-MOST = 50_000
+LARGEST = 50_000
 """Samples; a larger validation part is not gone through for a report."""
 MOST_CLASSES = 40
 BINS = 10
 POINTS = 1_000
-"""Residuals that are told one by one."""
+"""Residuals that are listed one by one."""
 
 Pairs = list[tuple[NDArray[Any], NDArray[Any]]]
 
@@ -88,7 +88,7 @@ def _predictions(module: LightningModule, data: Any) -> tuple[str, NDArray[Any],
         if kind and isinstance(metric, Metric):
             _listen(metric, heard.setdefault(f"{kind} {name}", []))
     _validate(module, data)
-    # Metrics that compute the same share an update: whichever was told all of it.
+    # Metrics that compute the same share an update: whichever was given all of it.
     name, pairs = max(heard.items(), key=lambda one: len(one[1]), default=("", []))
     if not pairs:
         raise UsageError(
@@ -111,10 +111,10 @@ def _kind(metric: object) -> str | None:
 
 
 def _listen(metric: Metric, pairs: Pairs) -> None:
-    """Keep what a metric is told, as far as it is probabilities and classes, or numbers."""
+    """Keep what a metric is given, as far as it is probabilities and classes, or numbers."""
     update: Callable[..., None] = metric.update
 
-    def told(preds: Any, target: Any, *more: Any, **named: Any) -> None:
+    def keeping(preds: Any, target: Any, *more: Any, **named: Any) -> None:
         update(preds, target, *more, **named)
         if isinstance(preds, torch.Tensor) and preds.is_floating_point():
             usual = (_kind(metric) == "numbers" and preds.ndim == 1) or preds.ndim in (1, 2)
@@ -123,7 +123,7 @@ def _listen(metric: Metric, pairs: Pairs) -> None:
                     (_probabilities(metric, preds), target.detach().cpu().double().numpy())
                 )
 
-    metric.update = told  # type: ignore[method-assign]
+    metric.update = keeping  # type: ignore[method-assign]
 
 
 def _probabilities(metric: Metric, preds: torch.Tensor) -> NDArray[Any]:
@@ -136,7 +136,7 @@ def _probabilities(metric: Metric, preds: torch.Tensor) -> NDArray[Any]:
 
 
 class _Enough(Callback):
-    """Ends a validation that has had `MOST` samples."""
+    """Ends a validation that has had `LARGEST` samples."""
 
     def __init__(self) -> None:
         self.samples = 0
@@ -151,21 +151,11 @@ class _Enough(Callback):
     ) -> None:
         first = batch[0] if isinstance(batch, list | tuple) and batch else batch
         self.samples += len(first) if isinstance(first, torch.Tensor) else 1
-        if self.samples > MOST:
-            raise UsageError(f"its validation part has more than {MOST} samples")
+        if self.samples > LARGEST:
+            raise UsageError(f"its validation part has more than {LARGEST} samples")
 
 
 def _validate(module: LightningModule, data: Any) -> None:
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were heard when it trained
-        trainer = Trainer(
-            callbacks=[_Enough()],
-            accelerator="cpu",
-            devices=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            **one_process({}),
-        )
-        trainer.validate(module, datamodule=data, verbose=False)
+        evaluator(_Enough(), "cpu").validate(module, datamodule=data, verbose=False)

@@ -1,7 +1,5 @@
 """The default logger: metrics.csv in the run folder, one row an epoch."""
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from caviar.reading.metrics import read_rows
 from caviar.runs.files import append_whole, write_atomic
 from caviar.runs.folder import METRICS
 from caviar.runs.inside import make_folders
+from caviar.runs.text import csv_text
 
 
 class MetricsCSV(Logger):
@@ -59,8 +58,7 @@ class MetricsCSV(Logger):
         row = {"epoch": int(values.pop("epoch")), "step": step, **self._ahead, **values}
         self._ahead = {}
         first = not self.rows
-        if first:
-            self.rows = self._earlier(row["epoch"])
+        self.rows = self._before(row["epoch"]) if first else self.rows
         same = bool(self.rows) and self.rows[-1]["epoch"] == row["epoch"]
         if same:
             self.rows[-1].update(row)
@@ -70,25 +68,18 @@ class MetricsCSV(Logger):
         self.columns += fresh
         if first or same or fresh:
             make_folders(self.folder)
-            write_atomic(self.folder / METRICS, self._text(self.rows, header=True))
+            write_atomic(self.folder / METRICS, csv_text(self.rows, self.columns))
         else:
-            append_whole(self.folder / METRICS, self._text([row], header=False))
+            append_whole(self.folder / METRICS, csv_text([row], self.columns, header=False))
 
     def rewind(self, epoch: int) -> None:
         """Take back the rows from ``epoch`` on: training has returned to it."""
-        self.rows = [row for row in self.rows if row["epoch"] < epoch]
-        write_atomic(self.folder / METRICS, self._text(self.rows, header=True))
+        self.rows = self._before(epoch)
+        write_atomic(self.folder / METRICS, csv_text(self.rows, self.columns))
 
-    def _earlier(self, epoch: int) -> list[dict[str, Any]]:
-        """The rows before ``epoch`` that stand in the file already, and their columns."""
-        self.columns, rows = read_rows(self.folder)
-        found = [{**row, "epoch": int(row["epoch"])} for row in rows]
-        return [row for row in found if row["epoch"] < epoch]
-
-    def _text(self, rows: list[dict[str, Any]], header: bool) -> str:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
-        if header:
-            writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue()
+    def _before(self, epoch: int) -> list[dict[str, Any]]:
+        """The rows before ``epoch``; of a training that has logged none yet, those in the file."""
+        if not self.rows:
+            self.columns, rows = read_rows(self.folder)
+            self.rows = [{**row, "epoch": int(row["epoch"])} for row in rows]
+        return [row for row in self.rows if row["epoch"] < epoch]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from caviar.base.collecting import uncollected
 from caviar.base.errors import usage_error
 from caviar.base.objectives import each, first
 from caviar.base.references import reading
@@ -25,7 +25,7 @@ def make_data(config: DictConfig) -> Any:
     """The data of a run's config as a Trainer takes it.
 
     What ``data._target_`` names is a `LightningDataModule`, or gives one by its method ``datamodule()``. It
-    is told ``seed`` where it takes that, and its config does not say it.
+    is given ``seed`` where it takes that, and its config does not have it.
 
     Raises:
         UsageError: it is neither, does not take its arguments, or cannot be read.
@@ -145,15 +145,11 @@ def load(config: DictConfig) -> None:
     if targets <= _loaded:
         return
     _loaded.update(targets)
-    enabled = gc.isenabled()
-    gc.disable()
-    import_module("lightning.pytorch")
-    for target in targets:
-        with suppress(Exception):  # told where it is made
-            find_target({"_target_": target}, "")
-    gc.freeze()  # it stays: no later collection need look through it
-    if enabled:
-        gc.enable()
+    with uncollected():
+        import_module("lightning.pytorch")
+        for target in targets:
+            with suppress(Exception):  # raised again where it is made
+                find_target({"_target_": target}, "")
 
 
 def _groups(module: type, config: DictConfig) -> dict[str, Any]:

@@ -61,9 +61,6 @@ def predict(run: str, data: str | None, out: str, **written: Any) -> None:
 def predictions(run: str, data: str | None, **written: Any) -> DataFrame:
     """What the run in folder ``run`` says of the rows of ``data``, a row for each.
 
-    Args:
-        data, written: see `predict`.
-
     Raises:
         UsageError: the run or the rows cannot be read, or there is no row.
     """

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningModule
-from omegaconf import DictConfig
+from lightning.pytorch import LightningDataModule, LightningModule
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import Metric
 
-from caviar.base.errors import UsageError, name_and_text
-from caviar.base.security import allow, check_targets, find_target
+from caviar.base.errors import UsageError, name_and_text, usage_error
+from caviar.base.security import allow, check_only, check_targets, find_target
 from caviar.lightning.making import make_data, make_module
-from caviar.lightning.received import check_received
 from caviar.lightning.tensors import load_weights, read_weights
 from caviar.runs.config import read_config
 from caviar.runs.folder import CONFIG, Result
@@ -57,7 +61,7 @@ def open_run(path: str | Path, read_data: bool = False) -> SavedRun:
         if is_signed(folder, CONFIG):
             allow(config.get("allow"))  # as this user had allowed it when it was trained
         else:
-            check_received(config)  # anybody may have written it
+            _check_received(config)  # anybody may have written it
         check_targets(config.get("data"))
         data = _data(folder, config, read_data)
         # The rows of the test part follow from the data: other data could have trained on them.
@@ -74,6 +78,29 @@ def open_run(path: str | Path, read_data: bool = False) -> SavedRun:
         why = " ".join(name_and_text(error).split())
         raise UsageError(f"run={folder}: cannot be made from its {CONFIG} ({why})") from error
     return SavedRun(folder, result, config, module.eval(), data)
+
+
+def _check_received(config: DictConfig) -> None:
+    """Raise UsageError unless data, model and task are classes of their kinds, and allowed.
+
+    A model is a module of torch's, a task a LightningModule, data a data module or a class that gives one;
+    what stands among their arguments are classes of these kinds, optimizers, schedules and metrics.
+    """
+    for name in ("data", "model", "task", "optimizer", "scheduler", "metrics"):
+        check_targets(config.get(name))
+    check_only(config.model, nn.Module, Optimizer, LRScheduler, Metric)
+    if config.get("task"):
+        check_only(config.task, LightningModule)
+    kind = find_target(config.data, "data")
+    gives = isinstance(kind, type) and hasattr(kind, "datamodule")
+    if not gives:
+        check_only(config.data, LightningDataModule)
+        return
+    inner: Any = OmegaConf.to_container(config.data, resolve=True)
+    assert isinstance(inner, Mapping)
+    for key, value in inner.items():
+        if isinstance(value, Mapping | list) and "_target_" in str(value):
+            raise usage_error(f"data.{key}", value, "a received run's data name no other class")
 
 
 def _data(folder: Path, config: DictConfig, read: bool) -> Any:

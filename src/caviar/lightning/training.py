@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from lightning.pytorch.utilities.model_summary.model_summary import summarize
 from omegaconf import DictConfig
 
 from caviar.base.errors import UsageError, usage_error
@@ -18,29 +19,30 @@ from caviar.base.plain import echo
 from caviar.engines.experiment import Experiment
 from caviar.lightning import ranks
 from caviar.lightning.alone import is_one_process, one_process
+from caviar.lightning.callbacks.checkpoint import LAST
 from caviar.lightning.callbacks.epoch_seed import EpochSeed
-from caviar.lightning.callbacks.model_summary import ModelSummary
 from caviar.lightning.callbacks.score import Score
 from caviar.lightning.callbacks.signals import KeepSignals
 from caviar.lightning.compiling import compile_networks
 from caviar.lightning.evaluation import evaluate_test_part, in_words
 from caviar.lightning.lane_loggers import close
 from caviar.lightning.quiet import quiet
-from caviar.lightning.resume import checkpoint_to_resume
 from caviar.lightning.seeding import seeded
 from caviar.lightning.tensors import TensorsAlone, load_weights, read_weights
-from caviar.runs.active import record, stop_if_asked
+from caviar.runs.active import active_run, record, resume_from, stop_if_asked
+from caviar.runs.checkpoints import read_checkpoint
 from caviar.runs.config import resolved
 from caviar.runs.files import write_atomic
+from caviar.runs.folder import BEST_CHECKPOINT, CHECKPOINTS, METRICS
+from caviar.runs.inside import copy_folder, copy_inside
 
 log = logging.getLogger(__name__)
 
-BEST = "checkpoints/best.ckpt"
-"""Where the checkpoint callback leaves the best state, in the run folder."""
-
-
 PROFILE = "profile.txt"
 """What ``trainer.profiler`` measured, in the run folder."""
+
+_NEEDED = ("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch")
+"""What Lightning goes on from."""
 
 
 def fit(
@@ -72,7 +74,7 @@ def fit(
     score = Score(experiment.objectives, experiment.direction, experiment.score)
     with quiet(), seeded(experiment.seed):
         trainer = make_trainer(config, experiment, score, callbacks, loggers)
-        resumed = checkpoint_to_resume(folder)
+        resumed = _checkpoint_to_resume(folder)
         if config.get("ckpt_path") and resumed is None:
             _begin_with(config, experiment.module)
         if config.get("compile"):
@@ -97,20 +99,17 @@ def fit(
         best_epoch=scored.epoch,
         metrics=scored.metrics,
         seed=experiment.seed,
-        checkpoint=BEST if (folder / BEST).exists() else None,
+        checkpoint=BEST_CHECKPOINT if (folder / BEST_CHECKPOINT).exists() else None,
     )
     log.info(
-        "%s %s: %s",
-        scores_in_words(experiment.objectives, scored.values),
-        scored.when,
-        folder,
+        "%s %s: %s", scores_in_words(experiment.objectives, scored.values), scored.when, folder
     )
     return as_given(scored.values)
 
 
 def test(config: DictConfig, experiment: Experiment) -> None:
     """Evaluate the test part with the best checkpoint of the run, and record that it was done."""
-    best = Path(config.dir) / BEST
+    best = Path(config.dir) / BEST_CHECKPOINT
     if config.get("train", True):
         if not best.exists():
             raise usage_error("test", config.test, "needs callbacks.checkpoint")
@@ -118,6 +117,14 @@ def test(config: DictConfig, experiment: Experiment) -> None:
     metrics = evaluate_test_part(experiment.module, experiment.data, experiment.trainer)
     record(tested=True, test=metrics)
     log.info(in_words(metrics))
+
+
+class _ModelSummary(Callback):
+    """Prints Lightning's table of a module's layers and sizes."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            echo(str(summarize(pl_module)))
 
 
 def make_trainer(
@@ -131,9 +138,11 @@ def make_trainer(
     callbacks, loggers = list(callbacks), list(loggers)
     for logger in loggers:
         logger.log_hyperparams(resolved(config))
-    summary = ModelSummary()
-    if experiment.trainer.get("enable_model_summary", True) and summary.wanted:
-        callbacks.append(summary)
+    run = active_run()
+    # Of a single run somebody reads the output, of a trial's or a fold's nobody.
+    single = run is not None and run.listener is None and run.outer is None
+    if single and experiment.trainer.get("enable_model_summary", True):
+        callbacks.append(_ModelSummary())
     ours = {
         "callbacks": [KeepSignals(), EpochSeed(experiment.seed), *callbacks, score],
         "logger": loggers,
@@ -157,6 +166,30 @@ def make_trainer(
         return Trainer(**settings, **ours)
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise UsageError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _checkpoint_to_resume(folder: Path) -> Path | None:
+    """The checkpoint that a training in ``folder`` goes on from, or None where it begins (afresh).
+
+    It begins afresh where the checkpoint is damaged, and says so in its log.
+
+    What an earlier try left in a folder of its own is copied to this one first, so that the best
+    checkpoint and the curve are whole here.
+    """
+    earlier = resume_from()
+    if earlier is None or not (earlier / LAST).is_file():
+        return None
+    try:
+        read_checkpoint(earlier / LAST, _NEEDED)
+    except (UsageError, OSError) as error:
+        log.warning("begins afresh: %s", error)
+        return None
+    here = folder / CHECKPOINTS
+    if earlier != here:
+        copy_folder(earlier, here)
+        if (earlier.parent / METRICS).is_file():
+            copy_inside(earlier.parent / METRICS, folder / METRICS)
+    return here / LAST
 
 
 def _keep_profile(trainer: Trainer, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The Lightning callback of a watched run: it tells how training goes, and does what people ask."""
+"""The Lightning callback of a watched run: it reports how training goes, and does what people ask."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from caviar.base.errors import UsageError, usage_error
 from caviar.base.objectives import first
 from caviar.base.signals import exit_status
+from caviar.lightning.loggers import MetricsCSV
 from caviar.panda import settings
 from caviar.panda.autopilot import Autopilot
 from caviar.panda.editor import Editor
-from caviar.panda.files import hold, write_status
+from caviar.panda.files import hold
 from caviar.panda.health import Health
 from caviar.panda.inbox import Inbox
 from caviar.panda.policies import check_policies
-from caviar.panda.remedies import Remedies
 from caviar.panda.replay import last_recorded
 from caviar.panda.rewind import Rewind, Rollback, rng_state
-from caviar.panda.rows import Rows
 from caviar.panda.serving import Service
-from caviar.panda.status import command_line, name_for_commands, status_of
+from caviar.panda.status import Status, ended_by
 from caviar.panda.vitals import History
-from caviar.runs.active import TrialInterrupted, active_run, asked_to_stop, record
-from caviar.runs.edits import facts_of_edits, in_force, read_edits
+from caviar.runs.active import active_run, record
+from caviar.runs.edits import facts_of_edits
 
 
 class Panda(Callback):
@@ -76,12 +75,14 @@ class Panda(Callback):
         self.look_every = look_every
         self.share = share
         self.state = "training"
-        self.health = Health(self.folder, self.losses, share, bool(self.auto), self._remedies)
-        self._writing = 0.0
+        self._status = Status(self)
+        self.health = Health(
+            self.folder, self.losses, share, bool(self.auto), self._status.remedies
+        )
         self._loaded: dict[str, Any] | None = None
         self._return_to: Path | None = None
         self._due = self._at_each_step = False
-        self._next_look = self._next_status = 0.0
+        self._next_look = 0.0
         self._held: IO[str] | None = None
         self._last_epoch: int | None = None
 
@@ -100,14 +101,14 @@ class Panda(Callback):
         self._held = hold(self.folder)
         self.trainer = trainer
         self._rewind = Rewind(trainer, self._restored, lambda error: self._autopilot.failed(error))
-        self.editor = Editor(self.folder, trainer, self._rewind, self._edited)
-        self._service = Service(
-            Inbox(self.folder), trainer, self.editor, self.replay is not None, self._write_status
-        )
+        self.editor = Editor(self.folder, trainer, self._rewind, self._edited, self.replay)
+        inbox, replaying = Inbox(self.folder), self.replay is not None
+        self.service = Service(inbox, trainer, self.editor, replaying, self._status.write)
         self._autopilot = Autopilot(self.auto, trainer, self.editor, self.health)
-        kept = any(hasattr(logger, "rewind") for logger in trainer.loggers)
-        self._rows = None if kept else Rows(self.folder)
-        self._schedule((0, 0))
+        kept: list[Any] = [logger for logger in trainer.loggers if hasattr(logger, "rewind")]
+        self._own_rows = None if kept else MetricsCSV(str(self.folder))
+        self._tables = kept or [self._own_rows]
+        self.editor.schedule((0, 0))
         self._last_epoch = None if self.replay is None else last_recorded(self.replay)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -119,19 +120,13 @@ class Panda(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go on with what a checkpoint holds of it."""
-        self.began = time.perf_counter()
-        self.names = list(settings.values(trainer))
-        started = command_line() if active_run() is not None else ()
-        self._called = name_for_commands(self.folder), started
+        self._status.begin()
         loaded, self._loaded = self._loaded, None
         if loaded is not None:
             self.health.history = History.of(loaded["history"])
             self.editor.put(loaded["settings"])
-            self._schedule((trainer.current_epoch, 0))
-            # That checkpoint may be of a part which has been rolled back since.
-            later = [e for e in self.editor.edits[loaded["records"] :] if e.kind == "rollback"]
-            if later and later[-1].to is not None and self.editor.states.has(later[-1].to):
-                self._return_to = self.editor.states.path(later[-1].to)
+            self.editor.schedule((trainer.current_epoch, 0))
+            self._return_to = self.editor.rolled_back_since(loaded["records"])
         self._edited()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -139,7 +134,7 @@ class Panda(Callback):
         self._epoch_ended(trainer)
         before = self.health.history.epochs[-1:]
         self.health.epoch_begins(trainer.current_epoch)
-        self._due = self._service.has_come() or self._due
+        self._due = self.service.has_come() or self._due
         # Between two looks for requests there is an epoch's start anyway: its steps are left alone.
         short = bool(before) and (before[0].seconds or 0.0) < self.look_every
         needed = self._due or self._return_to or self.editor.scheduled or self.auto
@@ -172,7 +167,7 @@ class Panda(Callback):
             self.editor.make_scheduled(batch_idx)
             if self._due and batch_idx % trainer.accumulate_grad_batches == 0:
                 self._due = False
-                path = self._service.serve(batch_idx)
+                path = self.service.serve(batch_idx)
         if path is not None:
             raise Rollback(path)
         now = time.perf_counter()
@@ -201,7 +196,7 @@ class Panda(Callback):
         if now < self._next_look and not self._due:
             return
         self._next_look = now + self.look_every
-        if self._due or self._service.inbox.changed():
+        if self._due or self.service.inbox.changed():
             # Before the next batch is fetched: a rollback has to fetch it with the same numbers.
             self._rewind.fetch_rng = rng_state()
             self._due = True
@@ -226,7 +221,7 @@ class Panda(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the last epoch."""
         self._epoch_ended(trainer, last=True)
-        self._service.close()
+        self.service.close()
         self.state = "ended"
         self._edited()
 
@@ -234,9 +229,9 @@ class Panda(Callback):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Say in its status how the run ended."""
-        if self._held is not None and hasattr(self, "names"):
-            self.state = "interrupted" if _is_interruption(exception) else "failed"
-            with suppress(OSError):  # the disk is full: that is what is told
+        if self._held is not None and self._status.began:
+            self.state = ended_by(exception)
+            with suppress(OSError):  # the disk is full: that is the error reported
                 self.health.failed(exception)
                 self._edited()
         if isinstance(exception, SIGTERMException):
@@ -273,21 +268,14 @@ class Panda(Callback):
         self._at_each_step = True
         self._watch_steps(True)
         self._due = True  # what else was asked in the meantime
-        self._schedule((epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.ready))
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress
+        self.editor.schedule((epoch, progress.current.ready))
         self.editor.last_epoch = epoch
         self.editor.states.put_back_files(path)
-        for logger in self.trainer.loggers:
-            if hasattr(logger, "rewind"):
-                logger.rewind(epoch)  # type: ignore[attr-defined]
-        if self._rows is not None:
-            self._rows.rewind(epoch)
+        for table in self._tables:
+            table.rewind(epoch)
         self._edited()
-        self._service.gone_back()
-
-    def _schedule(self, here: tuple[int, int]) -> None:
-        """Of what is recorded, all that lies ahead of ``here`` is done again, at its place."""
-        recorded = self.editor.edits if self.replay is None else read_edits(self.replay)
-        self.editor.scheduled = [edit for edit in in_force(recorded) if edit.at >= here]
+        self.service.gone_back()
 
     # ---- status.json
 
@@ -295,15 +283,11 @@ class Panda(Callback):
         began = time.perf_counter()
         if not self.health.epoch_ends(trainer, last):
             return
-        if self._rows is not None:
+        if self._own_rows is not None:
             values = {name: float(value) for name, value in trainer.callback_metrics.items()}
-            epoch = self.health.history.epochs[-1].epoch
-            self._rows.add({"epoch": epoch, "step": trainer.global_step, **values})
-        if began >= self._next_status:
-            self._write_status()
-            cost = time.perf_counter() - began
-            self._writing += cost
-            self._next_status = began + cost / self.share
+            values["epoch"] = self.health.history.epochs[-1].epoch
+            self._own_rows.log_metrics(values, trainer.global_step)
+        self._status.write_if_due(began)
 
     def _edited(self) -> None:
         """Tell ``result.json``, so that nobody takes the config alone for what made the run."""
@@ -311,27 +295,4 @@ class Panda(Callback):
             record(replay_of=str(self.replay), **facts_of_edits(self.replay))
         else:
             record(panda=True, **facts_of_edits(self.folder))
-        self._write_status()
-
-    def _write_status(self) -> None:
-        write_status(self.folder, status_of(self))
-
-    @property
-    def now(self) -> str:
-        """``training``, ``paused``, ``ended`` or ``failed``."""
-        return "paused" if self._service.paused and self.state == "training" else self.state
-
-    @property
-    def overhead(self) -> float:
-        """The share of the time that watching has taken, edits and pauses apart."""
-        return (self.health.spent + self._writing) / (time.perf_counter() - self.began + 1e-9)
-
-    def _remedies(self) -> Remedies:
-        undo = self.replay is None and bool(in_force(self.editor.edits))
-        return Remedies(*self._called, lambda: settings.values(self.trainer), undo)
-
-
-def _is_interruption(error: BaseException) -> bool:
-    """Whether a training ended because somebody told it to, and so did not fail."""
-    stopped = isinstance(error, TrialInterrupted | KeyboardInterrupt | SIGTERMException)
-    return stopped or asked_to_stop()
+        self._status.write()

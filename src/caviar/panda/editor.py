@@ -22,11 +22,7 @@ STATE = "state.ckpt"
 
 
 class States:
-    """Whole states, each under the number of the edit that it was saved before.
-
-    Args:
-        run: the run folder.
-    """
+    """Whole states, each under the number of the edit that it was saved before."""
 
     def __init__(self, run: Path) -> None:
         self._run = run
@@ -72,6 +68,7 @@ class Editor:
         trainer: what is edited.
         rewind: saves the trainer's state.
         edited: called after each edit.
+        replay: the folder of another run, whose edits are made again in place of its own.
 
     Attributes:
         edits: all that were made, undone ones included.
@@ -80,7 +77,12 @@ class Editor:
     """
 
     def __init__(
-        self, folder: Path, trainer: Trainer, rewind: Rewind, edited: Callable[[], None]
+        self,
+        folder: Path,
+        trainer: Trainer,
+        rewind: Rewind,
+        edited: Callable[[], None],
+        replay: Path | None = None,
     ) -> None:
         self.edits = read_edits(folder)
         self.scheduled: list[Edit] = []
@@ -90,6 +92,7 @@ class Editor:
         self._trainer = trainer
         self._rewind = rewind
         self._edited = edited
+        self._replay = replay
 
     @property
     def number(self) -> int:
@@ -159,6 +162,20 @@ class Editor:
         self._trainer.should_stop = True
         self._edited()
         return edit
+
+    def schedule(self, here: tuple[int, int]) -> None:
+        """Note those edits on record that lie ahead of ``here``: each is made again at its place."""
+        recorded = self.edits if self._replay is None else read_edits(self._replay)
+        self.scheduled = [edit for edit in in_force(recorded) if edit.at >= here]
+
+    def rolled_back_since(self, records: int) -> Path | None:
+        """The state that the last rollback after so many edits returned to, where it is there.
+
+        A checkpoint with so many edits may be of a part which has been rolled back since.
+        """
+        later = [edit for edit in self.edits[records:] if edit.kind == "rollback"]
+        to = later[-1].to if later else None
+        return self.states.path(to) if to is not None and self.states.has(to) else None
 
     def make_scheduled(self, batch: int) -> None:
         """Make those edits again whose place has come."""

@@ -100,6 +100,11 @@ def read_status(run: Path) -> dict[str, Any]:
     return status
 
 
+def how_ended(status: dict[str, Any]) -> str:
+    """How a run ended whose process is gone, by the status that it last wrote."""
+    return "was killed" if status["state"] in ("training", "paused") else status["state"]
+
+
 def write_status(run: Path, status: dict[str, Any]) -> None:
     """Put ``status`` in place whole. It is not fsynced: after a power cut nothing trains."""
     write_atomic(run / FOLDER / STATUS, json.dumps(status) + "\n", durable=False)

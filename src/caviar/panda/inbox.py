@@ -87,11 +87,7 @@ def now() -> str:
 
 
 class Inbox:
-    """The run's side.
-
-    Args:
-        run: the run folder.
-    """
+    """The run's side."""
 
     def __init__(self, run: Path) -> None:
         self._asked = run / FOLDER / ASKED

@@ -17,8 +17,10 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torchmetrics import Metric
 
-from caviar.base import private
-from caviar.runs.inside import make_folders, partial_of
+from caviar.base import private_loops
+from caviar.base.private import put_update_count
+from caviar.lightning.callbacks.checkpoint import save_whole
+from caviar.runs.inside import make_folders
 
 
 class Rollback(BaseException):
@@ -75,16 +77,11 @@ class Rewind:
     def save(self, path: Path) -> None:
         """Write a checkpoint, which holds `taking` as well."""
         make_folders(path.parent)
-        partial = partial_of(path)
         self.taking = self._state()
         try:
-            self._trainer.save_checkpoint(partial)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+            save_whole(self._trainer, path)
         finally:
             self.taking = None
-        partial.replace(path)
 
     def _state(self) -> dict[str, Any]:
         """What Lightning's checkpoint lacks."""
@@ -96,9 +93,9 @@ class Rewind:
                 "now": as_containers(self._epoch["now"]),
             },
             "fetch_rng": None if fetch_rng is None else as_containers(fetch_rng),
-            "stepped": private.batches_that_stepped(self._loop),
+            "stepped": private_loops.batches_that_stepped(self._loop),
             "evaluating": [name for name, part in module.named_modules() if not part.training],
-            "metrics": _metrics(module, private.logged_results(self._loop)),
+            "metrics": _metrics(module, private_loops.logged_results(self._loop)),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -112,15 +109,15 @@ class Rewind:
             part.training = name not in state["evaluating"]
         for optimizer in trainer.optimizers:
             optimizer.zero_grad()
-        private.settle_loop(trainer.fit_loop)
+        private_loops.settle_loop(trainer.fit_loop)
         for progress in (loop.batch_progress.current, loop.batch_progress.total):
             progress.reset_on_restart()
         # Set as soon as a batch is fetched: a state from before an epoch's last batch says so too.
         loop.batch_progress.is_last_batch = False
-        private.put_batches_that_stepped(loop, state["stepped"])
+        private_loops.put_batches_that_stepped(loop, state["stepped"])
         self.fetch_rng = state["fetch_rng"]
         self._fast_forward(state)
-        _put_metrics(module, private.logged_results(loop), state["metrics"])
+        _put_metrics(module, private_loops.logged_results(loop), state["metrics"])
 
     def _fast_forward(self, state: dict[str, Any]) -> None:
         """Begin the epoch's data anew, with the random numbers it had, and skip the batches seen."""
@@ -128,13 +125,13 @@ class Rewind:
         self._epoch = state["epoch"]
         set_rng_state(self._epoch["rng"])
         if self._epoch["set_up"]:
-            private.drop_combined_loader(fit_loop)
+            private_loops.drop_combined_loader(fit_loop)
             fit_loop.setup_data()
             set_rng_state(self._epoch["now"])  # a hook may have seeded the epoch since
         else:
-            iter(private.data_fetcher(fit_loop))
-        fetcher = private.data_fetcher(fit_loop)
-        private.watch_fetching(fetcher, self._loop)
+            iter(private_loops.data_fetcher(fit_loop))
+        fetcher = private_loops.data_fetcher(fit_loop)
+        private_loops.watch_fetching(fetcher, self._loop)
         if state["fetch_rng"] is not None:
             for _ in range(self._loop.batch_progress.current.ready):
                 next(fetcher)
@@ -142,13 +139,13 @@ class Rewind:
 
     def _setup(self) -> None:
         fit_loop = self._trainer.fit_loop
-        before = private.combined_loader(fit_loop)
-        if before is not None and not private.reloads_data(fit_loop):
+        before = private_loops.combined_loader(fit_loop)
+        if before is not None and not private_loops.reloads_data(fit_loop):
             self._set_up_data()
             return
         rng = rng_state()
         self._set_up_data()
-        if private.combined_loader(fit_loop) is not before:
+        if private_loops.combined_loader(fit_loop) is not before:
             self._set_up_rng = rng
 
     def _run(self, data_fetcher: Any) -> None:
@@ -174,9 +171,9 @@ class Rewind:
                 if found is None:
                     raise
                 path = found
-            private.restore_checkpoint(self._trainer, path)
+            private_loops.restore_checkpoint(self._trainer, path)
             self._restored(path)
-            go_on, data_fetcher = self._rest_of_epoch, private.data_fetcher(fit_loop)
+            go_on, data_fetcher = self._rest_of_epoch, private_loops.data_fetcher(fit_loop)
 
     def _rest_of_epoch(self, data_fetcher: Any) -> None:
         loop = self._loop
@@ -212,7 +209,7 @@ def _put_metrics(module: LightningModule, results: Any, saved: dict[str, Any]) -
         if name in saved:
             for key, value in _copies(saved[name]["state"]).items():
                 setattr(metric, key, value)
-            private.put_update_count(metric, saved[name]["count"])
+            put_update_count(metric, saved[name]["count"])
 
 
 def _copies(state: dict[str, Any]) -> dict[str, Any]:
@@ -244,7 +241,7 @@ def as_containers(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Give the generators back a state that `rng_state` told, or `as_containers` made of one."""
+    """Give the generators back a state that `rng_state` gave, or `as_containers` made of one."""
     torch.set_rng_state(state["torch"].cpu())
     name, keys, *rest = state["numpy"]
     keys = np.asarray(keys.cpu() if isinstance(keys, torch.Tensor) else keys)

@@ -9,7 +9,7 @@ from caviar.base.errors import UsageError, usage_error
 from caviar.base.plain import echo
 from caviar.panda import settings
 from caviar.panda.again import go_on
-from caviar.panda.files import alive, is_watched, read_status
+from caviar.panda.files import alive, how_ended, is_watched, read_status
 from caviar.panda.inbox import answer_to, ask
 from caviar.reading.find import TRIALS, find, find_run
 from caviar.runs.edits import in_force, read_edits
@@ -59,8 +59,7 @@ def running(name: str) -> tuple[Path, dict[str, Any]]:
     run = find_watched(name)
     status = read_status(run)
     if not alive(run):
-        ended = "was killed" if status["state"] in ("training", "paused") else status["state"]
-        raise UsageError(f"run={name}: it is not training any more (it {ended})")
+        raise UsageError(f"run={name}: it is not training any more (it {how_ended(status)})")
     return run, status
 
 

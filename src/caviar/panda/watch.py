@@ -14,7 +14,7 @@ from rich.text import Text
 from caviar.base.plain import echo
 from caviar.base.words import short
 from caviar.panda.curves import HEIGHT, WIDTH, curve
-from caviar.panda.files import alive, read_health, read_status
+from caviar.panda.files import alive, how_ended, read_health, read_status
 from caviar.reading.metrics import read_rows
 from caviar.runs.edits import Edit, in_force, read_edits
 
@@ -66,7 +66,7 @@ def _lines(run: Path) -> None:
             what = f"{one['sentence']}. {one['remedy']}" if one["begins"] else "over"
             echo(f"epoch {one['epoch']}: {one['check']}: {what}")
         findings_shown = len(health)
-        now = status["state"] if living else _ended(status)
+        now = status["state"] if living else how_ended(status)
         if now != state:
             echo(f"{run.name}: {now}")
             state = now
@@ -85,15 +85,11 @@ def _shown(status: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
-def _ended(status: dict[str, Any]) -> str:
-    return "was killed" if status["state"] in ("training", "paused") else status["state"]
-
-
 def _view(run: Path, status: dict[str, Any], console: Console) -> Group:
     """What is wrong and what was done first; then the curves, in the rows that a terminal has left."""
     (_, rows), edits = read_rows(run), read_edits(run)
     kept = in_force(edits)
-    state = status["state"] if alive(run) else _ended(status)
+    state = status["state"] if alive(run) else how_ended(status)
     vitals = status["vitals"] or {}
     speed = vitals.get("steps_per_second")
     head = (

@@ -74,9 +74,7 @@ def read_rows(run: Path) -> tuple[list[str], list[dict[str, str]]]:
     except FileNotFoundError:
         return [], []
     try:
-        header, *rows = [
-            *csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")),
-        ] or [[]]
+        header, *rows = [*csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))] or [[]]
         rows = [dict(zip(header, row, strict=True)) for row in rows if row]
         for row in rows:
             int(row["epoch"])

@@ -27,12 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """One run, read from its folder.
-
-    Attributes:
-        folder: the run folder.
-        result: what ``result.json`` holds.
-    """
+    """One run, read from its folder."""
 
     folder: Path
     result: Result

@@ -32,8 +32,6 @@ FACTS = [
 ]
 """Columns of `Sweep.trials` before the hyperparameters; ``value`` is several for several objectives."""
 
-_READ = [name for name in FACTS if name not in ("value", "worker_seconds", "edits")]
-
 
 class Sweep:
     """One sweep, read from its folder; each table is read when it is first asked for.
@@ -50,10 +48,9 @@ class Sweep:
         settings: dict[str, Any] | None = None,
         warn: Callable[[list[str]], None] = say_skipped,
     ) -> None:
-        """Take up a sweep.
+        """Take up the sweep in ``folder``.
 
         Args:
-            folder: the sweep's.
             settings: what its ``sweep.yaml`` holds, where that has been read.
             warn: gets the lines of `problems` as they are found.
         """
@@ -145,8 +142,7 @@ class Sweep:
             UsageError: see `sign`.
         """
         sign = self.sign
-        runs = [self.run(number) for number in self.numbers]
-        complete = [run for run in runs if run.result.state == "COMPLETE"]
+        complete = [r for r in map(self.run, self.numbers) if r.result.state == "COMPLETE"]
         scored = [run for run in complete if not math.isnan(run.score)]
         return sorted(scored, key=lambda run: sign * run.score)
 
@@ -264,8 +260,7 @@ class Sweep:
 
     @property
     def _values(self) -> list[str]:
-        results = (result.value for _, result in self._results.values())
-        lists = [len(value) for value in results if isinstance(value, list)]
+        lists = [len(one.value) for one in self.results if isinstance(one.value, list)]
         count = len(self.directions) or max(lists, default=1)
         return ["value"] if count == 1 else [f"value_{index}" for index in range(count)]
 
@@ -277,13 +272,13 @@ class Sweep:
     def _searched(self) -> dict[str, str]:
         """The column of each hyperparameter that was to be searched, or that a trial has."""
         wanted = (str(name) for name in _mapping(self.settings.get("space")))
-        seen = (name for _, result in self._results.values() for name in _mapping(result.params))
+        seen = (name for result in self.results for name in _mapping(result.params))
         return {name: self.column(name) for name in dict.fromkeys([*wanted, *seen])}
 
     def _row(self, number: int, searched: dict[str, str]) -> dict[str, Any]:
         _, result = self._results[number]
         values = result.value if isinstance(result.value, list) else [result.value]
-        row: dict[str, Any] = {name: getattr(result, name) for name in _READ}
+        row: dict[str, Any] = {name: getattr(result, name, None) for name in FACTS}
         row["worker_seconds"] = worker_seconds(result.seconds, result.facts)
         row["edits"] = self._edited.get(number, 0)
         row |= zip(self._values, values, strict=False)

@@ -18,11 +18,11 @@ from caviar.reading.compare import rerun_command
 from caviar.reading.run import Run
 from caviar.reading.sweep import Sweep
 from caviar.reports.curves import curves
+from caviar.reports.evidence import Evidence
 from caviar.reports.importance import shares
+from caviar.reports.model import worth
 from caviar.reports.summary import losses_of, summary
-from caviar.reports.verdicts.base import Evidence
 from caviar.reports.verdicts.registry import judge
-from caviar.reports.worth import worth
 from caviar.runs import folder as names
 from caviar.runs.cost import wall_seconds, worker_seconds
 from caviar.runs.edits import in_force, read_edits

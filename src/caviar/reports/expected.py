@@ -72,6 +72,7 @@ def expected(
     good: Good,
     noise: Noise | None = None,
     sign: float = 1.0,
+    shared: float = 0.0,
 ) -> list[Expected]:
     """What some of a sweep's trials are worth.
 
@@ -81,6 +82,8 @@ def expected(
         good: the fits of the good trials, with ``wanted`` among them.
         noise: what is known of a score's luck beforehand.
         sign: 1 where less is better, -1 where more is: what is returned is in the score's direction.
+        shared: the part of the noise's variance that is the same for all trials, as where they have one
+            seed: no comparison among them shows it.
 
     Returns:
         one for each of ``wanted``.
@@ -94,7 +97,7 @@ def expected(
             noises.append(min(sd, surrogate.noise_sd) ** 2)
             rough = surrogate.noise_sd**2 / noises[-1] - 1
             weights.append(-0.5 * rough / ROUGH**2)
-            variances.append(variance + noises[-1] / SEEDS)
+            variances.append(variance + noises[-1] * (1 / SEEDS + shared))
     weight = np.exp(np.array(weights) - max(weights))
     weight /= weight.sum()
     luck = float(np.sqrt(weight @ np.array(noises)))

@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from caviar.reports.verdicts.base import Evidence
+from caviar.reports.evidence import Evidence
 from caviar.space.hyperparameters import Choice, Hyperparameter
 
 TOP_SHARE = 0.25

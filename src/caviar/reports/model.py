@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from caviar.base.errors import UsageError
+from caviar.reports.evidence import Evidence, found_once, is_there
+from caviar.reports.expected import Expected, expected, unpicked
 from caviar.reports.importance import IDLE, importance
-from caviar.reports.noise import Noise, noise_of
-from caviar.reports.verdicts.base import Evidence, is_there
+from caviar.reports.noise import Noise, noise_of, shared_luck
 from caviar.space.hyperparameters import Hyperparameter
 from caviar.space.space import Space
 from caviar.sweep.record import CANDIDATE
@@ -23,11 +24,11 @@ from caviar.zoom.good import Good, fit_good
 from caviar.zoom.next_space import THIN, Ended, Tried, Zoom, as_tried, no_fault, zoom
 
 SHOWN = 10
-"""Trials of which it is told what they are worth: as many as the last table of a sweep has rows."""
+"""Trials whose worth is estimated: as many as the last table of a sweep has rows."""
 OUTSIDE = 0.1
 """Of a hyperparameter's width: what lies further beyond an end is taken to be as good as that."""
-MOST = 200
-"""New trials that are played through."""
+PLAYED = 200
+"""New trials that are played through at most."""
 
 
 def _ended(evidence: Evidence) -> list[tuple[int, Ended]]:
@@ -51,21 +52,16 @@ def tried(evidence: Evidence) -> list[Tried]:
     return as_tried(one for _, one in _ended(evidence))
 
 
+@found_once
 def zoomed(evidence: Evidence) -> Zoom | str:
     """Where ``caviar zoom`` would go, or why it would not."""
-    cache = evidence.__dict__.setdefault("_model_cache", {})
-    if "zoom" not in cache:
-        try:
-            # Nothing is moved for a hyperparameter of which the figure says that it is chance.
-            sure = [h.name for h in evidence.space.hyperparameters if _sure(evidence, h)]
-            cache["zoom"] = zoom(evidence.space, tried(evidence), sure)
-        except UsageError as error:
-            cache["zoom"] = str(error).removeprefix(f"zoom: {THIN}: ")
-    return cache["zoom"]
-
-
-def _sure(evidence: Evidence, h: Hyperparameter) -> bool:
-    return importance(evidence, h).p <= IDLE
+    space = evidence.space
+    # Nothing is moved for a hyperparameter of which the figure says that it is chance.
+    sure = [h.name for h in space.hyperparameters if importance(evidence, h).p <= IDLE]
+    try:
+        return zoom(space, tried(evidence), sure)
+    except UsageError as error:
+        return str(error).removeprefix(f"zoom: {THIN}: ")
 
 
 @dataclass(frozen=True)
@@ -89,18 +85,12 @@ class Fitted:
     good: Good
 
 
+@found_once
+@threadpool_limits.wrap(limits=1)
 def fitted(evidence: Evidence) -> Fitted | None:
     """The fits of a sweep's good trials; None where too few are complete, all have the same score, or they
     have several objectives or repeat another sweep's.
     """
-    cache = evidence.__dict__.setdefault("_model_cache", {})
-    if "fitted" not in cache:
-        cache["fitted"] = _fitted(evidence)
-    return cache["fitted"]
-
-
-@threadpool_limits.wrap(limits=1)
-def _fitted(evidence: Evidence) -> Fitted | None:
     names = {h.name for h in evidence.space.hyperparameters}
     if len(evidence.directions) != 1 or not names or CANDIDATE in names:
         return None
@@ -132,6 +122,31 @@ def _fitted(evidence: Evidence) -> Fitted | None:
     return None if good is None else Fitted(numbers, losses, points, best, default, noise, good)
 
 
+@found_once
+def worth(evidence: Evidence) -> dict[int, Expected]:
+    """By number, what each of the best trials is worth on a fresh seed, the best first, and the baseline
+    where there is one; empty where that is not known.
+
+    Trials with several objectives, or that repeat another sweep's, have none.
+    """
+    found = fitted(evidence)
+    if found is None:
+        return {}
+    wanted = found.best
+    if found.default is not None and found.default not in wanted:
+        wanted = [*wanted, found.default]
+    shared = shared_luck(evidence)
+    worths = expected(found.losses, wanted, found.good, found.noise, evidence.sign, shared)
+    if evidence.least == -1:
+        worths = [replace(one, mean=min(one.mean, 1.0), high=min(one.high, 1.0)) for one in worths]
+    known = {found.numbers[place]: one for place, one in zip(wanted, worths, strict=True)}
+    default = evidence.default
+    if worths and default is not None and default not in evidence.complete.index:
+        score = float(evidence.trials["value"][default])
+        known[default] = unpicked(score, worths[0].noise, worths[0].source)
+    return known
+
+
 def gains(evidence: Evidence, narrower: Iterable[Hyperparameter] = ()) -> Gains | None:
     """What as many trials again are expected to gain beyond a confirm now: ``more`` of the same, ``zoom``,
     and ``below``, where some hyperparameters are ``narrower``. None where nothing is `fitted`.
@@ -140,7 +155,7 @@ def gains(evidence: Evidence, narrower: Iterable[Hyperparameter] = ()) -> Gains 
     if known is None:
         return None
     coordinates, rng = Coordinates(evidence.space), np.random.default_rng(0)
-    count = min(len(known.points), MOST)
+    count = min(len(known.points), PLAYED)
 
     def places(space: Space, fixed: Mapping[str, Any]) -> np.ndarray:
         drawn = (space.draw(lambda h: h.from_unit(rng.random())) for _ in range(count))

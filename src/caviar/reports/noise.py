@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caviar.reports.verdicts.base import Curve, Evidence
+from caviar.reports.evidence import Curve, Evidence
 
 KEPT, AVERAGED = 0.40, 1.56
 """Where a score is the mean of the last k epochs, its variance under retraining is ``KEPT + AVERAGED / k``
 times that of late epochs: fitted to k of 1, 3, 5 and 10 on the accuracy and the loss of 8 trials over 12
 seeds of five tables, where the ratio of standard deviations was 1.4, 0.96, 0.85 and 0.75 in the median."""
+SHARED = 0.25
+"""Of a score's variance under retraining, what all trials of one seed share: no luck of their own.
+By the same five tables it was -0.01 to 0.41, in the median 0.29 (accuracy 0.20, loss 0.39)."""
 LATE_SPREAD = 0.5
 """Of 30 trials' scores over 12 fresh seeds each (ten made-up tables) the standard deviation was 0.63 to 2.8
 times, in the median 0.98 times, the jitter of late epochs: this is the spread of that ratio's logarithm."""
@@ -46,10 +49,25 @@ class Noise:
 def noise_of(evidence: Evidence) -> Noise | None:
     """The noise of a sweep's scores, from what is there: repeated seeds, else late epochs.
 
-    Trials with the same values and other seeds tell it best. The late epochs of the top trials tell
+    Trials with the same values and other seeds show it best. The late epochs of the top trials show
     less: they share their initialisation. None where neither is there, or neither moves.
     """
-    return _repeats(evidence) or late_noise(long_curves(evidence), evidence.averaged)
+    step = step_of(evidence.complete["loss"])
+    return _repeats(evidence) or late_noise(long_curves(evidence), evidence.averaged, step)
+
+
+def shared_luck(evidence: Evidence) -> float:
+    """The part of a score's variance that all trials of a sweep have in common: 0 where seeds differ."""
+    return SHARED if evidence.complete["seed"].nunique() == 1 else 0.0
+
+
+def step_of(scores: Iterable[float]) -> float:
+    """What scores are whole multiples of, as a share of few samples is; 0 where they are of nothing."""
+    gaps = np.diff(np.unique(np.round([*scores], 9)))
+    if not len(gaps):
+        return 0.0
+    counts = gaps / gaps.min()
+    return float(gaps.min()) if np.abs(counts - np.rint(counts)).max() < 0.01 else 0.0
 
 
 def _repeats(evidence: Evidence) -> Noise | None:
@@ -74,15 +92,20 @@ def long_curves(evidence: Evidence) -> list[Curve]:
     return curves if len(curves) >= 3 else []
 
 
-def late_noise(curves: Sequence[Curve], averaged: int | None = None) -> Noise | None:
+def late_noise(
+    curves: Sequence[Curve], averaged: int | None = None, step: float = 0.0
+) -> Noise | None:
     """The noise of scores, by the late epochs of some trials' curves; None where these do not move.
 
     Args:
         averaged: how many last epochs a score is the mean of; None where it is the best one's.
+        step: what scores are whole multiples of: at the greatest one curves seem not to move, and yet what
+            is rounded so is known to a variance of ``step**2 / 12`` (Sheppard's correction).
     """
     sd = late_jitter(curves) if curves else 0.0
     if averaged is not None:
         sd *= math.sqrt(KEPT + AVERAGED / averaged)
+    sd = math.hypot(sd, step / math.sqrt(12)) if curves else sd
     return Noise(sd, LATE_SPREAD, "late epochs") if sd > 0 else None
 
 

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from time import monotonic
 
-MOST = 1_000
+SCHEDULED = 1_000
 """Trials that are scheduled one by one; of more, so many stand for all."""
 _GOLDEN = 0.6180339887498949
 
@@ -53,11 +53,11 @@ class Pace:
         if not lanes:
             return 0.0
         heapq.heapify(lanes)
-        shown = min(waiting, MOST)
+        shown = min(waiting, SCHEDULED)
         for place in range(shown):
             length = _quantile(ends, chance, (0.5 + place * _GOLDEN) % 1)
             heapq.heappush(lanes, heapq.heappop(lanes) + length)
-        return max(lanes) * (waiting / shown if waiting > MOST else 1)
+        return max(lanes) * (waiting / shown if waiting > SCHEDULED else 1)
 
 
 def _survival(lengths: list[float], so_far: list[float]) -> tuple[list[float], list[float]]:

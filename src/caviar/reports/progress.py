@@ -110,11 +110,7 @@ class Lines:
 
 
 def make_view(
-    folder: Path,
-    settings: Settings,
-    n_trials: int,
-    lanes: int,
-    earlier: Iterable[FrozenTrial],
+    folder: Path, settings: Settings, n_trials: int, lanes: int, earlier: Iterable[FrozenTrial]
 ) -> LivePanel | Lines:
     """Make the view for where stdout leads.
 

@@ -110,10 +110,7 @@ def rank(trials: list[FrozenTrial], directions: list[str]) -> list[FrozenTrial]:
 
 
 def _table(
-    trials: list[FrozenTrial],
-    space: Space,
-    settings: Settings,
-    worth: Sequence[Mapping[str, Any]],
+    trials: list[FrozenTrial], space: Space, settings: Settings, worth: Sequence[Mapping[str, Any]]
 ) -> Table:
     expected = {one["trial"]: one["expected"]["mean"] for one in worth if one["expected"]}
     scores = {trial.number: trial.values[0] for trial in trials}

@@ -28,10 +28,7 @@ def optional(must: Must) -> Must:
 def each(must: Must) -> Must:
     """A list of such values."""
     right = must[0]
-    return (
-        lambda value: LIST[0](value) and all(map(right, value)),
-        f"a list, each {must[1]}",
-    )
+    return (lambda value: LIST[0](value) and all(map(right, value)), f"a list, each {must[1]}")
 
 
 def mapping_to(must: Must) -> Must:

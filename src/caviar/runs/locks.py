@@ -29,16 +29,12 @@ def hold(path: Path) -> IO[str] | None:
         return None
     except OSError:
         pass
-    return keep_from_copies(file)
-
-
-def keep_from_copies(file: IO[str]) -> IO[str]:
-    """Close a locked file in every copy of this process, which would hold the lock after its end."""
     _HELD.add(file)
     return file
 
 
 def _close_all() -> None:
+    """In a copy of this process, which would hold the locks after its end."""
     for file in list(_HELD):
         file.close()
 

@@ -13,6 +13,7 @@ from caviar.runs.elsewhere import places
 from caviar.runs.folder import CONFIG, RESULT, TRIALS, outputs_root
 
 SWEEP_FILE = "sweep.yaml"
+JOURNAL = "study.journal"
 
 
 def is_sweep(folder: Path) -> bool:

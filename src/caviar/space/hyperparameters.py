@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from caviar.base.errors import usage_error
+from caviar.base.errors import UsageError, usage_error
 from caviar.space.lattice import MOST_STEPS, Lattice
 from caviar.space.quoting import as_text
 from caviar.space.scales import LINEAR, LOG, REVERSE_LOG, Scale
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 # Optuna is imported where a distribution is made, and not before: a space is read and checked while
 # the sweep starts, and the 0.3 s that the import takes pass while the workers come up.
-
 
 LARGEST = 2**53
 """Whole numbers up to here have a place of their own in float64, in which a study keeps them."""
@@ -44,7 +43,7 @@ class Hyperparameter(ABC):
     @cached_property
     @abstractmethod
     def distribution(self) -> BaseDistribution:
-        """What the study is told it is drawn from."""
+        """Its distribution as the study records it."""
 
     @abstractmethod
     def from_unit(self, u: float) -> Any:
@@ -66,6 +65,19 @@ class Hyperparameter(ABC):
     def spread(self, points: int) -> list[Any]:
         """At most ``points`` values, as the study holds them, evenly spread from end to end."""
 
+    def _fault(self, problem: str) -> UsageError:
+        return usage_error(self.name, self, problem)
+
+    def _check_order(self, low: float, high: float) -> None:
+        if not low < high:
+            raise self._fault(f"low must be less than high, got {low} and {high}")
+
+    def _check_whole(self, *bounds: float) -> None:
+        for bound in bounds:
+            if abs(bound) > LARGEST:
+                why = f"{bound} is beyond 2**53, where float64 does not hold every whole number"
+                raise self._fault(why)
+
 
 @dataclass(frozen=True)
 class Interval(Hyperparameter):
@@ -84,23 +96,16 @@ class Interval(Hyperparameter):
     def __post_init__(self) -> None:
         for bound in (self.low, self.high):
             if not (_finite(bound) and self.scale.holds(bound)):
-                raise usage_error(
-                    self.name,
-                    self,
-                    f"{bound} is not {self.scale.domain}, as {self.scale.name} asks",
-                )
-        if not self.low < self.high:
-            raise usage_error(
-                self.name, self, f"low must be less than high, got {self.low} and {self.high}"
-            )
+                raise self._fault(f"{bound} is not {self.scale.domain}, as {self.scale.name} asks")
+        self._check_order(self.low, self.high)
         if self.integer and self.scale is REVERSE_LOG:
-            raise usage_error(self.name, self, "reverse_log is for fractions below 1, not integers")
+            raise self._fault("reverse_log is for fractions below 1, not integers")
         if self.integer:
-            _check_whole(self.name, self, self.low, self.high)
+            self._check_whole(self.low, self.high)
         if not 0 < abs(self.scale.forward(self.high) - self.scale.forward(self.low)) < math.inf:
             far = self.high - self.low == math.inf
             apart = f"float64 cannot tell its ends apart on the {self.scale.name} scale"
-            raise usage_error(self.name, self, "its width is beyond float64" if far else apart)
+            raise self._fault("its width is beyond float64" if far else apart)
 
     def __str__(self) -> str:
         text = f"interval({self.low}, {self.high})"
@@ -167,21 +172,18 @@ class Range(Hyperparameter):
     def __post_init__(self) -> None:
         for number in (self.start, self.stop, self.step):
             if not _finite(number):
-                raise usage_error(self.name, self, f"{number} is not finite")
+                raise self._fault(f"{number} is not finite")
         if self.step <= 0:
-            raise usage_error(self.name, self, "the step must be greater than 0")
-        if not self.start < self.stop:
-            raise usage_error(
-                self.name, self, f"low must be less than high, got {self.start} and {self.stop}"
-            )
+            raise self._fault("the step must be greater than 0")
+        self._check_order(self.start, self.stop)
         if self.integer:
-            _check_whole(self.name, self, self.start, self.values[-1])
+            self._check_whole(self.start, self.values[-1])
         elif max(abs(self.start), abs(self.stop)) > MOST_STEPS * self.step:
             why = f"its ends are more than {MOST_STEPS:,} steps from 0, which float64 cannot count"
-            raise usage_error(self.name, self, f"{why}; an interval(…) needs no steps")
+            raise self._fault(f"{why}; an interval(…) needs no steps")
         elif not Lattice(self.start, self.stop, self.step).exact:
             why = "its points have more digits than float64 holds; an interval(…) needs no steps"
-            raise usage_error(self.name, self, why)
+            raise self._fault(why)
 
     def __str__(self) -> str:
         return f"range({self.start}, {self.stop}, {self.step})"
@@ -222,7 +224,10 @@ class Range(Hyperparameter):
         return value in self.values
 
     def spread(self, points: int) -> list[Any]:
-        return [self.values[i] for i in _evenly(len(self.values), points)]
+        last = len(self.values) - 1
+        if points > last:
+            return list(self.values)
+        return [self.values[round(i * last / max(points - 1, 1))] for i in range(points)]
 
 
 @dataclass(frozen=True)
@@ -239,11 +244,11 @@ class Choice(Hyperparameter):
 
     def __post_init__(self) -> None:
         if not self.options:
-            raise usage_error(self.name, self, "a choice needs at least one option")
+            raise self._fault("a choice needs at least one option")
         labels = [json.dumps(_category(option)) for option in self.options]
         if len(set(labels)) < len(labels):
             twice = next(label for label in labels if labels.count(label) > 1)
-            raise usage_error(self.name, self, f"the option {twice} stands there twice")
+            raise self._fault(f"the option {twice} stands there twice")
 
     def __str__(self) -> str:
         if None in self.options:
@@ -281,21 +286,8 @@ def _finite(number: float) -> bool:
         return False
 
 
-def _check_whole(name: str, shown: object, low: float, high: float) -> None:
-    for bound in (low, high):
-        if abs(bound) > LARGEST:
-            why = f"{bound} is beyond 2**53, where float64 does not hold every whole number"
-            raise usage_error(name, shown, why)
-
-
 def _index(u: float, count: int) -> int:
     return min(int(u * count), count - 1)
-
-
-def _evenly(count: int, points: int) -> list[int]:
-    if points >= count:
-        return list(range(count))
-    return [round(i * (count - 1) / max(points - 1, 1)) for i in range(points)]
 
 
 def _category(option: Any) -> Any:

@@ -9,14 +9,14 @@ from pathlib import Path
 from caviar.base.messages import Failed, Finished, Pruned
 from caviar.runs.folder import CHECKPOINTS, LANE
 from caviar.runs.life import end_of, give_up
+from caviar.sweep.tries import Try
+
+_LANES = (f"{CHECKPOINTS}/{LANE}", f"*/{CHECKPOINTS}/{LANE}")
+"""The state of a lane, in a run folder or a fold's."""
 
 
 class TrialFolders:
-    """The folder ``trials`` of a sweep.
-
-    Args:
-        root: that folder.
-    """
+    """The folder ``trials`` of a sweep."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -39,20 +39,18 @@ class TrialFolders:
         """Write the end of a trial whose worker could not do so itself."""
         give_up(self.path(event.number), event)
 
-    def tidy(self, numbers: Iterable[int]) -> None:
-        """Remove lanes' states and half-written files from the folders of trials that are over.
+    def tidy_after(self, this: Try, over: bool, failed: bool = False) -> None:
+        """Remove what tries left to go on from, once this one is over or has left a lane of its own."""
+        number, tries = this.asked.number, [*this.asked.retry_of]
+        if over and (this.begun or tries or failed):
+            self._tidy([*tries, number])
+        elif tries and any(any(self.path(number).glob(files)) for files in _LANES):
+            self._tidy(tries)
 
-        No later try goes on from these trials.
-        """
+    def _tidy(self, numbers: Iterable[int]) -> None:
+        """Remove lanes' states and half-written files from the folders of trials."""
         for number in numbers:
             run = self.path(number)
-            left = (f"{CHECKPOINTS}/{LANE}", f"*/{CHECKPOINTS}/{LANE}", "**/.*.partial")
-            for file in [file for files in left for file in run.glob(files)]:
+            for file in [file for files in (*_LANES, "**/.*.partial") for file in run.glob(files)]:
                 with suppress(OSError):
                     file.unlink()
-
-    def left_lane(self, number: int) -> bool:
-        """Whether a trial left the state of a lane."""
-        run = self.path(number)
-        left = (f"{CHECKPOINTS}/{LANE}", f"*/{CHECKPOINTS}/{LANE}")
-        return any(any(run.glob(files)) for files in left)

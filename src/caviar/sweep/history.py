@@ -1,10 +1,10 @@
-"""What a sweep is told of earlier ones, ``hydra.sweeper.history``: their trials that fit its space."""
+"""``hydra.sweeper.history``: the trials of earlier sweeps that fit the space, handed to the sampler."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from caviar.base.configs import value_at
 from caviar.base.errors import usage_error
 from caviar.base.plain import echo
+from caviar.reading.cells import flat
 from caviar.reading.find import find_sweep
 from caviar.reading.run import Run
 from caviar.reading.sweep import Sweep
@@ -59,8 +60,8 @@ def earlier_trials(settings: Settings, space: Space, composer: Composer) -> list
         ended = [run for run in map(sweep.run, sweep.numbers) if _tells(run, again)]
         fitting = [one for run in ended if (one := _fitted(sweep, run, space, composer))]
         left = len(ended) - len(fitting)
-        told = f"; {left} do not fit this space, and are left out" if left else ""
-        echo(f"history: {len(fitting)} trials of {folder.name}{told}")
+        unfit = f"; {left} do not fit this space, and are left out" if left else ""
+        echo(f"history: {len(fitting)} trials of {folder.name}{unfit}")
         found += fitting
     return found
 
@@ -78,7 +79,7 @@ def _difference(sweep: Sweep, space: Space, composer: Composer) -> str:
     config: dict[str, Any] = next((run.config for run in runs if run.config), dict[str, Any]())
     names = [h.name.lstrip("+") for h in (*space.hyperparameters, *sweep.space.hyperparameters)]
     base = composer.base({})
-    for key, value in _flat(config):
+    for key, value in flat(config):
         if key.split(".")[0] in _OWN or any(f"{key}.".startswith(f"{name}.") for name in names):
             continue
         try:
@@ -89,14 +90,6 @@ def _difference(sweep: Sweep, space: Space, composer: Composer) -> str:
         if now != value:
             return f"{key}={value}" + ("" if now is _MISSING else f", not {now}")
     return ""
-
-
-def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(cast("dict[str, Any]", value), f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
 
 
 def _tells(run: Run, again: set[int]) -> bool:
@@ -142,9 +135,9 @@ def as_trials(earlier: Sequence[Earlier], space: Space) -> list[FrozenTrial]:
     from optuna.trial import TrialState, create_trial
 
     known = {h.name: h for h in space.hyperparameters}
-    told = [trial for trial in earlier if trial.state != "FAIL" and trial.values]
+    usable = [trial for trial in earlier if trial.state != "FAIL" and trial.values]
     found: list[FrozenTrial] = []
-    for place, trial in enumerate(told):
+    for place, trial in enumerate(usable):
         scored = {0: trial.values[0]} if trial.state == "PRUNED" else {}
         frozen = create_trial(
             state=TrialState[trial.state],
@@ -153,6 +146,6 @@ def as_trials(earlier: Sequence[Earlier], space: Space) -> list[FrozenTrial]:
             distributions={known[n].study_name: known[n].distribution for n in trial.params},
             intermediate_values=scored,
         )
-        frozen.number = place - len(told)
+        frozen.number = place - len(usable)
         found.append(frozen)
     return found

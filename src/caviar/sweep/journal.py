@@ -79,20 +79,18 @@ class Journal(JournalFileBackend):
         except ValueError as error:
             raise UsageError(f"{self._path}: line {number + 1} is not readable ({error})") from None
 
-    @property
-    def batching(self) -> bool:
-        """Whether a `batch` is open."""
-        return self._batched is not None
-
     @contextmanager
     def batch(self) -> Generator[None]:
-        """Gather all that is appended inside, and write it with one lock, or none of it.
+        """Gather all that is appended inside, and write it with one lock, or none of it; may be nested.
 
         No process that is killed takes back what was written; only `sync` makes it outlast the machine.
 
         Raises:
             OSError: it could not be written; the file is then as it was before the batch.
         """
+        if self._batched is not None:
+            yield
+            return
         self._batched = []
         try:
             yield

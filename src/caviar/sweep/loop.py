@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from time import monotonic
@@ -22,12 +21,13 @@ from caviar.base.messages import (
     Said,
     Started,
 )
-from caviar.base.signals import GRACE_SECONDS, exit_status, heard
+from caviar.base.signals import GRACE_SECONDS, heard
 from caviar.executors.base import Executor
 from caviar.sweep.asking import INTERRUPTIONS, Asked
 from caviar.sweep.folders import TrialFolders
 from caviar.sweep.owner import Owner
 from caviar.sweep.settings import Settings
+from caviar.sweep.stopping import Stopping
 from caviar.sweep.study import SweepStudy
 from caviar.sweep.tries import Running, Try
 from caviar.sweep.view import Outcome, View
@@ -66,28 +66,27 @@ class Loop:
     outcome: Outcome = field(default_factory=Outcome)
     _running: dict[int, Running] = field(default_factory=dict[int, Running])
     _again: list[Try] = field(default_factory=list[Try])
-    _draining: bool = False
-    _stop_at: float | None = None
-    _stopping: bool = False
-    _requests: list[str] = field(default_factory=list[str])
-    _status: int = exit_status(signal.SIGINT)
+    _ended: bool = False
     _errors: list[str] = field(default_factory=list[str])
     _completed: int = 0
     _said: set[str] = field(default_factory=set[str])
     _heard: float = field(default_factory=monotonic)
     _looked: float = field(default_factory=monotonic)
 
+    def __post_init__(self) -> None:
+        self._stopping = Stopping(self.owner, self.executor, self.view, self.outcome)
+
     def run(self) -> Outcome:
         """Ask, submit and tell until all trials have ended or somebody stops it."""
         self.executor.judge = self._judge
-        self.study.store.while_waiting(lambda: bool(self._requests), self.view.say)
+        self.study.store.while_waiting(lambda: bool(self._stopping.heard), self.view.say)
         self._completed = sum(t.state == TrialState.COMPLETE for t in self.study.trials())
-        with heard(self._note):
+        with heard(self._stopping.note):
             try:
                 events: list[Event] = []
                 while True:
                     self.study.check_owner()
-                    # What is told and what is asked next are one write, in the file before any of it
+                    # What has ended and what is asked next are one write, in the file before any of it
                     # runs. The lanes do not wait until the disk has it too.
                     with self.study.store.one_write():
                         for event in events:
@@ -96,21 +95,22 @@ class Loop:
                     self._submit(ready)
                     self.study.store.sync()
                     self._watch_clock()
-                    self._obey()
+                    if self._stopping.obey(len(self._running)):
+                        self._stop_now()
                     self.view.tick()
                     done = not (self._more() or self._running or self._again)
-                    if done or self._stopping:
+                    if done or self._ended:
                         break
                     events = self.executor.events(timeout=0.2)
             except (OSError, StorageInternalError) as error:
-                # Nothing can be told any more: a resume reads in the run folders how trials ended.
+                # The study takes nothing any more: a resume reads in the run folders how trials ended.
                 problem = f"{error}".splitlines()[0]
                 self.outcome.stopped = f"the sweep cannot write its study: {problem}"
                 self.outcome.blocked = True
-                if self._requests:
-                    self.outcome.interrupted = self._status
+                if self._stopping.heard:
+                    self.outcome.interrupted = self._stopping.status
                 self._let_go()
-        done = not (self._stopping or self._again or self.outcome.stopped)
+        done = not (self._ended or self._again or self.outcome.stopped)
         if done and self.study.places >= self.n_trials:
             # All that was planned is done: who asked to stop meanwhile stopped nothing.
             self.outcome.interrupted = None
@@ -120,19 +120,19 @@ class Loop:
         """Have the trials under way leave a checkpoint and end, as far as they do so in time."""
         deadline = monotonic() + GRACE_SECONDS
         self.executor.interrupt()
-        while self._running and monotonic() < deadline and "interrupt" not in self._requests:
+        while self._running and monotonic() < deadline and "interrupt" not in self._stopping.heard:
             for event in self.executor.events(timeout=0.2):
                 if isinstance(event, Finished | Pruned | Failed):
                     self._running.pop(event.number, None)
         self.executor.close()
 
     def _more(self) -> bool:
-        return self.study.places < self.n_trials and not self._draining and not self._stopping
+        return self.study.places < self.n_trials and not self._stopping.draining and not self._ended
 
     def _ready(self) -> list[Try]:
         """What the free lanes get next: trials to try again, then new ones."""
         free = self._room() - len(self._running)
-        if free <= 0 or self._stop_at is not None or self._requests:
+        if free <= 0 or self._stopping.at is not None or self._stopping.heard:
             return []
         ready, self._again = self._again[:free], self._again[free:]
         while self._more() and len(ready) < free:
@@ -191,10 +191,10 @@ class Loop:
                 self._again.append(again)
                 del self._running[event.number]
                 return
-            if isinstance(event, Failed) and event.interrupted and self._stop_at is None:
+            if isinstance(event, Failed) and event.interrupted and self._stopping.at is None:
                 why = f"interrupted {INTERRUPTIONS + 1} times; not tried again"
                 event = replace(event, error=f"GivenUp: {why} ({event.error})")
-            stopping = self._stop_at is not None
+            stopping = self._stopping.at is not None
             self._tell(event)
             if stopping and isinstance(event, Failed):
                 self.view.stopped(event.number, event.error)
@@ -202,7 +202,7 @@ class Loop:
         elif isinstance(event, Said):
             self._say_once(event.text)
         elif isinstance(event, Broken):
-            self._stop(f"no worker can load the task: {event.error}\n{event.traceback}")
+            self._stopping.stop(f"no worker can load the task: {event.error}\n{event.traceback}")
         self.view.happened(event)
 
     def _judge(self, report: Reported) -> bool:
@@ -212,7 +212,7 @@ class Loop:
 
     def _try_again(self, event: Failed, this: Try) -> Try | None:
         """The next try of a trial that failed; None where it has had its last."""
-        if self._stopping or self._stop_at is not None:
+        if self._ended or self._stopping.at is not None:
             return None
         again = this.after(event, self.limits.retries)
         if again is None:
@@ -230,18 +230,11 @@ class Loop:
         else:
             self._tell_failed(event)
         failed = isinstance(event, Failed)
-        self._tidy(running, over=not (failed and self._stop_at is not None), failed=failed)
-
-    def _tidy(self, running: Running, over: bool, failed: bool = False) -> None:
-        """Remove what earlier tries left to go on from, once this one is over or has left its own."""
-        number, earlier = running.this.asked.number, running.this.asked.retry_of
-        if over and (running.this.begun or earlier or failed):
-            self.folders.tidy([*earlier, number])
-        elif earlier and self.folders.left_lane(number):
-            self.folders.tidy(earlier)
+        over = not (failed and self._stopping.at is not None)
+        self.folders.tidy_after(running.this, over, failed)
 
     def _tell_failed(self, event: Failed) -> None:
-        stopping = self._stop_at is not None
+        stopping = self._stopping.at is not None
         if stopping and event.transient:
             # What the same signal did to its worker.
             event = replace(event, error=f"Interrupted: the sweep was stopped ({event.error})")
@@ -252,11 +245,11 @@ class Loop:
             self.study.tell(event.number, TrialState.FAIL)
         if event.hopeless:
             self.outcome.blocked = True
-            self._stop(event.error)
+            self._stopping.stop(event.error)
         self._errors.append(event.kind or event.error)
         alike = self._completed == 0 and len(set(self._errors)) == 1
         if alike and len(self._errors) >= self.limits.max_same_failures and self._more():
-            self._stop(
+            self._stopping.stop(
                 f"the first {len(self._errors)} trials all failed the same way:\n"
                 f"{event.traceback or event.error}"
             )
@@ -272,42 +265,14 @@ class Loop:
             if why := running.why_stopped(now, self._heard, timeout, silence):
                 self.executor.stop(number, why)
 
-    def _stop(self, why: str) -> None:
-        """Ask no more and end what is under way."""
-        if self.outcome.stopped is None:
-            self.outcome.stopped = why
-        self._stop_at = monotonic()
-
-    def _obey(self) -> None:
-        """Act on signals, on requests from other processes, and on a deadline that has passed."""
-        if not self.owner.still_owns():
-            self._stop(f"another process took this sweep over: {self.owner.describe()}")
-        # Taken first: a signal may come while the owner's are read.
-        signals, self._requests = self._requests, []
-        for request in [*signals, *self.owner.requests()]:
-            self.outcome.interrupted = self._status
-            if request == "terminate":
-                self.view.say(f"terminated: trials have {GRACE_SECONDS:g} s to leave a checkpoint")
-                self._draining = True
-                self._stop_at = monotonic() + GRACE_SECONDS
-                self.executor.interrupt()
-            elif request == "cancel" or (request == "interrupt" and self._draining):
-                self._stop_at = monotonic()
-            elif not self._draining:
-                self._draining = True
-                if self._running:
-                    self.view.say(f"stopping after {len(self._running)} trials; Ctrl-C: now")
-        if self._stop_at is not None and (monotonic() >= self._stop_at or not self._running):
-            self._stop_now()
-
     def _stop_now(self) -> None:
-        self._stopping = True
+        self._ended = True
         self.executor.close()
         with self.study.store.one_write():
             for number in [*self._running, *(this.asked.number for this in self._again)]:
                 self._tell_cut_short(number)
         for running in self._running.values():
-            self._tidy(running, over=False)
+            self.folders.tidy_after(running.this, over=False)
         self.study.store.sync()
         self._running, self._again = {}, []
 
@@ -318,12 +283,3 @@ class Loop:
         else:
             self.folders.give_up(Failed(number, "Interrupted: the sweep was stopped"))
             self.study.tell_interrupted(number)
-
-    def _note(self, signum: int) -> None:
-        """Note a signal, which is acted on between two events.
-
-        The first Ctrl-C stops asking and lets trials end; the second ends them. SIGTERM, and SIGUSR2
-        from Slurm, mean that the machine is about to be taken away.
-        """
-        self._status = max(self._status, exit_status(signum))
-        self._requests.append("interrupt" if signum == signal.SIGINT else "terminate")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -15,8 +14,8 @@ from typing import IO, Any
 from caviar.base.errors import UsageError, usage_error
 from caviar.runs.fields import TEXT, WHOLE, check_fields
 from caviar.runs.files import read_json, read_text, unreadable, write_atomic
-from caviar.runs.inside import open_inside, remove_inside
-from caviar.runs.locks import is_held, keep_from_copies
+from caviar.runs.inside import remove_inside
+from caviar.runs.locks import hold, is_held
 
 LOCK = "owner.lock"
 OWNER = "owner.json"
@@ -35,9 +34,6 @@ class Owner:
 
     The lock is the operating system's and goes with the process, however it ends. Where a network
     file system does not carry locks between hosts, a heartbeat in ``owner.json`` tells.
-
-    Args:
-        folder: the sweep's.
 
     Raises:
         UsageError: another process has it, named with its pid and host.
@@ -123,18 +119,15 @@ def _lock(folder: Path) -> IO[str] | None:
     """The lock, held; None where another process holds it."""
     while True:
         try:
-            lock = open_inside(folder / LOCK, "a")
+            lock = hold(folder / LOCK)
         except OSError as error:
             raise UsageError(unreadable(folder / LOCK, error)) from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
+        if lock is None:
             return None
         # Its last holder may have removed the file between our opening and our locking it.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(lock.fileno()), (folder / LOCK).stat()):
-                return keep_from_copies(lock)
+                return lock
         lock.close()
 
 

@@ -12,7 +12,7 @@ from caviar.runs.code import git_commit, versions
 from caviar.runs.config import to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.ours import mark
-from caviar.runs.places import SWEEP_FILE
+from caviar.runs.places import JOURNAL, SWEEP_FILE
 from caviar.runs.sweep_file import SCHEMA
 from caviar.space.space import Space
 from caviar.sweep.settings import Settings
@@ -40,7 +40,7 @@ def describe(
         **describe_space(space),
         "n_trials": n_trials,
         "direction": as_given(settings.directions),
-        "storage": storage or "study.journal",
+        "storage": storage or JOURNAL,
         "study": study,
         "command": [sys.executable, *words],
         "folder": str(Path.cwd()),

@@ -27,15 +27,8 @@ _GROUPS = ("executor", "hydra/sweeper/executor")
 """What chooses an executor: a config group of the project's, and Hydra's own."""
 
 
-def resume(
-    folder: Path,
-    n_trials: int | None = None,
-    storage: str | None = None,
-    trust: bool = False,
-    executor: Sequence[str] = (),
-) -> None:
-    """Replace this process by what `to_resume` gives."""
-    command, environment = to_resume(folder, n_trials, storage, trust, executor)
+def become(command: Command, environment: Mapping[str, str]) -> None:
+    """Replace this process by a command, in its folder and with more in its environment."""
     line = shlex.join(["python", *command.program[1:], *command.words])
     echo(f"in {command.folder}: {line}")
     os.environ.update(environment)

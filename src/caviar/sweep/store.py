@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from optuna.exceptions import StorageInternalError
@@ -65,11 +65,9 @@ class Store:
         if self.database:
             self.database.hurried, self.database.say = hurried, say
 
-    @contextmanager
-    def one_write(self) -> Generator[None]:
+    def one_write(self) -> AbstractContextManager[None]:
         """Gather what is written inside, so that it costs one lock and one write; may be nested."""
-        with nullcontext() if self._kept.batching else self._kept.batch():
-            yield
+        return self._kept.batch()
 
     def sync(self) -> None:
         """Wait until all that was written outlasts a power cut."""

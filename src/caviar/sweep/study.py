@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -14,9 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from caviar.base.errors import UsageError
 from caviar.base.messages import Failed, Finished, Pruned
-from caviar.base.private import (
-    tell_without_copy,
-)
+from caviar.base.private import method_of, tell_without_copy
 from caviar.space.space import Space
 from caviar.sweep.asking import (
     INTERRUPTED,
@@ -33,21 +31,34 @@ from caviar.sweep.pickles import load_no_pickles
 from caviar.sweep.samplers import PlacedSampler
 from caviar.sweep.store import Store
 from caviar.sweep.study_owner import StudyOwner
-from caviar.sweep.warm_study import WarmStudy
 
 load_no_pickles()
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.simplefilter("ignore", ExperimentalWarning)  # whoever names such a sampler knows
 
-HISTORY_FREE = (
-    PlacedSampler,
-    optuna.samplers.QMCSampler,
-    optuna.samplers.RandomSampler,
-)
+HISTORY_FREE = (PlacedSampler, optuna.samplers.QMCSampler, optuna.samplers.RandomSampler)
 """Samplers that look at no result."""
 
 
 HowItEnded = Callable[[int], Finished | Pruned | Failed | None]
+_own_trials = method_of(optuna.Study, "_get_trials")
+
+
+class WarmStudy(optuna.Study):
+    """A study whose samplers and pruners read trials of earlier sweeps first, ``history``, whose numbers
+    are below 0. Nothing of these is in its storage.
+    """
+
+    history: Sequence[FrozenTrial] = ()
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        before = [t for t in self.history if states is None or t.state in states]
+        return [*before, *_own_trials(self, deepcopy, states, use_cache)]
 
 
 class SweepStudy:

@@ -24,7 +24,7 @@ KEY = "caviar_owner"
 
 
 class StudyTakenError(StorageInternalError):
-    """Another process has this study now: nothing may be told to it any more."""
+    """Another process has this study now: nothing may be written to it any more."""
 
 
 class StudyOwner:
@@ -33,9 +33,6 @@ class StudyOwner:
     Every transaction replaces what the last one said here. Where that is not there any more, another
     process has the study; where the new one is there already, the transaction was made before its
     connection was lost.
-
-    Args:
-        database, study_id: the study.
 
     Raises:
         UsageError: another process has it and is alive, as far as can be seen from here.

@@ -23,8 +23,8 @@ from caviar.tables.source import Source
 from caviar.tables.split import Split, stratified_split
 from caviar.tables.target import MULTILABEL, check_number, check_target, in_order
 
-MOST = 12
-"""Lines that are told; of more, how many."""
+SHOWN = 12
+"""Lines that are shown; of the others, how many they are."""
 FEWEST_ROWS = 20
 """Of fewer rows nothing is odd: their values differ by chance."""
 MOST_ROWS = 100_000
@@ -112,8 +112,8 @@ def _lines(found: Sequence[Odd], source: Source) -> list[str]:
     for (what, settle), names in together.items():
         where = f"{listed(names)}: " if names[0] else ""
         lines.append(f"{where}{what}: {settle or _ignore(names)}")
-    if len(lines) > MOST:
-        lines = [*lines[:MOST], f"and {len(lines) - MOST} more oddities in {source.path}"]
+    if len(lines) > SHOWN:
+        lines = [*lines[:SHOWN], f"and {len(lines) - SHOWN} more oddities in {source.path}"]
     return lines
 
 

@@ -64,6 +64,33 @@ class Column:
         return (1 if self.values is None else len(self.values)) + self.flag
 
 
+class Described:
+    """What data say of themselves by their ``preprocessing``."""
+
+    preprocessing: Preprocessing
+
+    @property
+    def classes(self) -> list[Any]:
+        """What each class, or label, is called."""
+        return self.preprocessing.classes
+
+    @property
+    def num_classes(self) -> int:
+        """How many there are."""
+        return len(self.classes)
+
+    @property
+    def labels(self) -> bool:
+        """Whether the targets are labels, any number of them a row."""
+        return self.preprocessing.labels
+
+    @property
+    def target_scale(self) -> tuple[float, ...] | None:
+        """Mean and standard deviation of a target that is a number; None of classes."""
+        number = self.preprocessing.number
+        return None if number is None else tuple(number)
+
+
 _COLUMN = {
     "name": TEXT,
     "mean": NUMBER,

@@ -19,7 +19,7 @@ FEWEST = 8
 """Trials that it takes."""
 HALVED = 24
 """Of so many trials or more, the better half alone are fitted."""
-MOST = 200
+FITTED = 200
 """Trials that are fitted at most: time grows with their third power."""
 OTHERS = 8
 """Settings of the surrogate that are averaged over, beside the likeliest."""
@@ -80,12 +80,12 @@ def fit_good(
     taken, whole, limit = np.arange(count), None, np.inf
     if count >= HALVED:
         some = np.arange(len(points))
-        if len(points) > MOST:
-            some = np.sort(rng.choice(some, MOST, replace=False))
+        if len(points) > FITTED:
+            some = np.sort(rng.choice(some, FITTED, replace=False))
         whole = Surrogate(points[some], every[some], groups, known)
         foretold = whole.mean(points)
         foretold[some] = whole.left_out()
-        half = min(max(HALVED // 2, count // 2), MOST)
+        half = min(max(HALVED // 2, count // 2), FITTED)
         taken = np.argsort(foretold[:count], kind="stable")[:half]
         limit = float(foretold[taken].max())
     taken = np.union1d(taken, np.asarray(wanted, dtype=np.intp))

@@ -150,11 +150,7 @@ def zoom(
 
 
 def _next(
-    space: Space,
-    lines: list[Line],
-    best: Mapping[str, Any],
-    likely: Mapping[str, Any],
-    fit: float,
+    space: Space, lines: list[Line], best: Mapping[str, Any], likely: Mapping[str, Any], fit: float
 ) -> Zoom:
     """Settle the conditions on what is now fixed or gone, and drop what can exist no more."""
     by_name = {line.name: line for line in lines}

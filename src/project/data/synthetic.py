@@ -48,14 +48,7 @@ class Synthetic(InMemoryData):
         self.data_seed = data_seed
 
     def key(self) -> Hashable:
-        return (
-            self.shape,
-            self.samples,
-            self.features,
-            self.classes,
-            self.noise,
-            self.data_seed,
-        )
+        return (self.shape, self.samples, self.features, self.classes, self.noise, self.data_seed)
 
     def load(self) -> Parts:
         rng = np.random.default_rng(self.data_seed)

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 MOMENTUM = 0.1
 """Share of the newest batch in batch norm's running statistics."""
-MOST = 250
+AT_ONCE = 250
 """Lanes that are trained at once, for the caches' sake."""
 
 
@@ -184,8 +184,8 @@ def final_losses(epochs: int, seed: int, **settings: Any) -> np.ndarray:
     arrays = {name: value for name, value in settings.items() if isinstance(value, np.ndarray)}
     count = len(next(iter(arrays.values())))
     found = []
-    for start in range(0, count, MOST):
-        part = {name: value[start : start + MOST] for name, value in arrays.items()}
+    for start in range(0, count, AT_ONCE):
+        part = {name: value[start : start + AT_ONCE] for name, value in arrays.items()}
         size = len(next(iter(part.values())))
         lanes = Lanes(size, seed + start, **{**settings, **part})
         lanes.epochs(epochs)

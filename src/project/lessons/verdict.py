@@ -1,8 +1,7 @@
 """What the data say of a claim: one rule for all lessons."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from caviar.base.intervals import Estimate
 
@@ -54,4 +53,3 @@ class Lesson:
 
     claims: list[Claim]
     figure: str
-    data: dict[str, Any] = field(default_factory=dict)

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 def best(
     sweep: Annotated[
-        str,
-        typer.Argument(help="A sweep; the latest by default.", autocompletion=complete_sweep),
+        str, typer.Argument(help="A sweep; the latest by default.", autocompletion=complete_sweep)
     ] = "latest",
     ckpt: Annotated[
         bool, typer.Option("--ckpt", help="Print its checkpoint's path alone.")

@@ -10,11 +10,7 @@ from caviar.commands.tables import one_format, print_json, print_rows, say
 
 
 def diff(
-    a: OneRun,
-    b: OneRun,
-    as_json: Json = False,
-    as_csv: Csv = False,
-    as_md: Md = False,
+    a: OneRun, b: OneRun, as_json: Json = False, as_csv: Csv = False, as_md: Md = False
 ) -> None:
     """Show what differs between two runs: result, config, edits, code commit, versions, metrics.
 

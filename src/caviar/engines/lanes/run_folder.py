@@ -26,7 +26,7 @@ from caviar.runs.text import csv_text, yaml_text
 
 log = logging.getLogger(__name__)
 
-BEST_CHECKPOINT = f"{names.CHECKPOINTS}/best.ckpt"
+BEST_CHECKPOINT = names.BEST_CHECKPOINT
 LANE = names.LANE
 
 

@@ -32,10 +32,6 @@ class Stack(Seats[Training]):
         trainings: those it is for, of one kind; they are not admitted by this.
         lanes: how many there is room for.
         device: where it computes.
-
-    Attributes:
-        tensors: what the lanes hold.
-        backend: what steps them, see `use`.
     """
 
     def __init__(self, trainings: Sequence[Training], lanes: int, device: str = "cpu") -> None:

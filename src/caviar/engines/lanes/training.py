@@ -21,9 +21,6 @@ from caviar.engines.stacked.optimizers import LaneOptimizer, optimizer_of
 class Training(Progress):
     """A trial while it trains on a lane.
 
-    Args:
-        recipe: what it is.
-
     Attributes:
         weights: of its network before the first step, a state dict.
         key: trainings with the same one may share a stack.

@@ -14,11 +14,7 @@ _TOGETHER = 64
 
 
 class Dock:
-    """Gives a lane's row on the host, to write or to read. On a CPU that is the lane's own.
-
-    Args:
-        tensors: the lanes.
-    """
+    """Gives a lane's row on the host, to write or to read. On a CPU that is the lane's own."""
 
     def __init__(self, tensors: LaneTensors) -> None:
         self._tensors = tensors

@@ -12,12 +12,15 @@ from torch.fx.node import map_arg
 
 from caviar.engines.dropout import numbers_of
 from caviar.engines.experiment import NotFusibleError
-from caviar.engines.stacked.layers import ELEMENTWISE, FUNCTIONS, LAYERS, VALUES, State
-
-Shapes = dict[str, tuple[int, ...]]
-
-PADDABLE = (nn.Linear, nn.BatchNorm1d, nn.Dropout)
-"""Layers that may have units more than a lane needs: these stay 0. Element-wise ones may too."""
+from caviar.engines.stacked.layers import FUNCTIONS, LAYERS, VALUES, State
+from caviar.engines.stacked.padding import (
+    Shapes,
+    chain_of,
+    kind_of_width,
+    paddable,
+    padded_shapes,
+    units_before,
+)
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,9 @@ def _make(network: nn.Module, pad: bool) -> Plan:
     _check(network, graph, modules)
     called = [node.target for node in graph.nodes if node.op == "call_module"]
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    layers = _layers(graph, modules)
-    chain = layers if pad and _paddable(layers) else []
-    padded = _padded(chain, shapes, lambda units: -(-units // 8) * 8)
+    layers = chain_of(graph, modules)
+    chain = layers if pad and paddable(layers) else []
+    padded = padded_shapes(chain, shapes, lambda units: -(-units // 8) * 8)
     counters = {
         name: called.count(name.rpartition(".")[0])
         for name in shapes
@@ -144,10 +147,10 @@ def _make(network: nn.Module, pad: bool) -> Plan:
         if isinstance(modules[name], nn.Dropout):
             if name in dropouts:
                 raise NotFusibleError(f"the layer {name} is a Dropout that is used twice")
-            dropouts[name] = _units_before(chain, name)
+            dropouts[name] = units_before(chain, name)
     return Plan(
         key=(
-            tuple(_padded(chain, shapes, kind_of_width).items()),
+            tuple(padded_shapes(chain, shapes, kind_of_width).items()),
             _signature(network, shapes=False),
         ),
         steps=_steps(graph, modules),
@@ -236,71 +239,6 @@ def _signature(network: nn.Module, shapes: bool = True) -> Hashable:
         )
         for name, layer in network.named_modules()
     )
-
-
-Chain = list[tuple[str, nn.Module]]
-
-
-def _layers(graph: fx.Graph, modules: dict[str, nn.Module]) -> Chain:
-    """The layers in order, where each takes what the one before it gave; else nothing."""
-    nodes = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
-    if not all(node.op == "call_module" and len(node.users) == 1 for node in nodes):
-        return []
-    layers = [(node.target, modules[node.target]) for node in nodes]
-    return layers if len({name for name, _ in layers}) == len(layers) else []
-
-
-def _paddable(layers: Chain) -> bool:
-    """Whether units that stay 0 may be added between the layers."""
-    linears = [index for index, (_, layer) in enumerate(layers) if isinstance(layer, nn.Linear)]
-    if len(linears) < 2:
-        return False
-    for _, layer in layers[linears[0] + 1 : linears[-1]]:
-        if type(layer) in ELEMENTWISE:
-            if float(layer(torch.zeros(1))) != 0.0:
-                return (
-                    False  # a unit that is not there must give 0, or weights after it would learn
-                )
-        elif not isinstance(layer, PADDABLE):
-            return False  # a mean over units, say, must not count those that are not there
-    return True
-
-
-def _padded(chain: Chain, shapes: Shapes, rounded: Callable[[int], int]) -> Shapes:
-    """The shapes with hidden units rounded up."""
-    padded = dict(shapes)
-    last = max((i for i, (_, layer) in enumerate(chain) if isinstance(layer, nn.Linear)), default=0)
-    units = 0  # of the layer before, rounded; 0 before the first Linear and after the last
-    for index, (name, layer) in enumerate(chain):
-        if isinstance(layer, nn.Linear):
-            into = units or layer.in_features
-            units = 0 if index == last else rounded(layer.out_features)
-            padded[f"{name}.weight"] = (units or layer.out_features, into)
-            if layer.bias is not None:
-                padded[f"{name}.bias"] = (units or layer.out_features,)
-        elif units and isinstance(layer, nn.BatchNorm1d):
-            for own in ("weight", "bias", "running_mean", "running_var"):
-                if f"{name}.{own}" in padded:
-                    padded[f"{name}.{own}"] = (units,)
-    return padded
-
-
-def _units_before(chain: Chain, dropout: str) -> int | None:
-    """The units that a dropout layer in a chain is given, where these are a Linear's."""
-    units = None
-    for name, layer in chain:
-        if name == dropout:
-            return units
-        units = layer.out_features if isinstance(layer, nn.Linear) else units
-    return None
-
-
-def kind_of_width(units: int) -> int:
-    """The next power of two, at least 16: networks up to the same one share a stack.
-
-    Units that are 0 cost time, but so does a stack with few lanes.
-    """
-    return max(16, 1 << (units - 1).bit_length())
 
 
 def widest(plans: Iterable[Plan]) -> Shapes:

@@ -65,10 +65,7 @@ class LaneTensors(Rows):
     @property
     def loss_settings(self) -> tuple[Tensor | None, Tensor | None]:
         """``smoothing`` and ``weights``, each None where no lane has any."""
-        return (
-            self.smoothing if self._smooths else None,
-            self.weights if self._weighs else None,
-        )
+        return (self.smoothing if self._smooths else None, self.weights if self._weighs else None)
 
     @property
     def changing(self) -> list[Tensor]:

@@ -11,13 +11,12 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 
 from caviar.base.objectives import first
-from caviar.base.scoring import BEST as BEST_EPOCH
-from caviar.base.scoring import Scoring
+from caviar.base.scoring import BEST, Scoring
 from caviar.lightning.callbacks.score import in_any_process, monitored
 from caviar.runs.active import TrialInterrupted
+from caviar.runs.folder import BEST_CHECKPOINT
 from caviar.runs.inside import make_folders, partial_of
 
-BEST = "best.ckpt"
 LAST = "last.ckpt"
 
 
@@ -43,6 +42,21 @@ def validated_weights(trainer: Trainer, module: LightningModule) -> Generator[No
             module.load_state_dict(weights)
 
 
+def save_whole(trainer: Trainer, path: Path, weights_only: bool = False) -> None:
+    """Have a Trainer save a checkpoint beside ``path``, and move it in.
+
+    A run that is killed while it writes keeps the checkpoint that it had.
+    """
+    partial = trainer.strategy.broadcast(partial_of(path))  # one name for all processes
+    try:
+        trainer.save_checkpoint(partial, weights_only=weights_only)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    if trainer.is_global_zero:
+        partial.replace(path)
+
+
 class BestAndLast(Checkpoint):
     """Writes ``best.ckpt``, what the score is of, and ``last.ckpt`` to go on from.
 
@@ -64,7 +78,7 @@ class BestAndLast(Checkpoint):
         metric: str | Sequence[str],
         direction: str | Sequence[str],
         every_seconds: float = 60.0,
-        score: str = BEST_EPOCH,
+        score: str = BEST,
     ) -> None:
         self.folder = Path(folder)
         self.metric = first(metric)
@@ -84,7 +98,7 @@ class BestAndLast(Checkpoint):
         self._scoring.take({self.metric: monitored(trainer, self.metric)}, trainer.current_epoch)
         if self._scoring.improved:
             with validated_weights(trainer, pl_module):
-                self._write(trainer, BEST, weights_only=True)
+                self._write(trainer, Path(BEST_CHECKPOINT).name, weights_only=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write ``last.ckpt`` where it is due."""
@@ -139,13 +153,4 @@ class BestAndLast(Checkpoint):
             self._between = False
 
     def _write(self, trainer: Trainer, name: str, weights_only: bool = False) -> None:
-        # Beside its place first: a run killed while writing keeps the checkpoint it had.
-        # Of one name for all processes of a training.
-        partial = trainer.strategy.broadcast(partial_of(self.folder / name))
-        try:
-            trainer.save_checkpoint(partial, weights_only=weights_only)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        if trainer.is_global_zero:
-            partial.replace(self.folder / name)
+        save_whole(trainer, self.folder / name, weights_only)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from caviar.base.private import begin_batches_anew
+from caviar.base.private_loops import data_fetcher
 from caviar.engines.dropout import Place, begin, end
 from caviar.lightning.seeding import derived
 
@@ -17,9 +17,6 @@ class EpochSeed(Callback):
 
     What an augmentation, the shuffling of a DataLoader or `torch.nn.Dropout` draws hangs on nothing else
     then; the masks of `caviar.Dropout` hang on (seed, epoch, step), as on a lane.
-
-    Args:
-        seed: the training seed.
     """
 
     def __init__(self, seed: int) -> None:
@@ -51,4 +48,4 @@ class EpochSeed(Callback):
         loop = trainer.fit_loop
         if trainer.current_epoch == 0 or loop.is_resuming or loop.epoch_loop.restarting:
             # The iterator that Lightning has made already drew its seeds before these were set.
-            begin_batches_anew(trainer)
+            iter(data_fetcher(trainer.fit_loop))

@@ -40,9 +40,6 @@ class Score(Callback):
         metrics: what is scored; the first is what is reported.
         direction: what is better for it.
         score: which epochs count: see `caviar.base.scoring.averaged`.
-
-    Attributes:
-        scoring: the score so far.
     """
 
     def __init__(self, metrics: Sequence[str], direction: str, score: str = BEST) -> None:

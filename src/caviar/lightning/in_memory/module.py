@@ -11,15 +11,11 @@ from torch import nn
 from caviar.base.errors import UsageError
 from caviar.lightning.batches import Batches, epoch_order
 from caviar.lightning.in_memory.data import InMemoryData, Part, Parts
-from caviar.tables.preprocessing import Preprocessing
+from caviar.tables.preprocessing import Described, Preprocessing
 
 
-class DataModule(LightningDataModule):
-    """Makes batches of data that is in memory, on the device that trains.
-
-    Args:
-        data: what they are made of.
-    """
+class DataModule(Described, LightningDataModule):
+    """Makes batches of data that is in memory, on the device that trains."""
 
     def __init__(self, data: InMemoryData) -> None:
         super().__init__()
@@ -35,38 +31,22 @@ class DataModule(LightningDataModule):
         """Numbers a sample."""
         return self.data.num_features
 
-    @property
-    def num_classes(self) -> int:
-        """How many classes, or labels, there are."""
-        return self.data.num_classes
-
     def class_weights(self, asked: Any) -> list[float] | None:
         """See `InMemoryData.class_weights`."""
         return self.data.class_weights(asked)
 
     @property
-    def classes(self) -> list[Any]:
-        """What each class is called."""
-        return self.data.parts.preprocessing.classes
-
-    @property
-    def labels(self) -> bool:
-        """Whether the targets are labels, any number of them a row."""
-        return self.data.parts.preprocessing.labels
-
-    @property
-    def target_scale(self) -> tuple[float, ...] | None:
-        """Mean and standard deviation of a target that is a number; None of classes."""
-        number = self.data.parts.preprocessing.number
-        return None if number is None else tuple(number)
+    def preprocessing(self) -> Preprocessing:
+        """What stands between the table and the network."""
+        return self.data.parts.preprocessing
 
     def files(self) -> dict[str, str]:
         """What goes into the run folder beside the rest, name -> text."""
-        return dict([self.data.parts.preprocessing.as_file()])
+        return dict([self.preprocessing.as_file()])
 
     def changed_since(self, folder: Path) -> bool:
         """Whether the run in ``folder`` was trained on other rows, or on these prepared otherwise."""
-        return not Preprocessing.read(folder).same_as(self.data.parts.preprocessing)
+        return not Preprocessing.read(folder).same_as(self.preprocessing)
 
     def check_batches(self, network: Callable[[], nn.Module], limit: float | None) -> None:
         """See `InMemoryData.check_batches`."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from caviar.base.errors import usage_error
 from caviar.base.plain import echo
-from caviar.tables.preprocessing import Preprocessing
+from caviar.tables.preprocessing import Described, Preprocessing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +21,7 @@ ROWS = 8192
 
 
 @dataclass(frozen=True)
-class SavedData:
+class SavedData(Described):
     """In the place of the data of a run, where they are not read."""
 
     preprocessing: Preprocessing
@@ -35,27 +35,6 @@ class SavedData:
     def num_features(self) -> int:
         """Numbers a sample."""
         return self.preprocessing.num_features
-
-    @property
-    def classes(self) -> list[Any]:
-        """What each class is called."""
-        return self.preprocessing.classes
-
-    @property
-    def num_classes(self) -> int:
-        """How many there are."""
-        return len(self.classes)
-
-    @property
-    def labels(self) -> bool:
-        """Whether the targets are labels, any number of them a row."""
-        return self.preprocessing.labels
-
-    @property
-    def target_scale(self) -> tuple[float, ...] | None:
-        """Mean and standard deviation of a target that is a number; None of classes."""
-        number = self.preprocessing.number
-        return None if number is None else tuple(number)
 
     def class_weights(self, asked: Any) -> None:
         """None: predictions have no loss."""

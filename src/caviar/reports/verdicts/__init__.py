@@ -1,1 +1,1 @@
-"""What a sweep means: a verdict is a file with one function, and a line in `registry.py`."""
+"""What a sweep means: a verdict is a function in a file here, and a line in `registry.py`."""

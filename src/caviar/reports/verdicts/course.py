@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from caviar.reports.evidence import Curve, Evidence
 from caviar.reports.noise import late_jitter, long_curves
-from caviar.reports.verdicts.base import Curve, Evidence, Found, named, short
+from caviar.reports.verdicts.base import Found, named, short
 
 TIMES = 2.0
 LEAST = 0.01
@@ -45,12 +46,12 @@ def _judged(
     if len(found) < 3:
         return "unknown", "fewer than 3 top trials of 4 epochs or more tell their best epoch."
     count = sum(map(within, found))
-    told = f"{count} of the {len(found)} best trials had their best epoch in the {part}"
+    finding = f"{count} of the {len(found)} best trials had their best epoch in the {part}"
     if count * 2 <= len(found):
-        return "pass", f"{told}."
+        return "pass", f"{finding}."
     epochs = _max_epochs(evidence)
     key = evidence.rerun(f"trainer.max_epochs={instead(epochs)}") if epochs else None
-    return "warn", f"{told}: {advice}.", key
+    return "warn", f"{finding}: {advice}.", key
 
 
 def _best_epochs(evidence: Evidence) -> list[float]:
@@ -93,7 +94,7 @@ def gap(evidence: Evidence) -> Found:
         if len(pairs) < 3:
             continue
         train, val = np.median(np.array(pairs), axis=0)
-        told = (
+        finding = (
             f"at the best epoch {metric} is {short(val)} and {twin} {short(train)} "
             f"(median of {len(pairs)})"
         )
@@ -103,18 +104,15 @@ def gap(evidence: Evidence) -> Found:
             else (val, train)
         )
         if bad <= TIMES * max(good, 0) + LEAST:
-            return "pass", f"{told}."
+            return "pass", f"{finding}."
         # What is searched already is for zoom to move.
         searched = {h.name.lstrip("+") for h in evidence.space.hyperparameters}
         keys = [k for k in ("model.dropout", "optimizer.weight_decay") if evidence.has(k)]
         key = next((k for k in keys if k not in searched), None)
         new = {"model.dropout": "interval(0.2, 0.7)"}.get(key or "", "tag(log, interval(1e-4, 1))")
         command = evidence.rerun(f"{key}={new}") if key else None
-        return "warn", f"{told}: regularise more, or get more data.", command
-    return (
-        "unknown",
-        "fewer than 3 top trials logged a metric for both training and validation.",
-    )
+        return "warn", f"{finding}: regularise more, or get more data.", command
+    return ("unknown", "fewer than 3 top trials logged a metric for both training and validation.")
 
 
 def _pair(evidence: Evidence, number: int, metric: str, twin: str) -> tuple[float, float] | None:
@@ -141,15 +139,15 @@ def rising(evidence: Evidence) -> Found:
     for curve in curves:
         by_length.setdefault(len(curve), []).append(curve)
     count = sum(int(rises(np.stack(alike)).sum()) for alike in by_length.values())
-    told = f"the training loss of {count} of {len(curves)} trials rises towards the end"
+    finding = f"the training loss of {count} of {len(curves)} trials rises towards the end"
     if count < RISING * len(curves):
-        return "pass", f"{told}."
+        return "pass", f"{finding}."
     key = "optimizer.lr"
     searched = any(h.name == key for h in evidence.space.hyperparameters)
     advice = "search lower learning rates" if searched else "lower the learning rate"
     clip = "trainer.gradient_clip_val"
     command = evidence.rerun(f"{clip}=1.0") if evidence.has(clip) else None
-    return "warn", f"{told}: {advice}, or clip the gradient.", command
+    return "warn", f"{finding}: {advice}, or clip the gradient.", command
 
 
 def rises(curves: np.ndarray) -> np.ndarray:
@@ -157,9 +155,6 @@ def rises(curves: np.ndarray) -> np.ndarray:
 
     Args:
         curves: shape ``(trials, epochs)``.
-
-    Returns:
-        Shape ``(trials,)``.
     """
     smooth = np.median(np.lib.stride_tricks.sliding_window_view(curves, 3, axis=1), axis=2)
     lowest = smooth.min(axis=1)
@@ -177,14 +172,18 @@ def late(evidence: Evidence) -> Found:
         return "unknown", "fewer than 3 top trials logged the metric for 8 epochs."
     noise = late_jitter(curves)
     gain = float(np.median([np.ptp(curve) for curve in curves]))
-    told = (
+    finding = (
         f"in the last third of training {evidence.metric} varies by {short(noise)} (standard deviation "
         f"about its trend), {noise / max(gain, 1e-12):.0%} of what training gained"
     )
     count = evidence.averaged or 1
     if noise / count**0.5 <= LATE * gain:
         averages = f", and a score is the mean of {count}" if count > 1 else ""
-        return "pass", f"{told}{averages}."
+        return "pass", f"{finding}{averages}."
     which = "best" if evidence.averaged is None else "last"
     # A schedule that decays the learning rate gained nothing on the tasks of `scripts/bench advice`.
-    return "warn", f"{told}: the {which} epoch is partly luck.", f"caviar confirm {evidence.name}"
+    return (
+        "warn",
+        f"{finding}: the {which} epoch is partly luck.",
+        f"caviar confirm {evidence.name}",
+    )

@@ -2,8 +2,9 @@
 
 import re
 
+from caviar.reports.evidence import Evidence
 from caviar.reports.model import zoomed
-from caviar.reports.verdicts.base import Evidence, Found, named
+from caviar.reports.verdicts.base import Found, named
 from caviar.space.grammar import as_override
 from caviar.space.hyperparameters import Interval
 from caviar.zoom.next_space import Zoom
@@ -23,9 +24,9 @@ def tested(evidence: Evidence) -> Found:
     count = int(evidence.trials["tested"].sum())
     if not count:
         return "pass", "no trial recorded a look at the test set."
-    told = f"{count} of {len(evidence.trials)} trials looked at the test set during the search"
+    finding = f"{count} of {len(evidence.trials)} trials looked at the test set during the search"
     command = evidence.rerun("test=false") if evidence.has("test") else None
-    return "warn", f"{told}: a test score chosen by is no test score.", command
+    return "warn", f"{finding}: a test score chosen by is no test score.", command
 
 
 @named("steps searched")
@@ -42,8 +43,8 @@ def steps(evidence: Evidence) -> Found:
         return "pass", "the length of training is not searched."
     most = max(h.from_study(value) for value in h.spread(1000))
     name = h.name.lstrip("+")
-    told = f"{name} is searched: fix it at {most}, and stop at the best epoch"
-    return "warn", f"{told}.", evidence.rerun(f"{name}={most}")
+    finding = f"{name} is searched: fix it at {most}, and stop at the best epoch"
+    return "warn", f"{finding}.", evidence.rerun(f"{name}={most}")
 
 
 @named("batch size tuned")
@@ -68,8 +69,8 @@ def batch_size(evidence: Evidence) -> Found:
     likely = model.likely if isinstance(model, Zoom) else {}
     value = likely.get(found, evidence.config_value(found))
     command = evidence.rerun(as_override(found, value)) if value is not None else None
-    told = "fix it at what fills the device, and search learning rate and regularisation there"
-    return "warn", f"{found} is searched for {evidence.metric}: {told}.", command
+    finding = "fix it at what fills the device, and search learning rate and regularisation there"
+    return "warn", f"{found} is searched for {evidence.metric}: {finding}.", command
 
 
 @named("enough trials")
@@ -90,13 +91,13 @@ def budget(evidence: Evidence) -> Found:
     wanted = min(wanted, points)
     pruned = int((evidence.trials["state"] == "PRUNED").sum())
     draws = count + pruned
-    told = (
+    finding = (
         f"{count} complete {f'and {pruned} pruned ' if pruned else ''}trials for "
         f"{len(hyperparameters)} hyperparameters; with {draws} random draws the best is among the "
         f"top 5 % of the space with a chance of {1 - 0.95**draws:.0%}"
     )
     if draws >= wanted:
-        return "pass", f"{told}."
+        return "pass", f"{finding}."
     ask = len(evidence.trials) - draws + wanted
     command = f"caviar resume {evidence.name} n_trials={ask}"
-    return "warn", f"{told}: {wanted} are wanted.", command
+    return "warn", f"{finding}: {wanted} are wanted.", command

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from caviar.reports.evidence import Evidence
 from caviar.reports.model import zoomed
-from caviar.reports.verdicts.base import Evidence, Found, named, short
+from caviar.reports.verdicts.base import Found, named, short
 from caviar.runs.folder import was_stopped
 from caviar.space.hyperparameters import Hyperparameter, Interval
 from caviar.zoom.next_space import Zoom
@@ -33,9 +34,10 @@ def failed(evidence: Evidence) -> Found:
     errors, count = errors[~stopped & ~errors.map(diverging)], len(ended) - int(stopped.sum())
     if not count:
         return "unknown", "0 trials have ended of themselves."
-    told = f"{len(errors)} of {count} trials ({len(errors) / count:.0%}) failed (diverged ones not counted)"
+    share = f"{len(errors)} of {count} trials ({len(errors) / count:.0%})"
+    finding = f"{share} failed (diverged ones not counted)"
     if len(errors) <= SHARE * count:
-        return "pass", f"{told}."
+        return "pass", f"{finding}."
     groups: dict[str, list[int]] = {}
     for number, error in errors.items():
         # Errors that differ in a number alone are one.
@@ -45,7 +47,7 @@ def failed(evidence: Evidence) -> Found:
     more = f"; and {len(ordered) - SHOWN} other errors" if len(ordered) > SHOWN else ""
     return (
         "warn",
-        f"{told}: {'; '.join(lines)}{more}.",
+        f"{finding}: {'; '.join(lines)}{more}.",
         f"caviar logs {evidence.name}/{ordered[0][0]}",
     )
 
@@ -63,20 +65,20 @@ def diverged(evidence: Evidence) -> Found:
     ended, lost = _ended(evidence)
     if len(ended) < FEWEST:
         return "unknown", f"{len(ended)} trials have ended; {FEWEST} are needed to tell."
-    told = f"{len(lost)} of {len(ended)} trials ({len(lost) / len(ended):.0%}) diverged"
+    finding = f"{len(lost)} of {len(ended)} trials ({len(lost) / len(ended):.0%}) diverged"
     if len(lost) <= SHARE * len(ended):
-        return "pass", f"{told}."
+        return "pass", f"{finding}."
     warm = "scheduler.warmup_epochs"
     warmer = evidence.rerun(f"{warm}=1") if evidence.has(warm) else None
     cliff = cliff_of(evidence)
     if cliff is None:
-        return "warn", f"{told}, at no value in particular.", warmer
+        return "warn", f"{finding}, at no value in particular.", warmer
     name, column = cliff.h.name, evidence.column(cliff.h)
     above = (lost[column] >= cliff.cut).sum()
     of = (ended[column].astype(float) >= cliff.cut).sum()
-    told += f": {above} of the {of} with {name} at {short(cliff.cut)} or more; stay below it, or warm up"
+    finding += f": {above} of the {of} with {name} at {short(cliff.cut)} or more; stay below it, or warm up"
     now = narrowed(evidence)
-    return "warn", f"{told}.", evidence.rerun(f"{name}={now}") if now is not None else warmer
+    return "warn", f"{finding}.", evidence.rerun(f"{name}={now}") if now is not None else warmer
 
 
 def diverging(error: object) -> bool:

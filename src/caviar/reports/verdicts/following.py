@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from caviar.base.words import WHAT_NEXT
+from caviar.reports.evidence import Evidence
 from caviar.reports.model import gains
-from caviar.reports.verdicts.base import Evidence, Found, named, short
+from caviar.reports.verdicts.base import Found, named, short
 from caviar.reports.verdicts.course import longer
 from caviar.reports.verdicts.design import budget
 from caviar.reports.verdicts.ended import narrowed
@@ -34,8 +35,8 @@ def what_next(evidence: Evidence) -> Found:
     """
     complete = evidence.complete
     if len(complete) >= FEWEST and complete["loss"].nunique() == 1:
-        told = f"all {len(complete)} trials scored {short(complete['value'].iloc[0])}"
-        return "pass", f"stop: {told}: nothing in this space moves the score.", _use(evidence)
+        finding = f"all {len(complete)} trials scored {short(complete['value'].iloc[0])}"
+        return "pass", f"stop: {finding}: nothing in this space moves the score.", _use(evidence)
     below = narrowed(evidence)
     found = gains(evidence, [below] if below is not None else [])
     if found is None:
@@ -60,11 +61,11 @@ def what_next(evidence: Evidence) -> Found:
     if going:
         then = "; ".join(_WAYS[way] for way in going[1:])
         # No figure: on real sweeps it came out several times what was had, see `scripts/bench advice`.
-        told = f"{_WAYS[going[0]]}: of {len(usable)} ways to go on it is expected to gain most"
+        finding = f"{_WAYS[going[0]]}: of {len(usable)} ways to go on it is expected to gain most"
         model = "by a model of this sweep, which is often too hopeful"
         return (
             "warn",
-            f"{told} ({f'then: {then}; ' if then else ''}{model}).",
+            f"{finding} ({f'then: {then}; ' if then else ''}{model}).",
             commands[going[0]],
         )
     if budget(evidence).status == "warn":

@@ -1,9 +1,10 @@
 """What is luck among the top trials: their order, their score, their lead on the config as it stands."""
 
+from caviar.reports.evidence import Evidence
 from caviar.reports.expected import Expected
+from caviar.reports.model import worth
 from caviar.reports.noise import noise_of
-from caviar.reports.verdicts.base import Evidence, Found, named, short
-from caviar.reports.worth import worth
+from caviar.reports.verdicts.base import Found, named, short
 
 
 @named("top trials alike")
@@ -21,12 +22,12 @@ def alike(evidence: Evidence) -> Found:
     margin = 2 * 2**0.5 * found.sd
     losses = evidence.complete["loss"]
     count = int((losses.iloc[1:] - losses.iloc[0] <= margin).sum())
-    told = f"{short(margin)} of the best (twice the noise of a difference, by {found.source})"
+    finding = f"{short(margin)} of the best (twice the noise of a difference, by {found.source})"
     if not count:
-        return "pass", f"no other trial is within {told}."
+        return "pass", f"no other trial is within {finding}."
     return (
         "warn",
-        f"{count} other trial{'s are' if count > 1 else ' is'} within {told}: "
+        f"{count} other trial{'s are' if count > 1 else ' is'} within {finding}: "
         "their order may be luck.",
         f"caviar confirm {evidence.name}",
     )
@@ -41,26 +42,28 @@ def better(evidence: Evidence) -> Found:
     """
     number, table = evidence.default, evidence.complete
     if number is None:
-        told = "no trial is the config as it stands: hydra.sweeper.baseline=true makes it the first"
-        return "unknown", f"{told}."
+        finding = (
+            "no trial is the config as it stands: hydra.sweeper.baseline=true makes it the first"
+        )
+        return "unknown", f"{finding}."
     score = float(evidence.trials["value"][number])
-    told = f"the default (trial {number}) scored {short(score)}"
+    finding = f"the default (trial {number}) scored {short(score)}"
     confirm = f"caviar confirm {evidence.name}"
     others = table[table.index != number]
     if not len(others) or others["loss"].iloc[0] >= evidence.sign * score:
-        return "warn", f"{told}, and none of {len(others)} trials is better.", confirm
+        return "warn", f"{finding}, and none of {len(others)} trials is better.", confirm
     best = int(others.index[0])
-    told += f", the best (trial {best}) {short(table['value'][best])}"
+    finding += f", the best (trial {best}) {short(table['value'][best])}"
     found = worth(evidence)
     if best not in found or number not in found:
-        return "unknown", f"{told}; how much of that is luck is not known.", confirm
+        return "unknown", f"{finding}; how much of that is luck is not known.", confirm
     mine, other = found[best], found[number]
     lead = evidence.sign * (other.mean - mine.mean)
     apart = lead > (_half(mine) ** 2 + _half(other) ** 2) ** 0.5
-    told += f"; on a fresh seed they are worth {other} and {mine} (90 % intervals)"
+    finding += f"; on a fresh seed they are worth {other} and {mine} (90 % intervals)"
     if apart:
-        return "pass", f"{told}."
-    return "warn", f"{told}: the best is not seen to be better than the default.", confirm
+        return "pass", f"{finding}."
+    return "warn", f"{finding}: the best is not seen to be better than the default.", confirm
 
 
 def _half(one: Expected) -> float:
@@ -78,9 +81,9 @@ def promised(evidence: Evidence) -> Found:
         )
     number, one = next(iter(found.items()))
     score = float(evidence.complete["value"][number])
-    told = (
+    finding = (
         f"trial {number} scored {short(score)} and is worth {one} on a fresh seed (90 % interval)"
     )
     if one.low <= score <= one.high:
-        return "pass", f"{told}."
-    return "warn", f"{told}: expect that, not the score.", f"caviar confirm {evidence.name}"
+        return "pass", f"{finding}."
+    return "warn", f"{finding}: expect that, not the score.", f"caviar confirm {evidence.name}"

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 from caviar.base.direction import no_best
 from caviar.base.words import WHAT_NEXT
-from caviar.reports.verdicts.base import Evidence, Verdict
+from caviar.reports.evidence import Evidence
+from caviar.reports.verdicts.base import Verdict
 from caviar.reports.verdicts.course import gap, late, longer, rising, shorter
 from caviar.reports.verdicts.design import batch_size, budget, steps, tested
 from caviar.reports.verdicts.ended import diverged, failed
 from caviar.reports.verdicts.following import what_next
 from caviar.reports.verdicts.luck import alike, better, promised
-from caviar.reports.verdicts.matters import matters
-from caviar.reports.verdicts.where import edge, region
+from caviar.reports.verdicts.where import edge, matters, region
 from caviar.sweep.record import CANDIDATE
 
 VERDICTS: list[Callable[[Evidence], Verdict]] = [
@@ -47,16 +47,16 @@ OF_ANY = [tested, failed, diverged, steps, batch_size]
 def judge(evidence: Evidence) -> list[Verdict]:
     """The verdicts that can be given: what to do next, then warnings, what is unknown, what passes.
 
-    Where more search will not be seen, what others know is told, and not how to search on.
+    Where more search would gain nothing, the verdicts stay, without their commands to search on.
     """
     verdicts, found = VERDICTS, []
     if any(h.name == CANDIDATE for h in evidence.space.hyperparameters):
         # Its trials are no draws from a space: there is no more to draw, nothing to narrow or to fix.
-        told = "its trials repeat the best ones of another sweep; caviar confirm compares them"
-        verdicts, found = [failed], [Verdict("confirming sweep", "unknown", f"{told}.")]
+        why = "its trials repeat the best ones of another sweep; caviar confirm compares them"
+        verdicts, found = [failed], [Verdict("confirming sweep", "unknown", f"{why}.")]
     elif len(evidence.directions) != 1:
-        told = no_best(evidence.settings)
-        verdicts, found = OF_ANY, [Verdict("best trials", "unknown", f"{told}.")]
+        why = no_best(evidence.settings)
+        verdicts, found = OF_ANY, [Verdict("best trials", "unknown", f"{why}.")]
     judged = [(verdict, verdict(evidence)) for verdict in verdicts]
     if any(one.stops for _, one in judged):
         # Followed all the same, such commands led to nothing better: see `scripts/bench advice`.
@@ -69,5 +69,5 @@ def judge(evidence: Evidence) -> list[Verdict]:
 
 
 def _place(verdict: Verdict) -> tuple[bool, int]:
-    told = verdict.name == WHAT_NEXT and verdict.status != "unknown"
-    return not told, ("warn", "unknown", "pass").index(verdict.status)
+    is_next = verdict.name == WHAT_NEXT and verdict.status != "unknown"
+    return not is_next, ("warn", "unknown", "pass").index(verdict.status)

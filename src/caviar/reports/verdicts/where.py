@@ -1,9 +1,12 @@
-"""Where the best may lie: beyond an end of the space, or in a small part of it? As zoom sees it."""
+"""Where the best may lie, as zoom sees it: beyond an end, in a small part, or at any value of some?"""
 
 from __future__ import annotations
 
+from caviar.reports.evidence import Evidence
+from caviar.reports.importance import IDLE, importance
 from caviar.reports.model import zoomed
-from caviar.reports.verdicts.base import Evidence, Found, named, short
+from caviar.reports.verdicts.base import Found, named, short
+from caviar.space.grammar import as_override
 from caviar.space.hyperparameters import Choice, Hyperparameter, Interval, Range
 from caviar.zoom.bounds import end_of
 from caviar.zoom.lines import Line
@@ -22,16 +25,16 @@ def edge(evidence: Evidence) -> Found:
     if isinstance(found, str):
         return "unknown", f"{found}."
     hyperparameters = {h.name: h for h in evidence.space.hyperparameters}
-    told = [
+    ends = [
         f"{line.name} (expand {_side(hyperparameters[line.name], line)}: {line.reason})"
         for line in found.lines
         if line.kind in ("moved", "widened")
     ]
-    if not told:
+    if not ends:
         return "pass", "the best likely lies within the space, at no end of it."
     return (
         "warn",
-        f"the best may lie beyond an end: {', '.join(told)}.",
+        f"the best may lie beyond an end: {', '.join(ends)}.",
         f"caviar zoom {evidence.name}",
     )
 
@@ -51,12 +54,12 @@ def region(evidence: Evidence) -> Found:
     found = zoomed(evidence)
     if isinstance(found, str):
         return "unknown", f"{found}."
-    told = f"the best likely lies in {found.volume_in_words} of the space"
+    finding = f"the best likely lies in {found.volume_in_words} of the space"
     if found.volume > SMALL:
-        return "pass", f"{told}."
+        return "pass", f"{finding}."
     narrower = [line for line in found.lines if line.kind == "narrowed"]
     lines = ", ".join(map(_narrowed, sorted(narrower, key=lambda line: line.share)))
-    return "warn", f"{told}{f': {lines}' if lines else ''}.", f"caviar zoom {evidence.name}"
+    return "warn", f"{finding}{f': {lines}' if lines else ''}.", f"caviar zoom {evidence.name}"
 
 
 def _narrowed(line: Line) -> str:
@@ -64,3 +67,34 @@ def _narrowed(line: Line) -> str:
         return f"{line.name} {' or '.join(map(str, line.now.options))}"
     assert isinstance(line.now, Interval | Range)
     return f"{line.name} {short(end_of(line.now, True))} to {short(end_of(line.now, False))}"
+
+
+@named("hyperparameters that matter")
+def matters(evidence: Evidence) -> Found:
+    """Warn where zoom fixes a hyperparameter, as it does not move the score where the best lies, and by
+    the importance that the report shows it does not part the best trials from the others either. It is to
+    be fixed where the scores are likely best, not at the value that the winner happened to have.
+    """
+    # Under a choice that others depend on there are other spaces: it is never idle.
+    parents = {name for allowed in evidence.space.conditions.values() for name in allowed}
+    hyperparameters = [h for h in evidence.space.hyperparameters if h.name not in parents]
+    if len(hyperparameters) < 2:
+        finding = f"{len(hyperparameters)} of the hyperparameters can be told from others"
+        return "unknown", f"{finding}; it takes 2."
+    found = zoomed(evidence)
+    if isinstance(found, str):
+        return "unknown", f"{found}."
+    fixed = {line.name: line.value for line in found.lines if line.now is None}
+    chance = {h.name: importance(evidence, h).p for h in hyperparameters if h.name in fixed}
+    idle = {name: p for name, p in chance.items() if p > IDLE}
+    if not idle:
+        return (
+            "pass",
+            "each of them moves the score where the best lies, or has moved it elsewhere.",
+        )
+    names = ", ".join(f"{name.lstrip('+')} (p = {short(p)})" for name, p in idle.items())
+    return (
+        "warn",
+        f"these tell the best trials from the others no better than chance: {names}. Fix them.",
+        evidence.rerun(*(as_override(name, fixed[name]) for name in idle)),
+    )
