@@ -2,7 +2,8 @@
 
 It refuses what CUDA refuses (tensors of two devices in one operation, numpy of a tensor on the GPU, a
 library that reads its memory) and counts what costs time there, by line of source: copies from the host,
-waits for the device, kernels. It cannot show speed, memory, a GPU's rounding, errors that come late.
+waits for the device, kernels. A CUDA graph does again what was launched, on the same memory and by the same
+numbers of the host. It cannot show speed, memory, a GPU's rounding, errors that come late.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -44,8 +45,11 @@ class Notes:
         copies: from the host to the device; ``copied`` is their bytes.
         unwaited: those of them that the host does not wait for: from pinned memory, where it says so.
         waits: of the host for the device.
-        kernels: that were launched, by operation.
+        kernels: that were launched, by operation; all of a graph are one.
+        graph: the one that is being recorded.
     """
+
+    graph: Graph | None = None
 
     def __init__(self) -> None:
         self.clear()
@@ -58,11 +62,19 @@ class Notes:
         self.pinned = WeakIdKeyDictionary()
 
     def copy(self, tensor: torch.Tensor, unwaited: bool = False) -> None:
+        self._refuse("a copy from the host")
         self.copies[_line()] += 1
         self.copied += tensor.nbytes
         self.unwaited += unwaited
 
+    def _refuse(self, why: str) -> None:
+        if self.graph is not None:
+            raise RuntimeError(
+                f"CUDA error: operation not permitted when stream is capturing ({why})"
+            )
+
     def wait(self, why: str) -> None:
+        self._refuse(why)
         self.waits[f"{_line()} ({why})"] += 1
 
     def __str__(self) -> str:
@@ -72,6 +84,45 @@ class Notes:
             lines.append(f"{found.total()} {kind}")
             lines += [f"  {count} {line}" for line, count in found.most_common()]
         return "\n".join(lines)
+
+
+class Graph:
+    """A CUDA graph: each launch with what it was given, and the memory that it gave."""
+
+    def __init__(self) -> None:
+        self.launches: list[tuple[Any, Any, Any, Any]] = []
+        self._before: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def writes(self, func: Any, args: Any) -> None:
+        """Note what a launch is about to write over: to record it is not yet to do it."""
+        for own, spec in zip(args, func._schema.arguments, strict=False):
+            if spec.alias_info is not None and spec.alias_info.is_write:
+                self._before += [(one, one.clone()) for one in tree_leaves(own)]
+
+    def recorded(self) -> None:
+        for tensor, before in reversed(self._before):
+            tensor.copy_(before)
+        self._before.clear()
+
+    def replay(self) -> None:
+        NOTES.kernels["a graph"] += 1
+        with torch.no_grad():
+            for function, args, kwargs, written in self.launches:
+                found = function(*args, **kwargs)
+                for to, own in zip(tree_leaves(written), tree_leaves(found), strict=True):
+                    if isinstance(to, torch.Tensor) and to.data_ptr() != own.data_ptr():
+                        to.copy_(own)
+
+
+@contextmanager
+def _recording(graph: Graph) -> Iterator[None]:
+    kernels = NOTES.kernels.copy()
+    NOTES.graph = graph
+    try:
+        yield
+    finally:
+        NOTES.graph, NOTES.kernels = None, kernels
+        graph.recorded()
 
 
 NOTES = Notes()
@@ -154,7 +205,12 @@ class OnGpu(torch.Tensor):
             NOTES.wait("a boolean index")
         if name not in _VIEWS:
             NOTES.kernels[name] += 1
-        found = func(*tree_map(_inner, args), **tree_map(_inner, kwargs))
+        inner = tree_map(_inner, args), tree_map(_inner, kwargs)
+        if NOTES.graph is not None:
+            NOTES.graph.writes(func, inner[0])
+        found = func(*inner[0], **inner[1])
+        if NOTES.graph is not None:
+            NOTES.graph.launches.append((func, *inner, found))
         if name in ("copy_", "_foreach_copy_") and not isinstance(tree_leaves(args[0])[0], OnGpu):
             return args[0]
         found = tree_map(lambda one: OnGpu(one) if isinstance(one, torch.Tensor) else one, found)
@@ -222,12 +278,18 @@ class _Machine(TorchFunctionMode):
             NOTES.pinned[pinned] = True
             return pinned
         if getattr(func, "__name__", "") != "__get__" and _is_gpu(kwargs.get("device")):
-            found = func(*args, **{**kwargs, "device": "cpu"})
+            kwargs["device"] = "cpu"
+            found = func(*args, **kwargs)
             if isinstance(found, OnGpu):
                 return found
+            made = up(found)
             if func in (torch.tensor, torch.as_tensor):
                 NOTES.copy(found)
-            return up(found)
+            elif func.__name__ not in _VIEWS:
+                NOTES.kernels[func.__name__] += 1
+                if NOTES.graph is not None:
+                    NOTES.graph.launches.append((func, args, kwargs, made.inner))
+            return made
         return func(*args, **kwargs)
 
 
@@ -274,6 +336,11 @@ def pretended_gpu(memory: int = 139 * 2**30) -> Iterator[Notes]:
         "get_device_capability": lambda *_: (9, 0),
         "get_device_properties": lambda *_: SimpleNamespace(multi_processor_count=132),
         "empty_cache": lambda: None,
+        "Stream": lambda: SimpleNamespace(wait_stream=lambda other: None),
+        "current_stream": lambda: SimpleNamespace(wait_stream=lambda other: None),
+        "stream": lambda own: nullcontext(),
+        "CUDAGraph": Graph,
+        "graph": _recording,
         "device_count": lambda: 1,
         "current_device": lambda: 0,
     }

@@ -32,20 +32,30 @@ CAPABILITY = 90
 
 CASES = {
     "64-64-32-10, batch norm, Adam": ("model.hidden=[64,32]",),
-    "the same, dropout": ("model.hidden=[64,32]", "model.dropout=0.2"),
+    "the same, dropout, clipped by value": (
+        "model.hidden=[64,32]", "model.dropout=0.2", "trainer.gradient_clip_val=1.0",
+        "+trainer.gradient_clip_algorithm=value",
+    ),
     "no batch norm, SGD": ("model.hidden=[64,32]", "model.batch_norm=none", "optimizer=sgd"),
     "batch norm after SiLU, dropout, AdamW": (
         "model.hidden=[64,32]", "model.batch_norm=after", "model.activation=silu", "model.dropout=0.2",
         "optimizer=adamw", "optimizer.decay_all=true",
     ),
     "softmax regression": ("model.depth=0",),
-    "the largest: 128-128-128-64, batch 128, dropout": (
+    "the same, clipped by norm": (
+        "model.hidden=[64,32]", "model.dropout=0.2", "trainer.gradient_clip_val=1.0",
+    ),
+    "the largest: 128-128-128-64, batch 128, dropout, clipped": (
+        "data.features=128", "data.classes=64", "data.samples=1000", "data.batch_size=128",
+        "model.hidden=[128,128]", "model.dropout=0.2", "trainer.gradient_clip_val=1.0",
+    ),
+    "the largest at batch 128": (
         "data.features=128", "data.classes=64", "data.samples=1000", "data.batch_size=128",
         "model.hidden=[128,128]", "model.dropout=0.2",
     ),
     "the largest at batch 64": (
         "data.features=128", "data.classes=64", "data.samples=1000", "model.hidden=[128,128]",
-        "model.dropout=0.2",
+        "model.dropout=0.2", "trainer.gradient_clip_val=1.0",
     ),
 }  # fmt: skip
 _DIGITS = ("data.features=64", "data.classes=10", "data.samples=1000", "data.batch_size=64")
@@ -115,7 +125,8 @@ def _signature(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], d
     return types, {name: given[name] for name in types if name.isupper()}, aligned
 
 
-def _resources(ptx: str) -> dict[str, int]:
+def _resources(ptx: str) -> dict[str, Any]:
+    """What ptxas says, and the stages that take the larger or the smaller of a number and of none."""
     ptxas = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "ptxas"
     with TemporaryDirectory() as folder:
         source = Path(folder) / "kernel.ptx"
@@ -130,7 +141,14 @@ def _resources(ptx: str) -> dict[str, int]:
         ]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     spilled = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", said)
+    stages = re.split(r"^\.func \S*_\$_(\w+?)__", ptx, flags=re.MULTILINE)[1:]
+    drops = {
+        name
+        for name, body in zip(stages[::2], stages[1::2], strict=True)
+        if re.search(r"\b(max|min)\.(ftz\.)?f32", body)
+    }
     return {
+        "drops_nan": sorted(drops),
         "registers": max(int(used) for used in re.findall(r"Used (\d+) registers", said)),
         "spilled": sum(int(stores) + int(loads) for stores, loads in spilled),
     }

@@ -25,9 +25,7 @@ from caviar.engines.lanes.engine import Fused
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
 from caviar.engines.solo import Solo
-from caviar.engines.stacked import backend
 from caviar.engines.stacked.backend import ByTorch
-from caviar.engines.stacked.graph import ByGraph
 from caviar.engines.stacked.rows import Rows
 from project.recipe import recipe
 from project.train import main
@@ -75,9 +73,12 @@ def some(count: int, *overrides: str) -> list[Training]:
     ]
 
 
-def lived(trainings: list[Training], lanes: int, device: str) -> dict[int, Any]:
+def lived(
+    trainings: list[Training], lanes: int, device: str, by: type[ByTorch] = ByTorch
+) -> dict[int, Any]:
     """Rows and checkpoints of trainings that come and go on a few lanes, one taken off and put back."""
     stack, waiting, found = Stack(trainings, lanes, device), list(trainings), {}
+    assert stack.use(by) is None
     for turn in range(100):
         for lane in stack.free:
             if waiting:
@@ -109,6 +110,10 @@ def test_lanes_on_a_gpu_come_to_the_very_numbers_of_the_cpu(overrides: tuple[str
     with pretended_gpu():
         found = lived(some(7, *overrides), 3, "cuda")
         wanted = lived(some(7, *overrides), 3, "cpu")
+    assert_same_lives(found, wanted)
+
+
+def assert_same_lives(found: dict[int, Any], wanted: dict[int, Any]) -> None:
     assert found.keys() == wanted.keys() == set(range(7))
     for seed, (rows, checkpoint, saved) in wanted.items():
         assert found[seed][0] == rows
@@ -233,67 +238,6 @@ def test_the_next_epochs_order_is_drawn_while_the_gpu_works_at_this_one(notes: N
         found.append((list(drawn), notes.waits.total()))
     # Of the first epoch at its beginning; of the next before the one wait, but for what ends with this one.
     assert found == [([(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0)], 1), ([(0, 2, 0)], 1)]
-
-
-@pytest.mark.parametrize("overrides", [
-    (), ("model.dropout=0.3",), ("data.drop_last=false", "model.dropout=0.3"),
-    ("model.loss.label_smoothing=0.2", "trainer.gradient_clip_val=0.1"),
-], ids=["plain", "dropout", "a last batch that is not full", "smoothing"])  # fmt: skip
-def test_what_a_graph_records_is_the_step_on_memory_that_stays(
-    overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, notes: Notes
-) -> None:
-    """What CUDA records and replays is not seen here: the step is called where it would be replayed."""
-    seen: list[tuple[Any, ...]] = []
-
-    def called(self: ByGraph, step: Callable[[], None], buffers: Any) -> Callable[[], None]:
-        def again() -> None:
-            before = notes.copies.total(), notes.waits.total()
-            step()
-            assert (notes.copies.total(), notes.waits.total()) == before, str(notes)
-            read = buffers._orders, buffers._columns, *buffers._bits.values(), buffers.losses
-            seen.append((*map(id, read), *(tuple(own.shape) for own in read), dict(notes.kernels)))
-            notes.kernels.clear()
-
-        return again
-
-    monkeypatch.setattr(ByGraph, "_recorded", called)
-    monkeypatch.setattr(backend, "_DRAWN_AT_ONCE", 2000)  # two or three steps at a time
-    found = []
-    for kind in (ByGraph, ByTorch):
-        trainings = some(3, *overrides)
-        stack = Stack(trainings, 4, "cuda")
-        assert stack.use(kind) is None
-        for one in trainings:
-            stack.admit(one)
-        for _ in range(2):
-            notes.kernels.clear()
-            ended = stack.tick()
-        assert [one.error for one in ended] == [None] * 3
-        found.append([(one.rows, stack.last_weights(lane)) for lane, one in enumerate(trainings)])
-    for (rows, weights), (its_rows, its) in zip(*found, strict=True):
-        assert rows == its_rows
-        assert all(torch.equal(weights[name], own) for name, own in its.items())
-    steps = {repr(one[:-1]) for one in seen}
-    assert len(seen) >= 2 * 4
-    assert len(steps) == 1  # the same memory, of the same shapes
-    assert seen[1][-1] == seen[-1][-1]  # and the same kernels
-
-
-def test_a_graph_is_chosen_where_it_is_faster_and_never_on_a_cpu(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(calibration, "_crowded", lambda: True)
-    monkeypatch.setattr(calibration, "_solo_step", lambda *_: 1.0)
-    monkeypatch.setattr(
-        Stack, "rehearse", lambda self: 1.0 if isinstance(self.backend, ByGraph) else 2.0
-    )
-    monkeypatch.setattr(ByGraph, "steps", ByTorch.steps)
-    with pretended_gpu():
-        assert choose(training(**ON_GPU), 4, "cuda").by == "graph"
-        assert choose(training(**ON_GPU), 4, "cuda", native=False).by == "torch"
-    assert choose(training(), 4, "cpu").by in ("torch", "native")
-    why = Stack([training()], 1).use(ByGraph)
-    assert why == "it is on cpu, and CUDA's graphs are for a GPU"
 
 
 def test_lanes_are_fetched_though_memory_has_run_out(

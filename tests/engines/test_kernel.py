@@ -14,17 +14,23 @@ from torch import nn
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
+import triton  # pyright: ignore[reportMissingImports]
+import triton.language as tl  # pyright: ignore[reportMissingImports]
+
 from caviar.base.messages import Finished
 from caviar.engines.kernel import backend
 from caviar.engines.kernel.backend import ByKernel
 from caviar.engines.kernel.chain import Chain, chain_of
+from caviar.engines.kernel.parts import activated, clipped, slope_of
 from caviar.engines.lanes import calibration, groups
 from caviar.engines.lanes.backends import BACKENDS
 from caviar.engines.lanes.calibration import choose
 from caviar.engines.lanes.groups import Group
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
+from caviar.engines.native.loop import activation_of
 from caviar.engines.stacked.backend import ByTorch, Steps
+from caviar.engines.stacked.optimizers import clip
 from tests.engines.lanes import Result, assert_same, by_solo, csv_rows, training
 from tests.engines.test_engine import Jobs, jobs, rates, result, serve  # noqa: F401 - a fixture
 from tests.pretended_gpu import OnGpu, pretended_gpu
@@ -60,6 +66,20 @@ CASES = {
     ),
     "leaky relu": ("model.activation=leaky_relu", "model.depth=1"),
     "softmax regression": ("model.depth=0",),
+    "clipped by norm, dropout in layers of several tiles": (
+        "model.hidden=[33,40]", "model.dropout=0.3", "trainer.gradient_clip_val=0.05",
+    ),
+    "clipped by norm, no batch norm, one hidden layer, sgd": (
+        "model.depth=1", "model.batch_norm=none", "optimizer=sgd", "trainer.gradient_clip_val=0.2",
+        "optimizer.weight_decay=0.1",
+    ),
+    "clipped by norm, batch norm after, rmsprop": (
+        "model.batch_norm=after", "optimizer=rmsprop", "optimizer.eps=0.01",
+        "trainer.gradient_clip_val=0.2",
+    ),
+    "clipped by value, adamw": (
+        "optimizer=adamw", "trainer.gradient_clip_val=0.001", "+trainer.gradient_clip_algorithm=value",
+    ),
 }  # fmt: skip
 
 
@@ -98,6 +118,11 @@ def test_lanes_by_the_kernel_are_those_of_the_stacked_layers(overrides: tuple[st
         some = [
             training(*FEW, *overrides, seed=n, optimizer__lr=0.001 * 2**n, **wide) for n in range(3)
         ]
+        if "clip" in str(overrides):  # of one all gradients are clipped, of another few
+            some[1:] = [
+                training(*FEW, *overrides, seed=8 + n, trainer__gradient_clip_val=10.0**n, **wide)
+                for n in (-4, 1)
+            ]
         stack = trained(kind, some, [0, 1, 3])
         found.append([(stack.save(lane)["tensors"], stack.on(lane).rows) for lane in (0, 1, 3)])
     for (mine, rows), (its, its_rows) in zip(*reversed(found), strict=True):
@@ -109,7 +134,9 @@ def test_lanes_by_the_kernel_are_those_of_the_stacked_layers(overrides: tuple[st
 
 
 @pytest.mark.parametrize(
-    "overrides", [(), ("model.dropout=0.3", "optimizer=sgd")], ids=["plain", "dropout"]
+    "overrides",
+    [(), ("model.dropout=0.3", "optimizer=sgd"), ("trainer.gradient_clip_val=0.05",)],
+    ids=["plain", "dropout", "clipped"],
 )
 def test_a_lane_by_the_kernel_is_the_trial_that_solo_runs(overrides: tuple[str, ...]) -> None:
     own = (*FEW, *overrides)
@@ -156,6 +183,85 @@ def test_a_sample_that_there_is_not_is_read_from_nowhere() -> None:
     assert torch.isfinite(steps.losses).tolist() == [True, False]
 
 
+ODD = torch.tensor([torch.nan, torch.inf, -torch.inf, 0.0, -0.0, 1e-40, 1.5, -1.5, 1e30, -1e30,
+                    30.0, -30.0, 1e-8, -1e-8, 7.0, -7.0])  # fmt: skip
+
+
+@triton.jit
+def _activated(x, found, number, kind: tl.constexpr):
+    at = tl.arange(0, 16)
+    its = tl.load(x + at)
+    tl.store(found + at, activated(its, number, kind))
+    tl.store(found + 16 + at, slope_of(its, number, kind))
+
+
+@NUMPY_WARNS
+@pytest.mark.parametrize("layer", [
+    nn.ReLU(), nn.LeakyReLU(0.1), nn.ELU(0.7), nn.GELU(), nn.SiLU(), nn.Tanh(),
+], ids=repr)  # fmt: skip
+def test_an_activation_and_its_slope_are_torchs_where_numbers_end(layer: nn.Module) -> None:
+    known = activation_of(layer)
+    assert known is not None
+    found = torch.zeros(2, 16)
+    kernel: Any = _activated
+    kernel[(1,)](ODD, found, known[1], known[0])
+    x = ODD.clone().requires_grad_()
+    layer(x).sum().backward()
+    assert x.grad is not None
+    # Of NaN, torch itself has one slope or another of ELU, by how many numbers there are.
+    for mine, its in ((found[0], layer(ODD)), (found[1, 1:], x.grad[1:])):
+        torch.testing.assert_close(mine, its, rtol=1e-5, atol=1e-6, equal_nan=True)
+
+
+@triton.jit
+def _clipped(g, own, squares, found, way: tl.constexpr):
+    at = tl.arange(0, 16)
+    tl.store(found + at, clipped(tl.load(g + at), own, squares, 1, way))
+
+
+@NUMPY_WARNS
+@pytest.mark.parametrize("limit", [0.5, torch.inf])
+@pytest.mark.parametrize("sizes", [1.0, 1e-3, 1e25, torch.inf, torch.nan])
+@pytest.mark.parametrize("way", ["norm", "value"])
+def test_gradients_are_clipped_as_torch_clips_them_where_numbers_end(
+    way: str, sizes: float, limit: float
+) -> None:
+    draw = torch.Generator().manual_seed(0)
+    g = torch.randn(16, generator=draw) if sizes < torch.inf else ODD.nan_to_num(0.3)
+    g = g * sizes if sizes < torch.inf else g.where(g != 7, torch.tensor(sizes))
+    own = torch.tensor([0.0] * 5 + [limit])
+    found, most = torch.zeros(16), torch.tensor([[limit]])
+    kernel: Any = _clipped
+    kernel[(1,)](g, own, (g * g).sum()[None], found, 1 if way == "norm" else 2)
+    wanted = g.clone()[None]
+    clip(wanted, *((most, None) if way == "norm" else (None, most)))
+    torch.testing.assert_close(found, wanted[0], rtol=1e-5, atol=1e-30, equal_nan=True)
+
+
+@NUMPY_WARNS
+def test_a_sample_that_is_no_number_ends_its_lane_though_its_class_weighs_nothing() -> None:
+    found = []
+    for kind in (ByTorch, ByKernel):
+        some = [
+            training(*FEW, "model.depth=0", "model.loss.class_weights=[0.0,1.0,2.0]", seed=n)
+            for n in range(2)
+        ]
+        stack = Stack(some, 2)
+        x, y = stack.tensors.train
+        sample = int((y == 0).nonzero()[0])
+        stack.tensors.train[0][sample] = torch.nan
+        assert stack.use(kind) is None
+        for one in some:
+            stack.admit(one)
+        steps = stack._steps(1, stack._prepare(), torch.zeros(2))
+        steps.order[0][steps.order[0] == sample] = sample - 1 if sample else sample + 1
+        steps.order[1, 0] = sample
+        stack.backend.steps(steps)
+        found.append(steps.losses.isnan().tolist())
+        x[sample] = 0.0
+    assert found == [[False, True]] * 2
+
+
 def test_where_adam_has_no_eps_torch_takes_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Steps] = []
     monkeypatch.setattr(ByTorch, "steps", lambda self, steps: taken.append(steps))
@@ -170,7 +276,7 @@ def test_where_adam_has_no_eps_torch_takes_the_steps(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(("overrides", "why"), [
     (("trainer.precision=64-true",), "its data are torch.float64, its layers torch.float64"),
     (("trainer.precision=bf16-mixed",), "its data are torch.float32, its layers bf16"),
-    (("trainer.gradient_clip_val=0.1",), "its gradients are clipped"),
+    (("trainer.gradient_clip_val=0.1",), None),
     (("model.depth=3",), "it has 3 hidden layers, and 2 are the most"),
     (("model.width=129",), "it has 136 units, and 128 are the most"),
     (("data.features=200",), "it has 200 features, and 128 are the most"),
@@ -244,7 +350,7 @@ def test_a_tick_on_a_gpu_is_one_launch_and_the_numbers_of_the_cpu(
                 assert notes.waits.total() == 1, str(notes)
                 # Columns, order, keys, and whose weights are the best.
                 assert notes.copies.total() <= 4, str(notes)
-                assert notes.kernels.total() <= 190, str(notes)
+                assert notes.kernels.total() <= 30, str(notes)  # its validation is a graph
             stack.fetch([0, 1, 2])
             found.append([(one.rows, stack.last_weights(lane)) for lane, one in enumerate(some)])
     for (rows, weights), (its_rows, its) in zip(*found, strict=True):
@@ -321,7 +427,10 @@ def test_a_sweep_by_the_kernel_comes_to_the_scores_of_a_sweep_by_torch(
 
 def test_compiled_for_an_h100_it_spills_no_register(tmp_path: Path) -> None:
     """What the largest takes is what `MOST` allows; ptxas is in Triton's wheel."""
-    names = ["the same, dropout", "the largest: 128-128-128-64, batch 128, dropout"]
+    names = [
+        "the same, dropout, clipped by value",
+        "the largest: 128-128-128-64, batch 128, dropout, clipped",
+    ]
     command = [sys.executable, "-P", str(ROOT / "scripts/bench.d/kernel.py"), "--json"]
     command += [word for name in names for word in ("--only", name)]
     environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
@@ -330,4 +439,7 @@ def test_compiled_for_an_h100_it_spills_no_register(tmp_path: Path) -> None:
     for found in map(json.loads(done.stdout).get, names):
         assert found["spilled"] == 0
         assert found["shared"] < 227 * 1024
+        # The interpreter's `tl.maximum` keeps NaN, the compiled one does not. A softmax needs the largest
+        # logit alone: one that is no number makes all chances so.
+        assert found["drops_nan"] == ["loss_of_classes"]
         assert found["registers"] * 32 * found["warps"] * (8 // found["warps"]) <= 65536

@@ -49,7 +49,8 @@ def test_each_lane_has_the_value_that_torchmetrics_gives(
     probabilities = logits.softmax(2)
     targets = torch.randint(0, data.draw(st.integers(1, classes)), (samples,), generator=generator)
     outputs = Outputs(probabilities.transpose(1, 2), Targets(targets, classes))
-    found = Metrics({"it": settings}, classes)(outputs)["it"].float()
+    metrics = Metrics({"it": settings}, classes)
+    found = metrics.read(metrics.launch(outputs), outputs)["it"].float()
     metric = instantiate({**settings, "num_classes": classes, "validate_args": False})
     for lane in range(lanes):
         metric.update(probabilities[lane], targets)

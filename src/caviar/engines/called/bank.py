@@ -65,6 +65,7 @@ class Bank:
         averages = [one.callbacks.average for one in trainings if one.callbacks.average is not None]
         self._averages = Averages(averages, frozenset(own[0])) if averages else None
         self._gathered: Gathered | None = None
+        self._said: dict[str, tuple[list[Any], Tensor]] = {}
         self._calls: list[tuple[Record, list[Tensor]]] = []
         self._held = 0
         self._gradients: Tensor | None = None
@@ -180,9 +181,20 @@ class Bank:
             if all(value == values[0] for value in values):
                 setattr(self.template.trainer, name, values[0])
             else:
-                lifted[name] = sent(torch.tensor(values), self._device)
+                lifted[name] = self._said_there(name, values)
         self.template.trainer.num_training_batches = self.trainings[0].train.batches
         return lifted
+
+    def _said_there(self, name: str, values: list[Any]) -> Tensor:
+        """What the lanes' trainers say, where the steps are; sent once, if it then goes on by ones."""
+        before, there = self._said.get(name, (None, None))
+        if there is None or values != before:
+            on = [value - 1 if isinstance(value, int) else None for value in values] == before
+            there = (
+                there + 1 if on and there is not None else sent(torch.tensor(values), self._device)
+            )
+            self._said[name] = values, there
+        return there
 
     def _backward(self, stepped: Stepped) -> Tensor:
         assert stepped.loss is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -11,10 +11,13 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils.data import BatchSampler, DataLoader, Subset, TensorDataset
 from torch.utils.data._utils.collate import default_collate
+from torch.utils.weak import WeakIdKeyDictionary
 
 from caviar.engines.called.course import limited
 from caviar.engines.called.seeds import Draws, derived, drawing
 from caviar.engines.experiment import NotFusibleError
+from caviar.engines.gpu import free_memory
+from caviar.engines.stacked.copies import sent
 
 
 class InMemory(Protocol):
@@ -121,9 +124,10 @@ class Feed:
         return found if self._subset is None else [self._subset[rows] for rows in found]
 
     def batch(self, rows: Tensor) -> Any:
-        """A batch by its rows, shape ``(batch,)``, or of many lanes, ``(lanes, batch)``."""
+        """A batch by its rows, shape ``(batch,)``, or of many lanes, ``(lanes, batch)``; where it is."""
         assert self.tensors is not None
-        return self._sequence(tensor[rows] for tensor in self.tensors)
+        here = rows.device == self.tensors[0].device
+        return self._sequence((own if here else _there[own][1])[rows] for own in self.tensors)
 
     def read(self, epoch: int) -> Iterator[Any]:
         """The batches of an epoch, read one by one."""
@@ -175,12 +179,31 @@ def _known(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def stacked_batches(feeds: Sequence[Feed], epochs: Sequence[int]) -> Iterator[tuple[Any, bool]]:
+_there: MutableMapping[Tensor, tuple[int, Tensor]] = WeakIdKeyDictionary()
+"""Of tensors on the host the version, and what holds the same on the GPU, for all lanes."""
+
+_PART = 0.25
+"""Of a GPU's memory that is free, what a tensor may take: batches of a larger one are copied to it."""
+
+
+def _fits(tensor: Tensor, device: str) -> bool:
+    """Whether a tensor is on the device, or has room there; it is copied to it once, unless it changes."""
+    if tensor not in _there or _there[tensor][0] != tensor._version:
+        if tensor.nbytes > _PART * free_memory():
+            return False
+        _there[tensor] = tensor._version, tensor.to(device)
+    return True
+
+
+def stacked_batches(
+    feeds: Sequence[Feed], epochs: Sequence[int], device: str = "cpu"
+) -> Iterator[tuple[Any, bool]]:
     """The batches of lanes that go through an epoch together.
 
     Args:
         feeds: a lane's each, of the same `Feed.shape`.
         epochs: which epoch each lane is in.
+        device: where the lanes step: those of tensors that all share, and that it has room for, are there.
 
     Yields:
         A batch, its tensors of shape ``(lanes, …)``, and False; or one that is all lanes', and True.
@@ -188,6 +211,9 @@ def stacked_batches(feeds: Sequence[Feed], epochs: Sequence[int]) -> Iterator[tu
     first = feeds[0]
     if first.tensors is not None and all(_same_tensors(first, feed) for feed in feeds):
         rows = [feed.rows(epoch) for feed, epoch in zip(feeds, epochs, strict=True)]
+        if device != "cpu" and all(_fits(own, device) for own in first.tensors):
+            yield from _there_too(first, rows, device)
+            return
         for own in zip(*rows, strict=True):
             if all(one is own[0] or torch.equal(one, own[0]) for one in own[1:]):
                 yield first.batch(own[0]), True
@@ -196,6 +222,26 @@ def stacked_batches(feeds: Sequence[Feed], epochs: Sequence[int]) -> Iterator[tu
         return
     for batches in zip(*(_each(f, e) for f, e in zip(feeds, epochs, strict=True)), strict=True):
         yield _stack(batches), False
+
+
+def _there_too(
+    first: Feed, rows: Sequence[Sequence[Tensor]], device: str
+) -> Iterator[tuple[Any, bool]]:
+    """Batches of tensors that are on the device, by the rows of each lane's, which are sent together.
+
+    Raises:
+        IndexError: there is no such row; a GPU would be lost by it.
+    """
+    assert first.tensors is not None
+    samples, batches = len(first.tensors[0]), list(zip(*rows, strict=True))
+    whole = torch.cat([torch.stack(own) for own in batches], dim=1)
+    for row in (int(whole.min()), int(whole.max())):
+        if not -samples <= row < samples:
+            raise IndexError(f"index {row} is out of bounds for dimension 0 with size {samples}")
+    there = sent(whole, device).split([len(own[0]) for own in batches], dim=1)
+    for own, each in zip(batches, there, strict=True):
+        alike = all(one is own[0] or torch.equal(one, own[0]) for one in own[1:])
+        yield first.batch(each[0] if alike else each), alike
 
 
 def _same_tensors(one: Feed, other: Feed) -> bool:

@@ -111,7 +111,8 @@ class CalledStack(Seats[CalledTraining]):
         stepwise = [training for training in trainings if training.callbacks.stepwise and log_every]
         with explaining("training_step"):
             bank.begin()
-            for number, (batch, shared) in enumerate(stacked_batches(feeds, epochs)):
+            batches = stacked_batches(feeds, epochs, bank.course.device)
+            for number, (batch, shared) in enumerate(batches):
                 for training in stepwise:
                     training.batch_begins()
                 steps = (number + 1) % accumulate == 0 or number == last
@@ -158,7 +159,8 @@ class CalledStack(Seats[CalledTraining]):
         epochs, results = [training.epoch for training in validating], Results()
         with explaining("validation_step"):
             bank.begin()
-            for number, (batch, shared) in enumerate(stacked_batches(feeds, epochs)):
+            batches = stacked_batches(feeds, epochs, bank.course.device)
+            for number, (batch, shared) in enumerate(batches):
                 bank.validate(batch, number, shared, results)
             bank.end()
         epoch = _here(results.of_epoch(lambda name: name))

@@ -16,6 +16,9 @@ from caviar.engines.stacked.optimizers import OPTIMIZERS, LaneOptimizer
 
 Columns = tuple[int, int]
 
+_AHEAD = 128
+"""Steps whose columns are worked out together, at most."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -101,7 +104,10 @@ class Stepper:
         self._known: Any = None
         self._unused: frozenset[str] | None = None
         self._settings: list[tuple[dict[str, Any], np.ndarray[Any, Any]]] = []
+        # Of each group, for the steps ahead: constants, and columns ``(steps, columns, lanes, 1)``.
         self._constants: list[dict[str, Tensor]] = []
+        self._columns: list[Tensor] = []
+        self._place = self._ahead = self._stood = 0
         if self._kind is not None:
             for optimizer in optimizers:
                 optimizer._opt_called = True  # type: ignore[attr-defined]  # schedulers look for it
@@ -123,8 +129,11 @@ class Stepper:
         """
         if self._kind is None and device != "cpu":
             raise NotFusibleError(f"{type(self._optimizers[0]).__name__}, lane by lane, on a GPU")
-        self._device, self._known = device, None
-        self.slots = [[slot.to(device) for slot in group] for group in self.slots]
+        self._device, self._ahead = device, 0
+        self.slots = [
+            [slot.cpu() if device == "cpu" else sent(slot, device) for slot in group]
+            for group in self.slots
+        ]
 
     def leave_alone(self, names: frozenset[str]) -> None:
         """Step no parameter of these names: the loss does not depend on them.
@@ -152,19 +161,19 @@ class Stepper:
         if self._kind is None:
             self._each(gradients)
             return
-        self._read_settings()
+        self._look_ahead()
         for number, (begin, end) in enumerate(self._layout.groups):
-            settings, lrs = self._settings[number]
-            columns = self._kind.steps(settings, lrs[None], self.done)[:, 0]
             self._kind.step(
                 rows[:, begin:end],
                 gradients[:, begin:end],
                 self.slots[number],
                 self._constants[number],
-                list(self._sent(columns)[:, :, None]),
+                list(self._columns[number][self._place]),
                 end - begin,
             )
         self.done += 1
+        self._place += 1
+        self._stood += 1
 
     def _each(self, gradients: Tensor) -> None:
         for lane, optimizer in enumerate(self._optimizers):
@@ -177,8 +186,25 @@ class Stepper:
             optimizer.step()
         self.done += 1
 
-    def _read_settings(self) -> None:
-        """Take over what the lanes' groups say, where a schedule or a hook has changed it."""
+    def _look_ahead(self) -> None:
+        """Have this step's numbers: those of as many steps together as the settings last stood still."""
+        assert self._kind is not None
+        changed = self._read_settings()
+        if self._place < self._ahead and not changed:
+            return
+        self._place, self._ahead = 0, min(max(self._stood, 1), _AHEAD)
+        if changed:
+            self._stood = 0
+        self._constants, self._columns = [], []
+        for settings, lrs in self._settings:
+            rates = np.repeat(lrs[None], self._ahead, axis=0)
+            columns = self._kind.steps(settings, rates, self.done).transpose(1, 0, 2)
+            self._columns.append(self._sent(np.ascontiguousarray(columns))[..., None])
+            constants = self._sent(np.stack(list(settings.values())))[..., None]
+            self._constants.append(dict(zip(settings, constants, strict=True)))
+
+    def _read_settings(self) -> bool:
+        """Take over what the lanes' groups say; whether a schedule or a hook has changed it."""
         assert self._kind is not None
         known = [
             [
@@ -189,9 +215,8 @@ class Stepper:
             for number in range(len(self._layout.groups))
         ]
         if known == self._known:
-            return
-        self._known = known
-        self._settings, self._constants = [], []
+            return False
+        self._known, self._settings = known, []
         for group in known:
             lrs = np.array([float(lane["lr"]) for lane in group])
             each = [self._kind.settings(_numbers(self._kind.target, lane)) for lane in group]
@@ -199,7 +224,7 @@ class Stepper:
                 name: np.array([one[name] for one in each]) for name in self._kind.constants
             }
             self._settings.append((settings, lrs))
-            self._constants.append({name: self._sent(v)[:, None] for name, v in settings.items()})
+        return True
 
     def _sent(self, numbers: np.ndarray[Any, Any]) -> Tensor:
         return sent(torch.from_numpy(numbers).to(self._dtype), self._device)
@@ -216,7 +241,7 @@ class Stepper:
 
     def load(self, lane: int, saved: dict[str, Any]) -> None:
         """Set a lane to what `save` gave."""
-        self.done[lane] = saved["done"]
+        self.done[lane], self._ahead = saved["done"], 0
         if self._kind is None:
             optimizer = self._optimizers[lane]
             groups = optimizer.state_dict()["param_groups"]

@@ -38,6 +38,7 @@ class ByKernel(ByTorch):
 
     def __init__(self, tensors: LaneTensors) -> None:
         super().__init__(tensors)
+        self.recorded = tensors.device == "cuda"
         chain = chain_of(tensors.net.plan.layers)
         assert isinstance(chain, Chain)
         self._chain = chain
@@ -83,7 +84,9 @@ class ByKernel(ByTorch):
         tensors, values = self._tensors, self._tensors.net.values
         zeros = torch.zeros_like(tensors.smoothing)
         rows = [tensors.constants[name][:, 0] for name in tensors.optimizer.constants]
-        rows += [zeros] * (6 - len(rows))
+        rows += [zeros] * (5 - len(rows))
+        limits = [limit[:, 0] for limit in (tensors.norm, tensors.value) if limit is not None]
+        rows += limits or [zeros]
         for hidden in self._chain.hidden:
             own = [zeros] * 4
             if hidden.norm:
@@ -114,8 +117,6 @@ def why_not(tensors: LaneTensors) -> str | None:
         return f"its data are {x.dtype}, its layers {'bf16' if course.mixed else course.dtype}"
     if optimizer.target not in OPTIMIZERS:
         return f"its optimizer is {optimizer.target.__name__}"
-    if tensors.norm is not None or tensors.value is not None:
-        return "its gradients are clipped"
     chain = chain_of(net.plan.layers)
     if isinstance(chain, str):
         return chain
@@ -194,6 +195,7 @@ def settings(tensors: LaneTensors, chain: Chain) -> dict[str, Any]:
         "DROPOUT": bool(chain.hidden and chain.hidden[0].dropout),
         "HIDDEN_BIAS": bool(hidden) and f"{first}.bias" in net.shapes,
         "LAST_BIAS": f"{chain.last}.bias" in net.shapes,
+        "CLIP": 1 if tensors.norm is not None else 2 if tensors.value is not None else 0,
         **tuned,
         "TILE": TILE,
         "SIZE": size([tuned[name] for name in "DUV"[: len(layers)]] + [tuned["C"]]),

@@ -1,4 +1,7 @@
-"""What the program of a lane is made of: each takes a tile, all of which is in registers."""
+"""What the program of a lane is made of: each takes a tile, all of which is in registers.
+
+A number that is none stays none, as with torch: `tl.maximum` and `tl.minimum` drop it on a GPU.
+"""
 
 # pyright: reportMissingImports=false
 from __future__ import annotations
@@ -15,8 +18,11 @@ SGD, ADAM, RMSPROP = tl.constexpr(0), tl.constexpr(1), tl.constexpr(3)
 NO_NORM, NORM_BEFORE, NORM_AFTER = (tl.constexpr(number) for number in range(3))
 """Where a hidden layer has batch norm: nowhere, before its activation, or after."""
 
+BY_NORM, BY_VALUE = tl.constexpr(1), tl.constexpr(2)
+"""How gradients are clipped; 0: not at all."""
+
 CONSTANTS = tl.constexpr(6)
-"""Rows of ``numbers`` that are the optimizer's."""
+"""Rows of ``numbers`` that are the optimizer's; the last one is its gradients' limit."""
 
 OWN = tl.constexpr(4)
 """Rows of ``numbers`` after those for each hidden layer: eps, momentum, and dropout's limit and scale."""
@@ -29,10 +35,25 @@ def tile(at, row, column, ROW: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
 
 
 @triton.jit
+def clipped(g, own, squares, lanes, CLIP: tl.constexpr):
+    """A gradient as `optimizers.clip` leaves it; ``squares``: the sum of those of all the lane's."""
+    if CLIP != 0:
+        limit = tl.load(own + (CONSTANTS - 1) * lanes)
+        if CLIP == BY_NORM:
+            share = limit / (tl.sqrt(tl.load(squares)) + 1e-6)
+            g *= tl.where(share > 1, 1.0, share)
+        else:
+            g = tl.where(g > limit, limit, tl.where(g < -limit, -limit, g))
+    return g
+
+
+@triton.jit
 def stepped(
-    at, own, rates, lanes, g, OPTIMIZER: tl.constexpr, DECAY: tl.constexpr, SIZE: tl.constexpr
-):
+    at, own, rates, lanes, g, squares, CLIP: tl.constexpr, OPTIMIZER: tl.constexpr,
+    DECAY: tl.constexpr, SIZE: tl.constexpr,
+):  # fmt: skip
     """A step of an optimizer of `optimizers.py`, whose constants and columns are in its order there."""
+    g = clipped(g, own, squares, lanes, CLIP)
     p, first = tl.load(at), tl.load(at + SIZE)
     if OPTIMIZER == SGD:
         momentum, decay, nesterov = tl.load(own), tl.load(own + lanes), tl.load(own + 2 * lanes)
@@ -94,17 +115,19 @@ def affine(normal, vectors, AFFINE: tl.constexpr, U: tl.constexpr):
 
 
 @triton.jit
-def normalised_back(g, normal, vectors, own, rates, lanes, count, AFFINE: tl.constexpr,
-                     OPTIMIZER: tl.constexpr, DECAY_ALL: tl.constexpr, B: tl.constexpr, U: tl.constexpr,
-                     SIZE: tl.constexpr):  # fmt: skip
-    """The gradient of batch norm's input; see `layers._Normalised`. Steps its weight and bias."""
+def normalised_back(
+    g, normal, vectors, count, AFFINE: tl.constexpr, B: tl.constexpr, U: tl.constexpr,
+    SIZE: tl.constexpr,
+):  # fmt: skip
+    """The gradient of batch norm's input; see `layers._Normalised`.
+
+    Those of its weight and bias go where the first slot of mean and variance would be: these have none.
+    """
     along, whole, scale = tl.sum(g * normal, 0), tl.sum(g, 0), tl.load(vectors + 5 * U)
     if AFFINE:
-        weight = tl.load(vectors + U)
-        tl.debug_barrier()
-        stepped(vectors + U, own, rates, lanes, along, OPTIMIZER, DECAY_ALL, SIZE)
-        stepped(vectors + 2 * U, own, rates, lanes, whole, OPTIMIZER, DECAY_ALL, SIZE)
-        scale *= weight
+        scale *= tl.load(vectors + U)
+        tl.store(vectors + SIZE + 3 * U, along)
+        tl.store(vectors + SIZE + 4 * U, whole)
     g = (g - (whole / count)[None, :] - normal * (along / count)[None, :]) * scale[None, :]
     return tl.where((tl.arange(0, B) < count)[:, None], g, 0.0)
 
@@ -129,9 +152,9 @@ def activated(x, number, ACTIVATION: tl.constexpr):
 
 @triton.jit
 def slope_of(x, number, ACTIVATION: tl.constexpr):
-    """The activation's slope there."""
+    """The activation's slope there, as torch has it."""
     if ACTIVATION == RELU:
-        x = tl.where(x > 0, 1.0, 0.0)
+        x = tl.where(x <= 0, 0.0, 1.0)
     elif ACTIVATION == LEAKY_RELU:
         x = tl.where(x > 0, 1.0, number)
     elif ACTIVATION == ELU:

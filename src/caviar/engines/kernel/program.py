@@ -13,13 +13,14 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from caviar.engines.kernel.parts import CONSTANTS, NO_NORM, OWN
+from caviar.engines.kernel.parts import BY_NORM, CONSTANTS, NO_NORM, OWN
 from caviar.engines.kernel.stages import (
+    add_squares,
     gather,
     hidden,
     hidden_back,
+    layer_step,
     linear_back,
-    linear_step,
     loss_of_classes,
     move_layer,
 )
@@ -35,7 +36,7 @@ def train(
     activation_number,
     DEPTH: tl.constexpr, OPTIMIZER: tl.constexpr, DECAY_ALL: tl.constexpr, ACTIVATION: tl.constexpr,
     NORM: tl.constexpr, AFFINE: tl.constexpr, DROPOUT: tl.constexpr,
-    HIDDEN_BIAS: tl.constexpr, LAST_BIAS: tl.constexpr,
+    HIDDEN_BIAS: tl.constexpr, LAST_BIAS: tl.constexpr, CLIP: tl.constexpr,
     B: tl.constexpr, D: tl.constexpr, U: tl.constexpr, V: tl.constexpr, C: tl.constexpr,
     TILE: tl.constexpr, SIZE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -63,6 +64,7 @@ def train(
     first = inputs + B * D
     second = first + 5 * B * U
     slope = second + 5 * B * V
+    squares = net + LAST + C * W + C  # where batch norm of the last layer would be: there is none
     before = second + 3 * B * V if DEPTH > 1 else (first + 3 * B * U if DEPTH > 0 else inputs)
     for number in range(tl.program_id(0), training, tl.num_programs(0)):
         lane = tl.load(keys + number)
@@ -102,32 +104,65 @@ def train(
             if DEPTH > 0:
                 linear_back(slope, before + B * W, net + LAST, B, C, W, TILE, PRECISION)
                 tl.debug_barrier()
-            linear_step(
-                slope, before, net + LAST, own, rates, lanes, LAST_BIAS, OPTIMIZER, DECAY_ALL, B, C, W,
-                TILE, SIZE, PRECISION,
-            )  # fmt: skip
             if DEPTH > 1:
                 hidden_back(
-                    second, net + TWO, own, rates, lanes, count, activation_number, ACTIVATION, NORM,
-                    AFFINE, DROPOUT, OPTIMIZER, DECAY_ALL, B, V, U, TILE, SIZE,
+                    second, net + TWO, count, activation_number, ACTIVATION, NORM, AFFINE, DROPOUT, B, V,
+                    U, TILE, SIZE,
                 )  # fmt: skip
                 tl.debug_barrier()
-                its = second + 4 * B * V
-                linear_back(its, first + 4 * B * U, net + TWO, B, V, U, TILE, PRECISION)
+                linear_back(
+                    second + 4 * B * V, first + 4 * B * U, net + TWO, B, V, U, TILE, PRECISION
+                )
                 tl.debug_barrier()
-                linear_step(
-                    its, first + 3 * B * U, net + TWO, own, rates, lanes, HIDDEN_BIAS, OPTIMIZER,
-                    DECAY_ALL, B, V, U, TILE, SIZE, PRECISION,
-                )  # fmt: skip
             if DEPTH > 0:
                 hidden_back(
-                    first, net, own, rates, lanes, count, activation_number, ACTIVATION, NORM, AFFINE,
-                    DROPOUT, OPTIMIZER, DECAY_ALL, B, U, D, TILE, SIZE,
+                    first, net, count, activation_number, ACTIVATION, NORM, AFFINE, DROPOUT, B, U, D,
+                    TILE, SIZE,
                 )  # fmt: skip
                 tl.debug_barrier()
-                linear_step(
-                    first + 4 * B * U, inputs, net, own, rates, lanes, HIDDEN_BIAS, OPTIMIZER, DECAY_ALL,
-                    B, U, D, TILE, SIZE, PRECISION,
+            if CLIP == BY_NORM:
+                tl.store(squares, 0.0)
+                tl.debug_barrier()
+                add_squares(
+                    slope,
+                    before,
+                    net + LAST,
+                    squares,
+                    LAST_BIAS,
+                    False,
+                    B,
+                    C,
+                    W,
+                    TILE,
+                    SIZE,
+                    PRECISION,
+                )
+                tl.debug_barrier()
+                if DEPTH > 1:
+                    add_squares(
+                        second + 4 * B * V, first + 3 * B * U, net + TWO, squares, HIDDEN_BIAS, AFFINE,
+                        B, V, U, TILE, SIZE, PRECISION,
+                    )  # fmt: skip
+                    tl.debug_barrier()
+                if DEPTH > 0:
+                    add_squares(
+                        first + 4 * B * U, inputs, net, squares, HIDDEN_BIAS, AFFINE, B, U, D, TILE,
+                        SIZE, PRECISION,
+                    )  # fmt: skip
+                    tl.debug_barrier()
+            layer_step(
+                slope, before, net + LAST, own, rates, lanes, squares, CLIP, LAST_BIAS, False, OPTIMIZER,
+                DECAY_ALL, B, C, W, TILE, SIZE, PRECISION,
+            )  # fmt: skip
+            if DEPTH > 1:
+                layer_step(
+                    second + 4 * B * V, first + 3 * B * U, net + TWO, own, rates, lanes, squares, CLIP,
+                    HIDDEN_BIAS, AFFINE, OPTIMIZER, DECAY_ALL, B, V, U, TILE, SIZE, PRECISION,
+                )  # fmt: skip
+            if DEPTH > 0:
+                layer_step(
+                    first + 4 * B * U, inputs, net, own, rates, lanes, squares, CLIP, HIDDEN_BIAS, AFFINE,
+                    OPTIMIZER, DECAY_ALL, B, U, D, TILE, SIZE, PRECISION,
                 )  # fmt: skip
             tl.debug_barrier()
         _move(

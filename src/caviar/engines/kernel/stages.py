@@ -146,11 +146,11 @@ def hidden(
 
 @triton.jit(noinline=True)
 def hidden_back(
-    saved, net, own, rates, lanes, count, number, ACTIVATION: tl.constexpr, NORM: tl.constexpr,
-    AFFINE: tl.constexpr, DROPOUT: tl.constexpr, OPTIMIZER: tl.constexpr, DECAY_ALL: tl.constexpr,
-    B: tl.constexpr, U: tl.constexpr, D: tl.constexpr, TILE: tl.constexpr, SIZE: tl.constexpr,
+    saved, net, count, number, ACTIVATION: tl.constexpr, NORM: tl.constexpr, AFFINE: tl.constexpr,
+    DROPOUT: tl.constexpr, B: tl.constexpr, U: tl.constexpr, D: tl.constexpr, TILE: tl.constexpr,
+    SIZE: tl.constexpr,
 ):  # fmt: skip
-    """The gradient in ``saved``, from a hidden layer's output back to its linear one; steps batch norm."""
+    """The gradient in ``saved``, from a hidden layer's output back to its linear one."""
     N: tl.constexpr = U if U < TILE else TILE
     for n in range(0, U, N):
         at, vectors = tile(saved, 0, n, U, B, N), net + U * D + n + tl.arange(0, N)
@@ -158,13 +158,11 @@ def hidden_back(
         if DROPOUT:
             g *= tl.load(at + 2 * B * U)
         if NORM == NORM_AFTER:
-            g = normalised_back(g, tl.load(at + B * U), vectors, own, rates, lanes, count, AFFINE,
-                                 OPTIMIZER, DECAY_ALL, B, U, SIZE)  # fmt: skip
+            g = normalised_back(g, tl.load(at + B * U), vectors, count, AFFINE, B, U, SIZE)
         before = tl.load(at)
         if NORM == NORM_BEFORE:
             g *= slope_of(affine(before, vectors, AFFINE, U), number, ACTIVATION)
-            g = normalised_back(g, before, vectors, own, rates, lanes, count, AFFINE, OPTIMIZER,
-                                 DECAY_ALL, B, U, SIZE)  # fmt: skip
+            g = normalised_back(g, before, vectors, count, AFFINE, B, U, SIZE)
         else:
             g *= slope_of(before, number, ACTIVATION)
         tl.store(at + 4 * B * U, g)
@@ -190,27 +188,66 @@ def linear_back(
             tl.store(tile(to, m, k, D, M, K), g)
 
 
-@triton.jit(noinline=True)
-def linear_step(
-    slope, x, net, own, rates, lanes, BIAS: tl.constexpr, OPTIMIZER: tl.constexpr,
-    DECAY_ALL: tl.constexpr, B: tl.constexpr, U: tl.constexpr, D: tl.constexpr, TILE: tl.constexpr,
-    SIZE: tl.constexpr, PRECISION: tl.constexpr,
+@triton.jit
+def _weights(
+    slope, x, n, k, B: tl.constexpr, U: tl.constexpr, D: tl.constexpr, N: tl.constexpr,
+    K: tl.constexpr, TILE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Step a linear layer by the gradient of what it gave for ``x``."""
+    """The gradient of a linear layer's weights, ``(N, K)`` of it, from that of what it gave for ``x``."""
     M: tl.constexpr = B if B < TILE else TILE
+    g = tl.zeros((N, K), tl.float32)
+    for m in range(0, B, M):
+        its = tl.trans(tl.load(tile(slope, m, n, U, M, N)))
+        g = tl.dot(its, tl.load(tile(x, m, k, D, M, K)), g, input_precision=PRECISION)
+    return g
+
+
+@triton.jit(noinline=True)
+def add_squares(
+    slope, x, net, squares, BIAS: tl.constexpr, AFFINE: tl.constexpr, B: tl.constexpr,
+    U: tl.constexpr, D: tl.constexpr, TILE: tl.constexpr, SIZE: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Add the squares of all gradients of a layer, which `layer_step` takes again, to ``squares``."""
+    N: tl.constexpr = U if U < TILE else TILE
+    K: tl.constexpr = D if D < TILE else TILE
+    found = tl.zeros((N,), tl.float32)
+    for n in range(0, U, N):
+        for k in range(0, D, K):
+            g = _weights(slope, x, n, k, B, U, D, N, K, TILE, PRECISION)
+            found += tl.sum(g * g, 1)
+        if BIAS:
+            g = tl.sum(tl.load(tile(slope, 0, n, U, B, N)), 0)
+            found += g * g
+        if AFFINE:
+            its = net + U * D + SIZE + 3 * U + n + tl.arange(0, N)
+            g, other = tl.load(its), tl.load(its + U)
+            found += g * g + other * other
+    tl.store(squares, tl.load(squares) + tl.sum(found, 0))
+
+
+@triton.jit(noinline=True)
+def layer_step(
+    slope, x, net, own, rates, lanes, squares, CLIP: tl.constexpr, BIAS: tl.constexpr,
+    AFFINE: tl.constexpr, OPTIMIZER: tl.constexpr, DECAY_ALL: tl.constexpr, B: tl.constexpr,
+    U: tl.constexpr, D: tl.constexpr, TILE: tl.constexpr, SIZE: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Step a linear layer, by the gradient of what it gave for ``x``, and the batch norm beside it."""
     N: tl.constexpr = U if U < TILE else TILE
     K: tl.constexpr = D if D < TILE else TILE
     for n in range(0, U, N):
         for k in range(0, D, K):
-            g = tl.zeros((N, K), tl.float32)
-            for m in range(0, B, M):
-                its = tl.trans(tl.load(tile(slope, m, n, U, M, N)))
-                g = tl.dot(its, tl.load(tile(x, m, k, D, M, K)), g, input_precision=PRECISION)
-            stepped(tile(net, n, k, D, N, K), own, rates, lanes, g, OPTIMIZER, True, SIZE)
+            g = _weights(slope, x, n, k, B, U, D, N, K, TILE, PRECISION)
+            at = tile(net, n, k, D, N, K)
+            stepped(at, own, rates, lanes, g, squares, CLIP, OPTIMIZER, True, SIZE)
+        vectors = net + U * D + n + tl.arange(0, N)
         if BIAS:
             g = tl.sum(tl.load(tile(slope, 0, n, U, B, N)), 0)
+            stepped(vectors, own, rates, lanes, g, squares, CLIP, OPTIMIZER, DECAY_ALL, SIZE)
+        if AFFINE:
+            g, other = tl.load(vectors + SIZE + 3 * U), tl.load(vectors + SIZE + 4 * U)
+            stepped(vectors + U, own, rates, lanes, g, squares, CLIP, OPTIMIZER, DECAY_ALL, SIZE)
             stepped(
-                net + U * D + n + tl.arange(0, N), own, rates, lanes, g, OPTIMIZER, DECAY_ALL, SIZE
+                vectors + 2 * U, own, rates, lanes, other, squares, CLIP, OPTIMIZER, DECAY_ALL, SIZE
             )
 
 
@@ -232,7 +269,9 @@ def loss_of_classes(
     chances = tl.where(known, shifted - tl.log(whole)[:, None], 0.0)
     hit = tl.where(c[None, :] == target[:, None], 1 - smooth, 0.0)
     wanted = (hit + smooth / classes) * share[None, :]
-    each = tl.where(b < count, tl.sum(tl.where(wanted == 0, 0.0, -wanted * chances), 1), 0.0)
+    # Where none is wanted, minus infinity counts as nothing; NaN does not.
+    parts = tl.where((wanted == 0) & (chances == chances), 0.0, -wanted * chances)
+    each = tl.where(b < count, tl.sum(parts, 1), 0.0)
     g = (powers / whole[:, None] * tl.sum(wanted, 1)[:, None] - wanted) / count
     tl.store(tile(slope, 0, 0, C, B, C), tl.where((b < count)[:, None], g, 0.0))
     loss = tl.sum(each, 0) / count

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,8 @@ from caviar.engines.seats import Seats
 from caviar.engines.stacked.backend import Backend, ByTorch, Steps
 from caviar.engines.stacked.copies import sent
 from caviar.engines.stacked.dock import Dock
-from caviar.engines.stacked.metrics import Metrics, Outputs, Targets, to_host
 from caviar.engines.stacked.tensors import LaneTensors
+from caviar.engines.stacked.validation import Validation
 
 
 class Stack(Seats[Training]):
@@ -38,14 +37,14 @@ class Stack(Seats[Training]):
         first = trainings[0]
         super().__init__(first.key, lanes)
         self.device = device
-        self._course, self._optimizer, self._recipe = first.course, first.optimizer, first.recipe
+        self._course, self._optimizer = first.course, first.optimizer
         plans = [training.plan for training in trainings]
         self.tensors = LaneTensors(
             plans, first.course, first.optimizer, first.recipe, lanes, device
         )
         self._dock = Dock(self.tensors)
         self.backend: Backend = ByTorch(self.tensors)
-        self._metrics = Metrics(first.recipe.metrics, self.tensors.num_classes)
+        self._validation = Validation(self.tensors, first.recipe)
         self._order = torch.zeros(lanes, first.course.samples, dtype=torch.int64)
         self._drawn: dict[int, tuple[Training, int]] = {}
         self._snapshot: list[Tensor] = []
@@ -102,10 +101,9 @@ class Stack(Seats[Training]):
         self._settle()
         self._snapshot = [tensor.detach().clone() for tensor in self.tensors.changing]
         columns = self._prepare()
-        losses = torch.zeros(self.lanes, dtype=self._course.dtype, device=self.device)
+        losses = self._validation.losses.zero_()
         self.backend.steps(self._steps(self._course.steps, columns, losses))
-        losses /= self._course.steps
-        found = self._evaluate(losses)
+        found = self._evaluate()
         # From here on the epoch is done: trainings take it in, and cannot be taken back.
         self._snapshot = []
         return self._end_epoch(found.pop("train/loss"), found)
@@ -233,21 +231,13 @@ class Stack(Seats[Training]):
                 keys[:, lane] = signed(training.recipe.seed), training.epoch
         return Steps(self.active, rows, columns[:count], keys, losses)
 
-    @cached_property
-    def _targets(self) -> Targets:
-        """Of the samples that the validation goes through."""
-        classes = self._recipe.val[1][: self._course.eval_samples]
-        return Targets(classes, self.tensors.num_classes, self.device)
-
-    def _evaluate(self, train_losses: Tensor) -> dict[str, list[float]]:
+    def _evaluate(self) -> dict[str, list[float]]:
         """Of each lane what is logged of the epoch, by name; it waits for the device, once."""
         if not any(training.validates() for training in self.trainings if training):
+            train = self._validation.train_losses.double()
             self._draw_ahead()
-            (train,) = to_host(train_losses)
             return {"train/loss": train.tolist()}
-        probabilities, total = self.backend.evaluate(self.active)
-        losses = {"train/loss": train_losses, "loss": total / self._course.eval_samples}
-        values = self._metrics(Outputs(probabilities, self._targets), losses, self._draw_ahead)
+        values = self._validation(self.backend, self.active, self._draw_ahead)
         train = values.pop("train/loss").tolist()
         return {"train/loss": train} | {
             f"val/{name}": value.tolist() for name, value in values.items()

@@ -99,6 +99,7 @@ class Native:
 
     # It makes itself room once a call: one step alone would bear all of that.
     rehearsed = 32
+    recorded = False
 
     def __init__(self, tensors: LaneTensors) -> None:
         course, net, optimizer = tensors.course, tensors.net, tensors.optimizer

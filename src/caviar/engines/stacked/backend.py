@@ -58,9 +58,11 @@ class Backend(Protocol):
 
     Attributes:
         rehearsed: how many steps are timed together, where there are so many.
+        recorded: whether a validation is to be a CUDA graph: it evaluates all lanes, always the same way.
     """
 
     rehearsed: int
+    recorded: bool
 
     @classmethod
     def over(cls, tensors: LaneTensors) -> Self | str:
@@ -88,6 +90,7 @@ class ByTorch:
     """
 
     rehearsed = 1
+    recorded = False
 
     def __init__(self, tensors: LaneTensors) -> None:
         self.compiled = False

@@ -1,7 +1,7 @@
 """Steps of lanes on a GPU as a CUDA graph: the host launches one thing a step, where it launched a hundred.
 
-A graph is a step that was recorded once and is done again, on the same memory. So a step reads its batch,
-its rates and its random numbers from buffers, at a place that is counted on the device.
+A step reads its batch, its rates and its random numbers from buffers that stay where they are, at a place
+that is counted on the device.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ import torch
 from torch import Tensor
 
 from caviar.engines.stacked.backend import ByTorch, Steps, drawn_ahead
+from caviar.engines.stacked.recording import recorded
 from caviar.engines.stacked.tensors import LaneTensors
-
-_WARM = 3
-"""Steps before one is recorded: libraries make themselves room in the first, which no record may hold."""
 
 
 class ByGraph(ByTorch):
     """Steps all lanes as `ByTorch` does, to the same numbers; a last batch that is not full is launched."""
 
     rehearsed = 32
+    recorded = True
 
     def __init__(self, tensors: LaneTensors) -> None:
         super().__init__(tensors)
@@ -65,7 +64,8 @@ class ByGraph(ByTorch):
         smoothing, weights = self._tensors.loss_settings
         key = smoothing is None, weights is None
         if key not in self._replays:
-            self._replays[key] = self._recorded(lambda: self._from(buffers), buffers)
+            changed = [*self._tensors.changing, buffers.losses, buffers.place]
+            self._replays[key], _ = recorded(lambda: self._from(buffers), changed)
         return self._replays[key]
 
     def _from(self, buffers: _Buffers) -> None:
@@ -73,24 +73,6 @@ class ByGraph(ByTorch):
         rows, column, bits = buffers.at_place()
         buffers.losses += self._step(rows, column, bits)
         buffers.place += 1
-
-    def _recorded(self, step: Callable[[], None], buffers: _Buffers) -> Callable[[], None]:
-        """Record a step, which leaves no trace; gives what does it again."""
-        changed = [*self._tensors.changing, buffers.losses, buffers.place]
-        before = [tensor.detach().clone() for tensor in changed]
-        beside, here = torch.cuda.Stream(), torch.cuda.current_stream()
-        beside.wait_stream(here)
-        with torch.cuda.stream(beside):
-            for _ in range(_WARM):
-                step()
-        here.wait_stream(beside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            step()
-        with torch.no_grad():
-            for tensor, own in zip(changed, before, strict=True):
-                tensor.copy_(own)
-        return graph.replay
 
 
 class _Buffers:
@@ -130,7 +112,7 @@ class _Buffers:
         """Take random numbers in, of some steps."""
         for name, drawn in bits.items():
             self._bits[name][: len(drawn)] = drawn
-        self.place[1] = 0
+        self.place[1:].zero_()
 
     def at_place(self) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Rows, columns and random numbers of the step that it is at."""

@@ -6,7 +6,7 @@ each of a lane whose probabilities are no numbers. All others leave a GPU by one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property, partial
 from typing import Any
 
@@ -202,36 +202,40 @@ class Metrics:
             if self._stacked[name] is None:
                 self._by_lane[name]()  # now: what it says of its settings is known before training
 
-    def __call__(
-        self,
-        outputs: Outputs,
-        also: Mapping[str, Tensor] | None = None,
-        meanwhile: Callable[[], None] = lambda: None,
-    ) -> dict[str, Tensor]:
-        """``also`` and each metric by its name, in double precision on the host, shape ``(lanes,)``.
+    def launch(self, outputs: Outputs, also: Sequence[Tensor] = ()) -> Tensor:
+        """Compute, where the outputs are, all that has a stacked form; the host waits for nothing.
 
-        ``meanwhile`` is called once all is launched, before the host waits for it.
+        Args:
+            also: other numbers of the lanes, ``(lanes,)`` each.
+
+        Returns:
+            in double precision, ``(rows, lanes)``: ``also``, the metrics, and whether a lane's
+            probabilities are no numbers.
         """
-        stacked = {name: compute for name, compute in self._stacked.items() if compute is not None}
-        here = {name: compute(outputs) for name, compute in stacked.items()}
-        here |= {**(also or {}), "": outputs.confidence.isnan().any(1)}
-        meanwhile()
-        values = dict(zip(here, to_host(*here.values()), strict=True))
-        ill = values.pop("").bool()
+        stacked = [compute(outputs) for compute in self._stacked.values() if compute is not None]
+        found = [*also, *stacked, outputs.confidence.isnan().any(1)]
+        return torch.stack([values.double() for values in found])
+
+    def read(self, rows: Tensor, outputs: Outputs, also: Sequence[str] = ()) -> dict[str, Tensor]:
+        """What was launched, and all other metrics, by name: in double precision, ``(lanes,)`` each.
+
+        Args:
+            rows: as `launch` gave them, on the host.
+            also: the names of its ``also``.
+        """
+        stacked = [name for name, compute in self._stacked.items() if compute is not None]
+        *known, ill = rows
+        values = dict(zip((*also, *stacked), known, strict=True))
+        ill = ill.bool()
         if ill.any():
             # What torchmetrics makes of NaN hangs on how it sorts; the stacked forms have another way.
             for name in stacked:
                 values[name][ill] = self._by_lane[name]()(
                     outputs.on_host[ill], outputs.targets.host
                 )
-        for name in self._stacked.keys() - stacked.keys():
+        for name in self._stacked.keys() - set(stacked):
             values[name] = self._by_lane[name]()(outputs.on_host, outputs.targets.host)
-        return {name: values[name] for name in (*(also or {}), *self._stacked)}
-
-
-def to_host(*values: Tensor) -> Tensor:
-    """Values of all lanes in double precision on the host, a row each: by one copy, and one wait."""
-    return torch.stack([value.double() for value in values]).cpu()
+        return {name: values[name] for name in (*also, *self._stacked)}
 
 
 def _stacked(settings: dict[str, Any]) -> Callable[[Outputs], Tensor] | None:
