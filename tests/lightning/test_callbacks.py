@@ -184,6 +184,29 @@ def test_rows_are_there_while_the_run_goes_on(tmp_path: Path) -> None:
         assert len((tmp_path / "metrics.csv").read_text().splitlines()) == epoch + 2
 
 
+def test_the_best_checkpoint_has_the_weights_that_were_validated(
+    train: Train, short: tuple[str, ...]
+) -> None:
+    run = train(*short, "callbacks=ema", "callbacks.ema.decay=0.6", "metric=val/loss",
+                "direction=minimize", "trainer.max_epochs=3")  # fmt: skip
+    judged = train(*short, f"ckpt_path='{run.best}'", "train=false", "metric=val/loss",
+                   "direction=minimize")  # fmt: skip
+    assert judged.score == pytest.approx(run.score, rel=1e-6)
+
+
+def test_what_the_monitor_of_learning_rates_logs_is_in_its_epochs_row(
+    train: Train, short: tuple[str, ...]
+) -> None:
+    monitor = "+callbacks.rates._target_=lightning.pytorch.callbacks.LearningRateMonitor"
+    run = train(*short, monitor, "optimizer.lr=0.5", "scheduler=cosine", "trainer.max_epochs=4",
+                "+callbacks.rates.logging_interval=epoch")  # fmt: skip
+    name, *_ = [name for name in run.rows[-1] if name.startswith("lr")]
+    rates = [float(row[name]) for row in run.rows]
+    assert [int(row["epoch"]) for row in run.rows] == [0, 1, 2, 3]
+    assert rates[0] == 0.5
+    assert rates == sorted(set(rates), reverse=True)
+
+
 def test_rows_of_an_earlier_try_stay_where_training_returns_before_it_has_logged(
     tmp_path: Path,
 ) -> None:

@@ -265,3 +265,33 @@ def in_hook(module: Any, name: str | None) -> None:
 def batch_value(metric: Metric) -> Any:
     """What a metric was for the last batch. Would be replaced by one that torchmetrics keeps for all."""
     return attribute("torchmetrics", metric, "_forward_cache")
+
+
+def averaging_of(callback: Any) -> tuple[bool, dict[str, Any]]:
+    """Of a `WeightAveraging`: whether it averages buffers, and its other arguments of `AveragedModel`.
+
+    Would be replaced by public attributes of it.
+    """
+    return attribute("lightning", callback, "_use_buffers"), attribute(
+        "lightning", callback, "_kwargs"
+    )
+
+
+def seen_by_rates(trainer: Any, log_metrics: Callable[..., None], step: int, due: bool) -> Any:
+    """What of a Trainer its `LearningRateMonitor` looks at, in a stand-in for one.
+
+    Would be replaced by a monitor that says what it would log.
+
+    Args:
+        log_metrics: takes what it logs, and its step.
+        step: steps of the optimizer so far; ``due``: the next one is logged.
+    """
+    return SimpleNamespace(
+        loggers=[SimpleNamespace(log_metrics=log_metrics)],
+        lr_scheduler_configs=trainer.lr_scheduler_configs,
+        optimizers=trainer.optimizers,
+        callback_metrics=trainer.callback_metrics,
+        strategy=trainer.strategy,
+        fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace(_batches_that_stepped=step)),
+        _logger_connector=SimpleNamespace(should_update_logs=due),
+    )

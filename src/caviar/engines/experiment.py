@@ -126,9 +126,12 @@ class Called(Scored):
 
     Attributes:
         make: builds it, as a Trainer would get it, anew each time: a lane changes what it is given.
+        callbacks: makes its other callbacks, anew each time: their names in the config, in its order. An
+            `EarlyStopping` among them marks the place of ``early_stopping``.
     """
 
     make: Callable[[], Experiment]
+    callbacks: Callable[[], Mapping[str, Any]] = dict
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from caviar.runs.text import csv_text
 class MetricsCSV(Logger):
     """Writes ``metrics.csv``: ``epoch``, ``step`` (of the optimizer, from 0), a column a metric.
 
-    What is logged several times in an epoch is one row. A row is appended as soon as it is known,
-    so a run can be watched; no file stays open. Where the file is there already, because an earlier
-    try of the run was cut short, its rows up to the first new epoch stay.
+    What is logged several times in an epoch is one row; what is logged without an epoch goes into the
+    next. A row is appended as soon as it is known, so a run can be watched; no file stays open. Where the
+    file is there already, because an earlier try of the run was cut short, its rows up to the first new
+    epoch stay.
 
     Args:
         folder: where the file goes; it is made if needed.
@@ -30,6 +31,7 @@ class MetricsCSV(Logger):
         self.folder = Path(folder)
         self.rows: list[dict[str, Any]] = []
         self.columns: list[str] = []
+        self._ahead: dict[str, float] = {}
 
     @property
     def name(self) -> str:
@@ -50,7 +52,11 @@ class MetricsCSV(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Take in numbers of a step; an epoch is one row."""
         values = dict(metrics)
-        row = {"epoch": int(values.pop("epoch", 0)), "step": step, **values}
+        if "epoch" not in values:  # a callback's, before its epoch has a row
+            self._ahead.update(values)
+            return
+        row = {"epoch": int(values.pop("epoch")), "step": step, **self._ahead, **values}
+        self._ahead = {}
         first = not self.rows
         self.rows = self._before(row["epoch"]) if first else self.rows
         same = bool(self.rows) and self.rows[-1]["epoch"] == row["epoch"]

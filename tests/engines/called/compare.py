@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,10 +77,16 @@ def experiment(
     return Experiment(module, data(), trainer, "val/loss", "minimize", seed, score=score)
 
 
-def by_trainer(one: Experiment, folder: Path, stopping: EarlyStopping | None = None) -> Came:
+def by_trainer(
+    one: Experiment,
+    folder: Path,
+    stopping: EarlyStopping | None = None,
+    own: Iterable[Any] = (),
+) -> Came:
     score = Score(one.objectives, one.direction, one.score)
     callbacks: list[Any] = [
         EpochSeed(one.seed),
+        *own,
         BestAndLast(str(folder / "checkpoints"), one.metric, one.direction, score=one.score),
         score,
     ]
@@ -164,14 +170,25 @@ def assert_same_on_a_lane(
     data: Callable[[], LightningDataModule],
     folder: Path,
     vary: Callable[[int], dict[str, Any]] = lambda n: {},
+    callbacks: Callable[[int], dict[str, Any]] = lambda n: {},
+    within: float = 1e-10,
     **settings: Any,
 ) -> tuple[Came, Came]:
-    """A trial by a Trainer and on a lane among 7 strangers, which ``vary`` makes so: the same."""
-    its = by_trainer(experiment(make, data, 5, **settings), folder)
+    """A trial by a Trainer and on a lane among 7 strangers, which ``vary`` makes so: the same.
+
+    Args:
+        callbacks: makes them for each trial; that of the trial itself is number 5.
+    """
+    own = callbacks(5)
+    its = by_trainer(experiment(make, data, 5, **settings), folder, own=own.values())
     others = [
-        called(experiment(make, data, 100 + n, **{**settings, "max_epochs": 2 + n % 3, **vary(n)}))
+        called(
+            experiment(make, data, 100 + n, **{**settings, "max_epochs": 2 + n % 3, **vary(n)}),
+            callbacks=lambda n=n: callbacks(n),
+        )
         for n in range(7)
     ]
-    mine = on_a_lane(called(experiment(make, data, 5, **settings)), others)
-    assert_same(mine, its)
+    one = called(experiment(make, data, 5, **settings), callbacks=lambda: callbacks(5))
+    mine = on_a_lane(one, others)
+    assert_same(mine, its, within)
     return mine, its

@@ -224,6 +224,71 @@ def test_auto_takes_lanes_where_they_are_faster(
     assert {e.facts["engine"] for e in served(other, auto=True).of(Finished)} == {"solo"}
 
 
+def test_an_average_of_the_weights_is_carried_and_is_what_is_kept(
+    jobs: Jobs,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    over = (DOUBLE, "callbacks=ema", "scheduler=cosine")
+    values = [{**one, "callbacks.ema.decay": 0.7 + n / 10} for n, one in enumerate(rates(3))]
+    lanes = served(jobs(values, *over))
+    alone = Memory(jobs(values, *over, to="alone"))
+    Solo(main).serve(alone, alone.send)
+    assert not lanes.of(Said)
+    mine, its = (sorted(one.of(Finished), key=lambda e: e.number) for one in (lanes, alone))
+    for found, wanted in zip(mine, its, strict=True):
+        assert found.facts["engine"] == "fused"
+        assert found.facts["best_epoch"] == wanted.facts["best_epoch"]
+        assert found.facts["metrics"] == pytest.approx(wanted.facts["metrics"], rel=1e-5)
+        kept = [
+            torch.load(
+                tmp_path / f"{to}/{found.number:04}/checkpoints/best.ckpt", weights_only=True
+            )
+            for to in ("trials", "alone")
+        ]
+        assert kept[0]["state_dict"].keys() == kept[1]["state_dict"].keys()
+        for name, tensor in kept[1]["state_dict"].items():
+            torch.testing.assert_close(kept[0]["state_dict"][name], tensor, rtol=1e-9, atol=1e-9)
+
+
+MINE = "+callbacks.mine._target_=tests.engines.called.boom."
+
+
+def test_a_callback_of_ones_own_is_each_trials_own(jobs: Jobs) -> None:  # noqa: F811
+    over = ("allow=[tests.]", f"{MINE}EndsAt", "+callbacks.mine.epoch=0")
+    values = [{"seed": n, "callbacks.mine.epoch": n} for n in range(4)]
+    inbox = served(jobs(values, *over, "trainer.max_epochs=9"))
+    (failed,) = inbox.of(Failed)
+    assert (failed.number, failed.error) == (3, "ValueError: the third")
+    last = {e.number: max(r.step for r in inbox.of(Reported) if r.number == e.number)
+            for e in inbox.of(Finished)}  # fmt: skip
+    assert last == {0: 0, 1: 1, 2: 2}
+    assert {e.facts["engine"] for e in inbox.of(Finished)} == {"fused"}
+
+
+@pytest.mark.parametrize(
+    ("over", "said"),
+    [
+        ((f"{MINE}Batches",), "callbacks.mine: on_train_batch_end"),
+        (
+            (f"{MINE}EndsAt", "+callbacks.mine.epoch=${dir}/a"),
+            "callbacks.mine.epoch is in the run folder",
+        ),
+        (("callbacks=swa",), "callbacks.swa: on_train_epoch_start puts its own schedule"),
+    ],
+    ids=str,
+)
+def test_a_callback_that_is_no_lanes_is_named(
+    jobs: Jobs,  # noqa: F811
+    over: tuple[str, ...],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Solo, "serve_one", lambda self, job, inbox, send: None)
+    inbox = served(jobs([{}, {}], "allow=[tests.]", *over))
+    (line,) = inbox.of(Said)
+    assert line.text.startswith(f"not on lanes, each by its own Trainer: {said}")
+
+
 def test_what_is_asked_of_an_epochs_first_step_is_no_part_of_how_long_a_step_takes(
     jobs: Jobs,  # noqa: F811
     by_its_code: None,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch.utils.data import default_collate
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -52,6 +53,25 @@ def test_lanes_on_a_gpu_come_to_the_very_numbers_of_the_cpu(name: str) -> None:
         assert list(found) == list(wanted)
         for key, own in wanted.items():
             assert not isinstance(found[key], OnGpu), key
+            assert torch.equal(found[key], own), key
+
+
+def test_averages_on_a_gpu_are_those_of_the_cpu() -> None:
+    def came(accelerator: str) -> Came:
+        trainings = [
+            called(
+                experiment(m.Plain, m.vectors, n, accelerator=accelerator, max_epochs=2 + n),
+                callbacks=lambda n=n: {"ema": EMAWeightAveraging(decay=0.7 + n / 9)},
+            )
+            for n in range(3)
+        ]
+        return on_a_lane(trainings[0], trainings[1:], 0)
+
+    with pretended_gpu():
+        mine, its = came("auto"), came("cpu")
+    assert mine.rows == its.rows
+    for found, wanted in ((mine.state, its.state), (mine.best, its.best)):
+        for key, own in wanted.items():
             assert torch.equal(found[key], own), key
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from caviar.engines.called.attributes import Gathered, gather, give_back
+from caviar.engines.called.averaging import Averages
 from caviar.engines.called.epochs import EVERY_STEPS
 from caviar.engines.called.pretend import LIFTED
 from caviar.engines.called.probe import Probe
@@ -61,6 +62,8 @@ class Bank:
             if training.saved_state is not None:
                 self.stepper.load(lane, training.saved_state)
                 training.saved_state = None
+        averages = [one.callbacks.average for one in trainings if one.callbacks.average is not None]
+        self._averages = Averages(averages, frozenset(own[0])) if averages else None
         self._gathered: Gathered | None = None
         self._said: dict[str, tuple[list[Any], Tensor]] = {}
         self._calls: list[tuple[Record, list[Tensor]]] = []
@@ -103,6 +106,8 @@ class Bank:
             slots = self._gathered.slots
             slots.update({leaf: sent(own, self._device) for leaf, own in slots.items()})
             self.stepper.to(self._device)
+            if self._averages is not None:
+                self._averages.to(self._device)
 
     def end(self) -> None:
         """Give the lanes' attributes back, and their metrics what they were called with."""
@@ -116,6 +121,8 @@ class Bank:
             slots = self._gathered.slots
             slots.update({leaf: own.cpu() for leaf, own in slots.items()})
             self.stepper.to("cpu")
+            if self._averages is not None:
+                self._averages.to("cpu")
         if self._gathered.changed:
             give_back(self._gathered, self._modules, self.template.names)
             for training in self.trainings:
@@ -133,6 +140,10 @@ class Bank:
         self._take_in("training_step", stepped, results)
         for training in self.trainings:
             training.trainer.global_step += steps
+        if self._averages is not None:
+            _, parameters, buffers = self._stepped
+            done = [training.trainer.global_step for training in self.trainings]
+            self._averages.batch_ended({**parameters, **buffers}, done)
         if steps and stepped.loss is not None:
             self._guard(stepped.loss.detach())
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +12,19 @@ import torch
 from torch import Tensor
 
 from caviar.base.private import in_hook
+from caviar.engines.called.callbacks import STAGED, Callbacks
 from caviar.engines.called.course import Course, DefaultType
 from caviar.engines.called.feeds import Feed
-from caviar.engines.called.pretend import LaneTrainer
+from caviar.engines.called.logs import Logs
+from caviar.engines.called.pretend import Elsewhere, Nowhere, nothing
 from caviar.engines.called.reasons import located
 from caviar.engines.called.refusals import overridden
-from caviar.engines.called.results import Computed, Results, as_tensor, meta_of
+from caviar.engines.called.results import Computed, Results
+from caviar.engines.called.schedules import step_schedules
 from caviar.engines.called.seeds import Draws, drawing
+from caviar.engines.called.structure import Structure
 from caviar.engines.experiment import Called, NotFusibleError
-from caviar.engines.progress import Progress
+from caviar.runs.active import activate
 
 EVERY_STEPS = 50
 """Steps between two looks at the loss, as the callback has it that guards against NaN."""
@@ -33,34 +38,38 @@ class Length:
     steps: int
 
 
-class Epochs(Progress):
+_TOO_EARLY = ("setup", "on_fit_start", "on_train_start", "on_train_epoch_start")
+"""Hooks in which ``trainer.should_stop`` would end an epoch without a batch."""
+
+
+class Epochs(Logs):
     """The course of one lane's training; its steps are done elsewhere, with those of others.
 
     Attributes:
-        module: its own; ``hooked`` names the hooks that the module has.
-        trainer: what the module finds where its Trainer would be.
-        schedulers: as Lightning has them, with their settings.
+        hooked: names the hooks that the module has, or a callback.
+        callbacks: its own.
+        structure: what hooks may not change; None until the training begins.
+        optimizer, schedulers: as Lightning has them, with their settings.
         error: what of this lane alone has failed in the epoch under way.
     """
 
-    module: Any
-    trainer: LaneTrainer
     course: Course
     recipe: Called
     length: Length
     train: Feed
     val: Feed | None
+    optimizer: torch.optim.Optimizer
     schedulers: list[Any]
     draws: Draws
-    hooked: list[str]
+    hooked: set[str]
+    callbacks: Callbacks
 
     def __init__(self, called: Called, double: bool) -> None:
         super().__init__(called, double)
         self.best: dict[str, Tensor] | None = None
         self.error: BaseException | None = None
         self.starting, self.validation = Results(), Results()
-        self._results: Results | None = None
-        self._hook = ""
+        self.structure: Structure | None = None
         self._parts: dict[str, Any] = {}
         self._modes: dict[str, bool] = {}
 
@@ -80,30 +89,94 @@ class Epochs(Progress):
         """Whether the epoch under way ends in a validation."""
         return self.val is not None and (self.epoch + 1) % self.course.val_every == 0
 
-    def call(self, hook: str, results: Results | None = None) -> None:
-        """Call a hook of the module, which may log."""
-        if not overridden(self.module, hook):
+    @property
+    def steps_elsewhere(self) -> bool:
+        """Whether what its optimizer keeps is not in it, but stacked with that of others."""
+        return False
+
+    def call(
+        self,
+        hook: str,
+        results: Results | None = None,
+        seen: Sequence[Computed] = (),
+        between: Callable[[], None] = nothing,
+    ) -> None:
+        """Call a hook of the callbacks and of the module, in a Trainer's order.
+
+        Args:
+            results: what they log to; None where they cannot.
+            seen: what has been logged for the epoch so far, for those who look at ``callback_metrics``.
+            between: what is done after the callbacks, and before the module.
+        """
+        own = overridden(self.module, hook)
+        if not (own or self.callbacks):
+            between()
             return
         self._hook, self._results = hook, results
+        self._looks(seen, results)
         in_hook(self.module, hook)
-        with drawing(self.draws), DefaultType(self.course.dtype):
-            try:
-                getattr(self.module, hook)()
-            except NotFusibleError as error:
-                raise located(error) from error
-        self._results = None
-        in_hook(self.module, None)
+        monitoring = False if hook == "on_train_epoch_end" else None
+        try:
+            with ExitStack() as stack:
+                if hook.startswith("on_validation"):
+                    stack.enter_context(torch.no_grad())
+                self.callbacks.call(hook, self, monitoring)
+                between()
+                if own:
+                    self._call_own(hook)
+                if monitoring is False:
+                    self.callbacks.call(hook, self, True)
+        finally:
+            self._results = None
+            vars(self.trainer)["look"] = nothing
+            in_hook(self.module, None)
 
-    def _log(self, name: str, value: Any, *args: Any, **given: Any) -> None:
-        given.update(zip(("prog_bar", "logger", "on_step", "on_epoch"), args, strict=False))
-        if self._results is None:
-            raise NotFusibleError(f"self.log({name!r}, …) in {self._hook or 'no hook'}")
-        meta = meta_of(self._hook, name, given)
-        if _is_metric(value):
-            self._results.log_metric(self._hook, meta, value)
-        else:
-            size = given.get("batch_size") or 1
-            self._results.log(self._hook, meta, as_tensor(value, name), size)
+    def _call_own(self, hook: str) -> None:
+        try:
+            with self.lent(hook), DefaultType(self.course.dtype):
+                getattr(self.module, hook)(*(("fit",) if hook in STAGED else ()))
+        except NotFusibleError as error:
+            raise NotFusibleError(f"{hook}: {located(error)}") from error
+
+    @contextmanager
+    def lent(self, hook: str) -> Iterator[None]:
+        """While a hook of somebody's own code has the trainer and the module.
+
+        Raises:
+            NotFusibleError: it does with them what lanes cannot follow.
+        """
+        hidden = self.optimizer.state if self.steps_elsewhere else None
+        if hidden is not None:
+            self.optimizer.state = Elsewhere()  # type: ignore[assignment]
+        vars(self.trainer)["is_lent"] = True
+        try:
+            with ExitStack() as stack:
+                if self.structure is not None:
+                    stack.enter_context(self.structure.kept())
+                stack.enter_context(activate(Nowhere()))
+                stack.enter_context(drawing(self.draws))
+                yield
+        finally:
+            vars(self.trainer)["is_lent"] = False
+            if hidden is not None:
+                self.optimizer.state = hidden
+        if self.trainer.should_stop and hook in _TOO_EARLY:
+            raise NotFusibleError("trainer.should_stop=True before an epoch's first batch")
+
+    def _looks(self, seen: Sequence[Computed], results: Results | None) -> None:
+        """Have who looks at the trainer's metrics see what has been logged by then."""
+
+        def look() -> None:
+            vars(self.trainer)["look"] = nothing  # no metric looks back
+            logged = results.of_epoch() if results is not None else []
+            self.seen(self._computed([*seen, *logged]))
+            vars(self.trainer)["look"] = look
+
+        vars(self.trainer)["look"] = look
+
+    def batch_begins(self) -> None:
+        """What a Trainer does before a batch."""
+        self.guarded(lambda: self.callbacks.call("on_train_batch_start", self))
 
     def look_at(self, loss: float) -> None:
         """Note that a step's loss is no number any more: the training ends with the epoch."""
@@ -113,66 +186,10 @@ class Epochs(Progress):
                 "a lower optimizer.lr or trainer.gradient_clip_val=1 may help"
             )
 
-    def logged(self, found: list[Computed], on_step: bool, training: bool, rows: bool) -> None:
-        """Take in what was logged: for callbacks, and as a part of the epoch's row.
-
-        Args:
-            training: the loop over training batches gave it.
-            rows: it is for loggers too, now.
-        """
-        row = {}
-        for meta, value in found:
-            name, full = meta.names(on_step)
-            number = float(value)
-            if meta.logger:
-                row[full] = number
-            if training or not on_step:
-                self.metrics[name] = self.metrics[full] = number
-                tensor = value if isinstance(value, Tensor) else torch.tensor(number)
-                self.trainer.callback_metrics[name] = tensor
-                self.trainer.callback_metrics[full] = tensor
-        self.trainer.logged_metrics.update(row)
-        if rows and row:
-            self.log_row(row)
-
-    def log_row(self, row: Mapping[str, float]) -> None:
-        """Log as a Trainer's logger of metrics.csv does: what an epoch gives is one row."""
-        values = dict(row)
-        step = values.pop("step", None)
-        if step is None:
-            self.note({**values, "epoch": self.epoch}, self.step_logged)
-        else:
-            self.note(values, int(step))
-        where = {"epoch": self.epoch, "step": self.step_logged if step is None else int(step)}
-        if self.rows and self.rows[-1]["epoch"] == self.epoch:
-            self.rows[-1].update({**where, **values})
-        else:
-            self.rows.append({**where, **values})
-
-    @property
-    def step_logged(self) -> int:
-        """The step that loggers are told: the last that was done, from 0."""
-        return self.trainer.global_step - 1
-
     def schedule(self, interval: str, plateau: bool, batch_idx: int) -> None:
         """Step its schedulers, as a Trainer does it at a step's or an epoch's end."""
-        for own in self.schedulers:
-            now = (batch_idx if interval == "step" else self.epoch) + 1
-            if own.reduce_on_plateau is not plateau or own.interval != interval:
-                continue
-            if now % own.frequency:
-                continue
-            value = None
-            if own.reduce_on_plateau:
-                value = self.trainer.callback_metrics.get(own.monitor)
-                if value is None and own.strict:
-                    known = sorted(self.trainer.callback_metrics)
-                    raise ValueError(
-                        f"a schedule's monitor={own.monitor}: not logged (logged: {known})"
-                    )
-                if value is None:
-                    continue
-            self.module.lr_scheduler_step(own.scheduler, value)
+        now = (batch_idx if interval == "step" else self.epoch) + 1
+        step_schedules(self.module, self.schedulers, interval, plateau, now)
 
     def begin_epoch(self) -> None:
         """What a Trainer does before an epoch's first batch."""
@@ -194,7 +211,7 @@ class Epochs(Progress):
             self.guarded(lambda: self.schedule("epoch", False, number))
         logs = bool(every) and self.trainer.global_step % every == 0
         if logs or last:
-            self.guarded(lambda: self.logged(found, on_step=True, training=True, rows=logs))
+            self.guarded(lambda: self.logged(found, on_step=True, rows=logs))
         if not last:
             self.guarded(lambda: self.schedule("step", True, number))
 
@@ -221,17 +238,23 @@ class Epochs(Progress):
         self.trainer.training, self.trainer.validating = True, False
 
     def _end_validation(self, found: list[Computed]) -> None:
-        self.call("on_validation_epoch_end", self.validation)
+        self.call("on_validation_epoch_end", self.validation, found)
         found = [*found, *self.validation.of_epoch()]
-        self.logged(self._computed(found), on_step=False, training=False, rows=True)
-        self.call("on_validation_end")
+        self.logged(self._computed(found), on_step=False, rows=True)
+        self.call("on_validation_end", between=self._validated)
         self._reset(found)
+
+    def _validated(self) -> None:
+        """What the callbacks do that keep the score and the best weights, after all others."""
+        if self.callbacks:  # they may have put something in
+            self.metrics.update({k: float(v) for k, v in self.trainer.known_metrics.items()})
         self.guard(self.steps_done)
         self.take_score()
-        if self.scoring.improved:
-            self.best = self.weights()
-        if self.course.val_every > 1 and self.stops_early():
+        if self.course.val_every > 1 and not self.callbacks.stops and self.stops_early():
             self.trainer.should_stop = True
+        if self.scoring.improved:
+            average = self.callbacks.average
+            self.best = self.weights() if average is None else average.weights(self)
 
     def end_epoch(self, found: list[Computed], number: int) -> bool:
         """What a Trainer does after an epoch's last batch, and its validation; whether it is over.
@@ -242,10 +265,10 @@ class Epochs(Progress):
         """
         validated = self.validates()
         self.schedule("step", True, number)
-        ending = Results()
-        self.call("on_train_epoch_end", ending)
-        found = [*self.starting.of_epoch(), *found, *ending.of_epoch()]
-        self.logged(self._computed(found), on_step=False, training=True, rows=True)
+        ending, seen = Results(), [*self.starting.of_epoch(), *found]
+        self.call("on_train_epoch_end", ending, seen)
+        found = [*seen, *ending.of_epoch()]
+        self.logged(self._computed(found), on_step=False, rows=True)
         self.schedule("epoch", True, number)
         self._reset(found)
         if not validated:
@@ -257,7 +280,13 @@ class Epochs(Progress):
             self.read_attributes()
         self.epoch += 1
         self.trainer.current_epoch = self.epoch
-        return self.trainer.should_stop or self.epoch >= self.course.max_epochs
+        over = self.trainer.should_stop or self.epoch >= self.course.max_epochs
+        if over:
+            for hook in ("on_train_end", "on_fit_end", "teardown"):
+                self.call(hook)
+        else:
+            self.callbacks.check()  # what could not be put back is told now, of this lane alone
+        return over
 
     def guarded(self, do: Callable[[], None]) -> None:
         """Do something of this lane's alone: what it raises is told when the epoch ends."""
@@ -266,25 +295,3 @@ class Epochs(Progress):
                 do()
             except BaseException as error:  # its own: its neighbours go on
                 self.error = error
-
-    def metric(self, name: str) -> Any:
-        """One of its module's metrics."""
-        return self.module.get_submodule(name)
-
-    def _computed(self, found: list[Computed]) -> list[Computed]:
-        return [
-            (meta, self._metric(value).compute() if _is_metric(value) else value)
-            for meta, value in found
-        ]
-
-    def _reset(self, found: list[Computed]) -> None:
-        for _, value in found:
-            if _is_metric(value):
-                self._metric(value).reset()
-
-    def _metric(self, value: Any) -> Any:
-        return self.metric(value) if isinstance(value, str) else value
-
-
-def _is_metric(value: Any) -> bool:
-    return isinstance(value, str) or hasattr(value, "compute")

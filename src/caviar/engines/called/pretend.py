@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import torch
+from lightning.pytorch.trainer.states import TrainerFn
 
 from caviar.engines.called.course import Course
 from caviar.engines.experiment import NotFusibleError
+from caviar.runs.active import ActiveRun
 
 LIFTED = ("current_epoch", "global_step", "max_epochs", "estimated_stepping_batches")
 """What steps may ask for, and lanes may differ in."""
@@ -32,6 +36,8 @@ class LaneTrainer:
     min_epochs = min_steps = None
     should_stop = interrupted = False
     device_ids = (0,)
+    val_check_interval = 1.0
+    is_lent = False
 
     def __init__(self, course: Course) -> None:
         self.max_epochs = course.max_epochs
@@ -46,24 +52,41 @@ class LaneTrainer:
         self.num_training_batches = 0
         self.num_val_batches = [0]
         self.estimated_stepping_batches: Any = 0
-        self.callback_metrics: dict[str, Any] = {}
-        self.logged_metrics: dict[str, Any] = {}
-        self.progress_bar_metrics: dict[str, Any] = {}
+        self.known_metrics: dict[str, Any] = {}
+        self.known_logged: dict[str, Any] = {}
+        self.look: Callable[[], None] = nothing
         self.datamodule: Any = None
         self.lightning_module: Any = None
         self.optimizers: list[Any] = []
         self.lr_scheduler_configs: list[Any] = []
         self.train_dataloader: Any = None
         self.val_dataloaders: Any = None
-        self.callbacks: list[Any] = []
-        self.fit_loop = SimpleNamespace(setup_data=lambda: None, max_epochs=course.max_epochs)
-        self.strategy = SimpleNamespace(root_device=_cpu(), barrier=lambda name=None: None)
+        self.state = _Part("state", fn=TrainerFn.FITTING)
+        self.fit_loop = _Part("fit_loop", setup_data=nothing, max_epochs=course.max_epochs)
+        self.strategy = _Part(
+            "strategy",
+            root_device=torch.device("cpu"),
+            barrier=lambda name=None: None,
+            reduce_boolean_decision=lambda decision, all=True: decision,
+        )
 
     def counted(self, batches: int, course: Course) -> None:
         """Take in how many batches an epoch has."""
         self.num_training_batches = batches
         steps = math.ceil(batches / course.accumulate)
         self.estimated_stepping_batches = steps * course.max_epochs
+
+    @property
+    def callback_metrics(self) -> dict[str, Any]:
+        """What has been logged, with what the epoch has come to so far."""
+        self.look()
+        return self.known_metrics
+
+    @property
+    def logged_metrics(self) -> dict[str, Any]:
+        """The same, of what loggers are told."""
+        self.look()
+        return self.known_logged
 
     @property
     def is_last_batch(self) -> bool:
@@ -73,10 +96,53 @@ class LaneTrainer:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise NotFusibleError(f"trainer.{name}, which its code asks for, is not there on a lane")
+        raise _missing(f"trainer.{name}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self.is_lent and name != "should_stop":
+            raise NotFusibleError(f"its code sets trainer.{name}: a lane goes on as it is set")
+        object.__setattr__(self, name, value)
 
 
-def _cpu() -> Any:
-    import torch
+class _Part:
+    """A part of a Trainer, with a few of its attributes."""
 
-    return torch.device("cpu")
+    def __init__(self, part: str, **known: Any) -> None:
+        vars(self).update(known, _part=part)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise _missing(f"trainer.{vars(self).get('_part')}.{name}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise NotFusibleError(f"its code sets trainer.{self._part}.{name}")
+
+
+class Elsewhere(dict[Any, Any]):
+    """Stands for what an optimizer keeps, while that is stacked with what those of other lanes keep."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise NotFusibleError("it looks at an optimizer's state, which is not its own on a lane")
+
+    __getitem__ = __iter__ = __len__ = __contains__ = get = items = keys = values = _refuse  # type: ignore[assignment]
+
+
+class Nowhere(ActiveRun):
+    """Stands for the run under way while a lane's own code is called: it has no folder yet, nor a task."""
+
+    def __init__(self) -> None:
+        self.outer = None
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("dir", "facts", "listener", "resume_from", "task"):
+            raise NotFusibleError(f"it speaks to the run under way, of which it asks {name}")
+        return super().__getattribute__(name)
+
+
+def _missing(what: str) -> NotFusibleError:
+    return NotFusibleError(f"{what}, which its code asks for, is not there on a lane")
+
+
+def nothing() -> None:
+    """Do nothing."""

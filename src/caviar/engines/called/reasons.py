@@ -14,7 +14,7 @@ import torch
 from caviar.base.errors import name_and_text
 from caviar.engines.experiment import NotFusibleError
 
-_LIBRARIES = ("torch", "lightning", "torchmetrics", "caviar", "lightning_utilities")
+_LIBRARIES = ("torch", "lightning", "torchmetrics", "caviar", "lightning_utilities", "contextlib")
 
 _KNOWN: dict[str, str] = {
     "data-dependent control flow": (

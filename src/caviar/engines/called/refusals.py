@@ -43,10 +43,19 @@ def check_module(module: LightningModule) -> None:
             )
     if not overridden(module, "training_step"):
         raise NotFusibleError(f"{kind.__name__} has no training_step")
+    check_hooks(module)
+
+
+def check_hooks(module: LightningModule) -> None:
+    """Refuse a module whose layers have hooks.
+
+    Raises:
+        NotFusibleError: where the first one stands.
+    """
     for name, part in module.named_modules():
         for hooks in (part._forward_hooks, part._forward_pre_hooks, part._backward_hooks):
             for hook in hooks.values():
-                raise NotFusibleError(f"{of_code(hook)}: a hook of {name or kind.__name__}")
+                raise NotFusibleError(f"{of_code(hook)}: a hook of {name or type(module).__name__}")
     for name, parameter in module.named_parameters():
         if parameter._backward_hooks:
             raise NotFusibleError(f"a hook of the parameter {name}")

@@ -108,10 +108,13 @@ class CalledStack(Seats[CalledTraining]):
         last, results = feeds[0].batches - 1, Results()
         accumulate, log_every = bank.course.accumulate, bank.course.log_every
         busy = bool(log_every) or any(training.schedulers for training in trainings)
+        stepwise = [training for training in trainings if training.callbacks.stepwise and log_every]
         with explaining("training_step"):
             bank.begin()
             batches = stacked_batches(feeds, epochs, bank.course.device)
             for number, (batch, shared) in enumerate(batches):
+                for training in stepwise:
+                    training.batch_begins()
                 steps = (number + 1) % accumulate == 0 or number == last
                 bank.train(batch, number, shared, steps, results)
                 if steps and (busy or number == last):

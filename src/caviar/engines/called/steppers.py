@@ -116,6 +116,11 @@ class Stepper:
                 for begin, end in layout.groups
             ]
 
+    @property
+    def is_stacked(self) -> bool:
+        """Whether all lanes' optimizers are stepped as one, and keep nothing themselves."""
+        return self._kind is not None
+
     def to(self, device: str) -> None:
         """Compute there from now on.
 

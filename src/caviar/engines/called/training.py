@@ -14,25 +14,25 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from caviar.base.private import attach, optimizers_of
+from caviar.engines.called import saving
 from caviar.engines.called.attributes import (
     Leaf,
-    load_attributes,
     metrics_of,
     own_modules,
-    saved_attributes,
     trees_of,
 )
+from caviar.engines.called.callbacks import Callbacks
 from caviar.engines.called.changes import loss_of
 from caviar.engines.called.course import DefaultType, course_of
 from caviar.engines.called.epochs import Epochs, Length
 from caviar.engines.called.feeds import Feed
 from caviar.engines.called.pretend import LIFTED, LaneTrainer
-from caviar.engines.called.refusals import check_module, data_hooks, overridden
+from caviar.engines.called.refusals import check_hooks, check_module, data_hooks, overridden
 from caviar.engines.called.results import Results
 from caviar.engines.called.seeds import Draws, drawing, seeded
 from caviar.engines.called.steppers import Layout, Stepper, structure_of
+from caviar.engines.called.structure import Structure
 from caviar.engines.experiment import Called, NotFusibleError
-from caviar.engines.progress import lightning_checkpoint
 
 
 class CalledTraining(Epochs):
@@ -60,37 +60,37 @@ class CalledTraining(Epochs):
         super().__init__(called, double=self.course.dtype == torch.float64)
         self.module: Any = experiment.module
         check_module(self.module)
-        if self.course.dtype == torch.float64:
-            self.module.double()
+        self.callbacks = Callbacks(called.callbacks())
+        self._named: list[tuple[str, Tensor]] | None = None
         self.trainer = LaneTrainer(self.course)
         self.draws = Draws(called.seed)
+        self.stepper: Stepper | None = None
+        self.place = 0
+        self.saved_state: dict[str, Any] | None = None
+        vars(self.module)["log"] = self._log
         with seeded(called.seed):
             self._set_up(experiment.data)
         self.layout = Layout.of(
             {id(own): name for name, own in self.module.named_parameters()}, self.optimizer
         )
         self.metrics_of_module = metrics_of(self.module)
-        self.saved_state: dict[str, Any] | None = None
-        self.metric_buffers = {
-            f"{name}.{inner}"
-            for name, metric in self.metrics_of_module.items()
-            for inner, _ in metric.named_buffers()
-        }
-        self.stepper: Stepper | None = None
-        self.place = 0
+        self.metric_buffers = _metric_buffers(self.module)
         self._parts = dict(self.module.named_modules())
         self._own = list(own_modules(self.module).values())
         self._parameters = list(self.module.parameters())
-        self._tensors = [*self.module.named_parameters(), *self.module.named_buffers()]
+        self.structure = Structure(self.module, self.trainer.optimizers, self.schedulers)
+        self.tensors = self.structure.tensors
+        self._named = self.named_tensors()
         self._signed: tuple[frozenset[Leaf], Hashable] | None = None
         self.trees = trees_of(self.module)
-        vars(self.module)["log"] = self._log
-        self.hooked = [
+        self.hooked = self.callbacks.hooks | {
             name
             for name in ("on_train_epoch_start", "on_train_epoch_end", "on_validation_start",
                          "on_validation_epoch_start", "on_validation_epoch_end", "on_validation_end")
             if overridden(self.module, name)
-        ]  # fmt: skip
+        }  # fmt: skip
+        check_hooks(self.module)
+        self.callbacks.check()  # what could not be put back is told before it trains
         self.key: Hashable = self._key()
 
     def _set_up(self, data: Any) -> None:
@@ -101,9 +101,12 @@ class CalledTraining(Epochs):
         data.trainer = trainer
         data.prepare_data()
         data.setup("fit")
-        for name in ("setup", "configure_model", "configure_sharded_model"):
+        self.call("setup")
+        for name in ("configure_model", "configure_sharded_model"):
             if hasattr(module, name):
-                getattr(module, name)(*(("fit",) if name == "setup" else ()))
+                getattr(module, name)()
+        if course.dtype == torch.float64:
+            module.double()
         hooks, seed = data_hooks(module, data), self.recipe.seed
         loader = data.train_dataloader()
         self.train = Feed(_one(loader, "train"), course.limits[0], seed, course.dtype, hooks)
@@ -129,6 +132,20 @@ class CalledTraining(Epochs):
         self.call("on_fit_start")
         self.call("on_train_start")
 
+    def named_tensors(self) -> list[tuple[str, Tensor]]:
+        """The parameters and the buffers of its module, but for those of metrics."""
+        if self._named is not None:
+            return self._named
+        metrics = _metric_buffers(self.module)
+        named = [*self.module.named_parameters(), *self.module.named_buffers()]
+        return [(name, own) for name, own in named if name not in metrics]
+
+    @property
+    def steps_elsewhere(self) -> bool:
+        return self.saved_state is not None or (
+            self.stepper is not None and self.stepper.is_stacked
+        )
+
     def _key(self) -> Hashable:
         module, course = self.module, self.course
         kinds = tuple((name, type(part)) for name, part in own_modules(module).items())
@@ -141,7 +158,7 @@ class CalledTraining(Epochs):
             structure_of(self.optimizer), tuple(self.metrics_of_module),
             course.val_every, course.log_every, course.accumulate, course.dtype, course.mixed,
             course.norm is None, course.value is None,
-            self.train.shape, self.val and self.val.shape,
+            self.train.shape, self.val and self.val.shape, self.callbacks.kind,
         )  # fmt: skip
 
     def step_alone(self, batch: Any) -> Tensor:
@@ -171,7 +188,8 @@ class CalledTraining(Epochs):
         """What copies of it may have in common."""
         trainer = self.trainer
         loaders = trainer.train_dataloader, trainer.val_dataloaders
-        return [self.recipe, self.experiment, self.train, self.val, trainer.datamodule, *loaders]
+        own = [self.recipe, self.experiment, self.train, self.val, trainer.datamodule, *loaders]
+        return [*own, *self.callbacks.own]
 
     @property
     def source(self) -> str:
@@ -211,36 +229,11 @@ class CalledTraining(Epochs):
 
     def checkpoint(self) -> dict[str, Any]:
         """What Lightning's ``load_from_checkpoint`` reads: the module at its best epoch."""
-        assert self.best is not None
-        epoch = self.scoring.epoch
-        assert epoch is not None
-        step = (epoch + 1) * self.length.steps
-        found = lightning_checkpoint(self.best, "", {}, epoch, step)
-        found["hyper_parameters"] = dict(self.module.hparams)
-        if not is_plain(found["hyper_parameters"]):
-            # As a Trainer's are written: what is no plain value could not be read with weights_only.
-            del found["hyper_parameters"], found["hparams_name"]
-        self.module.on_save_checkpoint(found)
-        return found
+        return saving.checkpoint(self)
 
     def save(self) -> dict[str, Any]:
         """All that it takes to go on with it later, as plain values and tensors."""
-        stepper = self.saved_state if self.stepper is None else self.stepper.save(self.place)
-        groups = [
-            {name: value for name, value in group.items() if name != "params"}
-            for group in self.optimizer.param_groups
-        ]
-        return {
-            "training": {**self.state(), "global_step": self.trainer.global_step},
-            "tensors": {
-                "module": {name: own.detach().clone() for name, own in self._tensors},
-                "best": self.best,
-                "stepper": stepper,
-                "groups": groups,
-                "schedulers": [one.scheduler.state_dict() for one in self.schedulers],
-                "attributes": saved_attributes(self.module, self.trees),
-            },
-        }
+        return saving.save(self)
 
     def load(self, saved: Mapping[str, Any]) -> None:
         """Go on from what `save` gave.
@@ -248,33 +241,15 @@ class CalledTraining(Epochs):
         Raises:
             Exception: it is not of such a training.
         """
-        tensors = saved["tensors"]
-        self.load_state(saved["training"])
-        self.trainer.current_epoch = self.epoch
-        self.trainer.global_step = saved["training"]["global_step"]
-        self.trainer.callback_metrics = {k: torch.tensor(v) for k, v in self.metrics.items()}
-        with torch.no_grad():
-            for name, own in self._tensors:
-                own.data = tensors["module"][name].clone()
-        self.best, self.saved_state, self.stepper = tensors["best"], tensors["stepper"], None
-        for group, own in zip(self.optimizer.param_groups, tensors["groups"], strict=True):
-            group.update(own)
-        for one, own in zip(self.schedulers, tensors["schedulers"], strict=True):
-            one.scheduler.load_state_dict(own)
-        for metric in self.metrics_of_module.values():
-            metric.reset()
-        load_attributes(self.module, tensors["attributes"])
-        self.read_attributes()
-        self.error = None
+        saving.load(self, saved)
 
 
-def is_plain(value: Any) -> bool:
-    """Whether a value is made of numbers, text, lists, tuples and dicts."""
-    if isinstance(value, dict):
-        return all(isinstance(key, str | int) and is_plain(one) for key, one in value.items())
-    if isinstance(value, list | tuple):
-        return all(map(is_plain, value))
-    return value is None or type(value) in (bool, int, float, str)
+def _metric_buffers(module: Any) -> set[str]:
+    return {
+        f"{name}.{inner}"
+        for name, metric in metrics_of(module).items()
+        for inner, _ in metric.named_buffers()
+    }
 
 
 def _one(loader: Any, part: str) -> Any:

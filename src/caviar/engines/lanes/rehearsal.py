@@ -131,6 +131,7 @@ class _ByModule:
     def train(self) -> _Came:
         """Go through the epoch, as a Trainer does."""
         made, last = self._made, self._steps - 1
+        made.structure = None  # it is others here
         module = _without_dropout(made.module.double())
         before = _copied(module.state_dict())
         parameters, course = list(module.parameters()), made.course

@@ -1,12 +1,14 @@
 """The state of a training that its score is of, and the last one, in two files."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 
 from caviar.base.objectives import first
 from caviar.base.scoring import BEST, Scoring
@@ -16,6 +18,28 @@ from caviar.runs.folder import BEST_CHECKPOINT
 from caviar.runs.inside import make_folders, partial_of
 
 LAST = "last.ckpt"
+
+
+@contextmanager
+def validated_weights(trainer: Trainer, module: LightningModule) -> Generator[None]:
+    """In the block a module has the weights that were validated: of a `WeightAveraging`, the average.
+
+    It has put the others back by the end of a validation, and is not asked for a checkpoint of weights
+    alone.
+    """
+    averages = [one for one in trainer.callbacks if isinstance(one, WeightAveraging)]  # type: ignore[attr-defined]
+    if not averages:
+        yield
+        return
+    weights = {name: own.detach().clone() for name, own in module.state_dict().items()}
+    told: dict[str, Any] = {"state_dict": weights}
+    averages[-1].on_save_checkpoint(trainer, module, told)
+    with torch.no_grad():
+        module.load_state_dict(told["state_dict"])
+        try:
+            yield
+        finally:
+            module.load_state_dict(weights)
 
 
 def save_whole(trainer: Trainer, path: Path, weights_only: bool = False) -> None:
@@ -73,7 +97,8 @@ class BestAndLast(Checkpoint):
             return
         self._scoring.take({self.metric: monitored(trainer, self.metric)}, trainer.current_epoch)
         if self._scoring.improved:
-            self._write(trainer, Path(BEST_CHECKPOINT).name, weights_only=True)
+            with validated_weights(trainer, pl_module):
+                self._write(trainer, Path(BEST_CHECKPOINT).name, weights_only=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write ``last.ckpt`` where it is due."""
