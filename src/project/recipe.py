@@ -26,6 +26,12 @@ from caviar.engines.shipped import changed
 from caviar.lightning.batches import epoch_order
 from caviar.lightning.folds import check_distinct
 from caviar.lightning.in_memory.data import InMemoryData
+from caviar.lightning.lane_callbacks import (
+    STOPPING,
+    known_callbacks,
+    made_callbacks,
+    other_callbacks,
+)
 from caviar.lightning.lane_loggers import logger_settings, loggers_of
 from caviar.lightning.making import takes
 from caviar.lightning.optimizers import torch_settings
@@ -35,11 +41,6 @@ from caviar.lightning.shared_data import sharing_data
 from project.check import RULES
 
 _TASK = f"{__name__.partition('.')[0]}.classifier.Classifier"
-_CALLBACKS = "caviar.lightning.callbacks."
-_STOPPING = "early_stopping.EarlyStopping"
-_KNOWN_CALLBACKS = (
-    _STOPPING, "checkpoint.BestAndLast", "nan_guard.NanGuard", "progress_bar.ProgressBar",
-)  # fmt: skip
 _HERE = Path(__file__).resolve().parent
 
 
@@ -64,7 +65,7 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Called | caviar.
 
 def _training(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Called:
     data = _data(config)
-    if data is None or not _is_shipped(config) or _other_callbacks(config):
+    if data is None or not _is_shipped(config) or other_callbacks(config):
         return _called(config, data)
     preprocessing = data.parts.preprocessing
     if preprocessing.number is not None or preprocessing.labels:
@@ -104,15 +105,15 @@ def _called(config: Mapping[str, Any], data: InMemoryData | None) -> caviar.Call
     return caviar.Called(
         make=make,
         files=_files(data) if data is not None else {},
-        callbacks=lambda: _made_callbacks(config),
+        callbacks=lambda: made_callbacks(config),
         **_scored(config),
     )
 
 
 def _scored(config: Mapping[str, Any]) -> dict[str, Any]:
     """What any training on a lane says of its score, its end, and what is kept of it."""
-    callbacks = _callbacks(config)
-    stopping = callbacks.get(_STOPPING)
+    callbacks = known_callbacks(config)
+    stopping = callbacks.get(STOPPING)
     return {
         "metric": first(config["metric"]),
         "direction": first(config["direction"]),
@@ -178,76 +179,6 @@ def _check_fusible(config: Mapping[str, Any]) -> None:
         raise caviar.NotFusibleError(f"logger.{min(loggers)} with data.folds")
     if config.get("ckpt_path") or not config.get("train", True):
         raise caviar.NotFusibleError("ckpt_path")
-
-
-def _callback_settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    given = config.get("callbacks") or {}
-    return {"_target_": given} if "_target_" in given else given
-
-
-def _callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The settings of each callback, by its class's place in `caviar.lightning.callbacks`."""
-    found = {}
-    for name, settings in _callback_settings(config).items():
-        if not settings:
-            continue
-        kind = str(settings["_target_"]).removeprefix(_CALLBACKS)
-        found[kind] = {key: value for key, value in settings.items() if key != "_target_"}
-        if kind == "checkpoint.BestAndLast":
-            for key in ("metric", "direction", "score"):
-                if first(settings.get(key, BEST)) != first(config.get(key, BEST)):
-                    raise caviar.NotFusibleError(f"callbacks.{name}.{key}={settings.get(key)}")
-    stopping = found.get(_STOPPING)
-    if stopping is not None:
-        stopping.setdefault("patience", 10)
-        stopping |= {key: first(stopping[key]) for key in ("metric", "direction")}
-    return found
-
-
-def _other_callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The settings of the callbacks that lanes do not know by their names, which they call.
-
-    Raises:
-        NotFusibleError: one of them is told of the run folder, or has no logger that it asks for.
-    """
-    found = {
-        name: settings
-        for name, settings in _callback_settings(config).items()
-        if settings and str(settings["_target_"]).removeprefix(_CALLBACKS) not in _KNOWN_CALLBACKS
-    }
-    for name, settings in found.items():
-        if setting := _of_folder(settings, config.get("dir")):
-            raise caviar.NotFusibleError(
-                f"callbacks.{name}.{setting} is in the run folder, which a lane has when it has ended"
-            )
-        monitors = str(settings["_target_"]).endswith(".LearningRateMonitor")
-        if monitors and not any((config.get("logger") or {}).values()):
-            raise caviar.NotFusibleError(f"callbacks.{name} without a logger")
-    return found
-
-
-def _of_folder(settings: Mapping[str, Any], folder: Any) -> str | None:
-    """The first setting that names the run folder, or a place in it."""
-    for name, value in settings.items():
-        within = isinstance(value, str) and (value == folder or value.startswith(f"{folder}/"))
-        if within or (isinstance(value, Mapping) and _of_folder(value, folder)):
-            return name
-    return None
-
-
-def _made_callbacks(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The other callbacks by their names, with the place of early stopping among them."""
-    others = _other_callbacks(config)
-    stopping = _callbacks(config).get(_STOPPING)
-    found: dict[str, Any] = {}
-    for name, settings in _callback_settings(config).items() if others else ():
-        if name in others:
-            made = caviar.instantiate(settings, _convert_="all")
-            if made is not None and getattr(made, "wanted", True):
-                found[name] = made
-        elif settings and settings["_target_"] == f"{_CALLBACKS}{_STOPPING}":
-            found[name] = caviar.EarlyStopping(**(stopping or {}))
-    return found
 
 
 @cache
