@@ -99,7 +99,7 @@ def on_a_lane(*overrides: str, native: bool) -> Outcome:
         for ended in stack.tick():
             if ended.training is one and ended.over:
                 error = None if ended.error is None else name_and_text(ended.error)
-                score = None if error else one.score
+                score = None if error else one.scoring.value
                 return Outcome(error, score, _rows(csv_text(one.rows)))
             if ended.over:
                 stack.release(ended.lane)
