@@ -69,7 +69,7 @@ FLAG = Rule(lambda value: isinstance(value, bool), "must be true or false", Fals
 
 TRAINING: dict[str, Rule] = {
     "seed": SEED,
-    "score": Rule(is_score, SCORES, number=False, null=True),
+    "score": Rule(is_score, SCORES, number=False),
     "test": FLAG,
     "compile": FLAG,
     "model.dropout": SHARE,
