@@ -73,7 +73,9 @@ def test_it_says_which_epochs_it_is_of() -> None:
     assert scored(curve, "maximize", "last5").when == "mean of the last 2 epochs, to 1"
 
 
-@pytest.mark.parametrize("score", ["lasst", "last0", "last-3", "5", "mean", "", "last5 ", 5, True, None])
+@pytest.mark.parametrize(
+    "score", ["lasst", "last0", "last-3", "5", "mean", "", "last5 ", 5, True, None]
+)
 def test_another_score_is_refused(score: object) -> None:
     with pytest.raises(UsageError, match=r"score=.*best, last, or last5"):
         Scoring(["a"], "minimize", score)  # type: ignore[arg-type]

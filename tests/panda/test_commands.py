@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,9 @@ class Training:
         """A command that is still at it."""
         line = [sys.executable, "-m", "caviar.cli", command, str(self.folder), *words]
         pipe = subprocess.PIPE
-        return copies.Popen(line, env=ENV, text=True, stdout=pipe, stderr=pipe)
+        return copies.Popen(
+            line, env=ENV, text=True, stdout=pipe, stderr=pipe, start_new_session=True
+        )
 
     def refused(self, command: str, *words: str) -> str:
         """What a command, here in this process, says of what it will not do: one line."""
@@ -106,8 +108,18 @@ def begin(root: Path, *overrides: str) -> Training:
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
     return Training(root / "outputs" / "runs" / "cub", process)
+
+
+def end(*processes: subprocess.Popen[str] | None) -> None:
+    """End processes with all that they have started: what goes on would hold their pipes open."""
+    for process in processes:
+        if process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate(timeout=60)
 
 
 def under_way(training: Training) -> Training:
@@ -123,8 +135,7 @@ def training(tmp_path: Path) -> Iterator[Training]:
     """A training without an end, and with dropout."""
     begun = under_way(begin(tmp_path, DROPOUT, "trainer.max_epochs=100000"))
     yield begun
-    begun.process.kill()
-    begun.process.communicate()
+    end(begun.process)
 
 
 BAD = {
@@ -216,8 +227,7 @@ def test_what_cannot_be_done_is_one_line_and_changes_nothing(tmp_path: Path) -> 
         assert training.process.wait(60) == 0
         assert training.epochs == wanted
     finally:
-        training.process.kill()
-        training.process.communicate()
+        end(training.process)
     assert compare(training.folder, training.folder).difference is None
 
 
@@ -256,10 +266,7 @@ def test_a_killed_run_goes_on_is_rolled_back_and_replayed_bit_for_bit(
         training.must("stop")
         assert going_on.wait(60) == 0
     finally:
-        for process in (training.process, going_on):
-            if process:
-                process.kill()
-                process.communicate()
+        end(training.process, going_on)
     edits = read_edits(training.folder)
     assert [edit.kind for edit in edits] == ["set", "set", "rollback", "set", "stop"]
     result = Result.read(training.folder)
@@ -292,10 +299,7 @@ def test_an_edit_of_a_run_begun_again_keeps_its_place_among_those_made_again(
         training.must("stop")
         assert going_on.wait(60) == 0
     finally:
-        for process in (training.process, going_on):
-            if process:
-                process.kill()
-                process.communicate()
+        end(training.process, going_on)
     told = Result.read(training.folder).facts["edits_in_force"]
     assert [words.partition(":")[0] for words in told] == ["edit 1", "edit 4"]
     assert "identical, bit for bit" in training.must("replay")
