@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from caviar.lightning import make_each, make_trainer
+from caviar.lightning.callbacks.checkpoint import BestAndLast
 from caviar.lightning.callbacks.progress_bar import ProgressBar
 from caviar.lightning.callbacks.score import Score
 from caviar.lightning.loggers import MetricsCSV
@@ -21,6 +22,16 @@ from project.train import build, main
 pytestmark = pytest.mark.fast
 
 Train = Callable[..., Any]
+
+
+def test_a_checkpoint_of_before_there_was_a_choice_of_scores_is_gone_on_with() -> None:
+    kept, score = BestAndLast("there", "val/acc", "maximize"), Score(["val/acc"], "maximize")
+    kept.load_state_dict({"best": 0.9})
+    assert kept.state_dict()["metrics"] == {"val/acc": 0.9}
+    kept.load_state_dict({"best": None})
+    assert kept.state_dict()["epoch"] is None
+    score.load_state_dict({"value": 0.9, "epoch": 3, "metrics": {"val/acc": 0.9, "val/loss": 0.1}})
+    assert (score.scoring.value, score.scoring.epoch) == (0.9, 3)
 
 
 def test_early_stopping_ends_a_run_that_no_longer_improves(

@@ -155,9 +155,7 @@ class Progress:
         self.for_loggers = [(dict(metrics), step) for metrics, step in state.get("told", ())]
         for name in ("epoch", "rows", "metrics"):
             setattr(self, name, state[name])
-        # One of an earlier version had the best epoch alone.
-        old = {"epoch": state.get("best_epoch"), "metrics": state.get("best_metrics")}
-        self.scoring.load_state(state.get("scoring", old))
+        self.scoring.load_state(state["scoring"])
 
 
 def lightning_checkpoint(
