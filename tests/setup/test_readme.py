@@ -73,7 +73,7 @@ SMALLER = {
     # Until it is stopped.
     f"^{TRAIN}panda=true .*": r"\g<0> data=synthetic trainer.max_epochs=100000",
     # What is printed is a whole path, and the copy's is another.
-    "~/caviar/outputs/sweeps/fresh/47": "outputs/sweeps/fresh/7",
+    r"~/caviar/outputs/sweeps/fresh/\d+": "outputs/sweeps/fresh/7",
     "confirm ~/caviar/(.*)": r"confirm \1 --top 1 --seeds 2 --no-test",
     "n_trials=200": "n_trials=33",
     "--top 5 --seeds 10": "--top 1 --seeds 2",
