@@ -19,7 +19,7 @@ import typer
 from caviar.base.errors import UsageError
 from caviar.base.plain import echo
 from caviar.base.private import DASHBOARD
-from caviar.commands.names import complete_sweep, options_refused
+from caviar.commands.runs.arguments import OneSweep
 from caviar.commands.tables import say
 
 HOST = "127.0.0.1"
@@ -27,9 +27,7 @@ START_SECONDS = 60.0
 
 
 def dashboard(
-    sweep: Annotated[
-        str, typer.Argument(help="A sweep; the latest by default.", autocompletion=complete_sweep)
-    ] = "latest",
+    sweep: OneSweep = "latest",
     port: Annotated[
         int | None,
         typer.Option(min=1, max=65535, help="Of optuna-dashboard; a free one if not given."),
@@ -50,7 +48,6 @@ def dashboard(
     """
     from caviar.reading.find import find_sweep
 
-    options_refused([sweep])
     if find_spec("optuna_dashboard") is None:
         raise UsageError("optuna-dashboard is not installed: pip install 'caviar[dashboard]'")
     folder = find_sweep(sweep)

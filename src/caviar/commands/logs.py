@@ -14,7 +14,6 @@ import typer
 
 from caviar.base.errors import UsageError
 from caviar.base.plain import echo
-from caviar.commands.names import options_refused
 from caviar.commands.runs.arguments import OneRun
 from caviar.commands.tables import say
 from caviar.runs.inside import open_inside
@@ -48,7 +47,6 @@ def logs(
     from caviar.runs.files import unreadable
     from caviar.runs.folder import LOG
 
-    options_refused([run])
     folder = find_run(run)
     path = folder / LOG
     if not path.is_file() and not (follow and _under_way(folder)):

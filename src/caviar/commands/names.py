@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+import typer
 
 from caviar.base.errors import UsageError
 
@@ -13,11 +15,23 @@ NAMES: dict[str, Any] = {"ignore_unknown_options": True}
 """Settings of a command that takes names: without them ``-1`` would be taken for an option."""
 
 
-def options_refused(names: Iterable[str]) -> None:
-    """Raise UsageError where an option that the command does not have came in as a name."""
-    for name in names:
+def named(help: str, complete: Callable[[str], list[str]], metavar: str | None = None) -> Any:
+    """An argument that takes a name, or several: no options, which come in as names."""
+    return typer.Argument(
+        metavar=metavar, help=help, autocompletion=complete, callback=without_options
+    )
+
+
+def without_options(given: Any) -> Any:
+    """The name or names that are given.
+
+    Raises:
+        UsageError: an option that the command does not have came in as a name.
+    """
+    for name in [given] if isinstance(given, str) else given or ():
         if name.startswith("-") and not re.match(r"-\d", name):
             raise UsageError(f"{name}: no such option (--help lists them)")
+    return given
 
 
 def sweep_folder(name: str) -> Path:
@@ -29,7 +43,6 @@ def sweep_folder(name: str) -> Path:
     from caviar.reading.find import find_sweep
     from caviar.runs.places import landed
 
-    options_refused([name])
     folder = Path(name)
     return landed(folder) if folder.is_dir() else find_sweep(name)
 
@@ -38,16 +51,14 @@ def complete_sweep(incomplete: str) -> list[str]:
     """Sweeps whose names begin so, newest first."""
     from caviar.runs.places import sweep_folders
 
-    names = ["latest", *(folder.name for folder in reversed(sweep_folders()))]
-    return [name for name in names if name.startswith(incomplete)]
+    return _beginning(incomplete, ["latest", *_newest(sweep_folders())])
 
 
 def complete_single(incomplete: str) -> list[str]:
     """Runs that no sweep asked for whose names begin so, newest first."""
     from caviar.runs.places import run_folders
 
-    names = ["latest", *(folder.name for folder in reversed(run_folders()))]
-    return [name for name in names if name.startswith(incomplete)]
+    return _beginning(incomplete, ["latest", *_newest(run_folders())])
 
 
 def complete_either(incomplete: str) -> list[str]:
@@ -68,8 +79,17 @@ def complete_run(incomplete: str) -> list[str]:
             return []
         names = [f"{head}/best", *(f"{head}/{_number(folder.name)}" for folder in trials)]
     else:
-        runs = (folder.name for folder in reversed(run_folders()))
-        names = ["best", "latest", *runs, *(f"{name}/" for name in complete_sweep(""))]
+        sweeps = (f"{name}/" for name in complete_sweep(""))
+        names = ["best", "latest", *_newest(run_folders()), *sweeps]
+    return _beginning(incomplete, names)
+
+
+def _newest(folders: list[Path]) -> Iterator[str]:
+    """The names of folders that come oldest first."""
+    return (folder.name for folder in reversed(folders))
+
+
+def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 

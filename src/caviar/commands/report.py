@@ -10,7 +10,7 @@ import typer
 from caviar.base.collecting import uncollected
 from caviar.base.errors import UsageError
 from caviar.base.plain import echo
-from caviar.commands.names import complete_sweep, options_refused
+from caviar.commands.names import complete_sweep, named
 from caviar.commands.runs.arguments import Json
 from caviar.commands.tables import print_json, say
 
@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 def report(
     sweeps: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="SWEEP",
-            help="Sweeps, or runs; none for the latest sweep.",
-            autocompletion=complete_sweep,
-        ),
+        named("Sweeps, or runs; none for the latest sweep.", complete_sweep, "SWEEP"),
     ] = None,
     out: Annotated[
         Path | None,
@@ -74,7 +70,6 @@ def report(
     from caviar.runs.places import from_here
 
     names = sweeps or ["latest"]
-    options_refused(names)
     found = list({held.folder: held for held in map(_find, names)}.values())
     path = out or (found[0].folder / REPORT if len(found) == 1 else Path(REPORT))
     if path.is_dir():

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from caviar.base.errors import UsageError, usage_error
-from caviar.commands.names import complete_run, options_refused
+from caviar.commands.names import complete_run, without_options
 from caviar.commands.runs.arguments import OneRun
 
 
@@ -44,7 +44,7 @@ def test_command(
     from caviar.lightning.testing import test as evaluate
     from caviar.reading.find import find_run
 
-    options_refused(words)
+    without_options(words)
     if len(words) > 1:
         raise usage_error("test", words[1], "one run at a time; overrides are for --ckpt")
     evaluate(str(find_run(words[0])))
@@ -70,7 +70,6 @@ def predict(
     from caviar.lightning.predict import predict as write
     from caviar.reading.find import find_run
 
-    options_refused([run])
     usage = "caviar predict RUN data=NEW.csv [out=predictions.csv] [SETTING=VALUE …]"
     write(str(find_run(run)), **parse(settings or [], usage, DEFAULTS))
 
@@ -89,7 +88,6 @@ def export(
     from caviar.lightning.exporting import export as write
     from caviar.reading.find import find_run
 
-    options_refused([run])
     write(find_run(run), to, out)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from caviar.base.errors import UsageError
-from caviar.commands.names import complete_sweep, options_refused
+from caviar.commands.names import complete_sweep, named
 from caviar.commands.runs.arguments import Json
 from caviar.commands.tables import one_format, print_json, print_rows, say
 from caviar.runs.cost import wall_seconds
@@ -24,10 +24,7 @@ RUNS = ["run", "is", "epoch", "metric", "score", "panda"]
 
 def status(
     sweeps: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="SWEEP", help="Sweeps; none for those under way.", autocompletion=complete_sweep
-        ),
+        list[str] | None, named("Sweeps; none for those under way.", complete_sweep, "SWEEP")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Every sweep and run, also those that ended.")
@@ -52,7 +49,6 @@ def status(
     from caviar.runs.places import sweep_folders, unbegun_sweeps
     from caviar.sweep.owner import is_running
 
-    options_refused(sweeps or [])
     form = one_format(json=as_json)
     if sweeps:
         folders = list(dict.fromkeys(find_sweep(name) for name in sweeps))

@@ -8,15 +8,11 @@ import typer
 
 from caviar.base.errors import usage_error
 from caviar.base.plain import echo
-from caviar.commands.names import complete_either, sweep_folder
+from caviar.commands.names import complete_either, named, sweep_folder
 from caviar.commands.panda import Trust
 
 Sweep = Annotated[
-    str,
-    typer.Argument(
-        help="The sweep (or the single run): its folder, its name, latest.",
-        autocompletion=complete_either,
-    ),
+    str, named("The sweep (or the single run): its folder, its name, latest.", complete_either)
 ]
 
 

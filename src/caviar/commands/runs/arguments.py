@@ -8,24 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from caviar.commands.names import complete_run, complete_sweep, options_refused
+from caviar.commands.names import complete_run, complete_sweep, named
 from caviar.commands.tables import say
 
 if TYPE_CHECKING:
     from caviar.reading.rows import Row, Rows
 
-Sweeps = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="SWEEP", help="Sweeps; none for all runs.", autocompletion=complete_sweep
-    ),
-]
+Sweeps = Annotated[list[str] | None, named("Sweeps; none for all runs.", complete_sweep, "SWEEP")]
+OneSweep = Annotated[str, named("A sweep; the latest by default.", complete_sweep)]
 OneRun = Annotated[
     str,
-    typer.Argument(
-        metavar="RUN",
-        help="A run or a trial: a path, a name, SWEEP/7, 7 (of the latest sweep), latest, best, -1.",
-        autocompletion=complete_run,
+    named(
+        "A run or a trial: a path, a name, SWEEP/7, 7 (of the latest sweep), latest, best, -1.",
+        complete_run,
+        "RUN",
     ),
 ]
 Where = Annotated[
@@ -42,7 +38,6 @@ def rows_of(sweeps: list[str] | None) -> tuple[list[Path], Rows]:
     from caviar.reading.find import find_sweep
     from caviar.reading.index import all_runs, runs_of
 
-    options_refused(sweeps or [])
     folders = list(dict.fromkeys(find_sweep(name) for name in sweeps or []))
     rows = runs_of(folders) if folders else all_runs()
     for problem in rows.problems[:5]:

@@ -9,8 +9,7 @@ import typer
 
 from caviar.base.errors import UsageError
 from caviar.base.plain import echo
-from caviar.commands.names import complete_sweep, options_refused
-from caviar.commands.runs.arguments import Json, Where, note_edits, rows_of
+from caviar.commands.runs.arguments import Json, OneSweep, Where, note_edits, rows_of
 from caviar.commands.runs.show import show
 from caviar.commands.tables import one_format, print_json, print_rows, say
 
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
 
 
 def best(
-    sweep: Annotated[
-        str, typer.Argument(help="A sweep; the latest by default.", autocompletion=complete_sweep)
-    ] = "latest",
+    sweep: OneSweep = "latest",
     ckpt: Annotated[
         bool, typer.Option("--ckpt", help="Print its checkpoint's path alone.")
     ] = False,
@@ -48,7 +45,6 @@ def best(
     from caviar.runs.places import inside
     from caviar.runs.sweep_file import read_sweep_file
 
-    options_refused([sweep])
     one_format(ckpt=ckpt, path=path, json=as_json)
     folder = find_sweep(sweep)
     settings = read_sweep_file(folder)

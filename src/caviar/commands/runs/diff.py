@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from caviar.commands.names import options_refused
 from caviar.commands.runs.arguments import Csv, Json, Md, OneRun
 from caviar.commands.tables import one_format, print_json, print_rows, say
 
@@ -25,7 +24,6 @@ def diff(
     from caviar.reading.index import add_configs, one_run
     from caviar.reading.rows import Rows
 
-    options_refused([a, b])
     form = one_format(json=as_json, csv=as_csv, md=as_md)
     problems: list[str] = []
     rows = Rows([one_run(find_run(name), problems) for name in (a, b)], problems)

@@ -11,15 +11,12 @@ from typing import Annotated
 import typer
 
 from caviar.base.errors import UsageError
-from caviar.commands.names import complete_run, options_refused
+from caviar.commands.names import complete_run, named
 from caviar.commands.tables import say
 
 
 def rm(
-    names: Annotated[
-        list[str],
-        typer.Argument(metavar="NAME", help="Runs or sweeps.", autocompletion=complete_run),
-    ],
+    names: Annotated[list[str], named("Runs or sweeps.", complete_run, "NAME")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed off a terminal.")] = False,
 ) -> None:
     """Remove runs or whole sweeps, with all their files. Asks first.
@@ -34,7 +31,6 @@ def rm(
     from caviar.runs.places import unbegun
     from caviar.sweep.owner import is_running
 
-    options_refused(names)
     folders = list(dict.fromkeys(unbegun(name) or find(name, follow=False) for name in names))
     for folder in folders:
         check_removable(folder)

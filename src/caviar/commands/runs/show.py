@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caviar.commands.names import options_refused
 from caviar.commands.runs.arguments import Json, OneRun, rows_of, settings_of
 from caviar.commands.tables import one_format, print_json, print_rows, say
 from caviar.runs.text import strict
@@ -38,7 +37,6 @@ def show(run: OneRun, as_json: Json = False) -> None:
     from caviar.runs.screening import to_paste
     from caviar.runs.sweep_file import read_sweep_file
 
-    options_refused([run])
     form = one_format(json=as_json)
     folder = find(run)
     if not is_run(folder):

@@ -8,13 +8,15 @@ import typer
 
 from caviar.base.errors import usage_error
 from caviar.base.plain import echo
-from caviar.commands.names import options_refused
+from caviar.commands.names import without_options
 from caviar.commands.runs.arguments import OneRun
 
 
 def tag(
     run: OneRun,
-    tags: Annotated[list[str] | None, typer.Argument(help="Tags to add.")] = None,
+    tags: Annotated[
+        list[str] | None, typer.Argument(help="Tags to add.", callback=without_options)
+    ] = None,
     remove: Annotated[list[str] | None, typer.Option(help="A tag to take off.")] = None,
 ) -> None:
     """Put tags on a run, to find it again: --where "'keep' in tags". Without any, print them.
@@ -31,7 +33,6 @@ def tag(
     from caviar.runs.folder import Result, check_name
     from caviar.runs.tags import read_tags, write_tags
 
-    options_refused([run, *(tags or [])])
     folder = find_run(run)
     for name in tags or []:
         check_name(name)
