@@ -18,7 +18,7 @@ from caviar.engines.base import Inbox, Send
 from caviar.engines.gpu import GpuLostError, gpu_lost
 from caviar.engines.hydra_job import HydraJobs
 from caviar.runs import folder as names
-from caviar.runs.active import ActiveRun, Listener, TrialPruned, activate
+from caviar.runs.active import ActiveRun, TrialPruned, activate
 from caviar.runs.config import resolved
 from caviar.runs.files import sync, write_atomic
 from caviar.runs.inside import make_folders, opener
@@ -53,22 +53,28 @@ class Solo:
         Raises:
             GpuLostError: the next would fail by what this one met.
         """
+
+        def reported(report: Reported) -> None:
+            send(report)
+            if inbox.pruned(job.number):
+                raise TrialPruned(f"pruned at step {report.step}")
+
         send(Started(job.number))
-        listener = _Listener(job.number, inbox, send)
-        send(self.run(job, listener, lambda: inbox.interrupted))
+        send(self.run(job, reported, lambda: inbox.interrupted))
         self.settle(job)
         if self._lost is not None:
             raise GpuLostError(self._lost)
 
     def run(
-        self, job: Job, listener: Listener, interrupted: Callable[[], bool]
+        self, job: Job, reported: Callable[[Reported], None], interrupted: Callable[[], bool]
     ) -> Finished | Pruned | Failed:
         """Run one trial and leave its run folder behind, whatever happens in the task.
 
         Args:
+            reported: is given its intermediate values, and raises TrialPruned where it is to end.
             interrupted: whether it is to leave a checkpoint and end.
         """
-        life, last = Life.of(job, "solo"), _Last(listener)
+        life, last = Life.of(job, "solo"), _Listener(job.number, reported)
         life.begin()
         checkpoints = Path(job.resume_from) if job.resume_from else None
         run = ActiveRun(life.folder, life.facts, last, checkpoints, interrupted, task=self._task)
@@ -106,29 +112,16 @@ class Solo:
 
 
 class _Listener:
-    """Sends a trial's intermediate values on, and ends it where the controller wants that."""
+    """Hands a trial's intermediate values on, and keeps the last: it is the score of a pruned trial."""
 
-    def __init__(self, number: int, inbox: Inbox, send: Send) -> None:
+    def __init__(self, number: int, hand_on: Callable[[Reported], None]) -> None:
         self._number = number
-        self._inbox = inbox
-        self._send = send
-
-    def reported(self, value: float, step: int) -> None:
-        self._send(Reported(self._number, value, step))
-        if self._inbox.pruned(self._number):
-            raise TrialPruned(f"pruned at step {step}")
-
-
-class _Last:
-    """Keeps the last value that was reported: it is the score of a pruned trial."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+        self._hand_on = hand_on
         self.value: float | None = None
 
     def reported(self, value: float, step: int) -> None:
         self.value = value
-        self._listener.reported(value, step)
+        self._hand_on(Reported(self._number, value, step))
 
 
 def _is_pruned(error: BaseException) -> bool:

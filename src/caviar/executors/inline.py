@@ -66,8 +66,7 @@ class InlineExecutor:
         if not self._events and self._job is not None:
             job, self._job = self._job, None
             self._signals.clear()
-            listener = _Listener(job.number, self._reported)
-            self._events.append(self._engine.run(job, listener, self._interrupted))
+            self._events.append(self._engine.run(job, self._reported, self._interrupted))
             self._engine.settle(job)
         events, self._events = self._events, []
         return events
@@ -115,12 +114,3 @@ class InlineExecutor:
     def _reported(self, report: Reported) -> None:
         if self.judge(report):
             raise TrialPruned(f"pruned at step {report.step}")
-
-
-class _Listener:
-    def __init__(self, number: int, listen: Callable[[Reported], None]) -> None:
-        self._number = number
-        self._listen = listen
-
-    def reported(self, value: float, step: int) -> None:
-        self._listen(Reported(self._number, value, step))
