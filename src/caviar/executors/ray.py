@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import selectors
 import socket
 import subprocess
 import sys
@@ -112,7 +113,7 @@ class RayExecutor(StartedExecutor):
             raise usage_error("executor.address", self._address, why) from error
         if self._own_host:
             self.host = ray.util.get_node_ip_address()
-        self.listen_to(self._wakes, self._hear_ends)
+        self._selector.register(self._wakes, selectors.EVENT_READ, self._hear_ends)
         self.count = self._fitting()
         self.in_all = self.count
         super().begin()

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 import os
-import selectors
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -167,18 +166,6 @@ class RemoteExecutor(ProcessExecutor):
         """Show a line to the person at the terminal; one that was shown already is not shown again."""
         self._events.append(Said(text))
 
-    def give_up(self, why: str, more: str = "") -> None:
-        """No agent can be had at all."""
-        self._events.append(Broken(why, more))
-
-    def listen_to(self, what: Any, call: Callable[[], None]) -> None:
-        """Have ``call`` called whenever something can be read from ``what``."""
-        self._selector.register(what, selectors.EVENT_READ, call)
-
-    def listen_no_more(self, what: Any) -> None:
-        """The opposite of `listen_to`."""
-        self._selector.unregister(what)
-
     def begin(self) -> None:
         """Start agents; called once, when they may dial in."""
 
@@ -190,10 +177,6 @@ class RemoteExecutor(ProcessExecutor):
 
     def end(self) -> None:
         """End all agents that have not come yet; those that have are told to go."""
-
-    def spent(self, agent: RemoteAgent) -> bool:
-        """See `RemoteAgent.spent`."""
-        return agent.spent(self._longest)
 
     def send_away(self, agent: RemoteAgent) -> None:
         """Let an agent go that has nothing to do."""

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import math
 import re
+import selectors
 import shlex
 import subprocess
 import sys
@@ -146,14 +147,15 @@ class SlurmExecutor(StartedExecutor):
                     stderr=subprocess.DEVNULL,
                     text=True,
                 )
-                self.listen_to(self._queue.stdout, self._hear_queue)
+                out: Any = self._queue.stdout
+                self._selector.register(out, selectors.EVENT_READ, self._hear_queue)
 
     def _hear_queue(self) -> None:
         """What the queue says of agents that have not come: why they wait, or that they are gone."""
         queue, self._queue = self._queue, None
         assert queue is not None
         assert queue.stdout is not None
-        self.listen_no_more(queue.stdout)
+        self._selector.unregister(queue.stdout)
         try:
             text, _ = queue.communicate(timeout=_PATIENCE)
         except subprocess.TimeoutExpired:

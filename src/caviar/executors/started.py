@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any
 
 from caviar.base.errors import UsageError
+from caviar.base.messages import Broken
 from caviar.executors.remote import RemoteExecutor
 from caviar.executors.remote_agent import RemoteAgent
 
@@ -61,7 +62,7 @@ class StartedExecutor(RemoteExecutor, ABC):
         now = monotonic()
         for agent in [agent for agent in self.agents if agent.lanes and not agent.jobs]:
             idle = not self._held and now - agent.since > self.idle_seconds
-            if idle or self.spent(agent):
+            if idle or agent.spent(self._longest):
                 self.send_away(agent)
                 self._target -= idle
         # Asked for events, there is something left to do: a trial under way, or to come.
@@ -88,7 +89,7 @@ class StartedExecutor(RemoteExecutor, ABC):
         self._fruitless += "SIGTERM" not in why and "SIGUSR2" not in why  # it was preempted
         if self._fruitless >= IN_A_ROW:
             text = f"{IN_A_ROW} agents in a row ended within a minute, without a trial"
-            self.give_up(f"{text}: {why}")
+            self._events.append(Broken(f"{text}: {why}", ""))
 
     def _ask(self, count: int) -> None:
         count = int(min(count, max(self._trials - self.done, 1)))
