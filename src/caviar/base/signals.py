@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 ASK_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
@@ -105,15 +105,10 @@ class Asked:
         self._heard.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._heard.__exit__(kind, error, trace)
+        self._heard.__exit__(None, None, None)
 
     def _hear(self, signum: int) -> None:
         if self.signum is None:

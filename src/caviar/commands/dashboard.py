@@ -11,7 +11,6 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -19,6 +18,7 @@ import typer
 from caviar.base.errors import UsageError
 from caviar.base.plain import echo
 from caviar.base.private import DASHBOARD
+from caviar.base.signals import heard
 from caviar.commands.runs.arguments import OneSweep
 from caviar.commands.tables import say
 
@@ -71,20 +71,13 @@ def dashboard(
 def _serve(commands: dict[str, tuple[list[str], int]]) -> int:
     """Run servers until one ends or a signal comes; end them all."""
     asked: list[int] = []
-
-    def note(signum: int, frame: FrameType | None) -> None:
-        asked.append(signum)
-
-    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
     running: dict[str, subprocess.Popen[bytes]] = {}
-    with TemporaryDirectory() as logs:
+    with heard(asked.append, (signal.SIGINT, signal.SIGTERM)), TemporaryDirectory() as logs:
         try:
             return _watch(commands, running, Path(logs), asked)
         finally:
             for process in running.values():
                 _end(process)
-            for signum, handler in before.items():
-                signal.signal(signum, handler)
 
 
 def _watch(
