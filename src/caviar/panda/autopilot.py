@@ -54,7 +54,7 @@ class Autopilot:
             present = settings.values(self._trainer)
             changes = {key: value for key, value in wanted.items() if value < present[key]}
             if changes:
-                self._editor.set(batch, changes, who, why)
+                self._editor.set(batch, changes, {"who": who}, why)
 
     def epoch_begins(self) -> Path | None:
         """Do what the policies want of the epoch before; a state comes back where that is to return."""
@@ -64,7 +64,7 @@ class Autopilot:
             if action is None:
                 continue
             if not action.back:
-                self._editor.set(0, action.changes, f"policy {name}", action.why)
+                self._editor.set(0, action.changes, {"who": f"policy {name}"}, action.why)
             elif path := self._back(0, action.changes, name, action.why):
                 return path
         if rollback_on_divergence.__name__ in self._names:

@@ -100,14 +100,12 @@ class Editor:
         return len(self.edits) + 1
 
     def set(
-        self,
-        batch: int,
-        changes: dict[str, Any],
-        who: str | None = None,
-        why: str | None = None,
-        request: Request | None = None,
+        self, batch: int, changes: dict[str, Any], asked: Request, why: str | None = None
     ) -> Edit:
         """Change settings before ``batch`` is trained on.
+
+        Args:
+            asked: says ``who`` wants it, and the ``id`` of a request.
 
         Raises:
             UsageError: a value cannot be, or the training has no such setting; nothing was done.
@@ -116,19 +114,12 @@ class Editor:
         self._check(present, changes)
         self.save_state()
         pairs = {key: {"old": present[key], "new": new} for key, new in changes.items()}
-        edit = self._record(batch, "set", changes=pairs, who=who, why=why, request=request)
+        edit = self._record(batch, "set", asked, changes=pairs, why=why)
         self.put(changes)
         self._edited()
         return edit
 
-    def roll_back(
-        self,
-        batch: int,
-        to: int | None = None,
-        who: str | None = None,
-        why: str | None = None,
-        request: Request | None = None,
-    ) -> Edit:
+    def roll_back(self, batch: int, to: int | None, asked: Request) -> Edit:
         """Write down that the run returns to before edit ``to``, or before the last in force.
 
         The caller then raises `caviar.panda.rewind.Rollback`.
@@ -147,18 +138,18 @@ class Editor:
         if to not in known:
             raise usage_error("--to", to, "no such edit", known)
         self.save_state()
-        return self._record(batch, "rollback", to=to, who=who, why=why, request=request)
+        return self._record(batch, "rollback", asked, to=to)
 
     def leave(self, batch: int, to: int, who: str, why: str) -> Edit:
         """`roll_back` from where nothing is worth saving: the weights are no numbers any more.
 
         ``to`` may be the number of this very edit, where a state was saved under it.
         """
-        return self._record(batch, "rollback", to=to, who=who, why=why)
+        return self._record(batch, "rollback", {"who": who}, to=to, why=why)
 
     def stop(self, batch: int, request: Request) -> Edit:
         """End the training after this step."""
-        edit = self._record(batch, "stop", request=request)
+        edit = self._record(batch, "stop", request)
         self._trainer.should_stop = True
         self._edited()
         return edit
@@ -211,19 +202,11 @@ class Editor:
         if changes.get("optimizer.momentum") == 0 and nesterov:
             raise usage_error("optimizer.momentum", 0, "nesterov needs a momentum above 0")
 
-    def _record(
-        self,
-        batch: int,
-        kind: str,
-        who: str | None = None,
-        request: Request | None = None,
-        **more: Any,
-    ) -> Edit:
-        asked = request or {}
+    def _record(self, batch: int, kind: str, asked: Request, **more: Any) -> Edit:
         edit = Edit(
             edit=self.number,
             kind=kind,
-            who=who or asked.get("who", "?"),
+            who=asked["who"],
             when=now(),
             epoch=self._trainer.current_epoch,
             batch=batch,

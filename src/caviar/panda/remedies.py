@@ -50,14 +50,14 @@ class Remedies:
         """End the run: nothing that may be edited would help."""
         return _line(["caviar", "stop", self.run], why)
 
-    def begin_again(self, changes: dict[str, float], why: str = "") -> str:
+    def begin_again(self, changes: dict[str, float]) -> str:
         """Start a new run as this one was started, with ``changes``."""
         words = [f"{key}={value:.3g}" for key, value in changes.items()]
         if not self.command:
-            return f"# begin again with {' '.join(words)}{why and f': {why}'}"
+            return f"# begin again with {' '.join(words)}"
         keys = tuple(f"{key}=" for key in changes)
         kept = [word for word in self.command if not word.startswith(keys)]
-        return _line([*kept, *words], why)
+        return shlex.join([*kept, *words])
 
 
 def _line(words: list[str], why: str) -> str:

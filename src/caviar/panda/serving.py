@@ -100,10 +100,10 @@ class Service:
             problem = f"must be an epoch to come: epoch {epoch} is under way"
             raise usage_error("--at", at, problem)
         elif kind == "set":
-            edit = editor.set(batch, request["changes"], request=request)
+            edit = editor.set(batch, request["changes"], request)
             self.inbox.answer(request, edit.in_words())
         elif kind == "rollback":
-            edit = editor.roll_back(batch, request.get("to"), request=request)
+            edit = editor.roll_back(batch, request.get("to"), request)
             self._going_back = request, edit.in_words()
             assert edit.to is not None
             return editor.states.path(edit.to)
