@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from caviar.base.messages import Event, Finished
 from caviar.engines.lanes import showing
-from caviar.engines.lanes.best import BestFew
+from caviar.engines.lanes.endings import BestFew
 from caviar.engines.lanes.run_folder import RunFolder
 from caviar.engines.lanes.writer import Writer
 from caviar.engines.solo import Solo

@@ -1,14 +1,14 @@
 """Zoom: the next space, narrower or moved, read off the trials of a finished sweep.
 
 A surrogate is fitted to the scores (`zoom_scores`); many functions that fit them alike are drawn, and
-where their minima lie is where the best may be (`minima`). That is what the new space keeps, each
+where their minima lie is where the best may be (`likely_minima`). That is what the new space keeps, each
 hyperparameter on its own scale (`zoom_lines`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,14 +21,18 @@ from caviar.space.hyperparameters import Choice
 from caviar.space.space import Space
 from caviar.zoom.coordinates import Coordinates
 from caviar.zoom.lines import NARROWEST, Line, Reader
-from caviar.zoom.minima import likely_minima
 from caviar.zoom.scores import fit_scores
+from caviar.zoom.surrogate import Array, Surrogate
 
 SMALLER = 0.25
 """The share of the old volume that a new space is to have at most; the less sure, the more of it."""
 CARE = ((0.005, 0.03), (0.02, 0.02), (0.05, 0.01), (0.08, 0.0))
 """Tails and margins (see `Reader.lines`), from the most careful: the first that makes it small."""
 THIN = "the evidence is too thin"
+ROUNDS = 5
+OTHERS = 4
+CANDIDATES = 300
+DRAWS = 100
 LEAST_FIT = 0.2
 """The share of the scores' variance that must be predicted for trials left out."""
 
@@ -179,3 +183,48 @@ def _options(line: Line | None) -> Sequence[Any]:
 
 def _thin(reason: str) -> UsageError:
     return UsageError(f"zoom: {THIN}: {reason}")
+
+
+def likely_minima(
+    surrogate: Surrogate, start: Array, snap: Callable[[Array], Array], rng: np.random.Generator
+) -> Array:
+    """The minima of functions drawn from fits like ``surrogate``, shape ``(OTHERS * DRAWS, columns)``.
+
+    Each round looks closer, around the minima of the last one and along the lines between them:
+    a valley that runs askew is followed that way (differential evolution's step, Storn & Price 1997).
+    The last rounds draw from other fits that are about as likely, so that what the trials do not tell
+    of the fit itself widens the region too.
+
+    Args:
+        start: places to look at first, spread over the space.
+        snap: puts places, shape ``(n, columns)``, back into the space, in the form the surrogate has.
+    """
+    found = _minima(surrogate, start, rng)
+    step = 0.2
+    for _ in range(ROUNDS - 1):
+        found = _minima(surrogate, _around(found, step, snap, rng), rng)
+        step *= 0.6
+    last = []
+    for other in surrogate.others(OTHERS, rng):
+        found = _minima(other, _around(found, step, snap, rng), rng)
+        last.append(found)
+    return np.vstack(last)
+
+
+def _around(
+    found: Array, step: float, snap: Callable[[Array], Array], rng: np.random.Generator
+) -> Array:
+    """``found``, and new places near them and on the lines between them."""
+    half = CANDIDATES // 2
+
+    def some() -> Array:
+        return found[rng.integers(len(found), size=half)]
+
+    near = some() + step * rng.standard_normal((half, found.shape[1]))
+    along = some() + rng.standard_normal((half, 1)) * (some() - some())
+    along += 0.2 * step * rng.standard_normal(along.shape)
+    return np.vstack([snap(np.vstack([near, along])), np.unique(found, axis=0)])
+
+
+def _minima(surrogate: Surrogate, places: Array, rng: np.random.Generator) -> Array:
+    return places[surrogate.draw(places, DRAWS, rng).argmin(axis=1)]

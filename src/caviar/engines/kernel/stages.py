@@ -256,7 +256,7 @@ def loss_of_classes(
     x, net, slope, y, rows, count, samples, smoothing, weights, classes, losses, BIAS: tl.constexpr,
     B: tl.constexpr, C: tl.constexpr, D: tl.constexpr, TILE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """The last layer and the loss, whose gradient goes to ``slope``; see `loss.cross_entropy`."""
+    """The last layer and the loss, whose gradient goes to ``slope``; see `backend.cross_entropy`."""
     b, c = tl.arange(0, B), tl.arange(0, C)
     row = tl.load(rows + b, mask=b < count, other=0)
     target = tl.load(y + row, mask=(row >= 0) & (row < samples), other=0)

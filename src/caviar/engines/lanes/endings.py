@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from caviar.base.direction import sign_of
 from caviar.base.messages import Started
 from caviar.base.objectives import as_given, scores_in_words
 from caviar.engines.base import Send
 from caviar.engines.experiment import Logged
-from caviar.engines.lanes.best import BestFew
 from caviar.engines.lanes.folds import Folded, FoldFolder
 from caviar.engines.lanes.groups import Group, Run
 from caviar.engines.lanes.run_folder import BEST_CHECKPOINT, RunFolder, log_line
@@ -22,6 +22,8 @@ from caviar.runs.life import End
 if TYPE_CHECKING:
     from caviar.engines.lanes.ways import AnyTraining
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Over:
@@ -29,6 +31,36 @@ class Over:
 
     lane: int
     pruned: bool = False
+
+
+class BestFew(Generic[T]):
+    """Keeps account of the best trials of a worker, which keep their checkpoints.
+
+    Args:
+        most: how many; None for all.
+        direction: what is better.
+    """
+
+    def __init__(self, most: int | None, direction: str) -> None:
+        self._most = most
+        self._sign = -sign_of(direction)
+        self._kept: list[tuple[float, T]] = []
+
+    def add(self, ended: Sequence[tuple[float, T]]) -> tuple[list[bool], list[T]]:
+        """Take in what has ended, score and trial.
+
+        Returns:
+            for each of them, whether it is among the best now; and the earlier trials that no longer are.
+        """
+        if self._most is None:
+            return [True] * len(ended), []
+        new = [(self._sign * score, one) for score, one in ended]
+        # The sort is stable: of two that are as good, the earlier stays.
+        ranked = sorted([*self._kept, *new], key=lambda pair: -pair[0])
+        kept = ranked[: self._most]
+        dropped = [pair[1] for pair in self._kept if not any(pair is one for one in kept)]
+        self._kept = kept
+        return [any(pair is one for one in kept) for pair in new], dropped
 
 
 class Endings:

@@ -17,7 +17,6 @@ from caviar.engines.philox import blocks_of, drawn, drawn_by_torch
 from caviar.engines.stacked.compiling import compiled
 from caviar.engines.stacked.copies import sent
 from caviar.engines.stacked.layers import State
-from caviar.engines.stacked.loss import cross_entropy
 from caviar.engines.stacked.optimizers import clip
 from caviar.engines.stacked.plan import Plan
 from caviar.engines.stacked.tensors import LaneTensors, forward
@@ -236,3 +235,28 @@ def _losses(
     """The mean loss of each lane on its rows, shape ``(lanes,)``."""
     logits = forward(plan, state, x[rows], mixed)
     return cross_entropy(logits, y[rows], smoothing, weights).mean(1)
+
+
+def cross_entropy(
+    logits: Tensor, targets: Tensor, smoothing: Tensor | None, weights: Tensor | None
+) -> Tensor:
+    """The loss of each sample in nats, as `torch.nn.functional.cross_entropy` has it.
+
+    Args:
+        logits: shape ``(lanes, batch, classes)``.
+        targets: shape ``(lanes, batch)``.
+        smoothing: shape ``(lanes,)``; None where no lane smooths.
+        weights: shape ``(lanes, classes)``; None where no lane weighs.
+
+    Returns:
+        Shape ``(lanes, batch)``.
+    """
+    # Classes before samples: a sum over a few classes is then a sum of long rows.
+    log_p = torch.log_softmax(logits.transpose(1, 2).contiguous(), dim=1)
+    if weights is not None:
+        log_p = log_p * weights[:, :, None]
+    loss = -log_p.gather(1, targets[:, None])[:, 0]
+    if smoothing is None:
+        return loss
+    share = smoothing[:, None]
+    return (1 - share) * loss - share / logits.shape[2] * log_p.sum(1)

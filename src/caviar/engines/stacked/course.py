@@ -16,20 +16,15 @@ _USED = {
     "max_epochs", "precision", "gradient_clip_val", "gradient_clip_algorithm",
     "limit_train_batches", "limit_val_batches", "check_val_every_n_epoch",
 }  # fmt: skip
-_MUST_BE: dict[str, tuple[Any, ...]] = {"devices": (1, "auto"), "accumulate_grad_batches": (1,)}
+_MUST_BE: dict[str, tuple[Any, ...]] = {
+    "devices": (1, "auto"),
+    "accumulate_grad_batches": (1,),
+    "deterministic": (True, False, "warn"),  # on a GPU: see `refuse_unordered`
+}
 _NO_MATTER = {
     "num_sanity_val_steps", "log_every_n_steps", "benchmark",
     "enable_model_summary", "enable_progress_bar", "enable_checkpointing", "inference_mode",
 }  # fmt: skip
-_ON_CPU: dict[str, tuple[Any, ...]] = {
-    "accelerator": ("auto", "cpu"),
-    "deterministic": (True, False, "warn"),
-}
-_ON_GPU: dict[str, tuple[Any, ...]] = {
-    "accelerator": ("auto", "gpu", "cuda"),
-    "deterministic": (True, False, "warn"),
-}
-"""What lanes are where they train; `refuse_unordered` says what is not deterministic on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,8 @@ def course_of(recipe: Recipe) -> Course:
         NotFusibleError: one that lanes do not know.
     """
     settings = recipe.trainer
-    must_be = _MUST_BE | (_ON_GPU if torch.cuda.is_available() else _ON_CPU)
+    here = ("gpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    must_be = {**_MUST_BE, "accelerator": ("auto", *here)}
     check_known(settings, _USED | _NO_MATTER, must_be)
     dtype, mixed = precision_of(settings)
     max_epochs = count_of(settings, "max_epochs", None)
