@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -41,12 +41,15 @@ class Progress:
         double: its metrics are in double precision, else in single.
 
     Attributes:
+        key: its kind: trainings of one kind may share a stack.
         epoch: how many epochs it has behind it.
         rows: of metrics.csv so far.
         for_loggers: what it has logged, and the step, for when it ends; empty where there are no loggers.
         metrics: the last value of each that was logged.
         scoring: what it is scored so far.
     """
+
+    key: Hashable
 
     def __init__(self, scored: Scored, double: bool) -> None:
         self._scored = scored

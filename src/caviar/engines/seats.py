@@ -1,25 +1,18 @@
-"""Who is on which lane of a stack."""
+"""What a stack is: who is on which of its lanes, and what can be done with them."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Generic, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from typing import Any, Generic, TypeVar
+
+from caviar.engines.progress import Ended, Progress
+
+T = TypeVar("T", bound=Progress)
 
 
-class Kind(Protocol):
-    """A training that has a kind: those of one kind may share a stack."""
-
-    @property
-    def key(self) -> Hashable:
-        """The kind."""
-        ...
-
-
-T = TypeVar("T", bound=Kind)
-
-
-class Seats(Generic[T]):
-    """The lanes of a stack of one kind of trainings.
+class Seats(ABC, Generic[T]):
+    """The lanes of a stack of one kind of trainings, which all go through an epoch together.
 
     Args:
         key: the kind.
@@ -61,3 +54,35 @@ class Seats(Generic[T]):
     def release(self, lane: int) -> None:
         """Empty a lane."""
         self.trainings[lane] = None
+
+    @abstractmethod
+    def holds(self, training: T) -> bool:
+        """Whether a training fits in."""
+
+    @abstractmethod
+    def resized(self, lanes: int, more: Sequence[T] = ()) -> Seats[T]:
+        """A stack of so many lanes with the same trainings, which ``more`` fit into."""
+
+    @abstractmethod
+    def tick(self) -> list[Ended]:
+        """Train all an epoch; what it came to, lane by lane."""
+
+    @abstractmethod
+    def rewind(self) -> None:
+        """Go back to where the epoch under way began."""
+
+    @abstractmethod
+    def fetch(self, lanes: Sequence[int]) -> None:
+        """Have some lanes where they can be read, all together."""
+
+    @abstractmethod
+    def checkpoint(self, lane: int) -> dict[str, Any]:
+        """A lane's best weights as Lightning has a checkpoint."""
+
+    @abstractmethod
+    def save(self, lane: int) -> dict[str, Any]:
+        """What `load` takes to go on with a lane elsewhere."""
+
+    @abstractmethod
+    def load(self, lane: int, saved: dict[str, Any]) -> None:
+        """Go on with a lane from what `save` gave."""

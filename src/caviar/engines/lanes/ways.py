@@ -3,74 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from caviar.engines.experiment import Called, NotFusibleError, Recipe
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
 from caviar.engines.lanes.trust import why_distrusted
-from caviar.engines.progress import Ended
+from caviar.engines.seats import Seats
 
 if TYPE_CHECKING:
     from caviar.engines.called.training import CalledTraining
 
     AnyTraining = Training | CalledTraining
 
-
-class AnyStack(Protocol):
-    """What a stack of either kind can do: see `Stack`."""
-
-    lanes: int
-
-    @property
-    def active(self) -> list[int]:
-        """Lanes with a training."""
-        ...
-
-    @property
-    def free(self) -> list[int]:
-        """Lanes without one."""
-        ...
-
-    def holds(self, training: Any) -> bool:
-        """Whether a training fits in."""
-        ...
-
-    def admit(self, training: Any, lane: int | None = None) -> int:
-        """Put a training on a lane; which one."""
-        ...
-
-    def release(self, lane: int) -> None:
-        """Empty a lane."""
-        ...
-
-    def resized(self, lanes: int, more: Sequence[Any] = ()) -> Any:
-        """A stack of so many lanes with the same trainings, which ``more`` fit into."""
-        ...
-
-    def tick(self) -> list[Ended]:
-        """Train all an epoch; what it came to, lane by lane."""
-        ...
-
-    def rewind(self) -> None:
-        """Go back to where the epoch under way began."""
-        ...
-
-    def fetch(self, lanes: Sequence[int]) -> None:
-        """Have some lanes where they can be read, all together."""
-        ...
-
-    def checkpoint(self, lane: int) -> dict[str, Any]:
-        """A lane's best weights as Lightning has a checkpoint."""
-        ...
-
-    def save(self, lane: int) -> dict[str, Any]:
-        """What `load` takes to go on with a lane elsewhere."""
-        ...
-
-    def load(self, lane: int, saved: dict[str, Any]) -> None:
-        """Go on with a lane from what `save` gave."""
-        ...
+AnyStack = Seats[Any]
+"""A stack of either kind."""
 
 
 def training_of(
