@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from caviar.base.signals import ASK_TO_END
 from caviar.executors.gpus import visible_gpus
@@ -32,20 +32,6 @@ _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from caviar.executors.worker import main; main(int(sys.argv[2]))"
 )
-
-
-class Process(Protocol):
-    """What an executor asks of a worker's process, which leads a process group of its own."""
-
-    pid: int
-
-    def wait(self, timeout: float | None = None) -> int:
-        """The exit status, or minus the signal that ended it.
-
-        Raises:
-            subprocess.TimeoutExpired: it has not ended in that many seconds.
-        """
-        ...
 
 
 def spawn(slot: Slot, descriptor: int, log: Path) -> Process:
@@ -138,6 +124,11 @@ class Forked:
         self._code: int | None = None
 
     def wait(self, timeout: float | None = None) -> int:
+        """The exit status, or minus the signal that ended it.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not ended in that many seconds.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         while self._code is None:
             ended, status = os.waitpid(self.pid, 0 if deadline is None else os.WNOHANG)
@@ -148,6 +139,10 @@ class Forked:
                     raise subprocess.TimeoutExpired(f"worker {self.pid}", timeout or 0)
                 time.sleep(0.001)
         return self._code
+
+
+Process = subprocess.Popen[bytes] | Forked
+"""A worker's process, which leads a process group of its own."""
 
 
 def _live(slot: Slot, serve: Callable[[], object], log: Path, unblocked: set[int]) -> NoReturn:

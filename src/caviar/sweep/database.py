@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError
@@ -24,25 +24,11 @@ from caviar.sweep.store import StorageGoneError
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
+    from caviar.sweep.study_owner import StudyOwner
+
 Found = TypeVar("Found")
 
 LOOK_SECONDS = 0.2
-
-
-class Guard(Protocol):
-    """What every transaction begins with: see `caviar.sweep.study_owner.StudyOwner`."""
-
-    def next(self) -> None:
-        """A turn is about to be written, perhaps in several attempts."""
-        ...
-
-    def renew(self, session: Session) -> bool:
-        """Whether it is still to be written: an earlier attempt may have been, and cut off after it."""
-        ...
-
-    def written(self) -> None:
-        """The turn was written."""
-        ...
 
 
 class Database(InMemoryStorage):
@@ -68,7 +54,7 @@ class Database(InMemoryStorage):
         self._is_file = url.startswith("sqlite")
         locked = {"connect_args": {"timeout": max(patience, 5.0)}} if self._is_file else {}
         self.server = RDBStorage(url, engine_kwargs=locked)
-        self.guard: Guard | None = None
+        self.guard: StudyOwner | None = None
         self.patience = patience
         self.hurried: Callable[[], bool] = lambda: False
         self.say: Callable[[str], None] = lambda text: None

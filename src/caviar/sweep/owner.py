@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, time
@@ -82,8 +83,7 @@ class Owner:
 
     def describe(self) -> str:
         """Who has the sweep, for a message."""
-        owner = owner_of(self._folder)
-        return f"process {owner['pid']} on {owner['host']}" if owner else "another process"
+        return named(owner_of(self._folder))
 
     def release(self) -> None:
         """Let the sweep go: no lock and no owner stay behind."""
@@ -103,6 +103,11 @@ def owner_of(folder: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, UsageError, AttributeError):
         return None
     return owner
+
+
+def named(owner: Mapping[str, Any] | None) -> str:
+    """The process that owns a sweep or its study, for a message."""
+    return f"process {owner.get('pid')} on {owner.get('host')}" if owner else "another process"
 
 
 def is_running(folder: Path) -> bool:

@@ -16,7 +16,7 @@ from caviar.runs.sweep_file import read_sweep_file
 from caviar.space.space import Space
 from caviar.sweep import record
 from caviar.sweep.command import Command, command_to_run
-from caviar.sweep.owner import is_running, owner_of
+from caviar.sweep.owner import is_running, named, owner_of
 from caviar.sweep.record import HIDDEN
 from caviar.sweep.settings import RESUMED, Settings
 
@@ -61,10 +61,7 @@ def to_resume(
         why = "a confirming sweep trains what was planned; caviar confirm the first sweep again"
         raise usage_error("n_trials", n_trials, why)
     if is_running(folder):
-        owner = owner_of(folder) or {}
-        raise UsageError(
-            f"{folder}: process {owner.get('pid')} on {owner.get('host')} is running this sweep"
-        )
+        raise UsageError(f"{folder}: {named(owner_of(folder))} is running this sweep")
     command = command_to_run(folder, recorded, "resume", trust)
     if executor:
         words = _without_executor(command.words) if _names_one(executor) else command.words

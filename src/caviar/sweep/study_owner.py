@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.exceptions import StorageInternalError
 
 from caviar.base.errors import UsageError
-from caviar.sweep.owner import BEAT_SECONDS, STALE_SECONDS
+from caviar.sweep.owner import BEAT_SECONDS, STALE_SECONDS, named
 from caviar.sweep.rows import replace_study_attribute
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class StudyOwner:
         self._database, self._study_id = database, study_id
         other = self._found()
         if other and _alive(other):
-            raise UsageError(f"storage: {_named(other)} is running this study")
+            raise UsageError(f"storage: {named(other)} is running this study")
         self._token = secrets.token_hex(8)
         self._turn = 0
         self._said = self._next = self._sign()
@@ -69,7 +69,7 @@ class StudyOwner:
             self._database.server.set_study_user_attr(self._study_id, KEY, {})
 
     def next(self) -> None:
-        """Make what the next transaction says, however often it is tried."""
+        """Make what the next transaction says, which writes a turn, perhaps in several attempts."""
         self._turn += 1
         self._next = self._sign()
 
@@ -86,7 +86,7 @@ class StudyOwner:
         if found is not None and found[0] == self._next:
             return found[1]
         taken: dict[str, Any] = json.loads(found[0]) if found else {}
-        raise StudyTakenError(f"{_named(taken)} has taken it over")
+        raise StudyTakenError(f"{named(taken)} has taken it over")
 
     def written(self) -> None:
         """Note that what was made is said."""
@@ -98,10 +98,6 @@ class StudyOwner:
 
     def _found(self) -> dict[str, Any]:
         return self._database.server.get_study_user_attrs(self._study_id).get(KEY) or {}
-
-
-def _named(owner: dict[str, Any]) -> str:
-    return f"process {owner.get('pid')} on {owner.get('host')}" if owner else "another process"
 
 
 def _alive(owner: dict[str, Any]) -> bool:
