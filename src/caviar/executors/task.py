@@ -39,15 +39,14 @@ class TaskSource:
 
 def task_source(task: Callable[[Any], Any], whitelist: Any = None) -> TaskSource:
     """How another process finds the task function that this one has."""
-    if task.__module__ not in {"__main__", "__mp_main__"}:  # the latter in a worker
-        return TaskSource(task.__name__, task.__module__, None, whitelist=whitelist, function=task)
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
+    module, path = task.__module__, None
+    if module in {"__main__", "__mp_main__"}:  # the latter in a worker
+        main = sys.modules["__main__"]
+        spec = getattr(main, "__spec__", None)
         # Started with `python -m`: a package's name stands for its __main__ module.
-        return TaskSource(task.__name__, spec.name, None, whitelist=whitelist, function=task)
-    path = str(Path(main.__file__ or "").absolute())
-    return TaskSource(task.__name__, None, path, whitelist=whitelist, function=task)
+        module = spec and spec.name
+        path = None if spec else str(Path(main.__file__ or "").absolute())
+    return TaskSource(task.__name__, module, path, whitelist=whitelist, function=task)
 
 
 def load_task(source: TaskSource) -> Callable[[Any], Any]:

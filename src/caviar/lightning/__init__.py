@@ -17,19 +17,14 @@ if TYPE_CHECKING:
     from caviar.lightning.seeding import derived, seeded
     from caviar.lightning.training import fit, make_trainer, test
 
-_HOMES = {
-    "derived": "seeding",
-    "experiment": "making",
-    "fit": "training",
-    "make_data": "making",
-    "make_each": "making",
-    "make_module": "making",
-    "make_trainer": "training",
-    "open_run": "saved",
-    "over_folds": "folds",
-    "seeded": "seeding",
-    "test": "training",
+_NAMES = {
+    "folds": "over_folds",
+    "making": "experiment make_data make_each make_module",
+    "saved": "open_run",
+    "seeding": "derived seeded",
+    "training": "fit make_trainer test",
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "derived",

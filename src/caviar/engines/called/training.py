@@ -68,7 +68,7 @@ class CalledTraining(Epochs):
         self.place = 0
         self.saved_state: dict[str, Any] | None = None
         vars(self.module)["log"] = self._log
-        with seeded(called.seed):
+        with seeded(called.seed, gpu=False):
             self._set_up(experiment.data)
         self.layout = Layout.of(
             {id(own): name for name, own in self.module.named_parameters()}, self.optimizer
@@ -227,21 +227,7 @@ class CalledTraining(Epochs):
             self._signed = pinned, signed
         return modes, grads, values, self._signed[1]
 
-    def checkpoint(self) -> dict[str, Any]:
-        """What Lightning's ``load_from_checkpoint`` reads: the module at its best epoch."""
-        return saving.checkpoint(self)
-
-    def save(self) -> dict[str, Any]:
-        """All that it takes to go on with it later, as plain values and tensors."""
-        return saving.save(self)
-
-    def load(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what `save` gave.
-
-        Raises:
-            Exception: it is not of such a training.
-        """
-        saving.load(self, saved)
+    checkpoint, save, load = saving.checkpoint, saving.save, saving.load
 
 
 def _metric_buffers(module: Any) -> set[str]:

@@ -45,9 +45,7 @@ class NanGuard(Callback):
         """Look at the last epoch's means."""
         _look_at_means(trainer, trainer.current_epoch - 1)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the last epoch's means."""
-        _look_at_means(trainer, trainer.current_epoch - 1)
+    on_train_end = on_train_epoch_start
 
 
 def _look_at_means(trainer: Trainer, epoch: int) -> None:
