@@ -5,7 +5,7 @@ import os
 import reprlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 from caviar.base.errors import UsageError
 from caviar.runs.inside import open_inside, opener, put
@@ -148,13 +148,7 @@ def write_atomic(path: Path, content: str | bytes, durable: bool = True) -> None
         OSError: the disk is full or the folder is gone; ``path`` is then as it was.
     """
     data = content.encode() if isinstance(content, str) else content
-    put(path, lambda file: _write_all(file, data), durable)
-
-
-def _write_all(file: IO[bytes], data: bytes) -> None:
-    written = file.write(data)
-    while written < len(data):
-        written += file.write(data[written:])
+    put(path, lambda file: file.write(data), durable)
 
 
 def is_full(error: BaseException) -> bool:

@@ -154,8 +154,9 @@ def put(path: Path, write: Callable[[IO[bytes]], object], durable: bool = True) 
     try:
         # By the operating system's own calls: a sweep of short trials writes thousands.
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=parent)
-        with open(descriptor, "wb", buffering=0) as file:
+        with open(descriptor, "wb") as file:
             write(file)
+            file.flush()
             if durable:
                 os.fsync(descriptor)
         os.replace(partial, name, src_dir_fd=parent, dst_dir_fd=parent)
