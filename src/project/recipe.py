@@ -18,6 +18,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 import caviar
+from caviar.base.configs import value_at
 from caviar.base.objectives import each, first
 from caviar.base.rules import check_settings
 from caviar.base.scoring import BEST
@@ -51,7 +52,7 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Called | caviar.
         NotFusibleError: something in it takes a Lightning Trainer.
         UsageError: a setting that cannot work.
     """
-    given = {key: _find(config, key) for key in RULES}
+    given = {key: value_at(config, key) for key in RULES}
     check_settings({key: value for key, value in given.items() if value is not None}, RULES)
     _check_fusible(config)
     folds = (config.get("data") or {}).get("folds")
@@ -264,12 +265,3 @@ def _files(data: InMemoryData) -> dict[str, str]:
         _texts.clear()
         kept = _texts[id(preprocessing)] = (preprocessing, dict([preprocessing.as_file()]))
     return kept[1]
-
-
-def _find(config: Mapping[str, Any], key: str) -> Any:
-    found: Any = config
-    for part in key.split("."):
-        if not isinstance(found, Mapping) or part not in found:
-            return None
-        found = found[part]
-    return found

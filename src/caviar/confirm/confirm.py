@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from dataclasses import asdict
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def confirm(
     if entry is None:
         used = [seed for old in log for seed in old["seeds"]]
         plan = make_plan(sweep, top, seeds, used)
-        entry = {"sweep": _free(folder), "top": top, **asdict(plan), "result": None}
+        name = _free(folder.with_name(f"{folder.name}-confirm")).name
+        entry = {"sweep": name, "top": top, **asdict(plan), "result": None}
         log.append(entry)
     plan = Plan(entry["candidates"], entry["seeds"])
     _check(sweep, plan, entry["sweep"])
@@ -132,11 +134,8 @@ def _look(
     sweep: Sweep, plan: Plan, winner: str, program: list[str], trained: Path, again: bool
 ) -> None:
     """Evaluate the winner on the test part, with a record of it from before the look."""
-    run = trained.with_name(f"{trained.name}-test")
-    count = 1
-    while run.exists():  # one that failed before it saw anything
-        count += 1
-        run = trained.with_name(f"{trained.name}-test-{count}")
+    # One that is there failed before it saw anything.
+    run = _free(trained.with_name(f"{trained.name}-test"))
     test_set.claim(sweep, winner, run, again)
     try:
         found = test_once(sweep, plan, winner, program, run).facts.get("test") or {}
@@ -176,11 +175,10 @@ def _unfinished(log: list[dict[str, Any]], top: int, seeds: int) -> dict[str, An
     return None
 
 
-def _free(folder: Path) -> str:
-    base, count = f"{folder.resolve().name}-confirm", 1
-    while (folder.resolve().parent / (base if count == 1 else f"{base}-{count}")).exists():
-        count += 1
-    return base if count == 1 else f"{base}-{count}"
+def _free(wanted: Path) -> Path:
+    """``wanted``, or, where that is there, the first of ``wanted-2``, ``wanted-3``, … that is not."""
+    others = (wanted.with_name(f"{wanted.name}-{number}") for number in count(2))
+    return next(place for place in chain([wanted], others) if not place.exists())
 
 
 def _read(folder: Path) -> list[dict[str, Any]]:

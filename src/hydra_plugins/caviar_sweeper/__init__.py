@@ -85,6 +85,11 @@ class CaviarSweeperConfig(Settings):
     )
 
 
+def _open(*names: str) -> dict[str, None]:
+    """Settings that are null until somebody gives them."""
+    return dict.fromkeys(names)
+
+
 _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
     "sampler": {
         "random": {"_target_": "caviar.sweep.samplers.RandomSampler", "seed": None},
@@ -139,34 +144,17 @@ _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
         "inline": {"_target_": "caviar.executors.inline.InlineExecutor"},
         "local": {
             "_target_": "caviar.executors.local.LocalExecutor",
-            "workers": None,
-            "gpus_per_trial": None,
-            "threads": None,
-            "devices": None,
-            "fork": None,
-            "gpu_memory": None,
+            **_open("workers", "gpus_per_trial", "threads", "devices", "fork", "gpu_memory"),
         },
-        "listen": {
-            "_target_": "caviar.executors.listen.ListenExecutor",
-            "host": None,
-            "port": None,
-        },
+        "listen": {"_target_": "caviar.executors.listen.ListenExecutor", **_open("host", "port")},
         "slurm": {
             "_target_": "caviar.executors.slurm.SlurmExecutor",
             "jobs": 1,
-            "workers_per_job": None,
-            "partition": None,
-            "time": None,
-            "account": None,
-            "qos": None,
-            "constraint": None,
-            "mem": None,
-            "cpus": None,
-            "gpus": None,
+            **_open("workers_per_job", "partition", "time", "account", "qos", "constraint", "mem"),
+            **_open("cpus", "gpus"),
             "sbatch": [],
             "setup": [],
-            "host": None,
-            "port": None,
+            **_open("host", "port"),
         },
         "ray": {
             "_target_": "caviar.executors.ray.RayExecutor",
@@ -175,9 +163,7 @@ _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
             "gpus_per_trial": 0,
             "cpus_per_trial": 1,
             "resources": {},
-            "runtime_env": None,
-            "host": None,
-            "port": None,
+            **_open("runtime_env", "host", "port"),
         },
     },
 }
