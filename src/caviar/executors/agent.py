@@ -35,7 +35,6 @@ def join(
     find: Callable[[], tuple[str, int, bytes]],
     ticket: str = "",
     patience: float = 60.0,
-    say: Callable[[str], None] = echo,
 ) -> None:
     """Serve the controller of a sweep until it needs this agent no more, or this process is to end.
 
@@ -45,7 +44,6 @@ def join(
         find: where the controller listens, and the token; asked before each try.
         ticket: see `Greeting`.
         patience: seconds without a controller after which the agent gives up.
-        say: logs a line.
 
     Raises:
         UsageError: there is none, it does not know the token, or that is gone, as when a sweep is over.
@@ -61,13 +59,13 @@ def join(
         except OSError as error:
             problem = str(error)
         else:
-            say(f"joined the sweep at {host}:{port}")
+            echo(f"joined the sweep at {host}:{port}")
             ended = serve(channel, ticket)
             if ended is not None:
-                say(ended)
+                echo(ended)
                 return
             since = monotonic()
-            say(f"the controller is gone, and its trials with it; waiting {patience:g} s for it")
+            echo(f"the controller is gone, and its trials with it; waiting {patience:g} s for it")
         if monotonic() - since >= patience:
             raise UsageError(f"no controller for {patience:g} s: {problem or 'it is gone'}")
         time.sleep(min(0.5, patience))

@@ -50,7 +50,6 @@ def expected_gains(
     noise: float | None,
     default: int | None = None,
     least: float = -np.inf,
-    seed: int = 0,
 ) -> Gains:
     """What ways to go on are expected to gain.
 
@@ -62,9 +61,8 @@ def expected_gains(
         noise: a score's standard deviation under retraining, as far as it is known.
         default: the trial that is the default, where one is.
         least: no trial's loss can be worth less.
-        seed: of the draws.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     # The default last, where its place is known.
     old = [one for one in best if one != default] + ([] if default is None else [default])
     smooth = good.smooth[old]

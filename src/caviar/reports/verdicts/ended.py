@@ -52,8 +52,8 @@ def failed(evidence: Evidence) -> Found:
     )
 
 
-def _cut(error: str, length: int = 160) -> str:
-    return error if len(error) <= length else f"{error[:length]}…"
+def _cut(error: str) -> str:
+    return error if len(error) <= 160 else f"{error[:160]}…"
 
 
 @named("diverged trials")
