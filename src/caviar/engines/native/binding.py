@@ -31,11 +31,8 @@ class LayerStruct(ctypes.Structure):
     """A layer of the network: its kind, and where its numbers lie."""
 
     _fields_ = [
-        *(
-            (name, ctypes.c_int64)
-            for name in ("kind", "activation", "weight", "bias", "mean", "var")
-        ),
-        *((name, ctypes.c_int64) for name in ("row", "place")),
+        *((name, ctypes.c_int64) for name in ("kind", "activation", "weight", "bias")),
+        *((name, ctypes.c_int64) for name in ("mean", "var", "row", "place")),
         ("number", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("first", "second")),
     ]

@@ -2,7 +2,7 @@
 // cache. Chains of Linear, BatchNorm1d, activation and Dropout, cross-entropy, torch's optimizers.
 //
 // Samples are rows; a row's length is rounded up to whole vectors and what is added there stays 0 or is
-// never read. The formulas are those of layers.py, loss.py and optimizers.py, in the same order.
+// never read. The formulas are those of layers.py, backend.py and optimizers.py, in the same order.
 
 #include <algorithm>
 #include <cmath>

@@ -31,28 +31,23 @@ _MOST_LAYERS = 128
 _LINEAR, _BATCH_NORM, _ACTIVATION, _DROPOUT = range(4)
 
 
+_PLAIN = {nn.ReLU: 0, nn.SiLU: 5, nn.Tanh: 6, nn.Sigmoid: 7, nn.Mish: 8}
+"""The numbers in `loop.cpp` of activations without a setting."""
+
+
 def activation_of(layer: nn.Module) -> tuple[int, float] | None:
     """An activation's number in `loop.cpp`, and its setting."""
     match layer:
-        case nn.ReLU():
-            return 0, 0.0
         case nn.LeakyReLU():
             return 1, layer.negative_slope
         case nn.ELU():
             return 2, layer.alpha
         case nn.GELU():
             return (3 if layer.approximate == "none" else 4), 0.0
-        case nn.SiLU():
-            return 5, 0.0
-        case nn.Tanh():
-            return 6, 0.0
-        case nn.Sigmoid():
-            return 7, 0.0
-        case nn.Mish():
-            return 8, 0.0
         case nn.Softplus() if (layer.beta, layer.threshold) == (1, 20):
             return 9, 0.0
-    return None
+    number = _PLAIN.get(type(layer))
+    return None if number is None else (number, 0.0)
 
 
 def why_not(tensors: LaneTensors) -> str | None:
