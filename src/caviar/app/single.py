@@ -1,7 +1,5 @@
 """A single run: the task called inside a run folder of its own, and how it ends there."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

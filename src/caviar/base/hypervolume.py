@@ -1,7 +1,5 @@
 """How much of a box of losses a Pareto front leaves behind: its quality in one number."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 

@@ -1,7 +1,5 @@
 """``caviar logs``: what a run wrote, also while it still writes."""
 
-from __future__ import annotations
-
 import codecs
 import io
 import os

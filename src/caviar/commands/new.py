@@ -1,7 +1,5 @@
 """``caviar new``: a project of one's own, which depends on caviar."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """``caviar test | predict | export``: a run that has ended is judged, asked, or given away as a file."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How the commands print: a rich table on a terminal, tab-separated off it, or as asked for."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -10,8 +10,6 @@ counter    step * 2**32 + row * blocks a row + block + 1; layer; call; process
 =========  ======================================================================
 """
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The task function in another process: how it is found there, and where the app's modules are."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import runpy

@@ -1,7 +1,5 @@
 """``compile=true``: the networks of a module by `torch.compile`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from lightning.pytorch import LightningModule

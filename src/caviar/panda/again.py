@@ -1,7 +1,5 @@
 """Starting a run's training once more, from what its folder says, in a process of its own."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

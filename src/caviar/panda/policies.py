@@ -1,7 +1,5 @@
 """Policies: edits that a watched run makes on its own, where its config allows them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The code that a run used: the commit of its repository, and the versions of packages."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """Reading a space: Hydra's own override grammar, so that a hydra-optuna-sweeper space works unchanged."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast

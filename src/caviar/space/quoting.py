@@ -1,7 +1,5 @@
 """Writing a value so that Hydra's grammar reads back exactly this value, of this type."""
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 from typing import Any, cast

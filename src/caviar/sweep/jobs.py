@@ -1,7 +1,5 @@
 """What a worker gets for a trial."""
 
-from __future__ import annotations
-
 import pickle
 
 from omegaconf import DictConfig, read_write

@@ -1,7 +1,5 @@
 """Whose sweep it is: one controller at a time, and how other processes ask it to stop."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

@@ -1,7 +1,5 @@
 """A look at a table before it is trained on: what is odd in it, each with the setting that settles it."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections import Counter, defaultdict

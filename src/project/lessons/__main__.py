@@ -1,7 +1,5 @@
 """``python -m project.lessons NAME | all``: run lessons, write their figures, print what came of it."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

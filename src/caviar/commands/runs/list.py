@@ -1,7 +1,5 @@
 """``caviar runs list``: runs as a table."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import typer

@@ -1,7 +1,5 @@
 """The run folder of a fused trial."""
 
-from __future__ import annotations
-
 import io
 import logging
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """torch's NAdam, RAdam, Adagrad and Adadelta, for many lanes at once."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """How a training goes through its data: batches, epochs and precision, read off its trainer's settings."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """torch's optimizers for many lanes at once, by name."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor
