@@ -1,5 +1,7 @@
 """The ``caviar`` command. Each of its sub-commands is in a file of `caviar.commands`."""
 
+from __future__ import annotations
+
 import sys
 from importlib import import_module
 from typing import NoReturn

@@ -4,6 +4,8 @@ It describes the same training as `project.train.build` does, where that is as i
 two together. What is not as it ships, or not known to lanes, is handed over built: lanes call it.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Mapping
 from functools import cache

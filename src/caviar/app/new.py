@@ -1,5 +1,7 @@
 """A project of one's own that depends on caviar: the template's package, configs and tests, renamed."""
 
+from __future__ import annotations
+
 import re
 import shutil
 import sys

@@ -1,5 +1,7 @@
 """The parts of a sweep that can be wrong, made from its settings before anything starts."""
 
+from __future__ import annotations
+
 import inspect
 import secrets
 from dataclasses import dataclass, replace

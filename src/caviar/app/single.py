@@ -1,5 +1,7 @@
 """A single run: the task called inside a run folder of its own, and how it ends there."""
 
+from __future__ import annotations
+
 import logging
 import os
 import shutil

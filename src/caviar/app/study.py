@@ -1,5 +1,7 @@
 """The study of a sweep, opened: its sampler, its pruner and where it is kept."""
 
+from __future__ import annotations
+
 import secrets
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,7 @@
 """A sweep from its settings to its result: the file to read first in this package."""
 
+from __future__ import annotations
+
 import shutil
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """A call that may never return, as one into a driver, and how long to wait for it."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future

@@ -1,5 +1,7 @@
 """Which of two scores is the better one."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any, cast
 

@@ -1,5 +1,7 @@
 """What Hydra 1.3 and 1.4 want in different ways, each under one name."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any

@@ -1,5 +1,7 @@
 """How much of a box of losses a Pareto front leaves behind: its quality in one number."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 

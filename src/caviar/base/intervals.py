@@ -1,5 +1,7 @@
 """A mean and the interval it lies in: Student's t, paired where the runs are."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast

@@ -1,5 +1,7 @@
 """What this machine gives: a folder for what was found out about it, and a C++ compiler."""
 
+from __future__ import annotations
+
 import os
 import shutil
 from pathlib import Path

@@ -1,5 +1,7 @@
 """A trial on its way: the job that a worker gets, and the events that come back."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,5 +1,7 @@
 """What a run is scored by: one metric, or several, each with a direction of its own."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any, TypeVar
 

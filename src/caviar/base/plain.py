@@ -1,5 +1,7 @@
 """Text that somebody else may have written, made fit for a terminal or a spreadsheet."""
 
+from __future__ import annotations
+
 import re
 from typing import IO, Any
 

@@ -1,5 +1,7 @@
 """What a training is scored by: its metric at the best epoch, at the last one, or over the last few."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,5 +1,7 @@
 """Signals that ask this process to end: who hears of them, and the exit status that says so."""
 
+from __future__ import annotations
+
 import os
 import signal
 import threading

@@ -1,5 +1,7 @@
 """Output that never ends a program: for a character, a reader or a stream that is not there."""
 
+from __future__ import annotations
+
 import errno
 import io
 import os

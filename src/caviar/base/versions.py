@@ -1,5 +1,7 @@
 """The versions of libraries that caviar was tested with; pyproject.toml and the README say the same."""
 
+from __future__ import annotations
+
 import re
 import sys
 

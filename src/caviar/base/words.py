@@ -1,5 +1,7 @@
 """Numbers and durations as a person reads them in a terminal."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 

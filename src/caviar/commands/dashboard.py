@@ -1,5 +1,7 @@
 """``caviar dashboard``: optuna-dashboard and TensorBoard for a sweep, on this machine alone."""
 
+from __future__ import annotations
+
 import signal
 import socket
 import subprocess

@@ -1,5 +1,7 @@
 """``caviar join``: this machine's workers for a sweep that waits for agents."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 from typing import Annotated

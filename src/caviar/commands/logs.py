@@ -1,5 +1,7 @@
 """``caviar logs``: what a run wrote, also while it still writes."""
 
+from __future__ import annotations
+
 import codecs
 import io
 import os

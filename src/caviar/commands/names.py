@@ -1,5 +1,7 @@
 """Names of runs and sweeps on the command line: ``-1`` is one of them, and a shell may complete them."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path

@@ -1,5 +1,7 @@
 """``caviar new``: a project of one's own, which depends on caviar."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated
 

@@ -1,5 +1,7 @@
 """``caviar watch | set | rollback | pause | replay``: one run, watched and edited while it trains."""
 
+from __future__ import annotations
+
 import sys
 from typing import Annotated
 

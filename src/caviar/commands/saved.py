@@ -1,5 +1,7 @@
 """``caviar test | predict | export``: a run that has ended is judged, asked, or given away as a file."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """``caviar status``: sweeps and single runs under way, and how far each is."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path

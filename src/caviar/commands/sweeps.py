@@ -1,5 +1,7 @@
 """``caviar resume | stop | cancel``: what a person does to a sweep."""
 
+from __future__ import annotations
+
 from typing import Annotated, Any
 
 import typer

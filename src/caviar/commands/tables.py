@@ -1,5 +1,7 @@
 """How the commands print: a rich table on a terminal, tab-separated off it, or as asked for."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json

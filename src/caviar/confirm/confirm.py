@@ -1,5 +1,7 @@
 """``caviar confirm`` from its first step to its last: plan, train, compare, then the test part."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

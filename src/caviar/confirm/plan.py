@@ -4,6 +4,8 @@ They run as one sweep of the program itself: an added key ``candidate`` says whi
 and each hyperparameter exists under the candidates that have it.
 """
 
+from __future__ import annotations
+
 import math
 import re
 import subprocess

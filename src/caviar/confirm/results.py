@@ -1,5 +1,7 @@
 """What fresh seeds have said of a sweep's trials: the results of its confirms, read back."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from pathlib import Path
 from typing import Any

@@ -4,6 +4,8 @@ A record that is damaged counts, and so does the run of a look whose record is g
 over the same data has the same test part: what it has seen is seen.
 """
 
+from __future__ import annotations
+
 import json
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,5 +1,7 @@
 """What a worker asks of an engine: take jobs, train them, tell what happens."""
 
+from __future__ import annotations
+
 from typing import Protocol
 
 from caviar.base.messages import Event, Job

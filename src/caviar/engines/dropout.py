@@ -1,5 +1,7 @@
 """Dropout whose masks hang on seed, epoch and step: a Trainer's are those of a lane, on any device."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any

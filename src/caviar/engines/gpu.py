@@ -1,5 +1,7 @@
 """How long a step takes on a device; which of two things went wrong on a GPU: no memory, or a GPU lost."""
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Callable

@@ -1,5 +1,7 @@
 """What Hydra does for a job, done for a trial: its config, its log, its folder, its callbacks."""
 
+from __future__ import annotations
+
 import logging
 import os
 import pickle

@@ -1,5 +1,7 @@
 """From an engine's name to the engine. A new engine is one more name here."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from typing import Any
 

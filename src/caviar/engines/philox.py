@@ -10,6 +10,8 @@ counter    step * 2**32 + row * blocks a row + block + 1; layer; call; process
 =========  ======================================================================
 """
 
+from __future__ import annotations
+
 from functools import cache
 from typing import Any
 

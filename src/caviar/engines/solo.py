@@ -1,5 +1,7 @@
 """The solo engine: one trial at a time, each one call of the task function in its run folder."""
 
+from __future__ import annotations
+
 import math
 import os
 import sys

@@ -1,5 +1,7 @@
 """What lanes read off the settings of a Lightning Trainer, whatever they do with a training."""
 
+from __future__ import annotations
+
 from collections.abc import Container, Mapping
 from typing import Any
 

@@ -1,5 +1,7 @@
 """What a sweep asks of an executor."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol

@@ -1,5 +1,7 @@
 """Where agents dial in: who proves to know the token is let in, all else is dropped, and told."""
 
+from __future__ import annotations
+
 import resource
 import selectors
 import socket

@@ -1,5 +1,7 @@
 """Which GPUs there are, asked of the driver: CUDA is not woken up."""
 
+from __future__ import annotations
+
 import itertools
 import logging
 import os

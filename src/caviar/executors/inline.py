@@ -1,5 +1,7 @@
 """One lane, in the controller's own process: for debugging, and for tasks too short for more."""
 
+from __future__ import annotations
+
 import inspect
 import os
 import signal

@@ -1,5 +1,7 @@
 """Workers wherever somebody starts an agent: by hand, by ssh, in tmux, in a container, at any time."""
 
+from __future__ import annotations
+
 import shlex
 
 from caviar.executors.remote import RemoteExecutor

@@ -1,5 +1,7 @@
 """Persistent worker processes on this machine, each held to its slot."""
 
+from __future__ import annotations
+
 import selectors
 import subprocess
 from collections.abc import Callable, Mapping, Sequence

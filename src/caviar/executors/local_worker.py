@@ -1,5 +1,7 @@
 """A worker process as its executor sees it: what it has been given, and what its loss means."""
 
+from __future__ import annotations
+
 import os
 import signal
 from collections.abc import Mapping

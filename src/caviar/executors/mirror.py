@@ -4,6 +4,8 @@ For machines that share no disk with their controller. A message that belongs be
 end behind its run folder, a job behind the checkpoints that it goes on from) waits for them.
 """
 
+from __future__ import annotations
+
 import os
 from collections import deque
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """What executors of other processes have in common: jobs wait for a process, events for the loop."""
 
+from __future__ import annotations
+
 import os
 import selectors
 from abc import ABC, abstractmethod

@@ -1,5 +1,7 @@
 """What a controller and its agents say to each other, beside jobs, events and a worker's messages."""
 
+from __future__ import annotations
+
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass

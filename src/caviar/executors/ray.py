@@ -4,6 +4,8 @@ Ray starts the actors, and scales the cluster by those that wait; messages go ov
 connections, as with any other executor of many machines.
 """
 
+from __future__ import annotations
+
 import itertools
 import os
 import re

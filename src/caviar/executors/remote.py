@@ -3,6 +3,8 @@
 This is all that `listen`, `slurm` and `ray` have in common; they differ in who starts the agents.
 """
 
+from __future__ import annotations
+
 import math
 import os
 import socket

@@ -1,5 +1,7 @@
 """An agent's own folder: its workers' log and, without a shared disk, the run folders of its trials."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import tempfile

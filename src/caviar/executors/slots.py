@@ -1,5 +1,7 @@
 """Slots: which share of the machine each worker has, decided before any worker starts."""
 
+from __future__ import annotations
+
 import logging
 import math
 import os

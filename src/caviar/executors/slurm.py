@@ -1,5 +1,7 @@
 """Workers in jobs of Slurm: an array of agents, each of which dials in when its job starts."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import math

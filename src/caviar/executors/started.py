@@ -1,5 +1,7 @@
 """Agents that a cluster starts: how many there are to be, and when to give up."""
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

@@ -1,5 +1,7 @@
 """The task function in another process: how it is found there, and where the app's modules are."""
 
+from __future__ import annotations
+
 import importlib
 import os
 import runpy

@@ -1,5 +1,7 @@
 """What an agent needs to find its controller and to be let in: a file in the sweep's folder."""
 
+from __future__ import annotations
+
 import os
 import secrets
 from pathlib import Path

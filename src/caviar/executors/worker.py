@@ -1,5 +1,7 @@
 """A worker process: loads the task once, then lets its engine train until its controller is gone."""
 
+from __future__ import annotations
+
 import atexit
 import faulthandler
 import logging

@@ -1,5 +1,7 @@
 """What can be told of any training's config before it begins: cheap, and without torch."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,5 +1,7 @@
 """``compile=true``: the networks of a module by `torch.compile`."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from lightning.pytorch import LightningModule

@@ -1,5 +1,7 @@
 """A saved run's network as a file that needs neither caviar nor its own code: torch.export's, or ONNX."""
 
+from __future__ import annotations
+
 import inspect
 import io
 import warnings

@@ -1,5 +1,7 @@
 """k-fold cross-validation: a trial's score is its mean over folds, each trained in a folder of its own."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from hashlib import sha256

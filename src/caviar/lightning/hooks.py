@@ -24,6 +24,8 @@ Of a LightningModule:
 What a module logs is not asked for: a ``metric=`` that it does not log is told after its first validation.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 

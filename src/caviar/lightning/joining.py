@@ -1,5 +1,7 @@
 """A process that joins another's training, as `caviar.lightning.ranks` starts it."""
 
+from __future__ import annotations
+
 import os
 import pickle
 import signal

@@ -4,6 +4,8 @@ Its module's own ``validation_step`` is run once more. What that hands to its to
 predictions and targets, whatever the module is: nothing else describes them a second time.
 """
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable
 from pathlib import Path

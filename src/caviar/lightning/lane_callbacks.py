@@ -1,5 +1,7 @@
 """The callbacks of a config as lanes have them: those that they know, and others, which they call."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any
 

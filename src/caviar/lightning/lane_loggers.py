@@ -3,6 +3,8 @@
 Some loggers (Weights & Biases') have one run a process at a time: so trials come one after the other.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Any

@@ -1,5 +1,7 @@
 """From a config to what trains: the data and the module that it names, made with its arguments."""
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Mapping
 from contextlib import suppress

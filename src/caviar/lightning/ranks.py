@@ -1,5 +1,7 @@
 """One training in several processes, one a device: the first is the run, and has the others join it."""
 
+from __future__ import annotations
+
 import json
 import os
 import pickle

@@ -1,5 +1,7 @@
 """A finished run, opened again: module and data made anew from its config, and its tensors read in."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,5 +1,7 @@
 """What kind of class a ``_target_`` is, read off its source: a sweep's controller imports no torch."""
 
+from __future__ import annotations
+
 import ast
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,5 +1,7 @@
 """A saved run's last judgement: the test part, which nothing before has seen."""
 
+from __future__ import annotations
+
 USAGE = """caviar test RUN, or python -m project.test run=PATH
 
 run   a run's folder (a trial's folder is one); its result.json will tell that it was tested"""

@@ -1,5 +1,7 @@
 """One training by a Lightning Trainer: it fits, its score is recorded, and its test part is evaluated."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

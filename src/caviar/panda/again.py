@@ -1,5 +1,7 @@
 """Starting a run's training once more, from what its folder says, in a process of its own."""
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess

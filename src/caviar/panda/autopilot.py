@@ -1,5 +1,7 @@
 """Acting without being asked, where ``panda.auto`` names policies: through edits, like a person."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The Lightning callback of a watched run: it reports how training goes, and does what people ask."""
 
+from __future__ import annotations
+
 import signal
 import time
 from collections.abc import Sequence

@@ -1,5 +1,7 @@
 """A curve in characters, with a mark where a run was edited."""
 
+from __future__ import annotations
+
 import math
 
 WIDTH, HEIGHT = 64, 8

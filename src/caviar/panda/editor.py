@@ -1,5 +1,7 @@
 """Editing a training under way: check, save the state, write the edit down, put it in force."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 from pathlib import Path

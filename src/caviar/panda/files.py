@@ -1,5 +1,7 @@
 """The files by which a watched run and the people who watch it speak: all in RUN/panda."""
 
+from __future__ import annotations
+
 import json
 from copy import deepcopy
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The health of a watched run: sampled looks at its steps, and the checks at the end of each epoch."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Callable

@@ -1,5 +1,7 @@
 """What people ask of a run under way: a file a request, seen by the run with one stat a step."""
 
+from __future__ import annotations
+
 import getpass
 import json
 import logging

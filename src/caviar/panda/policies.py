@@ -1,5 +1,7 @@
 """Policies: edits that a watched run makes on its own, where its config allows them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any

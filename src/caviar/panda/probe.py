@@ -1,5 +1,7 @@
 """One training step, looked at closely: gradient, updates, dead units and batch norm's statistics."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import torch

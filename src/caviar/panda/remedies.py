@@ -1,5 +1,7 @@
 """Remedies for findings: shell commands with the run's own name and numbers in them."""
 
+from __future__ import annotations
+
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Training a run again with its recorded edits, and comparing the metrics."""
 
+from __future__ import annotations
+
 import subprocess
 from dataclasses import dataclass
 from itertools import zip_longest

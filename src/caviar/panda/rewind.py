@@ -5,6 +5,8 @@ the middle of an epoch it restores neither which batches were seen nor the rando
 over an epoch's batches is wrapped: a `Rollback` raised in it restores the state and goes on in it.
 """
 
+from __future__ import annotations
+
 import random
 from collections.abc import Callable
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Doing what people ask of a run, at the step where it stands."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 from pathlib import Path

@@ -3,6 +3,8 @@
 The commands check a value without torch; `Setting.get` and `Setting.put` work on a Lightning trainer.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace

@@ -1,5 +1,7 @@
 """Asking something of a run under way: checked first, so that what cannot work changes no file."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,7 @@
 """A watched run in the terminal: live on one, plain lines off one."""
 
+from __future__ import annotations
+
 import time
 from pathlib import Path
 from typing import Any

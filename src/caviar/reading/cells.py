@@ -1,5 +1,7 @@
 """What one run's files say, as the cells of its row."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress

@@ -1,5 +1,7 @@
 """Sweeps side by side, and two runs side by side."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Runs in a file for other programs: Parquet, CSV or JSON."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json

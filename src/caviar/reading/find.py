@@ -5,6 +5,8 @@ one before), ``best`` (the best run of the latest sweep), ``7`` (trial 7 of the 
 ``SWEEP/7``, ``SWEEP/best``, ``latest/-1``. A sweep that ``caviar confirm`` ran goes by its name alone.
 """
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 

@@ -5,6 +5,8 @@ time, size or inode than remembered is read again; so the file can be old, lost 
 and what is listed is still true. So is all of it where the code that makes a row has changed.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import zlib

@@ -1,5 +1,7 @@
 """Many runs as rows: what each is, and which columns tell them apart."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,5 +1,7 @@
 """Which runs are shown, in which order, with which columns."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any, TypeVar
 

@@ -4,6 +4,8 @@ Names are columns, comparisons may be chained, and there are ``and``, ``or``, ``
 is no Python name (``model.0.width``) is written ``col('model.0.width')``; ``val/acc`` may stand as it is.
 """
 
+from __future__ import annotations
+
 import ast
 import operator
 import re

@@ -1,5 +1,7 @@
 """The command that started a sweep, changed to follow what the sweep says: it draws other trials."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping
 from typing import Any
 

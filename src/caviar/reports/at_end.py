@@ -4,6 +4,8 @@ It is no call, so that neither its memory (pandas, plotly) nor an error of it ca
 that the last table is printed meanwhile.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

@@ -16,6 +16,8 @@ A score is read at the same epochs on a fresh seed: the maximum over epochs, if 
 not corrected for is that the same validation part chose and judges: the test part is for that.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast

@@ -1,5 +1,7 @@
 """A report that renews itself: served to browsers on this machine while the sweep is under way."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -6,6 +6,8 @@ hyperparameter's scale and where all lie. A trial that was pruned or failed is
 evidence too: none of the best. How sure: the share of shuffled scores that give as much.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass

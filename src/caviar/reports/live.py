@@ -1,5 +1,7 @@
 """A sweep while it runs, on a terminal: one panel that is drawn anew."""
 
+from __future__ import annotations
+
 from collections import deque
 from pathlib import Path
 from time import monotonic

@@ -1,5 +1,7 @@
 """The one model of a sweep that verdicts answer from: where zoom would go, and what to expect there."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace

@@ -1,5 +1,7 @@
 """How much a score would change if the same trial were trained again."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """How long the rest of a sweep will take: its trials, as long as those so far, on its lanes."""
 
+from __future__ import annotations
+
 import heapq
 from bisect import bisect_right
 from dataclasses import dataclass, field

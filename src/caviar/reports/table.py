@@ -1,5 +1,7 @@
 """The end of a sweep: the best trials, where the best checkpoint is, and how to look closer."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress

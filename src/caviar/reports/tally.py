@@ -1,5 +1,7 @@
 """How a sweep stands: how many trials have ended and how, the best, and what each one tries."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic

@@ -1,5 +1,7 @@
 """What trials are worth, in lines: for the end of a sweep, whose process has no pandas or scipy loaded."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 

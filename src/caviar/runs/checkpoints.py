@@ -1,5 +1,7 @@
 """Reading a checkpoint that a training is to go on from; a damaged one is an error of one line."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Collection
 from pathlib import Path

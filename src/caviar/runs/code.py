@@ -1,5 +1,7 @@
 """The code that a run used: the commit of its repository, and the versions of packages."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 

@@ -5,6 +5,8 @@ processor's share, its GPU) is one, however many trials were on its lanes. Trial
 its seconds, so the sum over trials is no more than workers times wall time.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime

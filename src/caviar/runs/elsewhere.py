@@ -1,5 +1,7 @@
 """Sweeps that lie elsewhere than in the outputs folder, as an app's own ``hydra.sweep.dir`` has it."""
 
+from __future__ import annotations
+
 import json
 from contextlib import suppress
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Checks of the fields of a run's files: a damaged file gives an error that names the field."""
 
+from __future__ import annotations
+
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path

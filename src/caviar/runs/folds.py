@@ -5,6 +5,8 @@ it is done: ``score``, ``best_epoch``, ``metrics``, ``checkpoint`` (in that fold
 tested, ``test``.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,5 +1,7 @@
 """``history.json``: the trials of earlier sweeps that a sweep begins with, as it took them over."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -5,6 +5,8 @@ makes or copies files of a run does it by the functions here. They look at a fil
 that it is in; `check_tree` looks at a whole folder, before a program goes on in it.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 from collections.abc import Callable

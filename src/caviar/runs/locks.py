@@ -1,5 +1,7 @@
 """A file that a process locks for as long as it lives: no pid to mistake, in a container too."""
 
+from __future__ import annotations
+
 import fcntl
 import os
 import weakref

@@ -6,6 +6,8 @@ started, with a key that never leaves this user's folder for state. The signatur
 where it lies (or wherever it is moved to, as long as it is the same folder): a copy is none of ours.
 """
 
+from __future__ import annotations
+
 import hmac
 import json
 import os

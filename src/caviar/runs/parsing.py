@@ -4,6 +4,8 @@ A text that was damaged, or made so on purpose, may be nested deeper than any re
 ends the process), grow without end by YAML's aliases, or hold what is no data of a run.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from typing import Any, cast

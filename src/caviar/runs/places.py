@@ -1,5 +1,7 @@
 """Folders of runs and sweeps: which are some, where they lie, how they are named in a command."""
 
+from __future__ import annotations
+
 import os
 import re
 import shlex

@@ -1,5 +1,7 @@
 """Whether a file or a folder is this user's alone, so that nobody else decides what is found there."""
 
+from __future__ import annotations
+
 import os
 import stat
 from contextlib import suppress

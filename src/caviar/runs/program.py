@@ -1,5 +1,7 @@
 """How a run was started, and whether it is under way still: what it takes to start it again."""
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Mapping, Sequence

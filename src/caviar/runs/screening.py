@@ -4,6 +4,8 @@ An override may name code (``_target_``, ``allow``), configs elsewhere (``--conf
 ``hydra.searchpath``) or files to write, so what a folder says is looked at before it becomes a word.
 """
 
+from __future__ import annotations
+
 import re
 import shlex
 from collections.abc import Iterable, Sequence

@@ -1,5 +1,7 @@
 """``sweep.yaml`` read: what its parts must be, and what earlier versions wrote."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,7 @@
 """A run's tags: those of its config, until a person has put others on it, in ``tags.json``."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable
 from pathlib import Path

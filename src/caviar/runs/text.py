@@ -4,6 +4,8 @@ YAML is put together by hand: a sweep of short trials writes thousands, and this
 library's time. It gives what that would (tests hold it to it); what is not simple is left to the library.
 """
 
+from __future__ import annotations
+
 import csv
 import io
 import math

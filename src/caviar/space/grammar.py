@@ -1,5 +1,7 @@
 """Reading a space: Hydra's own override grammar, so that a hydra-optuna-sweeper space works unchanged."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast

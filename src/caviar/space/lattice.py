@@ -1,5 +1,7 @@
 """The points of a range with fractions, each made when it is asked for."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from fractions import Fraction

@@ -1,5 +1,7 @@
 """Writing a value so that Hydra's grammar reads back exactly this value, of this type."""
 
+from __future__ import annotations
+
 import re
 from functools import lru_cache
 from typing import Any, cast

@@ -1,5 +1,7 @@
 """How a trial is asked of Optuna: one that is new, the baseline, or one that repeats another."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any

@@ -4,6 +4,8 @@
 their program. So it is run where the sweep is ours (`caviar.runs.ours`), or where the user says so.
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """From a space to configs: compose once, then copy and update; check every key before work starts."""
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast

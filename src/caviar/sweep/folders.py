@@ -1,5 +1,7 @@
 """The run folders of a sweep, as its controller sees them: where they are, and what is left in them."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path

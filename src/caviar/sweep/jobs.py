@@ -1,5 +1,7 @@
 """What a worker gets for a trial."""
 
+from __future__ import annotations
+
 import pickle
 
 from omegaconf import DictConfig, read_write

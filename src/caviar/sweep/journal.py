@@ -1,5 +1,7 @@
 """The journal file of a study, hardened: no torn line survives, and a trial waits for no fsync."""
 
+from __future__ import annotations
+
 import json
 import os
 from collections.abc import Generator, Iterator

@@ -1,5 +1,7 @@
 """The loop of a sweep: whenever a lane is free, ask; whenever a trial ends, tell. No batches."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from time import monotonic

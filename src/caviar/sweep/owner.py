@@ -1,5 +1,7 @@
 """Whose sweep it is: one controller at a time, and how other processes ask it to stop."""
 
+from __future__ import annotations
+
 import json
 import os
 import secrets

@@ -4,6 +4,8 @@ Optuna keeps its optimizer in the study, pickled, and a pickle may call anything
 may have come from somebody else; so none is loaded, and none is left there.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """``sweep.yaml``: what it takes to read a sweep, to start it again, or to go on with it."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Going on with a sweep: its command is started again, and an environment variable names its folder."""
 
+from __future__ import annotations
+
 import os
 import shlex
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,7 @@
 """A trial as rows of the tables that Optuna's `RDBStorage` keeps, where only what is new is written."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any

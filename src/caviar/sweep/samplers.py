@@ -4,6 +4,8 @@ So the same seed gives the same trials on 1 lane or 64, before or after a resume
 Optuna's can be named in a config instead.
 """
 
+from __future__ import annotations
+
 import zlib
 from abc import abstractmethod
 from typing import Any, cast

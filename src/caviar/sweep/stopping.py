@@ -1,5 +1,7 @@
 """What ends a sweep early: by a signal, by another process, or by what has happened in it."""
 
+from __future__ import annotations
+
 import signal
 from dataclasses import dataclass, field
 from time import monotonic

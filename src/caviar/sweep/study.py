@@ -1,5 +1,7 @@
 """The Optuna study of a sweep: the only place where trials are asked for and told."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any

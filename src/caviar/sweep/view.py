@@ -1,5 +1,7 @@
 """What a sweep shows: to its display while it runs, and of how it ended."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Protocol
 

@@ -1,5 +1,7 @@
 """The cells of a column as numbers, or as words."""
 
+from __future__ import annotations
+
 import re
 import unicodedata
 from collections.abc import Sequence

@@ -1,5 +1,7 @@
 """What kind of column each is: numbers, dates or categories."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any

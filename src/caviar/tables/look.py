@@ -1,5 +1,7 @@
 """A look at a table before it is trained on: what is odd in it, each with the setting that settles it."""
 
+from __future__ import annotations
+
 import re
 import shlex
 from collections import Counter, defaultdict

@@ -1,5 +1,7 @@
 """Columns by their names, as they are typed on Hydra's command line or stand in a YAML file."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,5 +1,7 @@
 """A table's file, and what is said of its columns; without torch, so that a sweep can check it."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path

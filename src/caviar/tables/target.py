@@ -1,5 +1,7 @@
 """The column to predict: its words are the classes."""
 
+from __future__ import annotations
+
 from collections import Counter
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,7 @@
 """Where a hyperparameter's next interval ends: beyond the old one, but within what it is by its nature."""
 
+from __future__ import annotations
+
 import math
 import sys
 

@@ -1,5 +1,7 @@
 """Coarse to fine in one sweep: random points, then random points in a narrower space, and so on."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 

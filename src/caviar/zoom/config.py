@@ -1,5 +1,7 @@
 """Writing a zoomed space as a config: each line with its reason, and where it comes from."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any

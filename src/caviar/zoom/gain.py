@@ -8,6 +8,8 @@ a way is expected to gain (the value of information, Howard 1966; Frazier 2018, 
 optimization", section 4, where one trial more is picked by its expectation).
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

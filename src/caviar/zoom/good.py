@@ -4,6 +4,8 @@ Bad trials are noisier than good ones, and change faster from place to place: fi
 are told apart by a noise that is not theirs.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

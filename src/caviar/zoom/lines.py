@@ -1,5 +1,7 @@
 """What becomes of each hyperparameter, read off the places where the best may lie."""
 
+from __future__ import annotations
+
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any

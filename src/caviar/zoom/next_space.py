@@ -5,6 +5,8 @@ where their minima lie is where the best may be (`likely_minima`). That is what 
 hyperparameter on its own scale (`zoom_lines`).
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

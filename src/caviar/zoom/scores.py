@@ -1,5 +1,7 @@
 """Fitting a surrogate to a sweep's scores, in the form in which they can be predicted best."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

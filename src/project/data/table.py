@@ -1,5 +1,7 @@
 """Any CSV or Parquet file with a column to predict."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 

@@ -1,5 +1,7 @@
 """``python -m project.lessons NAME | all``: run lessons, write their figures, print what came of it."""
 
+from __future__ import annotations
+
 import json
 import os
 import sys

@@ -4,6 +4,8 @@ A lane is one network. Weights are stacked, ``(lanes, in, out)``; the loss is su
 that no lane's gradient touches another's.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise

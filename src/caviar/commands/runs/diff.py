@@ -1,5 +1,7 @@
 """``caviar runs diff``: what differs between two runs."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from caviar.commands.runs.arguments import Csv, Json, Md, OneRun

@@ -1,5 +1,7 @@
 """``caviar runs export``: runs, or their learning curves, in a file."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated
 

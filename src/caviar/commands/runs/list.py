@@ -1,5 +1,7 @@
 """``caviar runs list``: runs as a table."""
 
+from __future__ import annotations
+
 from typing import Annotated, Any
 
 import typer

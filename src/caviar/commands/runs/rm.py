@@ -1,5 +1,7 @@
 """``caviar runs rm``: runs and sweeps removed from the disk."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import sys

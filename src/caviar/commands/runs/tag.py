@@ -1,5 +1,7 @@
 """``caviar runs tag``: words on a run, to find it again."""
 
+from __future__ import annotations
+
 from typing import Annotated
 
 import typer

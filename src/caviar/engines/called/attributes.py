@@ -1,5 +1,7 @@
 """What modules keep in attributes: gathered from all lanes before their steps, and given back after."""
 
+from __future__ import annotations
+
 import types
 from collections import deque
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,7 @@
 """Averages of weights beside them, as Lightning's `WeightAveraging` keeps: a lane's, and those of many."""
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any

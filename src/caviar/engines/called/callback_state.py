@@ -1,5 +1,7 @@
 """What a callback keeps, so that a lane can be put back to an epoch's beginning, or go on elsewhere."""
 
+from __future__ import annotations
+
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
 from copy import copy, deepcopy

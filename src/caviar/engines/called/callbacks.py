@@ -1,5 +1,7 @@
 """The callbacks of one lane: whichever of its trial's can be called between steps, in a Trainer's order."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol

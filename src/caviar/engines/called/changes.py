@@ -1,5 +1,7 @@
 """What a step leaves behind: its loss, and what it has set in its module."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

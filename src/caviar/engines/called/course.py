@@ -1,5 +1,7 @@
 """How a training goes: the settings of its Trainer that lanes carry out, and the first that they do not."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

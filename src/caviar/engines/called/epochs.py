@@ -1,5 +1,7 @@
 """What a Trainer does around the batches of an epoch, for one lane: its hooks, logs and schedules."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager

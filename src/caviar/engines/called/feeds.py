@@ -1,5 +1,7 @@
 """Where a lane's batches come from: its own DataLoader, or tensors in memory, taken by index."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any, Protocol
 from weakref import WeakValueDictionary

@@ -1,5 +1,7 @@
 """Functions of torch that take a number, for lanes that differ in it: there it is a tensor."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from inspect import signature
 from typing import Any

@@ -1,5 +1,7 @@
 """What one lane logs, taken in as by a Trainer: for callbacks, for loggers and for the epoch's row."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,5 +1,7 @@
 """What a module on a lane finds where its Trainer would be."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from typing import Any, NoReturn

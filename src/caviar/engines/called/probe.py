@@ -1,5 +1,7 @@
 """Which of the numbers that lanes differ in a step can take as tensors, found out before its first call."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Lightning's monitor of learning rates on a lane: it logs what it logs beside a Trainer."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any

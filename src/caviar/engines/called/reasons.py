@@ -1,5 +1,7 @@
 """Why a training is no lane: in one line, with the file and line that it is about."""
 
+from __future__ import annotations
+
 import inspect
 import os
 import traceback

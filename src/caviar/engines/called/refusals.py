@@ -1,5 +1,7 @@
 """What of a LightningModule lanes do not carry out: it goes by a Trainer, and the sweep says why."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule

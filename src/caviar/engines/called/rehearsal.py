@@ -1,5 +1,7 @@
 """A few steps before the first trial of a kind: is a lane what the module is, and is it worth it?"""
 
+from __future__ import annotations
+
 from copy import deepcopy
 from itertools import count
 from typing import Any

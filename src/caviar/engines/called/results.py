@@ -3,6 +3,8 @@
 One holds the values of many lanes, shape ``(lanes,)``, or of one, ``()``: the sums are the same.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,5 +1,7 @@
 """A lane's schedules of learning rates, stepped when a Trainer steps them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 

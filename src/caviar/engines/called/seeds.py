@@ -1,5 +1,7 @@
 """Random numbers that follow from the seed alone, and leave no trace on those of anybody else."""
 
+from __future__ import annotations
+
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,5 +1,7 @@
 """What a hook may not change in a lane's module and optimizer, where others are stepped with them."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain

@@ -1,5 +1,7 @@
 """One trial on its lane, by its own LightningModule: all that concerns it alone, epoch after epoch."""
 
+from __future__ import annotations
+
 import inspect
 import math
 from collections.abc import Hashable, Iterator, Mapping

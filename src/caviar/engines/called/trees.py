@@ -4,6 +4,8 @@ A step runs once for all lanes, so what its code keeps in attributes has to be t
 lane's own, a number is where lanes differ in it, and all else has to be the same in each of them.
 """
 
+from __future__ import annotations
+
 import enum
 import pickle
 import types

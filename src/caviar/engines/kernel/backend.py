@@ -1,5 +1,7 @@
 """The backend that trains a lane in a multiprocessor of a GPU: what `program.py` is given, and when."""
 
+from __future__ import annotations
+
 from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any, Self

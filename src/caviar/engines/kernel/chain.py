@@ -1,5 +1,7 @@
 """The networks that the program of a lane knows: two hidden layers at most, of one make, and a last one."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -4,6 +4,8 @@ A number that is none stays none, as with torch: `tl.maximum` and `tl.minimum` d
 """
 
 # pyright: reportMissingImports=false
+from __future__ import annotations
+
 import triton
 import triton.language as tl
 

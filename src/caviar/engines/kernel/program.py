@@ -8,6 +8,8 @@ Sizes in capitals are powers of two that the real ones are rounded up to: what i
 """
 
 # pyright: reportMissingImports=false
+from __future__ import annotations
+
 import triton
 import triton.language as tl
 

@@ -4,6 +4,8 @@ None is inlined: each has registers of its own, and what stays the same in every
 """
 
 # pyright: reportMissingImports=false
+from __future__ import annotations
+
 import triton
 import triton.language as tl
 

@@ -1,5 +1,7 @@
 """The backends of a stack by name: what `auto` has measured to be the fastest is kept by it."""
 
+from __future__ import annotations
+
 import logging
 
 from caviar.base.errors import name_and_text

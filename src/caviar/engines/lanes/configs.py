@@ -1,5 +1,7 @@
 """A trial's config as plain containers, without paying OmegaConf for what it shares with the others."""
 
+from __future__ import annotations
+
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,5 +1,7 @@
 """A trial of several folds, each on a lane of its own."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field

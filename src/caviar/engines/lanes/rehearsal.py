@@ -1,5 +1,7 @@
 """The first steps of a training, by its own module and as its `Recipe` says: do they come to the same?"""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

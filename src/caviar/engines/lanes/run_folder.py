@@ -1,5 +1,7 @@
 """The run folder of a fused trial."""
 
+from __future__ import annotations
+
 import io
 import logging
 from collections.abc import Callable, Mapping, Sequence

@@ -1,5 +1,7 @@
 """One lane's learning rate: the same torch schedulers as in solo, on an optimizer of one number."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any

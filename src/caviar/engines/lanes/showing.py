@@ -1,5 +1,7 @@
 """What a trial on a lane leaves while it runs: a folder to look at, its rows, a lane to go on from."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """One trial on its lane: all that concerns it alone, epoch after epoch."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Hashable, Mapping
 from functools import cache, cached_property

@@ -1,5 +1,7 @@
 """What comes of trials when a tick, or the filling of lanes, has failed: the one that did it is found."""
 
+from __future__ import annotations
+
 import logging
 import time
 from collections.abc import Callable

@@ -5,6 +5,8 @@ on disk, and holds while all code of the project, of caviar and of whatever else
 library is what it was, and the libraries are of the same versions.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os

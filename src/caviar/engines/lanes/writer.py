@@ -1,5 +1,7 @@
 """Threads that write files while the lanes train on."""
 
+from __future__ import annotations
+
 import heapq
 import queue
 import threading

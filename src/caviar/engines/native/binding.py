@@ -4,6 +4,8 @@
 in the user's folder for caches.
 """
 
+from __future__ import annotations
+
 import ctypes
 import tempfile
 from functools import cache

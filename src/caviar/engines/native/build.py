@@ -1,5 +1,7 @@
 """The loop in C++, compiled when it is first needed and kept in the user's folder for caches."""
 
+from __future__ import annotations
+
 import hashlib
 import platform
 import subprocess

@@ -1,5 +1,7 @@
 """The native backend: a loop in C++ over the lanes, each while its numbers are in the processor's cache."""
 
+from __future__ import annotations
+
 import ctypes
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,5 +1,7 @@
 """torch's NAdam, RAdam, Adagrad and Adadelta, for many lanes at once."""
 
+from __future__ import annotations
+
 import numpy as np
 import torch
 

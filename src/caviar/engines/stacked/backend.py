@@ -1,5 +1,7 @@
 """A backend steps the lanes of a stack; the one that can always be had does so by torch."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

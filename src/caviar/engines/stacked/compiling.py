@@ -1,5 +1,7 @@
 """A stack's forward and backward pass as one compiled graph, where there is a compiler."""
 
+from __future__ import annotations
+
 import atexit
 import os
 import shutil

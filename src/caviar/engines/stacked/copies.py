@@ -1,5 +1,7 @@
 """Copies from the host to a device, that the host does not wait for."""
 
+from __future__ import annotations
+
 from torch import Tensor
 
 

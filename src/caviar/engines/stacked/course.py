@@ -1,5 +1,7 @@
 """How a training goes through its data: batches, epochs and precision, read off its trainer's settings."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,5 +1,7 @@
 """Where lanes on a GPU are put together and taken apart: rows on the host, moved many at a time."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import torch

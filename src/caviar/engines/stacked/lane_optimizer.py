@@ -5,6 +5,8 @@ What changes with the step (a learning rate, Adam's bias corrections) is worked 
 CPU in double precision as torch does it, a row of ``columns`` a step.
 """
 
+from __future__ import annotations
+
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence

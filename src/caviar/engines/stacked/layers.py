@@ -1,5 +1,7 @@
 """Each layer that can be stacked: ``(lanes, batch, in) -> (lanes, batch, out)``, a lane its own weights."""
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field

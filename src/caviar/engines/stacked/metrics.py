@@ -4,6 +4,8 @@ A metric that has no stacked form here is computed by torchmetrics, lane by lane
 each of a lane whose probabilities are no numbers. All others leave a GPU by one copy: none waits for it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property, partial
 from typing import Any

@@ -1,5 +1,7 @@
 """The network of a trial as its lane takes it: its plan, and the weights that it begins with."""
 
+from __future__ import annotations
+
 from collections.abc import Hashable
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """torch's optimizers for many lanes at once, by name."""
 
+from __future__ import annotations
+
 import numpy as np
 import torch
 from torch import Tensor

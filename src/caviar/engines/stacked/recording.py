@@ -4,6 +4,8 @@ A graph is done again on the same memory, by the same numbers of the host: what 
 to the next must be in tensors that stay where they are.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 

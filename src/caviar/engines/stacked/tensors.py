@@ -1,5 +1,7 @@
 """What the lanes of a stack compute with: their rows, and what all of them have in common."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,5 +1,7 @@
 """What is logged of an epoch in all lanes, losses and metrics: it leaves the device by one copy."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property, partial

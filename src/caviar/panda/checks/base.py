@@ -4,6 +4,8 @@ A check looks at several epochs, or at several looks: a single one may be chance
 nothing reads no warning.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

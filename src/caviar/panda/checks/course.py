@@ -1,5 +1,7 @@
 """Checks of a training's course: its losses, epoch by epoch, and its speed."""
 
+from __future__ import annotations
+
 import math
 from statistics import median
 

@@ -1,5 +1,7 @@
 """Checks of a network's insides: its gradients, its layers' units, and what steps do to its weights."""
 
+from __future__ import annotations
+
 import math
 from statistics import median
 

@@ -1,5 +1,7 @@
 """Every health check. To add one: a function in a file here, and its name in this."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 
 from caviar.panda.checks.base import Check, Finding

@@ -1,5 +1,7 @@
 """A verdict, and how a function becomes one."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps

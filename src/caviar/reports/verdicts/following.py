@@ -1,5 +1,7 @@
 """What to do next: of all ways to go on, the one that is expected to gain most; or to stop."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from caviar.base.words import WHAT_NEXT

@@ -1,5 +1,7 @@
 """Where the best may lie, as zoom sees it: beyond an end, in a small part, or at any value of some?"""
 
+from __future__ import annotations
+
 from caviar.reports.evidence import Evidence
 from caviar.reports.importance import IDLE, importance
 from caviar.reports.model import zoomed
