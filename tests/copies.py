@@ -20,7 +20,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 from subprocess import PIPE, CompletedProcess, TimeoutExpired
@@ -110,23 +110,42 @@ _requests: list[socket.socket] = []
 def original() -> socket.socket:
     """Where requests go to; that process is started with the first one, and ends with this one."""
     if not _requests:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        life, alive = os.pipe()
-        numbers = [theirs.fileno(), ours.fileno(), life]
-        environment = {n: value for n, value in os.environ.items() if n not in GIVEN} | _OWN
-        line = [sys.executable, "-m", "tests.copies", *map(str, numbers)]
-        process = subprocess.Popen(line, cwd=ROOT, env=environment, pass_fds=numbers)
-        theirs.close()
-        os.close(life)
-        _requests.append(ours)
-        atexit.register(_end, ours, alive, process)
+        stack = contextlib.ExitStack()
+        atexit.register(stack.close)
+        _requests.append(stack.enter_context(begun(sys.executable, ROOT, dict(os.environ))))
     return _requests[0]
 
 
-def _end(ours: socket.socket, alive: int, process: subprocess.Popen[bytes]) -> None:
-    ours.close()
-    os.close(alive)
-    process.wait()
+@contextlib.contextmanager
+def begun(python: str, tree: Path, environment: dict[str, str]) -> Generator[socket.socket]:
+    """A process that all copies are copies of, in a tree, by its interpreter; and the way to it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    life, alive = os.pipe()
+    numbers = [theirs.fileno(), ours.fileno(), life]
+    environment = {n: value for n, value in environment.items() if n not in GIVEN} | _OWN
+    line = [python, "-m", "tests.copies", *map(str, numbers)]
+    process = subprocess.Popen(line, cwd=tree, env=environment, pass_fds=numbers)
+    theirs.close()
+    os.close(life)
+    try:
+        yield ours
+    finally:
+        ours.close()
+        os.close(alive)
+        process.wait()
+
+
+def stand_in(way: int) -> None:
+    """Be this program as a copy, asked for at ``way``: with its signals, and ending as it ends."""
+    _requests.append(socket.socket(fileno=way))
+    process = Popen([sys.executable, *sys.argv[1:]])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: process.send_signal(number))
+    status = process.wait()
+    if status < 0:
+        signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    sys.exit(status)
 
 
 def serve(requests: socket.socket, way_here: socket.socket, life: int) -> None:
