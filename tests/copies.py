@@ -12,6 +12,7 @@ import contextlib
 import gc
 import os
 import pickle
+import pkgutil
 import runpy
 import signal
 import socket
@@ -21,6 +22,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Generator, Sequence
+from importlib import import_module
 from multiprocessing.connection import wait
 from pathlib import Path
 from subprocess import PIPE, CompletedProcess, TimeoutExpired
@@ -204,16 +206,37 @@ def _become(way_here: socket.socket) -> None:
 
 
 def _import_all() -> None:
+    """Import what takes a program long: all of ours, and what that imports only when it is called."""
+    import alembic.command  # noqa: F401
     import optuna.visualization  # noqa: F401
+    import pandas  # noqa: F401
+    import psycopg  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+    import rich.console
+    import rich.live
+    import rich.markdown
+    import rich.progress
+    import rich.table
+    import rich.traceback  # noqa: F401
     import sklearn.datasets  # noqa: F401
-    import torchmetrics.classification  # noqa: F401
+    import sqlalchemy.orm  # noqa: F401
+    import torchmetrics.classification
+    import torchmetrics.regression  # noqa: F401
+    import typer.rich_utils  # noqa: F401
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
 
-    from caviar import cli  # noqa: F401
-    from caviar.lightning import training  # noqa: F401
-    from caviar.panda import again  # noqa: F401
-    from caviar.reports import html  # noqa: F401
-    from project import binary, classifier, regressor  # noqa: F401
-    from project.train import build  # noqa: F401
+    import caviar
+    import project
+    from hydra_plugins import caviar_sweeper  # noqa: F401
+
+    for package in (caviar, project):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if found.name.rpartition(".")[2] != "__main__":
+                import_module(found.name)
+    # What the two grammars look up is remembered.
+    OverridesParser.create().parse_overrides(["a.b=1", "+c='d e'", "f=tag(log, interval(0.1, 2))"])
+    OmegaConf.create({"a": "${b.c}", "b": {"c": "${oc.env:HOME,''}"}}).a  # noqa: B018
 
 
 def _be(files: list[int], words: list[str], folder: str, env: dict[str, str], own: bool) -> None:
