@@ -241,27 +241,46 @@ def _import_all() -> None:
 
 def _be(files: list[int], words: list[str], folder: str, env: dict[str, str], own: bool) -> None:
     """Run ``python WORDS…`` in ``folder``, and end as an interpreter ends."""
-    status = 1
     try:
         for number, file in enumerate(files):
             os.dup2(file, number)
             os.close(file)
         if own:
             os.setsid()
-        for number in (signal.SIGCHLD, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(env)
-        encoding = env.get("PYTHONIOENCODING", "utf-8").split(":")[0]
+        os.execv = _execute
+        _begin(words)
+    finally:
+        os._exit(1)
+
+
+def _execute(file: str, line: Sequence[str]) -> None:
+    """In place of `os.execv`: a Python that is executed goes on in this copy."""
+    if file != sys.executable:
+        _execv(file, line)
+    _begin([*line[1:]])
+
+
+_execv = os.execv
+
+
+def _begin(words: list[str]) -> None:
+    status = 1
+    try:
+        for number in signal.valid_signals():
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        encoding = os.environ.get("PYTHONIOENCODING", "utf-8").split(":")[0]
         line = 1 if os.isatty(1) else -1
         sys.stdin = os.fdopen(0, encoding=encoding, closefd=False)
         sys.stdout = os.fdopen(1, "w", line, encoding=encoding, closefd=False)
         spelt = "backslashreplace"
         sys.stderr = os.fdopen(2, "w", 1, encoding=encoding, errors=spelt, closefd=False)
         sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
-        sys.path[1:1] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
+        sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
         import numpy as np
 
         np.random.seed()
