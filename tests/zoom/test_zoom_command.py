@@ -39,6 +39,7 @@ hydra:
       seed: 1
     executor:
       workers: 1
+      threads: 1
 x: 0.1
 y: 0.5
 z: 0
