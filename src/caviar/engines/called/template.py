@@ -27,6 +27,7 @@ from caviar.engines.called.attributes import (
 )
 from caviar.engines.called.changes import Changes, as_before, loss_of
 from caviar.engines.called.course import Course
+from caviar.engines.called.dropping import Dropping
 from caviar.engines.called.lifting import Lifting
 from caviar.engines.called.pretend import LaneTrainer
 from caviar.engines.called.record import MetricStandIn, Record
@@ -189,6 +190,8 @@ class Template:
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             if self.course.mixed:
                 stack.enter_context(torch.autocast(self.course.device, torch.bfloat16))
+            if self.course.device == "cpu":
+                stack.enter_context(Dropping())
             if self.lifting:
                 stack.enter_context(Lifting())
             torch.set_default_dtype(self.course.dtype)
