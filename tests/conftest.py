@@ -29,6 +29,8 @@ if "CAVIAR_STATE" not in os.environ:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The longest tests begin first: one that began last would leave the other processes idle.
+    items.sort(key=lambda item: item.path.parent.name != "setup")
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

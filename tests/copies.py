@@ -12,6 +12,7 @@ import contextlib
 import gc
 import os
 import pickle
+import pkgutil
 import runpy
 import signal
 import socket
@@ -20,7 +21,8 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from importlib import import_module
 from multiprocessing.connection import wait
 from pathlib import Path
 from subprocess import PIPE, CompletedProcess, TimeoutExpired
@@ -110,23 +112,42 @@ _requests: list[socket.socket] = []
 def original() -> socket.socket:
     """Where requests go to; that process is started with the first one, and ends with this one."""
     if not _requests:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        life, alive = os.pipe()
-        numbers = [theirs.fileno(), ours.fileno(), life]
-        environment = {n: value for n, value in os.environ.items() if n not in GIVEN} | _OWN
-        line = [sys.executable, "-m", "tests.copies", *map(str, numbers)]
-        process = subprocess.Popen(line, cwd=ROOT, env=environment, pass_fds=numbers)
-        theirs.close()
-        os.close(life)
-        _requests.append(ours)
-        atexit.register(_end, ours, alive, process)
+        stack = contextlib.ExitStack()
+        atexit.register(stack.close)
+        _requests.append(stack.enter_context(begun(sys.executable, ROOT, dict(os.environ))))
     return _requests[0]
 
 
-def _end(ours: socket.socket, alive: int, process: subprocess.Popen[bytes]) -> None:
-    ours.close()
-    os.close(alive)
-    process.wait()
+@contextlib.contextmanager
+def begun(python: str, tree: Path, environment: dict[str, str]) -> Generator[socket.socket]:
+    """A process that all copies are copies of, in a tree, by its interpreter; and the way to it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    life, alive = os.pipe()
+    numbers = [theirs.fileno(), ours.fileno(), life]
+    environment = {n: value for n, value in environment.items() if n not in GIVEN} | _OWN
+    line = [python, "-m", "tests.copies", *map(str, numbers)]
+    process = subprocess.Popen(line, cwd=tree, env=environment, pass_fds=numbers)
+    theirs.close()
+    os.close(life)
+    try:
+        yield ours
+    finally:
+        ours.close()
+        os.close(alive)
+        process.wait()
+
+
+def stand_in(way: int) -> None:
+    """Be this program as a copy, asked for at ``way``: with its signals, and ending as it ends."""
+    _requests.append(socket.socket(fileno=way))
+    process = Popen([sys.executable, *sys.argv[1:]])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: process.send_signal(number))
+    status = process.wait()
+    if status < 0:
+        signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    sys.exit(status)
 
 
 def serve(requests: socket.socket, way_here: socket.socket, life: int) -> None:
@@ -185,41 +206,82 @@ def _become(way_here: socket.socket) -> None:
 
 
 def _import_all() -> None:
+    """Import what takes a program long: all of ours, and what that imports only when it is called."""
+    import alembic.command  # noqa: F401
     import optuna.visualization  # noqa: F401
+    import pandas  # noqa: F401
+    import psycopg  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+    import rich.console
+    import rich.live
+    import rich.markdown
+    import rich.progress
+    import rich.table
+    import rich.traceback  # noqa: F401
     import sklearn.datasets  # noqa: F401
-    import torchmetrics.classification  # noqa: F401
+    import sqlalchemy.orm  # noqa: F401
+    import torchmetrics.classification
+    import torchmetrics.regression  # noqa: F401
+    import typer.rich_utils  # noqa: F401
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
 
-    from caviar import cli  # noqa: F401
-    from caviar.lightning import training  # noqa: F401
-    from caviar.panda import again  # noqa: F401
-    from caviar.reports import html  # noqa: F401
-    from project import binary, classifier, regressor  # noqa: F401
-    from project.train import build  # noqa: F401
+    import caviar
+    import project
+    from hydra_plugins import caviar_sweeper  # noqa: F401
+
+    for package in (caviar, project):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            # The kernel's need Triton, which is for a GPU; no copy has one.
+            if not found.name.endswith(".__main__") and ".kernel." not in found.name:
+                import_module(found.name)
+    # What the two grammars look up is remembered.
+    OverridesParser.create().parse_overrides(["a.b=1", "+c='d e'", "f=tag(log, interval(0.1, 2))"])
+    OmegaConf.create({"a": "${b.c}", "b": {"c": "${oc.env:HOME,''}"}}).a  # noqa: B018
 
 
 def _be(files: list[int], words: list[str], folder: str, env: dict[str, str], own: bool) -> None:
     """Run ``python WORDS…`` in ``folder``, and end as an interpreter ends."""
-    status = 1
     try:
         for number, file in enumerate(files):
             os.dup2(file, number)
             os.close(file)
         if own:
             os.setsid()
-        for number in (signal.SIGCHLD, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(env)
-        encoding = env.get("PYTHONIOENCODING", "utf-8").split(":")[0]
+        os.execv = _execute
+        _begin(words)
+    finally:
+        os._exit(1)
+
+
+def _execute(file: str, line: Sequence[str]) -> None:
+    """In place of `os.execv`: a Python that is executed goes on in this copy."""
+    if file != sys.executable:
+        _execv(file, line)
+    _begin([*line[1:]])
+
+
+_execv = os.execv
+
+
+def _begin(words: list[str]) -> None:
+    status = 1
+    try:
+        for number in signal.valid_signals():
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        encoding = os.environ.get("PYTHONIOENCODING", "utf-8").split(":")[0]
         line = 1 if os.isatty(1) else -1
         sys.stdin = os.fdopen(0, encoding=encoding, closefd=False)
         sys.stdout = os.fdopen(1, "w", line, encoding=encoding, closefd=False)
         spelt = "backslashreplace"
         sys.stderr = os.fdopen(2, "w", 1, encoding=encoding, errors=spelt, closefd=False)
         sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
-        sys.path[1:1] = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
+        sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
         import numpy as np
 
         np.random.seed()

@@ -60,6 +60,7 @@ hydra:
       seed: 0
     executor:
       workers: 1
+      threads: 1
     params:
       x: interval(-5, 5)
       opt: choice(plain, rich)
@@ -92,6 +93,13 @@ LINE = [sys.executable, "-m", "caviar.cli", "confirm", "sweep"]
 def confirm(app, *words):
     line = [*LINE, *words]
     return copies.run(line, cwd=app.folder, capture_output=True, text=True, timeout=120)
+
+
+def begun(app, *words):
+    """A command that can be killed with all that it starts: a copy's copies are not of its group."""
+    return subprocess.Popen(
+        [*LINE, *words], cwd=app.folder, start_new_session=True, stdout=subprocess.DEVNULL
+    )
 
 
 def lines(app, name):
@@ -147,12 +155,7 @@ def test_the_best_are_trained_anew_and_the_test_part_is_looked_at_once(app):
 
 def test_a_kill_in_the_middle_is_gone_on_with_and_trains_nothing_twice(app):
     (app.folder / "slow").touch()
-    process = copies.Popen(
-        [*LINE, "--top", "2", "--seeds", "2"],
-        cwd=app.folder,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-    )
+    process = begun(app, "--top", "2", "--seeds", "2")
     until(lambda: len(lines(app, "trained.txt")) >= 1, "a trial that trains")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=30)
@@ -168,12 +171,7 @@ def test_a_kill_in_the_middle_is_gone_on_with_and_trains_nothing_twice(app):
 
 def test_a_look_that_was_killed_was_a_look(app):
     (app.folder / "hang").touch()
-    process = copies.Popen(
-        [*LINE, "--top", "1", "--seeds", "2"],
-        cwd=app.folder,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-    )
+    process = begun(app, "--top", "1", "--seeds", "2")
     until(lambda: lines(app, "looks.txt") == ["looked"], "a look at the test part")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=30)

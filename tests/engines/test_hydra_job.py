@@ -46,7 +46,8 @@ def app(tmp_path):
 
 
 def by_caviar(app: App, words: list[str]) -> dict[int, list[str]]:
-    done = app.sweep("hydra/sweeper/sampler=grid", "hydra.sweeper.executor.workers=1", *words)
+    one = ("hydra.sweeper.executor.workers=1", "hydra.sweeper.executor.threads=1")
+    done = app.sweep("hydra/sweeper/sampler=grid", *one, *words)
     assert done.status == 3, done.out + done.err
     assert "Interpolation" not in done.out
     folders = (app.folder / "sweep/trials").iterdir()

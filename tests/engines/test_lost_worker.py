@@ -26,6 +26,7 @@ RUN = ("model.dropout=0.1", f"trainer.max_epochs={EPOCHS}")
 SWEEP = (
     "name=s", "engine=fused", "space=none", "optimizer.lr=tag(log, interval(1e-4, 1e-2))",
     "hydra.sweeper.n_trials=4", "hydra.sweeper.report=false", "hydra.sweeper.executor.workers=1",
+    "hydra.sweeper.executor.threads=1",
     "hydra.sweeper.fused.lanes=4", "hydra.sweeper.fused.checkpoint_every=0.1",
 )  # fmt: skip
 

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 import project
 from caviar.engines.shipped import AROUND, TRAINING, changed, fingerprint
+from tests import copies
 
 HERE = Path(project.__file__).parent
 
@@ -75,9 +75,9 @@ def test_a_changed_training_step_is_what_a_sweep_trains(
     more = [
         "optimizer.lr=1e-2,3e-2", "hydra.sweeper.n_trials=2", f"hydra.sweep.dir={engine}",
         "hydra.sweeper.report=false", f"engine={engine}", "allow=[mine.]",
-        "hydra.sweeper.executor.workers=1",
+        "hydra.sweeper.executor.workers=1", "hydra.sweeper.executor.threads=1",
     ]  # fmt: skip
-    done = subprocess.run(
+    done = copies.run(
         [*line, *more],
         cwd=clone,
         env={**os.environ, "PYTHONPATH": str(clone / "src")},

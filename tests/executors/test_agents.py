@@ -17,6 +17,7 @@ from caviar.executors import token as tokens
 from caviar.executors.channel import ANSWER, GREETING, Guest, RefusedError, connect
 from caviar.executors.mirror import Mirror, Piece, write
 from caviar.executors.scratch import Scratch
+from tests import copies
 from tests.apps import App, make_app
 from tests.sweep.test_faults import GATED, check_whole, open_the_gate, pids
 from tests.waiting import gone, until
@@ -39,7 +40,7 @@ def agent(app: App, token: Path | None = None, **popen) -> subprocess.Popen[str]
     """An agent with this machine's cores, as a person starts it."""
     words = [sys.executable, "-m", "caviar.cli", "join", str(token or app.folder / "sweep")]
     with (app.folder / "agents.txt").open("a") as out:
-        return subprocess.Popen(
+        return copies.Popen(
             words, cwd=app.folder, stdout=out, stderr=subprocess.STDOUT, text=True, **popen
         )
 

@@ -12,6 +12,7 @@ from caviar.executors.local import LocalExecutor
 from caviar.executors.slurm import SlurmExecutor
 from caviar.executors.task import TaskSource
 from caviar.executors.token import TOKEN
+from tests import copies
 from tests.contracts import tasks
 from tests.contracts.executors import ExecutorContract, run
 from tests.executors import clusters
@@ -67,7 +68,8 @@ class Joined(ListenExecutor):
     def begin(self) -> None:
         super().begin()
         words = [*self.before, sys.executable, "-m", "caviar.cli", "join", str(self.token)]
-        self.joined = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        start = subprocess.Popen if self.before else copies.Popen
+        self.joined = start(words, stdout=subprocess.DEVNULL)
 
     @property
     def token(self) -> Path:

@@ -17,6 +17,7 @@ from caviar.base.security import allow
 from caviar.runs.active import ActiveRun, RankLost, activate
 from caviar.runs.folder import Result, was_stopped
 from project.train import main
+from tests import copies
 from tests.waiting import gone, until
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +34,7 @@ ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 def train(folder: Path, *words: str) -> subprocess.Popen[str]:
     line = [sys.executable, "-m", "project.train", *words, *MINE]
     pipe = subprocess.PIPE
-    return subprocess.Popen(line, cwd=folder, env=ENV, text=True, stdout=pipe, stderr=pipe)
+    return copies.Popen(line, cwd=folder, env=ENV, text=True, stdout=pipe, stderr=pipe)
 
 
 def alone(config: Any, **run: Any) -> float:
@@ -67,7 +68,7 @@ def test_one_that_is_told_to_end_and_goes_on_is_one_run_with_the_curve_of_an_und
     assert was_stopped(Result.read(folder).error)
     assert 3 <= len(rows(folder)) < 30
     line = [sys.executable, "-m", "caviar.cli", "resume", "cut"]
-    done = subprocess.run(line, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=120)
+    done = copies.run(line, cwd=tmp_path, env=ENV, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert rows(folder) == whole
     result = Result.read(folder)
@@ -97,7 +98,8 @@ def test_a_sweep_has_one_folder_and_one_score_a_trial(tmp_path: Path) -> None:
             "hydra.sweeper.n_trials=2",
             "model.optimizer.lr=1e-3,1e-2",
         ),
-        *("search=grid", "hydra.sweeper.executor.workers=1", "hydra.sweeper.report=false"),
+        *("search=grid", "hydra.sweeper.executor.workers=1", "hydra.sweeper.executor.threads=1"),
+        "hydra.sweeper.report=false",
         *("hydra.sweeper.baseline=false", "trainer.max_epochs=1"),
     )
     said = process.communicate(timeout=180)

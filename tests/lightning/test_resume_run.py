@@ -39,13 +39,12 @@ def train(root: Path, name: str, *overrides: str) -> subprocess.Popen[str]:
     )
 
 
-def resume(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def resume(root: Path, *words: str, threads: int = 1) -> subprocess.CompletedProcess[str]:
+    """Run it, wherever it is asked from, and with however many threads that shell has."""
     line = [sys.executable, "-m", "caviar.cli", "resume", *words]
-    # Wherever it is asked from, and with however many threads that shell has.
-    env = {**ENV, "OMP_NUM_THREADS": "2", "CAVIAR_OUTPUTS": str(root / "outputs")}
-    return subprocess.run(
-        line, cwd=root / "outputs", env=env, text=True, capture_output=True, timeout=240
-    )
+    env = {**ENV, "OMP_NUM_THREADS": str(threads), "CAVIAR_OUTPUTS": str(root / "outputs")}
+    run = copies.run if threads == 1 else subprocess.run
+    return run(line, cwd=root / "outputs", env=env, text=True, capture_output=True, timeout=240)
 
 
 def rows(folder: Path) -> int:
@@ -100,7 +99,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_to_the_same_numbers_bit_f
     inode = (folder / "config.yaml").stat().st_ino
     # An epoch that is trained again would write its row anew.
     first = mark(folder)
-    done = resume(tmp_path, "cut")
+    done = resume(tmp_path, "cut", threads=2)
     assert done.returncode == 0, done.stderr
     ours, whole = ((run / "metrics.csv").read_text().splitlines() for run in (folder, undisturbed))
     assert ours[1] == first

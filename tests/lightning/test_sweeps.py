@@ -19,7 +19,8 @@ def sweep(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         *(sys.executable, "-m", "project.train", "-m", "allow=[tests.lightning.]"),
         *(f"hydra.searchpath=[file://{CONFIGS}]", f"hydra.sweep.dir={folder}"),
         *("hydra.sweeper.n_trials=2", "hydra.sweeper.report=false", "trainer.max_epochs=1"),
-        *("hydra.sweeper.executor.workers=1", "hydra.sweeper.baseline=false", *words),
+        *("hydra.sweeper.executor.workers=1", "hydra.sweeper.executor.threads=1"),
+        *("hydra.sweeper.baseline=false", *words),
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return copies.run(

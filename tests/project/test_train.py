@@ -256,9 +256,11 @@ def test_gradients_may_be_clipped(train: Train, short: tuple[str, ...]) -> None:
     assert losses[0] == pytest.approx(losses[1], abs=0.5)
 
 
-def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def command(folder: Path, *words: str, new: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run it, as a copy (see `tests.copies`) or as a new interpreter, whose imports warn of nothing."""
     line = [sys.executable, "-W", "error", "-m", "project.train", *words]
-    return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+    run = subprocess.run if new else copies.run
+    return run(line, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_the_command_trains_from_any_folder_and_says_little(
@@ -267,7 +269,7 @@ def test_the_command_trains_from_any_folder_and_says_little(
     folder = tmp_path / "a folder with spaces"
     folder.mkdir()
     monkeypatch.setenv("CAVIAR_OUTPUTS", "")  # as if it were not set: not the root of all folders
-    done = command(folder, "debug=fast", "name=first")
+    done = command(folder, "debug=fast", "name=first", new=True)
     assert done.returncode == 0
     assert done.stderr == ""
     summary, score = done.stdout[:-1].rsplit("\n", 1)

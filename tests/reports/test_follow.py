@@ -6,7 +6,6 @@ import http.client
 import json
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from caviar.reports import follow
 from caviar.reports.follow import Server, Shown
 from caviar.runs.folder import REPORT
 from caviar.sweep.owner import Owner
+from tests import copies
 from tests.made_up import make_run, make_sweep
 from tests.waiting import until
 
@@ -43,7 +43,7 @@ class Followed:
         self.sweep = sweep
         self.out = sweep / "out.txt"
         with self.out.open("w") as out:
-            self.process = subprocess.Popen(
+            self.process = copies.Popen(
                 [sys.executable, "-m", "caviar.cli", "report", "made", "--follow"],
                 cwd=sweep.parents[2],
                 stdout=out,
@@ -164,7 +164,7 @@ def test_what_has_ended_is_written_and_several_are_refused(
     for name in words:
         make_sweep(tmp_path / "outputs/sweeps" / name)
     command = [sys.executable, "-m", "caviar.cli", "report", *words, "--follow"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = copies.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == status, done.stderr
     if status:
         assert done.stderr == "error: --follow: takes one sweep, and there are 2\n"

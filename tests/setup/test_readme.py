@@ -3,6 +3,8 @@
 The commands are read off them, so none can be forgotten. One that would take long is run
 smaller (`SMALLER`); one that cannot be run here is named with its reason (`NOT_RUN`). A section's
 commands are run in order, each section in a copy of its own with the same sweeps and runs in it.
+`scripts/…` start interpreters; of ``python -m …`` and `caviar`, the first is one, and the others are
+copies of a process that has imported the tree's code (see `tests.copies`).
 """
 
 from __future__ import annotations
@@ -18,12 +20,13 @@ import venv
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, repeat
 from pathlib import Path
 
 import pytest
 
 from caviar.runs.ours import mark
+from tests.copies import begun
 from tests.setup.trees import PACKAGE, ROOT, SITE_PACKAGES, copy_tree, environment
 from tests.waiting import until
 
@@ -188,6 +191,8 @@ class Copy:
     """A copy of the repository, installed; and what was run in it."""
 
     tree: Path
+    way: int | None = None
+    """Where copies of a process that has its code are asked for; None: all are interpreters."""
     failed: list[str] = field(default_factory=list)
     beside: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
 
@@ -207,6 +212,7 @@ class Copy:
                 ["bash", "-c", command],
                 cwd=self.tree,
                 env=self.environment(),
+                pass_fds=() if self.way is None else (self.way,),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -232,6 +238,7 @@ class Copy:
                 ["bash", "-c", f"exec {command}"],
                 cwd=self.tree,
                 env=self.environment(),
+                pass_fds=() if self.way is None else (self.way,),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -280,7 +287,18 @@ def install(tree: Path) -> Copy:
     return Copy(tree)
 
 
-def copy_of(first: Copy, tree: Path) -> Copy:
+STAND_IN = """#!{own} -IS
+import os, sys
+if sys.argv[1:2] != ["-m"] or sys.argv[2] not in ("caviar.cli", "{PACKAGE}.train"):
+    os.execv("{tree}/.venv/bin/python3", sys.argv)
+sys.path.insert(0, "{tree}")
+from tests.copies import stand_in
+stand_in({way})
+"""
+"""What `python` is in a copy of the repository whose commands are copies of a process."""
+
+
+def copy_of(first: Copy, tree: Path, way: int) -> Copy:
     """Another copy, with the outputs of the first under every name that the README uses."""
     shutil.copytree(first.tree, tree, ignore=shutil.ignore_patterns(".venv"))
     for name in ("first", "second", "fresh"):
@@ -291,7 +309,17 @@ def copy_of(first: Copy, tree: Path) -> Copy:
         made = json.loads(file.read_text())  # a copy is none of ours, unless it is signed here
         told = {name: (file.parent / name).read_text() for name in made["files"]}
         mark(file.parent, told, made["started"])
-    return install(tree)
+    copy = install(tree)
+    copy.way = way
+    python = tree / ".venv/bin/python"
+    own = python.resolve()
+    for file in (python, python.with_name("python3")):
+        file.unlink()
+    python.with_name("python3").symlink_to(own)
+    python.write_text(STAND_IN.format(own=own, tree=tree, way=way, PACKAGE=PACKAGE))
+    python.chmod(0o755)
+    python.with_name("caviar").write_text(f'#!/bin/sh\nexec {python} -m caviar.cli "$@"\n')
+    return copy
 
 
 def test_every_command_of_the_readme_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,8 +337,8 @@ def test_every_command_of_the_readme_works(tmp_path: Path, monkeypatch: pytest.M
         list(pool.map(first.run, [command.here for command in ran]))
     assert first.failed == []
 
-    def in_a_copy(number: int, section: list[str]) -> list[str]:
-        copy = copy_of(first, tmp_path / f"copy-{number}")
+    def in_a_copy(number: int, section: list[str], way: int) -> list[str]:
+        copy = copy_of(first, tmp_path / f"copy-{number}", way)
         for command in section:
             copy.run(command)
         copy.end()
@@ -318,7 +346,11 @@ def test_every_command_of_the_readme_works(tmp_path: Path, monkeypatch: pytest.M
 
     rest = [command for command in RUN if command not in ran]
     sections = [[c.here for c in group] for _, group in groupby(rest, lambda c: c.section)]
-    with ThreadPoolExecutor(2) as pool:
-        failed = pool.map(in_a_copy, range(len(sections)), sections)
+    python = first.tree / ".venv/bin/python"
+    with (
+        begun(str(python), first.tree, first.environment()) as way,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        failed = pool.map(in_a_copy, range(len(sections)), sections, repeat(way.fileno()))
         told = "\n".join(line for lines in failed for line in lines)
-        assert told == ""
+    assert told == ""

@@ -36,6 +36,7 @@ hydra:
       seed: 0
     executor:
       workers: 1
+      threads: 1
     params:
       x: interval(-5, 5)
       opt: choice(adam, sgd)

@@ -13,6 +13,7 @@ import yaml
 
 from caviar.base import hydra_versions
 from caviar.runs.folder import was_stopped
+from tests import copies
 from tests.apps import CONFIG, GUARD, QUADRATIC, make_app
 from tests.waiting import until
 
@@ -397,7 +398,7 @@ def test_the_commands_that_a_sweep_ends_with_work_in_a_folder_with_a_space(tmp_p
     assert [command[1] for command in commands] == ["runs", "report"]
     for command in commands:
         line = [sys.executable, "-m", "caviar.cli", *command[1:]]
-        shown = subprocess.run(line, cwd=app.folder, capture_output=True, text=True)
+        shown = copies.run(line, cwd=app.folder, capture_output=True, text=True)
         assert shown.returncode == 0, shown.stdout + shown.stderr
 
 
@@ -410,7 +411,7 @@ def test_a_stopped_sweep_in_a_folder_with_a_space_can_be_gone_on_with_as_it_says
     assert shlex.split(line) == ["caviar", "resume", str(app.folder / "sweep")]
     (app.folder / "app.py").write_text(QUADRATIC + GUARD)
     words = [sys.executable, "-m", "caviar.cli", *shlex.split(line)[1:]]
-    resumed = subprocess.run(words, cwd=app.folder, capture_output=True, text=True)
+    resumed = copies.run(words, cwd=app.folder, capture_output=True, text=True)
     assert resumed.returncode == 3, resumed.stdout + resumed.stderr  # the first ones stay failed
     assert "6 complete" in resumed.stdout
 

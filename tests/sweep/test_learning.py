@@ -33,6 +33,7 @@ def sweep(folder: Path, *words: str) -> str:
     more = [
         "trainer.max_epochs=2",
         "hydra.sweeper.executor.workers=1",
+        "hydra.sweeper.executor.threads=1",
         "hydra.sweeper.report=false",
     ]
     done = copies.run(

@@ -6,8 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
@@ -18,7 +19,7 @@ from optuna.study import StudyDirection
 from caviar.base.errors import UsageError
 from caviar.sweep.database import Database
 from caviar.sweep.study_owner import StudyOwner, StudyTakenError
-from tests.apps import make_app
+from tests.apps import App, make_app
 from tests.sockets import free_port
 from tests.waiting import until
 
@@ -27,55 +28,66 @@ DASHBOARD = shutil.which("optuna-dashboard", path=str(Path(sys.executable).paren
 
 
 class Postgres:
-    """A server of its own, on a free port of 127.0.0.1, that can be stopped and started again."""
+    """A server of its own, on a free port of 127.0.0.1, that can be stopped and started again.
+
+    Its files are in no folder of pytest's: each pytest that begins takes from every other user the
+    right to enter those of all the others that are running.
+    """
 
     def __init__(self, folder: Path, binaries: Path) -> None:
         self._binaries = binaries
-        self._data = folder / "data"
+        self._data, self._log = folder / "data", folder / "log.txt"
         self._port = free_port()
-        # The server refuses to run as root, as CI does.
-        root = os.geteuid() == 0
-        user = {"user": "postgres", "group": "postgres"} if root else {}
-        if root:
-            for parent in [folder, *folder.parents]:
-                if parent == Path("/"):
-                    break
-                if parent.stat().st_uid == 0 and parent.stat().st_mode & 0o777 == 0o700:
-                    parent.chmod(0o711)
+        self._server: subprocess.Popen[bytes] | None = None
+        self._options = {"cwd": folder, "stderr": subprocess.STDOUT}
+        if os.geteuid() == 0:  # as which it refuses to run; CI does
             shutil.chown(folder, "postgres", "postgres")
-        self._quiet = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
-        self._quiet |= user
+            self._options |= {"user": "postgres", "group": "postgres"}
         init = [binaries / "initdb", "-D", self._data, "-U", "caviar", "-A", "trust", "--no-sync"]
-        subprocess.run(init, check=True, **self._quiet)
+        with self._log.open("w") as out:
+            subprocess.run(init, check=True, stdout=out, **self._options)
         self.url = f"postgresql+psycopg://caviar:a-secret@127.0.0.1:{self._port}/postgres"
-        self.start()
 
     def start(self) -> None:
+        """Start it, unless it is running, and wait until it answers."""
+        if self._server is not None and self._server.poll() is None:
+            return
         where = ("-D", self._data, "-h", "127.0.0.1", "-p", str(self._port), "-c", "fsync=off")
         line = [self._binaries / "postgres", *where, "-k", ""]
         ready = [self._binaries / "pg_isready", "-h", "127.0.0.1", "-p", str(self._port)]
-        self._server = subprocess.Popen(line, **self._quiet)
+        with self._log.open("a") as out:
+            server = self._server = subprocess.Popen(line, stdout=out, **self._options)
 
         def answers() -> bool:
-            assert self._server.poll() is None
+            assert server.poll() is None, self._log.read_text()[-4000:]
             return subprocess.run(ready, capture_output=True, check=False).returncode == 0
 
         until(answers, "PostgreSQL answers")
 
     def stop(self) -> None:
-        self._server.send_signal(signal.SIGINT)  # ends its clients too
-        self._server.wait(60)
+        """Stop it as a machine that is shut down does: its clients are cut off."""
+        if self._server is not None:
+            self._server.send_signal(signal.SIGINT)
+            assert self._server.wait(60) == 0, self._log.read_text()[-4000:]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[Postgres]:
+def installed() -> Iterator[Postgres]:
     initdb = shutil.which("initdb", path=os.pathsep.join([*BINARIES, os.environ["PATH"]]))
     if initdb is None:
         pytest.skip("PostgreSQL is not installed")
-    # Wherever a link to it lies, the programs are together.
-    server = Postgres(tmp_path_factory.mktemp("postgres"), Path(initdb).resolve().parent)
-    yield server
-    server.stop()
+    with tempfile.TemporaryDirectory(prefix="caviar-postgres-") as folder:
+        # Wherever a link to it lies, the programs are together.
+        server = Postgres(Path(folder), Path(initdb).resolve().parent)
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def server(installed: Postgres) -> Postgres:
+    """The module's, which answers, whatever the test before has done."""
+    installed.start()
+    return installed
 
 
 @pytest.fixture
@@ -165,14 +177,27 @@ if __name__ == "__main__":
 ONE_ON_EITHER_SIDE = ("hydra.sweeper.sampler.seed=1", "hydra.sweeper.executor.workers=2")
 
 
-def started(app, url: str, name: str, *words: str) -> subprocess.Popen[str]:
-    process = app.start(
-        f"hydra.sweeper.storage='{url}'", f"hydra.sweep.dir={name}", *ONE_ON_EITHER_SIDE, *words
-    )
-    trials = app.folder / name / "trials"
-    until(lambda: process.poll() is not None or len(list(trials.glob("*/result.json"))) >= 2, name)
-    assert process.poll() is None, app.out
-    return process
+@pytest.fixture
+def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Begin sweeps of two workers, whose first two trials have begun; none outlives its test."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def start(app: App, url: str, name: str, *words: str) -> subprocess.Popen[str]:
+        process = app.start(
+            f"hydra.sweeper.storage='{url}'", f"hydra.sweep.dir={name}", *ONE_ON_EITHER_SIDE, *words
+        )
+        begun.append(process)
+        trials = app.folder / name / "trials"
+        until(
+            lambda: process.poll() is not None or len(list(trials.glob("*/result.json"))) >= 2, name
+        )
+        assert process.poll() is None, app.out
+        return process
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.wait(60)
 
 
 def done(app) -> list[str]:
@@ -190,7 +215,9 @@ def states(url: str, name: str) -> list[str]:
     return found
 
 
-def test_a_database_that_is_restarted_in_mid_sweep_is_waited_for(tmp_path, server: Postgres):
+def test_a_database_that_is_restarted_in_mid_sweep_is_waited_for(
+    tmp_path, server: Postgres, started
+):
     app = make_app(tmp_path / "app", GATED)
     process = started(app, server.url, "restarted", "hydra.sweeper.n_trials=6")
     server.stop()
@@ -206,7 +233,7 @@ def test_a_database_that_is_restarted_in_mid_sweep_is_waited_for(tmp_path, serve
 
 @pytest.mark.parametrize("how", ["timeout", "signal"])
 def test_a_database_that_stays_away_stops_the_sweep_and_a_resume_repeats_nothing(
-    tmp_path, server: Postgres, how: str
+    tmp_path, server: Postgres, started, how: str
 ):
     app = make_app(tmp_path / "app", GATED)
     seconds = "2" if how == "timeout" else "600"
@@ -235,7 +262,7 @@ def test_a_database_that_stays_away_stops_the_sweep_and_a_resume_repeats_nothing
 
 
 def test_of_two_controllers_on_one_study_the_second_is_refused_however_it_came_by_it(
-    tmp_path, postgres
+    tmp_path, postgres, started
 ):
     app = make_app(tmp_path / "app", GATED)
     process = started(app, postgres, "owned", "hydra.sweeper.n_trials=4")

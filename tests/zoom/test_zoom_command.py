@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import numpy as np
@@ -15,6 +14,7 @@ from caviar.space.hyperparameters import Interval
 from caviar.space.space import Space
 from caviar.sweep.study import SweepStudy
 from caviar.zoom.coarse_to_fine import CoarseToFineSampler
+from tests import copies
 from tests.apps import GUARD, make_app
 
 BOWL = """
@@ -39,6 +39,7 @@ hydra:
       seed: 1
     executor:
       workers: 1
+      threads: 1
 x: 0.1
 y: 0.5
 z: 0
@@ -60,9 +61,8 @@ def bowl(folder):
 
 
 def caviar(app, *words):
-    code = "from caviar.cli import main; main()"
-    line = [sys.executable, "-c", code, *words]
-    return subprocess.run(line, cwd=app.folder, capture_output=True, text=True, timeout=120)
+    line = [sys.executable, "-m", "caviar.cli", *words]
+    return copies.run(line, cwd=app.folder, capture_output=True, text=True, timeout=120)
 
 
 def test_a_zoomed_space_is_a_config_that_the_next_sweep_searches(tmp_path):
@@ -79,14 +79,8 @@ def test_a_zoomed_space_is_a_config_that_the_next_sweep_searches(tmp_path):
     assert list(params) == ["x", "y", "z"]
     assert isinstance(params["z"], int)
     (app.folder / "configs" / "space").mkdir(parents=True)
-    line = [
-        sys.executable,
-        "-c",
-        "from caviar.cli import main; main()",
-        "zoom",
-        app.folder / "sweep",
-    ]
-    away = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
+    line = [sys.executable, "-m", "caviar.cli", "zoom", app.folder / "sweep"]
+    away = copies.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
     written = app.folder / "configs" / "space" / "zoom_sweep.yaml"
     assert away.stderr.startswith(
         f"written to {written}; search it with: cd {app.folder} && python "

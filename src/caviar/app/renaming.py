@@ -20,6 +20,7 @@ def renamed(text: str, old: str, new: str, suffix: str) -> str:
     patterns = [
         rf"(?<![\w.\[/-]){word}(?=\.[\w*])",  # old.models, but not [old.scripts]
         rf"(?<=[\"'`]){word}(?=\.[\"'`])",  # "old."
+        rf"(?<=\[){word}(?=\.[],])|(?<=, ){word}(?=\.[],])",  # allow: [old.]
         rf"(?<=pkg://){word}\b",
         rf"(?<=\bfrom ){word}(?= import\b)",
         rf"(?<=\bimport ){word}(?= as\b|[\"'`;),]|\s*(?:#.*)?$)",

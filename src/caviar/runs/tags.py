@@ -22,10 +22,14 @@ def tags_of(config: Any) -> list[str]:
     """The words that a config lists as ``tags``; whatever else an app calls so is passed over."""
     from omegaconf import ListConfig, OmegaConf  # a list of runs needs none
 
-    found: Any = OmegaConf.select(config, FACT, throw_on_resolution_failure=False)
-    if not isinstance(found, ListConfig):
+    def found(key: str) -> Any:
+        return OmegaConf.select(config, key, throw_on_resolution_failure=False)
+
+    listed = found(FACT)
+    if not isinstance(listed, ListConfig):
         return []
-    return [word for word in found if isinstance(word, str) and is_tag(word)]
+    words = [found(f"{FACT}[{place}]") for place in range(len(listed))]
+    return [word for word in words if isinstance(word, str) and is_tag(word)]
 
 
 def is_tag(word: object) -> bool:
