@@ -101,6 +101,9 @@ class Given:
     def __getitem__(self, key: str) -> Given:
         return Given(self.call, key)
 
+    def __repr__(self) -> str:
+        return f"Given({self.call}, {self.key!r})"
+
     def detach(self) -> Given:
         """Itself: it is no tensor."""
         return self

@@ -103,7 +103,7 @@ class Rehearsal:
 
             def step() -> None:
                 bank.train(batch, next(numbers), False, True, Results())
-                bank.flush()
+                bank.intake.flush()
 
             return least_seconds(step, self._made.course.device) / lanes
 

@@ -72,6 +72,7 @@ class Template:
         proven: by method, numbers that it has taken as tensors.
         lifting: whether functions of torch are to take tensors for their numbers.
         pinned: numbers that steps take as they are: lanes that differ in them cannot step together.
+        launched: why a step is no CUDA graph, by its name.
     """
 
     def __init__(self, module: Any, course: Course) -> None:
@@ -103,6 +104,7 @@ class Template:
         self.pinned: frozenset[Leaf] = frozenset()
         self.proven: dict[str, set[Leaf]] = {}
         self.lifting = False
+        self.launched: dict[str, str] = {}
 
     def step(
         self,
@@ -188,7 +190,10 @@ class Template:
             # Of the kernels for attention, vmap knows the plain one.
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             if self.course.mixed:
-                stack.enter_context(torch.autocast(self.course.device, torch.bfloat16))
+                # What autocast keeps of weights may be of before a graph's recording.
+                kept = None if self.course.device == "cpu" else False
+                mixed = torch.autocast(self.course.device, torch.bfloat16, cache_enabled=kept)
+                stack.enter_context(mixed)
             if self.lifting:
                 stack.enter_context(Lifting())
             torch.set_default_dtype(self.course.dtype)
@@ -224,16 +229,15 @@ class Template:
             if name in self._modules:
                 self._modules[name].training = part.training
 
-    def eval(self) -> dict[str, bool]:
-        """Put it into evaluation; what `restore` takes to put it back."""
-        modes = {name: part.training for name, part in self._modules.items()}
-        self.module.eval()
-        return modes
+    @property
+    def modes(self) -> list[bool]:
+        """Whether its parts train, of each."""
+        return [part.training for part in self._modules.values()]
 
-    def restore(self, modes: Mapping[str, bool]) -> None:
-        """Put its parts back into the modes that `eval` gave."""
-        for name, mode in modes.items():
-            self._modules[name].training = mode
+    @modes.setter
+    def modes(self, modes: Sequence[bool]) -> None:
+        for part, mode in zip(self._modules.values(), modes, strict=True):
+            part.training = mode
 
     def copied(self, fixed: Mapping[Place, Any]) -> dict[Place, Any]:
         """Copies of attributes, for a step that is to leave no trace."""
