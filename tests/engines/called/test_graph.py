@@ -16,12 +16,13 @@ from caviar.engines.called import graph
 from caviar.engines.called.bank import Bank
 from caviar.engines.called.graph import Graphs
 from caviar.engines.called.pretend import LaneTrainer
+from caviar.engines.called.recordable import UntoldError, untold
 from caviar.engines.called.stack import CalledStack
 from caviar.engines.called.training import CalledTraining
-from caviar.engines.called.untold import UntoldError, untold
+from project.supervised import Mean
 from tests.engines.called import modules as m
 from tests.engines.called.compare import Came, Tensors, called, experiment, on_a_lane
-from tests.pretended_gpu import Graph, Notes, pretended_gpu
+from tests.pretended_gpu import NOTES, Graph, pretended_gpu
 
 LAUNCHED = "launched step by step, not by a CUDA graph: "
 
@@ -168,8 +169,6 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, int, int]]
 
 
 def graph_notes() -> tuple[int, int, int, int]:
-    from tests.pretended_gpu import NOTES
-
     kernels = NOTES.kernels
     return kernels.total(), kernels["a graph"], NOTES.copies.total(), NOTES.waits.total()
 
@@ -226,10 +225,6 @@ class LogsEpoch(m.Plain):
 
 
 class Counts(m.Plain):
-    def __init__(self, lr: float = 0.01):
-        super().__init__(lr)
-        self.net.count = 0
-
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         self.steps = getattr(self, "steps", 0) + 1
         return super().training_step(batch, batch_idx) / self.steps
@@ -264,7 +259,7 @@ NOT_RECORDED: dict[Any, str] = {
     ReadsStep: "training_step reads trainer.global_step",
     ReadsEpoch: "validation_step reads trainer.current_epoch",
     LogsEpoch: "training_step reads trainer.current_epoch",
-    Counts: "training_step changes self.steps, which is no tensor of one shape",
+    Counts: "training_step reads self.steps",
     m.Outputs: "validation_step changes self.outputs, which is no tensor of one shape",
     MakesTensor: "test_graph.py:",
     Freezes: "training_step puts modules into another mode",
@@ -391,10 +386,46 @@ def test_a_lost_gpu_is_no_step_that_is_launched(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(graph, "recorded", lost)
     with pretended_gpu():
         monkeypatch.setattr(torch.cuda, "synchronize", lost)
-        stack = CalledStack(some(m.Plain, 1, "auto"), 1)
-        stack.admit(*some(m.Plain, 1, "auto"))
+        (one,) = some(m.Plain, 1, "auto")
+        stack = CalledStack([one], 1)
+        stack.admit(one)
         with pytest.raises(Exception, match="illegal memory access"):
             stack.tick()
+
+
+class Counting(m.Plain):
+    """Means as they are often kept: the sum on the device, the count in Python."""
+
+    def __init__(self, lr: float = 0.01):
+        super().__init__(lr)
+        self.total, self.kept = Mean(), {"seen": 0, "mean": Mean()}
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        loss = super().training_step(batch, batch_idx)
+        self.total.add(loss.detach(), 1)
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        super().validation_step(batch, batch_idx)
+        self.kept["seen"] += len(batch[0])
+        self.kept["mean"].add(self.loss(batch), len(batch[0]))
+
+    def on_train_epoch_end(self) -> None:
+        self.log_dict({"train/mean": self.total.take(), "seen": float(self.kept["seen"])})
+        self.log("val/mean", self.kept["mean"].take())
+
+
+def test_what_steps_count_in_python_is_counted_on(
+    launches: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pretended_gpu(), caplog.at_level("INFO"):
+        mine = came_to(Counting, "auto")
+        by_graph = launches[-6:]
+        assert_equal(mine, came_to(Counting, "cpu"))
+    assert LAUNCHED not in caplog.text
+    assert [own["seen"] for own in mine.rows] == ["16", "32", "48"]
+    # The sum begins as a number of Python's, so that an epoch's second step is held against its graph.
+    assert [graphs for _, graphs, _, _ in by_graph] == [1, 2, 2, 2, 2, 1]
 
 
 USES: list[Callable[[Any], Any]] = [
@@ -411,9 +442,11 @@ def test_whoever_looks_at_what_is_not_told_is_noted(use: Callable[[Any], Any]) -
     trainer: Any = object.__new__(LaneTrainer)
     vars(trainer).update(current_epoch=3, global_step=4)
     for found in (lambda index: index, lambda index: trainer.current_epoch):
-        with pytest.raises(UntoldError, match="a_step reads (batch_idx|trainer.current_epoch)"):
-            with untold(trainer, "a_step", ()) as index:
-                use(found(index))
+        with (
+            pytest.raises(UntoldError, match=r"a_step reads (batch_idx|trainer\.current_epoch)"),
+            untold(trainer, "a_step", ()) as index,
+        ):
+            use(found(index))
     assert (trainer.current_epoch, trainer.global_step) == (3, 4)
 
 

@@ -125,6 +125,8 @@ class Bank:
         self.intake.flush()
         if self._device != "cpu":
             rows, _, buffers = self._stepped
+            if self._graphs is not None:
+                self._graphs.settle(self._gathered)
             self.rows.copy_(rows)
             for name, own in self.buffers.items():
                 own.copy_(buffers[name])

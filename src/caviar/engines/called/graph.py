@@ -1,8 +1,8 @@
 """Steps on a GPU of lanes that call their module, as CUDA graphs: one launch, where there were a hundred.
 
-The host goes on deciding each step: what it decides is a graph's key, and what changes from step to step is
-copied to where the graph reads it. A step is recorded when it comes for the second time in an epoch, and
-its graph is held against it in every epoch, before it is done again in its place.
+What the host decides of a step is a graph's key, and what changes from step to step is copied to where the
+graph reads it. A step is recorded when it comes for the second time in an epoch, and its graph is held
+against it in every epoch, before it goes on in its place.
 """
 
 from __future__ import annotations
@@ -16,57 +16,31 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from caviar.engines.called.attributes import Gathered, Place
+from caviar.engines.called.attributes import Gathered, Leaf, Place, rebuilt
 from caviar.engines.called.came import difference
 from caviar.engines.called.record import Record
-from caviar.engines.called.template import Stepped, Template
-from caviar.engines.called.untold import (
+from caviar.engines.called.recordable import (
+    CountingError,
+    Graph,
     UntoldError,
-    check_kept,
+    counted_on,
+    counts,
     drawn_since,
     host_random,
     undrawn,
     untold,
     why_not,
 )
+from caviar.engines.called.template import Stepped, Template
 from caviar.engines.gpu import gpu_lost
 from caviar.engines.stacked.recording import copied, put_back, recorded
 
 log = logging.getLogger(__name__)
-
 Launch = Callable[[Any, Mapping[str, Tensor], Any, Gathered], Stepped]
 """Does a step: of a batch, of what trainers say that differs, of the batch's index, and of attributes."""
 
+STEPS = ("training_step", "validation_step", "the optimizers' step")
 _PLAIN = int | float | str | bytes | None
-
-
-@dataclass
-class _Graph:
-    """A step recorded.
-
-    Attributes:
-        replay: does it again.
-        inputs: what it reads anew each time.
-        stepped: what it writes; None of an optimizer's.
-        kept: what modules kept in attributes; see `Graphs._kept`.
-        places: the attributes that it sets.
-    """
-
-    replay: Callable[[], None]
-    inputs: list[Tensor]
-    stepped: Stepped | None
-    kept: Any
-    places: set[Place]
-
-    def again(self, inputs: Sequence[Tensor]) -> Stepped | None:
-        """Do it again; copies of what it gives, which the next time writes over."""
-        put_back(self.inputs, inputs)
-        self.replay()
-        if self.stepped is None:
-            return None
-        loss = self.stepped.loss
-        outs = copied(self.stepped.outs)
-        return Stepped(None if loss is None else loss.clone(), self.stepped.record, outs)
 
 
 @dataclass
@@ -87,7 +61,7 @@ class _Step:
     key: Hashable
     inputs: list[Tensor]
     launch: Callable[[], Stepped | None]
-    record: Callable[[list[Tensor]], _Graph]
+    record: Callable[[list[Tensor]], Graph]
     changes: Callable[[], list[Tensor]]
     gathered: Gathered | None = None
 
@@ -101,18 +75,28 @@ class Graphs:
 
     def __init__(self, template: Template) -> None:
         self._template = template
-        self._graphs: dict[Hashable, _Graph] = {}
+        self._graphs: dict[Hashable, Graph] = {}
         self._seen: set[Hashable] = set()
         self._held: set[Hashable] = set()
         self._dropped: set[str] = set()
         self._slots: dict[Hashable, Tensor] = {}
-        self._known: Any = None
+        self._known: dict[frozenset[Leaf], Any] = {}
+        self._counted: dict[Leaf, int] = {}
 
     def begin(self) -> None:
         """Before an epoch's steps: what was found out in the last one is not known of this one."""
         self._seen.clear()
         self._held.clear()
-        self._known = None
+        self._known.clear()
+
+    def settle(self, gathered: Gathered) -> None:
+        """Have the attributes say what graphs have counted."""
+        for where, leaves in counted_on(gathered, self._counted).items():
+            thing, template = gathered.fixed[where], self._template
+            made = rebuilt(thing, leaves, template.module, template.names)
+            gathered.fixed[where] = made
+            template.put({where: made})
+        self._counted.clear()
 
     def call(
         self,
@@ -137,10 +121,11 @@ class Graphs:
             self._refuse(method, f"{method}: its batches hold a {type(others[0]).__name__}")
 
         def launched() -> Stepped:
-            self._known = None
+            self.settle(gathered)
+            self._known.clear()
             return launch(batch, lifted, batch_idx, gathered)
 
-        def record(own: list[Tensor]) -> _Graph:
+        def record(own: list[Tensor]) -> Graph:
             rest = iter(own)
             filled = [next(rest) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
             its = pytree.tree_unflatten(filled, spec)
@@ -152,17 +137,16 @@ class Graphs:
         trainer, kinds = self._template.trainer, tuple(map(_kind, leaves))
         says = trainer.max_epochs, trainer.estimated_stepping_batches, trainer.num_training_batches
         key = (method, shared, self._template.lifting, says, spec, kinds)
-        step = _Step(method, key, inputs, launched, record, changed, gathered)
-        stepped = self._done(step)
+        stepped = self._done(_Step(method, key, inputs, launched, record, changed, gathered))
         assert stepped is not None
         return stepped
 
     def update(self, launch: Callable[[], None], changes: Sequence[Tensor]) -> None:
         """A step of the optimizers, which ``launch`` does; see `call`."""
-        name = "the optimizers' step"
+        name = STEPS[-1]
 
-        def record(_: list[Tensor]) -> _Graph:
-            return _Graph(recorded(launch, changes)[0], [], None, None, set())
+        def record(_: list[Tensor]) -> Graph:
+            return Graph(recorded(launch, changes)[0], [], None)
 
         self._done(_Step(name, name, [], launch, record, lambda: [*changes]))
 
@@ -170,7 +154,7 @@ class Graphs:
         if step.name in self._dropped or step.name in self._template.launched:
             return step.launch()
         graph = self._graphs.get(step.key)
-        if graph is not None and graph.kept != self._kept(step.gathered):
+        if graph is not None and graph.kept != self._kept(step.gathered, graph):
             graph = None
         if graph is None and step.key not in self._seen:
             self._seen.add(step.key)
@@ -186,6 +170,8 @@ class Graphs:
             return self._compared(step, graph)
         if step.gathered is not None:
             step.gathered.changed |= graph.places
+            for leaf, added in graph.counts.items():
+                self._counted[leaf] = self._counted.get(leaf, 0) + added
         return graph.again(step.inputs)
 
     def _settle(self, gathered: Gathered) -> None:
@@ -198,23 +184,28 @@ class Graphs:
                 self._slots[key].copy_(own)
             gathered.slots[leaf] = self._slots[key]
 
-    def _kept(self, gathered: Gathered | None) -> Any:
-        """What modules keep in attributes, and their modes; of what is each lane's own its shape."""
+    def _kept(self, gathered: Gathered | None, graph: Graph) -> Any:
+        """What modules keep in attributes, and their modes; not what is each lane's own, or counted."""
         if gathered is None:
             return None
-        if self._known is None:
+        counted = frozenset(graph.counts)
+        if self._counted.keys() - counted:  # it takes them as they are
+            self.settle(gathered)
+            self._known.clear()
+        if counted not in self._known:
             slots = {leaf: (own.shape, own.dtype) for leaf, own in gathered.slots.items()}
+            left = counted | slots.keys()
             trees = [
-                (where, tree.spec, [
-                    (path, None if (*where, path) in slots else (type(leaf), leaf))
+                (where, tree.spec, tree.paths, [
+                    None if (*where, path) in left else (type(leaf), leaf)
                     for path, leaf in zip(tree.paths, tree.leaves, strict=True)
                 ])
                 for where, tree in gathered.trees.items()
             ]  # fmt: skip
-            self._known = self._template.modes, trees, slots
-        return self._known
+            self._known[counted] = self._template.modes, trees, slots
+        return self._known[counted]
 
-    def _recorded(self, step: _Step) -> _Graph | None:
+    def _recorded(self, step: _Step) -> Graph | None:
         """A step recorded, without a trace; None: that cannot be."""
         try:
             with undrawn(step.name):
@@ -234,16 +225,17 @@ class Graphs:
         given: tuple[Any, Mapping[str, Tensor]],
         gathered: Gathered,
         changes: Sequence[Tensor],
-    ) -> _Graph:
+        counted: frozenset[Leaf] = frozenset(),
+    ) -> Graph:
         template, modes = self._template, self._template.modes
-        slots, places = dict(gathered.slots), set[Place]()
+        slots, places, added = dict(gathered.slots), set[Place](), dict[Leaf, int]()
 
         def once() -> Stepped:
-            fixed = template.copied(gathered.fixed)
+            fixed = template.copied(gathered.fixed, tallies)
             trial = Gathered(dict(slots), dict(gathered.numbers), fixed, dict(gathered.trees))
             template.put(fixed)
             stepped = launch(*given, index, trial)
-            check_kept(method, trial, gathered)
+            added.update(counts(method, trial, gathered))
             if template.modes != modes:
                 raise UntoldError(f"{method} puts modules into another mode")
             new = [leaf for leaf, own in trial.slots.items() if own is not slots[leaf]]
@@ -252,26 +244,32 @@ class Graphs:
             return stepped
 
         try:
-            with untold(template.trainer, method, given[1]) as index:
+            with untold(template.trainer, method, given[1], counted) as (index, tallies):
                 replay, found = recorded(once, [*changes, *slots.values()])
+                repr((found.record.calls, found.record.logs))  # which are the host's
+        except CountingError as more:
+            rest = launch, given, gathered, changes, counted | more.leaves
+            return self._recorded_call(method, *rest)
         finally:
             template.put(gathered.fixed)
             template.modes = modes
         record = Record([], found.record.calls, found.record.logs)
-        stepped = Stepped(found.loss, record, found.outs)
         inputs = [leaf for leaf in pytree.tree_leaves(given) if isinstance(leaf, Tensor)]
-        return _Graph(replay, inputs, stepped, self._kept(gathered), places)
+        stepped = Stepped(found.loss, record, found.outs)
+        graph = Graph(replay, inputs, stepped, None, frozenset(places), added)
+        graph.kept = self._kept(gathered, graph)
+        return graph
 
-    def _compared(self, step: _Step, graph: _Graph) -> Stepped | None:
+    def _compared(self, step: _Step, graph: Graph) -> Stepped | None:
         """What a step itself gives; its graph is held against it, and goes on if it comes to the same."""
-        changes, kept, random = step.changes(), self._kept(step.gathered), host_random()
+        changes, kept, random = step.changes(), self._kept(step.gathered, graph), host_random()
         before, there = copied(changes), torch.cuda.get_rng_state()
         given = graph.again(step.inputs)
         found = copied(changes)
         put_back(changes, before)
         torch.cuda.set_rng_state(there)
         stepped = step.launch()
-        if self._kept(step.gathered) != kept:
+        if self._kept(step.gathered, graph) != kept:
             why = "changes what it keeps in attributes"
         elif drawn_since(random):
             why = "draws on the host"
@@ -279,7 +277,9 @@ class Graphs:
             why = difference(before, (found, given), (step.changes(), stepped))
         if why is None:
             self._held.add(step.key)
-            graph.kept = self._kept(step.gathered)  # the same thing is soon found to be the same
+            graph.kept = self._kept(
+                step.gathered, graph
+            )  # the same thing is soon found to be the same
         else:
             self._dropped.add(step.name)
             del self._graphs[step.key]

@@ -239,10 +239,14 @@ class Template:
         for part, mode in zip(self._modules.values(), modes, strict=True):
             part.training = mode
 
-    def copied(self, fixed: Mapping[Place, Any]) -> dict[Place, Any]:
-        """Copies of attributes, for a step that is to leave no trace."""
+    def copied(self, fixed: Mapping[Place, Any], at: Mapping[Leaf, Any] = {}) -> dict[Place, Any]:
+        """Copies of attributes, with other leaves at some, for a step that is to leave no trace."""
+        inside: dict[Place, dict[Any, Any]] = {}
+        for (name, attribute, path), leaf in at.items():
+            inside.setdefault((name, attribute), {})[path] = leaf
         return {
-            place: rebuilt(thing, {}, self.module, self.names) for place, thing in fixed.items()
+            place: rebuilt(thing, inside.get(place, {}), self.module, self.names)
+            for place, thing in fixed.items()
         }
 
     def put(self, fixed: Mapping[Place, Any]) -> None:
