@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -40,6 +40,7 @@ Launch = Callable[[Any, Mapping[str, Tensor], Any, Gathered], Stepped]
 """Does a step: of a batch, of what trainers say that differs, of the batch's index, and of attributes."""
 
 STEPS = ("training_step", "validation_step", "the optimizers' step")
+_SAID = ("max_epochs", "estimated_stepping_batches", "num_training_batches")
 _PLAIN = int | float | str | bytes | None
 
 
@@ -135,11 +136,10 @@ class Graphs:
             return [*changes, *gathered.slots.values()]
 
         trainer, kinds = self._template.trainer, tuple(map(_kind, leaves))
-        says = trainer.max_epochs, trainer.estimated_stepping_batches, trainer.num_training_batches
+        says = tuple(getattr(trainer, name) for name in _SAID if name not in lifted)
         key = (method, shared, self._template.lifting, says, spec, kinds)
         stepped = self._done(_Step(method, key, inputs, launched, record, changed, gathered))
-        assert stepped is not None
-        return stepped
+        return cast("Stepped", stepped)
 
     def update(self, launch: Callable[[], None], changes: Sequence[Tensor]) -> None:
         """A step of the optimizers, which ``launch`` does; see `call`."""
@@ -239,21 +239,22 @@ class Graphs:
             if template.modes != modes:
                 raise UntoldError(f"{method} puts modules into another mode")
             new = [leaf for leaf, own in trial.slots.items() if own is not slots[leaf]]
+            outs = copied(stepped.outs) if new else stepped.outs  # some may be what is written over
             put_back([slots[leaf] for leaf in new], copied(trial.slots[leaf] for leaf in new))
             places.update(trial.changed)
-            return stepped
+            return Stepped(stepped.loss, stepped.record, outs)
 
         try:
             with untold(template.trainer, method, given[1], counted) as (index, tallies):
                 replay, found = recorded(once, [*changes, *slots.values()])
                 repr((found.record.calls, found.record.logs))  # which are the host's
         except CountingError as more:
-            rest = launch, given, gathered, changes, counted | more.leaves
-            return self._recorded_call(method, *rest)
+            counted |= more.leaves
+            return self._recorded_call(method, launch, given, gathered, changes, counted)
         finally:
             template.put(gathered.fixed)
             template.modes = modes
-        record = Record([], found.record.calls, found.record.logs)
+        record = Record([], 0, found.record.calls, found.record.logs)
         inputs = [leaf for leaf in pytree.tree_leaves(given) if isinstance(leaf, Tensor)]
         stepped = Stepped(found.loss, record, found.outs)
         graph = Graph(replay, inputs, stepped, None, frozenset(places), added)
@@ -287,8 +288,7 @@ class Graphs:
         return stepped
 
     def _refuse(self, name: str, why: str) -> None:
-        if name not in self._template.launched:
-            self._template.launched[name] = why
+        if self._template.launched.setdefault(name, why) is why:
             _say(why)
 
 

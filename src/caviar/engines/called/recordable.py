@@ -129,11 +129,7 @@ def counts(method: str, trial: Gathered, gathered: Gathered) -> dict[Leaf, int]:
         UntoldError: it has not.
         CountingError: it counts what was not known to be counted.
     """
-    before, now = (
-        {leaf: (own.shape, own.dtype) for leaf, own in one.slots.items()}
-        for one in (gathered, trial)
-    )
-    changed = [leaf for leaf in {**before, **now} if before.get(leaf) != now.get(leaf)]
+    changed: list[Leaf] = []
     found: dict[Leaf, int] = {}
     new: list[Leaf] = []
     for where in trial.changed:
@@ -151,6 +147,11 @@ def counts(method: str, trial: Gathered, gathered: Gathered) -> dict[Leaf, int]:
                 new.append(leaf)
             else:
                 changed.append(leaf)
+    before, now = (
+        {leaf: (own.shape, own.dtype) for leaf, own in one.slots.items()}
+        for one in (gathered, trial)
+    )
+    changed += [leaf for leaf in {**before, **now} if before.get(leaf) != now.get(leaf)]
     if changed:
         raise UntoldError(f"{method} changes {_named(changed[0])}, which is no tensor of one shape")
     if new:

@@ -41,7 +41,7 @@ class Stepped:
 
     Attributes:
         loss: of each lane, shape ``(lanes,)``; None of a validation.
-        outs: the tensors that left it, shape ``(lanes, …)``.
+        outs: the tensors that its record is of, shape ``(lanes, …)``.
     """
 
     loss: Tensor | None
@@ -145,6 +145,7 @@ class Template:
             out = functional_call(
                 self._caller, held, (method, self._given(method, batch, batch_idx))
             )
+            record.told = len(record.outs)
             self._collect(gathered, slots, record, changed)
             for name, tensor in buffers.items():
                 if held[f"module.{name}"] is not tensor:
@@ -176,7 +177,7 @@ class Template:
         for leaf, out in changed.leaves.items():
             gathered.slots[leaf] = found[out.number]
         self._batch = None
-        return Stepped(loss, self.record, found)
+        return Stepped(loss, self.record, found[: self.record.told])
 
     def _given(self, method: str, batch: Any, batch_idx: int) -> tuple[Any, ...]:
         """The arguments that a step takes: Lightning gives it no index where it has no place for one."""
@@ -190,8 +191,7 @@ class Template:
             # Of the kernels for attention, vmap knows the plain one.
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             if self.course.mixed:
-                # What autocast keeps of weights may be of before a graph's recording.
-                kept = None if self.course.device == "cpu" else False
+                kept = None if self.course.device == "cpu" else False  # as a graph needs it
                 mixed = torch.autocast(self.course.device, torch.bfloat16, cache_enabled=kept)
                 stack.enter_context(mixed)
             if self.lifting:

@@ -18,10 +18,6 @@ class Untold:
     def __init__(self, look: Callable[[], None]) -> None:
         self._look = look
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[override]
-        return _looked_at(self)
-
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for one in tree_leaves((args, kwargs)):
@@ -53,9 +49,8 @@ class Tally(Untold):
         super().__init__(look)
         self._added = added
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[override]
-        return int
+    def __getattribute__(self, name: str) -> Any:
+        return int if name == "__class__" else _looked_at(self)
 
     def __add__(self, other: Any) -> Any:
         if type(other) is not int:
