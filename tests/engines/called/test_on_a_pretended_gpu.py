@@ -44,7 +44,7 @@ def came_to(name: str, accelerator: str) -> Came:
 @pytest.mark.parametrize("name", [
     "numbers that differ between lanes", "a transformer", "torchmetrics in its steps", "logged every step",
     "a frozen backbone and groups", "accumulated and clipped", "clipped by value", "by NAdam", "by RAdam",
-    "by Adagrad", "by Adadelta", "an embedding with a mask", "several labels, weighted", "tied weights",
+    "by Adagrad", "by Adadelta", "several labels, weighted", "tied weights",
     "a regression by Huber's loss", "numbers that steps take as they are", "a schedule of its own",
     "validated every other epoch",
 ])  # fmt: skip
