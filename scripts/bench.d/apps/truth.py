@@ -46,13 +46,14 @@ def scores(configs: Iterable[Config]) -> NDArray[np.float64]:
             alike.sort(key=lambda one: sum(w.numel() for w in one[1].weights.values()))
             for first in range(0, len(alike), LANES):
                 places, trainings = zip(*alike[first : first + LANES], strict=True)
-                _train(trainings)
-                told[list(places)] = [np.nan if t.score is None else t.score for t in trainings]
+                told[list(places)] = _train(trainings)
         found.append(told)
     return np.concatenate(found)
 
 
-def _train(trainings: Sequence[Any]) -> None:
+def _train(trainings: Sequence[Any]) -> list[float]:
+    """Their scores; NaN where one failed."""
+    failed: set[int] = set()
     stack = stack_of(trainings, len(trainings), "cpu")
     if isinstance(stack, Stack):
         stack.use(Native)
@@ -61,9 +62,11 @@ def _train(trainings: Sequence[Any]) -> None:
     while stack.active:
         for one in stack.tick():
             if one.error is not None:
-                one.training.score = None
+                failed.add(id(one.training))
             if one.over:
                 stack.release(one.lane)
+    found = [None if id(one) in failed else one.scoring.value for one in trainings]
+    return [np.nan if score is None else score for score in found]
 
 
 def judged(config: Config) -> list[float]:

@@ -187,15 +187,17 @@ def rebuilt(
 def saved_attributes(module: nn.Module, trees: Mapping[Place, Tree]) -> list[dict[str, Any]]:
     """What modules that torch did not write keep in attributes, as plain values and tensors."""
     found = []
+    parts = dict(module.named_modules())
+    names = {id(one): name for name, one in parts.items()}
     for place, tree in trees.items():
-        if (not tree.leaves and not _is_plain(tree.spec)) or place[1] == "_hparams":
+        plain = _is_plain(tree.spec)
+        if (not tree.leaves and not plain) or place[1] == "_hparams":
             continue
-        if type(module.get_submodule(place[0])).__module__.startswith("torch."):
+        if type(parts[place[0]]).__module__.startswith("torch."):
             continue
         own: dict[str, Any] = {"place": list(place)}
-        if _is_plain(tree.spec):
-            names = {id(one): name for name, one in module.named_modules()}
-            thing = vars(module.get_submodule(place[0]))[place[1]]
+        if plain:
+            thing = vars(parts[place[0]])[place[1]]
             leaves = {
                 path: leaf.detach().clone()
                 for path, leaf in zip(tree.paths, tree.leaves, strict=True)

@@ -143,12 +143,11 @@ class Graphs:
 
     def update(self, launch: Callable[[], None], changes: Sequence[Tensor]) -> None:
         """A step of the optimizers, which ``launch`` does; see `call`."""
-        name = STEPS[-1]
 
         def record(_: list[Tensor]) -> Graph:
             return Graph(recorded(launch, changes)[0], [], None)
 
-        self._done(_Step(name, name, [], launch, record, lambda: [*changes]))
+        self._done(_Step(STEPS[-1], STEPS[-1], [], launch, record, lambda: [*changes]))
 
     def _done(self, step: _Step) -> Stepped | None:
         if step.name in self._dropped or step.name in self._template.launched:
@@ -253,7 +252,8 @@ class Graphs:
             return self._recorded_call(method, launch, given, gathered, changes, counted)
         finally:
             template.put(gathered.fixed)
-            template.modes = modes
+            for part, mode in modes.items():
+                part.training = mode
         record = Record([], 0, found.record.calls, found.record.logs)
         inputs = [leaf for leaf in pytree.tree_leaves(given) if isinstance(leaf, Tensor)]
         stepped = Stepped(found.loss, record, found.outs)

@@ -27,6 +27,7 @@ from caviar.engines.called.attributes import (
 )
 from caviar.engines.called.changes import Changes, as_before, loss_of
 from caviar.engines.called.course import Course
+from caviar.engines.called.dropping import Dropping
 from caviar.engines.called.lifting import Lifting
 from caviar.engines.called.pretend import LaneTrainer
 from caviar.engines.called.record import MetricStandIn, Record
@@ -186,14 +187,15 @@ class Template:
 
     @contextmanager
     def _context(self) -> Iterator[None]:
-        default = torch.get_default_dtype()
+        default, device = torch.get_default_dtype(), self.course.device
+        kept = None if device == "cpu" else False  # a graph may have none of autocast's
         with ExitStack() as stack:
             # Of the kernels for attention, vmap knows the plain one.
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             if self.course.mixed:
-                kept = None if self.course.device == "cpu" else False  # as a graph needs it
-                mixed = torch.autocast(self.course.device, torch.bfloat16, cache_enabled=kept)
-                stack.enter_context(mixed)
+                stack.enter_context(torch.autocast(device, torch.bfloat16, cache_enabled=kept))
+            if device == "cpu":
+                stack.enter_context(Dropping())
             if self.lifting:
                 stack.enter_context(Lifting())
             torch.set_default_dtype(self.course.dtype)
@@ -230,22 +232,19 @@ class Template:
                 self._modules[name].training = part.training
 
     @property
-    def modes(self) -> list[bool]:
-        """Whether its parts train, of each."""
-        return [part.training for part in self._modules.values()]
-
-    @modes.setter
-    def modes(self, modes: Sequence[bool]) -> None:
-        for part, mode in zip(self._modules.values(), modes, strict=True):
-            part.training = mode
+    def modes(self) -> dict[nn.Module, bool]:
+        """Whether its parts train."""
+        return {part: part.training for part in self._modules.values()}
 
     def copied(self, fixed: Mapping[Place, Any], at: Mapping[Leaf, Any] = {}) -> dict[Place, Any]:
         """Copies of attributes, with other leaves at some, for a step that is to leave no trace."""
-        inside: dict[Place, dict[Any, Any]] = {}
-        for (name, attribute, path), leaf in at.items():
-            inside.setdefault((name, attribute), {})[path] = leaf
         return {
-            place: rebuilt(thing, inside.get(place, {}), self.module, self.names)
+            place: rebuilt(
+                thing,
+                {leaf[2]: own for leaf, own in at.items() if leaf[:2] == place},
+                self.module,
+                self.names,
+            )
             for place, thing in fixed.items()
         }
 
