@@ -150,7 +150,9 @@ class Counting(m.Plain):
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
         far = 1e-2 * self.trainer.global_step + 1e-3 * self.trainer.current_epoch
-        return super().training_step(batch, batch_idx) + far * self.net[0].weight.square().sum()
+        return (
+            super().training_step(batch, batch_idx) + far * next(self.parameters()).square().sum()
+        )
 
 
 def test_what_trainers_count_goes_on_by_itself_on_lanes_that_are_elsewhere_in_their_trainings(
