@@ -3,7 +3,8 @@
 It refuses what CUDA refuses (tensors of two devices in one operation, numpy of a tensor on the GPU, a
 library that reads its memory) and counts what costs time there, by line of source: copies from the host,
 waits for the device, kernels. A CUDA graph does again what was launched, on the same memory and by the same
-numbers of the host. It cannot show speed, memory, a GPU's rounding, errors that come late.
+numbers of the host; random numbers are drawn by a generator of the GPU's own, by which a graph draws on. It
+cannot show speed, memory, a GPU's rounding, errors that come late.
 """
 
 from __future__ import annotations
@@ -47,9 +48,13 @@ class Notes:
         waits: of the host for the device.
         kernels: that were launched, by operation; all of a graph are one.
         graph: the one that is being recorded.
+        strict: whether a wait is an error, as torch's ``set_sync_debug_mode`` has it.
+        random: the state of the GPU's generator.
     """
 
     graph: Graph | None = None
+    strict = False
+    random = torch.Generator().manual_seed(0).get_state()
 
     def __init__(self) -> None:
         self.clear()
@@ -62,12 +67,14 @@ class Notes:
         self.pinned = WeakIdKeyDictionary()
 
     def copy(self, tensor: torch.Tensor, unwaited: bool = False) -> None:
-        self._refuse("a copy from the host")
+        self._refuse("a copy from the host", waits=not unwaited)
         self.copies[_line()] += 1
         self.copied += tensor.nbytes
         self.unwaited += unwaited
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, why: str, waits: bool = True) -> None:
+        if self.strict and waits:
+            raise RuntimeError(f"called a synchronizing CUDA operation ({why})")
         if self.graph is not None:
             raise RuntimeError(
                 f"CUDA error: operation not permitted when stream is capturing ({why})"
@@ -76,6 +83,20 @@ class Notes:
     def wait(self, why: str) -> None:
         self._refuse(why)
         self.waits[f"{_line()} ({why})"] += 1
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Draw from the GPU's generator in the block."""
+        before = torch.get_rng_state()
+        torch.set_rng_state(self.random)
+        try:
+            yield
+        finally:
+            self.random = torch.get_rng_state()
+            torch.set_rng_state(before)
+
+    def seed(self, seed: int) -> None:
+        self.random = torch.Generator().manual_seed(seed).get_state()
 
     def __str__(self) -> str:
         lines = [f"{self.kernels.total()} kernels, {self.copied} bytes from the host"]
@@ -95,8 +116,10 @@ class Graph:
 
     def writes(self, func: Any, args: Any) -> None:
         """Note what a launch is about to write over: to record it is not yet to do it."""
+        unsaid = ("running_mean", "running_var") if "native_batch_norm" in func.name() else ()
         for own, spec in zip(args, func._schema.arguments, strict=False):
-            if spec.alias_info is not None and spec.alias_info.is_write:
+            written = spec.alias_info is not None and spec.alias_info.is_write
+            if written or (spec.name in unsaid and own is not None):
                 self._before += [(one, one.clone()) for one in tree_leaves(own)]
 
     def recorded(self) -> None:
@@ -108,7 +131,8 @@ class Graph:
         NOTES.kernels["a graph"] += 1
         with torch.no_grad():
             for function, args, kwargs, written in self.launches:
-                found = function(*args, **kwargs)
+                with NOTES.drawing() if _draws(function) else nullcontext():
+                    found = function(*args, **kwargs)
                 for to, own in zip(tree_leaves(written), tree_leaves(found), strict=True):
                     if isinstance(to, torch.Tensor) and to.data_ptr() != own.data_ptr():
                         to.copy_(own)
@@ -116,12 +140,12 @@ class Graph:
 
 @contextmanager
 def _recording(graph: Graph) -> Iterator[None]:
-    kernels = NOTES.kernels.copy()
+    kernels, random = NOTES.kernels.copy(), NOTES.random
     NOTES.graph = graph
     try:
         yield
     finally:
-        NOTES.graph, NOTES.kernels = None, kernels
+        NOTES.graph, NOTES.kernels, NOTES.random = None, kernels, random
         graph.recorded()
 
 
@@ -208,7 +232,8 @@ class OnGpu(torch.Tensor):
         inner = tree_map(_inner, args), tree_map(_inner, kwargs)
         if NOTES.graph is not None:
             NOTES.graph.writes(func, inner[0])
-        found = func(*inner[0], **inner[1])
+        with NOTES.drawing() if _draws(func) else nullcontext():
+            found = func(*inner[0], **inner[1])
         if NOTES.graph is not None:
             NOTES.graph.launches.append((func, *inner, found))
         if name in ("copy_", "_foreach_copy_") and not isinstance(tree_leaves(args[0])[0], OnGpu):
@@ -232,7 +257,7 @@ def _check_places(name: str, func: Any, args: Any, kwargs: Any) -> None:
         pairs = zip(args[0], args[1], strict=True) if name != "copy_" else [(args[0], args[1])]
         for to, of in pairs:
             if isinstance(to, OnGpu) and not isinstance(of, OnGpu):
-                NOTES.copy(of)
+                NOTES.copy(of, name == "copy_" and args[2:] == (True,) and of in NOTES.pinned)
             elif isinstance(of, OnGpu) and not isinstance(to, OnGpu):
                 NOTES.wait("a copy to the host")
     elif host:
@@ -245,6 +270,16 @@ def _check_places(name: str, func: Any, args: Any, kwargs: Any) -> None:
             "Expected all tensors to be on the same device, but found at least two devices, "
             f"cuda:0 and cpu! ({func.name()})"
         )
+
+
+_DRAWING = {"rand", "randn", "randint", "randperm", "normal"}
+"""Functions of torch that draw where they are told to."""
+
+
+def _draws(function: Any) -> bool:
+    """Whether an operation, or a function of torch, draws random numbers."""
+    tags = getattr(function, "tags", ())
+    return torch.Tag.nondeterministic_seeded in tags or (not tags and function.__name__ in _DRAWING)
 
 
 def _inner(one: Any) -> Any:
@@ -279,7 +314,8 @@ class _Machine(TorchFunctionMode):
             return pinned
         if getattr(func, "__name__", "") != "__get__" and _is_gpu(kwargs.get("device")):
             kwargs["device"] = "cpu"
-            found = func(*args, **kwargs)
+            with NOTES.drawing() if _draws(func) else nullcontext():
+                found = func(*args, **kwargs)
             if isinstance(found, OnGpu):
                 return found
             made = up(found)
@@ -340,6 +376,11 @@ def pretended_gpu(memory: int = 139 * 2**30) -> Iterator[Notes]:
         "current_stream": lambda: SimpleNamespace(wait_stream=lambda other: None),
         "stream": lambda own: nullcontext(),
         "CUDAGraph": Graph,
+        "get_rng_state": lambda *_: NOTES.random,
+        "set_rng_state": lambda state, *_: setattr(NOTES, "random", state),
+        "manual_seed_all": NOTES.seed,
+        "get_sync_debug_mode": lambda: 2 * NOTES.strict,
+        "set_sync_debug_mode": lambda mode: setattr(NOTES, "strict", mode in (2, "error")),
         "graph": _recording,
         "device_count": lambda: 1,
         "current_device": lambda: 0,

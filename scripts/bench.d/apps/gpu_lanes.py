@@ -142,12 +142,16 @@ def _called_ways(training: Any, device: str) -> Iterator[tuple[str, int, float, 
 
     rehearsal = Rehearsal(training)
     rehearsal.check()
-    for lanes in (4, 16, 64) if device == "cuda" else (4,):
-        if device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-        step = rehearsal.lane_step(lanes)
-        peak = torch.cuda.max_memory_allocated() if device == "cuda" else None
-        yield "lanes that call it", lanes, step, peak
+    ways = {"launched one by one": False, "by CUDA graphs": True}
+    if device == "cpu":
+        ways = {"by torch": False}
+    for way, by_graph in ways.items():
+        for lanes in (4, 16, 64) if device == "cuda" else (4,):
+            if device == "cuda":
+                torch.cuda.reset_peak_memory_stats()
+            step = rehearsal.lane_step(lanes, by_graph)
+            peak = torch.cuda.max_memory_allocated() if device == "cuda" else None
+            yield f"lanes that call it, {way}", lanes, step, peak
 
 
 def _trainer_seconds(overrides: list[str], device: str, epochs: int) -> float:

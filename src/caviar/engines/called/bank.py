@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,18 +13,16 @@ from torch.utils import _pytree as pytree
 from caviar.engines.called.attributes import Gathered, gather, give_back
 from caviar.engines.called.averaging import Averages
 from caviar.engines.called.epochs import EVERY_STEPS
+from caviar.engines.called.graph import Graphs
+from caviar.engines.called.intake import Intake
 from caviar.engines.called.pretend import LIFTED
 from caviar.engines.called.probe import Probe
-from caviar.engines.called.record import Given, Record, of_lane
 from caviar.engines.called.results import Results
 from caviar.engines.called.steppers import Stepper
 from caviar.engines.called.template import Stepped, Template
 from caviar.engines.called.training import CalledTraining
 from caviar.engines.stacked.copies import sent
 from caviar.engines.stacked.optimizers import clip
-
-_HELD = 1 << 24
-"""Bytes of metrics' arguments that are held back at most: they are taken in many at a time."""
 
 
 class Bank:
@@ -32,6 +31,9 @@ class Bank:
     Args:
         template: their module, once.
         trainings: of one kind; what they hold becomes a part of this.
+
+    Attributes:
+        intake: takes in what their steps log.
     """
 
     def __init__(self, template: Template, trainings: Sequence[CalledTraining]) -> None:
@@ -66,13 +68,14 @@ class Bank:
         self._averages = Averages(averages, frozenset(own[0])) if averages else None
         self._gathered: Gathered | None = None
         self._said: dict[str, tuple[list[Any], Tensor]] = {}
-        self._calls: list[tuple[Record, list[Tensor]]] = []
-        self._held = 0
         self._gradients: Tensor | None = None
         self._device = self.course.device
+        self.intake = Intake(self.trainings)
         self._clipped = self._limits()
-        # Where the steps are: on a CPU what the modules hold views of, else copies from `begin` to `end`.
+        # Where the steps are: on a CPU what the modules hold views of, else copies, which stay where they
+        # are and are the lanes' from `begin` to `end`.
         self._stepped = self.rows, self.parameters, self.buffers
+        self._graphs: Graphs | None = None
 
     def _limits(self) -> tuple[Tensor | None, Tensor | None]:
         """The gradient's norm and value at most, of each lane."""
@@ -100,8 +103,15 @@ class Bank:
         self._gathered = gather(self._modules, trees, self.course.dtype)
         self.template.hold(self._gathered, self._modules[0])
         if self._device != "cpu":
-            rows = sent(self.rows, self._device)
-            buffers = {name: sent(own, self._device) for name, own in self.buffers.items()}
+            held, _, theirs = self._stepped if self._graphs is not None else (None, None, {})
+            rows = sent(self.rows, self._device, held)
+            buffers = {
+                name: sent(own, self._device, theirs.get(name))
+                for name, own in self.buffers.items()
+            }
+            if self._graphs is None:
+                self._graphs, self._gradients = Graphs(self.template), torch.zeros_like(rows)
+            self._graphs.begin()
             self._stepped = rows, self.layout.views(rows), buffers
             slots = self._gathered.slots
             slots.update({leaf: sent(own, self._device) for leaf, own in slots.items()})
@@ -112,9 +122,11 @@ class Bank:
     def end(self) -> None:
         """Give the lanes' attributes back, and their metrics what they were called with."""
         assert self._gathered is not None
-        self.flush()
+        self.intake.flush()
         if self._device != "cpu":
             rows, _, buffers = self._stepped
+            if self._graphs is not None:
+                self._graphs.settle(self._gathered)
             self.rows.copy_(rows)
             for name, own in self.buffers.items():
                 own.copy_(buffers[name])
@@ -134,10 +146,9 @@ class Bank:
     ) -> None:
         """A training step of all lanes; ``steps``: their optimizers step after it."""
         stepped = self._call("training_step", batch, batch_idx, shared)
-        self._accumulate(self._backward(stepped))
         if steps:
             self._step()
-        self._take_in("training_step", stepped, results)
+        self.intake.take("training_step", stepped, results)
         for training in self.trainings:
             training.trainer.global_step += steps
         if self._averages is not None:
@@ -145,33 +156,61 @@ class Bank:
             done = [training.trainer.global_step for training in self.trainings]
             self._averages.batch_ended({**parameters, **buffers}, done)
         if steps and stepped.loss is not None:
-            self._guard(stepped.loss.detach())
+            self._guard(stepped.loss)
 
     def gradients(self, batch: Any, batch_idx: int, shared: bool) -> tuple[Tensor, Tensor]:
         """The loss of each lane, and its gradient, shape ``(lanes, numbers)``; nothing is stepped."""
         stepped = self._call("training_step", batch, batch_idx, shared)
         assert stepped.loss is not None
-        return stepped.loss.detach(), self._backward(stepped)
+        assert self._gradients is not None
+        return stepped.loss, self._gradients
 
     def validate(self, batch: Any, batch_idx: int, shared: bool, results: Results) -> None:
         """A validation step of all lanes."""
-        with torch.no_grad():
-            stepped = self._call("validation_step", batch, batch_idx, shared)
-        self._take_in("validation_step", stepped, results)
+        stepped = self._call("validation_step", batch, batch_idx, shared)
+        self.intake.take("validation_step", stepped, results)
 
     def _call(self, method: str, batch: Any, batch_idx: int, shared: bool) -> Stepped:
+        """A step of the module, and the gradients of a training step, which are added to those before."""
         assert self._gathered is not None
         _, parameters, buffers = self._stepped
         if self._device != "cpu":
             batch = pytree.tree_map_only(Tensor, lambda own: sent(own, self._device), batch)
-        if method == "training_step":
-            parameters = {name: own.detach().requires_grad_() for name, own in parameters.items()}
-            self._leaves = parameters
-        arrays = {"parameters": parameters, "buffers": buffers}
         lifted = self._lifted()
         if batch_idx == 0:
+            arrays = {"parameters": parameters, "buffers": buffers}
             Probe(self.template, method, arrays, batch, shared).check(self._gathered, lifted)
-        return self.template.step(method, arrays, self._gathered, lifted, batch, batch_idx, shared)
+        launch, given = (
+            partial(self._launch, method, shared),
+            (batch, lifted, batch_idx, self._gathered),
+        )
+        if self._graphs is None:
+            return launch(*given)
+        assert self._gradients is not None
+        gradients = [self._gradients] if method == "training_step" else []
+        return self._graphs.call(method, launch, given, shared, [*gradients, *buffers.values()])
+
+    def _launch(
+        self,
+        method: str,
+        shared: bool,
+        batch: Any,
+        lifted: Mapping[str, Tensor],
+        batch_idx: int,
+        gathered: Gathered,
+    ) -> Stepped:
+        _, parameters, buffers = self._stepped
+        own = gathered, lifted, batch, batch_idx, shared
+        if method != "training_step":
+            arrays = {"parameters": parameters, "buffers": buffers}
+            with torch.no_grad():
+                return self.template.step(method, arrays, *own)
+        leaves = {name: numbers.detach().requires_grad_() for name, numbers in parameters.items()}
+        stepped = self.template.step(method, {"parameters": leaves, "buffers": buffers}, *own)
+        assert stepped.loss is not None
+        self._add_gradients(stepped.loss, leaves)
+        stepped.loss = stepped.loss.detach()
+        return stepped
 
     def _lifted(self) -> dict[str, Tensor]:
         """Attributes of the lanes' trainers that differ; the template's trainer has all others."""
@@ -196,27 +235,41 @@ class Bank:
             self._said[name] = values, there
         return there
 
-    def _backward(self, stepped: Stepped) -> Tensor:
-        assert stepped.loss is not None
+    def _add_gradients(self, loss: Tensor, leaves: dict[str, Tensor]) -> None:
         accumulate, lanes = self.course.accumulate, len(self.trainings)
-        loss = stepped.loss / accumulate if accumulate > 1 else stepped.loss
+        loss = loss / accumulate if accumulate > 1 else loss
         # The sum's gradient is each lane's own: no lane's loss hangs on another's parameters.
-        found = torch.autograd.grad(loss.sum(), list(self._leaves.values()), allow_unused=True)
-        pairs = list(zip(self._leaves.items(), found, strict=True))
+        found = torch.autograd.grad(loss.sum(), list(leaves.values()), allow_unused=True)
+        pairs = list(zip(leaves.items(), found, strict=True))
         self.stepper.leave_alone(frozenset(name for (name, _), grad in pairs if grad is None))
         each = [own.detach() * 0 if grad is None else grad for (_, own), grad in pairs]
-        return torch.cat([own.reshape(lanes, -1) for own in each], dim=1)
-
-    def _accumulate(self, gradients: Tensor) -> None:
-        before = self._gradients
-        self._gradients = gradients if before is None else before + gradients
+        gradients = torch.cat([own.reshape(lanes, -1) for own in each], dim=1)
+        if self._gradients is None:
+            self._gradients = gradients
+        elif self._graphs is None:
+            self._gradients = self._gradients + gradients
+        else:
+            self._gradients += gradients
 
     def _step(self) -> None:
-        gradients, self._gradients = self._gradients, None
+        gradients, rows = self._gradients, self._stepped[0]
         assert gradients is not None
-        clip(gradients, *self._clipped)
-        with torch.no_grad():
-            self.stepper.step(self._stepped[0], gradients)
+
+        def update() -> None:
+            clip(gradients, *self._clipped)
+            with torch.no_grad():
+                self.stepper.step(rows, gradients)
+                if self._graphs is not None:
+                    gradients.zero_()
+
+        self.stepper.prepare()
+        if self._graphs is None:
+            self._gradients = None
+            update()
+        else:
+            slots = [slot for group in self.stepper.slots for slot in group]
+            self._graphs.update(update, [rows, *slots, gradients])
+        self.stepper.stepped()
 
     def _guard(self, losses: Tensor) -> None:
         looked = [
@@ -228,66 +281,3 @@ class Bank:
             here = losses.tolist()
             for lane, training in looked:
                 training.look_at(here[lane])
-
-    def _take_in(self, hook: str, stepped: Stepped, results: Results) -> None:
-        """Sum up what a step has logged; its calls of metrics are put off, where they may be."""
-        record = stepped.record
-        lanes = len(self.trainings)
-        returned: list[list[Any]] = []
-        if record.calls and not self._only_sums(record):
-            self.flush()
-            returned = self._replay(record, stepped.outs)
-        elif record.calls:
-            self._calls.append((record, stepped.outs))
-            self._held += sum(out.nbytes for out in stepped.outs)
-            if self._held > _HELD:
-                self.flush()
-        for log in record.logs:
-            if isinstance(log.value, str):
-                results.log_metric(hook, log.meta, log.value)
-                continue
-            if isinstance(log.value, Given):
-                value = torch.stack(
-                    [_picked(one, log.value.key) for one in returned[log.value.call]]
-                )
-            elif isinstance(log.value, int | float):
-                value = torch.full(
-                    (lanes,), float(log.value), dtype=self.course.dtype, device=self._device
-                )
-            else:
-                value = stepped.outs[log.value.number]
-            results.log(hook, log.meta, value, log.batch_size)
-
-    @staticmethod
-    def _only_sums(record: Record) -> bool:
-        """Whether what its metrics return is asked for by nobody, so that they may be called later."""
-        asked = any(isinstance(log.value, Given) for log in record.logs)
-        stepwise = any(isinstance(log.value, str) and log.meta.on_step for log in record.logs)
-        whats = {call.what for call in record.calls}
-        return not asked and not stepwise and whats <= {"forward", "update"}
-
-    def flush(self) -> None:
-        """Have the lanes' metrics take in what was put off."""
-        calls, self._calls, self._held = self._calls, [], 0
-        for record, outs in calls:
-            self._replay(record, outs, quiet=True)
-
-    def _replay(self, record: Record, outs: list[Tensor], quiet: bool = False) -> list[list[Any]]:
-        """Call the lanes' metrics; what each call returned, by lane."""
-        returned = []
-        outs = [out.cpu() for out in outs] if record.calls else outs  # where metrics are
-        for call in record.calls:
-            what = "update" if quiet and call.what == "forward" else call.what
-            own = []
-            for lane, training in enumerate(self.trainings):
-                args, kwargs = of_lane(call.arguments, outs, lane)
-                metric = training.module.get_submodule(call.metric)
-                function = metric if what == "forward" else getattr(metric, what)
-                own.append(function(*args, **kwargs))
-            returned.append(own)
-        return returned
-
-
-def _picked(returned: Any, key: str | None) -> Tensor:
-    value = returned if key is None else returned[key]
-    return value.detach().reshape(())

@@ -43,10 +43,11 @@ class Record:
     """One step's.
 
     Attributes:
-        outs: the tensors that leave it.
+        outs: the tensors that leave it; ``told``: how many of them calls and logs are of, the first.
     """
 
     outs: list[Tensor] = field(default_factory=list)
+    told: int = 0
     calls: list[Call] = field(default_factory=list)
     logs: list[Log] = field(default_factory=list)
 
@@ -100,6 +101,9 @@ class Given:
 
     def __getitem__(self, key: str) -> Given:
         return Given(self.call, key)
+
+    def __repr__(self) -> str:
+        return f"Given({self.call}, {self.key!r})"
 
     def detach(self) -> Given:
         """Itself: it is no tensor."""

@@ -104,9 +104,13 @@ class Stepper:
         self._known: Any = None
         self._unused: frozenset[str] | None = None
         self._settings: list[tuple[dict[str, Any], np.ndarray[Any, Any]]] = []
-        # Of each group, for the steps ahead: constants, and columns ``(steps, columns, lanes, 1)``.
+        # Of each group: constants, columns ``(steps, columns, lanes, 1)`` of the steps ahead, and of the
+        # next one. On a GPU the first and the last stay where they are, as do the slots.
         self._constants: list[dict[str, Tensor]] = []
         self._columns: list[Tensor] = []
+        self._now: list[Tensor] = []
+        self._there: list[Tensor | None] = [None] * len(layout.groups)
+        self._slots: list[list[Tensor]] = []
         self._place = self._ahead = self._stood = 0
         if self._kind is not None:
             for optimizer in optimizers:
@@ -130,9 +134,14 @@ class Stepper:
         if self._kind is None and device != "cpu":
             raise NotFusibleError(f"{type(self._optimizers[0]).__name__}, lane by lane, on a GPU")
         self._device, self._ahead = device, 0
+        if device == "cpu":
+            self._slots = self.slots
+            self.slots = [[own.cpu() for own in group] for group in self.slots]
+            return
+        held = self._slots or [[None] * len(group) for group in self.slots]
         self.slots = [
-            [slot.cpu() if device == "cpu" else sent(slot, device) for slot in group]
-            for group in self.slots
+            [sent(own, device, there) for own, there in zip(group, theirs, strict=True)]
+            for group, theirs in zip(self.slots, held, strict=True)
         ]
 
     def leave_alone(self, names: frozenset[str]) -> None:
@@ -151,8 +160,20 @@ class Stepper:
             )
         self._unused = names
 
+    def prepare(self) -> None:
+        """Have the next step's numbers where `step` reads them: on a GPU where they were before."""
+        if self._kind is None:
+            return
+        self._look_ahead()
+        now = [columns[self._place] for columns in self._columns]
+        if self._device == "cpu" or not self._now:
+            self._now = [own if self._device == "cpu" else own.clone() for own in now]
+        else:
+            for there, own in zip(self._now, now, strict=True):
+                there.copy_(own)
+
     def step(self, rows: Tensor, gradients: Tensor) -> None:
-        """Step all lanes.
+        """Step all lanes by the numbers that are prepared.
 
         Args:
             rows: the parameters, shape ``(lanes, numbers)``, which the lanes' modules hold views of.
@@ -161,16 +182,18 @@ class Stepper:
         if self._kind is None:
             self._each(gradients)
             return
-        self._look_ahead()
         for number, (begin, end) in enumerate(self._layout.groups):
             self._kind.step(
                 rows[:, begin:end],
                 gradients[:, begin:end],
                 self.slots[number],
                 self._constants[number],
-                list(self._columns[number][self._place]),
+                list(self._now[number]),
                 end - begin,
             )
+
+    def stepped(self) -> None:
+        """Count the step."""
         self.done += 1
         self._place += 1
         self._stood += 1
@@ -184,7 +207,6 @@ class Stepper:
                         name, gradient = next(views)
                         parameter.grad = None if name in (self._unused or ()) else gradient
             optimizer.step()
-        self.done += 1
 
     def _look_ahead(self) -> None:
         """Have this step's numbers: those of as many steps together as the settings last stood still."""
@@ -196,12 +218,13 @@ class Stepper:
         if changed:
             self._stood = 0
         self._constants, self._columns = [], []
-        for settings, lrs in self._settings:
+        for number, (settings, lrs) in enumerate(self._settings):
             rates = np.repeat(lrs[None], self._ahead, axis=0)
             columns = self._kind.steps(settings, rates, self.done).transpose(1, 0, 2)
             self._columns.append(self._sent(np.ascontiguousarray(columns))[..., None])
-            constants = self._sent(np.stack(list(settings.values())))[..., None]
-            self._constants.append(dict(zip(settings, constants, strict=True)))
+            numbers = np.stack(list(settings.values()))
+            self._there[number] = constants = self._sent(numbers, self._there[number])
+            self._constants.append(dict(zip(settings, constants[..., None], strict=True)))
 
     def _read_settings(self) -> bool:
         """Take over what the lanes' groups say; whether a schedule or a hook has changed it."""
@@ -226,8 +249,8 @@ class Stepper:
             self._settings.append((settings, lrs))
         return True
 
-    def _sent(self, numbers: np.ndarray[Any, Any]) -> Tensor:
-        return sent(torch.from_numpy(numbers).to(self._dtype), self._device)
+    def _sent(self, numbers: np.ndarray[Any, Any], there: Tensor | None = None) -> Tensor:
+        return sent(torch.from_numpy(numbers).to(self._dtype), self._device, there)
 
     def save(self, lane: int) -> dict[str, Any]:
         """A lane's part of the state, as plain values and tensors."""

@@ -42,7 +42,7 @@ class Stepped:
 
     Attributes:
         loss: of each lane, shape ``(lanes,)``; None of a validation.
-        outs: the tensors that left it, shape ``(lanes, …)``.
+        outs: the tensors that its record is of, shape ``(lanes, …)``.
     """
 
     loss: Tensor | None
@@ -73,6 +73,7 @@ class Template:
         proven: by method, numbers that it has taken as tensors.
         lifting: whether functions of torch are to take tensors for their numbers.
         pinned: numbers that steps take as they are: lanes that differ in them cannot step together.
+        launched: why a step is no CUDA graph, by its name.
     """
 
     def __init__(self, module: Any, course: Course) -> None:
@@ -104,6 +105,7 @@ class Template:
         self.pinned: frozenset[Leaf] = frozenset()
         self.proven: dict[str, set[Leaf]] = {}
         self.lifting = False
+        self.launched: dict[str, str] = {}
 
     def step(
         self,
@@ -144,6 +146,7 @@ class Template:
             out = functional_call(
                 self._caller, held, (method, self._given(method, batch, batch_idx))
             )
+            record.told = len(record.outs)
             self._collect(gathered, slots, record, changed)
             for name, tensor in buffers.items():
                 if held[f"module.{name}"] is not tensor:
@@ -175,7 +178,7 @@ class Template:
         for leaf, out in changed.leaves.items():
             gathered.slots[leaf] = found[out.number]
         self._batch = None
-        return Stepped(loss, self.record, found)
+        return Stepped(loss, self.record, found[: self.record.told])
 
     def _given(self, method: str, batch: Any, batch_idx: int) -> tuple[Any, ...]:
         """The arguments that a step takes: Lightning gives it no index where it has no place for one."""
@@ -184,13 +187,14 @@ class Template:
 
     @contextmanager
     def _context(self) -> Iterator[None]:
-        default = torch.get_default_dtype()
+        default, device = torch.get_default_dtype(), self.course.device
+        kept = None if device == "cpu" else False  # a graph may have none of autocast's
         with ExitStack() as stack:
             # Of the kernels for attention, vmap knows the plain one.
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             if self.course.mixed:
-                stack.enter_context(torch.autocast(self.course.device, torch.bfloat16))
-            if self.course.device == "cpu":
+                stack.enter_context(torch.autocast(device, torch.bfloat16, cache_enabled=kept))
+            if device == "cpu":
                 stack.enter_context(Dropping())
             if self.lifting:
                 stack.enter_context(Lifting())
@@ -227,21 +231,21 @@ class Template:
             if name in self._modules:
                 self._modules[name].training = part.training
 
-    def eval(self) -> dict[str, bool]:
-        """Put it into evaluation; what `restore` takes to put it back."""
-        modes = {name: part.training for name, part in self._modules.items()}
-        self.module.eval()
-        return modes
+    @property
+    def modes(self) -> dict[nn.Module, bool]:
+        """Whether its parts train."""
+        return {part: part.training for part in self._modules.values()}
 
-    def restore(self, modes: Mapping[str, bool]) -> None:
-        """Put its parts back into the modes that `eval` gave."""
-        for name, mode in modes.items():
-            self._modules[name].training = mode
-
-    def copied(self, fixed: Mapping[Place, Any]) -> dict[Place, Any]:
-        """Copies of attributes, for a step that is to leave no trace."""
+    def copied(self, fixed: Mapping[Place, Any], at: Mapping[Leaf, Any] = {}) -> dict[Place, Any]:
+        """Copies of attributes, with other leaves at some, for a step that is to leave no trace."""
         return {
-            place: rebuilt(thing, {}, self.module, self.names) for place, thing in fixed.items()
+            place: rebuilt(
+                thing,
+                {leaf[2]: own for leaf, own in at.items() if leaf[:2] == place},
+                self.module,
+                self.names,
+            )
+            for place, thing in fixed.items()
         }
 
     def put(self, fixed: Mapping[Place, Any]) -> None:

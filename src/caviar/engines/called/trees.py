@@ -78,7 +78,9 @@ def _flatten(
     above: set[int],
 ) -> Any:
     kind = type(thing)
-    if kind in NUMBERS or isinstance(thing, Tensor):
+    if thing.__class__ in NUMBERS or isinstance(
+        thing, Tensor
+    ):  # one that stands for a number is one
         paths.append(path)
         leaves.append(thing)
         return "leaf"
@@ -141,7 +143,7 @@ def is_object(thing: Any) -> bool:
     One with slots, which OmegaConf's containers have, is compared whole.
     """
     package = type(thing).__module__.partition(".")[0]
-    if isinstance(thing, enum.Enum) or package in _LIBRARIES:
+    if isinstance(thing, enum.Enum | int) or package in _LIBRARIES:
         return False
     return hasattr(thing, "__dict__") and not hasattr(type(thing), "__slots__")
 

@@ -6,7 +6,9 @@ to the next must be in tensors that stay where they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import torch
@@ -34,28 +36,55 @@ def recorded(
         what does it again, and what it gave: tensors that are then written anew.
 
     Raises:
-        RuntimeError: it cannot be recorded, or there is no memory; what is ``changed`` may be so.
+        RuntimeError: it cannot be recorded, or there is no memory.
+        Exception: of ``launch``.
     """
-    before = [tensor.detach().clone() for tensor in changed]
-
-    def launched() -> T:
-        given = launch()
-        with torch.no_grad():  # at once: where it counts, the next is beyond what there is
-            for tensor, own in zip(changed, before, strict=True):
-                tensor.copy_(own)
-        return given
-
+    before = copied(changed)
     beside, here = torch.cuda.Stream(), torch.cuda.current_stream()
-    with torch.cuda.stream(here):  # where one cannot be recorded, torch stays beside
-        beside.wait_stream(here)
-        with torch.cuda.stream(beside):
-            for _ in range(_WARM):
-                launched()
-        here.wait_stream(beside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            found = launch()
+    try:
+        with torch.cuda.stream(here):  # where one cannot be recorded, torch stays beside
+            beside.wait_stream(here)
+            with torch.cuda.stream(beside), _without_waits():
+                for _ in range(_WARM):
+                    launch()
+                    put_back(
+                        changed, before
+                    )  # at once: where it counts, the next is beyond what there is
+            here.wait_stream(beside)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                found = launch()
+    except BaseException:
+        with suppress(RuntimeError):  # a lost GPU's: the first says it better
+            here.wait_stream(beside)
+            put_back(changed, before)
+        raise
     return graph.replay, found
+
+
+def copied(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Copies of what they hold."""
+    return [tensor.detach().clone() for tensor in tensors]
+
+
+def put_back(tensors: Sequence[Tensor], before: Sequence[Tensor]) -> None:
+    """Have them hold what they held before."""
+    with torch.no_grad():
+        for tensor, own in zip(tensors, before, strict=True):
+            tensor.copy_(own)
+
+
+@contextmanager
+def _without_waits() -> Iterator[None]:
+    """Have a wait for the device be an error: within a graph's recording it leaves torch in a bad state."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that torch does not find them all
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 def apart(found: Tensor, wanted: Tensor) -> float:
@@ -63,8 +92,17 @@ def apart(found: Tensor, wanted: Tensor) -> float:
 
     Where both are the same infinity, or no number, they are the same; 1 where one alone is no number.
     """
+    return most_apart([(found, wanted)])
+
+
+def most_apart(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
+    """The same of some pairs of matrices: the most, for which the host waits once."""
+    return float(torch.stack([_apart(found, wanted) for found, wanted in pairs]).max())
+
+
+def _apart(found: Tensor, wanted: Tensor) -> Tensor:
     same = (found == wanted) | (found.isnan() & wanted.isnan())
     off = torch.linalg.vector_norm((found - wanted).masked_fill(same, 0), dim=1)
     least = torch.finfo(wanted.dtype).tiny
     length = torch.linalg.vector_norm(wanted.nan_to_num(0, 0, 0), dim=1).clamp(min=least)
-    return float((off / length).nan_to_num(1.0).max())
+    return (off / length).nan_to_num(1.0).max().double()
