@@ -14,8 +14,9 @@ from caviar.reports.verdicts.ended import narrowed
 from caviar.zoom.gain import SEEDS
 from caviar.zoom.good import FEWEST
 
-SEEN = 2 * (2 / SEEDS) ** 0.5
-"""Standard deviations of retraining: two standard errors of a difference of means over `SEEDS` seeds."""
+SEEN = (1.96 + 0.84) * (2 / SEEDS) ** 0.5
+"""Standard deviations of retraining: a difference of means over `SEEDS` seeds that lies beyond 1.96
+standard errors in four confirms of five (a power of 0.8: Cohen 1988, "Statistical power analysis")."""
 _WAYS = {
     "zoom": "search the space that caviar zoom writes",
     "more": "search on in the same space",
@@ -30,8 +31,8 @@ EPOCHS = 8
 def what_next(evidence: Evidence) -> Found:
     """Which way to go on is expected to gain most?
 
-    Warn with that way where a confirm at its end would be seen to find better than a confirm now; else more
-    search is over: stop.
+    Warn with that way where a confirm at its end would, in four cases of five, be seen to find better than
+    a confirm now; else more search is over: stop.
     """
     complete = evidence.complete
     if len(complete) >= FEWEST and complete["loss"].nunique() == 1:
@@ -77,7 +78,7 @@ def what_next(evidence: Evidence) -> Found:
         "pass",
         "stop: more search will not be seen above the noise: beyond what fresh seeds for the best trials "
         f"find, as many trials again are expected to gain less than the {short(seen)} in "
-        f"{evidence.metric or 'the score'} that ten fresh seeds show.",
+        f"{evidence.metric or 'the score'} that ten fresh seeds show in four cases of five.",
         _use(evidence),
     )
 
@@ -91,12 +92,19 @@ def _use(evidence: Evidence) -> str:
 
 def doubled(evidence: Evidence) -> float | None:
     """What trainings of twice the epochs are expected to gain, by the best trials' curves: what the
-    second half of the epochs gained, by as much less as that was less than the half before gave.
+    second half of the epochs gained on the quarter before it, by as much less as that was less than
+    that quarter had gained on the eighth before it.
+
+    Of means, not of best epochs: the best of twice as many is better by luck alone.
     """
     curves = [evidence.curve(n, evidence.metric or "") for n in evidence.top.index]
     curves = [-evidence.sign * curve for curve in curves if len(curve) >= EPOCHS]
     if len(curves) < 3:
         return None
-    best = np.array([[c[: len(c) // part].max() for part in (4, 2, 1)] for c in curves])
-    before, late = np.diff(best, axis=1).mean(0)
-    return float(late * min(late / before, 1.0)) if before > 0 else float(late)
+    parts = [
+        [curve[len(curve) // (2 * n) : len(curve) // n] for n in (4, 2, 1)] for curve in curves
+    ]
+    levels = np.array([[part.mean() for part in own] for own in parts])
+    before, late = np.diff(levels, axis=1).mean(0)
+    slower = min(late / before, 1.0) if late > 0 and before > 0 else 1.0
+    return float(late * slower)
