@@ -25,7 +25,7 @@ LOGGERS = (
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "_CALLED_LANES", (4,))
+    monkeypatch.setattr(calibration, "_CALLED_LANES", {"cpu": (4,)})
 
 
 class Logs(Classifier):

@@ -123,7 +123,7 @@ def test_a_loss_of_its_own_is_trained_on_lanes_that_call_it(
     jobs: Jobs,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(calibration, "_CALLED_LANES", (4,))
+    monkeypatch.setattr(calibration, "_CALLED_LANES", {"cpu": (4,)})
     monkeypatch.setattr(Classifier, "loss_per_sample", scaled_loss)
     rates = [{"optimizer.lr": 0.003 * (n + 1), "seed": n} for n in range(3)]
     over = ("trainer.precision=64-true",)

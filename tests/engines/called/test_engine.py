@@ -25,7 +25,7 @@ DOUBLE = "trainer.precision=64-true"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "_CALLED_LANES", (4,))
+    monkeypatch.setattr(calibration, "_CALLED_LANES", {"cpu": (4,)})
 
 
 @pytest.fixture

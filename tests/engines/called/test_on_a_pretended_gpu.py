@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch.utils.data import default_collate
 from torch.utils.weak import WeakIdKeyDictionary
 
+from caviar.base.machine import TENANTS
 from caviar.engines.called import feeds
 from caviar.engines.called.bank import Bank
 from caviar.engines.called.feeds import stacked_batches
@@ -206,7 +207,7 @@ def test_data_that_change_are_sent_again_and_rows_that_there_are_not_are_no_lost
 
 
 def test_how_they_are_best_run_is_measured_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "_CALLED_LANES", (2,))
+    monkeypatch.setattr(calibration, "_CALLED_LANES", {"cuda": (2,)})
     monkeypatch.setattr(
         Rehearsal, "solo_step", lambda self: 1.0
     )  # no whole module can be moved here
@@ -215,6 +216,33 @@ def test_how_they_are_best_run_is_measured_there(monkeypatch: pytest.MonkeyPatch
         notes.clear()
         assert choose(one, None, "cuda").lane_step > 0
         assert any("rehearsal.py" in line for line in notes.waits)
+
+
+@pytest.mark.parametrize(("fits", "tenants", "memory", "lanes"), [
+    (4096, 1, 10_000, 1024),
+    (100, 1, 10_000, 64),
+    (4096, 1, 500, 256),
+    (4096, 8, 1000, 64),
+], ids=["as many as there are", "out of memory", "of its memory", "of its share of it"])  # fmt: skip
+def test_as_many_lanes_are_measured_as_a_gpu_has_memory_for(
+    fits: int, tenants: int, memory: int, lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = [0]
+
+    def lane_step(self: Rehearsal, lanes: int) -> float:
+        if lanes > fits:
+            raise torch.OutOfMemoryError("full")
+        taken[0] = lanes  # a byte a lane
+        return 1e-3 / lanes
+
+    monkeypatch.setenv(TENANTS, str(tenants))
+    monkeypatch.setattr(calibration, "_crowded", lambda: True)
+    monkeypatch.setattr(Rehearsal, "lane_step", lane_step)
+    monkeypatch.setattr(Rehearsal, "solo_step", lambda self: 1.0)
+    with pretended_gpu():
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (memory - taken[0], memory))
+        (one,) = some("numbers that differ between lanes", 1, "auto")
+        assert choose(one, None, "cuda").lanes == lanes
 
 
 def test_what_is_no_lane_on_a_gpu_is_told() -> None:

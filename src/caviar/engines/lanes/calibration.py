@@ -35,7 +35,7 @@ TRAINER_STEP = 0.4e-3
 """Seconds that a Lightning Trainer adds to a step, at the least: 0.5 to 1.5 ms were measured."""
 
 _LANES = {"cpu": (4, 16, 64, 256), "cuda": (4, 16, 64, 256, 1024, 4096)}
-_CALLED_LANES = (4, 16, 64)
+_CALLED_LANES = {"cpu": (4, 16, 64), "cuda": (4, 16, 64, 256, 1024)}
 
 _PART = {"cpu": 0.5, "cuda": 0.8}
 """Of the memory that a process may hope for, what lanes may take; the rest is for what torch needs."""
@@ -120,7 +120,7 @@ def _crowded() -> bool:
 
 def _measure(training: AnyTraining, most: int | None, device: str, native: bool) -> Choice:
     if not isinstance(training, Training):
-        return _measure_called(training, most)
+        return _measure_called(training, most, device)
     solo = _solo_step(training, device) + TRAINER_STEP
     room = max(1, int(_PART[device] * _free_memory(device) / _bytes_a_lane(training)))
     by_loop = _native_step(training, device) if native else None
@@ -131,7 +131,7 @@ def _measure(training: AnyTraining, most: int | None, device: str, native: bool)
     return Choice(lanes, solo, by_loop, "native") if by_loop < solo else Choice(0, solo, by_loop)
 
 
-def _measure_called(training: CalledTraining, most: int | None) -> Choice:
+def _measure_called(training: CalledTraining, most: int | None, device: str) -> Choice:
     """The same for a training whose code lanes call.
 
     Raises:
@@ -142,10 +142,21 @@ def _measure_called(training: CalledTraining, most: int | None) -> Choice:
     rehearsal = Rehearsal(training)
     rehearsal.check()
     solo = rehearsal.solo_step() + TRAINER_STEP
-    best, per_lane = 0, float("inf")
-    counts = [lanes for lanes in _CALLED_LANES if lanes <= (most or _CALLED_LANES[-1])]
+    best, per_lane, sizes = 0, float("inf"), _CALLED_LANES[device]
+    counts = [lanes for lanes in sizes if lanes <= (most or sizes[-1])]
+    room = _PART[device] * free_memory() if device == "cuda" else float("inf")
+    free = _free_on_gpu(device)
     for lanes in counts or [most or 1]:
-        step = rehearsal.lane_step(lanes)
+        if best and (free - _free_on_gpu(device)) * lanes / best > room:
+            log.info("no memory for %d lanes", lanes)
+            break
+        try:
+            step = rehearsal.lane_step(lanes)
+        except RuntimeError as error:
+            if best and out_of_memory(error):
+                log.info("no memory for %d lanes", lanes)
+                break
+            raise
         if best and step > _WORTH * per_lane:
             break
         best, per_lane = lanes, step
@@ -154,6 +165,11 @@ def _measure_called(training: CalledTraining, most: int | None) -> Choice:
     if most is not None and best == (counts or [most])[-1]:
         best = most
     return Choice(best if per_lane < solo else 0, solo, per_lane)
+
+
+def _free_on_gpu(device: str) -> int:
+    """Bytes that nobody has taken there; 0 where the device is none."""
+    return torch.cuda.mem_get_info()[0] if device == "cuda" else 0
 
 
 def _native_step(training: Training, device: str) -> float | None:
