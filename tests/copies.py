@@ -227,10 +227,10 @@ def _import_all() -> None:
     from omegaconf import OmegaConf
 
     import caviar
-    import project
+    import project as ours  # a rename changes the one place that names it
     from hydra_plugins import caviar_sweeper  # noqa: F401
 
-    for package in (caviar, project):
+    for package in (caviar, ours):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             # The kernel's need Triton, which is for a GPU; no copy has one.
             if not found.name.endswith(".__main__") and ".kernel." not in found.name:
@@ -258,8 +258,8 @@ def _be(files: list[int], words: list[str], folder: str, env: dict[str, str], ow
 
 
 def _execute(file: str, line: Sequence[str]) -> None:
-    """In place of `os.execv`: a Python that is executed goes on in this copy."""
-    if file != sys.executable:
+    """In place of `os.execv`: a program or a module that Python is to run goes on in this copy."""
+    if file != sys.executable or "-c" in line:
         _execv(file, line)
     _begin([*line[1:]])
 
