@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from caviar.engines.called.dropping import Dropping
+from caviar.engines.called.dropping import DROPPING
+from caviar.engines.called.lifting import Instead
 
 
 def dropped(x: Tensor, p: float, seed: int = 0, shared: bool = False, **more: bool) -> Tensor:
@@ -15,7 +16,7 @@ def dropped(x: Tensor, p: float, seed: int = 0, shared: bool = False, **more: bo
     torch.manual_seed(seed)
     lanes = torch.zeros(8 if shared else len(x))
     own = None if shared else 0
-    with torch.random.fork_rng(devices=()), Dropping():
+    with torch.random.fork_rng(devices=()), Instead(DROPPING):
         return torch.vmap(
             lambda one, _: functional.dropout(one, p, **more),
             in_dims=(own, 0),

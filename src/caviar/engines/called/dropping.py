@@ -10,28 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
-
-class Dropping(TorchFunctionMode):
-    """Has `torch.nn.functional.dropout` draw from numpy's generator, seeded by torch's.
-
-    A number is kept with a chance of ``1 - p``, as by torch's own, up to 2^-32.
-    """
-
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        if func is functional.dropout:
-            return _dropout(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+from caviar.engines.called.lifting import Table
 
 
 def _dropout(input: Tensor, p: Any = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """A number is kept with a chance of ``1 - p``, as by torch's own, up to 2^-32."""
     drawn = training and isinstance(p, float) and 0 < p < 1 and input.is_floating_point()
     if not drawn:
         return functional.dropout(input, p, training, inplace)
@@ -63,3 +47,7 @@ def _kept(seed: Tensor, shape: Sequence[int], p: float) -> Tensor:
 @_kept.register_vmap
 def _(info: Any, in_dims: Any, seed: Tensor, shape: Sequence[int], p: float) -> tuple[Tensor, int]:
     return _kept(seed, shape, p), 0
+
+
+DROPPING: Table = {functional.dropout: _dropout}
+"""Dropout drawn from numpy's generator, seeded by torch's."""

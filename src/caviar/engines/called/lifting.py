@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any
 
@@ -11,9 +11,20 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+Table = Mapping[Any, Callable[..., Any]]
+"""Function of torch -> what is called instead, with the same arguments."""
 
-class Lifting(TorchFunctionMode):
-    """Has those functions take a tensor for their number while it is entered."""
+
+class Instead(TorchFunctionMode):
+    """Has others called instead of functions of torch while it is entered.
+
+    Args:
+        table: which.
+    """
+
+    def __init__(self, table: Table) -> None:
+        super().__init__()
+        self._table = table
 
     def __torch_function__(
         self,
@@ -22,14 +33,22 @@ class Lifting(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        known = _KNOWN.get(func)
-        if known is not None:
-            number, stand_in, parameters = known
-            bound = parameters.bind(*args, **(kwargs or {}))
-            bound.apply_defaults()
-            if isinstance(bound.arguments[number], Tensor):
-                return stand_in(**bound.arguments)
-        return func(*args, **(kwargs or {}))
+        return self._table.get(func, func)(*args, **(kwargs or {}))
+
+
+def _lifted(
+    function: Callable[..., Any], number: str, stand_in: Callable[..., Tensor]
+) -> Callable[..., Any]:
+    parameters = signature(function)
+
+    def lifted(*args: Any, **kwargs: Any) -> Any:
+        bound = parameters.bind(*args, **kwargs)
+        bound.apply_defaults()
+        if isinstance(bound.arguments[number], Tensor):
+            return stand_in(**bound.arguments)
+        return function(*args, **kwargs)
+
+    return lifted
 
 
 def _dropout(features: bool) -> Callable[..., Tensor]:
@@ -77,8 +96,8 @@ def _without(given: Callable[..., Tensor], *names: str) -> Callable[..., Tensor]
     return stand_in
 
 
-_KNOWN: dict[Any, tuple[str, Callable[..., Tensor], Any]] = {
-    function: (number, stand_in, signature(function))
+LIFTING: Table = {
+    function: _lifted(function, number, stand_in)
     for function, number, stand_in in (
         (functional.dropout, "p", _dropout(features=False)),
         (functional.dropout1d, "p", _dropout(features=True)),
@@ -89,4 +108,4 @@ _KNOWN: dict[Any, tuple[str, Callable[..., Tensor], Any]] = {
         (functional.smooth_l1_loss, "beta", _without(_smooth_l1, "size_average", "reduce")),
     )
 }
-"""Function -> its number, what stands in for it, and its arguments."""
+"""Functions that take a tensor for a number of theirs, too."""

@@ -27,8 +27,8 @@ from caviar.engines.called.attributes import (
 )
 from caviar.engines.called.changes import Changes, as_before, loss_of
 from caviar.engines.called.course import Course
-from caviar.engines.called.dropping import Dropping
-from caviar.engines.called.lifting import Lifting
+from caviar.engines.called.dropping import DROPPING
+from caviar.engines.called.lifting import LIFTING, Instead
 from caviar.engines.called.pretend import LaneTrainer
 from caviar.engines.called.record import MetricStandIn, Record
 from caviar.engines.called.trees import flatten
@@ -195,9 +195,9 @@ class Template:
             if self.course.mixed:
                 stack.enter_context(torch.autocast(device, torch.bfloat16, cache_enabled=kept))
             if device == "cpu":
-                stack.enter_context(Dropping())
+                stack.enter_context(Instead(DROPPING))
             if self.lifting:
-                stack.enter_context(Lifting())
+                stack.enter_context(Instead(LIFTING))
             torch.set_default_dtype(self.course.dtype)
             try:
                 yield
