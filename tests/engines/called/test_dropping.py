@@ -24,9 +24,15 @@ def dropped(x: Tensor, p: float, seed: int = 0, shared: bool = False, **more: bo
         )(x, lanes)
 
 
-@given(p=st.floats(0.01, 0.99), seed=st.integers(0, 2**31))
-def test_a_number_is_kept_with_a_chance_of_one_minus_p_and_scaled_up(p: float, seed: int) -> None:
-    out = dropped(torch.ones(4, 50, 200), p, seed)
+@given(
+    p=st.floats(0.01, 0.99),
+    seed=st.integers(0, 2**31),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+def test_a_number_is_kept_with_a_chance_of_one_minus_p_and_scaled_up(
+    p: float, seed: int, dtype: torch.dtype
+) -> None:
+    out = dropped(torch.ones(4, 50, 200, dtype=dtype), p, seed)
     kept = out != 0
     assert torch.equal(out[kept], torch.full_like(out[kept], 1 / (1 - p)))
     off = kept.double().mean() - (1 - p)

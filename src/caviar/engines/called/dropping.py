@@ -21,32 +21,34 @@ def _dropout(input: Tensor, p: Any = 0.5, training: bool = True, inplace: bool =
         return functional.dropout(input, p, training, inplace)
     # Under `vmap` this one number is another on each lane, and so are the masks that hang on it.
     seed = torch.randint(2**62, ())
-    kept = _kept(seed, list(input.shape), p).to(input.dtype)
+    double = input.dtype == torch.float64
+    kept = _kept(seed, list(input.shape), p, double).to(input.dtype)
     return input.mul_(kept) if inplace else input * kept
 
 
 @torch.library.custom_op("caviar::kept", mutates_args=())
-def _kept(seed: Tensor, shape: Sequence[int], p: float) -> Tensor:
+def _kept(seed: Tensor, shape: Sequence[int], p: float, double: bool) -> Tensor:
     """What dropout multiplies by: ``1 / (1 - p)`` where a number is kept, else 0.
 
     Args:
         seed: of one lane, shape ``()``, or of many, ``(lanes,)``, of which the first tells all masks.
 
     Returns:
-        single precision, shape ``(*seed.shape, *shape)``.
+        single or double precision, shape ``(*seed.shape, *shape)``.
     """
     whole = (*seed.shape, *shape)
     numbers = math.prod(whole)
     # An array of 64-bit numbers is drawn in half the time of one of 32.
     drawn = np.random.SFC64(int(seed.reshape(-1)[0])).random_raw(-(-numbers // 2))
     kept = drawn.view(np.uint32)[:numbers] >= np.uint32(p * 2**32)
-    scaled = np.multiply(kept, np.float32(1 / (1 - p)), dtype=np.float32)
+    precision = np.float64 if double else np.float32
+    scaled = np.multiply(kept, precision(1 / (1 - p)), dtype=precision)
     return torch.from_numpy(scaled).view(whole)
 
 
 @_kept.register_vmap
-def _(info: Any, in_dims: Any, seed: Tensor, shape: Sequence[int], p: float) -> tuple[Tensor, int]:
-    return _kept(seed, shape, p), 0
+def _(info: Any, in_dims: Any, seed: Tensor, *rest: Any) -> tuple[Tensor, int]:
+    return _kept(seed, *rest), 0
 
 
 DROPPING: Table = {functional.dropout: _dropout}
