@@ -78,6 +78,7 @@ SMALLER = {
     # What is printed is a whole path, and the copy's is another.
     r"~/caviar/outputs/sweeps/fresh/\d+": "outputs/sweeps/fresh/7",
     "confirm ~/caviar/(.*)": r"confirm \1 --top 1 --seeds 2 --no-test",
+    "zoom ~/caviar/(.*)": r"zoom \1",
     "n_trials=200": "n_trials=33",
     "--top 5 --seeds 10": "--top 1 --seeds 2",
     "^scripts/test$": r"\g<0> -q tests/space/test_scales.py",
