@@ -50,12 +50,20 @@ class HydraJobs:
 
     A launcher's job costs too much time for a trial: what depends on the base config is made once, and
     what a trial changes is set for each.
+
+    Attributes:
+        pickled: the bases as they came, by id.
     """
 
     def __init__(self) -> None:
         setup_globals()  # Hydra's resolvers, which a worker process does not have yet
-        self._sent: dict[int, bytes] = {}
+        self.pickled: dict[int, bytes] = {}
         self._bases: dict[int, _Base] = {}
+
+    def learn(self, base: Base) -> None:
+        """Note a base, which comes with the first job that has it."""
+        if base.pickled is not None:
+            self.pickled[base.id] = base.pickled
 
     def config(self, job: Job, folder: Path) -> DictConfig:
         """The trial's config; `HydraConfig` is its own from here on."""
@@ -92,10 +100,9 @@ class HydraJobs:
             return _with_callbacks(base.callbacks, base.whole, task, config)
 
     def _base(self, sent: Base) -> _Base:
-        if sent.pickled is not None:  # it comes with the first job that needs it
-            self._sent[sent.id] = sent.pickled
+        self.learn(sent)
         if sent.id not in self._bases:
-            own, hydra = parted(self._sent[sent.id])
+            own, hydra = parted(self.pickled[sent.id])
             dirname = _dirname_by(hydra.hydra.job.config.override_dirname)
             self._bases[sent.id] = _Base(pickle.dumps(own), hydra, dirname)
         return self._bases[sent.id]

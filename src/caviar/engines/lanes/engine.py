@@ -87,7 +87,7 @@ class Fused:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         if self._device == "cuda":
             wake()
-        self._jobs = Jobs(recipe, compile is not False, self._say)
+        self._jobs = Jobs(self._solo.jobs, recipe, compile is not False, self._say)
         self._kinds = Kinds(lanes, auto, compile is not False, self._device)
         self._alone: list[Job] = []
         self._reasons: set[str] = set()
@@ -112,7 +112,7 @@ class Fused:
                 elif group := self._kinds.next():
                     self._advance(group)
                 elif self._alone:
-                    self._run_alone(self._alone.pop(0))
+                    self._solo.serve_one(self._alone.pop(0), inbox, send)
                 elif inbox.closed:
                     return
                 self._writer.check()
@@ -130,7 +130,7 @@ class Fused:
             job = self._inbox.take(0 if self._count() else None)
             if job is None:
                 return
-            self._jobs.learn(job.base)
+            self._solo.jobs.learn(job.base)
             folder = _new_folder(job)
             try:
                 self._begin(job, folder)
@@ -271,9 +271,6 @@ class Fused:
             self._send(*reports)
         self._endings.finish(group, over)
         self._showing.epoch_ended(group)
-
-    def _run_alone(self, job: Job) -> None:
-        self._solo.serve_one(self._jobs.whole(job), self._inbox, self._send)
 
     def _interrupt(self) -> None:
         """Leave a checkpoint of every trial that has one to leave, and end them all."""

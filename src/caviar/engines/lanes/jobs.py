@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from caviar.base.messages import Base, Job
+from caviar.base.messages import Job
 from caviar.engines.experiment import Called, Folds, Recipe
 from caviar.engines.hydra_job import HydraJobs
 from caviar.engines.lanes.configs import PlainConfigs
@@ -29,27 +29,19 @@ class Jobs:
     """Reads jobs.
 
     Attributes:
+        hydra: has their bases.
         recipe: config, plain and resolved -> `Recipe` or `Called`, or `Folds` of several.
         native: the loop in C++ may step them.
         say: is told where a module comes to something else than its recipe.
     """
 
+    hydra: HydraJobs
     recipe: RecipeOf
     native: bool
     say: Callable[[str], None]
 
     def __post_init__(self) -> None:
-        self._configs = PlainConfigs()
-        self._hydra = HydraJobs()
-
-    def learn(self, base: Base) -> None:
-        """Note a base, which is sent with the first job that has it."""
-        self._configs.learn(base)
-
-    def whole(self, job: Job) -> Job:
-        """A job with its base."""
-        base = replace(job.base, pickled=self._configs.pickled[job.base.id])
-        return replace(job, base=base)
+        self._configs = PlainConfigs(self.hydra)
 
     def read(self, job: Job, folder: RunFolder) -> Read:
         """What a job is to train.
@@ -67,7 +59,7 @@ class Jobs:
 
     def _live(self, job: Job) -> dict[str, Any]:
         """A job's config as a Trainer would have it: its folder is in it."""
-        config = self._hydra.config(self.whole(job), Path(job.folder))
+        config = self.hydra.config(job, Path(job.folder))
         live = OmegaConf.to_container(config, resolve=True)
         assert isinstance(live, dict)
         return {str(key): value for key, value in live.items()}
