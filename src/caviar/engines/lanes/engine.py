@@ -156,16 +156,17 @@ class Fused:
             self._send(Said(line))
 
     def _begin(self, job: Job, folder: RunFolder) -> None:
-        read = self._jobs.read(job, folder)
-        if not all(self._kinds.of(training).most for training in read.trainings):
+        runs = self._jobs.read(job, folder)
+        if not all(self._kinds.of(run.training).most for run in runs):
             self._alone.append(job)
             return
-        if why := self._kinds.why_apart(read.trainings[0], job.overrides):
+        if why := self._kinds.why_apart(runs[0].training, job.overrides):
             self._say(why)
-        for run in read.runs():
+        for run in self._jobs.go_on(runs):
             self._kinds.of(run.training).waiting.append(run)
-        if read.folds is not None and read.folds.over:
-            self._endings.finish_folds(read.folds)
+        trial = runs[0].trial
+        if trial is not None and trial.over:
+            self._endings.finish_folds(trial)
 
     def _announce(self) -> None:
         """Send how many jobs there is room for, where that has changed."""
