@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from caviar.base.direction import sign_of
@@ -23,14 +22,6 @@ if TYPE_CHECKING:
     from caviar.engines.lanes.ways import AnyTraining
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Over:
-    """A lane whose trial is over: it has had its last epoch, or is not wanted any more."""
-
-    lane: int
-    pruned: bool = False
 
 
 class BestFew(Generic[T]):
@@ -84,35 +75,42 @@ class Endings:
         """How many trials have ended whose event is not sent yet."""
         return len(self._unsent)
 
-    def finish(self, group: Group, over: Sequence[Over]) -> None:
+    def finish(self, group: Group, lanes: Sequence[int], pruned: bool = False) -> None:
         """End the trials on these lanes, all of one tick, and empty the lanes.
 
         Of all that complete together only the best few have a checkpoint written.
+
+        Args:
+            pruned: they are not wanted any more; else they have had their last epoch.
         """
-        folds = [one for one in over if group.runs[one.lane].trial]
-        for one in folds:
-            self._end_fold(group, one.lane)
-        ended = [(one, group.runs[one.lane]) for one in over if one not in folds]
+        stack = group.stack
+        if stack is None:
+            return  # and nobody has a lane
+        runs = [(lane, group.runs[lane]) for lane in lanes]
+        for lane, run in runs:
+            if run.trial:
+                self._end_fold(group, lane)
+        ended = [(lane, run) for lane, run in runs if not run.trial]
         scored = [
             (score, run)
-            for one, run in ended
-            if not one.pruned
+            for _, run in ended
+            if not pruned
             and run.training.recipe.checkpoint
             and (score := run.training.scoring.value) is not None
         ]
         among = self._among_best(scored, scored[0][1].training.recipe.direction) if scored else []
         best = {id(run) for (_, run), is_best in zip(scored, among, strict=True) if is_best}
-        if best and group.stack is not None:
-            group.stack.fetch([one.lane for one, run in ended if id(run) in best])
-        for one, run in ended:
+        if best:
+            stack.fetch([lane for lane, run in ended if id(run) in best])
+        for lane, run in ended:
             try:
-                checkpoint = self._checkpoint(group, one.lane) if id(run) in best else None
+                checkpoint = stack.checkpoint(lane) if id(run) in best else None
             except BaseException as error:
-                group.release(one.lane)
+                group.release(lane)
                 self.fail(run.folder, error, run.training)
                 continue
-            group.release(one.lane)
-            self._finish(run, one.pruned, checkpoint)
+            group.release(lane)
+            self._finish(run, pruned, checkpoint)
 
     def finish_folds(self, trial: Folded) -> None:
         """End a trial all of whose folds have ended."""
@@ -149,13 +147,14 @@ class Endings:
 
     def _end_fold(self, group: Group, lane: int) -> None:
         """Empty a lane whose fold has had its last epoch, and end the trial with its last fold."""
-        run = group.runs[lane]
+        run, stack = group.runs[lane], group.stack
         training, trial = run.training, run.trial
+        assert stack is not None
         assert trial is not None
         assert isinstance(run.folder, FoldFolder)
         scoring = training.scoring
         wanted = training.recipe.checkpoint and scoring.epoch is not None
-        checkpoint = self._checkpoint(group, lane) if wanted else None
+        checkpoint = stack.checkpoint(lane) if wanted else None
         group.release(lane)
         facts = {
             "score": None if scoring.epoch is None else as_given(scoring.values),
@@ -237,11 +236,6 @@ class Endings:
                 self._unsent.discard(number)
 
         self._writer.do(number, finish)
-
-    @staticmethod
-    def _checkpoint(group: Group, lane: int) -> dict[str, Any]:
-        assert group.stack is not None
-        return group.stack.checkpoint(lane)
 
 
 def _log_all(folder: RunFolder, training: AnyTraining | None, complete: bool) -> None:

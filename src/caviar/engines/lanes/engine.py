@@ -15,7 +15,7 @@ from caviar.base.messages import Job, Ready, Reported, Said
 from caviar.engines.base import Inbox, Send
 from caviar.engines.experiment import Called, Folds, NotFusibleError, Recipe
 from caviar.engines.gpu import GpuLostError, wake
-from caviar.engines.lanes.endings import Endings, Over
+from caviar.engines.lanes.endings import Endings
 from caviar.engines.lanes.groups import Group, Occupancy
 from caviar.engines.lanes.jobs import Jobs
 from caviar.engines.lanes.kinds import Kinds
@@ -233,8 +233,7 @@ class Fused:
         for trial in {run.trial for _, run in pruned if run.trial}:
             self._kinds.withdraw(trial)
             self._endings.prune_folds(trial)
-        over = [Over(lane, pruned=True) for lane, run in pruned if not run.trial]
-        self._endings.finish(group, over)
+        self._endings.finish(group, [lane for lane, run in pruned if not run.trial], pruned=True)
         for run in group.all:
             why = self._inbox.stopped(run.job.number)
             if why is not None:
@@ -267,7 +266,7 @@ class Fused:
             if metric in row and run.trial is None:
                 reports.append(Reported(run.job.number, row[metric], row["epoch"]))
             if one.over:
-                over.append(Over(one.lane))
+                over.append(one.lane)
         if reports:
             self._send(*reports)
         self._endings.finish(group, over)
