@@ -115,7 +115,7 @@ class Endings:
     def finish_folds(self, trial: Folded) -> None:
         """End a trial all of whose folds have ended."""
         job, folds, recipe = trial.job, trial.so_far, trial.recipes[0]
-        if not trial.complete:
+        if len(folds) < len(trial.places):
             self.fail(trial.folder, _never_logged(recipe.metric))
             return
         self._begin(trial.folder)  # where an earlier try had done all of them
@@ -224,8 +224,9 @@ class Endings:
         self._unsent.add(number)
 
         def write(result: Result) -> None:
-            if folds is not None and folds.error is not None:
-                raise folds.error
+            for place in folds.places if folds is not None else ():
+                if place.error is not None:
+                    raise place.error
             _log_all(folder, training, complete=result.state == "COMPLETE")
             folder.end(result, () if training is None else training.rows, log, checkpoint)
 
