@@ -130,8 +130,7 @@ class Stack(Seats[Training]):
         try:
             yield self._steps(count, self._prepare(), losses)
         finally:
-            self._snapshot = before
-            self.rewind()
+            put_back(self.tensors.changing, before)
 
     def rewind(self) -> None:
         """After a tick that was cut short: put every lane back to where its epoch began.
