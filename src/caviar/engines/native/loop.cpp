@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
 
 namespace {
 
@@ -349,6 +350,10 @@ struct Evaluation {
 }
 
 namespace {
+
+// A field's kind: a pointer, a number, or a whole one; as it is in Python's module `array`.
+template <class F>
+constexpr char KIND = std::is_pointer_v<std::remove_extent_t<F>> ? 'P' : std::is_same_v<F, double> ? 'd' : 'q';
 
 enum Optimizer { SGD, ADAM, ADAMW, RMSPROP };
 
@@ -890,39 +895,44 @@ template <class T> int evaluate(const Net& net, const Evaluation& of, const int6
 
 extern "C" {
 
-// What binding.py has to agree with, which it is held against: where fields lie, and the order of numbers.
+// What binding.py makes its structures of, a line each: fields, their kinds and where they lie, and the size.
+// The last line is the order of each optimizer's numbers, which binding.py is held against.
 const char* layout() {
     static char text[4096];
     char* end = text;
-    auto add = [&](const char* name, size_t place) {
-        end += std::snprintf(end, text + sizeof text - end, "%s:%zu ", name, place);
+    auto add = [&](const char* format, auto... words) {
+        end += std::snprintf(end, text + sizeof text - end, format, words...);
     };
-#define FIELD(name) add(#name, offsetof(STRUCT, name));
+#define FIELD(name) add(" %s:%c:%zu", #name, KIND<decltype(STRUCT::name)>, offsetof(STRUCT, name));
 #define STRUCT Layer
+    add("Layer");
     FIELD(kind) FIELD(activation) FIELD(weight) FIELD(bias) FIELD(mean) FIELD(var) FIELD(row) FIELD(place)
     FIELD(number) FIELD(first) FIELD(second)
-    add("Layer", sizeof(Layer));
+    add(" size::%zu\n", sizeof(Layer));
 #undef STRUCT
 #define STRUCT Net
+    add("Net");
     FIELD(layers) FIELD(count) FIELD(lanes) FIELD(widths) FIELD(parameters) FIELD(numbers) FIELD(running)
     FIELD(running_numbers) FIELD(x) FIELD(y) FIELD(smoothing) FIELD(weights)
-    add("Net", sizeof(Net));
+    add(" size::%zu\n", sizeof(Net));
 #undef STRUCT
 #define STRUCT Steps
+    add("Steps");
     FIELD(optimizer) FIELD(steps) FIELD(batch) FIELD(samples) FIELD(order) FIELD(order_row) FIELD(slots)
     FIELD(constants) FIELD(columns) FIELD(column_count) FIELD(decayed) FIELD(norm) FIELD(value)
     FIELD(keys) FIELD(losses)
-    add("Steps", sizeof(Steps));
+    add(" size::%zu\n", sizeof(Steps));
 #undef STRUCT
 #define STRUCT Evaluation
+    add("Evaluation");
     FIELD(samples) FIELD(batch) FIELD(probabilities) FIELD(losses)
-    add("Evaluation", sizeof(Evaluation));
+    add(" size::%zu\n", sizeof(Evaluation));
 #undef STRUCT
-#define NUMBER(name) add(#name, 0);
-    SGD_CONSTANTS(NUMBER) SGD_COLUMNS(NUMBER) add("SGD", SGD);
-    ADAM_CONSTANTS(NUMBER) ADAM_COLUMNS(NUMBER) add("Adam", ADAM);
-    ADAM_CONSTANTS(NUMBER) ADAM_COLUMNS(NUMBER) add("AdamW", ADAMW);
-    RMSPROP_CONSTANTS(NUMBER) RMSPROP_COLUMNS(NUMBER) add("RMSprop", RMSPROP);
+#define NUMBER(name) add("%s:0 ", #name);
+    SGD_CONSTANTS(NUMBER) SGD_COLUMNS(NUMBER) add("SGD:%d ", SGD);
+    ADAM_CONSTANTS(NUMBER) ADAM_COLUMNS(NUMBER) add("Adam:%d ", ADAM);
+    ADAM_CONSTANTS(NUMBER) ADAM_COLUMNS(NUMBER) add("AdamW:%d ", ADAMW);
+    RMSPROP_CONSTANTS(NUMBER) RMSPROP_COLUMNS(NUMBER) add("RMSprop:%d", RMSPROP);
     return text;
 }
 
