@@ -770,19 +770,12 @@ template <class T> class Lane {
         const long numbers = batch * rounded<T>(widths_[i]);
         const T *x = out_[i];
         T *y = out_[i + 1], *slopes = kept_[i + 1];
-        const T number = T(layer.number);
-        switch (layer.activation) {
-        case RELU: return activate_all<RELU>(numbers, number, x, y, slopes);
-        case LEAKY_RELU: return activate_all<LEAKY_RELU>(numbers, number, x, y, slopes);
-        case ELU: return activate_all<ELU>(numbers, number, x, y, slopes);
-        case GELU: return activate_all<GELU>(numbers, number, x, y, slopes);
-        case GELU_TANH: return activate_all<GELU_TANH>(numbers, number, x, y, slopes);
-        case SILU: return activate_all<SILU>(numbers, number, x, y, slopes);
-        case TANH: return activate_all<TANH>(numbers, number, x, y, slopes);
-        case MISH: return activate_all<MISH>(numbers, number, x, y, slopes);
-        case SOFTPLUS: return activate_all<SOFTPLUS>(numbers, number, x, y, slopes);
-        default: return activate_all<SIGMOID>(numbers, number, x, y, slopes);
-        }
+        static constexpr decltype(&activate_all<RELU>) ways[] = {  // in the order of Activation
+            activate_all<RELU>, activate_all<LEAKY_RELU>, activate_all<ELU>, activate_all<GELU>,
+            activate_all<GELU_TANH>, activate_all<SILU>, activate_all<TANH>, activate_all<SIGMOID>,
+            activate_all<MISH>, activate_all<SOFTPLUS>,
+        };
+        ways[layer.activation](numbers, T(layer.number), x, y, slopes);
     }
 
     template <int KIND>
