@@ -110,15 +110,10 @@ class Stacked:
             for size, room in zip(shape, self.shapes[name], strict=True)
         )
 
-    def clear(self, lane: int) -> None:
-        """Set all numbers of a lane to 0."""
-        self.flat.detach()[lane] = 0
-        self.running[lane] = 0
-        self.counted[lane] = 0
-
     def put(self, lane: int, plan: Plan, tensors: Mapping[str, Tensor]) -> None:
         """Set a lane to a plain network's state dict; ``plan`` is that network's."""
-        self.clear(lane)
+        for matrix in (self.flat.detach(), self.running, self.counted):
+            matrix[lane] = 0
         own = self._of(lane, plan)
         torch._foreach_copy_([own[name] for name in tensors], list(tensors.values()))  # type: ignore[attr-defined]
         for name, value in plan.values.items():
