@@ -51,9 +51,8 @@ class Kinds:
         self._given, self._auto, self._native, self._device = lanes, auto, native, device
         self._groups: dict[Hashable, Group] = {}
         self._noted = 0
-        self._settings: dict[
-            Hashable, list[dict[str, str]]
-        ] = {}  # of trials that call their module
+        # Of trials that call their module.
+        self._settings: dict[Hashable, list[dict[str, str]]] = {}
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self._groups.values())
