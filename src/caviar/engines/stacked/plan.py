@@ -96,18 +96,15 @@ def _step(node: fx.Node, places: dict[fx.Node, int], modules: dict[str, nn.Modul
 _plans: dict[Hashable, Plan] = {}
 
 
-def plan_of(network: nn.Module, pad: bool = True) -> Plan:
+def plan_of(network: nn.Module) -> Plan:
     """The plan of ``network``; remembered, because tracing is slow and trials are many.
-
-    Args:
-        pad: round hidden units up, so that networks of other widths may join the stack.
 
     Raises:
         NotFusibleError: it has a layer that cannot be stacked; the message names it.
     """
-    key = (pad, _signature(network))
+    key = _signature(network)
     if key not in _plans:
-        _plans[key] = _make(network, pad)
+        _plans[key] = _make(network)
     values = {
         f"{name}.{attribute}": getattr(layer, attribute)
         for name, layer in network.named_modules()
@@ -123,7 +120,7 @@ class _Tracer(fx.Tracer):
         return known and not isinstance(m, nn.Sequential)
 
 
-def _make(network: nn.Module, pad: bool) -> Plan:
+def _make(network: nn.Module) -> Plan:
     try:
         graph = _Tracer().trace(network)
     except NotFusibleError:
@@ -138,7 +135,7 @@ def _make(network: nn.Module, pad: bool) -> Plan:
     called = [node.target for node in graph.nodes if node.op == "call_module"]
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     layers = chain_of(graph, modules)
-    chain = layers if pad and paddable(layers) else []
+    chain = layers if paddable(layers) else []
     padded = padded_shapes(chain, shapes, lambda units: -(-units // 8) * 8)
     counters = {
         name: called.count(name.rpartition(".")[0])
