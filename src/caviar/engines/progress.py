@@ -17,6 +17,8 @@ from caviar.base.errors import usage_error
 from caviar.base.scoring import Scoring
 from caviar.engines.experiment import Scored
 
+_version = cache(version)
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -150,14 +152,9 @@ def lightning_checkpoint(
     return {
         "epoch": epoch,
         "global_step": step,
-        "pytorch-lightning_version": _lightning(),
+        "pytorch-lightning_version": _version("lightning"),
         "state_dict": {f"{prefix}{name}": tensor for name, tensor in weights.items()},
         "loops": {},
         "hparams_name": "kwargs",
         "hyper_parameters": dict(hyper_parameters),
     }
-
-
-@cache
-def _lightning() -> str:
-    return version("lightning")

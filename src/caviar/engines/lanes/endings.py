@@ -61,6 +61,9 @@ class Endings:
         writer: who writes.
         send: is given each end, from the writer's threads.
         keep: how many trials, the best, keep their checkpoint; None for all.
+
+    Attributes:
+        unsent: trials that have ended and whose event is not sent yet.
     """
 
     def __init__(self, writer: Writer, send: Send, keep: int | None) -> None:
@@ -68,12 +71,7 @@ class Endings:
         self._send = send
         self._keep = keep
         self._best: BestFew[Run | Folded] | None = None
-        self._unsent: set[int] = set()
-
-    @property
-    def unsent(self) -> int:
-        """How many trials have ended whose event is not sent yet."""
-        return len(self._unsent)
+        self.unsent: set[int] = set()
 
     def finish(self, group: Group, lanes: Sequence[int], pruned: bool = False) -> None:
         """End the trials on these lanes, all of one tick, and empty the lanes.
@@ -221,7 +219,7 @@ class Endings:
         folds: Folded | None = None,
     ) -> None:
         number = folder.number
-        self._unsent.add(number)
+        self.unsent.add(number)
 
         def write(result: Result) -> None:
             for place in folds.places if folds is not None else ():
@@ -234,7 +232,7 @@ class Endings:
             try:
                 self._send(end.written(write))
             finally:
-                self._unsent.discard(number)
+                self.unsent.discard(number)
 
         self._writer.do(number, finish)
 

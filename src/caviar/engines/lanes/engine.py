@@ -187,7 +187,7 @@ class Fused:
         until the controller has been told of that and the next trials are here.
         """
         missing = stack.lanes - len(group.runs)
-        full = self._count() + self._endings.unsent >= self.lanes
+        full = self._count() + len(self._endings.unsent) >= self.lanes
         if missing > stack.lanes // 16 and full and self._ahead < _AHEAD[1]:
             self._ahead = min(1.5 * self._ahead, _AHEAD[1])
             self._announce()
