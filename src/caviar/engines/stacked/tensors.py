@@ -1,4 +1,4 @@
-"""What the lanes of a stack compute with: a row each of what is a lane's own, and what all have in common."""
+"""What the lanes of a stack compute with: a row of what is each lane's own, and what all have in common."""
 
 from __future__ import annotations
 
@@ -98,20 +98,12 @@ class Rows:
         """Note how a row's network is trained."""
         for name, tensor in self.constants.items():
             tensor[row] = settings[name]
-        if self.norm is not None and course.norm is not None:
-            self.norm[row] = course.norm
-        if self.value is not None and course.value is not None:
-            self.value[row] = course.value
+        for limits, own in ((self.norm, course.norm), (self.value, course.value)):
+            if limits is not None and own is not None:
+                limits[row] = own
         self.smoothing[row] = recipe.label_smoothing
         weights = recipe.class_weights
         self.weights[row] = 1.0 if weights is None else torch.tensor(weights)
-
-    def clear(self, rows: Sequence[int]) -> None:
-        """Empty some rows; what they hold is overwritten when they are taken again."""
-        # Zeros are computed as fast as any number; NaN and subnormal ones may not be.
-        which = sent(torch.tensor(rows), self.device)
-        for tensor in (self.net.flat, self.net.running, self.net.counted, *self.slots):
-            tensor.index_fill_(0, which, 0)
 
     def save(self, row: int, plan: Plan) -> Saved:
         """All numbers of a row whose network is of ``plan``; not of one on a GPU: see `Dock`."""
@@ -183,7 +175,7 @@ class LaneTensors(Rows):
     @property
     def changing(self) -> list[Tensor]:
         """All that a step changes."""
-        return [self.net.flat, self.net.running, self.net.counted, *self.slots]
+        return [*self.net.tensors, *self.slots]
 
     def note(self, lane: int, plan: Plan, settings: Mapping[str, float], recipe: Recipe) -> None:
         """Note how a lane is trained, beside what `set` puts into its row."""
@@ -202,16 +194,19 @@ class LaneTensors(Rows):
         self._smooths.discard(lane)
         self._weighs.discard(lane)
 
+    def clear(self, lanes: Sequence[int]) -> None:
+        """Empty some lanes; what they hold is overwritten when they are taken again."""
+        # Zeros are computed as fast as any number; NaN and subnormal ones may not be.
+        which = sent(torch.tensor(lanes), self.device)
+        for tensor in self.changing:
+            tensor.index_fill_(0, which, 0)
+
     def keep(self, lanes: Sequence[int]) -> None:
         """Note the networks of some lanes as their best so far."""
         if not lanes:
             return
         which = sent(torch.tensor(lanes), self.device)
-        for mine, best in (
-            (self.net.flat, self.best.flat),
-            (self.net.running, self.best.running),
-            (self.net.counted, self.best.counted),
-        ):
+        for mine, best in zip(self.net.tensors, self.best.tensors, strict=True):
             best.index_copy_(0, which, mine.index_select(0, which))
 
 
