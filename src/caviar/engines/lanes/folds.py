@@ -20,7 +20,7 @@ from caviar.runs.folds import (
     take_over,
     write_fold,
 )
-from caviar.runs.inside import make_folders, remove_inside
+from caviar.runs.inside import remove_inside
 from caviar.runs.life import Life
 
 
@@ -45,10 +45,8 @@ class FoldFolder(RunFolder):
             if self.error is None:
                 write_fold(self.path, facts)
 
-    def _make(self) -> None:
-        self._made = True
-        make_folders(self.path)
-        self._write_files()
+    def _texts(self) -> Mapping[str, str]:
+        return self.files
 
 
 @dataclass(eq=False)

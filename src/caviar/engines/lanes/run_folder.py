@@ -151,13 +151,12 @@ class RunFolder:
     def _make(self) -> None:
         self._made = True
         make_folders(self.path)
-        write_atomic(self.path / names.CONFIG, self.config)
-        write_atomic(self.path / names.OVERRIDES, yaml_text(list(self.overrides)))
-        self._write_files()
-
-    def _write_files(self) -> None:
-        for name, text in self.files.items():
+        for name, text in self._texts().items():
             write_atomic(self.path / name, text)
+
+    def _texts(self) -> Mapping[str, str]:
+        overrides = yaml_text(list(self.overrides))
+        return {names.CONFIG: self.config, names.OVERRIDES: overrides, **self.files}
 
     def _rows(self, rows: Sequence[Mapping[str, Any]], durable: bool = True) -> None:
         with self._noting():
