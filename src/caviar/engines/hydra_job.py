@@ -6,8 +6,8 @@ import logging
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,8 @@ class HydraJobs:
         """Call the task as the app's ``hydra:`` settings have it; `config` comes before."""
         base = self._bases[job.base.id]
         settings = base.hydra.job
-        with _in_folder(folder, settings.chdir), env_override(settings.env_set):
+        # Wherever the task itself goes, the next trial starts where this one did.
+        with chdir(folder if settings.chdir else "."), env_override(settings.env_set):
             if not base.has_log:
                 _configure_log(base.hydra)
                 base.has_log = True
@@ -182,18 +183,3 @@ def _dirname_by(settings: DictConfig) -> Callable[[list[str]], str]:
         return between.join(named).replace("=", equals)
 
     return dirname
-
-
-@contextmanager
-def _in_folder(folder: Path, chdir: bool | None) -> Iterator[None]:
-    """Change to the run folder where the app asks for that (``hydra.job.chdir``), and back.
-
-    Wherever the task itself goes, the next trial starts where this one did.
-    """
-    before = os.getcwd()
-    if chdir:
-        os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)

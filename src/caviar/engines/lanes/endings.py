@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from caviar.base.direction import sign_of
 from caviar.base.messages import Started
 from caviar.base.objectives import as_given, scores_in_words
+from caviar.base.scoring import Scoring
 from caviar.engines.base import Send
-from caviar.engines.experiment import Logged
+from caviar.engines.experiment import Logged, Scored
 from caviar.engines.lanes.folds import Folded, FoldFolder
 from caviar.engines.lanes.groups import Group, Run
 from caviar.engines.lanes.run_folder import BEST_CHECKPOINT, RunFolder, log_line
@@ -121,11 +122,8 @@ class Endings:
         if not self._among_best([(scores[0], trial)], recipe.direction)[0]:
             self._writer.do(job.number, trial.drop_best)
             folds = [{**fold, "checkpoint": None} for fold in folds]
-        facts = {"metric": as_given(recipe.objectives), "seed": recipe.seed, **facts_of(folds)}
-        trial.folder.life.facts |= facts
-        end = trial.folder.life.complete(as_given(scores))
-        at = f"{scores_in_words(recipe.objectives, scores)} over {len(folds)} folds: {trial.folder.path}"
-        log = log_line("caviar.engines.fused", at)
+        over = f"over {len(folds)} folds"
+        end, log = _complete(trial.folder, recipe, scores, over, facts_of(folds))
         self._end(trial.folder, end, None, log, folds=trial)
 
     def prune_folds(self, trial: Folded) -> None:
@@ -154,12 +152,8 @@ class Endings:
         wanted = training.recipe.checkpoint and scoring.epoch is not None
         checkpoint = stack.checkpoint(lane) if wanted else None
         group.release(lane)
-        facts = {
-            "score": None if scoring.epoch is None else as_given(scoring.values),
-            "best_epoch": scoring.epoch,
-            "metrics": scoring.metrics,
-            "checkpoint": BEST_CHECKPOINT if checkpoint else None,
-        }
+        score = None if scoring.epoch is None else as_given(scoring.values)
+        facts = {"score": score, **_epoch_facts(scoring, checkpoint)}
         folder, rows = run.folder, training.rows
         self._writer.do(run.job.number, lambda: folder.done(rows, checkpoint, facts))
         trial.done[run.fold] = facts
@@ -196,17 +190,8 @@ class Endings:
             last = next((row[metric] for row in reversed(training.rows) if metric in row), None)
             end, log = folder.life.pruned(last), ""
         else:
-            scores, names = scoring.values, training.recipe.objectives
-            folder.life.facts |= {
-                "metric": as_given(names),
-                "best_epoch": scoring.epoch,
-                "metrics": scoring.metrics,
-                "seed": training.recipe.seed,
-                "checkpoint": BEST_CHECKPOINT if checkpoint else None,
-            }
-            end = folder.life.complete(as_given(scores))
-            at = f"{scores_in_words(names, scores)} {scoring.when}: {folder.path}"
-            log = log_line("caviar.engines.fused", at)
+            facts = _epoch_facts(scoring, checkpoint)
+            end, log = _complete(folder, training.recipe, scoring.values, scoring.when, facts)
         self._end(folder, end, training, log, checkpoint)
 
     def _end(
@@ -235,6 +220,21 @@ class Endings:
                 self.unsent.discard(number)
 
         self._writer.do(number, finish)
+
+
+def _epoch_facts(scoring: Scoring, checkpoint: Mapping[str, Any] | None) -> dict[str, Any]:
+    kept = BEST_CHECKPOINT if checkpoint else None
+    return {"best_epoch": scoring.epoch, "metrics": scoring.metrics, "checkpoint": kept}
+
+
+def _complete(
+    folder: RunFolder, recipe: Scored, scores: list[float], over: str, facts: Mapping[str, Any]
+) -> tuple[End, str]:
+    """The end of a trial that has its scores, and its log's last line; ``over`` what they are, in words."""
+    names = recipe.objectives
+    folder.life.facts |= {"metric": as_given(names), "seed": recipe.seed, **facts}
+    at = f"{scores_in_words(names, scores)} {over}: {folder.path}"
+    return folder.life.complete(as_given(scores)), log_line("caviar.engines.fused", at)
 
 
 def _log_all(folder: RunFolder, training: AnyTraining | None, complete: bool) -> None:
