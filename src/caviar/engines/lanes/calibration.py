@@ -22,13 +22,13 @@ from caviar.engines.gpu import free_memory, least_seconds, out_of_memory
 from caviar.engines.lanes.backends import BACKENDS, by_others
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
+from caviar.engines.lanes.ways import AnyTraining
 from caviar.runs.fields import NUMBER, WHOLE, Must, check_fields
 from caviar.runs.files import read_json, write_atomic
 from caviar.runs.private import private_folder, why_not_private
 
 if TYPE_CHECKING:
     from caviar.engines.called.training import CalledTraining
-    from caviar.engines.lanes.ways import AnyTraining
 
 log = logging.getLogger(__name__)
 

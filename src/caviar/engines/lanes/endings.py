@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from caviar.base.direction import sign_of
 from caviar.base.messages import Started
@@ -14,13 +14,11 @@ from caviar.engines.experiment import Logged, Scored
 from caviar.engines.lanes.folds import Folded, FoldFolder
 from caviar.engines.lanes.groups import Group, Run
 from caviar.engines.lanes.run_folder import BEST_CHECKPOINT, RunFolder, log_line
+from caviar.engines.lanes.ways import AnyTraining
 from caviar.engines.lanes.writer import Writer
 from caviar.runs.folder import Result
 from caviar.runs.folds import facts_of, mean_scores
 from caviar.runs.life import End
-
-if TYPE_CHECKING:
-    from caviar.engines.lanes.ways import AnyTraining
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -23,6 +23,7 @@ from caviar.engines.lanes.run_folder import RunFolder
 from caviar.engines.lanes.showing import Showing
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.trouble import Trouble
+from caviar.engines.lanes.ways import AnyStack
 from caviar.engines.lanes.writer import Writer
 from caviar.engines.progress import Ended
 from caviar.engines.solo import Solo, Task
@@ -30,9 +31,6 @@ from caviar.engines.stacked.backend import ByTorch
 from caviar.engines.stacked.compiling import why_not_compiled
 from caviar.runs.active import TrialInterrupted
 from caviar.runs.life import Life
-
-if TYPE_CHECKING:
-    from caviar.engines.lanes.ways import AnyStack
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from caviar.base.errors import name_and_text
 from caviar.engines.experiment import NotFusibleError
@@ -12,10 +11,7 @@ from caviar.engines.gpu import GpuLostError, gpu_lost
 from caviar.engines.lanes.calibration import choose
 from caviar.engines.lanes.folds import Folded
 from caviar.engines.lanes.groups import Group
-from caviar.engines.lanes.ways import calls
-
-if TYPE_CHECKING:
-    from caviar.engines.lanes.ways import AnyTraining
+from caviar.engines.lanes.ways import AnyTraining, calls
 
 DEFAULT_LANES = 64
 """Lanes of a stack, where nothing else is said or measured."""
