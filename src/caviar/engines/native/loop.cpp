@@ -366,37 +366,34 @@ enum Optimizer { SGD, ADAM, ADAMW, RMSPROP };
 #define RMSPROP_COLUMNS(X) X(lr)
 constexpr int MOST_CONSTANTS = sizeof(Steps::constants) / sizeof(void*);
 
-// Memory of one call, given out piece by piece.
+// Memory of one call, given out piece by piece; one without any counts what would be.
 class Arena {
   public:
-    explicit Arena(size_t bytes) : memory_(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64))), next_(memory_) {
+    Arena() = default;
+    explicit Arena(size_t bytes) : memory_(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64))) {
         if (memory_) std::memset(memory_, 0, (bytes + 63) / 64 * 64);
     }
     ~Arena() { std::free(memory_); }
     bool ok() const { return memory_ != nullptr; }
+    size_t taken() const { return taken_; }
     template <class T> T* take(long count) {
-        T* piece = reinterpret_cast<T*>(next_);
-        next_ += size<T>(count);
+        T* piece = memory_ ? reinterpret_cast<T*>(memory_ + taken_) : nullptr;
+        taken_ += (count * sizeof(T) + 127) / 64 * 64;
         return piece;
     }
-    template <class T> static size_t size(long count) { return (count * sizeof(T) + 127) / 64 * 64; }
 
   private:
-    char* memory_;
-    char* next_;
+    char* memory_ = nullptr;
+    size_t taken_ = 0;
 };
 
 template <class T> class Lane {
   public:
     // What it works in, for lanes of any width up to the widest.
     static size_t bytes(const Net& net, long batch) {
-        size_t total = Arena::size<T>(net.numbers) + Arena::size<T>(batch * widest(net)) * 2;
-        for (long i = 0; i <= net.count; i++) total += Arena::size<T>(batch * most(net, i)) * 2;
-        for (long i = 0; i < net.count; i++) {
-            total += Arena::size<T>(most(net, i) * most(net, i + 1)) * 2;
-            total += Arena::size<T>(most(net, i + 1)) * 4;
-        }
-        return total + Arena::size<T>(most(net, net.count) * LENGTH<T>) * 2 + 4096;
+        Arena none;
+        Lane lane(net, batch, none);
+        return none.taken() + 4096;
     }
 
     Lane(const Net& net, long batch, Arena& arena) : net_(net) {
