@@ -24,6 +24,7 @@ from caviar.base.messages import (
     Reported,
     Started,
 )
+from caviar.engines.hydra_job import HydraJobs
 from caviar.engines.lanes.configs import PlainConfigs
 from caviar.engines.lanes.engine import Fused
 from caviar.engines.lanes.stack import Stack
@@ -424,9 +425,10 @@ def test_a_config_put_together_is_the_one_that_omegaconf_resolves(
         {"+new.key": 3, "deep.er": 2}, {"model.hidden": [3, 4]}, {"model.width": 9, "seed": 4},
         {"model.width": 13, "seed": 5}, {"model.width": 14, "seed": 6},
     ]  # fmt: skip
-    configs = PlainConfigs()
+    hydra = HydraJobs()
+    configs = PlainConfigs(hydra)
     for job in jobs(values, *overrides):
-        configs.learn(job.base)
+        hydra.learn(job.base)
         live, text = configs(job)
         written = yaml.safe_load(text)
         assert live["token"] == "hunter2"

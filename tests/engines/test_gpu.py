@@ -26,7 +26,7 @@ from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
 from caviar.engines.solo import Solo
 from caviar.engines.stacked.backend import ByTorch
-from caviar.engines.stacked.rows import Rows
+from caviar.engines.stacked.tensors import Rows
 from project.recipe import recipe
 from project.train import main
 from tests.engines.lanes import around_steps, training

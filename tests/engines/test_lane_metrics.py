@@ -48,9 +48,9 @@ def test_each_lane_has_the_value_that_torchmetrics_gives(
         logits[torch.rand(logits.shape, generator=generator) < share] = torch.nan
     probabilities = logits.softmax(2)
     targets = torch.randint(0, data.draw(st.integers(1, classes)), (samples,), generator=generator)
-    outputs = Outputs(probabilities.transpose(1, 2), Targets(targets, classes))
+    given = probabilities.transpose(1, 2), Targets(targets, classes)
     metrics = Metrics({"it": settings}, classes)
-    found = metrics.read(metrics.launch(outputs), outputs)["it"].float()
+    found = metrics.read(metrics.launch(Outputs(*given)), *given)["it"].float()
     metric = instantiate({**settings, "num_classes": classes, "validate_args": False})
     for lane in range(lanes):
         metric.update(probabilities[lane], targets)

@@ -61,23 +61,23 @@ mlps = st.builds(
 )
 
 
-def stack(networks: Sequence[nn.Module], pad: bool = True) -> Stacked:
+def stack(networks: Sequence[nn.Module]) -> Stacked:
     """Networks of one kind as one."""
-    plans = [plan_of(network, pad) for network in networks]
+    plans = [plan_of(network) for network in networks]
     stacked = Stacked(plans, len(networks), next(iter(networks[0].parameters())).dtype)
     for lane, (network, plan) in enumerate(zip(networks, plans, strict=True)):
         stacked.put(lane, plan, network.state_dict())
     return stacked
 
 
-@given(network=mlps, lanes=st.integers(1, 4), seed=st.integers(0, 999), pad=st.booleans())
+@given(network=mlps, lanes=st.integers(1, 4), seed=st.integers(0, 999))
 def test_a_network_comes_back_from_a_stack_exactly_as_it_went_in(
-    network: MLP, lanes: int, seed: int, pad: bool
+    network: MLP, lanes: int, seed: int
 ) -> None:
     import copy
 
     networks = [randomised(copy.deepcopy(network), seed + lane) for lane in range(lanes)]
-    stacked = stack(networks, pad)
+    stacked = stack(networks)
     for lane, original in enumerate(networks):
         back = stacked.take(lane, plan_of(networks[0]))
         for name, tensor in original.state_dict().items():

@@ -6,8 +6,8 @@ import logging
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,12 +50,20 @@ class HydraJobs:
 
     A launcher's job costs too much time for a trial: what depends on the base config is made once, and
     what a trial changes is set for each.
+
+    Attributes:
+        pickled: the bases as they came, by id.
     """
 
     def __init__(self) -> None:
         setup_globals()  # Hydra's resolvers, which a worker process does not have yet
-        self._sent: dict[int, bytes] = {}
+        self.pickled: dict[int, bytes] = {}
         self._bases: dict[int, _Base] = {}
+
+    def learn(self, base: Base) -> None:
+        """Note a base, which comes with the first job that has it."""
+        if base.pickled is not None:
+            self.pickled[base.id] = base.pickled
 
     def config(self, job: Job, folder: Path) -> DictConfig:
         """The trial's config; `HydraConfig` is its own from here on."""
@@ -81,7 +89,8 @@ class HydraJobs:
         """Call the task as the app's ``hydra:`` settings have it; `config` comes before."""
         base = self._bases[job.base.id]
         settings = base.hydra.job
-        with _in_folder(folder, settings.chdir), env_override(settings.env_set):
+        # Wherever the task itself goes, the next trial starts where this one did.
+        with chdir(folder if settings.chdir else "."), env_override(settings.env_set):
             if not base.has_log:
                 _configure_log(base.hydra)
                 base.has_log = True
@@ -92,10 +101,9 @@ class HydraJobs:
             return _with_callbacks(base.callbacks, base.whole, task, config)
 
     def _base(self, sent: Base) -> _Base:
-        if sent.pickled is not None:  # it comes with the first job that needs it
-            self._sent[sent.id] = sent.pickled
+        self.learn(sent)
         if sent.id not in self._bases:
-            own, hydra = parted(self._sent[sent.id])
+            own, hydra = parted(self.pickled[sent.id])
             dirname = _dirname_by(hydra.hydra.job.config.override_dirname)
             self._bases[sent.id] = _Base(pickle.dumps(own), hydra, dirname)
         return self._bases[sent.id]
@@ -175,18 +183,3 @@ def _dirname_by(settings: DictConfig) -> Callable[[list[str]], str]:
         return between.join(named).replace("=", equals)
 
     return dirname
-
-
-@contextmanager
-def _in_folder(folder: Path, chdir: bool | None) -> Iterator[None]:
-    """Change to the run folder where the app asks for that (``hydra.job.chdir``), and back.
-
-    Wherever the task itself goes, the next trial starts where this one did.
-    """
-    before = os.getcwd()
-    if chdir:
-        os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)

@@ -17,6 +17,8 @@ from caviar.base.errors import usage_error
 from caviar.base.scoring import Scoring
 from caviar.engines.experiment import Scored
 
+_version = cache(version)
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -67,29 +69,16 @@ class Progress:
         if self._scored.loggers is not None:
             self.for_loggers.append((dict(metrics), step))
 
-    def take(self, validated: bool, step: int) -> bool:
-        """Take in the `metrics` of the epoch that has ended, and say whether they stop the training.
-
-        Args:
-            validated: there was a validation.
-            step: steps of the optimizer so far.
-
-        Raises:
-            FloatingPointError: a loss is not finite, or a score is NaN.
-            UsageError: a score was not logged.
-        """
-        self.scoring.improved = False
-        self.guard(step)
-        if not validated:
-            return False
-        self.take_score()
-        return self.stops_early()
-
     def guard(self, step: int) -> None:
         """Raise FloatingPointError where a loss is not finite, and somebody wants to know."""
-        for name in self.metrics if self._scored.nan_guard else ():
-            if name.endswith("loss"):
-                self._require_finite(name, step)
+        if not self._scored.nan_guard:
+            return
+        for name, loss in self.metrics.items():
+            if name.endswith("loss") and not math.isfinite(loss):
+                raise FloatingPointError(
+                    f"{name} is {loss} at epoch {self.epoch}, step {step}: "
+                    "a lower optimizer.lr or trainer.gradient_clip_val=1 may help"
+                )
 
     def take_score(self) -> None:
         """Take in the score of the epoch under way.
@@ -105,14 +94,6 @@ class Progress:
             if math.isnan(self.metrics[name]):
                 raise FloatingPointError(f"{name} is nan at epoch {self.epoch}")
         self.scoring.take(self.metrics, self.epoch)
-
-    def _require_finite(self, name: str, step: int) -> None:
-        loss = self.metrics.get(name, 0.0)
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"{name} is {loss} at epoch {self.epoch}, step {step}: "
-                "a lower optimizer.lr or trainer.gradient_clip_val=1 may help"
-            )
 
     def stops_early(self) -> bool:
         """Whether it has not become better for long enough; asked once a validation."""
@@ -140,6 +121,7 @@ class Progress:
 
     def state(self) -> dict[str, Any]:
         """What it takes to go on with it later, as plain values."""
+        best = self._best_waited_for
         return {
             "epoch": self.epoch,
             "rows": list(self.rows),
@@ -147,9 +129,7 @@ class Progress:
             "scoring": self.scoring.state(),
             "metrics": self.metrics,
             "waited": self._waited,
-            "best_waited_for": None
-            if self._best_waited_for is None
-            else float(self._best_waited_for),
+            "best_waited_for": None if best is None else float(best),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -172,14 +152,9 @@ def lightning_checkpoint(
     return {
         "epoch": epoch,
         "global_step": step,
-        "pytorch-lightning_version": _lightning(),
+        "pytorch-lightning_version": _version("lightning"),
         "state_dict": {f"{prefix}{name}": tensor for name, tensor in weights.items()},
         "loops": {},
         "hparams_name": "kwargs",
         "hyper_parameters": dict(hyper_parameters),
     }
-
-
-@cache
-def _lightning() -> str:
-    return version("lightning")

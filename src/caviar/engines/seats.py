@@ -28,9 +28,14 @@ class Seats(ABC, Generic[T]):
         self.trainings: list[T | None] = [None] * lanes
 
     @property
+    def taken(self) -> list[tuple[int, T]]:
+        """The lanes that have a training, each with it."""
+        return [(lane, own) for lane, own in enumerate(self.trainings) if own is not None]
+
+    @property
     def active(self) -> list[int]:
         """The lanes that have a training."""
-        return [lane for lane, training in enumerate(self.trainings) if training is not None]
+        return [lane for lane, _ in self.taken]
 
     @property
     def free(self) -> list[int]:

@@ -33,13 +33,16 @@ class Solo:
 
     Args:
         task: the function that a trial calls: config -> score.
+
+    Attributes:
+        jobs: what Hydra does for them.
     """
 
     lanes = 1
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._jobs = HydraJobs()
+        self.jobs = HydraJobs()
         self._lost: BaseException | None = None
 
     def serve(self, inbox: Inbox, send: Send) -> None:
@@ -104,11 +107,11 @@ class Solo:
                 print(f"{job.folder}/{name}: may not outlast a power cut: {error}", flush=True)
 
     def _call(self, job: Job, run: ActiveRun) -> list[float]:
-        config = self._jobs.config(job, run.dir)
+        config = self.jobs.config(job, run.dir)
         write_atomic(run.dir / names.CONFIG, yaml_text(resolved(config)), durable=False)
         write_atomic(run.dir / names.OVERRIDES, yaml_text(job.overrides), durable=False)
         with activate(run):
-            return numbers(self._jobs.call(job, run.dir, self._task, config), job.objectives)
+            return numbers(self.jobs.call(job, run.dir, self._task, config), job.objectives)
 
 
 class _Listener:

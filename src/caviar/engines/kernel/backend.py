@@ -17,6 +17,7 @@ from caviar.engines.native.binding import OPTIMIZERS
 from caviar.engines.philox import blocks_of
 from caviar.engines.stacked.backend import ByTorch, Steps
 from caviar.engines.stacked.copies import sent
+from caviar.engines.stacked.padding import power_of_two
 from caviar.engines.stacked.tensors import LaneTensors
 
 MOST = {"features": 128, "samples a batch": 128, "units": 128, "classes": 64}
@@ -167,11 +168,11 @@ def settings(tensors: LaneTensors, chain: Chain) -> dict[str, Any]:
     one, two = [*hidden, (0,) * 7, (0,) * 7][:2]
     norm, first = chain.hidden[0].norm if chain.hidden else "", layers[0].linear
     tuned = {
-        "B": rounded(course.batch_size),
-        "D": rounded(features),
-        "U": rounded(one[0]),
-        "V": rounded(two[0]),
-        "C": rounded(tensors.num_classes),
+        "B": power_of_two(course.batch_size),
+        "D": power_of_two(features),
+        "U": power_of_two(one[0]),
+        "V": power_of_two(two[0]),
+        "C": power_of_two(tensors.num_classes),
     }
     return {
         "lanes": tensors.lanes,
@@ -215,11 +216,6 @@ def _places(tensors: LaneTensors, layer: Hidden) -> tuple[int, ...]:
         *(net.layout.places.get(name, (0,))[0] for name in names),
         *(net.running_layout.places.get(name, (0,))[0] for name in stats),
     )
-
-
-def rounded(size: int) -> int:
-    """The next power of two, at least 16: what a product of matrices takes."""
-    return max(16, 1 << max(0, size - 1).bit_length())
 
 
 def size(widths: list[int]) -> int:

@@ -124,19 +124,8 @@ def train(
                 tl.store(squares, 0.0)
                 tl.debug_barrier()
                 add_squares(
-                    slope,
-                    before,
-                    net + LAST,
-                    squares,
-                    LAST_BIAS,
-                    False,
-                    B,
-                    C,
-                    W,
-                    TILE,
-                    SIZE,
-                    PRECISION,
-                )
+                    slope, before, net + LAST, squares, LAST_BIAS, False, B, C, W, TILE, SIZE, PRECISION
+                )  # fmt: skip
                 tl.debug_barrier()
                 if DEPTH > 1:
                     add_squares(

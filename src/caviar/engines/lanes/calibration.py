@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,13 +22,13 @@ from caviar.engines.gpu import free_memory, least_seconds, out_of_memory
 from caviar.engines.lanes.backends import BACKENDS, by_others
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.training import Training
+from caviar.engines.lanes.ways import AnyTraining
 from caviar.runs.fields import NUMBER, WHOLE, Must, check_fields
 from caviar.runs.files import read_json, write_atomic
 from caviar.runs.private import private_folder, why_not_private
 
 if TYPE_CHECKING:
     from caviar.engines.called.training import CalledTraining
-    from caviar.engines.lanes.ways import AnyTraining
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,16 @@ def _measure(training: AnyTraining, most: int | None, device: str, native: bool)
     solo = _solo_step(training, device) + TRAINER_STEP
     room = max(1, int(_PART[device] * _free_memory(device) / _bytes_a_lane(training)))
     by_loop = _native_step(training, device) if native else None
-    by_torch = _by_torch(training, most, device, solo, room, by_loop, native)
+
+    def timed(lanes: int, before: int) -> dict[str, float]:
+        stack = _filled(training, lanes, device)
+        times = {"torch": stack.rehearse() / lanes}
+        return times | by_others(stack) if native else times
+
+    if device == "cpu" and solo > _LARGE:
+        by_torch = Choice(0, solo, solo)
+    else:
+        by_torch = _best_of(_LANES[device], most, room, solo, min(solo, by_loop or solo), timed)
     if by_loop is None or by_torch.lane_step < by_loop:
         return by_torch
     lanes = min(most or NATIVE_LANES, room)
@@ -142,78 +152,41 @@ def _measure_called(training: CalledTraining, most: int | None, device: str) -> 
     rehearsal = Rehearsal(training)
     rehearsal.check()
     solo = rehearsal.solo_step() + TRAINER_STEP
-    best, per_lane, sizes = 0, float("inf"), _CALLED_LANES[device]
-    counts = [lanes for lanes in sizes if lanes <= (most or sizes[-1])]
-    room = _PART[device] * free_memory() if device == "cuda" else float("inf")
-    free = _free_on_gpu(device)
-    for lanes in counts or [most or 1]:
-        if best and (free - _free_on_gpu(device)) * lanes / best > room:
-            log.info("no memory for %d lanes", lanes)
-            break
-        try:
-            step = rehearsal.lane_step(lanes)
-        except RuntimeError as error:
-            if best and out_of_memory(error):
-                log.info("no memory for %d lanes", lanes)
-                break
-            raise
-        if best and step > _WORTH * per_lane:
-            break
-        best, per_lane = lanes, step
-        if per_lane > 1.5 * solo:
-            break
-    if most is not None and best == (counts or [most])[-1]:
-        best = most
-    return Choice(best if per_lane < solo else 0, solo, per_lane)
+    room = _PART[device] * free_memory() if device == "cuda" else 0.0
+    free = torch.cuda.mem_get_info()[0] if device == "cuda" else 0
+
+    def timed(lanes: int, before: int) -> dict[str, float]:
+        if before and device == "cuda":
+            taken = free - torch.cuda.mem_get_info()[0]
+            if taken * lanes / before > room:
+                raise torch.OutOfMemoryError
+        return {"torch": rehearsal.lane_step(lanes)}
+
+    sizes = _CALLED_LANES[device]
+    return _best_of(sizes, most, sizes[-1], solo, solo, timed)
 
 
-def _free_on_gpu(device: str) -> int:
-    """Bytes that nobody has taken there; 0 where the device is none."""
-    return torch.cuda.mem_get_info()[0] if device == "cuda" else 0
-
-
-def _native_step(training: Training, device: str) -> float | None:
-    """Seconds of a step of a lane by the loop in C++; None where it does not know such networks."""
-    lanes = 2
-    stack = Stack([training], lanes, device)
-    why = stack.use(BACKENDS["native"][0])
-    if why is not None:
-        log.info("not by the loop in C++: %s", why)
-        return None
-    for _ in range(lanes):
-        stack.admit(training)
-    return stack.rehearse() / lanes
-
-
-def _by_torch(
-    training: Training,
+def _best_of(
+    sizes: Sequence[int],
     most: int | None,
-    device: str,
-    solo: float,
     room: int,
-    than: float | None,
-    others: bool,
+    solo: float,
+    least: float,
+    timed: Callable[[int, int], dict[str, float]],
 ) -> Choice:
-    """The best of stacks of several sizes whose steps torch computes.
+    """The best of stacks of several sizes: a larger one is tried as long as that may pay.
 
     Args:
-        than: a lane's step elsewhere.
-        others: on a GPU, a CUDA graph and a kernel may be taken.
+        sizes: lanes, the fewest first; above ``most``, and ``room``, none is tried.
+        least: seconds of a step by any other way: what takes far longer is tried no larger.
+        timed: lanes, and those of the size before -> seconds of a lane's step, by backend.
     """
-    if device == "cpu" and solo > _LARGE:
-        return Choice(0, solo, solo)
-    sizes = _LANES[device]
     counts = [lanes for lanes in sizes if lanes <= min(most or sizes[-1], room)]
     counts = counts or [min(most or 1, room)]
     best, per_lane, by = 0, float("inf"), "torch"
     for lanes in counts:
         try:
-            stack = Stack([training], lanes, device)
-            for _ in range(lanes):
-                stack.admit(training)
-            times = {"torch": stack.rehearse() / lanes}
-            if others:
-                times |= by_others(stack)
+            times = timed(lanes, best)
         except RuntimeError as error:
             if best and out_of_memory(error):
                 log.info("no memory for %d lanes", lanes)
@@ -224,11 +197,29 @@ def _by_torch(
         if best and step > _WORTH * per_lane:
             break
         best, per_lane, by = lanes, step, fastest
-        if per_lane > 1.5 * min(solo, than or solo):
+        if per_lane > 1.5 * least:
             break
     if most is not None and best == counts[-1]:
         best = most
     return Choice(best, solo, per_lane, by) if per_lane < solo else Choice(0, solo, per_lane)
+
+
+def _filled(training: Training, lanes: int, device: str) -> Stack:
+    """A stack that has the training on each of its lanes."""
+    stack = Stack([training], lanes, device)
+    for _ in range(lanes):
+        stack.admit(training)
+    return stack
+
+
+def _native_step(training: Training, device: str) -> float | None:
+    """Seconds of a step of a lane by the loop in C++; None where it does not know such networks."""
+    stack = _filled(training, 2, device)
+    why = stack.use(BACKENDS["native"][0])
+    if why is not None:
+        log.info("not by the loop in C++: %s", why)
+        return None
+    return stack.rehearse() / stack.lanes
 
 
 def _solo_step(training: Training, device: str) -> float:

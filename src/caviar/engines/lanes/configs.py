@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import setup_globals
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from caviar.base.configs import update, value_at
-from caviar.base.messages import Base, Job
+from caviar.base.messages import Job
 from caviar.engines.experiment import NotFusibleError
-from caviar.engines.hydra_job import parted
+from caviar.engines.hydra_job import HydraJobs, parted
 from caviar.runs.config import resolved
 from caviar.runs.text import yaml_text
 
@@ -48,19 +47,13 @@ class PlainConfigs:
     OmegaConf would (it does unless something refers to such a value) is tried out once for each set
     of keys.
 
-    Attributes:
-        pickled: the bases as they came, by id.
+    Args:
+        jobs: has the bases of all jobs.
     """
 
-    def __init__(self) -> None:
-        setup_globals()
+    def __init__(self, jobs: HydraJobs) -> None:
+        self._jobs = jobs
         self._bases: dict[int, _Base] = {}
-        self.pickled: dict[int, bytes] = {}
-
-    def learn(self, base: Base) -> None:
-        """Take in a base config, if it has come with its job."""
-        if base.pickled is not None:
-            self.pickled[base.id] = base.pickled
 
     def __call__(self, job: Job) -> tuple[Plain, str]:
         """The job's config, plain and resolved, and as the text of ``config.yaml``.
@@ -93,7 +86,7 @@ class PlainConfigs:
 
     def _base(self, number: int) -> _Base:
         if number not in self._bases:
-            own, hydra = parted(self.pickled[number])
+            own, hydra = parted(self._jobs.pickled[number])
             live, written = self._forms(own, hydra)
             self._bases[number] = _Base(pickle.dumps(own), hydra, live, written)
         return self._bases[number]

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from caviar.base.direction import sign_of
 from caviar.base.messages import Started
 from caviar.base.objectives import as_given, scores_in_words
+from caviar.base.scoring import Scoring
 from caviar.engines.base import Send
-from caviar.engines.experiment import Logged
+from caviar.engines.experiment import Logged, Scored
 from caviar.engines.lanes.folds import Folded, FoldFolder
 from caviar.engines.lanes.groups import Group, Run
 from caviar.engines.lanes.run_folder import BEST_CHECKPOINT, RunFolder, log_line
+from caviar.engines.lanes.ways import AnyTraining
 from caviar.engines.lanes.writer import Writer
 from caviar.runs.folder import Result
 from caviar.runs.folds import facts_of, mean_scores
 from caviar.runs.life import End
 
-if TYPE_CHECKING:
-    from caviar.engines.lanes.ways import AnyTraining
-
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Over:
-    """A lane whose trial is over: it has had its last epoch, or is not wanted any more."""
-
-    lane: int
-    pruned: bool = False
 
 
 class BestFew(Generic[T]):
@@ -70,6 +60,9 @@ class Endings:
         writer: who writes.
         send: is given each end, from the writer's threads.
         keep: how many trials, the best, keep their checkpoint; None for all.
+
+    Attributes:
+        unsent: trials that have ended and whose event is not sent yet.
     """
 
     def __init__(self, writer: Writer, send: Send, keep: int | None) -> None:
@@ -77,47 +70,49 @@ class Endings:
         self._send = send
         self._keep = keep
         self._best: BestFew[Run | Folded] | None = None
-        self._unsent: set[int] = set()
+        self.unsent: set[int] = set()
 
-    @property
-    def unsent(self) -> int:
-        """How many trials have ended whose event is not sent yet."""
-        return len(self._unsent)
-
-    def finish(self, group: Group, over: Sequence[Over]) -> None:
+    def finish(self, group: Group, lanes: Sequence[int], pruned: bool = False) -> None:
         """End the trials on these lanes, all of one tick, and empty the lanes.
 
         Of all that complete together only the best few have a checkpoint written.
+
+        Args:
+            pruned: they are not wanted any more; else they have had their last epoch.
         """
-        folds = [one for one in over if group.runs[one.lane].trial]
-        for one in folds:
-            self._end_fold(group, one.lane)
-        ended = [(one, group.runs[one.lane]) for one in over if one not in folds]
+        stack = group.stack
+        if stack is None:
+            return  # and nobody has a lane
+        runs = [(lane, group.runs[lane]) for lane in lanes]
+        for lane, run in runs:
+            if run.trial:
+                self._end_fold(group, lane)
+        ended = [(lane, run) for lane, run in runs if not run.trial]
         scored = [
             (score, run)
-            for one, run in ended
-            if not one.pruned
+            for _, run in ended
+            if not pruned
             and run.training.recipe.checkpoint
             and (score := run.training.scoring.value) is not None
         ]
         among = self._among_best(scored, scored[0][1].training.recipe.direction) if scored else []
         best = {id(run) for (_, run), is_best in zip(scored, among, strict=True) if is_best}
-        if best and group.stack is not None:
-            group.stack.fetch([one.lane for one, run in ended if id(run) in best])
-        for one, run in ended:
+        if best:
+            stack.fetch([lane for lane, run in ended if id(run) in best])
+        for lane, run in ended:
             try:
-                checkpoint = self._checkpoint(group, one.lane) if id(run) in best else None
+                checkpoint = stack.checkpoint(lane) if id(run) in best else None
             except BaseException as error:
-                group.release(one.lane)
+                group.release(lane)
                 self.fail(run.folder, error, run.training)
                 continue
-            group.release(one.lane)
-            self._finish(run, one.pruned, checkpoint)
+            group.release(lane)
+            self._finish(run, pruned, checkpoint)
 
     def finish_folds(self, trial: Folded) -> None:
         """End a trial all of whose folds have ended."""
         job, folds, recipe = trial.job, trial.so_far, trial.recipes[0]
-        if not trial.complete:
+        if len(folds) < len(trial.places):
             self.fail(trial.folder, _never_logged(recipe.metric))
             return
         self._begin(trial.folder)  # where an earlier try had done all of them
@@ -125,11 +120,8 @@ class Endings:
         if not self._among_best([(scores[0], trial)], recipe.direction)[0]:
             self._writer.do(job.number, trial.drop_best)
             folds = [{**fold, "checkpoint": None} for fold in folds]
-        facts = {"metric": as_given(recipe.objectives), "seed": recipe.seed, **facts_of(folds)}
-        trial.folder.life.facts |= facts
-        end = trial.folder.life.complete(as_given(scores))
-        at = f"{scores_in_words(recipe.objectives, scores)} over {len(folds)} folds: {trial.folder.path}"
-        log = log_line("caviar.engines.fused", at)
+        over = f"over {len(folds)} folds"
+        end, log = _complete(trial.folder, recipe, scores, over, facts_of(folds))
         self._end(trial.folder, end, None, log, folds=trial)
 
     def prune_folds(self, trial: Folded) -> None:
@@ -149,20 +141,17 @@ class Endings:
 
     def _end_fold(self, group: Group, lane: int) -> None:
         """Empty a lane whose fold has had its last epoch, and end the trial with its last fold."""
-        run = group.runs[lane]
+        run, stack = group.runs[lane], group.stack
         training, trial = run.training, run.trial
+        assert stack is not None
         assert trial is not None
         assert isinstance(run.folder, FoldFolder)
         scoring = training.scoring
         wanted = training.recipe.checkpoint and scoring.epoch is not None
-        checkpoint = self._checkpoint(group, lane) if wanted else None
+        checkpoint = stack.checkpoint(lane) if wanted else None
         group.release(lane)
-        facts = {
-            "score": None if scoring.epoch is None else as_given(scoring.values),
-            "best_epoch": scoring.epoch,
-            "metrics": scoring.metrics,
-            "checkpoint": BEST_CHECKPOINT if checkpoint else None,
-        }
+        score = None if scoring.epoch is None else as_given(scoring.values)
+        facts = {"score": score, **_epoch_facts(scoring, checkpoint)}
         folder, rows = run.folder, training.rows
         self._writer.do(run.job.number, lambda: folder.done(rows, checkpoint, facts))
         trial.done[run.fold] = facts
@@ -199,17 +188,8 @@ class Endings:
             last = next((row[metric] for row in reversed(training.rows) if metric in row), None)
             end, log = folder.life.pruned(last), ""
         else:
-            scores, names = scoring.values, training.recipe.objectives
-            folder.life.facts |= {
-                "metric": as_given(names),
-                "best_epoch": scoring.epoch,
-                "metrics": scoring.metrics,
-                "seed": training.recipe.seed,
-                "checkpoint": BEST_CHECKPOINT if checkpoint else None,
-            }
-            end = folder.life.complete(as_given(scores))
-            at = f"{scores_in_words(names, scores)} {scoring.when}: {folder.path}"
-            log = log_line("caviar.engines.fused", at)
+            facts = _epoch_facts(scoring, checkpoint)
+            end, log = _complete(folder, training.recipe, scoring.values, scoring.when, facts)
         self._end(folder, end, training, log, checkpoint)
 
     def _end(
@@ -222,11 +202,12 @@ class Endings:
         folds: Folded | None = None,
     ) -> None:
         number = folder.number
-        self._unsent.add(number)
+        self.unsent.add(number)
 
         def write(result: Result) -> None:
-            if folds is not None and folds.error is not None:
-                raise folds.error
+            for place in folds.places if folds is not None else ():
+                if place.error is not None:
+                    raise place.error
             _log_all(folder, training, complete=result.state == "COMPLETE")
             folder.end(result, () if training is None else training.rows, log, checkpoint)
 
@@ -234,14 +215,24 @@ class Endings:
             try:
                 self._send(end.written(write))
             finally:
-                self._unsent.discard(number)
+                self.unsent.discard(number)
 
         self._writer.do(number, finish)
 
-    @staticmethod
-    def _checkpoint(group: Group, lane: int) -> dict[str, Any]:
-        assert group.stack is not None
-        return group.stack.checkpoint(lane)
+
+def _epoch_facts(scoring: Scoring, checkpoint: Mapping[str, Any] | None) -> dict[str, Any]:
+    kept = BEST_CHECKPOINT if checkpoint else None
+    return {"best_epoch": scoring.epoch, "metrics": scoring.metrics, "checkpoint": kept}
+
+
+def _complete(
+    folder: RunFolder, recipe: Scored, scores: list[float], over: str, facts: Mapping[str, Any]
+) -> tuple[End, str]:
+    """The end of a trial that has its scores, and its log's last line; ``over`` what they are, in words."""
+    names = recipe.objectives
+    folder.life.facts |= {"metric": as_given(names), "seed": recipe.seed, **facts}
+    at = f"{scores_in_words(names, scores)} {over}: {folder.path}"
+    return folder.life.complete(as_given(scores)), log_line("caviar.engines.fused", at)
 
 
 def _log_all(folder: RunFolder, training: AnyTraining | None, complete: bool) -> None:

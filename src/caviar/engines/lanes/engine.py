@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -15,7 +15,7 @@ from caviar.base.messages import Job, Ready, Reported, Said
 from caviar.engines.base import Inbox, Send
 from caviar.engines.experiment import Called, Folds, NotFusibleError, Recipe
 from caviar.engines.gpu import GpuLostError, wake
-from caviar.engines.lanes.endings import Endings, Over
+from caviar.engines.lanes.endings import Endings
 from caviar.engines.lanes.groups import Group, Occupancy
 from caviar.engines.lanes.jobs import Jobs
 from caviar.engines.lanes.kinds import Kinds
@@ -23,6 +23,7 @@ from caviar.engines.lanes.run_folder import RunFolder
 from caviar.engines.lanes.showing import Showing
 from caviar.engines.lanes.stack import Stack
 from caviar.engines.lanes.trouble import Trouble
+from caviar.engines.lanes.ways import AnyStack
 from caviar.engines.lanes.writer import Writer
 from caviar.engines.progress import Ended
 from caviar.engines.solo import Solo, Task
@@ -30,9 +31,6 @@ from caviar.engines.stacked.backend import ByTorch
 from caviar.engines.stacked.compiling import why_not_compiled
 from caviar.runs.active import TrialInterrupted
 from caviar.runs.life import Life
-
-if TYPE_CHECKING:
-    from caviar.engines.lanes.ways import AnyStack
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +85,7 @@ class Fused:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         if self._device == "cuda":
             wake()
-        self._jobs = Jobs(recipe, compile is not False, self._say)
+        self._jobs = Jobs(self._solo.jobs, recipe, compile is not False, self._say)
         self._kinds = Kinds(lanes, auto, compile is not False, self._device)
         self._alone: list[Job] = []
         self._reasons: set[str] = set()
@@ -112,7 +110,7 @@ class Fused:
                 elif group := self._kinds.next():
                     self._advance(group)
                 elif self._alone:
-                    self._run_alone(self._alone.pop(0))
+                    self._solo.serve_one(self._alone.pop(0), inbox, send)
                 elif inbox.closed:
                     return
                 self._writer.check()
@@ -130,7 +128,7 @@ class Fused:
             job = self._inbox.take(0 if self._count() else None)
             if job is None:
                 return
-            self._jobs.learn(job.base)
+            self._solo.jobs.learn(job.base)
             folder = _new_folder(job)
             try:
                 self._begin(job, folder)
@@ -156,16 +154,17 @@ class Fused:
             self._send(Said(line))
 
     def _begin(self, job: Job, folder: RunFolder) -> None:
-        read = self._jobs.read(job, folder)
-        if not all(self._kinds.of(training).most for training in read.trainings):
+        runs = self._jobs.read(job, folder)
+        if not all(self._kinds.of(run.training).most for run in runs):
             self._alone.append(job)
             return
-        if why := self._kinds.why_apart(read.trainings[0], job.overrides):
+        if why := self._kinds.why_apart(runs[0].training, job.overrides):
             self._say(why)
-        for run in read.runs():
+        for run in self._jobs.go_on(runs):
             self._kinds.of(run.training).waiting.append(run)
-        if read.folds is not None and read.folds.over:
-            self._endings.finish_folds(read.folds)
+        trial = runs[0].trial
+        if trial is not None and trial.over:
+            self._endings.finish_folds(trial)
 
     def _announce(self) -> None:
         """Send how many jobs there is room for, where that has changed."""
@@ -186,7 +185,7 @@ class Fused:
         until the controller has been told of that and the next trials are here.
         """
         missing = stack.lanes - len(group.runs)
-        full = self._count() + self._endings.unsent >= self.lanes
+        full = self._count() + len(self._endings.unsent) >= self.lanes
         if missing > stack.lanes // 16 and full and self._ahead < _AHEAD[1]:
             self._ahead = min(1.5 * self._ahead, _AHEAD[1])
             self._announce()
@@ -232,8 +231,7 @@ class Fused:
         for trial in {run.trial for _, run in pruned if run.trial}:
             self._kinds.withdraw(trial)
             self._endings.prune_folds(trial)
-        over = [Over(lane, pruned=True) for lane, run in pruned if not run.trial]
-        self._endings.finish(group, over)
+        self._endings.finish(group, [lane for lane, run in pruned if not run.trial], pruned=True)
         for run in group.all:
             why = self._inbox.stopped(run.job.number)
             if why is not None:
@@ -266,14 +264,11 @@ class Fused:
             if metric in row and run.trial is None:
                 reports.append(Reported(run.job.number, row[metric], row["epoch"]))
             if one.over:
-                over.append(Over(one.lane))
+                over.append(one.lane)
         if reports:
             self._send(*reports)
         self._endings.finish(group, over)
         self._showing.epoch_ended(group)
-
-    def _run_alone(self, job: Job) -> None:
-        self._solo.serve_one(self._jobs.whole(job), self._inbox, self._send)
 
     def _interrupt(self) -> None:
         """Leave a checkpoint of every trial that has one to leave, and end them all."""

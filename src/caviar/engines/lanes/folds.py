@@ -20,20 +20,17 @@ from caviar.runs.folds import (
     take_over,
     write_fold,
 )
-from caviar.runs.inside import make_folders, remove_inside
+from caviar.runs.inside import remove_inside
 from caviar.runs.life import Life
 
 
-@dataclass
 class FoldFolder(RunFolder):
     """A fold's folder inside its trial's folder. Only the trial has a result and a config."""
 
     def begin(self) -> None:
-        try:
-            if not self._made:
+        if not self._made:
+            with self._noting():
                 self._make()
-        except Exception as error:
-            self.error = self.error or error
 
     def done(
         self, rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None, facts: Facts
@@ -43,17 +40,13 @@ class FoldFolder(RunFolder):
         self._rows(rows)
         if best is not None:
             self.checkpoint(Path(BEST_CHECKPOINT).name, best)
-        try:
+        with self._noting():
             remove_inside(self.path / names.CHECKPOINTS / LANE)
             if self.error is None:
                 write_fold(self.path, facts)
-        except Exception as error:
-            self.error = self.error or error
 
-    def _make(self) -> None:
-        self._made = True
-        make_folders(self.path)
-        self._write_files()
+    def _texts(self) -> Mapping[str, str]:
+        return self.files
 
 
 @dataclass(eq=False)
@@ -85,22 +78,12 @@ class Folded:
         return len(self.done) == len(self.places)
 
     @property
-    def complete(self) -> bool:
-        """Whether each fold has a score."""
-        return len(self.so_far) == len(self.places)
-
-    @property
     def so_far(self) -> list[Facts]:
         """The facts of the first folds, up to the first fold without a score."""
         found = []
         while len(found) in self.done and self.done[len(found)]["score"] is not None:
             found.append(self.done[len(found)])
         return found
-
-    @property
-    def error(self) -> Exception | None:
-        """What kept a fold's files from being written."""
-        return next((place.error for place in self.places if place.error), None)
 
     def reports(self) -> list[Reported]:
         """The mean after each fold, in the order of folds, as solo reports it; each once."""

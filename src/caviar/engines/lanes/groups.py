@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from caviar.base.errors import name_and_text
 from caviar.base.messages import Job
@@ -13,10 +13,7 @@ from caviar.engines.lanes.backends import BACKENDS
 from caviar.engines.lanes.folds import Folded
 from caviar.engines.lanes.run_folder import RunFolder
 from caviar.engines.lanes.stack import Stack
-from caviar.engines.lanes.ways import stack_of
-
-if TYPE_CHECKING:
-    from caviar.engines.lanes.ways import AnyStack, AnyTraining
+from caviar.engines.lanes.ways import AnyStack, AnyTraining, stack_of
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from caviar.base.errors import name_and_text
 from caviar.engines.experiment import NotFusibleError
@@ -12,10 +11,7 @@ from caviar.engines.gpu import GpuLostError, gpu_lost
 from caviar.engines.lanes.calibration import choose
 from caviar.engines.lanes.folds import Folded
 from caviar.engines.lanes.groups import Group
-from caviar.engines.lanes.ways import calls
-
-if TYPE_CHECKING:
-    from caviar.engines.lanes.ways import AnyTraining
+from caviar.engines.lanes.ways import AnyTraining, calls
 
 DEFAULT_LANES = 64
 """Lanes of a stack, where nothing else is said or measured."""
@@ -51,9 +47,8 @@ class Kinds:
         self._given, self._auto, self._native, self._device = lanes, auto, native, device
         self._groups: dict[Hashable, Group] = {}
         self._noted = 0
-        self._settings: dict[
-            Hashable, list[dict[str, str]]
-        ] = {}  # of trials that call their module
+        # Of trials that call their module.
+        self._settings: dict[Hashable, list[dict[str, str]]] = {}
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self._groups.values())

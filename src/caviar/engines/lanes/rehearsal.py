@@ -110,13 +110,10 @@ class _ByModule:
         recipe = self._recipe
         x, y = (torch.cat(parts) for parts in zip(*self._batches, strict=True))
 
-        def network() -> nn.Module:
-            return _without_dropout(recipe.network())
-
         return Training(
             replace(
                 recipe,
-                network=network,
+                network=lambda: _without_dropout(recipe.network()),
                 architecture=None,
                 train=(_double(x), y),
                 val=(_double(self._val[0]), self._val[1]),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -77,11 +77,9 @@ class RunFolder:
         with self._writing:
             if self._made or self._given_away:
                 return
-            try:
+            with self._noting():
                 self._make()
                 self.life.result.write(self.path)
-            except Exception as error:
-                self.error = self.error or error
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write ``metrics.csv`` anew, while the trial runs."""
@@ -96,14 +94,12 @@ class RunFolder:
             self.begin()
             if self._given_away:
                 return
-            try:
+            with self._noting():
                 folder = self.path / names.CHECKPOINTS
                 make_folders(folder)
                 data = io.BytesIO()
                 torch.save(dict(content), data)
                 write_atomic(folder / name, data.getvalue())
-            except Exception as error:
-                self.error = self.error or error
 
     def end(
         self,
@@ -155,17 +151,22 @@ class RunFolder:
     def _make(self) -> None:
         self._made = True
         make_folders(self.path)
-        write_atomic(self.path / names.CONFIG, self.config)
-        write_atomic(self.path / names.OVERRIDES, yaml_text(list(self.overrides)))
-        self._write_files()
-
-    def _write_files(self) -> None:
-        for name, text in self.files.items():
+        for name, text in self._texts().items():
             write_atomic(self.path / name, text)
 
+    def _texts(self) -> Mapping[str, str]:
+        overrides = yaml_text(list(self.overrides))
+        return {names.CONFIG: self.config, names.OVERRIDES: overrides, **self.files}
+
     def _rows(self, rows: Sequence[Mapping[str, Any]], durable: bool = True) -> None:
-        try:
+        with self._noting():
             write_atomic(self.path / names.METRICS, csv_text(rows), durable)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Note the first thing that keeps the folder from being written."""
+        try:
+            yield
         except Exception as error:
             self.error = self.error or error
 

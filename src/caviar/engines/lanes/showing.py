@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from caviar.base.messages import Started
@@ -54,7 +55,9 @@ class Showing:
         now, every, due = time.monotonic(), self.keep_every, []
         for lane, run in group.runs.items():
             if now - run.shown > _SHOWN_EVERY:
-                self._show(run)
+                run.shown = now
+                rows = list(run.training.rows)
+                self.writer.do(run.job.number, partial(run.folder.rows, rows))
             if every and now - run.kept > every:
                 due.append(lane)
         if due:
@@ -67,9 +70,3 @@ class Showing:
     def keep(self, run: Run, saved: dict[str, Any]) -> None:
         """Write a trial's lane, for it to go on from if this process is lost."""
         self.writer.do(run.job.number, lambda: run.folder.checkpoint(LANE, saved))
-
-    def _show(self, run: Run) -> None:
-        run.shown = time.monotonic()
-        rows = list(run.training.rows)
-        if rows:
-            self.writer.do(run.job.number, lambda: run.folder.rows(rows))

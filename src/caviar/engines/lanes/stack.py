@@ -18,6 +18,7 @@ from caviar.engines.seats import Seats
 from caviar.engines.stacked.backend import Backend, ByTorch, Steps
 from caviar.engines.stacked.copies import sent
 from caviar.engines.stacked.dock import Dock
+from caviar.engines.stacked.recording import copied, put_back
 from caviar.engines.stacked.tensors import LaneTensors
 from caviar.engines.stacked.validation import Validation
 
@@ -57,9 +58,8 @@ class Stack(Seats[Training]):
         if isinstance(found, str):
             return found
         self.backend = found
-        for lane, training in enumerate(self.trainings):
-            if training is not None:
-                found.admit(lane, training.plan)
+        for lane, training in self.taken:
+            found.admit(lane, training.plan)
         return None
 
     def admit(self, training: Training, lane: int | None = None) -> int:
@@ -83,12 +83,11 @@ class Stack(Seats[Training]):
 
     def resized(self, lanes: int, more: Sequence[Training] = ()) -> Stack:
         """The same trainings, as they stand, in a stack of ``lanes`` lanes that has room for more."""
-        active = self.active
-        trainings = [training for training in self.trainings if training is not None]
-        other = Stack([*trainings, *more], lanes, self.device)
+        taken = self.taken
+        other = Stack([*(training for _, training in taken), *more], lanes, self.device)
         other.use(type(self.backend))
-        self.fetch(active)
-        for new, (lane, training) in enumerate(zip(active, trainings, strict=True)):
+        self.fetch(self.active)
+        for new, (lane, training) in enumerate(taken):
             other.trainings[new] = training
             rows, row = self._dock.to_read(lane)
             its, place = other._dock.to_write(new, anew=True)
@@ -99,7 +98,7 @@ class Stack(Seats[Training]):
     def tick(self) -> list[Ended]:
         """One epoch in every lane."""
         self._settle()
-        self._snapshot = [tensor.detach().clone() for tensor in self.tensors.changing]
+        self._snapshot = copied(self.tensors.changing)
         columns = self._prepare()
         losses = self._validation.losses.zero_()
         self.backend.steps(self._steps(self._course.steps, columns, losses))
@@ -126,22 +125,20 @@ class Stack(Seats[Training]):
     def _tried(self, count: int) -> Iterator[Steps]:
         """An epoch's first steps; what they do to the lanes is undone."""
         self._settle()
-        before = [tensor.detach().clone() for tensor in self.tensors.changing]
+        before = copied(self.tensors.changing)
         losses = torch.zeros(self.lanes, dtype=self._course.dtype, device=self.device)
         try:
             yield self._steps(count, self._prepare(), losses)
         finally:
-            self._snapshot = before
-            self.rewind()
+            put_back(self.tensors.changing, before)
 
     def rewind(self) -> None:
         """After a tick that was cut short: put every lane back to where its epoch began.
 
         The trainings are there still: they take an epoch in when all else of it is done.
         """
-        with torch.no_grad():
-            for tensor, before in zip(self.tensors.changing, self._snapshot, strict=False):
-                tensor.copy_(before)
+        if self._snapshot:
+            put_back(self.tensors.changing, self._snapshot)
         self._snapshot = []
 
     def fetch(self, lanes: Sequence[int]) -> None:
@@ -191,17 +188,15 @@ class Stack(Seats[Training]):
 
     def _prepare(self) -> Tensor:
         """Each lane's order of samples, and the optimizer's columns ``(steps, columns, lanes, 1)``."""
-        course, active = self._course, self.active
-        shape = (len(self._optimizer.columns), course.steps, self.lanes)
-        columns = np.ones(shape)
+        course, taken, active = self._course, self.taken, self.active
+        columns = np.ones((len(self._optimizer.columns), course.steps, self.lanes))
         columns[0] = 0.0
-        trainings = [training for training in self.trainings if training is not None]
         rates = np.empty((course.steps, len(active)))
-        for index, (lane, training) in enumerate(zip(active, trainings, strict=True)):
+        for index, (lane, training) in enumerate(taken):
             self._draw(lane, training, training.epoch)
             rates[:, index] = training.rates()
         settings = {name: values[active] for name, values in self.tensors.settings.items()}
-        done = np.array([float(training.epoch * course.steps) for training in trainings])
+        done = np.array([float(training.epoch * course.steps) for _, training in taken])
         columns[:, :, active] = self._optimizer.steps(settings, rates, done)
         found = torch.from_numpy(columns).transpose(0, 1).unsqueeze(3)
         return sent(found.to(course.dtype).contiguous(), self.device)
@@ -218,22 +213,21 @@ class Stack(Seats[Training]):
         """Draw what the next epoch will go by, while a GPU works at this one, whose order it has."""
         if self.device == "cpu":
             return
-        for lane, training in enumerate(self.trainings):
-            if training is not None and training.epoch + 1 < training.course.max_epochs:
+        for lane, training in self.taken:
+            if training.epoch + 1 < training.course.max_epochs:
                 self._draw(lane, training, training.epoch + 1)
 
     def _steps(self, count: int, columns: Tensor, losses: Tensor) -> Steps:
         """The epoch's first steps."""
         rows = sent(self._order[:, : count * self._course.batch_size], self.device)
         keys = np.zeros((2, self.lanes), dtype=np.int64)
-        for lane, training in enumerate(self.trainings):
-            if training is not None:
-                keys[:, lane] = signed(training.recipe.seed), training.epoch
+        for lane, training in self.taken:
+            keys[:, lane] = signed(training.recipe.seed), training.epoch
         return Steps(self.active, rows, columns[:count], keys, losses)
 
     def _evaluate(self) -> dict[str, list[float]]:
         """Of each lane what is logged of the epoch, by name; it waits for the device, once."""
-        if not any(training.validates() for training in self.trainings if training):
+        if not any(training.validates() for _, training in self.taken):
             train = self._validation.train_losses.double()
             self._draw_ahead()
             return {"train/loss": train.tolist()}
@@ -245,9 +239,7 @@ class Stack(Seats[Training]):
 
     def _end_epoch(self, losses: list[float], metrics: dict[str, list[float]]) -> list[Ended]:
         ended = []
-        for lane, training in enumerate(self.trainings):
-            if training is None:
-                continue
+        for lane, training in self.taken:
             own = {name: values[lane] for name, values in metrics.items()}
             try:
                 over = training.epoch_ended(losses[lane], own if training.validates() else None)

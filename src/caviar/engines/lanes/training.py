@@ -76,7 +76,12 @@ class Training(Progress):
         self.metrics = {**self.metrics, **found}
         self.rows.append({"epoch": self.epoch, "step": self.steps_done - 1, **found})
         self.note({**found, "epoch": self.epoch}, self.steps_done - 1)
-        over = self.take(metrics is not None, self.steps_done)
+        self.scoring.improved = False
+        self.guard(self.steps_done)
+        over = False
+        if metrics is not None:
+            self.take_score()
+            over = self.stops_early()
         self.schedule.epoch_ended(self.metrics)
         self.epoch += 1
         return over or self.epoch >= self.course.max_epochs
@@ -107,9 +112,7 @@ class Training(Progress):
         so_far: dict[str, float] = {}
         for row in self.rows[there:]:
             self.schedule.epoch()
-            so_far.update(
-                {name: value for name, value in row.items() if name not in ("epoch", "step")}
-            )
+            so_far |= row
             self.schedule.epoch_ended(so_far)
 
 

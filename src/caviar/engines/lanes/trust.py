@@ -51,12 +51,7 @@ def why_distrusted(training: Training, native: bool) -> str | None:
         native: the loop in C++ may step it.
     """
     recipe = training.recipe
-    key = (
-        training.key,
-        _kind_of(dict(recipe.hyper_parameters)),
-        _kind_of(dict(recipe.trainer)),
-        native,
-    )
+    key = training.key, _kind_of([dict(recipe.hyper_parameters), dict(recipe.trainer)]), native
     if key not in _verdicts:
         _verdicts[key] = _tried(training, native)
     return _verdicts[key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from caviar.engines.experiment import Called, NotFusibleError, Recipe
 from caviar.engines.lanes.stack import Stack
@@ -11,10 +11,11 @@ from caviar.engines.lanes.training import Training
 from caviar.engines.lanes.trust import why_distrusted
 from caviar.engines.seats import Seats
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # with it comes Lightning
     from caviar.engines.called.training import CalledTraining
 
-    AnyTraining = Training | CalledTraining
+AnyTraining: TypeAlias = "Training | CalledTraining"
+"""A training of either kind."""
 
 AnyStack = Seats[Any]
 """A stack of either kind."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import tempfile
 from functools import cache
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import torch
@@ -27,67 +27,33 @@ OPTIMIZERS: dict[type[torch.optim.Optimizer], int] = {
 }
 
 
-class LayerStruct(ctypes.Structure):
-    """A layer of the network: its kind, and where its numbers lie."""
-
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("kind", "activation", "weight", "bias")),
-        *((name, ctypes.c_int64) for name in ("mean", "var", "row", "place")),
-        ("number", ctypes.c_double),
-        *((name, ctypes.c_void_p) for name in ("first", "second")),
-    ]
+_KINDS = {"q": ctypes.c_int64, "d": ctypes.c_double, "P": ctypes.c_void_p}
+"""All of eight bytes."""
 
 
-class NetStruct(ctypes.Structure):
-    """All lanes of a network, and the samples that go through it."""
-
-    _fields_ = [
-        ("layers", ctypes.POINTER(LayerStruct)),
-        *((name, ctypes.c_int64) for name in ("count", "lanes")),
-        ("widths", ctypes.c_void_p),
-        ("parameters", ctypes.c_void_p),
-        ("numbers", ctypes.c_int64),
-        ("running", ctypes.c_void_p),
-        ("running_numbers", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("x", "y", "smoothing", "weights")),
-    ]
-
-
-class StepsStruct(ctypes.Structure):
-    """Steps of the optimizer, with the numbers that lanes have of it."""
-
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("optimizer", "steps", "batch", "samples")),
-        ("order", ctypes.c_void_p),
-        ("order_row", ctypes.c_int64),
-        ("slots", ctypes.c_void_p * 2),
-        ("constants", ctypes.c_void_p * 6),
-        ("columns", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("column_count", "decayed")),
-        *((name, ctypes.c_void_p) for name in ("norm", "value", "keys", "losses")),
-    ]
+@cache
+def structures() -> dict[str, type[ctypes.Structure]]:
+    """The structures of `loop.cpp` by name, with the fields that it says they have."""
+    found = {}
+    for line in library().layout().decode().splitlines()[:-1]:
+        name, *words = line.split()
+        members = []
+        for (own, kind, begin), (_, _, end) in pairwise(word.split(":") for word in words):
+            count = (int(end) - int(begin)) // 8
+            members.append((own, _KINDS[kind] * count if count > 1 else _KINDS[kind]))
+        # Without slots, a field that there is not could be set.
+        found[name] = type(name, (ctypes.Structure,), {"_fields_": members, "__slots__": ()})
+    return found
 
 
-class EvaluationStruct(ctypes.Structure):
-    """An evaluation of the samples, and where its results go."""
-
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("samples", "batch")),
-        *((name, ctypes.c_void_p) for name in ("probabilities", "losses")),
-    ]
-
-
-def layout() -> str:
-    """Where the fields lie of what goes to `loop.cpp`, and the order of each optimizer's numbers."""
+def _numbers() -> list[str]:
+    """Each optimizer's numbers, in their order."""
     words = []
-    for struct in (LayerStruct, NetStruct, StepsStruct, EvaluationStruct):
-        words += [f"{name}:{getattr(struct, name).offset}" for name, *_ in struct._fields_]
-        words.append(f"{struct.__name__.removesuffix('Struct')}:{ctypes.sizeof(struct)}")
     for target, number in OPTIMIZERS.items():
         own = optimizer_of(f"torch.optim.{target.__name__}")
         words += [f"{name}:0" for name in (*own.constants, *own.columns)]
         words.append(f"{target.__name__}:{number}")
-    return " ".join(words)
+    return words
 
 
 @cache
@@ -96,7 +62,7 @@ def library() -> ctypes.CDLL:
 
     Raises:
         OSError: there is no compiler, it failed (the message says what it said), or what it compiled
-            does not agree with this module about where things lie.
+            does not agree with this module about an optimizer's numbers.
     """
     try:
         found = ctypes.CDLL(str(build(private_folder(cache_folder() / "native"))))
@@ -107,7 +73,7 @@ def library() -> ctypes.CDLL:
         with tempfile.TemporaryDirectory() as place:
             found = ctypes.CDLL(str(build(Path(place))))
     found.layout.argtypes, found.layout.restype = [], ctypes.c_char_p
-    built, known = found.layout().decode().split(), layout().split()
+    built, known = found.layout().decode().splitlines()[-1].split(), _numbers()
     if built != known:
         differ = [pair for pair in zip_longest(built, known, fillvalue="-") if pair[0] != pair[1]]
         raise OSError("loop.cpp does not go with binding.py: {} there, {} here".format(*differ[0]))

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
 
 namespace {
 
@@ -350,6 +351,10 @@ struct Evaluation {
 
 namespace {
 
+// A field's kind: a pointer, a number, or a whole one; as it is in Python's module `array`.
+template <class F>
+constexpr char KIND = std::is_pointer_v<std::remove_extent_t<F>> ? 'P' : std::is_same_v<F, double> ? 'd' : 'q';
+
 enum Optimizer { SGD, ADAM, ADAMW, RMSPROP };
 
 // What optimizers.py calls the numbers that each of them takes, in their order: constants, and columns.
@@ -361,37 +366,34 @@ enum Optimizer { SGD, ADAM, ADAMW, RMSPROP };
 #define RMSPROP_COLUMNS(X) X(lr)
 constexpr int MOST_CONSTANTS = sizeof(Steps::constants) / sizeof(void*);
 
-// Memory of one call, given out piece by piece.
+// Memory of one call, given out piece by piece; one without any counts what would be.
 class Arena {
   public:
-    explicit Arena(size_t bytes) : memory_(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64))), next_(memory_) {
+    Arena() = default;
+    explicit Arena(size_t bytes) : memory_(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64))) {
         if (memory_) std::memset(memory_, 0, (bytes + 63) / 64 * 64);
     }
     ~Arena() { std::free(memory_); }
     bool ok() const { return memory_ != nullptr; }
+    size_t taken() const { return taken_; }
     template <class T> T* take(long count) {
-        T* piece = reinterpret_cast<T*>(next_);
-        next_ += size<T>(count);
+        T* piece = memory_ ? reinterpret_cast<T*>(memory_ + taken_) : nullptr;
+        taken_ += (count * sizeof(T) + 127) / 64 * 64;
         return piece;
     }
-    template <class T> static size_t size(long count) { return (count * sizeof(T) + 127) / 64 * 64; }
 
   private:
-    char* memory_;
-    char* next_;
+    char* memory_ = nullptr;
+    size_t taken_ = 0;
 };
 
 template <class T> class Lane {
   public:
     // What it works in, for lanes of any width up to the widest.
     static size_t bytes(const Net& net, long batch) {
-        size_t total = Arena::size<T>(net.numbers) + Arena::size<T>(batch * widest(net)) * 2;
-        for (long i = 0; i <= net.count; i++) total += Arena::size<T>(batch * most(net, i)) * 2;
-        for (long i = 0; i < net.count; i++) {
-            total += Arena::size<T>(most(net, i) * most(net, i + 1)) * 2;
-            total += Arena::size<T>(most(net, i + 1)) * 4;
-        }
-        return total + Arena::size<T>(most(net, net.count) * LENGTH<T>) * 2 + 4096;
+        Arena none;
+        Lane lane(net, batch, none);
+        return none.taken() + 4096;
     }
 
     Lane(const Net& net, long batch, Arena& arena) : net_(net) {
@@ -765,19 +767,12 @@ template <class T> class Lane {
         const long numbers = batch * rounded<T>(widths_[i]);
         const T *x = out_[i];
         T *y = out_[i + 1], *slopes = kept_[i + 1];
-        const T number = T(layer.number);
-        switch (layer.activation) {
-        case RELU: return activate_all<RELU>(numbers, number, x, y, slopes);
-        case LEAKY_RELU: return activate_all<LEAKY_RELU>(numbers, number, x, y, slopes);
-        case ELU: return activate_all<ELU>(numbers, number, x, y, slopes);
-        case GELU: return activate_all<GELU>(numbers, number, x, y, slopes);
-        case GELU_TANH: return activate_all<GELU_TANH>(numbers, number, x, y, slopes);
-        case SILU: return activate_all<SILU>(numbers, number, x, y, slopes);
-        case TANH: return activate_all<TANH>(numbers, number, x, y, slopes);
-        case MISH: return activate_all<MISH>(numbers, number, x, y, slopes);
-        case SOFTPLUS: return activate_all<SOFTPLUS>(numbers, number, x, y, slopes);
-        default: return activate_all<SIGMOID>(numbers, number, x, y, slopes);
-        }
+        static constexpr decltype(&activate_all<RELU>) ways[] = {  // in the order of Activation
+            activate_all<RELU>, activate_all<LEAKY_RELU>, activate_all<ELU>, activate_all<GELU>,
+            activate_all<GELU_TANH>, activate_all<SILU>, activate_all<TANH>, activate_all<SIGMOID>,
+            activate_all<MISH>, activate_all<SOFTPLUS>,
+        };
+        ways[layer.activation](numbers, T(layer.number), x, y, slopes);
     }
 
     template <int KIND>
@@ -890,39 +885,44 @@ template <class T> int evaluate(const Net& net, const Evaluation& of, const int6
 
 extern "C" {
 
-// What binding.py has to agree with, which it is held against: where fields lie, and the order of numbers.
+// What binding.py makes its structures of, a line each: fields, their kinds and where they lie, and the size.
+// The last line is the order of each optimizer's numbers, which binding.py is held against.
 const char* layout() {
     static char text[4096];
     char* end = text;
-    auto add = [&](const char* name, size_t place) {
-        end += std::snprintf(end, text + sizeof text - end, "%s:%zu ", name, place);
+    auto add = [&](const char* format, auto... words) {
+        end += std::snprintf(end, text + sizeof text - end, format, words...);
     };
-#define FIELD(name) add(#name, offsetof(STRUCT, name));
+#define FIELD(name) add(" %s:%c:%zu", #name, KIND<decltype(STRUCT::name)>, offsetof(STRUCT, name));
 #define STRUCT Layer
+    add("Layer");
     FIELD(kind) FIELD(activation) FIELD(weight) FIELD(bias) FIELD(mean) FIELD(var) FIELD(row) FIELD(place)
     FIELD(number) FIELD(first) FIELD(second)
-    add("Layer", sizeof(Layer));
+    add(" size::%zu\n", sizeof(Layer));
 #undef STRUCT
 #define STRUCT Net
+    add("Net");
     FIELD(layers) FIELD(count) FIELD(lanes) FIELD(widths) FIELD(parameters) FIELD(numbers) FIELD(running)
     FIELD(running_numbers) FIELD(x) FIELD(y) FIELD(smoothing) FIELD(weights)
-    add("Net", sizeof(Net));
+    add(" size::%zu\n", sizeof(Net));
 #undef STRUCT
 #define STRUCT Steps
+    add("Steps");
     FIELD(optimizer) FIELD(steps) FIELD(batch) FIELD(samples) FIELD(order) FIELD(order_row) FIELD(slots)
     FIELD(constants) FIELD(columns) FIELD(column_count) FIELD(decayed) FIELD(norm) FIELD(value)
     FIELD(keys) FIELD(losses)
-    add("Steps", sizeof(Steps));
+    add(" size::%zu\n", sizeof(Steps));
 #undef STRUCT
 #define STRUCT Evaluation
+    add("Evaluation");
     FIELD(samples) FIELD(batch) FIELD(probabilities) FIELD(losses)
-    add("Evaluation", sizeof(Evaluation));
+    add(" size::%zu\n", sizeof(Evaluation));
 #undef STRUCT
-#define NUMBER(name) add(#name, 0);
-    SGD_CONSTANTS(NUMBER) SGD_COLUMNS(NUMBER) add("SGD", SGD);
-    ADAM_CONSTANTS(NUMBER) ADAM_COLUMNS(NUMBER) add("Adam", ADAM);
-    ADAM_CONSTANTS(NUMBER) ADAM_COLUMNS(NUMBER) add("AdamW", ADAMW);
-    RMSPROP_CONSTANTS(NUMBER) RMSPROP_COLUMNS(NUMBER) add("RMSprop", RMSPROP);
+#define NUMBER(name) add("%s:0 ", #name);
+    SGD_CONSTANTS(NUMBER) SGD_COLUMNS(NUMBER) add("SGD:%d ", SGD);
+    ADAM_CONSTANTS(NUMBER) ADAM_COLUMNS(NUMBER) add("Adam:%d ", ADAM);
+    ADAM_CONSTANTS(NUMBER) ADAM_COLUMNS(NUMBER) add("AdamW:%d ", ADAMW);
+    RMSPROP_CONSTANTS(NUMBER) RMSPROP_COLUMNS(NUMBER) add("RMSprop:%d", RMSPROP);
     return text;
 }
 

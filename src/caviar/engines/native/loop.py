@@ -11,14 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from caviar.engines.native.binding import (
-    OPTIMIZERS,
-    EvaluationStruct,
-    LayerStruct,
-    NetStruct,
-    StepsStruct,
-    library,
-)
+from caviar.engines.native.binding import OPTIMIZERS, library, structures
 from caviar.engines.stacked.backend import Steps
 from caviar.engines.stacked.plan import Plan
 from caviar.engines.stacked.tensors import LaneTensors
@@ -101,13 +94,14 @@ class Native:
         kind = "double" if course.dtype == torch.float64 else "float"
         self._train = getattr(library(), f"train_{kind}")
         self._evaluate = getattr(library(), f"evaluate_{kind}")
+        self._kinds = structures()
         self._tensors, self._net = tensors, net
         self._layers = [
             (name, layer)
             for name, layer in net.plan.layers
             if not isinstance(layer, nn.Flatten | nn.Identity)
         ]
-        self._structs = (LayerStruct * len(self._layers))(
+        self._structs = (self._kinds["Layer"] * len(self._layers))(
             *(self._struct(name, layer) for name, layer in self._layers)
         )
         self.widths = np.zeros((tensors.lanes, len(self._layers) + 1), dtype=np.int64)
@@ -119,10 +113,8 @@ class Native:
         self._fixed: dict[str, Any] = {
             "optimizer": OPTIMIZERS[optimizer.target],
             "batch": course.batch_size,
-            "slots": (ctypes.c_void_p * 2)(*(slot.data_ptr() for slot in tensors.slots)),
-            "constants": (ctypes.c_void_p * 6)(
-                *(tensors.constants[name].data_ptr() for name in optimizer.constants)
-            ),
+            "slots": tuple(slot.data_ptr() for slot in tensors.slots),
+            "constants": tuple(tensors.constants[name].data_ptr() for name in optimizer.constants),
             "decayed": tensors.decayed,
             "norm": None if norm is None else norm.data_ptr(),
             "value": None if value is None else value.data_ptr(),
@@ -138,8 +130,9 @@ class Native:
         except OSError as error:
             return str(error)
 
-    def _struct(self, name: str, layer: nn.Module) -> LayerStruct:
-        found = LayerStruct(_LINEAR, -1, -1, -1, -1, -1, 0, 0, 0.0, None, None)
+    def _struct(self, name: str, layer: nn.Module) -> ctypes.Structure:
+        nowhere = dict.fromkeys(("activation", "weight", "bias", "mean", "var"), -1)
+        found = self._kinds["Layer"](kind=_LINEAR, **nowhere)
         net = self._net
         for own in ("weight", "bias"):
             place = net.layout.places.get(f"{name}.{own}")
@@ -182,18 +175,16 @@ class Native:
         samples, (low, high) = len(self._parts["train"][0]), order.aminmax()
         if int(low) < 0 or int(high) >= samples:
             raise IndexError(f"an order of samples from {low} to {high}: there are {samples}")
-        what = StepsStruct(
-            **{
-                **self._fixed,
-                "steps": len(columns),
-                "samples": order.shape[1],
-                "order": order.data_ptr(),
-                "order_row": order.stride(0),
-                "columns": columns.data_ptr(),
-                "column_count": columns.shape[1],
-                "keys": keys.ctypes.data,
-                "losses": steps.losses.data_ptr(),
-            }
+        what = self._kinds["Steps"](
+            **self._fixed,
+            steps=len(columns),
+            samples=order.shape[1],
+            order=order.data_ptr(),
+            order_row=order.stride(0),
+            columns=columns.data_ptr(),
+            column_count=columns.shape[1],
+            keys=keys.ctypes.data,
+            losses=steps.losses.data_ptr(),
         )
         self._run(self._train, "train", what, steps.lanes)
         self._net.count_steps(len(columns))
@@ -204,17 +195,23 @@ class Native:
         dtype = tensors.course.dtype
         losses = torch.zeros(tensors.lanes, dtype=dtype)
         probabilities = torch.zeros(tensors.lanes, tensors.num_classes, samples, dtype=dtype)
-        of = EvaluationStruct(samples, _AT_ONCE, probabilities.data_ptr(), losses.data_ptr())
+        of = self._kinds["Evaluation"](
+            samples=samples,
+            batch=_AT_ONCE,
+            probabilities=probabilities.data_ptr(),
+            losses=losses.data_ptr(),
+        )
         self._run(self._evaluate, "val", of, lanes)
         return probabilities, losses
 
     def _run(self, function: Any, part: str, what: ctypes.Structure, lanes: Sequence[int]) -> None:
         (x, y), net = self._parts[part], self._net
         smoothing, weights = self._tensors.smoothing, self._tensors.weights
-        arguments = NetStruct(
-            self._structs, len(self._structs), len(self.widths), self.widths.ctypes.data,
-            net.flat.data_ptr(), net.flat.shape[1], net.running.data_ptr(), net.running.shape[1],
-            x.data_ptr(), y.data_ptr(), smoothing.data_ptr(), weights.data_ptr(),
+        arguments = self._kinds["Net"](
+            layers=ctypes.addressof(self._structs), count=len(self._structs), lanes=len(self.widths),
+            widths=self.widths.ctypes.data, parameters=net.flat.data_ptr(), numbers=net.flat.shape[1],
+            running=net.running.data_ptr(), running_numbers=net.running.shape[1], x=x.data_ptr(),
+            y=y.data_ptr(), smoothing=smoothing.data_ptr(), weights=weights.data_ptr(),
         )  # fmt: skip
 
         def some(which: Sequence[int]) -> None:

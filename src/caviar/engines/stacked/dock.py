@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from caviar.engines.stacked.rows import Rows
-from caviar.engines.stacked.tensors import LaneTensors
+from caviar.engines.stacked.tensors import LaneTensors, Rows
 
 _TOGETHER = 64
 """Lanes that go to the device, or come from it, by one copy, at most."""

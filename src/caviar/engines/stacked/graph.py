@@ -40,9 +40,9 @@ class ByGraph(ByTorch):
         size, losses = self._tensors.course.batch_size, steps.losses
         full = steps.order.shape[1] // size
         self._gradients.zero_()
-        for bits, count in drawn_ahead(self._tensors, steps):
+        for number, (bits, count) in enumerate(drawn_ahead(self._tensors, steps)):
             buffers = self._buffers = self._buffers or _Buffers(self._tensors, steps, bits)
-            if buffers.order is None:
+            if number == 0:
                 buffers.fill(steps, full, size)
             buffers.take(bits)
             whole = min(count, full - buffers.done)
@@ -57,7 +57,6 @@ class ByGraph(ByTorch):
                 losses += self._step(steps.order[:, full * size :], steps.columns[full], own)
         assert self._buffers is not None
         losses += self._buffers.losses
-        self._buffers.order = None
 
     def _replay(self, buffers: _Buffers) -> Callable[[], None]:
         """What does a step; recorded anew where lanes come to smooth or weigh, which is another loss."""
@@ -79,7 +78,6 @@ class _Buffers:
     """What a recorded step reads, and where it adds its losses.
 
     Attributes:
-        order: ``(lanes, steps, batch)``, of whole batches; None between two epochs.
         place: ``(2,)`` on the device: which step of the epoch it is, and which of those drawn for.
         losses: ``(lanes,)``, summed over the epoch.
         done: steps of the epoch so far.
@@ -88,7 +86,7 @@ class _Buffers:
     def __init__(self, tensors: LaneTensors, steps: Steps, bits: dict[str, Tensor]) -> None:
         course, device = tensors.course, tensors.device
         full = max(1, course.samples // course.batch_size)
-        self._orders = torch.zeros(
+        self._order = torch.zeros(  # of whole batches
             tensors.lanes, full, course.batch_size, dtype=torch.int64, device=device
         )
         self._columns = torch.zeros(
@@ -97,13 +95,12 @@ class _Buffers:
         self._bits = {name: torch.zeros_like(drawn) for name, drawn in bits.items()}
         self.place = torch.zeros(2, dtype=torch.int64, device=device)
         self.losses = torch.zeros_like(steps.losses)
-        self.order: Tensor | None = None
         self.done = 0
 
     def fill(self, steps: Steps, full: int, size: int) -> None:
         """Take an epoch's order and rates in."""
-        self.order, self.done = self._orders, 0
-        self.order[:, :full] = steps.order[:, : full * size].unflatten(1, (full, size))
+        self.done = 0
+        self._order[:, :full] = steps.order[:, : full * size].unflatten(1, (full, size))
         self._columns[: len(steps.columns)] = steps.columns
         self.place.zero_()
         self.losses.zero_()
@@ -118,5 +115,5 @@ class _Buffers:
         """Rows, columns and random numbers of the step that it is at."""
         step, drawn = self.place[:1], self.place[1:]
         bits = {name: own.index_select(0, drawn)[0] for name, own in self._bits.items()}
-        rows = self._orders.index_select(1, step)[:, 0]
+        rows = self._order.index_select(1, step)[:, 0]
         return rows, self._columns.index_select(0, step)[0], bits

@@ -53,28 +53,16 @@ class Outputs:
     Args:
         probabilities: shape ``(lanes, classes, samples)``: sums over a few classes are then fast.
         targets: what the samples are.
+
+    Attributes:
+        predicted: the likeliest class, shape ``(lanes, samples)``, and ``confidence``, its chance.
     """
 
     def __init__(self, probabilities: Tensor, targets: Targets) -> None:
         self.probabilities = probabilities
         self.targets = targets
-        self.num_classes = probabilities.shape[1]
         self.members = targets.members
-
-    @cached_property
-    def _likeliest(self) -> tuple[Tensor, Tensor]:
-        confidence, predicted = self.probabilities.max(dim=1)
-        return confidence, predicted
-
-    @property
-    def confidence(self) -> Tensor:
-        """The chance of the likeliest class, shape ``(lanes, samples)``."""
-        return self._likeliest[0]
-
-    @property
-    def predicted(self) -> Tensor:
-        """The likeliest class, shape ``(lanes, samples)``."""
-        return self._likeliest[1]
+        self.confidence, self.predicted = probabilities.max(dim=1)
 
     @cached_property
     def right(self) -> Tensor:
@@ -91,13 +79,8 @@ class Outputs:
         """Samples that were said to be of each class, shape ``(lanes, classes)``."""
         return self._count(self.predicted, torch.ones_like(self.right))
 
-    @cached_property
-    def on_host(self) -> Tensor:
-        """The probabilities on the host, as torchmetrics takes them: ``(lanes, samples, classes)``."""
-        return self.probabilities.cpu().transpose(1, 2)
-
     def _count(self, classes: Tensor, which: Tensor) -> Tensor:
-        counts = torch.zeros(len(classes), self.num_classes, device=classes.device)
+        counts = torch.zeros(len(classes), self.probabilities.shape[1], device=classes.device)
         return counts.scatter_add_(1, classes, which.float())
 
 
@@ -216,13 +199,21 @@ class Metrics:
         found = [*also, *stacked, outputs.confidence.isnan().any(1)]
         return torch.stack([values.double() for values in found])
 
-    def read(self, rows: Tensor, outputs: Outputs, also: Sequence[str] = ()) -> dict[str, Tensor]:
+    def read(
+        self, rows: Tensor, probabilities: Tensor, targets: Targets, also: Sequence[str] = ()
+    ) -> dict[str, Tensor]:
         """What was launched, and all other metrics, by name: in double precision, ``(lanes,)`` each.
 
         Args:
             rows: as `launch` gave them, on the host.
+            probabilities, targets: see `Outputs`.
             also: the names of its ``also``.
         """
+
+        def by_lane(name: str, which: Any = slice(None)) -> Tensor:
+            return self._by_lane[name]()(on_host()[which], targets.host)
+
+        on_host = cache(lambda: probabilities.cpu().transpose(1, 2))
         stacked = [name for name, compute in self._stacked.items() if compute is not None]
         *known, ill = rows
         values = dict(zip((*also, *stacked), known, strict=True))
@@ -230,11 +221,9 @@ class Metrics:
         if ill.any():
             # What torchmetrics makes of NaN hangs on how it sorts; the stacked forms have another way.
             for name in stacked:
-                values[name][ill] = self._by_lane[name]()(
-                    outputs.on_host[ill], outputs.targets.host
-                )
+                values[name][ill] = by_lane(name, ill)
         for name in self._stacked.keys() - set(stacked):
-            values[name] = self._by_lane[name]()(outputs.on_host, outputs.targets.host)
+            values[name] = by_lane(name)
         return {name: values[name] for name in (*also, *self._stacked)}
 
 

@@ -55,7 +55,11 @@ def plan_and_weights(recipe: Recipe) -> tuple[Plan, Weights]:
     plan, weights = _plan_and_weights(recipe)
     tried = plan.key, tuple(plan.padded.items()), recipe.train[0].shape[1:]
     if tried not in _tried:
-        _try_out(plan, weights, recipe.train[0][:2])
+        # Two samples through a stack of one: what that does not like is known before the trial is.
+        stacked = Stacked([plan], 1)
+        stacked.put(0, plan, weights)
+        with torch.no_grad():
+            plan.forward(stacked.state(False), recipe.train[0][None, :2])
         _tried.add(tried)
     return plan, weights
 
@@ -78,14 +82,6 @@ def _plan_and_weights(recipe: Recipe) -> tuple[Plan, Weights]:
     return model.plan, model.weights
 
 
-def _try_out(plan: Plan, weights: Weights, x: Tensor) -> None:
-    """Send two samples through a stack of one: what that does not like is known before the trial is."""
-    stacked = Stacked([plan], 1)
-    stacked.put(0, plan, weights)
-    with torch.no_grad():
-        plan.forward(stacked.state(False), x[None])
-
-
 def _drawn(model: _Model, recipe: Recipe) -> Weights:
     assert recipe.redraw is not None
     if model.redraws is False:
@@ -94,14 +90,10 @@ def _drawn(model: _Model, recipe: Recipe) -> Weights:
     weights = _copy(model.tensors)
     if model.redraws is None:
         made = recipe.network().state_dict()
-        model.redraws = _same(made, weights)
+        model.redraws = all(torch.equal(own, weights[name]) for name, own in made.items())
         return made
     return weights
 
 
 def _copy(weights: Weights) -> Weights:
     return {name: tensor.clone() for name, tensor in weights.items()}
-
-
-def _same(one: Weights, other: Weights) -> bool:
-    return all(torch.equal(tensor, other[name]) for name, tensor in one.items())

@@ -38,6 +38,7 @@ class Adam(LaneOptimizer):
     constants = ("beta2", "eps", "weight_decay", "rest1", "rest2")
     columns = ("step_size", "root_correction", "shrink")
     off = ("maximize", "amsgrad", "decoupled_weight_decay")
+    decoupled = False
 
     def steps(self, settings, lrs, done):  # type: ignore[no-untyped-def]
         count = done + np.arange(1, len(lrs) + 1)[:, None]
@@ -51,17 +52,15 @@ class Adam(LaneOptimizer):
 
     def step(self, parameters, gradients, state, constants, columns, decayed) -> None:  # type: ignore[no-untyped-def]
         (mean, square), (step_size, root_correction, shrink) = state, columns
-        self._decay(parameters, gradients, constants["weight_decay"], shrink, decayed)
+        if self.decoupled:
+            parameters[:, :decayed].mul_(shrink)
+        else:
+            add_decay(parameters, gradients, constants["weight_decay"], decayed)
         mean.lerp_(gradients, constants["rest1"])
         square.mul_(constants["beta2"])
         square.addcmul_(gradients * constants["rest2"], gradients)
         denominator = square.sqrt().div_(root_correction).add_(constants["eps"])
         parameters.sub_((mean * step_size).div_(denominator))
-
-    def _decay(
-        self, parameters: Tensor, gradients: Tensor, decay: Tensor, shrink: Tensor, decayed: int
-    ) -> None:
-        add_decay(parameters, gradients, decay, decayed)
 
 
 class AdamW(Adam):
@@ -69,11 +68,7 @@ class AdamW(Adam):
 
     target = torch.optim.AdamW
     off = ("maximize", "amsgrad")
-
-    def _decay(
-        self, parameters: Tensor, gradients: Tensor, decay: Tensor, shrink: Tensor, decayed: int
-    ) -> None:
-        parameters[:, :decayed].mul_(shrink)
+    decoupled = True
 
 
 class RMSprop(LaneOptimizer):
@@ -95,10 +90,9 @@ class RMSprop(LaneOptimizer):
         parameters.addcmul_(velocity, -lr)
 
 
-_ALL = (SGD, Adam, AdamW, RMSprop, NAdam, RAdam, Adagrad, Adadelta)
-
 OPTIMIZERS: dict[str, LaneOptimizer] = {
-    f"torch.optim.{kind.target.__name__}": kind() for kind in _ALL
+    f"torch.optim.{kind.target.__name__}": kind()
+    for kind in (SGD, Adam, AdamW, RMSprop, NAdam, RAdam, Adagrad, Adadelta)
 }
 
 

@@ -69,8 +69,8 @@ def units_before(chain: Chain, dropout: str) -> int | None:
     return None
 
 
-def kind_of_width(units: int) -> int:
-    """The next power of two, at least 16: networks up to the same one share a stack.
+def power_of_two(units: int) -> int:
+    """The next one, at least 16: networks of widths up to the same share a stack, or a kernel.
 
     Units that are 0 cost time, but so does a stack with few lanes.
     """

@@ -68,6 +68,7 @@ class Stacked:
         parameters: views into it, by name, with a first dimension of lanes; autograd's leaves.
         running: all buffers of floats, shape ``(lanes, numbers)``, and ``buffers``, its views.
         counted: batch norm's counters, shape ``(lanes, counters)``.
+        tensors: all three of these matrices.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Stacked:
         self.running = zeros(self.running_layout.size)
         self.buffers = self.running_layout.views(self.running)
         self.counted = zeros(len(plan.counters), torch.int64)
+        self.tensors = self.flat, self.running, self.counted
         self._a_step = torch.tensor(list(plan.counters.values()), dtype=torch.int64, device=device)
         self.values = {
             name: torch.full((lanes,), value, dtype=dtype, device=device)
@@ -110,15 +112,10 @@ class Stacked:
             for size, room in zip(shape, self.shapes[name], strict=True)
         )
 
-    def clear(self, lane: int) -> None:
-        """Set all numbers of a lane to 0."""
-        self.flat.detach()[lane] = 0
-        self.running[lane] = 0
-        self.counted[lane] = 0
-
     def put(self, lane: int, plan: Plan, tensors: Mapping[str, Tensor]) -> None:
         """Set a lane to a plain network's state dict; ``plan`` is that network's."""
-        self.clear(lane)
+        for matrix in self.tensors:
+            matrix[lane] = 0
         own = self._of(lane, plan)
         torch._foreach_copy_([own[name] for name in tensors], list(tensors.values()))  # type: ignore[attr-defined]
         for name, value in plan.values.items():

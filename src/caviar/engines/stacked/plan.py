@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,9 +16,9 @@ from caviar.engines.stacked.layers import FUNCTIONS, LAYERS, VALUES, State
 from caviar.engines.stacked.padding import (
     Shapes,
     chain_of,
-    kind_of_width,
     paddable,
     padded_shapes,
+    power_of_two,
     units_before,
 )
 
@@ -96,21 +96,21 @@ def _step(node: fx.Node, places: dict[fx.Node, int], modules: dict[str, nn.Modul
 _plans: dict[Hashable, Plan] = {}
 
 
-def plan_of(network: nn.Module, pad: bool = True) -> Plan:
+def plan_of(network: nn.Module) -> Plan:
     """The plan of ``network``; remembered, because tracing is slow and trials are many.
-
-    Args:
-        pad: round hidden units up, so that networks of other widths may join the stack.
 
     Raises:
         NotFusibleError: it has a layer that cannot be stacked; the message names it.
     """
-    values = _values(network)
-    key = (pad, _signature(network))
+    key = _signature(network)
     if key not in _plans:
-        _plans[key] = _make(network, pad)
-    plan = _plans[key]
-    return Plan(**{**vars(plan), "values": values})
+        _plans[key] = _make(network)
+    values = {
+        f"{name}.{attribute}": getattr(layer, attribute)
+        for name, layer in network.named_modules()
+        for attribute in VALUES.get(type(layer), ())
+    }
+    return replace(_plans[key], values=values)
 
 
 class _Tracer(fx.Tracer):
@@ -120,7 +120,7 @@ class _Tracer(fx.Tracer):
         return known and not isinstance(m, nn.Sequential)
 
 
-def _make(network: nn.Module, pad: bool) -> Plan:
+def _make(network: nn.Module) -> Plan:
     try:
         graph = _Tracer().trace(network)
     except NotFusibleError:
@@ -135,7 +135,7 @@ def _make(network: nn.Module, pad: bool) -> Plan:
     called = [node.target for node in graph.nodes if node.op == "call_module"]
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     layers = chain_of(graph, modules)
-    chain = layers if pad and paddable(layers) else []
+    chain = layers if paddable(layers) else []
     padded = padded_shapes(chain, shapes, lambda units: -(-units // 8) * 8)
     counters = {
         name: called.count(name.rpartition(".")[0])
@@ -150,7 +150,7 @@ def _make(network: nn.Module, pad: bool) -> Plan:
             dropouts[name] = units_before(chain, name)
     return Plan(
         key=(
-            tuple(padded_shapes(chain, shapes, kind_of_width).items()),
+            tuple(padded_shapes(chain, shapes, power_of_two).items()),
             _signature(network, shapes=False),
         ),
         steps=_steps(graph, modules),
@@ -168,10 +168,10 @@ def _make(network: nn.Module, pad: bool) -> Plan:
 
 
 def _check(network: nn.Module, graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
-    for name, parameter in network.named_parameters(remove_duplicate=False):
+    every = list(network.named_parameters(remove_duplicate=False))
+    for name, parameter in every:
         if not parameter.requires_grad:
             raise NotFusibleError(f"{name} is frozen")
-    every = [name for name, _ in network.named_parameters(remove_duplicate=False)]
     if len(every) > len(list(network.parameters())):
         raise NotFusibleError("two layers share a parameter")
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
@@ -182,7 +182,8 @@ def _check(network: nn.Module, graph: fx.Graph, modules: dict[str, nn.Module]) -
             _check_layer(node.target, modules[node.target])
         elif node.op == "call_function" and node.target not in FUNCTIONS:
             if node.target is not torch.flatten or node.args[1:] != (1,):
-                raise NotFusibleError(f"the function {_name(node.target)} in its forward")
+                name = getattr(node.target, "__name__", node.target)
+                raise NotFusibleError(f"the function {name} in its forward")
         elif node.op == "call_method" and (node.target, node.args[1:]) != ("flatten", (1,)):
             raise NotFusibleError(f"the method {node.target} in its forward")
         elif node.op == "get_attr":
@@ -204,14 +205,6 @@ def _check_layer(name: str, layer: nn.Module) -> None:
         or layer.sparse
     ):  # fmt: skip
         raise NotFusibleError(f"the layer {name} is a {kind} with more than a table")
-
-
-def _values(network: nn.Module) -> dict[str, float]:
-    return {
-        f"{name}.{attribute}": getattr(layer, attribute)
-        for name, layer in network.named_modules()
-        for attribute in VALUES.get(type(layer), ())
-    }
 
 
 _UNSIGNED = {"training", "in_features", "out_features", "num_features", "num_embeddings",
@@ -248,7 +241,3 @@ def widest(plans: Iterable[Plan]) -> Shapes:
         for name, shape in plan.padded.items():
             found[name] = tuple(map(max, shape, found.get(name, shape)))
     return found
-
-
-def _name(function: Callable[..., Any]) -> str:
-    return getattr(function, "__name__", str(function))

@@ -60,9 +60,7 @@ class Validation:
         """
         rows, probabilities = self._launched(backend, lanes)
         meanwhile()
-        return self._metrics.read(
-            rows.cpu(), Outputs(probabilities, self._targets), ("train/loss", "loss")
-        )
+        return self._metrics.read(rows.cpu(), probabilities, self._targets, ("train/loss", "loss"))
 
     @cached_property
     def _targets(self) -> Targets:
