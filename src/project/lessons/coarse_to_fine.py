@@ -35,10 +35,9 @@ def run(repeats: int = REPEATS) -> Lesson:
     best = {name: np.minimum.accumulate(losses, axis=1) for name, losses in found.items()}
     claims = judge({name: losses[:, -1] for name, losses in best.items()})
     series = {name: losses.mean(0)[3:].tolist() for name, losses in best.items()}
-    across = list(range(4, TRIALS + 1))
-    return Lesson(
-        claims, lines("Best validation loss so far", across, series, "trials", "loss, nats")
-    )
+    trials = range(4, TRIALS + 1)
+    figure = lines("Best validation loss so far", trials, series, "trials", "loss, nats")
+    return Lesson(claims, figure)
 
 
 def judge(best: dict[str, np.ndarray]) -> list[Claim]:
