@@ -139,7 +139,7 @@ class InMemoryData(ABC):
         """What the run in ``folder`` knows of its data without reading them."""
         from caviar.lightning.in_memory.saved import SavedData
 
-        return SavedData.of(folder)
+        return SavedData(Preprocessing.read(folder))
 
     @property
     def num_features(self) -> int:
