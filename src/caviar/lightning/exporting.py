@@ -63,9 +63,11 @@ def export(run: str | Path, to: str, out: str | None = None) -> Path:
     try:
         with quiet(), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of the exporters' own future
-            content, exported = {"torch_export": _by_torch, "onnx": _by_onnx}[to](
-                network, _example(inputs[0])
-            )
+            # Several samples: of one alone an exporter would take the batch for always 1.
+            example = tuple(torch.cat([one, one])[:2].contiguous() for one in inputs[0])
+            batch = {0: torch.export.Dim("batch", min=1)}
+            by = {"torch_export": _by_torch, "onnx": _by_onnx}[to]
+            content, exported = by(network, example, (tuple(batch for _ in example),))
             worst = _compare(network, exported, inputs)
     except UsageError:
         raise
@@ -92,8 +94,8 @@ class _Forward(nn.Module):
         return self.module(*inputs)
 
 
-def _by_torch(network: nn.Module, example: Inputs) -> Exported:
-    program = torch.export.export(network, example, dynamic_shapes=(_free(example),))
+def _by_torch(network: nn.Module, example: Inputs, free: Any) -> Exported:
+    program = torch.export.export(network, example, dynamic_shapes=free)
     file = io.BytesIO()
     torch.export.save(program, file)
     content = file.getvalue()
@@ -101,10 +103,8 @@ def _by_torch(network: nn.Module, example: Inputs) -> Exported:
     return content, lambda inputs: _tensors(read(*inputs))
 
 
-def _by_onnx(network: nn.Module, example: Inputs) -> Exported:
-    program = torch.onnx.export(
-        network, example, dynamo=True, dynamic_shapes=(_free(example),), verbose=False
-    )
+def _by_onnx(network: nn.Module, example: Inputs, free: Any) -> Exported:
+    program = torch.onnx.export(network, example, dynamo=True, dynamic_shapes=free, verbose=False)
     assert program is not None
     content = program.model_proto.SerializeToString()
     names = [one.name for one in program.model_proto.graph.input]
@@ -126,12 +126,6 @@ def _onnx_reader(content: bytes) -> Callable[..., Any]:
     import onnx.reference  # type: ignore[import-not-found]
 
     return onnx.reference.ReferenceEvaluator(onnx.load_from_string(content)).run
-
-
-def _free(example: Inputs) -> tuple[dict[int, Any], ...]:
-    """The first dimension of every input is the batch, of any size."""
-    batch = torch.export.Dim("batch", min=1)
-    return tuple({0: batch} for _ in example)
 
 
 def _inputs(module: LightningModule, data: Any) -> Iterator[Inputs]:
@@ -156,11 +150,6 @@ def _inputs(module: LightningModule, data: Any) -> Iterator[Inputs]:
             why = f"forward takes {taken} tensors, which are not the first of a batch ({kind})"
             raise UsageError(f"{type(module).__name__}: {why}")
         yield inputs
-
-
-def _example(inputs: Inputs) -> Inputs:
-    """Inputs of several samples: of one alone an exporter would take the batch for always 1."""
-    return tuple(torch.cat([one, one])[:2].contiguous() for one in inputs)
 
 
 def _compare(

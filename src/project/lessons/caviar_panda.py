@@ -68,8 +68,9 @@ def watched(rates: np.ndarray, epochs: int) -> np.ndarray:
         train, loss = lanes.loss("train", LOST), lanes.loss(worst=LOST)
         better = loss < best
         if better.any():
-            now = lanes.state()
-            kept = [torch.where(_mask(better, a), a, b) for a, b in zip(now, kept, strict=True)]
+            mask = torch.from_numpy(better)
+            for now, then in zip(lanes.state(), kept, strict=True):
+                then[mask] = now[mask]
         slow, back = better & (loss > 0.9 * before) & (loss > 0.5), np.zeros(len(rates), bool)
         lr = lanes.settings["lr"]
         for lane, history in enumerate(histories):
@@ -93,7 +94,3 @@ def watched(rates: np.ndarray, epochs: int) -> np.ndarray:
 
 def _or_inf(loss: float) -> float:
     return float(loss) if loss < LOST else math.inf
-
-
-def _mask(lanes: np.ndarray, like: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(lanes).view(-1, *[1] * (like.ndim - 1))

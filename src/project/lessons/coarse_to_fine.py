@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from functools import partial
 
 import numpy as np
 import optuna
@@ -53,18 +54,15 @@ def judge(best: dict[str, np.ndarray]) -> list[Claim]:
     ]
 
 
-def _staged(stages: int) -> Callable[[int], BaseSampler]:
-    def make(seed: int) -> BaseSampler:
-        sampler = CoarseToFineSampler(TRIALS, stages, seed)
-        sampler.bind(SPACE)
-        return sampler
-
-    return make
+def _staged(stages: int, seed: int) -> BaseSampler:
+    sampler = CoarseToFineSampler(TRIALS, stages, seed)
+    sampler.bind(SPACE)
+    return sampler
 
 
 WAYS: dict[str, Callable[[int], BaseSampler]] = {
-    "one stage": _staged(1),
-    "coarse to fine": _staged(STAGES),
+    "one stage": partial(_staged, 1),
+    "coarse to fine": partial(_staged, STAGES),
     "TPE": lambda seed: TPESampler(
         seed=seed, constant_liar=True, n_startup_trials=TRIALS // STAGES
     ),
@@ -77,7 +75,7 @@ def _search(make: Callable[[int], BaseSampler], repeats: int) -> np.ndarray:
     spread = {h.study_name: h.distribution for h in SPACE.hyperparameters}
     studies = [optuna.create_study(sampler=make(repeat)) for repeat in range(repeats)]
     for repeat, study in enumerate(studies):
-        alike = optuna.create_study(sampler=_staged(1)(repeat))
+        alike = optuna.create_study(sampler=_staged(1, repeat))
         for _ in range(TRIALS // STAGES):
             study.enqueue_trial(alike.ask(spread).params)
     found = []

@@ -218,7 +218,8 @@ def _check(parts: Parts, name: str) -> None:
             )
         if not len(x):
             raise UsageError(f"data: {name} has no sample to {part} on")
-        if labels and not _are_labels(y, len(classes)):
+        binary = y.shape[1:] == (len(classes),) and bool(((y == 0) | (y == 1)).all())
+        if labels and not binary:
             why = f"0 or 1 for each of {len(classes)} labels, shape (samples, {len(classes)})"
             raise UsageError(f"data: {name} has targets to {part} on that are no labels; {why}")
         if not (is_number or labels) and len(classes) > 1 and not _are_classes(y, len(classes)):
@@ -238,10 +239,6 @@ def _are_classes(y: Tensor, classes: int) -> bool:
         return whole and bool(y.min() >= 0) and bool(y.max() < classes)
     shares = y.ndim == 2 and y.shape[1] == classes and y.is_floating_point()
     return shares and bool((y >= 0).all()) and bool(((y.sum(1) - 1).abs() < 1e-3).all())
-
-
-def _are_labels(y: Tensor, labels: int) -> bool:
-    return y.shape[1:] == (labels,) and bool(((y == 0) | (y == 1)).all())
 
 
 def parts_of(
