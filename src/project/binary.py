@@ -114,11 +114,7 @@ class Binary(Supervised):
 
 
 def _weights(asked: Any, data: Any, questions: int) -> list[float] | None:
-    """A factor a question, as ``task.pos_weight`` asks: ``balanced`` is rows without over rows with.
-
-    Raises:
-        UsageError: it is neither null nor ``balanced``, nor a number or one a question.
-    """
+    """A factor a question, as ``task.pos_weight`` asks: ``balanced`` is rows without over rows with."""
     if asked is None or not hasattr(data, "parts"):  # for predictions there is no loss
         return None
     if asked == "balanced":

@@ -72,9 +72,8 @@ def export(run: str | Path, to: str, out: str | None = None) -> Path:
     except UsageError:
         raise
     except Exception as error:  # whatever an exporter raises of a network
-        first = name_and_text(error).strip().splitlines()[0]
-        kind = type(saved.module).__name__
-        raise UsageError(f"run={run}: {kind} cannot be exported to {to} ({first})") from error
+        why = f"{type(saved.module).__name__} cannot be exported to {to} ({name_and_text(error)})"
+        raise UsageError(f"run={run}: {why}") from error
     write_atomic(target.parent.resolve() / target.name, content)  # the way there is the user's own
     samples = sum(len(batch[0]) for batch in inputs)
     echo(
@@ -129,11 +128,7 @@ def _onnx_reader(content: bytes) -> Callable[..., Any]:
 
 
 def _inputs(module: LightningModule, data: Any) -> Iterator[Inputs]:
-    """What ``forward`` takes of each batch of the validation part: its first entries.
-
-    Raises:
-        UsageError: a batch has no such entries that are tensors, or the module has no ``forward``.
-    """
+    """What ``forward`` takes of each batch of the validation part: its first entries, all tensors."""
     if type(module).forward is LightningModule.forward:
         raise UsageError(f"{type(module).__name__} has no forward, which is what is exported")
     parameters = inspect.signature(module.forward).parameters.values()
@@ -155,11 +150,7 @@ def _inputs(module: LightningModule, data: Any) -> Iterator[Inputs]:
 def _compare(
     network: nn.Module, exported: Callable[[Inputs], Outputs], inputs: list[Inputs]
 ) -> float:
-    """The largest difference between the outputs of the two.
-
-    Raises:
-        UsageError: it is not one of rounding.
-    """
+    """The largest difference between the outputs of the two, which is one of rounding."""
     worst = 0.0
     for batch in inputs:
         wanted, got = _tensors(network(*batch)), exported(batch)

@@ -170,12 +170,9 @@ def _print_summary(trainer: Trainer, module: LightningModule) -> None:
 
 
 def _checkpoint_to_resume(folder: Path) -> Path | None:
-    """The checkpoint that a training in ``folder`` goes on from, or None where it begins (afresh).
+    """The checkpoint that a training in ``folder`` goes on from; None where there is no whole one.
 
-    It begins afresh where the checkpoint is damaged, and says so in its log.
-
-    What an earlier try left in a folder of its own is copied to this one first, so that the best
-    checkpoint and the curve are whole here.
+    What an earlier try left in a folder of its own is copied to this one, best checkpoint and curve too.
     """
     earlier = resume_from()
     if earlier is None or not (earlier / LAST).is_file():

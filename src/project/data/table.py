@@ -41,7 +41,9 @@ class Table(InMemoryData):
         UsageError: a setting that cannot be; `load`: the table cannot be learnt from.
     """
 
-    def __init__(self, path: str, target: Any, max_categories: int = 100, **settings: Any) -> None:
+    def __init__(
+        self, path: str, target: Any, *, max_categories: int = 100, **settings: Any
+    ) -> None:
         of_source = {key: settings.pop(key) for key in SETTINGS if key in settings}
         super().__init__(**settings)
         self.max_categories = max_categories
