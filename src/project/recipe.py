@@ -19,9 +19,8 @@ from torch.optim import Optimizer
 
 import caviar
 from caviar.base.configs import value_at
-from caviar.base.objectives import each, first
+from caviar.base.objectives import first
 from caviar.base.rules import check_settings
-from caviar.base.scoring import BEST
 from caviar.base.security import check_target
 from caviar.engines.shipped import changed
 from caviar.lightning.batches import epoch_order
@@ -34,7 +33,7 @@ from caviar.lightning.lane_callbacks import (
     other_callbacks,
 )
 from caviar.lightning.lane_loggers import logger_settings, loggers_of
-from caviar.lightning.making import takes
+from caviar.lightning.making import scored, takes
 from caviar.lightning.optimizers import torch_settings
 from caviar.lightning.schedulers import Length, Schedule
 from caviar.lightning.seeding import seeded
@@ -107,20 +106,16 @@ def _called(config: Mapping[str, Any], data: InMemoryData | None) -> caviar.Call
         make=make,
         files=data.parts.files if data is not None else {},
         callbacks=lambda: made_callbacks(config),
-        **_scored(config),
+        **_of_a_lane(config),
     )
 
 
-def _scored(config: Mapping[str, Any]) -> dict[str, Any]:
+def _of_a_lane(config: Mapping[str, Any]) -> dict[str, Any]:
     """What any training on a lane says of its score, its end, and what is kept of it."""
     callbacks = known_callbacks(config)
     stopping = callbacks.get(STOPPING)
     return {
-        "metric": first(config["metric"]),
-        "direction": first(config["direction"]),
-        "also": tuple(each(config["metric"])[1:]),
-        "score": config.get("score", BEST),
-        "seed": config["seed"],
+        **scored(config),
         "nan_guard": "nan_guard.NanGuard" in callbacks,
         "early_stopping": caviar.EarlyStopping(**stopping) if stopping else None,
         "checkpoint": "checkpoint.BestAndLast" in callbacks,
@@ -163,7 +158,7 @@ def _recipe(config: Mapping[str, Any], data: InMemoryData) -> caviar.Recipe:
         },
         files=data.parts.files,
         called=lambda: _called(config, data),
-        **_scored(config),
+        **_of_a_lane(config),
         **loss,
     )
 

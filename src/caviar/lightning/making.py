@@ -81,16 +81,19 @@ def make_module(config: DictConfig, data: Any) -> Any:
 
 def experiment(config: DictConfig, module: Any, data: Any) -> Experiment:
     """A training of ``module`` on ``data``, as ``config`` says the rest."""
-    return Experiment(
-        module=module,
-        data=data,
-        trainer=plain(config.trainer),
-        metric=first(config.metric),
-        direction=first(config.direction),
-        also=tuple(each(config.metric)[1:]),
-        score=config.get("score", BEST),
-        seed=config.seed,
-    )
+    return Experiment(module, data, plain(config.trainer), **scored(config))
+
+
+def scored(config: Mapping[Any, Any]) -> dict[str, Any]:
+    """What an `Experiment` or a training on a lane has of its score and its seed."""
+    metric, *also = each(config["metric"])
+    return {
+        "metric": metric,
+        "also": tuple(also),
+        "direction": first(config["direction"]),
+        "score": config.get("score", BEST),
+        "seed": config["seed"],
+    }
 
 
 def make_each(*groups: DictConfig | None) -> list[Any]:
