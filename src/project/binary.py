@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.nn import functional
 
-from caviar import UsageError, usage_error
+from caviar import usage_error
 from caviar.lightning.making import plain, sized
-from project.supervised import Batch, Supervised
+from project.supervised import Batch, Supervised, finite
 
 
 class Binary(Supervised):
@@ -71,14 +70,12 @@ class Binary(Supervised):
             why = f"is of {of}; these data have {data.num_classes} classes, one a row"
             other = "task=binary" if data.num_classes == 2 else "task=classification"
             raise usage_error("task.labels", labels, f"{why}: {other}")
-        network = plain(config.model)
-        for name, value in (network.pop("loss", None) or {}).items():
+        for name, value in (plain(config.model.get("loss")) or {}).items():
             if value:
                 raise usage_error(f"model.loss.{name}", value, "is of task=classification")
         questions = data.num_classes if data.labels else 1
         loss["pos_weight"] = _weights(loss.get("pos_weight"), data, questions)
-        sizes = {"in_features": data.num_features, "num_classes": questions}
-        return cls.made(config, data, {**network, **sizes}, **loss)
+        return cls.made(config, data, questions, **loss)
 
     def loss_per_sample(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Binary cross-entropy in nats, computed from logits: of labels the mean; shape ``(batch,)``."""
@@ -103,11 +100,9 @@ class Binary(Supervised):
     @staticmethod
     def columns(outputs: Sequence[Mapping[str, Tensor]], data: Any) -> dict[str, Any]:
         """Of two classes the class and the second one's probability; of labels 0 or 1 and each one's."""
-        probabilities = torch.cat([one["probabilities"] for one in outputs]).numpy()
+        given = torch.cat([one["probabilities"] for one in outputs])
+        probabilities = finite(given, "its probabilities are no numbers")
         answers = torch.cat([one["answers"] for one in outputs]).long().numpy()
-        unknown = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
-        if len(unknown):
-            raise UsageError(f"data: row {unknown[0] + 1}: its probabilities are no numbers")
         names, asked = data.classes, data.classes if data.labels else data.classes[1:]
         answered = (
             {name: answers[:, i] for i, name in enumerate(names)}
@@ -119,11 +114,7 @@ class Binary(Supervised):
 
 
 def _weights(asked: Any, data: Any, questions: int) -> list[float] | None:
-    """A factor a question, as ``task.pos_weight`` asks: ``balanced`` is rows without over rows with.
-
-    Raises:
-        UsageError: it is neither null nor ``balanced``, nor a number or one a question.
-    """
+    """A factor a question, as ``task.pos_weight`` asks: ``balanced`` is rows without over rows with."""
     if asked is None or not hasattr(data, "parts"):  # for predictions there is no loss
         return None
     if asked == "balanced":

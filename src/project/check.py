@@ -74,7 +74,10 @@ def check(config: DictConfig, searched: Mapping[str, Sequence[Any]] | None = Non
     check_training(config, searched, metric_names(config) if network else None)
     in_steps = OmegaConf.select(config, "trainer.max_steps") is not None
     endless = {"trainer.max_epochs": COUNT.or_null} if in_steps else {}
-    is_trial, searched = _is_trial(searched), searched or {}
+    # The table of a sweep's trial is one that the sweep has looked at.
+    in_hydra = searched is None and HydraConfig.initialized()
+    is_trial = in_hydra and HydraConfig.get().mode == RunMode.MULTIRUN
+    searched = searched or {}
     values = {
         key: OmegaConf.select(config, key)
         for key in RULES
@@ -121,7 +124,7 @@ def task_words(words: Sequence[str], compose: Callable[[], DictConfig | None]) -
         return []
     if any(_is_open(config, f"data.{key}") for key in ("path", "target")):
         return []
-    task, labels = _learnt_from(data)
+    _, task, labels = _learnt_from(data)
     if task == "classification":
         return []
     what = f"{len(labels)} labels" if labels else "a number; data.task=classification takes classes"
@@ -170,12 +173,12 @@ def _check_table(config: DictConfig, searched: Mapping[str, Sequence[Any]]) -> N
         whole = config.copy()
         for key, value in zip(keys, values, strict=True):
             OmegaConf.update(whole, key, value, merge=False)
-        data: Any = OmegaConf.to_container(whole.data, resolve=True)
+        data, task, classes = _learnt_from(whole.data)
         settings = {key: data[key] for key in SETTINGS if key in data}
-        task, classes = _learnt_from(whole.data)
-        odd = [f"warning: {line}" for line in look(settings, *(data[share] for share in shares))]
+        odd = look(settings, *(data[share] for share in shares))
         _check_task(whole, task, classes)
-        for line in (*([] if data.get("task") else [_decided(data, task, classes)]), *odd):
+        decided = [] if data.get("task") else [_decided(data["target"], task, classes)]
+        for line in (*decided, *(f"warning: {line}" for line in odd)):
             if line not in said:
                 print(line, file=sys.stderr)
             said.add(line)
@@ -185,17 +188,17 @@ def _is_table(config: DictConfig) -> bool:
     return str(OmegaConf.select(config, "data._target_")).endswith(".data.table.Table")
 
 
-def _learnt_from(data: DictConfig) -> tuple[str, Sequence[Any]]:
-    """What a table's target is taken for, and its classes or labels."""
+def _learnt_from(data: DictConfig) -> tuple[dict[str, Any], str, Sequence[Any]]:
+    """A table's settings, what its target is taken for, and its classes or labels."""
     from caviar.tables.look import task_of_table
     from caviar.tables.source import SETTINGS
 
     plain: Any = OmegaConf.to_container(data, resolve=True)
     settings = {key: plain[key] for key in SETTINGS if key in plain}
-    return task_of_table(settings, plain["val_fraction"], plain["test_fraction"])
+    return plain, *task_of_table(settings, plain["val_fraction"], plain["test_fraction"])
 
 
-def _decided(data: Mapping[str, Any], task: str, classes: Sequence[Any]) -> str:
+def _decided(target: Any, task: str, classes: Sequence[Any]) -> str:
     """What the target's kind was taken for."""
     from caviar.tables.names import listed
 
@@ -204,7 +207,7 @@ def _decided(data: Mapping[str, Any], task: str, classes: Sequence[Any]) -> str:
         "multilabel": f"{len(classes)} labels: multilabel",
         "classification": f"{len(classes)} classes ({listed(map(str, classes))}): classification",
     }[task]
-    return f"data.target={_as_typed(data['target'])}: {kind}"
+    return f"data.target={_as_typed(target)}: {kind}"
 
 
 def _as_typed(target: Any) -> str:
@@ -212,17 +215,12 @@ def _as_typed(target: Any) -> str:
     return f"[{','.join(map(str, target))}]" if several else str(target)
 
 
-_LEARNT = {"Classifier": "classification", "Regressor": "regression"}
-"""What trains a network -> the targets that it takes."""
-
-
 def _check_task(config: DictConfig, task: str, classes: Sequence[Any]) -> None:
     """Refuse a target of another kind than what trains the network learns."""
     learnt = str(OmegaConf.select(config, "task._target_")).rpartition(".")[2]
-    if learnt == "Binary":
-        takes = "multilabel" if OmegaConf.select(config, "task.labels") else "classification"
-    else:
-        takes = _LEARNT.get(learnt, task)
+    binary = "multilabel" if OmegaConf.select(config, "task.labels") else "classification"
+    kinds = {"Classifier": "classification", "Regressor": "regression", "Binary": binary}
+    takes = kinds.get(learnt, task)  # a class of the user's may take any
     target, two = _as_typed(config.data.target), len(classes) == 2
     if task != takes and task == "regression":
         why = "it is a number: add task=regression (data.task=classification takes classes)"
@@ -244,9 +242,3 @@ def _is_open(config: DictConfig, key: str) -> bool:
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
     return isinstance(node, DictConfig) and OmegaConf.is_missing(node, name)
-
-
-def _is_trial(searched: object) -> bool:
-    """Whether this is a sweep's trial, whose table the sweep has looked at."""
-    in_hydra = searched is None and HydraConfig.initialized()
-    return in_hydra and HydraConfig.get().mode == RunMode.MULTIRUN

@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.nn import functional
 
-from caviar import UsageError, usage_error
+from caviar import usage_error
 from caviar.lightning.making import plain, sized
-from project.supervised import Batch, Supervised
+from project.supervised import Batch, Supervised, finite
 
 
 class Classifier(Supervised):
@@ -53,21 +52,16 @@ class Classifier(Supervised):
 
     @classmethod
     def of(cls, config: DictConfig, data: Any) -> "Classifier":
-        """The module that a run's config describes, for the sizes and classes that ``data`` have.
-
-        A network's ``in_features`` and ``num_classes`` are the data's.
-        """
+        """The module that a run's config describes, for the sizes and classes that ``data`` have."""
         if getattr(data, "target_scale", None) is not None:
             why = "it is a number: add task=regression (data.task=classification takes classes)"
             raise usage_error("data.target", OmegaConf.select(config, "data.target"), why)
         if getattr(data, "labels", False):
             why = "a row may have several of them, a softmax has one: add task=multilabel"
             raise usage_error("data.target", OmegaConf.select(config, "data.target"), why)
-        network = plain(config.model)
-        loss = network.pop("loss", None) or {}
+        loss = plain(config.model.get("loss")) or {}
         loss["class_weights"] = data.class_weights(loss.get("class_weights"))
-        sizes = {"in_features": data.num_features, "num_classes": data.num_classes}
-        return cls.made(config, data, {**network, **sizes}, **loss)
+        return cls.made(config, data, data.num_classes, **loss)
 
     def loss_per_sample(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of each sample, in nats, computed from the logits for stability.
@@ -101,10 +95,8 @@ class Classifier(Supervised):
     @staticmethod
     def columns(outputs: Sequence[Mapping[str, Tensor]], data: Any) -> dict[str, Any]:
         """The class and the probability of each class, for the table of predictions."""
-        probabilities = torch.cat([one["probabilities"] for one in outputs]).numpy()
-        unknown = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
-        if len(unknown):
-            raise UsageError(f"data: row {unknown[0] + 1}: its probabilities are no numbers")
+        given = torch.cat([one["probabilities"] for one in outputs])
+        probabilities = finite(given, "its probabilities are no numbers")
         likeliest = torch.cat([one["classes"] for one in outputs]).tolist()
         names = data.classes
         return {

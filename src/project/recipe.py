@@ -19,9 +19,8 @@ from torch.optim import Optimizer
 
 import caviar
 from caviar.base.configs import value_at
-from caviar.base.objectives import each, first
+from caviar.base.objectives import first
 from caviar.base.rules import check_settings
-from caviar.base.scoring import BEST
 from caviar.base.security import check_target
 from caviar.engines.shipped import changed
 from caviar.lightning.batches import epoch_order
@@ -34,7 +33,7 @@ from caviar.lightning.lane_callbacks import (
     other_callbacks,
 )
 from caviar.lightning.lane_loggers import logger_settings, loggers_of
-from caviar.lightning.making import takes
+from caviar.lightning.making import scored, takes
 from caviar.lightning.optimizers import torch_settings
 from caviar.lightning.schedulers import Length, Schedule
 from caviar.lightning.seeding import seeded
@@ -55,17 +54,17 @@ def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Called | caviar.
     given = {key: value_at(config, key) for key in RULES}
     check_settings({key: value for key, value in given.items() if value is not None}, RULES)
     _check_fusible(config)
-    folds = (config.get("data") or {}).get("folds")
+    data = config["data"]
+    folds = data.get("folds")
     if folds is None:
         return _training(config)
-    data = config["data"]
-    each_fold = [{**config, "data": {**data, "fold": fold}} for fold in range(folds)]
-    _check_distinct(each_fold)
+    _check_distinct(json.dumps(data, default=str))
+    each_fold = ({**config, "data": {**data, "fold": fold}} for fold in range(folds))
     return caviar.Folds([_training(one) for one in each_fold])
 
 
 def _training(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Called:
-    data = _data(config)
+    data = _data(config["data"])
     if data is None or not _is_shipped(config) or other_callbacks(config):
         return _called(config, data)
     preprocessing = data.parts.preprocessing
@@ -105,22 +104,18 @@ def _called(config: Mapping[str, Any], data: InMemoryData | None) -> caviar.Call
 
     return caviar.Called(
         make=make,
-        files=_files(data) if data is not None else {},
+        files=data.parts.files if data is not None else {},
         callbacks=lambda: made_callbacks(config),
-        **_scored(config),
+        **_of_a_lane(config),
     )
 
 
-def _scored(config: Mapping[str, Any]) -> dict[str, Any]:
+def _of_a_lane(config: Mapping[str, Any]) -> dict[str, Any]:
     """What any training on a lane says of its score, its end, and what is kept of it."""
     callbacks = known_callbacks(config)
     stopping = callbacks.get(STOPPING)
     return {
-        "metric": first(config["metric"]),
-        "direction": first(config["direction"]),
-        "also": tuple(each(config["metric"])[1:]),
-        "score": config.get("score", BEST),
-        "seed": config["seed"],
+        **scored(config),
         "nan_guard": "nan_guard.NanGuard" in callbacks,
         "early_stopping": caviar.EarlyStopping(**stopping) if stopping else None,
         "checkpoint": "checkpoint.BestAndLast" in callbacks,
@@ -161,9 +156,9 @@ def _recipe(config: Mapping[str, Any], data: InMemoryData) -> caviar.Recipe:
             "metric": first(config["metric"]),
             "direction": first(config["direction"]),
         },
-        files=_files(data),
+        files=data.parts.files,
         called=lambda: _called(config, data),
-        **_scored(config),
+        **_of_a_lane(config),
         **loss,
     )
 
@@ -171,10 +166,9 @@ def _recipe(config: Mapping[str, Any], data: InMemoryData) -> caviar.Recipe:
 def _check_fusible(config: Mapping[str, Any]) -> None:
     if file := changed(_HERE, around=True):
         raise caviar.NotFusibleError(f"{file} gives its Trainer something else than lanes know of")
-    if config.get("test"):
-        raise caviar.NotFusibleError("test=true")
-    if config.get("compile"):
-        raise caviar.NotFusibleError("compile=true")
+    for key in ("test", "compile"):
+        if config.get(key):
+            raise caviar.NotFusibleError(f"{key}=true")
     loggers = logger_settings(config)
     if loggers and (config.get("data") or {}).get("folds"):
         raise caviar.NotFusibleError(f"logger.{min(loggers)} with data.folds")
@@ -190,11 +184,10 @@ def _known(target: str) -> Callable[..., Any]:
 
 def _make(settings: Mapping[str, Any]) -> Any:
     """What `caviar.instantiate` makes of plain settings, in a hundredth of its time."""
-    if "_target_" in str([value for key, value in settings.items() if key != "_target_"]):
+    arguments = {key: value for key, value in settings.items() if key != "_target_"}
+    if "_target_" in str(arguments):
         return caviar.instantiate(settings)
-    return _known(settings["_target_"])(
-        **{key: value for key, value in settings.items() if key != "_target_"}
-    )
+    return _known(settings["_target_"])(**arguments)
 
 
 def _network(settings: Mapping[str, Any], seed: int) -> nn.Module:
@@ -212,7 +205,7 @@ def _redraw(network: nn.Module, seed: int) -> None:
 def _schedule(config: Mapping[str, Any]) -> Callable[[Optimizer, int, int], list[Any]] | None:
     settings = config.get("scheduler")
     schedule: Schedule = _make(settings) if settings else Schedule()
-    if type(schedule) is Schedule and not schedule.warmup_epochs:
+    if schedule.constant:
         return None
     return lambda optimizer, steps, epoch_steps: schedule.attach(
         optimizer, Length(steps, epoch_steps), first(config["metric"]), first(config["direction"])
@@ -223,12 +216,12 @@ _datasets: dict[str, InMemoryData] = {}
 _MOST_DATASETS = 8
 
 
-def _data(config: Mapping[str, Any]) -> InMemoryData | None:
-    """The data of a config that are in memory, made and read once; None of other data."""
-    target = _known(config["data"]["_target_"])
+def _data(given: Mapping[str, Any]) -> InMemoryData | None:
+    """The data of these settings that are in memory, made and read once; None of other data."""
+    target = _known(given["_target_"])
     if not (isinstance(target, type) and issubclass(target, InMemoryData)):
         return None
-    settings = json.dumps(config["data"], default=str)
+    settings = json.dumps(given, default=str)
     if settings not in _datasets:
         data = caviar.instantiate(json.loads(settings))
         _ = data.parts  # read now: what is wrong with it is known before anything trains
@@ -238,30 +231,14 @@ def _data(config: Mapping[str, Any]) -> InMemoryData | None:
     return _datasets[settings]
 
 
-_distinct: set[str] = set()
-
-
-def _check_distinct(folds: list[dict[str, Any]]) -> None:
-    settings = json.dumps(folds[0]["data"], default=str)
-    if settings in _distinct:
-        return
-    data = [_data(one) for one in folds]
+@cache
+def _check_distinct(settings: str) -> None:
+    """Refuse the folds of data, of which these are the settings as JSON; each once in a process."""
+    given = json.loads(settings)
+    data = [_data({**given, "fold": fold}) for fold in range(given["folds"])]
     if None in data:
         raise caviar.NotFusibleError(
             "data.folds: a Trainer asks other data than the template's for them"
         )
     parts = (one.parts.val[0].numpy().tobytes() for one in data if one is not None)
-    check_distinct(len(folds), parts)
-    _distinct.add(settings)
-
-
-_texts: dict[int, tuple[Any, dict[str, str]]] = {}
-
-
-def _files(data: InMemoryData) -> dict[str, str]:
-    preprocessing = data.parts.preprocessing
-    kept = _texts.get(id(preprocessing))
-    if kept is None or kept[0] is not preprocessing:
-        _texts.clear()
-        kept = _texts[id(preprocessing)] = (preprocessing, dict([preprocessing.as_file()]))
-    return kept[1]
+    check_distinct(len(data), parts)

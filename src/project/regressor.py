@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
 from torch.nn import functional
 
-from caviar import UsageError, usage_error
+from caviar import usage_error
 from caviar.lightning.making import plain
-from project.supervised import Batch, Supervised
+from project.supervised import Batch, Supervised, finite
 
 LOSSES = ("mse", "huber")
 
@@ -62,14 +61,12 @@ class Regressor(Supervised):
         if target is None:
             why = "the target of these data is a class, not a number: task=classification"
             raise usage_error("task", cls.__name__, why)
-        network = plain(config.model)
-        for name, value in (network.pop("loss", None) or {}).items():
+        for name, value in (plain(config.model.get("loss")) or {}).items():
             if value:
                 raise usage_error(f"model.loss.{name}", value, "is of classes, not of numbers")
         loss = {key: value for key, value in plain(config.task).items() if key != "_target_"}
-        sizes = {"in_features": data.num_features, "num_classes": 1}
         mean, scale = target
-        return cls.made(config, data, {**network, **sizes}, **loss, mean=mean, scale=scale)
+        return cls.made(config, data, 1, **loss, mean=mean, scale=scale)
 
     def loss_per_sample(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Squared or Huber loss (halves of squares up to ``huber_delta``), shape ``(batch,)``."""
@@ -89,11 +86,7 @@ class Regressor(Supervised):
     @staticmethod
     def columns(outputs: Sequence[Tensor], data: Any) -> dict[str, Any]:
         """The numbers, for the table of predictions."""
-        values = torch.cat(list(outputs)).numpy()
-        unknown = np.flatnonzero(~np.isfinite(values))
-        if len(unknown):
-            raise UsageError(f"data: row {unknown[0] + 1}: its prediction is no number")
-        return {"prediction": values}
+        return {"prediction": finite(torch.cat(list(outputs)), "its prediction is no number")}
 
     def _told(self, standardised: Tensor) -> Tensor:
         """In the target's own unit; in double precision, as it may be far from 0."""

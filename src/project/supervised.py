@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from omegaconf import DictConfig
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from caviar import instantiate, usage_error
+from caviar import UsageError, instantiate, usage_error
 from caviar.base.objectives import first
 from caviar.lightning.making import plain
 from caviar.lightning.optimizers import make_optimizer
@@ -49,15 +50,18 @@ class Supervised(LightningModule):
         self._eval_loss = Mean()
 
     @classmethod
-    def made(cls, config: DictConfig, data: Any, network: dict[str, Any], **loss: Any) -> Any:
-        """The module that a run's config describes, with this network and loss.
+    def made(cls, config: DictConfig, data: Any, outputs: int, **loss: Any) -> Any:
+        """The module that a run's config describes, with this loss.
+
+        A network's ``in_features`` and ``num_classes`` are the features of ``data`` and ``outputs``.
 
         Raises:
             UsageError: the network cannot be trained on the batches that ``data`` make.
         """
         kind: Any = cls
+        network = {k: v for k, v in plain(config.model).items() if k != "loss"}
         module = kind(
-            network=network,
+            network={**network, "in_features": data.num_features, "num_classes": outputs},
             optimizer=plain(config.optimizer),
             scheduler=plain(config.get("scheduler")),
             metrics=plain(config.get("metrics")),
@@ -93,11 +97,12 @@ class Supervised(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Take a batch into the mean loss and the metrics."""
-        self._evaluate(batch)
+        x, targets = batch
+        outputs = self(x)
+        self._eval_loss.add(self.loss_per_sample(outputs, targets).sum(), len(x))
+        self.update_metrics(outputs, targets)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """As `validation_step`."""
-        self._evaluate(batch)
+    test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
         self._log_evaluation("val")
@@ -127,12 +132,6 @@ class Supervised(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._train_loss.total, self._train_loss.count = checkpoint.get("train_loss", (0.0, 0))
 
-    def _evaluate(self, batch: Batch) -> None:
-        x, targets = batch
-        outputs = self(x)
-        self._eval_loss.add(self.loss_per_sample(outputs, targets).sum(), len(x))
-        self.update_metrics(outputs, targets)
-
     def _log_evaluation(self, part: str) -> None:
         values = {f"{part}/loss": self._eval_loss.take()}
         for name, value in self.metrics.compute().items():
@@ -151,6 +150,18 @@ class Supervised(LightningModule):
         steps = self.trainer.estimated_stepping_batches
         batches = self.trainer.num_training_batches
         return Length(steps, math.ceil(batches / self.trainer.accumulate_grad_batches))
+
+
+def finite(predictions: Tensor, problem: str) -> np.ndarray:
+    """Predictions, a row each, as an array.
+
+    Raises:
+        UsageError: ``problem``, where one is no number.
+    """
+    unknown = torch.nonzero(~predictions.isfinite())
+    if len(unknown):
+        raise UsageError(f"data: row {int(unknown[0, 0]) + 1}: {problem}")
+    return predictions.numpy()
 
 
 class Mean:

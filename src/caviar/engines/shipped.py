@@ -11,8 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 
 TRAINING = {
-    "classifier.py": "413a79df05e3",
-    "supervised.py": "081c99240839",
+    "classifier.py": "4d24a8ef5b47",
+    "supervised.py": "950018a4ba45",
 }
 """What computes: file of the project -> its fingerprint, as it ships."""
 

@@ -1,6 +1,5 @@
 """Trainings that are one process each, whatever a job scheduler has put into the environment."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -8,20 +7,15 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 
-def is_one_process(settings: Mapping[str, Any]) -> bool:
-    """Whether a Trainer with these settings is on one device."""
-    return settings.get("devices", 1) in (1, "1")
-
-
-def one_process(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of a Trainer on one device, beside its ``settings``.
+def one_process() -> LightningEnvironment:
+    """The plugin of a Trainer on one device.
 
     Lightning takes a training inside a Slurm job, under ``torchrun`` or beside an ``srun`` for a part of
     a larger one: it would wait for the others, leave the logs to them, or warn. A sweep's trials, and
     runs side by side in one job, are trainings by themselves.
     """
     rank_zero_only.rank = 0  # what says whether this process writes logs
-    return {"plugins": [*(settings.get("plugins") or []), LightningEnvironment()]}
+    return LightningEnvironment()
 
 
 def evaluator(watch: Callback, accelerator: str, precision: Any = None) -> Trainer:
@@ -35,5 +29,5 @@ def evaluator(watch: Callback, accelerator: str, precision: Any = None) -> Train
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        **one_process({}),
+        plugins=[one_process()],
     )

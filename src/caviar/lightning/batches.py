@@ -43,14 +43,12 @@ class Batches:
         return full if self.drop_last or not rest else full + 1
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        size = self.batch_size
-        if self.order is None:
-            for start in range(0, len(self) * size, size):
-                yield self.x[start : start + size], self.y[start : start + size]
-            return
-        order = self.order()[self.rank :: self.processes][: self.samples].to(self.x.device)
+        order, size = None, self.batch_size
+        if self.order is not None:
+            order = self.order()[self.rank :: self.processes][: self.samples].to(self.x.device)
         for start in range(0, len(self) * size, size):
-            index = order[start : start + size]
+            rows = slice(start, start + size)
+            index = rows if order is None else order[rows]
             yield self.x[index], self.y[index]
 
 

@@ -28,9 +28,6 @@ _PACKAGES = {
     "NeptuneLogger": "neptune",
 }
 
-_OURS = ("candidate",)
-"""Keys that caviar itself adds to a config, and nothing has to read."""
-
 
 def check_training(
     config: DictConfig,
@@ -76,7 +73,8 @@ def _check_added(config: DictConfig, searched: Mapping[str, Any]) -> None:
         words.extend(map(str, HydraConfig.get().overrides.task))
         groups = set(HydraConfig.get().runtime.choices)
     added = [word.lstrip("+").partition("=")[0] for word in words if word.startswith("+")]
-    for key in {name.partition(".")[0] for name in added} - {*_OURS, *groups}:
+    # A candidate is what `caviar confirm` adds itself: nothing has to read it.
+    for key in {name.partition(".")[0] for name in added} - {"candidate", *groups}:
         if key not in config or "@" in key or "/" in key:
             continue
         leaves = [name for name in keys_of(config) if name == key or name.startswith(f"{key}.")]
@@ -112,19 +110,15 @@ def _check_objectives(config: DictConfig, metrics: Collection[str] | None) -> No
         why = f"{len(directions)} for the {len(names)} of metric={_shown(config.metric)}"
         raise usage_error("direction", _shown(config.direction), f"{why}: one an objective")
     for metric, direction in zip(names, directions, strict=True):
-        _check_direction(config, metric, direction)
+        made_by = (config.get("metrics") or {}).get(metric.removeprefix("val/")) or {}
+        known_as = (metric, str(made_by.get("_target_")))
+        if direction == "maximize" and any(name.endswith(_LESS_IS_BETTER) for name in known_as):
+            why = f"{metric} is better when it is lower: direction=minimize"
+            raise usage_error("direction", direction, why)
 
 
 def _shown(value: Any) -> str:
     return f"[{','.join(map(str, value))}]" if isinstance(value, ListConfig) else str(value)
-
-
-def _check_direction(config: DictConfig, metric: str, direction: str) -> None:
-    made_by = (config.get("metrics") or {}).get(metric.removeprefix("val/")) or {}
-    names = (metric, str(made_by.get("_target_")))
-    if direction == "maximize" and any(name.endswith(_LESS_IS_BETTER) for name in names):
-        why = f"{metric} is better when it is lower: direction=minimize"
-        raise usage_error("direction", direction, why)
 
 
 def _check_callbacks(config: DictConfig, metrics: Collection[str] | None) -> None:
@@ -132,8 +126,8 @@ def _check_callbacks(config: DictConfig, metrics: Collection[str] | None) -> Non
         for key in ("metric", "monitor"):  # ours, and Lightning's own
             for watched in each(callback and callback.get(key)):
                 if watched and metrics is not None and watched not in metrics:
-                    full_key = f"callbacks.{name}.{key}"
-                    raise usage_error(full_key, watched, "no such metric", metrics)
+                    why = "no such metric"
+                    raise usage_error(f"callbacks.{name}.{key}", watched, why, metrics)
 
 
 def _check_test(config: DictConfig) -> None:

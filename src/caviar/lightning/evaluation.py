@@ -4,19 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.callbacks import LambdaCallback
 
 from caviar.base.errors import UsageError
 from caviar.lightning.alone import evaluator
 from caviar.lightning.quiet import quiet
 from caviar.runs.active import record
-
-
-class _Begins(Callback):
-    """Tells the run under way that the test part is being looked at."""
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        record(testing=True)
 
 
 def evaluate_test_part(
@@ -30,15 +24,11 @@ def evaluate_test_part(
         settings: of the training's trainer; accelerator and precision are taken from it.
     """
     with quiet():
+        begins = LambdaCallback(on_test_start=lambda trainer, module: record(testing=True))
         device = settings.get("accelerator", "auto")
-        trainer = evaluator(_Begins(), device, settings.get("precision"))
+        trainer = evaluator(begins, device, settings.get("precision"))
         try:
             parts = trainer.test(module, datamodule=data, verbose=False)
         except MisconfigurationException as error:
             raise UsageError(f"test: {' '.join(str(error).split())}") from error
     return {name: float(value) for metrics in parts for name, value in metrics.items()}
-
-
-def in_words(metrics: Mapping[str, float]) -> str:
-    """``test/acc=0.9700, test/loss=0.1000``."""
-    return ", ".join(f"{name}={value:.4f}" for name, value in metrics.items())

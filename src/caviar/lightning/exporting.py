@@ -63,16 +63,17 @@ def export(run: str | Path, to: str, out: str | None = None) -> Path:
     try:
         with quiet(), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of the exporters' own future
-            content, exported = {"torch_export": _by_torch, "onnx": _by_onnx}[to](
-                network, _example(inputs[0])
-            )
+            # Several samples: of one alone an exporter would take the batch for always 1.
+            example = tuple(torch.cat([one, one])[:2].contiguous() for one in inputs[0])
+            batch = {0: torch.export.Dim("batch", min=1)}
+            by = {"torch_export": _by_torch, "onnx": _by_onnx}[to]
+            content, exported = by(network, example, (tuple(batch for _ in example),))
             worst = _compare(network, exported, inputs)
     except UsageError:
         raise
     except Exception as error:  # whatever an exporter raises of a network
-        first = name_and_text(error).strip().splitlines()[0]
-        kind = type(saved.module).__name__
-        raise UsageError(f"run={run}: {kind} cannot be exported to {to} ({first})") from error
+        why = f"{type(saved.module).__name__} cannot be exported to {to} ({name_and_text(error)})"
+        raise UsageError(f"run={run}: {why}") from error
     write_atomic(target.parent.resolve() / target.name, content)  # the way there is the user's own
     samples = sum(len(batch[0]) for batch in inputs)
     echo(
@@ -92,8 +93,8 @@ class _Forward(nn.Module):
         return self.module(*inputs)
 
 
-def _by_torch(network: nn.Module, example: Inputs) -> Exported:
-    program = torch.export.export(network, example, dynamic_shapes=(_free(example),))
+def _by_torch(network: nn.Module, example: Inputs, free: Any) -> Exported:
+    program = torch.export.export(network, example, dynamic_shapes=free)
     file = io.BytesIO()
     torch.export.save(program, file)
     content = file.getvalue()
@@ -101,10 +102,8 @@ def _by_torch(network: nn.Module, example: Inputs) -> Exported:
     return content, lambda inputs: _tensors(read(*inputs))
 
 
-def _by_onnx(network: nn.Module, example: Inputs) -> Exported:
-    program = torch.onnx.export(
-        network, example, dynamo=True, dynamic_shapes=(_free(example),), verbose=False
-    )
+def _by_onnx(network: nn.Module, example: Inputs, free: Any) -> Exported:
+    program = torch.onnx.export(network, example, dynamo=True, dynamic_shapes=free, verbose=False)
     assert program is not None
     content = program.model_proto.SerializeToString()
     names = [one.name for one in program.model_proto.graph.input]
@@ -128,18 +127,8 @@ def _onnx_reader(content: bytes) -> Callable[..., Any]:
     return onnx.reference.ReferenceEvaluator(onnx.load_from_string(content)).run
 
 
-def _free(example: Inputs) -> tuple[dict[int, Any], ...]:
-    """The first dimension of every input is the batch, of any size."""
-    batch = torch.export.Dim("batch", min=1)
-    return tuple({0: batch} for _ in example)
-
-
 def _inputs(module: LightningModule, data: Any) -> Iterator[Inputs]:
-    """What ``forward`` takes of each batch of the validation part: its first entries.
-
-    Raises:
-        UsageError: a batch has no such entries that are tensors, or the module has no ``forward``.
-    """
+    """What ``forward`` takes of each batch of the validation part: its first entries, all tensors."""
     if type(module).forward is LightningModule.forward:
         raise UsageError(f"{type(module).__name__} has no forward, which is what is exported")
     parameters = inspect.signature(module.forward).parameters.values()
@@ -158,19 +147,10 @@ def _inputs(module: LightningModule, data: Any) -> Iterator[Inputs]:
         yield inputs
 
 
-def _example(inputs: Inputs) -> Inputs:
-    """Inputs of several samples: of one alone an exporter would take the batch for always 1."""
-    return tuple(torch.cat([one, one])[:2].contiguous() for one in inputs)
-
-
 def _compare(
     network: nn.Module, exported: Callable[[Inputs], Outputs], inputs: list[Inputs]
 ) -> float:
-    """The largest difference between the outputs of the two.
-
-    Raises:
-        UsageError: it is not one of rounding.
-    """
+    """The largest difference between the outputs of the two, which is one of rounding."""
     worst = 0.0
     for batch in inputs:
         wanted, got = _tensors(network(*batch)), exported(batch)

@@ -51,7 +51,10 @@ def over_folds(config: DictConfig, build: Build, train: Train) -> Scores:
     folds = OmegaConf.select(config, "data.folds")
     if not folds:
         return train(config, build(config))
-    _check_foldable(config)
+    kind = find_target(config.data, "data")
+    if not (takes(kind, "folds") and takes(kind, "fold")):
+        why = f"{config.data['_target_']} takes no folds and fold, and so cannot be folded"
+        raise usage_error("data.folds", folds, why)
     place = Path(config.dir)
     check_distinct(
         folds, (_validation(build(config_of(config, fold, place))) for fold in range(folds))
@@ -88,20 +91,12 @@ def check_distinct(folds: int, marks: Iterable[Hashable]) -> None:
         known[mark] = fold
 
 
-def _check_foldable(config: DictConfig) -> None:
-    kind = find_target(config.data, "data")
-    if not (takes(kind, "folds") and takes(kind, "fold")):
-        why = f"{config.data['_target_']} takes no folds and fold, and so cannot be folded"
-        raise usage_error("data.folds", config.data.folds, why)
-
-
 def _validation(experiment: Experiment) -> str:
     """A mark of the first batch that is validated on."""
     data: Any = experiment.data
     data.prepare_data()
     data.setup("fit")
-    first = next(iter(data.val_dataloader()))
-    return sha256(_bytes(first)).hexdigest()
+    return sha256(_bytes(next(iter(data.val_dataloader())))).hexdigest()
 
 
 def _bytes(batch: Any) -> bytes:

@@ -19,12 +19,8 @@ from caviar.executors.task import load_task
 from caviar.runs.active import ActiveRun, TrialInterrupted, activate
 
 
-def main(ready: int) -> None:
-    """Train in the place that stdin tells of, until the training is over or its first process gone.
-
-    Args:
-        ready: the file descriptor that says that this process is about to train.
-    """
+def main() -> None:
+    """Train in the place that stdin tells of, until the training is over or its first process gone."""
     # Those are the first process's to act on; all then stop at the same epoch.
     for number in ASK_TO_END:
         signal.signal(number, signal.SIG_IGN)
@@ -32,7 +28,7 @@ def main(ready: int) -> None:
     threading.Thread(target=_end_with_the_first, daemon=True).start()
     from caviar.lightning import ranks
 
-    ranks.joined = ranks.Joined(place, lambda: os.write(ready, b"1"))
+    ranks.joined = place
     setup_globals()  # Hydra's resolvers
     HydraConfig.instance().cfg = place.hydra
     status = 0

@@ -82,14 +82,15 @@ def _residuals(predicted: NDArray[Any], truth: NDArray[Any]) -> list[list[float]
 
 def _predictions(module: LightningModule, data: Any) -> tuple[str, NDArray[Any], NDArray[Any]]:
     """``classes`` or ``numbers``, with predictions ``(samples,)`` or ``(samples, classes)`` and targets."""
-    heard: dict[str, Pairs] = {}
-    for name, metric in module.named_modules():
-        kind = _kind(metric)
-        if kind and isinstance(metric, Metric):
-            _listen(metric, heard.setdefault(f"{kind} {name}", []))
-    _validate(module, data)
+    heard: list[tuple[str, Pairs]] = []
+    for metric in module.modules():
+        if isinstance(metric, Metric) and (kind := _kind(metric)):
+            heard.append((kind, _heard_by(metric, kind)))
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they were heard when it trained
+        evaluator(_Enough(), "cpu").validate(module, datamodule=data, verbose=False)
     # Metrics that compute the same share an update: whichever was given all of it.
-    name, pairs = max(heard.items(), key=lambda one: len(one[1]), default=("", []))
+    kind, pairs = max(heard, key=lambda one: len(one[1]), default=("", []))
     if not pairs:
         raise UsageError(
             f"{type(module).__name__} has no metric of one class a sample, or of one number"
@@ -97,42 +98,35 @@ def _predictions(module: LightningModule, data: Any) -> tuple[str, NDArray[Any],
     predicted, truth = (np.concatenate(part) for part in zip(*pairs, strict=True))
     if not np.isfinite(predicted).all():
         raise UsageError("some of its predictions are no numbers")
-    return name.partition(" ")[0], predicted, truth
+    return kind, predicted, truth
 
 
-def _kind(metric: object) -> str | None:
+def _kind(metric: Metric) -> str | None:
     home, name = type(metric).__module__, type(metric).__name__
     if home.startswith("torchmetrics.regression"):
         return "numbers"
-    one = home.startswith("torchmetrics.classification") and name.startswith(
-        ("Multiclass", "Binary")
-    )
-    return "classes" if one else None
+    one = name.startswith(("Multiclass", "Binary"))
+    return "classes" if one and home.startswith("torchmetrics.classification") else None
 
 
-def _listen(metric: Metric, pairs: Pairs) -> None:
-    """Keep what a metric is given, as far as it is probabilities and classes, or numbers."""
+def _heard_by(metric: Metric, kind: str) -> Pairs:
+    """What a metric is given from now on, as far as it is probabilities and classes, or numbers."""
     update: Callable[..., None] = metric.update
+    pairs: Pairs = []
 
     def keeping(preds: Any, target: Any, *more: Any, **named: Any) -> None:
         update(preds, target, *more, **named)
-        if isinstance(preds, torch.Tensor) and preds.is_floating_point():
-            usual = (_kind(metric) == "numbers" and preds.ndim == 1) or preds.ndim in (1, 2)
-            if usual and target.ndim == 1 and len(preds) == len(target):
-                pairs.append(
-                    (_probabilities(metric, preds), target.detach().cpu().double().numpy())
-                )
+        if not isinstance(preds, torch.Tensor) or not preds.is_floating_point():
+            return
+        if preds.ndim in (1, 2) and target.ndim == 1 and len(preds) == len(target):
+            found = preds.detach().cpu().double()
+            if kind == "classes" and not bool(((found >= 0) & (found <= 1)).all()):
+                # Logits: made probabilities, as torchmetrics does.
+                found = found.softmax(-1) if found.ndim == 2 else found.sigmoid()
+            pairs.append((found.numpy(), target.detach().cpu().double().numpy()))
 
     metric.update = keeping  # type: ignore[method-assign]
-
-
-def _probabilities(metric: Metric, preds: torch.Tensor) -> NDArray[Any]:
-    """Predictions as the metric takes them: logits are made probabilities, as torchmetrics does."""
-    found = preds.detach().cpu().double()
-    logits = _kind(metric) == "classes" and not bool(((found >= 0) & (found <= 1)).all())
-    if logits:
-        found = found.softmax(-1) if found.ndim == 2 else found.sigmoid()
-    return found.numpy()
+    return pairs
 
 
 class _Enough(Callback):
@@ -153,9 +147,3 @@ class _Enough(Callback):
         self.samples += len(first) if isinstance(first, torch.Tensor) else 1
         if self.samples > LARGEST:
             raise UsageError(f"its validation part has more than {LARGEST} samples")
-
-
-def _validate(module: LightningModule, data: Any) -> None:
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they were heard when it trained
-        evaluator(_Enough(), "cpu").validate(module, datamodule=data, verbose=False)

@@ -17,9 +17,11 @@ _KNOWN_CALLBACKS = (
 )  # fmt: skip
 
 
-def _callback_settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def _settings(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The callbacks of a config that are not null, by name."""
     given = config.get("callbacks") or {}
-    return {"_target_": given} if "_target_" in given else given
+    several = {"_target_": given} if "_target_" in given else given
+    return {name: settings for name, settings in several.items() if settings}
 
 
 def known_callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -29,9 +31,7 @@ def known_callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         NotFusibleError: what is kept is not what the score is of.
     """
     found = {}
-    for name, settings in _callback_settings(config).items():
-        if not settings:
-            continue
+    for name, settings in _settings(config).items():
         kind = str(settings["_target_"]).removeprefix(_CALLBACKS)
         found[kind] = {key: value for key, value in settings.items() if key != "_target_"}
         if kind == "checkpoint.BestAndLast":
@@ -53,8 +53,8 @@ def other_callbacks(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """
     found = {
         name: settings
-        for name, settings in _callback_settings(config).items()
-        if settings and str(settings["_target_"]).removeprefix(_CALLBACKS) not in _KNOWN_CALLBACKS
+        for name, settings in _settings(config).items()
+        if str(settings["_target_"]).removeprefix(_CALLBACKS) not in _KNOWN_CALLBACKS
     }
     for name, settings in found.items():
         if setting := _of_folder(settings, config.get("dir")):
@@ -81,11 +81,11 @@ def made_callbacks(config: Mapping[str, Any]) -> dict[str, Any]:
     others = other_callbacks(config)
     stopping = known_callbacks(config).get(STOPPING)
     found: dict[str, Any] = {}
-    for name, settings in _callback_settings(config).items() if others else ():
+    for name, settings in _settings(config).items() if others else ():
         if name in others:
             made = instantiate(settings, _convert_="all")
             if made is not None and getattr(made, "wanted", True):
                 found[name] = made
-        elif settings and settings["_target_"] == f"{_CALLBACKS}{STOPPING}":
+        elif settings["_target_"] == f"{_CALLBACKS}{STOPPING}":
             found[name] = EarlyStopping(**(stopping or {}))
     return found

@@ -5,7 +5,7 @@ Some loggers (Weights & Biases') have one run a process at a time: so trials com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import Any
 
@@ -18,9 +18,6 @@ from caviar.runs.parsing import parse_yaml
 
 _CSV = "caviar.lightning.loggers.MetricsCSV"
 """Its file lanes write themselves."""
-
-_NEED_A_TRAINER = ("log_model", "log_graph")
-"""Settings by which loggers take more from a Trainer than numbers."""
 
 _one_by_one = Lock()
 
@@ -37,7 +34,7 @@ def logger_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         if settings and settings.get("_target_") != _CSV
     }
     for name, settings in found.items():
-        for setting in _NEED_A_TRAINER:
+        for setting in ("log_model", "log_graph"):  # by which they take more than numbers
             if settings.get(setting):
                 raise NotFusibleError(f"logger.{name}.{setting}={settings[setting]}")
     return found
@@ -50,22 +47,21 @@ def loggers_of(config: Mapping[str, Any]) -> Callable[[Logged], None]:
         UsageError: one of them cannot be made.
     """
     loggers = make_each(OmegaConf.create({"logger": logger_settings(config)}).logger)
-    return lambda training: _log_all(loggers, training)
 
-
-def _log_all(loggers: Sequence[Any], training: Logged) -> None:
-    """Log a training in the order in which a Trainer does, and close the loggers."""
-    with _one_by_one:
-        for logger in loggers:
-            logger.log_hyperparams(parse_yaml(training.config))
-        log_hyperparameters(training.module, training.data, loggers)
-        for metrics, step in training.logged:
+    def log_all(training: Logged) -> None:
+        with _one_by_one:  # in the order in which a Trainer does
             for logger in loggers:
-                logger.log_metrics(metrics=dict(metrics), step=step)
-                logger.save()
-        for logger in loggers:
-            logger.finalize("success" if training.complete else "failed")
-        close(loggers)
+                logger.log_hyperparams(parse_yaml(training.config))
+            log_hyperparameters(training.module, training.data, loggers)
+            for metrics, step in training.logged:
+                for logger in loggers:
+                    logger.log_metrics(metrics=dict(metrics), step=step)
+                    logger.save()
+            for logger in loggers:
+                logger.finalize("success" if training.complete else "failed")
+            close(loggers)
+
+    return log_all
 
 
 def close(loggers: Iterable[Any]) -> None:

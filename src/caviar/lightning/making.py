@@ -81,16 +81,19 @@ def make_module(config: DictConfig, data: Any) -> Any:
 
 def experiment(config: DictConfig, module: Any, data: Any) -> Experiment:
     """A training of ``module`` on ``data``, as ``config`` says the rest."""
-    return Experiment(
-        module=module,
-        data=data,
-        trainer=plain(config.trainer),
-        metric=first(config.metric),
-        direction=first(config.direction),
-        also=tuple(each(config.metric)[1:]),
-        score=config.get("score", BEST),
-        seed=config.seed,
-    )
+    return Experiment(module, data, plain(config.trainer), **scored(config))
+
+
+def scored(config: Mapping[Any, Any]) -> dict[str, Any]:
+    """What an `Experiment` or a training on a lane has of its score and its seed."""
+    metric, *also = each(config["metric"])
+    return {
+        "metric": metric,
+        "also": tuple(also),
+        "direction": first(config["direction"]),
+        "score": config.get("score", BEST),
+        "seed": config["seed"],
+    }
 
 
 def make_each(*groups: DictConfig | None) -> list[Any]:
@@ -167,18 +170,10 @@ def _groups(module: type, config: DictConfig) -> dict[str, Any]:
     if takes(module, "optimizer") and "optimizer" not in config.model and optimizer:
         found["optimizer"] = partial_of(plain(optimizer))
     if takes(module, "scheduler") and "scheduler" not in config.model:
-        if scheduler and scheduler.get("_partial_"):
-            found["scheduler"] = instantiate(scheduler)
-        elif _is_constant(scheduler):
-            found["scheduler"] = None
-        else:
+        made = instantiate(scheduler) if scheduler else None
+        partial = bool(scheduler and scheduler.get("_partial_"))
+        if made is not None and not partial and not getattr(made, "constant", False):
             why = f"{module.__name__} takes a torch scheduler: one with _partial_: true, or scheduler=none"
             raise usage_error("scheduler._target_", scheduler["_target_"], why)
+        found["scheduler"] = made if partial else None
     return found
-
-
-def _is_constant(scheduler: Mapping[str, Any] | None) -> bool:
-    if not scheduler:
-        return True
-    made = instantiate(scheduler)
-    return bool(getattr(made, "constant", False))

@@ -21,8 +21,6 @@ out   CSV or Parquet: a row for each row of data; of a classifier class, then pr
 sep, encoding, decimal, thousands, na_values, words
       how data is written, where it is not as the table was that the run was trained on"""
 
-ENDINGS = (".csv", ".parquet")
-
 DEFAULTS = {
     "data": None,
     "out": "predictions.csv",
@@ -42,7 +40,7 @@ def predict(run: str, data: str | None, out: str, **written: Any) -> None:
         UsageError: the run or the rows cannot be read, or ``out`` exists.
     """
     target = Path(out)
-    if target.suffix.lower() not in ENDINGS:
+    if target.suffix.lower() not in (".csv", ".parquet"):
         raise usage_error("out", out, "not a .csv or .parquet file")
     if target.exists():
         raise usage_error("out", out, "exists already, and is not written over")

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +35,7 @@ from caviar.runs.active import RankLost, active_run
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from caviar.lightning.joining import main; main(int(sys.argv[2]))"
+    "from caviar.lightning.joining import main; main()"
 )
 _GRACE = 15.0
 """Seconds after a process's death in which this one is to notice it in its own waiting for that."""
@@ -52,6 +52,7 @@ class Place:
         port: where the first process listens.
         hydra: `HydraConfig`'s, so that the config resolves as it does in the first process.
         resume_from: the run's own folder of checkpoints, where it goes on from one.
+        ready: the file descriptor by which it says that it is about to train.
     """
 
     rank: int
@@ -61,26 +62,15 @@ class Place:
     hydra: DictConfig | None
     folder: Path
     resume_from: Path | None
-
-
-@dataclass(frozen=True)
-class Joined:
-    """This process's place in another's training.
-
-    Attributes:
-        ready: tells the first process that this one is about to train.
-    """
-
-    place: Place
-    ready: Callable[[], object]
+    ready: int
 
 
 class JoinedTraining(BaseException):
     """Raised in a process that has joined, when the training is over: nothing else is its affair."""
 
 
-joined: Joined | None = None
-"""Set by `caviar.lightning.joining` in a process that joins."""
+joined: Place | None = None
+"""This process's place in another's training: set by `caviar.lightning.joining`."""
 
 
 class Ranks(LightningEnvironment):
@@ -88,7 +78,7 @@ class Ranks(LightningEnvironment):
 
     def __init__(self) -> None:
         super().__init__()
-        self._port = joined.place.port if joined else find_free_network_port()
+        self._port = joined.port if joined else find_free_network_port()
         rank_zero_only.rank = self.local_rank()  # what says whether this process writes logs
 
     @property
@@ -104,18 +94,13 @@ class Ranks(LightningEnvironment):
         return self._port
 
     def local_rank(self) -> int:
-        return joined.place.rank if joined else 0
+        return joined.rank if joined else 0
 
     def node_rank(self) -> int:
         return 0
 
     def teardown(self) -> None:
         """Nothing: `together` gives the environment back."""
-
-
-def several_processes(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of a Trainer on several devices of this machine, beside its ``settings``."""
-    return {"plugins": [*(settings.get("plugins") or []), Ranks()]}
 
 
 @contextmanager
@@ -138,7 +123,7 @@ def together(
         yield
         return
     if joined:
-        joined.ready()
+        os.write(joined.ready, b"1")
         with _logging_means(module):
             yield
         raise JoinedTraining
@@ -200,7 +185,8 @@ class _Others:
         self, trainer: Trainer, task: TaskSource, config: DictConfig, resumed: Path | None
     ) -> None:
         environment: Any = trainer.strategy.cluster_environment  # type: ignore[union-attr]
-        hydra = HydraConfig.instance().cfg
+        hydra: Any = HydraConfig.instance().cfg
+        checkpoints = resumed.parent if resumed else None
         run = active_run()
         assert run is not None
         self._ended = False
@@ -208,30 +194,23 @@ class _Others:
         self._said: list[IO[bytes]] = []
         self._ready: list[IO[bytes]] = []
         for rank in range(1, trainer.world_size):
-            place = Place(
-                rank,
-                environment.main_port,
-                task,
-                config,
-                hydra,  # type: ignore[arg-type]
-                run.dir,
-                resumed.parent if resumed else None,
-            )
-            self._start(place)
+            ready, tell = os.pipe()
+            port = environment.main_port
+            place = Place(rank, port, task, config, hydra, run.dir, checkpoints, tell)
+            self._start(place, ready)
         threading.Thread(target=self._watch, daemon=True).start()
 
-    def _start(self, place: Place) -> None:
-        ready, tell = os.pipe()
+    def _start(self, place: Place, ready: int) -> None:
         said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
         process = subprocess.Popen(
-            [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(tell)],
+            [sys.executable, "-c", _BOOT, json.dumps(sys.path)],
             env={**os.environ, "LOCAL_RANK": str(place.rank)},
-            pass_fds=[tell],
+            pass_fds=[place.ready],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=said,
         )
-        os.close(tell)
+        os.close(place.ready)
         self._processes.append(process)
         self._said.append(said)
         self._ready.append(open(ready, "rb"))  # noqa: SIM115 - closed by `end`
@@ -264,17 +243,15 @@ class _Others:
                     self._blame(index, error)
 
     def _blame(self, index: int, error: BaseException | None) -> NoReturn:
-        status, said = self._processes[index].wait(), self._text(index)
+        status, file = self._processes[index].wait(), self._said[index]
+        file.seek(0)
+        said = file.read().decode(errors="replace")
         last = said.strip().rpartition("\n")[2]
         if status == 2 and last.startswith("error: "):
             raise UsageError(last.removeprefix("error: ")) from error
         how = f"ended with signal {signal.Signals(-status).name}" if status < 0 else last
         who = f"process {index + 2} of the training's {len(self._processes) + 1}"
         raise RankLost(f"{who}: {how}", said) from error
-
-    def _text(self, index: int) -> str:
-        self._said[index].seek(0)
-        return self._said[index].read().decode(errors="replace")
 
     def end(self) -> None:
         """End all that still are."""

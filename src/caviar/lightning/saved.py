@@ -21,7 +21,6 @@ from caviar.lightning.making import make_data, make_module
 from caviar.lightning.tensors import load_weights, read_weights
 from caviar.runs.config import read_config
 from caviar.runs.folder import CONFIG, Result
-from caviar.runs.inside import open_inside
 from caviar.runs.ours import is_signed
 from caviar.runs.places import inside, landed
 
@@ -63,20 +62,21 @@ def open_run(path: str | Path, read_data: bool = False) -> SavedRun:
         else:
             _check_received(config)  # anybody may have written it
         check_targets(config.get("data"))
-        data = _data(folder, config, read_data)
+        kind = find_target(config.get("data"), "data")
+        known = hasattr(kind, "saved") and not read_data
+        data = kind.saved(folder) if known else make_data(config)
         # The rows of the test part follow from the data: other data could have trained on them.
         if read_data and hasattr(data, "changed_since") and data.changed_since(folder):
             raise UsageError("its data has changed since it was trained")
         module = make_module(config, data)
-        weights = _weights(folder, checkpoint)
-        load_weights(module, weights)
+        load_weights(module, read_weights(checkpoint))
     except OmegaConfBaseException as error:
         raise UsageError(f"run={folder}: {CONFIG}: {' '.join(str(error).split())}") from None
     except UsageError as error:
         raise UsageError(f"run={folder}: {error}") from error
     except (TypeError, ValueError, RuntimeError, AttributeError, KeyError) as error:
-        why = " ".join(name_and_text(error).split())
-        raise UsageError(f"run={folder}: cannot be made from its {CONFIG} ({why})") from error
+        why = f"cannot be made from its {CONFIG} ({name_and_text(error)})"
+        raise UsageError(f"run={folder}: {why}") from error
     return SavedRun(folder, result, config, module.eval(), data)
 
 
@@ -103,14 +103,7 @@ def _check_received(config: DictConfig) -> None:
             raise usage_error(f"data.{key}", value, "a received run's data name no other class")
 
 
-def _data(folder: Path, config: DictConfig, read: bool) -> Any:
-    kind = find_target(config.get("data"), "data")
-    if hasattr(kind, "saved") and not read:
-        return kind.saved(folder)
-    return make_data(config)
-
-
-def _checkpoint(folder: Path, result: Result) -> str:
+def _checkpoint(folder: Path, result: Result) -> Path:
     folds = result.facts.get("folds")
     if folds:
         many = len(folds) if isinstance(folds, list) else "many"
@@ -123,11 +116,4 @@ def _checkpoint(folder: Path, result: Result) -> str:
         raise UsageError(f"run={folder}: its checkpoint {result.checkpoint} lies outside it")
     if not path.is_file():
         raise UsageError(f"run={folder}: its checkpoint {result.checkpoint} is gone")
-    return result.checkpoint
-
-
-def _weights(folder: Path, checkpoint: str) -> dict[str, Any]:
-    path = inside(folder, checkpoint)
-    assert path is not None
-    with open_inside(path, "rb"):  # refuses a link
-        return read_weights(path)
+    return path

@@ -66,10 +66,6 @@ def shared(settings: Mapping[str, Any], seed: int, make: Callable[[], Any]) -> A
     return original.copy()
 
 
-class _NotSharedError(Exception):
-    """Something that each training must have for itself."""
-
-
 @dataclass(frozen=True)
 class _Original:
     """Data that are set up: all but their numbers as bytes, and these by their place."""
@@ -103,7 +99,7 @@ class _Pickler(pickle.Pickler):
 
     def persistent_id(self, obj: Any) -> int | None:
         if isinstance(obj, nn.Module) or (isinstance(obj, Tensor) and obj.requires_grad):
-            raise _NotSharedError
+            raise pickle.PicklingError("each training must have its own")
         plain = isinstance(obj, np.ndarray) and obj.dtype != object and obj.flags.c_contiguous
         if not (plain or isinstance(obj, Tensor)):
             return None

@@ -13,8 +13,9 @@ def test(run: str) -> dict[str, float]:
     Raises:
         UsageError: the run cannot be read, or its data is not what it was trained on.
     """
+    from caviar.base.objectives import scores_in_words
     from caviar.base.plain import echo
-    from caviar.lightning.evaluation import evaluate_test_part, in_words
+    from caviar.lightning.evaluation import evaluate_test_part
     from caviar.lightning.making import plain
     from caviar.lightning.saved import open_run
 
@@ -24,5 +25,5 @@ def test(run: str) -> dict[str, float]:
     saved.result.write(saved.folder)
     if not hasattr(saved.data, "changed_since"):
         echo("whether its data are those that it was trained on is not known: they tell no changes")
-    echo(in_words(metrics))
+    echo(scores_in_words([*metrics], [*metrics.values()]))
     return metrics

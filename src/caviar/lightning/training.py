@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, LambdaCallback, ProgressBar
 from lightning.pytorch.utilities.model_summary.model_summary import summarize
 from omegaconf import DictConfig
 
@@ -18,13 +19,13 @@ from caviar.base.objectives import as_given, scores_in_words
 from caviar.base.plain import echo
 from caviar.engines.experiment import Experiment
 from caviar.lightning import ranks
-from caviar.lightning.alone import is_one_process, one_process
+from caviar.lightning.alone import one_process
 from caviar.lightning.callbacks.checkpoint import LAST
 from caviar.lightning.callbacks.epoch_seed import EpochSeed
 from caviar.lightning.callbacks.score import Score
 from caviar.lightning.callbacks.signals import KeepSignals
 from caviar.lightning.compiling import compile_networks
-from caviar.lightning.evaluation import evaluate_test_part, in_words
+from caviar.lightning.evaluation import evaluate_test_part
 from caviar.lightning.lane_loggers import close
 from caviar.lightning.quiet import quiet
 from caviar.lightning.seeding import seeded
@@ -68,8 +69,9 @@ def fit(
     """
     stop_if_asked()
     folder = Path(config.dir)
-    if not ranks.joined:
-        for name, text in _files(experiment.data).items():
+    data: Any = experiment.data
+    if not ranks.joined and hasattr(data, "files"):
+        for name, text in data.files().items():
             write_atomic(folder / name, text)
     score = Score(experiment.objectives, experiment.direction, experiment.score)
     with quiet(), seeded(experiment.seed):
@@ -79,7 +81,7 @@ def fit(
             _begin_with(config, experiment.module)
         if config.get("compile"):
             compile_networks(experiment.module, trainer.strategy.root_device.type)
-        what = {"model": experiment.module, "datamodule": experiment.data}
+        what = {"model": experiment.module, "datamodule": data}
         try:
             with ranks.together(trainer, experiment.module, config, resumed):
                 if config.get("train", True):
@@ -116,15 +118,7 @@ def test(config: DictConfig, experiment: Experiment) -> None:
         load_weights(experiment.module, read_weights(best))
     metrics = evaluate_test_part(experiment.module, experiment.data, experiment.trainer)
     record(tested=True, test=metrics)
-    log.info(in_words(metrics))
-
-
-class _ModelSummary(Callback):
-    """Prints Lightning's table of a module's layers and sizes."""
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero:
-            echo(str(summarize(pl_module)))
+    log.info(scores_in_words([*metrics], [*metrics.values()]))
 
 
 def make_trainer(
@@ -142,7 +136,7 @@ def make_trainer(
     # Of a single run somebody reads the output, of a trial's or a fold's nobody.
     single = run is not None and run.listener is None and run.outer is None
     if single and experiment.trainer.get("enable_model_summary", True):
-        callbacks.append(_ModelSummary())
+        callbacks.append(LambdaCallback(on_fit_start=_print_summary))
     ours = {
         "callbacks": [KeepSignals(), EpochSeed(experiment.seed), *callbacks, score],
         "logger": loggers,
@@ -157,24 +151,28 @@ def make_trainer(
     nodes = experiment.trainer.get("num_nodes") or 1
     if nodes != 1:
         raise usage_error("trainer.num_nodes", nodes, "a training is on the devices of one machine")
-    alone = is_one_process(experiment.trainer)
-    environment = one_process if alone else ranks.several_processes
-    settings = {**experiment.trainer, **environment(experiment.trainer)}
+    alone = experiment.trainer.get("devices", 1) in (1, "1")
+    environment = one_process() if alone else ranks.Ranks()
+    plugins = [*(experiment.trainer.get("plugins") or []), environment]
+    if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+        plugins.append(TensorsAlone())
+    settings = {**experiment.trainer, "plugins": plugins}
     settings["enable_model_summary"] = False  # Lightning's own would go to its log
-    settings["plugins"] = _with_tensors_alone(settings.get("plugins"))
     try:
         return Trainer(**settings, **ours)
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise UsageError(f"trainer: {' '.join(str(error).split())}") from error
 
 
+def _print_summary(trainer: Trainer, module: LightningModule) -> None:
+    if trainer.is_global_zero:
+        echo(str(summarize(module)))
+
+
 def _checkpoint_to_resume(folder: Path) -> Path | None:
-    """The checkpoint that a training in ``folder`` goes on from, or None where it begins (afresh).
+    """The checkpoint that a training in ``folder`` goes on from; None where there is no whole one.
 
-    It begins afresh where the checkpoint is damaged, and says so in its log.
-
-    What an earlier try left in a folder of its own is copied to this one first, so that the best
-    checkpoint and the curve are whole here.
+    What an earlier try left in a folder of its own is copied to this one, best checkpoint and curve too.
     """
     earlier = resume_from()
     if earlier is None or not (earlier / LAST).is_file():
@@ -192,6 +190,13 @@ def _checkpoint_to_resume(folder: Path) -> Path | None:
     return here / LAST
 
 
+def _begin_with(config: DictConfig, module: LightningModule) -> None:
+    strict = config.get("ckpt_strict", True)
+    left = load_weights(module, read_weights(Path(config.ckpt_path), foreign=True), strict)
+    if left:
+        log.info("ckpt_path: %d tensors do not fit and begin afresh: %s", len(left), left[0])
+
+
 def _keep_profile(trainer: Trainer, folder: Path) -> None:
     """Print what ``trainer.profiler`` measured, where there is one, and keep it in the run folder."""
     profiler: Any = trainer.profiler  # type: ignore[attr-defined]
@@ -199,22 +204,3 @@ def _keep_profile(trainer: Trainer, folder: Path) -> None:
     if table:
         write_atomic(folder / PROFILE, f"{table}\n")
         echo(table)
-
-
-def _with_tensors_alone(plugins: Any) -> list[Any]:
-    from lightning.fabric.plugins import CheckpointIO
-
-    several = list(plugins) if isinstance(plugins, Sequence) else [plugins] if plugins else []
-    kept = any(isinstance(plugin, CheckpointIO) for plugin in several)
-    return several if kept else [*several, TensorsAlone()]
-
-
-def _files(data: Any) -> Mapping[str, str]:
-    return data.files() if hasattr(data, "files") else {}
-
-
-def _begin_with(config: DictConfig, module: LightningModule) -> None:
-    strict = config.get("ckpt_strict", True)
-    left = load_weights(module, read_weights(Path(config.ckpt_path), foreign=True), strict)
-    if left:
-        log.info("ckpt_path: %d tensors do not fit and begin afresh: %s", len(left), left[0])

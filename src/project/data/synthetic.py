@@ -1,7 +1,7 @@
 """Made-up data of any size: round blobs, which a line can part, and spirals, which it cannot."""
 
 from collections.abc import Hashable
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from caviar.tables.preprocessing import Column, Preprocessing
 from project.choices import SHAPES
 
 
+@dataclass(eq=False)
 class Synthetic(InMemoryData):
     """Samples drawn from a seed.
 
@@ -24,28 +25,20 @@ class Synthetic(InMemoryData):
         noise: standard deviation around a blob's centre or a spiral's arm; centres are spread with
             standard deviation 1, and a spiral's radius is 1.
         data_seed: seed of the samples.
-        settings: those of `InMemoryData`.
+
+    Further arguments: see `InMemoryData`.
     """
 
-    def __init__(
-        self,
-        shape: str = "blobs",
-        samples: int = 1000,
-        features: int = 2,
-        classes: int = 3,
-        noise: float = 0.1,
-        data_seed: int = 0,
-        **settings: Any,
-    ) -> None:
-        super().__init__(**settings)
-        if shape not in SHAPES:
-            raise usage_error("data.shape", shape, "no such shape", SHAPES)
-        self.shape = shape
-        self.samples = samples
-        self.features = features
-        self.classes = classes
-        self.noise = noise
-        self.data_seed = data_seed
+    shape: str = "blobs"
+    samples: int = 1000
+    features: int = 2
+    classes: int = 3
+    noise: float = 0.1
+    data_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.shape not in SHAPES:
+            raise usage_error("data.shape", self.shape, "no such shape", SHAPES)
 
     def key(self) -> Hashable:
         return (self.shape, self.samples, self.features, self.classes, self.noise, self.data_seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from caviar.lightning.in_memory.data import InMemoryData, Parts, parts_of
 from caviar.tables.features import learn
 from caviar.tables.preprocessing import Preprocessing
 from caviar.tables.reading import forget
-from caviar.tables.source import Source
+from caviar.tables.source import SETTINGS, Source
 from caviar.tables.target import MULTILABEL, check_number, check_target, in_order
 
 
@@ -42,40 +42,12 @@ class Table(InMemoryData):
     """
 
     def __init__(
-        self,
-        path: str,
-        target: Any,
-        categories: Sequence[Any] = (),
-        ignore: Sequence[Any] = (),
-        dates: Sequence[Any] | Mapping[Any, str | None] = (),
-        max_categories: int = 100,
-        drop_duplicates: bool = False,
-        task: str | None = None,
-        sep: str | None = None,
-        encoding: str | None = None,
-        decimal: str = ".",
-        thousands: str | None = None,
-        na_values: Sequence[Any] = (),
-        words: str = "as_written",
-        **settings: Any,
+        self, path: str, target: Any, *, max_categories: int = 100, **settings: Any
     ) -> None:
+        of_source = {key: settings.pop(key) for key in SETTINGS if key in settings}
         super().__init__(**settings)
         self.max_categories = max_categories
-        self.source = Source(
-            path,
-            target,
-            categories,
-            ignore,
-            dates,
-            drop_duplicates,
-            task,
-            sep=sep,
-            encoding=encoding,
-            decimal=decimal,
-            thousands=thousands,
-            na_values=na_values,
-            words=words,
-        )
+        self.source = Source(path, target, **of_source)
 
     def key(self) -> Hashable:
         return self.source.key(), self.max_categories
@@ -102,14 +74,9 @@ class Table(InMemoryData):
             classes, targets = in_order(words)
             split = self.split(targets)
         columns = learn(table.take(split.train), kinds, self.max_categories, source.format)
+        labels, left_out = task == MULTILABEL, list(source.ignore)
         preprocessing = Preprocessing(
-            columns,
-            classes,
-            source.target,
-            source.format,
-            list(source.ignore),
-            number,
-            task == MULTILABEL,
+            columns, classes, source.target, source.format, left_out, number, labels
         )
         parts = parts_of(preprocessing.features(table), targets, split, preprocessing)
         if not self.folds:  # the other folds need it again

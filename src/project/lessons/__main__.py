@@ -65,10 +65,7 @@ def teach(names: list[str] | tuple[str, ...], repeats: int, out: Path) -> None:
         lesson = run(repeats) if repeats else run()
         figure = out / f"{name}.svg"
         figure.write_text(lesson.figure, encoding="utf-8")
-        rows = [
-            {"claim": claim.text, "verdict": claim.verdict, "number": claim.number}
-            for claim in lesson.claims
-        ]
+        rows = [{"claim": c.text, "verdict": c.verdict, "number": c.number} for c in lesson.claims]
         text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
         (out / f"{name}.json").write_text(text, encoding="utf-8")
         for row in rows:

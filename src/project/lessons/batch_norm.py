@@ -23,25 +23,16 @@ SIZES = (16, 10, 10, 10)
 def run(repeats: int = REPEATS) -> Lesson:
     """SGD on two hidden layers, at every learning rate, with and without batch norm."""
     reached = without_and_with(lambda norm: _steps_to_target(norm, repeats))
-    fastest = {
-        norm: np.minimum(steps.min(axis=1), ROUNDS * STEPS) for norm, steps in reached.items()
-    }
-    decades = {
-        norm: np.isfinite(steps).sum(axis=1) * np.log10(RATES[1] / RATES[0])
-        for norm, steps in reached.items()
-    }
+    most, apart = ROUNDS * STEPS, np.log10(RATES[1] / RATES[0])
+    fastest = {norm: np.minimum(steps.min(axis=1), most) for norm, steps in reached.items()}
+    decades = {norm: np.isfinite(steps).sum(axis=1) * apart for norm, steps in reached.items()}
     condition = without_and_with(
         lambda norm: np.array([_condition(norm, seed) for seed in range(repeats)])
     )
     names = {"none": "without", "before": "with batch norm"}
     series = {names[norm]: np.isfinite(steps).mean(0).tolist() for norm, steps in reached.items()}
-    figure = lines(
-        "Which learning rates work",
-        np.log10(RATES).tolist(),
-        series,
-        "log10 of the learning rate",
-        f"share that reaches {TARGET} nats",
-    )
+    across, up = "log10 of the learning rate", f"share that reaches {TARGET} nats"
+    figure = lines("Which learning rates work", np.log10(RATES).tolist(), series, across, up)
     return Lesson(judge(condition, fastest, decades), figure)
 
 

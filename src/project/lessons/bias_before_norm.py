@@ -18,17 +18,13 @@ def run(repeats: int = REPEATS) -> Lesson:
     """What a bias does before batch norm, in output and gradient; and the loss of either order."""
     slack = np.array([_bias_does(seed) for seed in range(repeats)])
     rates = np.logspace(-2.5, -1, 6)
-    best = {
-        norm: final_losses(6, 6, lr=np.tile(rates, repeats), hidden=(32, 32), norm=norm)
-        .reshape(repeats, -1)
-        .min(axis=1)
-        for norm in ("before", "after")
-    }
+    best = {}
+    for norm in ("before", "after"):
+        losses = final_losses(6, 6, lr=np.tile(rates, repeats), hidden=(32, 32), norm=norm)
+        best[norm] = losses.reshape(repeats, -1).min(axis=1)
     claims = judge(slack, best)
-    rows = claims[1].effects
-    return Lesson(
-        claims, intervals("Normalising after the activation, less before it", rows, "nats")
-    )
+    title = "Normalising after the activation, less before it"
+    return Lesson(claims, intervals(title, claims[1].effects, "nats"))
 
 
 def judge(slack: np.ndarray, best: dict[str, np.ndarray]) -> list[Claim]:

@@ -29,20 +29,11 @@ def run(repeats: int = REPEATS) -> Lesson:
     rates = 10 ** rng.uniform(-4.5, 0.5, (repeats, most))
     caviar = final_losses(EPOCHS, 4, lr=rates.ravel()).reshape(repeats, most)
     panda = watched(rates[:, 0], EPOCHS * most)
-    best = {
-        budget: (caviar[:, :budget].min(axis=1), panda[EPOCHS * budget - 1]) for budget in BUDGETS
-    }
-    series = {
-        name: [float(pair[way].mean()) for pair in best.values()]
-        for way, name in enumerate(("caviar", "panda"))
-    }
-    figure = lines(
-        "Best validation loss",
-        BUDGETS,
-        series,
-        f"compute, in trainings of {EPOCHS} epochs",
-        "loss, nats",
-    )
+    best = {n: (caviar[:, :n].min(axis=1), panda[EPOCHS * n - 1]) for n in BUDGETS}
+    means = np.mean(list(best.values()), axis=2)  # budget, way
+    series = {"caviar": means[:, 0].tolist(), "panda": means[:, 1].tolist()}
+    across = f"compute, in trainings of {EPOCHS} epochs"
+    figure = lines("Best validation loss", BUDGETS, series, across, "loss, nats")
     return Lesson(judge(best), figure)
 
 
@@ -77,8 +68,9 @@ def watched(rates: np.ndarray, epochs: int) -> np.ndarray:
         train, loss = lanes.loss("train", LOST), lanes.loss(worst=LOST)
         better = loss < best
         if better.any():
-            now = lanes.state()
-            kept = [torch.where(_mask(better, a), a, b) for a, b in zip(now, kept, strict=True)]
+            mask = torch.from_numpy(better)
+            for now, then in zip(lanes.state(), kept, strict=True):
+                then[mask] = now[mask]
         slow, back = better & (loss > 0.9 * before) & (loss > 0.5), np.zeros(len(rates), bool)
         lr = lanes.settings["lr"]
         for lane, history in enumerate(histories):
@@ -102,7 +94,3 @@ def watched(rates: np.ndarray, epochs: int) -> np.ndarray:
 
 def _or_inf(loss: float) -> float:
     return float(loss) if loss < LOST else math.inf
-
-
-def _mask(lanes: np.ndarray, like: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(lanes).view(-1, *[1] * (like.ndim - 1))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from functools import partial
 
 import numpy as np
 import optuna
@@ -35,10 +36,9 @@ def run(repeats: int = REPEATS) -> Lesson:
     best = {name: np.minimum.accumulate(losses, axis=1) for name, losses in found.items()}
     claims = judge({name: losses[:, -1] for name, losses in best.items()})
     series = {name: losses.mean(0)[3:].tolist() for name, losses in best.items()}
-    across = list(range(4, TRIALS + 1))
-    return Lesson(
-        claims, lines("Best validation loss so far", across, series, "trials", "loss, nats")
-    )
+    trials = range(4, TRIALS + 1)
+    figure = lines("Best validation loss so far", trials, series, "trials", "loss, nats")
+    return Lesson(claims, figure)
 
 
 def judge(best: dict[str, np.ndarray]) -> list[Claim]:
@@ -54,18 +54,15 @@ def judge(best: dict[str, np.ndarray]) -> list[Claim]:
     ]
 
 
-def _staged(stages: int) -> Callable[[int], BaseSampler]:
-    def make(seed: int) -> BaseSampler:
-        sampler = CoarseToFineSampler(TRIALS, stages, seed)
-        sampler.bind(SPACE)
-        return sampler
-
-    return make
+def _staged(stages: int, seed: int) -> BaseSampler:
+    sampler = CoarseToFineSampler(TRIALS, stages, seed)
+    sampler.bind(SPACE)
+    return sampler
 
 
 WAYS: dict[str, Callable[[int], BaseSampler]] = {
-    "one stage": _staged(1),
-    "coarse to fine": _staged(STAGES),
+    "one stage": partial(_staged, 1),
+    "coarse to fine": partial(_staged, STAGES),
     "TPE": lambda seed: TPESampler(
         seed=seed, constant_liar=True, n_startup_trials=TRIALS // STAGES
     ),
@@ -78,7 +75,7 @@ def _search(make: Callable[[int], BaseSampler], repeats: int) -> np.ndarray:
     spread = {h.study_name: h.distribution for h in SPACE.hyperparameters}
     studies = [optuna.create_study(sampler=make(repeat)) for repeat in range(repeats)]
     for repeat, study in enumerate(studies):
-        alike = optuna.create_study(sampler=_staged(1)(repeat))
+        alike = optuna.create_study(sampler=_staged(1, repeat))
         for _ in range(TRIALS // STAGES):
             study.enqueue_trial(alike.ask(spread).params)
     found = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +10,9 @@ from caviar.base.intervals import Estimate
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe & Ito 2008: told apart by colour-blind readers too."""
-WIDTH, HEIGHT, LEFT, TOP = 560, 320, 70, 40
+WIDTH, HEIGHT = 560, 320
+LEFT, RIGHT, TOP, BOTTOM = 70, WIDTH - 20, 40, HEIGHT - 50
+"""Edges of the part that data are drawn in."""
 
 
 def lines(
@@ -20,16 +23,14 @@ def lines(
     known = ys[np.isfinite(ys)]
     low, high = float(known.min()), float(known.max())
     parts = [_frame(title, across, up), *_ticks(min(x), max(x), low, high)]
+    columns = _place(np.asarray(x, float), min(x), max(x), LEFT, RIGHT)
     for index, (name, values) in enumerate(zip(series, ys, strict=True)):
-        points = [
-            f"{_place(a, min(x), max(x), LEFT, WIDTH - 20):.1f},"
-            f"{_place(b, low, high, HEIGHT - 50, TOP):.1f}"
-            for a, b in zip(x, values, strict=True)
-            if np.isfinite(b)
-        ]
+        finite = np.isfinite(values)
+        rows = _place(values[finite], low, high, BOTTOM, TOP)
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(columns[finite], rows, strict=True))
         colour = COLOURS[index % len(COLOURS)]
         parts.append(
-            f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{" ".join(points)}"/>'
+            f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{points}"/>'
         )
         parts.append(_text(WIDTH - 24, TOP + 14 * (index + 1), name, colour, "end"))
     return _whole(parts)
@@ -41,13 +42,13 @@ def intervals(title: str, rows: Mapping[str, Estimate], unit: str) -> str:
     high = max(0.0, *(row.high for row in rows.values()))
     left = 240
     parts = [_frame(title, unit, "", left), *_ticks(low, high, None, None, left)]
-    zero = _place(0, low, high, left, WIDTH - 20)
+    zero = _place(0, low, high, left, RIGHT)
     parts.append(
-        f'<line x1="{zero}" x2="{zero}" y1="{TOP}" y2="{HEIGHT - 50}" stroke="#888" stroke-dasharray="4"/>'
+        f'<line x1="{zero}" x2="{zero}" y1="{TOP}" y2="{BOTTOM}" stroke="#888" stroke-dasharray="4"/>'
     )
     for index, (name, row) in enumerate(rows.items()):
-        y = TOP + (index + 0.5) * (HEIGHT - 50 - TOP) / len(rows)
-        a, b, c = (_place(v, low, high, left, WIDTH - 20) for v in (row.low, row.mean, row.high))
+        y = TOP + (index + 0.5) * (BOTTOM - TOP) / len(rows)
+        a, b, c = (_place(v, low, high, left, RIGHT) for v in (row.low, row.mean, row.high))
         parts.append(
             f'<line x1="{a:.1f}" x2="{c:.1f}" y1="{y}" y2="{y}" stroke="{COLOURS[0]}" stroke-width="3"/>'
         )
@@ -58,19 +59,18 @@ def intervals(title: str, rows: Mapping[str, Estimate], unit: str) -> str:
 
 def areas(title: str, classes: np.ndarray, points: np.ndarray, labels: np.ndarray) -> str:
     """Which class is given where: ``classes`` of shape (n, n), and ``points`` in the unit square."""
-    side = HEIGHT - 50 - TOP
+    side = BOTTOM - TOP
     size = side / len(classes)
     parts = [_text(LEFT, 22, title, "#222", "start")]
-    for row, line in enumerate(classes):
-        for column, label in enumerate(line):
-            x, y = LEFT + column * size, TOP + side - (row + 1) * size
-            parts.append(
-                f'<rect x="{x:.1f}" y="{y:.1f}" width="{size:.2f}" height="{size:.2f}" '
-                f'fill="{COLOURS[label]}" opacity="0.3"/>'
-            )
+    for (row, column), label in np.ndenumerate(classes):
+        x, y = LEFT + column * size, BOTTOM - (row + 1) * size
+        parts.append(
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{size:.2f}" height="{size:.2f}" '
+            f'fill="{COLOURS[label]}" opacity="0.3"/>'
+        )
     for (x, y), label in zip(points, labels, strict=True):
         parts.append(
-            f'<circle cx="{LEFT + x * side:.1f}" cy="{TOP + side - y * side:.1f}" r="2" '
+            f'<circle cx="{LEFT + x * side:.1f}" cy="{BOTTOM - y * side:.1f}" r="2" '
             f'fill="{COLOURS[label]}"/>'
         )
     return _whole(parts)
@@ -88,7 +88,7 @@ def _whole(parts: list[str]) -> str:
 def _frame(title: str, across: str, up: str, left: int = LEFT) -> str:
     return (
         _text(12, 22, title, "#222", "start")
-        + f'<path d="M{left} {TOP}V{HEIGHT - 50}H{WIDTH - 20}" fill="none" stroke="#444"/>'
+        + f'<path d="M{left} {TOP}V{BOTTOM}H{RIGHT}" fill="none" stroke="#444"/>'
         + _text((left + WIDTH) / 2, HEIGHT - 12, across, "#444", "middle")
         + f'<text x="16" y="{HEIGHT / 2}" fill="#444" text-anchor="middle" '
         f'transform="rotate(-90 16 {HEIGHT / 2})">{escape(up)}</text>'
@@ -98,11 +98,11 @@ def _frame(title: str, across: str, up: str, left: int = LEFT) -> str:
 def _ticks(x0: float, x1: float, y0: float | None, y1: float | None, left: int = LEFT) -> list[str]:
     found = []
     for value in np.linspace(x0, x1, 5):
-        x = _place(value, x0, x1, left, WIDTH - 20)
+        x = _place(value, x0, x1, left, RIGHT)
         found.append(_text(x, HEIGHT - 32, f"{value:.3g}", "#444", "middle"))
     if y0 is not None and y1 is not None:
         for value in np.linspace(y0, y1, 4):
-            y = _place(value, y0, y1, HEIGHT - 50, TOP)
+            y = _place(value, y0, y1, BOTTOM, TOP)
             found.append(_text(left - 6, y + 4, f"{value:.3g}", "#444", "end"))
     return found
 
@@ -111,5 +111,5 @@ def _text(x: float, y: float, words: str, colour: str, anchor: str) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
-def _place(value: float, low: float, high: float, start: float, stop: float) -> float:
+def _place(value: Any, low: float, high: float, start: float, stop: float) -> Any:
     return start + (value - low) / ((high - low) or 1.0) * (stop - start)

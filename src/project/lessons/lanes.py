@@ -37,7 +37,6 @@ class Lanes:
         settings: by name, a number for all lanes or one a lane: ``lr``, ``momentum`` (Adam's β1),
             ``eps``, ``weight_decay``.
         norm: ``none``, ``before`` or ``after`` the activation.
-        alike: all lanes begin with the same weights and see the same batches.
     """
 
     def __init__(
@@ -48,11 +47,10 @@ class Lanes:
         optimizer: str = "adam",
         norm: str = "none",
         batch_size: int = 64,
-        alike: bool = False,
         **settings: Any,
     ) -> None:
         self.x, self.y, self.val_x, self.val_y = digits()
-        self.lanes, self.optimizer, self.norm, self.alike = lanes, optimizer, norm, alike
+        self.lanes, self.optimizer, self.norm = lanes, optimizer, norm
         self.batch_size = batch_size
         self._random = torch.Generator().manual_seed(seed)
         plain = {"lr": 1e-2, "momentum": 0.9, "eps": 1e-8, "weight_decay": 0.0, **settings}
@@ -65,9 +63,8 @@ class Lanes:
         self.params: list[Tensor] = []
         self.running: list[tuple[Tensor, Tensor]] = []
         for fan_in, fan_out in pairwise(sizes):
-            first = torch.randn(1 if alike else lanes, fan_in, fan_out, generator=self._random)
-            self.params.append((first / fan_in**0.5).expand(lanes, -1, -1).clone())
-            self.params.append(torch.zeros(lanes, 1, fan_out))
+            first = torch.randn(lanes, fan_in, fan_out, generator=self._random)
+            self.params += [first / fan_in**0.5, torch.zeros(lanes, 1, fan_out)]
             if norm != "none" and fan_out != 10:
                 self.params += [torch.ones(lanes, 1, fan_out), torch.zeros(lanes, 1, fan_out)]
                 zero, one = torch.zeros(lanes, 1, fan_out), torch.ones(lanes, 1, fan_out)
@@ -148,12 +145,9 @@ class Lanes:
 
     def _next_batch(self) -> Tensor:
         if self._order.shape[1] < self.batch_size:
-            rows = 1 if self.alike else self.lanes
-            order = torch.rand(rows, len(self.x), generator=self._random).argsort(1)
-            self._order = order.expand(self.lanes, -1)
-        index, self._order = self._order.split(
-            [self.batch_size, self._order.shape[1] - self.batch_size], dim=1
-        )
+            order = torch.rand(self.lanes, len(self.x), generator=self._random)
+            self._order = order.argsort(1)
+        index, self._order = self._order.tensor_split([self.batch_size], dim=1)
         return index
 
     def _update(self, grads: Sequence[Tensor]) -> None:

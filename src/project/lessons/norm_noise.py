@@ -18,13 +18,9 @@ def run(repeats: int = REPEATS) -> Lesson:
     noise = _noise(repeats)
     closed = without_and_with(lambda norm: _gap(norm, LARGE, repeats) - _gap(norm, SMALL, repeats))
     shift = without_and_with(lambda norm: _shift(norm, repeats))
-    figure = lines(
-        "Noise of a sample's logits",
-        np.log2(BATCHES).tolist(),
-        {"batch norm": noise.mean(0).tolist()},
-        "log2 of the batch size",
-        "standard deviation",
-    )
+    series = {"batch norm": noise.mean(0).tolist()}
+    across, up = "log2 of the batch size", "standard deviation"
+    figure = lines("Noise of a sample's logits", np.log2(BATCHES).tolist(), series, across, up)
     return Lesson(judge(noise, closed, shift), figure)
 
 

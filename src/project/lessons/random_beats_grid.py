@@ -19,23 +19,15 @@ def run(repeats: int = REPEATS) -> Lesson:
     Each repeat places the learning rate's four decades anew, so that no grid is lucky for ever.
     """
     rng = np.random.default_rng(1)
-    units, spaces = [], []
     axis = (np.arange(SIDE) + 0.5) / SIDE  # the middles of the cells
+    grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    lr, eps = [], []
     for _ in range(repeats):
         low = 10 ** rng.uniform(-5.5, -3.5)
-        spaces.append((Interval("lr", low, low * 1e4, LOG), Interval("eps", 1e-10, 1e-6, LOG)))
-        grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
-        units.append(np.stack([grid, rng.random(grid.shape)]))
-    lr, eps = (
-        np.array(
-            [
-                [space[i].from_unit(u) for u in unit[..., i].ravel()]
-                for space, unit in zip(spaces, units, strict=True)
-            ]
-        )
-        for i in (0, 1)
-    )
-    losses = final_losses(4, 1, lr=lr.ravel(), eps=eps.ravel())
+        points = np.concatenate([grid, rng.random(grid.shape)])
+        lr += map(Interval("lr", low, low * 1e4, LOG).from_unit, points[:, 0])
+        eps += map(Interval("eps", 1e-10, 1e-6, LOG).from_unit, points[:, 1])
+    losses = final_losses(4, 1, lr=np.array(lr), eps=np.array(eps))
     found = losses.reshape(repeats, 2, SIDE**2)  # repeat, grid or random, point
     best = found.min(axis=2)
     tries = np.arange(1, SIDE**2 + 1)

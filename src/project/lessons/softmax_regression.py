@@ -17,22 +17,18 @@ TOLERANCE = 1e-5
 
 def run(repeats: int = REPEATS) -> Lesson:
     """Train by hand-written gradients on four blobs, and check each statement on the result."""
-    errors: dict[str, list[float]] = {}
-    for seed in range(repeats):
-        parts = Synthetic("blobs", classes=CLASSES, noise=0.3, data_seed=seed).parts
-        x, y = parts.train
-        weight, bias = _train(x, y)
-        for name, error in _errors(x, y, weight, bias).items():
-            errors.setdefault(name, []).append(error)
-    low, span = x.min(0).values, x.max(0).values - x.min(0).values  # type: ignore[possibly-undefined]
+    made = [Synthetic("blobs", classes=CLASSES, noise=0.3, data_seed=n) for n in range(repeats)]
+    trained = [(x, y, *_train(x, y)) for x, y in (one.parts.train for one in made)]
+    found = [_errors(*one) for one in trained]
+    errors = {name: [one[name] for one in found] for name in TEXTS}
+    x, y, weight, bias = trained[-1]
+    low, span = x.min(0).values, x.max(0).values - x.min(0).values
     axis = torch.linspace(0, 1, 40)
     square = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
-    classes = ((low + square * span) @ weight + bias).argmax(-1)  # type: ignore[possibly-undefined]
+    classes = ((low + square * span) @ weight + bias).argmax(-1).numpy()
     some = ((x - low) / span)[:200].numpy()
-    return Lesson(
-        judge(errors),
-        areas("Four classes, parted by lines", classes.numpy(), some, y[:200].numpy()),
-    )  # type: ignore[possibly-undefined]
+    figure = areas("Four classes, parted by lines", classes, some, y[:200].numpy())
+    return Lesson(judge(errors), figure)
 
 
 TEXTS = {

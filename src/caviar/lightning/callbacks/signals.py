@@ -24,11 +24,9 @@ class KeepSignals(Callback):
         main = threading.current_thread() is threading.main_thread()
         self._handler = signal.getsignal(signal.SIGTERM) if main and active_run() else None
 
-    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give it back."""
-        self.on_train_start(trainer, pl_module)
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Give it back."""
         if callable(self._handler) or self._handler is signal.SIG_IGN:
             signal.signal(signal.SIGTERM, self._handler)
+
+    on_sanity_check_start = on_train_start

@@ -6,6 +6,7 @@ Nothing of Lightning is imported here: a worker that trains on lanes alone start
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from caviar.tables.split import Split, fold_split, stratified_split
 
 Part = tuple[Tensor, Tensor]
 
+_memory: dict[Hashable, "Parts"] = {}
+_MOST_REMEMBERED = 4
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -35,7 +39,13 @@ class Parts:
     test: Part
     preprocessing: Preprocessing
 
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """What a run folder keeps of it, name -> text."""
+        return dict([self.preprocessing.as_file()])
 
+
+@dataclass(kw_only=True, eq=False)
 class InMemoryData(ABC):
     """The base of the data sets: a subclass says in `load` what its parts are, and no more.
 
@@ -57,29 +67,21 @@ class InMemoryData(ABC):
             cannot learn these has a bug.
     """
 
-    def __init__(
-        self,
-        batch_size: int = 64,
-        eval_batch_size: int = 8192,
-        val_fraction: float = 0.15,
-        test_fraction: float = 0.15,
-        split_seed: int = 0,
-        seed: int = 0,
-        drop_last: bool = True,
-        overfit: int | None = None,
-        folds: int | None = None,
-        fold: int | None = None,
-    ) -> None:
-        self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size
-        self.fractions = val_fraction, test_fraction
-        self.split_seed = split_seed
-        self.seed = seed
-        self.drop_last = drop_last
-        self.overfit = overfit
-        self.folds = folds
-        self.fold = fold
-        self._parts: Parts | None = None
+    batch_size: int = 64
+    eval_batch_size: int = 8192
+    val_fraction: float = 0.15
+    test_fraction: float = 0.15
+    split_seed: int = 0
+    seed: int = 0
+    drop_last: bool = True
+    overfit: int | None = None
+    folds: int | None = None
+    fold: int | None = None
+
+    @property
+    def fractions(self) -> tuple[float, float]:
+        """The shares of the validation and the test part."""
+        return self.val_fraction, self.test_fraction
 
     def key(self) -> Hashable:
         """What `load` depends on beside the split: a subclass's own settings."""
@@ -105,22 +107,24 @@ class InMemoryData(ABC):
         """Split arrays of shapes ``(samples, features)`` and ``(samples,)`` into parts."""
         return parts_of(x, labels, self.split(labels), preprocessing)
 
-    @property
+    @cached_property
     def parts(self) -> Parts:
         """The data; loaded when first asked for, once a process for the same settings.
 
         The tensors are shared by all runs of the process, so nobody may change them in place.
         """
-        if self._parts is None:
-            split = (self.fractions, self.split_seed, self.folds, self.fold)
-            key = (type(self), split, self.key())
-            parts = _remembered(key, self)
-            if self.overfit:
-                few = tuple(tensor[: self.overfit] for tensor in parts.train)
-                parts = replace(parts, train=few, val=few)
-            _check(parts, type(self).__name__)
-            self._parts = parts
-        return self._parts
+        split = (self.fractions, self.split_seed, self.folds, self.fold)
+        key = (type(self), split, self.key())
+        if key not in _memory:
+            while len(_memory) >= max(_MOST_REMEMBERED, self.folds or 0):
+                _memory.pop(next(iter(_memory)))
+            _memory[key] = self.load()
+        parts = _memory[key]
+        if self.overfit:
+            few = tuple(tensor[: self.overfit] for tensor in parts.train)
+            parts = replace(parts, train=few, val=few)
+        _check(parts, type(self).__name__)
+        return parts
 
     def datamodule(self) -> Any:
         """What a Trainer takes, its data read."""
@@ -135,7 +139,7 @@ class InMemoryData(ABC):
         """What the run in ``folder`` knows of its data without reading them."""
         from caviar.lightning.in_memory.saved import SavedData
 
-        return SavedData.of(folder)
+        return SavedData(Preprocessing.read(folder))
 
     @property
     def num_features(self) -> int:
@@ -173,15 +177,11 @@ class InMemoryData(ABC):
                 if samples == 1:
                     raise UsageError(f"data: one sample to train on: {error}") from error
                 where = "a batch" if size == 1 else f"the last of {batches} batches of an epoch"
-                remedy = "" if size == 1 else "data.drop_last=true or "
-                near = self._nearest_size(samples, size)
-                why = f"{where} has one sample to be normalised ({error}): {remedy}{near} would do"
+                whole = [n for n in range(2, samples + 1) if self.drop_last or samples % n != 1]
+                near = f"data.batch_size={min(whole, key=lambda n: abs(n - size))}"
+                remedy = near if size == 1 else f"data.drop_last=true or {near}"
+                why = f"{where} has one sample to be normalised ({error}): {remedy} would do"
                 raise usage_error("data.batch_size", self.batch_size, why) from error
-
-    def _nearest_size(self, samples: int, size: int) -> str:
-        sizes = range(2, samples + 1)
-        whole = [n for n in sizes if self.drop_last or samples % n != 1]
-        return f"data.batch_size={min(whole, key=lambda n: abs(n - size))}"
 
     def class_weights(self, asked: Any) -> list[float] | None:
         """A factor on the loss of each class, as ``model.loss.class_weights`` asks.
@@ -202,10 +202,8 @@ class InMemoryData(ABC):
         given = asked if isinstance(asked, list) else []
         factors = [float(w) for w in given if type(w) in (int, float) and w >= 0]
         if not len(given) == len(factors) == self.num_classes:
-            problem = (
-                f"must be null, balanced, or a list of {self.num_classes} numbers, one a class"
-            )
-            raise usage_error("model.loss.class_weights", asked, problem)
+            why = f"must be null, balanced, or a list of {self.num_classes} numbers, one a class"
+            raise usage_error("model.loss.class_weights", asked, why)
         return factors
 
 
@@ -220,7 +218,8 @@ def _check(parts: Parts, name: str) -> None:
             )
         if not len(x):
             raise UsageError(f"data: {name} has no sample to {part} on")
-        if labels and not _are_labels(y, len(classes)):
+        binary = y.shape[1:] == (len(classes),) and bool(((y == 0) | (y == 1)).all())
+        if labels and not binary:
             why = f"0 or 1 for each of {len(classes)} labels, shape (samples, {len(classes)})"
             raise UsageError(f"data: {name} has targets to {part} on that are no labels; {why}")
         if not (is_number or labels) and len(classes) > 1 and not _are_classes(y, len(classes)):
@@ -242,10 +241,6 @@ def _are_classes(y: Tensor, classes: int) -> bool:
     return shares and bool((y >= 0).all()) and bool(((y.sum(1) - 1).abs() < 1e-3).all())
 
 
-def _are_labels(y: Tensor, labels: int) -> bool:
-    return y.shape[1:] == (labels,) and bool(((y == 0) | (y == 1)).all())
-
-
 def parts_of(
     x: NDArray[Any], targets: NDArray[Any], split: Split, preprocessing: Preprocessing
 ) -> Parts:
@@ -257,15 +252,3 @@ def parts_of(
     rows = [torch.from_numpy(part) for part in (split.train, split.val, split.test)]
     train, val, test = ((features[part], target[part]) for part in rows)
     return Parts(train, val, test, preprocessing)
-
-
-_memory: dict[Hashable, Parts] = {}
-_MOST_REMEMBERED = 4
-
-
-def _remembered(key: Hashable, data: InMemoryData) -> Parts:
-    if key not in _memory:
-        while len(_memory) >= max(_MOST_REMEMBERED, data.folds or 0):
-            _memory.pop(next(iter(_memory)))
-        _memory[key] = data.load()
-    return _memory[key]

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch import nn
+from torch import Tensor, nn
 
 from caviar.base.errors import UsageError
 from caviar.lightning.batches import Batches, epoch_order
@@ -42,7 +42,7 @@ class DataModule(Described, LightningDataModule):
 
     def files(self) -> dict[str, str]:
         """What goes into the run folder beside the rest, name -> text."""
-        return dict([self.preprocessing.as_file()])
+        return self.parts.files
 
     def changed_since(self, folder: Path) -> bool:
         """Whether the run in ``folder`` was trained on other rows, or on these prepared otherwise."""
@@ -58,14 +58,13 @@ class DataModule(Described, LightningDataModule):
     def train_dataloader(self) -> Batches:
         data = self.data
         x, y = self._on_device(data.parts.train)
-        return Batches(
-            x,
-            y,
-            data.batch_size,
-            order=lambda: epoch_order(len(x), data.seed, self._epoch()),
-            drop_last=data.drop_last,
-            share=(self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1),
-        )
+
+        def order() -> Tensor:
+            epoch = self.trainer.current_epoch if self.trainer else 0
+            return epoch_order(len(x), data.seed, epoch)
+
+        share = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return Batches(x, y, data.batch_size, order, data.drop_last, share)
 
     # Every process evaluates the whole part: metrics are then exact, without padding or gathering.
     def val_dataloader(self) -> Batches:
@@ -82,6 +81,3 @@ class DataModule(Described, LightningDataModule):
     def _on_device(self, part: Part) -> Part:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         return part[0].to(device), part[1].to(device)
-
-    def _epoch(self) -> int:
-        return self.trainer.current_epoch if self.trainer else 0

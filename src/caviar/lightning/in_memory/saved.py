@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caviar.base.errors import usage_error
@@ -25,11 +24,6 @@ class SavedData(Described):
     """In the place of the data of a run, where they are not read."""
 
     preprocessing: Preprocessing
-
-    @classmethod
-    def of(cls, folder: Path) -> SavedData:
-        """That of the run in ``folder``."""
-        return cls(Preprocessing.read(folder))
 
     @property
     def num_features(self) -> int:
