@@ -1,12 +1,13 @@
 """Workers on any number of machines: agents dial in, and are handed the trials.
 
-This is all that `listen`, `slurm` and `ray` have in common; they differ in who starts the agents.
+This is all of ``executor=listen``; ``slurm`` and ``ray`` differ in who starts the agents.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import shlex
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -34,7 +35,9 @@ CLOSING_SECONDS = 10.0
 
 
 class RemoteExecutor(ProcessExecutor):
-    """The controller's end of all agents. Who starts them overrides `begin`, `turn`, `lost` and `end`.
+    """The controller's end of all agents, which a person starts with ``caviar join``, at any time.
+
+    Who starts them for a person overrides `begin`, `turn`, `lost` and `end`.
 
     Args:
         host: where agents find this machine, by name or address; None for the machine's name. It
@@ -52,7 +55,7 @@ class RemoteExecutor(ProcessExecutor):
         starts_agents: whether an agent that cannot work is as any other would be.
     """
 
-    starts_agents = True
+    starts_agents = False
 
     def __init__(
         self,
@@ -83,15 +86,12 @@ class RemoteExecutor(ProcessExecutor):
     @property
     def lanes(self) -> int:
         """Jobs that its agents may have: see `RemoteAgent.room`."""
-        short = self._typical < SHORT_SECONDS
-        return sum(agent.room(self._longest, short) for agent in self.agents)
+        return sum(map(self._room, self.agents))
 
     @property
     def spare(self) -> int:
         """Of these, those that would wait for others to end."""
-        short = self._typical < SHORT_SECONDS
-        rooms = [(agent, agent.room(self._longest, short)) for agent in self.agents]
-        return sum(max(0, room - (agent.lanes - agent.spare)) for agent, room in rooms)
+        return sum(max(0, self._room(a) - (a.lanes - a.spare)) for a in self.agents)
 
     @property
     def workers(self) -> int:
@@ -167,7 +167,13 @@ class RemoteExecutor(ProcessExecutor):
         self._events.append(Said(text))
 
     def begin(self) -> None:
-        """Start agents; called once, when they may dial in."""
+        """Say how an agent is started; called once, when they may dial in."""
+        folder = shlex.quote(str(self.folder))  # ~ is another one's home elsewhere
+        self.say(
+            f"waiting for agents: caviar join {folder} {self.address}\n"
+            "    on another machine, copy agents.token from that folder and name it instead of the folder; "
+            "nothing is encrypted on the way"
+        )
 
     def turn(self) -> None:
         """Called often: start more, or see why none comes."""
@@ -247,11 +253,13 @@ class RemoteExecutor(ProcessExecutor):
 
     # Jobs and what comes of them
 
+    def _room(self, agent: RemoteAgent) -> int:
+        return agent.room(self._longest, short=self._typical < SHORT_SECONDS)
+
     def _hand_on(self) -> None:
         """Give the agents what is held for them, in its order, each to the one with the most room."""
-        short = self._typical < SHORT_SECONDS
         while self._held:
-            able = [a for a in self.agents if len(a.jobs) < a.room(self._longest, short)]
+            able = [a for a in self.agents if len(a.jobs) < self._room(a)]
             if not able:
                 return
             min(able, key=lambda a: len(a.jobs) / a.lanes).give(self._held.pop(0))

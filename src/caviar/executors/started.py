@@ -31,6 +31,7 @@ class StartedExecutor(RemoteExecutor, ABC):
         idle_seconds: an agent that had nothing to do for so long is let go of; infinity: none is.
     """
 
+    starts_agents = True
     idle_seconds = 60.0
 
     def __init__(

@@ -146,7 +146,7 @@ _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
             "_target_": "caviar.executors.local.LocalExecutor",
             **_open("workers", "gpus_per_trial", "threads", "devices", "fork", "gpu_memory"),
         },
-        "listen": {"_target_": "caviar.executors.listen.ListenExecutor", **_open("host", "port")},
+        "listen": {"_target_": "caviar.executors.remote.RemoteExecutor", **_open("host", "port")},
         "slurm": {
             "_target_": "caviar.executors.slurm.SlurmExecutor",
             "jobs": 1,
