@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -60,7 +61,8 @@ def join(
             problem = str(error)
         else:
             echo(f"joined the sweep at {host}:{port}")
-            ended = serve(channel, ticket)
+            with closing(Scratch()) as scratch, closing(Agent(channel, scratch)) as agent:
+                ended = agent.serve(ticket)
             if ended is not None:
                 echo(ended)
                 return
@@ -71,23 +73,9 @@ def join(
         time.sleep(min(0.5, patience))
 
 
-def serve(channel: Channel, ticket: str = "") -> str | None:
-    """Serve one controller.
-
-    Returns:
-        why the agent is done; None where the controller was lost.
-    """
-    scratch = Scratch()
-    try:
-        with Agent(channel, scratch) as agent:
-            return agent.serve(ticket)
-    finally:
-        scratch.remove()
-
-
 @dataclass(eq=False)
 class Agent:
-    """One connection's worth of an agent; use it in a ``with`` block."""
+    """One connection's worth of an agent."""
 
     channel: Channel
     scratch: Scratch
@@ -104,17 +92,19 @@ class Agent:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self.channel, selectors.EVENT_READ)
 
-    def __enter__(self) -> Agent:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End its workers, and the connection."""
         if self._local is not None:
             self._local.close()
         self.channel.close()
         self._selector.close()
 
     def serve(self, ticket: str) -> str | None:
-        """Do what the controller says; see `serve`."""
+        """Do what the controller says.
+
+        Returns:
+            why the agent is done; None where the controller was lost.
+        """
         ends = os.environ.get("SLURM_JOB_END_TIME", "")
         left = float(ends) - time.time() if ends.isdigit() else None
         here = socket.gethostname()

@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import secrets
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from caviar.executors.shared_disk import Nonce
 from caviar.executors.task import TaskSource
+
+
+@dataclass(frozen=True)
+class Nonce:
+    """A file in the sweep's folder, at the controller's ``path``: who finds its text shares the disk."""
+
+    path: str
+    text: str
+
+    @classmethod
+    def write(cls, folder: Path) -> Nonce:
+        """Write one for a sweep."""
+        path = folder / f".agents.{os.urandom(6).hex()}.partial"
+        path.write_text(text := secrets.token_hex(16))
+        return cls(str(path), text)
+
+    def remove(self) -> None:
+        """Remove the file."""
+        with suppress(OSError):
+            os.unlink(self.path)
+
+    def is_here(self) -> bool:
+        """Whether the sweep's folder is on a disk of this machine too, and can be written to."""
+        path = Path(self.path)
+        try:
+            if path.read_text() != self.text:
+                return False
+            with tempfile.TemporaryFile(dir=path.parent, prefix=".", suffix=".partial"):
+                return True
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -34,7 +69,6 @@ class Welcome:
 
     Attributes:
         name: what the agent is called.
-        folder: the sweep's, at the controller.
         nonce: by which an agent sees whether it shares the disk.
         cwd: the controller's working directory.
         path: folders in which the controller finds modules, of the app itself.
@@ -45,7 +79,6 @@ class Welcome:
     """
 
     name: str
-    folder: str
     nonce: Nonce
     cwd: str
     path: list[str]

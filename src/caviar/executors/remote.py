@@ -22,9 +22,8 @@ from caviar.executors import token as tokens
 from caviar.executors.channel import Channel
 from caviar.executors.door import Door
 from caviar.executors.process_executor import ProcessExecutor
-from caviar.executors.protocol import Bye, Greeting, Output, Welcome, version
+from caviar.executors.protocol import Bye, Greeting, Nonce, Output, Welcome, version
 from caviar.executors.remote_agent import RemoteAgent
-from caviar.executors.shared_disk import Nonce
 from caviar.executors.task import TaskSource, own_path
 from caviar.executors.worker import Goodbye, Interrupt, Prune, Stop
 from caviar.runs.inside import open_inside
@@ -232,7 +231,6 @@ class RemoteExecutor(ProcessExecutor):
         agent.channel.send(
             Welcome(
                 name,
-                str(self.folder),
                 self._nonce,
                 os.getcwd(),
                 own_path(),
