@@ -16,8 +16,8 @@ from hydra.core.global_hydra import GlobalHydra
 from caviar.base.errors import usage_error
 from caviar.base.messages import Broken, Event, Failed, Finished, Job, Pruned, Ready, Starting
 from caviar.engines.gpu import told_no_memory
+from caviar.executors.base import ProcessExecutor
 from caviar.executors.local_worker import LocalWorker, how
-from caviar.executors.process_executor import ProcessExecutor
 from caviar.executors.processes import fork, limit_threads, spawn, why_not_forked
 from caviar.executors.slots import Slot, plan
 from caviar.executors.task import TaskSource

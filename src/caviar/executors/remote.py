@@ -19,9 +19,9 @@ from typing import Any
 from caviar.base.errors import usage_error
 from caviar.base.messages import Broken, Event, Failed, Finished, Pruned, Said
 from caviar.executors import token as tokens
+from caviar.executors.base import ProcessExecutor
 from caviar.executors.channel import Channel
 from caviar.executors.door import Door
-from caviar.executors.process_executor import ProcessExecutor
 from caviar.executors.protocol import Bye, Greeting, Nonce, Output, Welcome, version
 from caviar.executors.remote_agent import RemoteAgent
 from caviar.executors.task import TaskSource, own_path
