@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +87,7 @@ class InlineExecutor:
         """Nothing to end."""
 
     def _call(self, config: Any) -> Any:
-        with self._noting_signals():
-            assert self._task is not None
-            return self._task(config)
-
-    @contextmanager
-    def _noting_signals(self) -> Iterator[None]:
-        """End the trial under way by a signal; the loop, which waits for it, is given the signal too."""
+        """Run the trial, which a signal ends; the loop, which waits for it, is given the signal too."""
 
         def note(signum: int) -> None:
             handler = before[signum]
@@ -105,7 +98,8 @@ class InlineExecutor:
                 raise Interrupted("the sweep was stopped")
 
         with heard(note) as before:
-            yield
+            assert self._task is not None
+            return self._task(config)
 
     def _interrupted(self) -> bool:
         # The first Ctrl-C lets the trial end by itself.

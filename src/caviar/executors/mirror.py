@@ -93,21 +93,17 @@ class Mirror:
             stamp, before = _stamp(os.fstat(file.fileno())), self._seen.get(name)
             if stamp == before:
                 return
-            at, size = 0, stamp[2]
+            at, size, grown = 0, stamp[2], False
             # Only a log is certain to have grown at its end alone.
-            grown = PurePosixPath(name).name == LOG and before is not None
-            if grown and before is not None and before[0] == stamp[0] and before[2] <= size:
-                at = before[2]
-                file.seek(at)
-            else:
-                grown = False
-            while True:
+            if before and PurePosixPath(name).name == LOG:
+                grown = before[0] == stamp[0] and before[2] <= size
+                at = file.seek(before[2] if grown else 0)
+            last = False
+            while not last:
                 data = file.read(min(PIECE, size - at))
                 last = at + len(data) >= size or not data
                 yield Piece(self._number, name, at, data, last, grown)
                 at += len(data)
-                if last:
-                    break
             self._seen[name] = stamp
 
 

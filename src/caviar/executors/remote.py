@@ -243,7 +243,8 @@ class RemoteExecutor(ProcessExecutor):
 
     def _gone(self, agent: RemoteAgent) -> None:
         self.agents.remove(agent)
-        agent.hang_up()
+        self._selector.unregister(agent.channel)
+        agent.channel.close()
         self.lost(agent)
         if agent.name and not self.closing:
             self.say(f"agent {agent.name} has gone: {agent.bye or 'its connection was lost'}")

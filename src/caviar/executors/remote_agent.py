@@ -76,11 +76,6 @@ class RemoteAgent:
         self.outbox = Outbox(self.channel)
         self.selector.register(self.channel, selectors.EVENT_READ, lambda: self.serve(self))
 
-    def hang_up(self) -> None:
-        """End the connection."""
-        self.selector.unregister(self.channel)
-        self.channel.close()
-
     def room(self, longest: float, short: bool) -> int:
         """How many jobs it may have.
 
@@ -152,13 +147,10 @@ class RemoteAgent:
                     yield message
                 case Joined():
                     self.shares, self.workers = message.shares_disk, message.workers
-                    disk = (
-                        ""
-                        if self.shares
-                        else "; no shared disk: run folders come over the connection"
-                    )
-                    workers = f"{self.workers} worker{'s' * (self.workers != 1)}"
-                    yield Said(f"agent {self.name} has joined: {workers}{disk}")
+                    text = f"{self.workers} worker{'s' * (self.workers != 1)}"
+                    if not self.shares:
+                        text += "; no shared disk: run folders come over the connection"
+                    yield Said(f"agent {self.name} has joined: {text}")
                 case Lanes():
                     if not self.lanes:
                         self.since = monotonic()
