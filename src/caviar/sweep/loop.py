@@ -79,7 +79,8 @@ class Loop:
     def run(self) -> Outcome:
         """Ask, submit and tell until all trials have ended or somebody stops it."""
         self.executor.judge = self._judge
-        self.study.store.while_waiting(lambda: bool(self._stopping.heard), self.view.say)
+        if database := self.study.database:
+            database.hurried, database.say = lambda: bool(self._stopping.heard), self.view.say
         self._completed = sum(t.state == TrialState.COMPLETE for t in self.study.trials())
         with heard(self._stopping.note):
             try:
@@ -88,7 +89,7 @@ class Loop:
                     self.study.check_owner()
                     # What has ended and what is asked next are one write, in the file before any of it
                     # runs. The lanes do not wait until the disk has it too.
-                    with self.study.store.one_write():
+                    with self.study.store.batch():
                         for event in events:
                             self._handle(event)
                         ready = self._ready()
@@ -268,7 +269,7 @@ class Loop:
     def _stop_now(self) -> None:
         self._ended = True
         self.executor.close()
-        with self.study.store.one_write():
+        with self.study.store.batch():
             for number in [*self._running, *(this.asked.number for this in self._again)]:
                 self._tell_cut_short(number)
         for running in self._running.values():
