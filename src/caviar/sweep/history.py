@@ -110,8 +110,7 @@ def _fitted(sweep: Sweep, run: Run, space: Space, composer: Composer) -> Earlier
     for h in space.hyperparameters:
         key = h.name.lstrip("+")
         if space.exists(h.name, params):
-            value = result.params.get(key, value_at(config, key))
-            params[h.name] = value
+            params[h.name] = result.params.get(key, value_at(config, key))
     if not space.holds(params):
         return None
     searched = {h.name.lstrip("+") for h in space.hyperparameters}

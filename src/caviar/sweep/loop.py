@@ -271,16 +271,13 @@ class Loop:
         self.executor.close()
         with self.study.store.batch():
             for number in [*self._running, *(this.asked.number for this in self._again)]:
-                self._tell_cut_short(number)
+                ended = self.folders.ended(number)
+                if isinstance(ended, Finished):
+                    self.study.tell(number, TrialState.COMPLETE, ended.values)
+                else:
+                    self.folders.give_up(Failed(number, "Interrupted: the sweep was stopped"))
+                    self.study.tell_interrupted(number)
         for running in self._running.values():
             self.folders.tidy_after(running.this, over=False)
         self.study.store.sync()
         self._running, self._again = {}, []
-
-    def _tell_cut_short(self, number: int) -> None:
-        ended = self.folders.ended(number)
-        if isinstance(ended, Finished):
-            self.study.tell(number, TrialState.COMPLETE, ended.values)
-        else:
-            self.folders.give_up(Failed(number, "Interrupted: the sweep was stopped"))
-            self.study.tell_interrupted(number)

@@ -29,9 +29,8 @@ class CaviarSweeper(Sweeper):
         """Run the sweep; a status other than 0 ends the process with it."""
         from caviar.base.collecting import uncollected
 
-        with (
-            uncollected()
-        ):  # until the first trial: with torch loaded, each takes longer than the start
+        # Until the first trial: with torch loaded, a collection takes longer than the start.
+        with uncollected():
             status = self._sweep(arguments)
         if status:
             raise SystemExit(status)
