@@ -71,7 +71,10 @@ def load_task(source: TaskSource) -> Callable[[Any], Any]:
             else:
                 assert source.path is not None
                 found = runpy.run_path(source.path, run_name="__mp_main__")
-                _become_main(found)
+                # What it defines is `__main__.Thing` in its configs and pickles, as in the controller.
+                module = type(sys)("__mp_main__")
+                module.__dict__.update(found)
+                sys.modules["__main__"] = sys.modules["__mp_main__"] = module
     except SystemExit:
         # Without a guard, `sys.exit(main())` is the script's last line.
         found = {}
@@ -87,13 +90,6 @@ def load_task(source: TaskSource) -> Callable[[Any], Any]:
         )
     # A function that `hydra.main` decorated takes a config and passes it straight on.
     return task
-
-
-def _become_main(names: dict[str, Any]) -> None:
-    # What a script defines is `__main__.Thing` in its configs and pickles, as in the controller.
-    module = type(sys)("__mp_main__")
-    module.__dict__.update(names)
-    sys.modules["__main__"] = sys.modules["__mp_main__"] = module
 
 
 def own_path() -> list[str]:
