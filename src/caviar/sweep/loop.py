@@ -49,9 +49,6 @@ class Loop:
         limits: when to give up a trial, or the sweep.
         owner: whose sweep this is; it also carries requests to stop.
         folders: the run folders; read when a worker is lost.
-        learns: whether the sampler does, from trials that have ended: with all lanes full from the start
-            it would see no result before its last trial. It gets those of seven eighths, or of all
-            trials but one a worker.
     """
 
     study: SweepStudy
@@ -62,7 +59,6 @@ class Loop:
     limits: Settings
     owner: Owner
     folders: TrialFolders
-    learns: bool = False
     outcome: Outcome = field(default_factory=Outcome)
     _running: dict[int, Running] = field(default_factory=dict[int, Running])
     _again: list[Try] = field(default_factory=list[Try])
@@ -149,8 +145,10 @@ class Loop:
         if left <= lanes - self.executor.spare:
             # None of the last ones is to wait in one worker while another has nothing left to do.
             lanes -= self.executor.spare
+        # With all lanes full from the start, a sampler that learns would see no result before its last
+        # trial. It gets those of seven eighths, or of all trials but one a worker.
         at_once = max(self.executor.workers, self.n_trials // 8)
-        if not self.learns or lanes <= at_once:
+        if not self.study.learns or lanes <= at_once:
             return lanes
         text = f"at most {at_once} trials at once, of {lanes} lanes"
         self._say_once(f"{text}: the sampler learns from those that ended")
@@ -257,13 +255,12 @@ class Loop:
 
     def _watch_clock(self) -> None:
         """Stop trials that take too long or have fallen silent."""
-        now, limits = monotonic(), self.limits
+        now = monotonic()
         stood_still, self._looked = now - self._looked > STANDSTILL_SECONDS, now
         if stood_still:
             return  # what was said meanwhile is yet to be read
         for number, running in self._running.items():
-            timeout, silence = limits.trial_timeout, limits.heartbeat_timeout
-            if why := running.why_stopped(now, self._heard, timeout, silence):
+            if why := running.why_stopped(now, self._heard, self.limits):
                 self.executor.stop(number, why)
 
     def _stop_now(self) -> None:
