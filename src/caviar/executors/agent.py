@@ -196,13 +196,17 @@ class Agent:
     def _pass_on(self) -> None:
         """Tell the controller what the workers said, and send it what they wrote."""
         if self._local is not None:
-            events = self._local.events(0)
             now: list[Event] = []
-            for event in events:
-                if isinstance(event, Finished | Pruned | Failed):
-                    self._end(event, now)
-                else:
+            for event in self._local.events(0):
+                ended = isinstance(event, Finished | Pruned | Failed)
+                job = self._trials.pop(event.number, None) if ended else None
+                if job is None or job.number not in self.scratch:
                     now.append(event)
+                    continue
+                if now:  # what it said before
+                    self.channel.send(tuple(now))
+                    now = []
+                self._outbox.put(job.number, self.scratch.last(job), (event,))
             if now:
                 self.channel.send(tuple(now))
             lanes = 0 if self._leaving is not None else self._local.ready
@@ -218,16 +222,6 @@ class Agent:
             self.channel.send(Lanes(0))
             if self._local is not None:
                 self._local.interrupt()
-
-    def _end(self, event: Finished | Pruned | Failed, now: list[Event]) -> None:
-        job = self._trials.pop(event.number, None)
-        if job is None or event.number not in self.scratch:
-            now.append(event)
-            return
-        if now:  # what it said before
-            self.channel.send(tuple(now))
-            now.clear()
-        self._outbox.put(event.number, self.scratch.last(job), (event,))
 
     def _tell_output(self) -> None:
         if text := self.scratch.output():

@@ -80,12 +80,12 @@ class ProcessExecutor(ABC):
     """
 
     can_stop = True
+    _task: TaskSource
 
     def __init__(self, engine: Mapping[str, Any] | None) -> None:
         self.log = Path(os.devnull)
         self.judge: Callable[[Reported], bool] = lambda report: False
         self._engine = dict(engine or {})
-        self._task: TaskSource | None = None
         self._selector = selectors.DefaultSelector()
         self._held: list[Job] = []
         self._events: list[Event] = []

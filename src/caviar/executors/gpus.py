@@ -78,11 +78,6 @@ def with_room(gpus: Sequence[str], gib: object) -> list[str]:
     return found
 
 
-def is_instance(gpu: str) -> bool:
-    """Whether it is a MIG instance, of which a process can have one alone."""
-    return gpu.startswith("MIG-")
-
-
 def how_shared() -> str:
     """How processes share a GPU here, in a line: by NVIDIA's MPS daemon, or in turns."""
     if mps_daemon():

@@ -35,6 +35,7 @@ class InlineExecutor:
     lanes, spare = 1, 0
     workers = 1
     can_stop = False
+    _task: Callable[[Any], Any]
 
     def __init__(self, engine: Mapping[str, Any] | None = None) -> None:
         wanted = dict(engine or {})
@@ -43,7 +44,6 @@ class InlineExecutor:
         if wanted.get("name") == "auto" and wanted.get("build"):
             echo("executor=inline runs one trial after the other: engine=auto is engine=solo")
         self.log = Path(os.devnull)
-        self._task: Callable[[Any], Any] | None = None
         self._engine = Solo(self._call)
         self._signals: list[int] = []
         self._job: Job | None = None
@@ -98,7 +98,6 @@ class InlineExecutor:
                 raise Interrupted("the sweep was stopped")
 
         with heard(note) as before:
-            assert self._task is not None
             return self._task(config)
 
     def _interrupted(self) -> bool:

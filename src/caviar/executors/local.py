@@ -111,7 +111,6 @@ class LocalExecutor(ProcessExecutor):
             self._start_worker(slot, is_copy)
 
     def _hand_on(self) -> None:
-        """Give the workers what is held for them, in its order."""
         held, self._held = self._held, []
         for job in held:
             # Where one in quarantine waits for a worker to become free, no worker is kept busy by others.
@@ -174,7 +173,6 @@ class LocalExecutor(ProcessExecutor):
         return [worker for worker in self._workers if number in worker.jobs]
 
     def _receive(self, worker: LocalWorker) -> None:
-        """Take in the next message of a worker."""
         try:
             events = worker.connection.recv()
         except (EOFError, OSError):
@@ -206,14 +204,12 @@ class LocalExecutor(ProcessExecutor):
             return self._fork
         why_not = why_not_forked(slot)
         if why_not:
+            text = f"{slot.label}: a new interpreter, not a copy of the controller: {why_not}\n"
             with open_inside(self.log, "a") as log:
-                log.write(
-                    f"{slot.label}: a new interpreter, not a copy of the controller: {why_not}\n"
-                )
+                log.write(text)
         return why_not is None
 
     def _start_worker(self, slot: Slot, forked: bool) -> None:
-        assert self._task is not None
         ours, theirs = Pipe()
         with theirs:
             if forked:
@@ -229,7 +225,6 @@ class LocalExecutor(ProcessExecutor):
 
     def _become_worker(self, ours: Connection, theirs: Connection) -> None:
         """Serve, in a copy. The controller's ends of pipes are closed first, so that its end is noticed."""
-        assert self._task is not None
         for connection in (ours, *(worker.connection for worker in self._workers)):
             connection.close()
         self._selector.close()

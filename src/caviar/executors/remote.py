@@ -227,7 +227,6 @@ class RemoteExecutor(ProcessExecutor):
             self.say(f"agent {name} was sent away: {why}")
             agent.channel.send(Bye(f"sent away: {why}"))
             return
-        assert self._task is not None
         agent.channel.send(
             Welcome(
                 name,

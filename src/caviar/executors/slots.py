@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from caviar.base.errors import usage_error
 from caviar.base.machine import TENANTS
-from caviar.executors.gpus import how_shared, is_instance, others, visible_gpus, with_room
+from caviar.executors.gpus import how_shared, others, visible_gpus, with_room
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,6 @@ def _check_numbers(workers: object, gpus_per_trial: object, threads: object) -> 
 
 
 def _chosen(devices: Sequence[object] | None) -> list[str]:
-    """The GPUs to use: all that are visible, or those named."""
     visible = visible_gpus()
     if devices is None:
         return visible
@@ -143,7 +142,7 @@ def _gpu_shares(gpus: list[str], per_trial: float) -> list[str]:
         raise usage_error("executor.gpus_per_trial", per_trial, _SHARE)
     if whole > len(gpus):
         raise usage_error("executor.gpus_per_trial", whole, f"there are only {len(gpus)} GPUs")
-    if whole > 1 and any(map(is_instance, gpus)):
+    if whole > 1 and any(gpu.startswith("MIG-") for gpu in gpus):
         why = "a process can have one MIG instance alone"
         raise usage_error("executor.gpus_per_trial", whole, why, [1])
     return [
