@@ -8,6 +8,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from caviar.base.collecting import uncollected
 from caviar.sweep.settings import Settings
 
 
@@ -27,14 +28,10 @@ class CaviarSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep; a status other than 0 ends the process with it."""
-        from caviar.base.collecting import uncollected
-
-        # Until the first trial: with torch loaded, a collection takes longer than the start.
-        with uncollected():
-            status = self._sweep(arguments)
-        if status:
+        if status := self._sweep(arguments):
             raise SystemExit(status)
 
+    @uncollected()  # until the first trial: with torch loaded, each takes longer than the start
     def _sweep(self, arguments: list[str]) -> int:
         import sys
 
