@@ -74,7 +74,7 @@ class Loop:
 
     def run(self) -> Outcome:
         """Ask, submit and tell until all trials have ended or somebody stops it."""
-        self.executor.judge = self._judge
+        self.executor.judge = self.study.judge
         if database := self.study.database:
             database.hurried, database.say = lambda: bool(self._stopping.heard), self.view.say
         self._completed = sum(t.state == TrialState.COMPLETE for t in self.study.trials())
@@ -179,7 +179,7 @@ class Loop:
         if isinstance(event, Started) and running:
             running.began, running.started = running.heard, True
         elif isinstance(event, Reported) and running:
-            if self._judge(event):
+            if self.study.judge(event):
                 self.executor.prune(event.number)
         elif isinstance(event, Finished | Pruned | Failed) and running:
             if isinstance(event, Failed) and (event.transient or event.interrupted):
@@ -203,11 +203,6 @@ class Loop:
         elif isinstance(event, Broken):
             self._stopping.stop(f"no worker can load the task: {event.error}\n{event.traceback}")
         self.view.happened(event)
-
-    def _judge(self, report: Reported) -> bool:
-        """Note a report; whether the trial is to end now."""
-        self.study.report(report.number, report.value, report.step)
-        return self.study.should_prune(report.number)
 
     def _try_again(self, event: Failed, this: Try) -> Try | None:
         """The next try of a trial that failed; None where it has had its last."""

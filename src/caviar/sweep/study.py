@@ -13,7 +13,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from caviar.base.errors import UsageError
-from caviar.base.messages import Failed, Finished, Pruned
+from caviar.base.messages import Failed, Finished, Pruned, Reported
 from caviar.base.private import method_of, tell_without_copy, trial_id
 from caviar.space.space import Space
 from caviar.sweep.asking import (
@@ -188,21 +188,18 @@ class SweepStudy:
         waits_at = getattr(self._sampler, "waits_at", None)
         return bool(under_way and waits_at and not self._retries and waits_at(self._place))
 
-    def report(self, number: int, value: float, step: int) -> None:
-        """Note a trial's intermediate value; the pruner sees it at once, others when it is told."""
-        if self._prunes:
-            with self.store.batch():
-                self.store.set_trial_intermediate_value(self._asking.ids[number], step, value)
-        else:
-            self._reported.setdefault(number, []).append((step, value))
-
-    def should_prune(self, number: int) -> bool:
-        """Whether the pruner would end this trial now."""
-        if not self._prunes or number in self._asking.baselines:
+    def judge(self, report: Reported) -> bool:
+        """Note a trial's intermediate value; whether the pruner, where there is one, would end it now."""
+        number = report.number
+        if not self._prunes:
+            self._reported.setdefault(number, []).append((report.step, report.value))
             return False
-        trial = self.store.get_trial(self._asking.ids[number])
+        its_id = self._asking.ids[number]
         with self.store.batch():
-            return self.study.pruner.prune(self.study, trial)
+            self.store.set_trial_intermediate_value(its_id, report.step, report.value)
+            if number in self._asking.baselines:
+                return False
+            return self.study.pruner.prune(self.study, self.store.get_trial(its_id))
 
     def tell(
         self, number: int, state: TrialState | None, values: list[float] | None = None
