@@ -172,19 +172,16 @@ class LocalExecutor(ProcessExecutor):
     def _having(self, number: int) -> list[LocalWorker]:
         return [worker for worker in self._workers if number in worker.jobs]
 
-    def _receive(self, worker: LocalWorker) -> None:
-        try:
-            events = worker.connection.recv()
-        except (EOFError, OSError):
-            self._lost(worker)
-        else:
-            self._take(worker, *events)
-
     def _hang_up(self, worker: LocalWorker) -> None:
         self._selector.unregister(worker.connection)
         worker.connection.close()
 
-    def _take(self, worker: LocalWorker, *events: Event) -> None:
+    def _receive(self, worker: LocalWorker) -> None:
+        try:
+            events: tuple[Event, ...] = worker.connection.recv()
+        except (EOFError, OSError):
+            self._lost(worker)
+            return
         for event in events:
             if isinstance(event, Ready):
                 worker.ready, worker.lanes, worker.spare = True, event.lanes, event.spare

@@ -46,12 +46,7 @@ class Piece:
 
 
 class Mirror:
-    """What the other end has of one run folder.
-
-    Args:
-        number: the trial's.
-        folder: the run folder here.
-    """
+    """What the other end has of a trial's run folder."""
 
     def __init__(self, number: int, folder: Path) -> None:
         self._number = number

@@ -68,11 +68,9 @@ class Welcome:
     """The controller's first message.
 
     Attributes:
-        name: what the agent is called.
         nonce: by which an agent sees whether it shares the disk.
         cwd: the controller's working directory.
         path: folders in which the controller finds modules, of the app itself.
-        task: what workers run.
         engine: keyword arguments of `caviar.engines.make.make_engine`.
         workers: keyword arguments of `LocalExecutor`.
         in_all: how many workers share the sweep's trials, as far as is known.

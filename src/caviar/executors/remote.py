@@ -204,7 +204,10 @@ class RemoteExecutor(ProcessExecutor):
             elif isinstance(said, Broken):
                 self._broken(agent, said)
             else:
-                self._note(said)
+                if isinstance(said, Finished):
+                    self._longest = max(self._longest, said.seconds)
+                    self._typical = said.seconds
+                self.done += isinstance(said, Finished | Pruned | Failed)
                 self._events.append(said)
         if agent.channel.closed:
             self._gone(agent)
@@ -266,13 +269,6 @@ class RemoteExecutor(ProcessExecutor):
         for agent in self.agents:
             if number in agent.jobs:
                 agent.send(message)
-
-    def _note(self, event: Event) -> None:
-        if isinstance(event, Finished):
-            self._longest = max(self._longest, event.seconds)
-            self._typical = event.seconds
-        if isinstance(event, Finished | Pruned | Failed):
-            self.done += 1
 
     def _broken(self, agent: RemoteAgent, event: Broken) -> None:
         """An agent's workers cannot load the task; those of others may."""

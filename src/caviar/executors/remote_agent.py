@@ -37,7 +37,6 @@ class RemoteAgent:
     """The controller's end of the connection to an agent.
 
     Attributes:
-        channel: to it.
         index: which one it is, from one.
         selector: in which ``serve`` is called when it has said something.
         name: unique among all; empty before it has said where it is.
@@ -45,7 +44,6 @@ class RemoteAgent:
         shares: whether it writes to the sweep's folder itself; else its files come over the channel.
         workers, lanes: how many it has; ``spare``: of the lanes, those whose jobs would wait for others.
         ends: when its allocation does, by the monotonic clock; infinity where that is not known.
-        jobs: those that it has.
         labels: its workers'.
         bases: configs that it has been sent.
         since: when it last had a job, or came.

@@ -34,11 +34,7 @@ class JournalStore(JournalStorage):
 
 
 def open_database(url: str, patience: float) -> Database:
-    """A study's database.
-
-    Args:
-        url: as SQLAlchemy takes it.
-        patience: seconds that a server may not answer, once it did.
+    """A `Database`, whose arguments these are.
 
     Raises:
         UsageError: nothing that Optuna knows answers there.
