@@ -32,9 +32,7 @@ class TaskSource:
     module: str | None
     path: str | None
     whitelist: Any = field(default=None, kw_only=True)
-    function: Callable[[Any], Any] | None = field(
-        default=None, repr=False, compare=False, kw_only=True
-    )
+    function: Callable[[Any], Any] | None = field(default=None, kw_only=True)
 
 
 def task_source(task: Callable[[Any], Any], whitelist: Any = None) -> TaskSource:
