@@ -30,7 +30,6 @@ from caviar.sweep.journal import Journal
 from caviar.sweep.pickles import load_no_pickles
 from caviar.sweep.samplers import PlacedSampler
 from caviar.sweep.store import JournalStore, open_database
-from caviar.sweep.study_owner import StudyOwner
 
 if TYPE_CHECKING:
     from caviar.sweep.database import Database
@@ -130,7 +129,7 @@ class SweepStudy:
             self.study = WarmStudy(name, **parts)
             self.study.history = history
         study_id = self.store.get_study_id_from_name(name)
-        self._owner = StudyOwner(self.database, study_id) if self.database else None
+        self._owner = self.database.hold(study_id) if self.database else None
         self._asking = Asking(self.study, self.store, study_id, space, sampler, baseline)
         self._prunes = not isinstance(pruner, NopPruner)
         bind = getattr(sampler, "bind", None)  # caviar's own samplers take in the space
