@@ -7,7 +7,6 @@ import platform
 import secrets
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,6 @@ class Nonce:
         path = folder / f".agents.{os.urandom(6).hex()}.partial"
         path.write_text(text := secrets.token_hex(16))
         return cls(str(path), text)
-
-    def remove(self) -> None:
-        """Remove the file."""
-        with suppress(OSError):
-            os.unlink(self.path)
 
     def is_here(self) -> bool:
         """Whether the sweep's folder is on a disk of this machine too, and can be written to."""

@@ -145,9 +145,9 @@ class RemoteExecutor(ProcessExecutor):
             end.close()
         self._selector.close()
         self._door, self.agents, self._held = None, [], []
-        self._nonce.remove()
-        with suppress(OSError):
-            (self.folder / tokens.TOKEN).unlink()
+        for file in (Path(self._nonce.path), self.folder / tokens.TOKEN):
+            with suppress(OSError):
+                file.unlink()
 
     # For whoever starts agents
 

@@ -1,6 +1,7 @@
 """The Hydra plugin: a thin shell. What it does is in `caviar.app.sweep`, imported when a sweep starts."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -166,15 +167,11 @@ _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def _register() -> None:
-    store = ConfigStore.instance()
-    store.store(
-        group="hydra/sweeper", name="caviar", node=CaviarSweeperConfig, provider="caviar_sweeper"
-    )
+    store = partial(ConfigStore.instance().store, provider="caviar_sweeper")
+    store(group="hydra/sweeper", name="caviar", node=CaviarSweeperConfig)
     for group, choices in _CHOICES.items():
         for name, node in choices.items():
-            store.store(
-                group=f"hydra/sweeper/{group}", name=name, node=node, provider="caviar_sweeper"
-            )
+            store(group=f"hydra/sweeper/{group}", name=name, node=node)
 
 
 _register()
