@@ -23,10 +23,14 @@ def load_no_pickles() -> None:
     """Have every CMA-ES sampler of this process restore itself by the functions below."""
     put_methods(
         CmaEsSampler,
-        _split_optimizer_str=lambda self, optimizer_str: {},
+        _split_optimizer_str=_nothing,
         _restore_optimizer=_kept,
         _init_optimizer=_from_trials,
     )
+
+
+def _nothing(self: CmaEsSampler, optimizer_str: str) -> dict[str, str]:
+    return {}
 
 
 def _kept(self: CmaEsSampler, completed_trials: list[FrozenTrial]) -> Any:

@@ -118,7 +118,7 @@ class SweepStudy:
             if resume is not None:
                 self.study = optuna.load_study(study_name=name, **parts)
             else:
-                self.study = optuna.create_study(study_name=name, directions=directions, **parts)
+                self.study = optuna.create_study(study_name=name, directions=directions, **parts)  # type: ignore[arg-type]
         except DuplicatedStudyError:
             raise UsageError(
                 f"storage: there is a study {name!r} already; name={name}-2 ?"
