@@ -41,7 +41,8 @@ SHIPPED = {
 """Name -> overrides of the project's own training, which hand-stacked layers know, and C++ the first."""
 
 SWEEPS = {
-    "CNN": ("cnn", "pictures", False, 3.0),
+    "small CNN": ("cnn", "pictures", False, 3.0),
+    "CNN": ("wide_cnn", "pictures", False, 3.0),
     "transformer": ("transformer", "rows", False, 3.0),
     "regression, Huber": ("regression", "vectors", True, 3.0),
     "MLP, own loss": ("ownloss", "vectors", False, 8.0),
