@@ -273,7 +273,7 @@ def test_what_a_killed_agent_left_is_removed_by_the_next_one(tmp_path: Path, mon
         (killed / "trials").mkdir()
         scratch = Scratch()
         assert sorted(tmp_path.iterdir()) == sorted([alive, foreign, scratch.path])
-        scratch.remove()
+        scratch.close()
         assert sorted(tmp_path.iterdir()) == sorted([alive, foreign])
     finally:
         for agent in agents:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from caviar.executors.inline import InlineExecutor
-from caviar.executors.listen import ListenExecutor
 from caviar.executors.local import LocalExecutor
+from caviar.executors.remote import RemoteExecutor
 from caviar.executors.slurm import SlurmExecutor
 from caviar.executors.task import TaskSource
 from caviar.executors.token import TOKEN
@@ -55,7 +55,7 @@ def can_unshare() -> bool:
         return False
 
 
-class Joined(ListenExecutor):
+class Joined(RemoteExecutor):
     """Starts an agent by itself, as a person would."""
 
     def __init__(self) -> None:

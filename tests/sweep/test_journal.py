@@ -70,7 +70,7 @@ def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path):
         pass
 
     def fail_midway() -> None:
-        with study.store.one_write():
+        with study.store.batch():
             study.ask()
             study.ask()
             assert path.read_bytes() == before
@@ -146,7 +146,7 @@ def test_a_batch_is_synced_once_when_that_is_asked_for(
     study = open_study(tmp_path / "study.journal")
     fsync, synced = os.fsync, []
     monkeypatch.setattr(os, "fsync", lambda file: (synced.append(file), fsync(file)))
-    with study.store.one_write():
+    with study.store.batch():
         study.ask()
         study.ask()
     assert synced == []

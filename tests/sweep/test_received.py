@@ -21,8 +21,8 @@ from caviar.runs import ours
 from caviar.runs.folder import Result
 from caviar.runs.ours import MADE, check_ours, is_signed, mark
 from caviar.sweep import resume
-from caviar.sweep.command import command_to_run
 from caviar.sweep.pickles import load_no_pickles
+from caviar.sweep.record import command_to_run
 from tests.apps import App, make_app
 from tests.made_up import SPACE, make_sweep
 

@@ -157,12 +157,11 @@ def _run(sweep: Prepared, executor: Executor, folder: Path, owner: Owner) -> int
         study,
         executor,
         n_trials,
-        JobMaker(sweep.composer, folders, settings.metric, len(settings.directions)),
+        JobMaker(sweep.composer, folders, settings),
         view,
         settings,
         owner,
         folders,
-        study.learns,
     )
     collect_from_now()
     try:

@@ -21,8 +21,7 @@ from caviar.runs.files import read_text
 from caviar.runs.folder import CONFIG, Result
 from caviar.runs.program import config_options, split
 from caviar.space.grammar import as_override
-from caviar.sweep.command import command_to_run
-from caviar.sweep.record import CANDIDATE
+from caviar.sweep.record import CANDIDATE, command_to_run
 
 DEFAULT = "default"
 
@@ -127,7 +126,7 @@ def program_of(sweep: Sweep, trust: bool) -> list[str]:
     """The command that starts the sweep's program with its config, without its arguments.
 
     Raises:
-        UsageError: it is not the project's at hand, see `caviar.sweep.command`.
+        UsageError: it is not the project's at hand, see `command_to_run`.
     """
     command = command_to_run(sweep.folder, sweep.settings, "confirm", trust)
     return [*command.program, *config_options(command.words)]

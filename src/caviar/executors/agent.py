@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -60,7 +61,8 @@ def join(
             problem = str(error)
         else:
             echo(f"joined the sweep at {host}:{port}")
-            ended = serve(channel, ticket)
+            with closing(Scratch()) as scratch, closing(Agent(channel, scratch)) as agent:
+                ended = agent.serve(ticket)
             if ended is not None:
                 echo(ended)
                 return
@@ -71,23 +73,9 @@ def join(
         time.sleep(min(0.5, patience))
 
 
-def serve(channel: Channel, ticket: str = "") -> str | None:
-    """Serve one controller.
-
-    Returns:
-        why the agent is done; None where the controller was lost.
-    """
-    scratch = Scratch()
-    try:
-        with Agent(channel, scratch) as agent:
-            return agent.serve(ticket)
-    finally:
-        scratch.remove()
-
-
 @dataclass(eq=False)
 class Agent:
-    """One connection's worth of an agent; use it in a ``with`` block."""
+    """One connection's worth of an agent."""
 
     channel: Channel
     scratch: Scratch
@@ -104,17 +92,19 @@ class Agent:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self.channel, selectors.EVENT_READ)
 
-    def __enter__(self) -> Agent:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End its workers, and the connection."""
         if self._local is not None:
             self._local.close()
         self.channel.close()
         self._selector.close()
 
     def serve(self, ticket: str) -> str | None:
-        """Do what the controller says; see `serve`."""
+        """Do what the controller says.
+
+        Returns:
+            why the agent is done; None where the controller was lost.
+        """
         ends = os.environ.get("SLURM_JOB_END_TIME", "")
         left = float(ends) - time.time() if ends.isdigit() else None
         here = socket.gethostname()
@@ -206,13 +196,17 @@ class Agent:
     def _pass_on(self) -> None:
         """Tell the controller what the workers said, and send it what they wrote."""
         if self._local is not None:
-            events = self._local.events(0)
             now: list[Event] = []
-            for event in events:
-                if isinstance(event, Finished | Pruned | Failed):
-                    self._end(event, now)
-                else:
+            for event in self._local.events(0):
+                ended = isinstance(event, Finished | Pruned | Failed)
+                job = self._trials.pop(event.number, None) if ended else None
+                if job is None or job.number not in self.scratch:
                     now.append(event)
+                    continue
+                if now:  # what it said before
+                    self.channel.send(tuple(now))
+                    now = []
+                self._outbox.put(job.number, self.scratch.last(job), (event,))
             if now:
                 self.channel.send(tuple(now))
             lanes = 0 if self._leaving is not None else self._local.ready
@@ -228,16 +222,6 @@ class Agent:
             self.channel.send(Lanes(0))
             if self._local is not None:
                 self._local.interrupt()
-
-    def _end(self, event: Finished | Pruned | Failed, now: list[Event]) -> None:
-        job = self._trials.pop(event.number, None)
-        if job is None or event.number not in self.scratch:
-            now.append(event)
-            return
-        if now:  # what it said before
-            self.channel.send(tuple(now))
-            now.clear()
-        self._outbox.put(event.number, self.scratch.last(job), (event,))
 
     def _tell_output(self) -> None:
         if text := self.scratch.output():

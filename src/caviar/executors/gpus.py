@@ -7,8 +7,8 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,12 +43,10 @@ def visible_gpus() -> list[str]:
         names = [name.strip() for name in listed.split(",")]
         shown = itertools.takewhile(lambda name: name not in ("", "-1"), names)
         return list(dict.fromkeys(shown))
-    with suppress(_errors()):
-        return _asked(
-            lambda nvml: [
-                name for index in range(nvml.nvmlDeviceGetCount()) for name in _names(nvml, index)
-            ]
-        )
+    from pynvml import NVMLError
+
+    with suppress(NVMLError):
+        return _asked(_names)
     return []
 
 
@@ -60,13 +58,15 @@ def with_room(gpus: Sequence[str], gib: object) -> list[str]:
     """
     if isinstance(gib, bool) or not isinstance(gib, int | float) or not 0 < gib < float("inf"):
         raise usage_error("executor.gpu_memory", gib, "must be GiB, a number above 0")
+    from pynvml import NVMLError
+
     try:
         free = _asked(
             lambda nvml: {
                 gpu: nvml.nvmlDeviceGetMemoryInfo(_handle(nvml, gpu)).free for gpu in gpus
             }
         )
-    except _errors() as error:
+    except NVMLError as error:
         why = f"the driver does not say what is free: {error}"
         raise usage_error("executor.gpu_memory", gib, why) from error
     found = [gpu for gpu in gpus if free[gpu] >= gib * _GIB]
@@ -76,11 +76,6 @@ def with_room(gpus: Sequence[str], gib: object) -> list[str]:
     if left:
         log.warning("GPUs left out, executor.gpu_memory=%g: %s", gib, ", ".join(left))
     return found
-
-
-def is_instance(gpu: str) -> bool:
-    """Whether it is a MIG instance, of which a process can have one alone."""
-    return gpu.startswith("MIG-")
 
 
 def how_shared() -> str:
@@ -117,8 +112,13 @@ def _asked(question: Callable[[Any], _Found]) -> _Found:
     """What the driver answers."""
 
     def ask() -> _Found:
-        with _driver() as nvml:
-            return question(nvml)
+        import pynvml
+
+        pynvml.nvmlInit()
+        try:
+            return question(pynvml)
+        finally:
+            pynvml.nvmlShutdown()
 
     try:
         return within(_PATIENCE, ask)
@@ -127,35 +127,21 @@ def _asked(question: Callable[[Any], _Found]) -> _Found:
         raise UsageError(f"{why}; executor.gpus_per_trial=0 leaves it alone") from None
 
 
-def _errors() -> Any:
-    import pynvml
-
-    return pynvml.NVMLError
-
-
-@contextmanager
-def _driver() -> Iterator[Any]:
-    import pynvml
-
-    pynvml.nvmlInit()
-    try:
-        yield pynvml
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _names(nvml: Any, index: int) -> list[str]:
-    card, found = nvml.nvmlDeviceGetHandleByIndex(index), []
-    try:
-        cut, _ = nvml.nvmlDeviceGetMigMode(card)
-    except nvml.NVMLError:
-        cut = False  # no card of a kind that can be
-    if not cut:
-        return [str(index)]
-    for number in range(nvml.nvmlDeviceGetMaxMigDeviceCount(card)):
-        with suppress(nvml.NVMLError):  # nothing at this place
-            uuid = nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetMigDeviceHandleByIndex(card, number))
-            found.append(uuid.decode() if isinstance(uuid, bytes) else uuid)
+def _names(nvml: Any) -> list[str]:
+    found: list[str] = []
+    for index in range(nvml.nvmlDeviceGetCount()):
+        card = nvml.nvmlDeviceGetHandleByIndex(index)
+        try:
+            cut, _ = nvml.nvmlDeviceGetMigMode(card)
+        except nvml.NVMLError:
+            cut = False  # no card of a kind that can be
+        if not cut:
+            found.append(str(index))
+            continue
+        for place in range(nvml.nvmlDeviceGetMaxMigDeviceCount(card)):
+            with suppress(nvml.NVMLError):  # nothing at this place
+                uuid = nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetMigDeviceHandleByIndex(card, place))
+                found.append(uuid.decode() if isinstance(uuid, bytes) else uuid)
     return found
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ class InlineExecutor:
     lanes, spare = 1, 0
     workers = 1
     can_stop = False
+    _task: Callable[[Any], Any]
 
     def __init__(self, engine: Mapping[str, Any] | None = None) -> None:
         wanted = dict(engine or {})
@@ -44,7 +44,6 @@ class InlineExecutor:
         if wanted.get("name") == "auto" and wanted.get("build"):
             echo("executor=inline runs one trial after the other: engine=auto is engine=solo")
         self.log = Path(os.devnull)
-        self._task: Callable[[Any], Any] | None = None
         self._engine = Solo(self._call)
         self._signals: list[int] = []
         self._job: Job | None = None
@@ -88,13 +87,7 @@ class InlineExecutor:
         """Nothing to end."""
 
     def _call(self, config: Any) -> Any:
-        with self._noting_signals():
-            assert self._task is not None
-            return self._task(config)
-
-    @contextmanager
-    def _noting_signals(self) -> Iterator[None]:
-        """End the trial under way by a signal; the loop, which waits for it, is given the signal too."""
+        """Run the trial, which a signal ends; the loop, which waits for it, is given the signal too."""
 
         def note(signum: int) -> None:
             handler = before[signum]
@@ -105,7 +98,7 @@ class InlineExecutor:
                 raise Interrupted("the sweep was stopped")
 
         with heard(note) as before:
-            yield
+            return self._task(config)
 
     def _interrupted(self) -> bool:
         # The first Ctrl-C lets the trial end by itself.

@@ -16,8 +16,8 @@ from hydra.core.global_hydra import GlobalHydra
 from caviar.base.errors import usage_error
 from caviar.base.messages import Broken, Event, Failed, Finished, Job, Pruned, Ready, Starting
 from caviar.engines.gpu import told_no_memory
+from caviar.executors.base import ProcessExecutor
 from caviar.executors.local_worker import LocalWorker, how
-from caviar.executors.process_executor import ProcessExecutor
 from caviar.executors.processes import fork, limit_threads, spawn, why_not_forked
 from caviar.executors.slots import Slot, plan
 from caviar.executors.task import TaskSource
@@ -111,7 +111,6 @@ class LocalExecutor(ProcessExecutor):
             self._start_worker(slot, is_copy)
 
     def _hand_on(self) -> None:
-        """Give the workers what is held for them, in its order."""
         held, self._held = self._held, []
         for job in held:
             # Where one in quarantine waits for a worker to become free, no worker is kept busy by others.
@@ -173,20 +172,16 @@ class LocalExecutor(ProcessExecutor):
     def _having(self, number: int) -> list[LocalWorker]:
         return [worker for worker in self._workers if number in worker.jobs]
 
-    def _receive(self, worker: LocalWorker) -> None:
-        """Take in the next message of a worker."""
-        try:
-            events = worker.connection.recv()
-        except (EOFError, OSError):
-            self._lost(worker)
-        else:
-            self._take(worker, *events)
-
     def _hang_up(self, worker: LocalWorker) -> None:
         self._selector.unregister(worker.connection)
         worker.connection.close()
 
-    def _take(self, worker: LocalWorker, *events: Event) -> None:
+    def _receive(self, worker: LocalWorker) -> None:
+        try:
+            events: tuple[Event, ...] = worker.connection.recv()
+        except (EOFError, OSError):
+            self._lost(worker)
+            return
         for event in events:
             if isinstance(event, Ready):
                 worker.ready, worker.lanes, worker.spare = True, event.lanes, event.spare
@@ -206,14 +201,12 @@ class LocalExecutor(ProcessExecutor):
             return self._fork
         why_not = why_not_forked(slot)
         if why_not:
+            text = f"{slot.label}: a new interpreter, not a copy of the controller: {why_not}\n"
             with open_inside(self.log, "a") as log:
-                log.write(
-                    f"{slot.label}: a new interpreter, not a copy of the controller: {why_not}\n"
-                )
+                log.write(text)
         return why_not is None
 
     def _start_worker(self, slot: Slot, forked: bool) -> None:
-        assert self._task is not None
         ours, theirs = Pipe()
         with theirs:
             if forked:
@@ -229,7 +222,6 @@ class LocalExecutor(ProcessExecutor):
 
     def _become_worker(self, ours: Connection, theirs: Connection) -> None:
         """Serve, in a copy. The controller's ends of pipes are closed first, so that its end is noticed."""
-        assert self._task is not None
         for connection in (ours, *(worker.connection for worker in self._workers)):
             connection.close()
         self._selector.close()

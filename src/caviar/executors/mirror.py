@@ -7,10 +7,10 @@ end behind its run folder, a job behind the checkpoints that it goes on from) wa
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -46,12 +46,7 @@ class Piece:
 
 
 class Mirror:
-    """What the other end has of one run folder.
-
-    Args:
-        number: the trial's.
-        folder: the run folder here.
-    """
+    """What the other end has of a trial's run folder."""
 
     def __init__(self, number: int, folder: Path) -> None:
         self._number = number
@@ -93,21 +88,17 @@ class Mirror:
             stamp, before = _stamp(os.fstat(file.fileno())), self._seen.get(name)
             if stamp == before:
                 return
-            at, size = 0, stamp[2]
+            at, size, grown = 0, stamp[2], False
             # Only a log is certain to have grown at its end alone.
-            grown = PurePosixPath(name).name == LOG and before is not None
-            if grown and before is not None and before[0] == stamp[0] and before[2] <= size:
-                at = before[2]
-                file.seek(at)
-            else:
-                grown = False
-            while True:
+            if before and PurePosixPath(name).name == LOG:
+                grown = before[0] == stamp[0] and before[2] <= size
+                at = file.seek(before[2] if grown else 0)
+            last = False
+            while not last:
                 data = file.read(min(PIECE, size - at))
                 last = at + len(data) >= size or not data
                 yield Piece(self._number, name, at, data, last, grown)
                 at += len(data)
-                if last:
-                    break
             self._seen[name] = stamp
 
 
@@ -146,7 +137,7 @@ class Outbox:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._waiting: dict[int, deque[tuple[Iterator[Piece], tuple[Any, ...]]]] = {}
+        self._waiting: dict[int, Iterator[Any]] = {}
 
     def __contains__(self, number: int) -> bool:
         return number in self._waiting
@@ -156,20 +147,13 @@ class Outbox:
 
     def put(self, number: int, pieces: Iterator[Piece], *messages: Any) -> None:
         """Send a trial's files, behind what waits for it already, and then the messages."""
-        self._waiting.setdefault(number, deque()).append((pieces, messages))
+        self._waiting[number] = chain(self._waiting.get(number, ()), pieces, messages)
 
     def pump(self) -> None:
         """Send as much as may wait for the network."""
         while self._waiting and self._channel.pending < AHEAD:
             number = next(iter(self._waiting))
-            queue = self._waiting.pop(number)
-            pieces, messages = queue[0]
-            piece = next(pieces, None)
-            if piece is not None:
-                self._channel.send(piece)
-            else:
-                queue.popleft()
-                for message in messages:
-                    self._channel.send(message)
-            if queue:
-                self._waiting[number] = queue  # behind the others
+            waiting = self._waiting.pop(number)
+            if (message := next(waiting, None)) is not None:
+                self._channel.send(message)
+                self._waiting[number] = waiting  # behind the others

@@ -161,15 +161,11 @@ def _live(slot: Slot, serve: Callable[[], object], log: Path, unblocked: set[int
         os.environ.update(slot.env)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(int(slot.env["OMP_NUM_THREADS"]))
-        _draw_own_numbers()
+        # All copies would draw the same; torch starts with one and the same seed in any process.
+        random.seed()
+        if "numpy" in sys.modules:
+            sys.modules["numpy"].random.seed()
         serve()
     except BaseException:
         os.write(2, traceback.format_exc().encode())
     os._exit(1)
-
-
-def _draw_own_numbers() -> None:
-    # All copies would draw the same; torch starts with one and the same seed in any process.
-    random.seed()
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()

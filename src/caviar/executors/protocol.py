@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import secrets
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from caviar.executors.shared_disk import Nonce
 from caviar.executors.task import TaskSource
+
+
+@dataclass(frozen=True)
+class Nonce:
+    """A file in the sweep's folder, at the controller's ``path``: who finds its text shares the disk."""
+
+    path: str
+    text: str
+
+    @classmethod
+    def write(cls, folder: Path) -> Nonce:
+        """Write one for a sweep."""
+        path = folder / f".agents.{os.urandom(6).hex()}.partial"
+        path.write_text(text := secrets.token_hex(16))
+        return cls(str(path), text)
+
+    def is_here(self) -> bool:
+        """Whether the sweep's folder is on a disk of this machine too, and can be written to."""
+        path = Path(self.path)
+        try:
+            if path.read_text() != self.text:
+                return False
+            with tempfile.TemporaryFile(dir=path.parent, prefix=".", suffix=".partial"):
+                return True
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True)
@@ -33,19 +62,15 @@ class Welcome:
     """The controller's first message.
 
     Attributes:
-        name: what the agent is called.
-        folder: the sweep's, at the controller.
         nonce: by which an agent sees whether it shares the disk.
         cwd: the controller's working directory.
         path: folders in which the controller finds modules, of the app itself.
-        task: what workers run.
         engine: keyword arguments of `caviar.engines.make.make_engine`.
         workers: keyword arguments of `LocalExecutor`.
         in_all: how many workers share the sweep's trials, as far as is known.
     """
 
     name: str
-    folder: str
     nonce: Nonce
     cwd: str
     path: list[str]

@@ -9,8 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import selectors
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -88,7 +86,6 @@ class RayExecutor(StartedExecutor):
         self._numbers = itertools.count()
         self._looked = 0.0
         self._ended: list[tuple[str, str]] = []
-        self._waker, self._wakes = socket.socketpair()
 
     def begin(self) -> None:
         """Connect to Ray, or start one, and ask for the first actors."""
@@ -113,7 +110,6 @@ class RayExecutor(StartedExecutor):
             raise usage_error("executor.address", self._address, why) from error
         if self._own_host:
             self.host = ray.util.get_node_ip_address()
-        self._selector.register(self._wakes, selectors.EVENT_READ, self._hear_ends)
         self.count = self._fitting()
         self.in_all = self.count
         super().begin()
@@ -130,7 +126,13 @@ class RayExecutor(StartedExecutor):
         return max(int(min(here.get(name, 0) / n for name, n in self._needs.items() if n)), 1)
 
     def turn(self) -> None:
-        """Ask for more where the cluster has grown."""
+        """Hear of actors that have ended, and ask for more where the cluster has grown."""
+        while self._ended:
+            ticket, why = self._ended.pop(0)
+            self._actors.pop(ticket, None)
+            joined = any(agent.ticket == ticket for agent in self.agents)
+            if not joined and self.tickets.pop(ticket, None) is not None:
+                self.ended(0, 0.0, why or "it has ended")
         if self._workers is None and monotonic() - self._looked > LOOK_SECONDS:
             grown = self._fitting()
             if grown > self.count:
@@ -159,16 +161,6 @@ class RayExecutor(StartedExecutor):
         """In a thread of Ray's: an actor has ended."""
         error = done.exception()
         self._ended.append((ticket, " ".join(str(error).split())[:300] if error else ""))
-        self._waker.send(b".")
-
-    def _hear_ends(self) -> None:
-        self._wakes.recv(1024)
-        ended, self._ended = self._ended, []
-        for ticket, why in ended:
-            self._actors.pop(ticket, None)
-            joined = any(agent.ticket == ticket for agent in self.agents)
-            if not joined and self.tickets.pop(ticket, None) is not None:
-                self.ended(0, 0.0, why or "it has ended")
 
     def lost(self, agent: RemoteAgent) -> None:
         # It may live, and only its connection be cut: a trial would train twice.
@@ -196,8 +188,6 @@ class RayExecutor(StartedExecutor):
             self._kill(ticket)
         if os.environ.get("RAY_JOB_ID") is None and getattr(self, "_ray", None):
             self._ray.shutdown()
-        self._waker.close()
-        self._wakes.close()
 
 
 _TRY = """

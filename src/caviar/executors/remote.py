@@ -1,12 +1,13 @@
 """Workers on any number of machines: agents dial in, and are handed the trials.
 
-This is all that `listen`, `slurm` and `ray` have in common; they differ in who starts the agents.
+This is all of ``executor=listen``; ``slurm`` and ``ray`` differ in who starts the agents.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import shlex
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,12 +19,11 @@ from typing import Any
 from caviar.base.errors import usage_error
 from caviar.base.messages import Broken, Event, Failed, Finished, Pruned, Said
 from caviar.executors import token as tokens
+from caviar.executors.base import ProcessExecutor
 from caviar.executors.channel import Channel
 from caviar.executors.door import Door
-from caviar.executors.process_executor import ProcessExecutor
-from caviar.executors.protocol import Bye, Greeting, Output, Welcome, version
+from caviar.executors.protocol import Bye, Greeting, Nonce, Output, Welcome, version
 from caviar.executors.remote_agent import RemoteAgent
-from caviar.executors.shared_disk import Nonce
 from caviar.executors.task import TaskSource, own_path
 from caviar.executors.worker import Goodbye, Interrupt, Prune, Stop
 from caviar.runs.inside import open_inside
@@ -34,7 +34,9 @@ CLOSING_SECONDS = 10.0
 
 
 class RemoteExecutor(ProcessExecutor):
-    """The controller's end of all agents. Who starts them overrides `begin`, `turn`, `lost` and `end`.
+    """The controller's end of all agents, which a person starts with ``caviar join``, at any time.
+
+    Who starts them for a person overrides `begin`, `turn`, `lost` and `end`.
 
     Args:
         host: where agents find this machine, by name or address; None for the machine's name. It
@@ -52,7 +54,7 @@ class RemoteExecutor(ProcessExecutor):
         starts_agents: whether an agent that cannot work is as any other would be.
     """
 
-    starts_agents = True
+    starts_agents = False
 
     def __init__(
         self,
@@ -83,15 +85,12 @@ class RemoteExecutor(ProcessExecutor):
     @property
     def lanes(self) -> int:
         """Jobs that its agents may have: see `RemoteAgent.room`."""
-        short = self._typical < SHORT_SECONDS
-        return sum(agent.room(self._longest, short) for agent in self.agents)
+        return sum(map(self._room, self.agents))
 
     @property
     def spare(self) -> int:
         """Of these, those that would wait for others to end."""
-        short = self._typical < SHORT_SECONDS
-        rooms = [(agent, agent.room(self._longest, short)) for agent in self.agents]
-        return sum(max(0, room - (agent.lanes - agent.spare)) for agent, room in rooms)
+        return sum(max(0, self._room(a) - (a.lanes - a.spare)) for a in self.agents)
 
     @property
     def workers(self) -> int:
@@ -146,9 +145,9 @@ class RemoteExecutor(ProcessExecutor):
             end.close()
         self._selector.close()
         self._door, self.agents, self._held = None, [], []
-        self._nonce.remove()
-        with suppress(OSError):
-            (self.folder / tokens.TOKEN).unlink()
+        for file in (Path(self._nonce.path), self.folder / tokens.TOKEN):
+            with suppress(OSError):
+                file.unlink()
 
     # For whoever starts agents
 
@@ -167,7 +166,13 @@ class RemoteExecutor(ProcessExecutor):
         self._events.append(Said(text))
 
     def begin(self) -> None:
-        """Start agents; called once, when they may dial in."""
+        """Say how an agent is started; called once, when they may dial in."""
+        folder = shlex.quote(str(self.folder))  # ~ is another one's home elsewhere
+        self.say(
+            f"waiting for agents: caviar join {folder} {self.address}\n"
+            "    on another machine, copy agents.token from that folder and name it instead of the folder; "
+            "nothing is encrypted on the way"
+        )
 
     def turn(self) -> None:
         """Called often: start more, or see why none comes."""
@@ -199,7 +204,10 @@ class RemoteExecutor(ProcessExecutor):
             elif isinstance(said, Broken):
                 self._broken(agent, said)
             else:
-                self._note(said)
+                if isinstance(said, Finished):
+                    self._longest = max(self._longest, said.seconds)
+                    self._typical = said.seconds
+                self.done += isinstance(said, Finished | Pruned | Failed)
                 self._events.append(said)
         if agent.channel.closed:
             self._gone(agent)
@@ -222,11 +230,9 @@ class RemoteExecutor(ProcessExecutor):
             self.say(f"agent {name} was sent away: {why}")
             agent.channel.send(Bye(f"sent away: {why}"))
             return
-        assert self._task is not None
         agent.channel.send(
             Welcome(
                 name,
-                str(self.folder),
                 self._nonce,
                 os.getcwd(),
                 own_path(),
@@ -239,7 +245,8 @@ class RemoteExecutor(ProcessExecutor):
 
     def _gone(self, agent: RemoteAgent) -> None:
         self.agents.remove(agent)
-        agent.hang_up()
+        self._selector.unregister(agent.channel)
+        agent.channel.close()
         self.lost(agent)
         if agent.name and not self.closing:
             self.say(f"agent {agent.name} has gone: {agent.bye or 'its connection was lost'}")
@@ -247,11 +254,13 @@ class RemoteExecutor(ProcessExecutor):
 
     # Jobs and what comes of them
 
+    def _room(self, agent: RemoteAgent) -> int:
+        return agent.room(self._longest, short=self._typical < SHORT_SECONDS)
+
     def _hand_on(self) -> None:
         """Give the agents what is held for them, in its order, each to the one with the most room."""
-        short = self._typical < SHORT_SECONDS
         while self._held:
-            able = [a for a in self.agents if len(a.jobs) < a.room(self._longest, short)]
+            able = [a for a in self.agents if len(a.jobs) < self._room(a)]
             if not able:
                 return
             min(able, key=lambda a: len(a.jobs) / a.lanes).give(self._held.pop(0))
@@ -260,13 +269,6 @@ class RemoteExecutor(ProcessExecutor):
         for agent in self.agents:
             if number in agent.jobs:
                 agent.send(message)
-
-    def _note(self, event: Event) -> None:
-        if isinstance(event, Finished):
-            self._longest = max(self._longest, event.seconds)
-            self._typical = event.seconds
-        if isinstance(event, Finished | Pruned | Failed):
-            self.done += 1
 
     def _broken(self, agent: RemoteAgent, event: Broken) -> None:
         """An agent's workers cannot load the task; those of others may."""

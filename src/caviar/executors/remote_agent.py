@@ -37,7 +37,6 @@ class RemoteAgent:
     """The controller's end of the connection to an agent.
 
     Attributes:
-        channel: to it.
         index: which one it is, from one.
         selector: in which ``serve`` is called when it has said something.
         name: unique among all; empty before it has said where it is.
@@ -45,7 +44,6 @@ class RemoteAgent:
         shares: whether it writes to the sweep's folder itself; else its files come over the channel.
         workers, lanes: how many it has; ``spare``: of the lanes, those whose jobs would wait for others.
         ends: when its allocation does, by the monotonic clock; infinity where that is not known.
-        jobs: those that it has.
         labels: its workers'.
         bases: configs that it has been sent.
         since: when it last had a job, or came.
@@ -75,11 +73,6 @@ class RemoteAgent:
     def __post_init__(self) -> None:
         self.outbox = Outbox(self.channel)
         self.selector.register(self.channel, selectors.EVENT_READ, lambda: self.serve(self))
-
-    def hang_up(self) -> None:
-        """End the connection."""
-        self.selector.unregister(self.channel)
-        self.channel.close()
 
     def room(self, longest: float, short: bool) -> int:
         """How many jobs it may have.
@@ -152,13 +145,10 @@ class RemoteAgent:
                     yield message
                 case Joined():
                     self.shares, self.workers = message.shares_disk, message.workers
-                    disk = (
-                        ""
-                        if self.shares
-                        else "; no shared disk: run folders come over the connection"
-                    )
-                    workers = f"{self.workers} worker{'s' * (self.workers != 1)}"
-                    yield Said(f"agent {self.name} has joined: {workers}{disk}")
+                    text = f"{self.workers} worker{'s' * (self.workers != 1)}"
+                    if not self.shares:
+                        text += "; no shared disk: run folders come over the connection"
+                    yield Said(f"agent {self.name} has joined: {text}")
                 case Lanes():
                     if not self.lanes:
                         self.since = monotonic()

@@ -38,7 +38,7 @@ class Scratch:
         self._mirrors: dict[int, Mirror] = {}
         self._looked = self._saved = monotonic()
 
-    def remove(self) -> None:
+    def close(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
         if self._alive is not None:

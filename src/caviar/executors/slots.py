@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from caviar.base.errors import usage_error
 from caviar.base.machine import TENANTS
-from caviar.executors.gpus import how_shared, is_instance, others, visible_gpus, with_room
+from caviar.executors.gpus import how_shared, others, visible_gpus, with_room
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +46,7 @@ def plan(
     more workers than fit. Without, a worker gets ``threads`` CPU threads.
 
     Args:
-        workers: how many; None for as many as fit.
-        gpus_per_trial: 0 leaves GPUs alone; a fraction is 1/n; else a whole number. None: one GPU
-            where there are any, else CPU threads.
-        threads: CPU threads a worker; None for an even share of the cores.
-        devices: GPUs by index or UUID; None for all that this process may see.
-        gpu_memory: GiB that a GPU must have free, or it is left out; None: however full it is.
+        workers, gpus_per_trial, threads, devices, gpu_memory: see `caviar.executors.local.LocalExecutor`.
 
     Raises:
         UsageError: more workers than fit, a share that is neither 1/n nor whole, or GPUs that are
@@ -77,7 +72,8 @@ def plan(
         )
     cores = usable_cores()
     count = workers or len(shares) or max(cores // (threads or 1), 1)
-    cpu_env = _thread_env(threads or max(cores // count, 1))
+    libraries = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    cpu_env = dict.fromkeys(libraries, str(threads or max(cores // count, 1)))
     if shares:
         shared = gpus_per_trial < 1
         if shared:
@@ -107,7 +103,7 @@ def _check_numbers(workers: object, gpus_per_trial: object, threads: object) -> 
     for name, value in (("workers", workers), ("threads", threads)):
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int):
+        if type(value) is not int:
             raise usage_error(f"executor.{name}", value, "must be a whole number")
         if value < 1:
             raise usage_error(f"executor.{name}", value, "must be at least 1")
@@ -120,7 +116,6 @@ def _check_numbers(workers: object, gpus_per_trial: object, threads: object) -> 
 
 
 def _chosen(devices: Sequence[object] | None) -> list[str]:
-    """The GPUs to use: all that are visible, or those named."""
     visible = visible_gpus()
     if devices is None:
         return visible
@@ -147,7 +142,7 @@ def _gpu_shares(gpus: list[str], per_trial: float) -> list[str]:
         raise usage_error("executor.gpus_per_trial", per_trial, _SHARE)
     if whole > len(gpus):
         raise usage_error("executor.gpus_per_trial", whole, f"there are only {len(gpus)} GPUs")
-    if whole > 1 and any(map(is_instance, gpus)):
+    if whole > 1 and any(gpu.startswith("MIG-") for gpu in gpus):
         why = "a process can have one MIG instance alone"
         raise usage_error("executor.gpus_per_trial", whole, why, [1])
     return [
@@ -157,12 +152,7 @@ def _gpu_shares(gpus: list[str], per_trial: float) -> list[str]:
 
 def _gpu_env(share: str) -> dict[str, str]:
     # NVML counts GPUs in bus order; CUDA must count the same way for an index to mean the same card.
-    # Indices in CUDA_VISIBLE_DEVICES are CUDA's; the worker's CUDA has to count in the same order.
+    # Indices in CUDA_VISIBLE_DEVICES are CUDA's own.
     counted = "CUDA_VISIBLE_DEVICES" not in os.environ
     order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if counted else {}
     return {"CUDA_VISIBLE_DEVICES": share, **order}
-
-
-def _thread_env(threads: int) -> dict[str, str]:
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    return dict.fromkeys(names, str(threads))

@@ -94,8 +94,7 @@ class SlurmExecutor(StartedExecutor):
                 words, capture_output=True, check=False, text=True, timeout=_PATIENCE
             )
             self.tickets |= dict.fromkeys(done.stdout.split(), monotonic())
-        self._target = self.count
-        self._ask(self.count - len(self.tickets))
+        super().begin()
 
     @property
     def _name(self) -> str:

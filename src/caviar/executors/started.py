@@ -16,6 +16,8 @@ from caviar.executors.remote_agent import RemoteAgent
 IN_A_ROW = 5
 """So many agents that come to an end at once, without a trial, are no accident."""
 AT_ONCE_SECONDS = 60.0
+IDLE_SECONDS = 60.0
+"""An agent that had nothing to do for so long is let go of."""
 AGAIN_SECONDS = 30.0
 """After a cluster has refused an agent, until it is asked again."""
 
@@ -28,10 +30,9 @@ class StartedExecutor(RemoteExecutor, ABC):
     Attributes:
         count: how many agents there are to be.
         tickets: those that were asked for and have not ended, with the time of asking.
-        idle_seconds: an agent that had nothing to do for so long is let go of; infinity: none is.
     """
 
-    idle_seconds = 60.0
+    starts_agents = True
 
     def __init__(
         self, host: str | None, port: int | None, engine: Mapping[str, Any] | None
@@ -53,15 +54,15 @@ class StartedExecutor(RemoteExecutor, ABC):
         """
 
     def begin(self) -> None:
-        """Ask for all agents."""
+        """Ask for all agents that were not asked for yet."""
         self._target = self.count
-        self._ask(self.count)
+        self._ask(self.count - len(self.tickets))
 
     def turn(self) -> None:
         """Let idle agents go, and ask for those that are missing."""
         now = monotonic()
         for agent in [agent for agent in self.agents if agent.lanes and not agent.jobs]:
-            idle = not self._held and now - agent.since > self.idle_seconds
+            idle = not self._held and now - agent.since > IDLE_SECONDS
             if idle or agent.spent(self._longest):
                 self.send_away(agent)
                 self._target -= idle

@@ -32,9 +32,7 @@ class TaskSource:
     module: str | None
     path: str | None
     whitelist: Any = field(default=None, kw_only=True)
-    function: Callable[[Any], Any] | None = field(
-        default=None, repr=False, compare=False, kw_only=True
-    )
+    function: Callable[[Any], Any] | None = field(default=None, kw_only=True)
 
 
 def task_source(task: Callable[[Any], Any], whitelist: Any = None) -> TaskSource:
@@ -71,7 +69,10 @@ def load_task(source: TaskSource) -> Callable[[Any], Any]:
             else:
                 assert source.path is not None
                 found = runpy.run_path(source.path, run_name="__mp_main__")
-                _become_main(found)
+                # What it defines is `__main__.Thing` in its configs and pickles, as in the controller.
+                module = type(sys)("__mp_main__")
+                module.__dict__.update(found)
+                sys.modules["__main__"] = sys.modules["__mp_main__"] = module
     except SystemExit:
         # Without a guard, `sys.exit(main())` is the script's last line.
         found = {}
@@ -87,13 +88,6 @@ def load_task(source: TaskSource) -> Callable[[Any], Any]:
         )
     # A function that `hydra.main` decorated takes a config and passes it straight on.
     return task
-
-
-def _become_main(names: dict[str, Any]) -> None:
-    # What a script defines is `__main__.Thing` in its configs and pickles, as in the controller.
-    module = type(sys)("__mp_main__")
-    module.__dict__.update(names)
-    sys.modules["__main__"] = sys.modules["__mp_main__"] = module
 
 
 def own_path() -> list[str]:

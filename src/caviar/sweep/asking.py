@@ -55,8 +55,6 @@ class Asking:
 
     Attributes:
         study: Optuna's, with its ``storage`` and its ``study_id`` there.
-        space: what is searched.
-        sampler: the study's.
         baseline: the values of the config as it stands, where that is trial 0.
         ids: what the storage knows a trial under way by, by number.
         baselines: by number, whether a baseline lies inside the space.

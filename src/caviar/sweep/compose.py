@@ -129,7 +129,9 @@ class Composer:
         ]
         for choices in trials:
             base = self.base(choices)
-            scratch = _without_hydra(base)
+            scratch = base.copy()
+            with open_dict(scratch):
+                scratch.pop("hydra", None)
             searched = {}
             for hyperparameter in space.hyperparameters:
                 if hyperparameter not in groups and _may_exist(hyperparameter, space, choices):
@@ -184,10 +186,3 @@ def _check_key(
             update(config, name, shown)
         except OmegaConfBaseException as error:
             raise usage_error(name, hyperparameter, str(error).splitlines()[0]) from error
-
-
-def _without_hydra(config: DictConfig) -> DictConfig:
-    copied = config.copy()
-    with open_dict(copied):
-        copied.pop("hydra", None)
-    return copied

@@ -6,13 +6,14 @@ import copy
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -20,11 +21,7 @@ from caviar.base.errors import causes
 from caviar.base.private import next_study_id, next_trial_id, trial_id
 from caviar.sweep.rows import new_trial, put_study_attribute, rows
 from caviar.sweep.store import StorageGoneError
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import Engine
-
-    from caviar.sweep.study_owner import StudyOwner
+from caviar.sweep.study_owner import StudyOwner
 
 Found = TypeVar("Found")
 
@@ -68,6 +65,10 @@ class Database(InMemoryStorage):
     def engine(self) -> Engine:
         """SQLAlchemy's."""
         return self.server.engine
+
+    def hold(self, study_id: int) -> StudyOwner:
+        """Hold a study for this process; see `StudyOwner`."""
+        return StudyOwner(self, study_id)
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,16 +40,12 @@ class TrialFolders:
 
     def tidy_after(self, this: Try, over: bool, failed: bool = False) -> None:
         """Remove what tries left to go on from, once this one is over or has left a lane of its own."""
-        number, tries = this.asked.number, [*this.asked.retry_of]
+        own, tries = self.path(this.asked.number), [*map(self.path, this.asked.retry_of)]
         if over and (this.begun or tries or failed):
-            self._tidy([*tries, number])
-        elif tries and any(any(self.path(number).glob(files)) for files in _LANES):
-            self._tidy(tries)
-
-    def _tidy(self, numbers: Iterable[int]) -> None:
-        """Remove lanes' states and half-written files from the folders of trials."""
-        for number in numbers:
-            run = self.path(number)
+            tries.append(own)
+        elif not (tries and any(any(own.glob(files)) for files in _LANES)):
+            return
+        for run in tries:
             for file in [file for files in (*_LANES, "**/.*.partial") for file in run.glob(files)]:
                 with suppress(OSError):
                     file.unlink()

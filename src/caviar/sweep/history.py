@@ -95,12 +95,8 @@ def _difference(sweep: Sweep, space: Space, composer: Composer) -> str:
 def _tells(run: Run, again: set[int]) -> bool:
     """Whether a trial has ended, and by its values."""
     result = run.result
-    stopped = was_stopped(result.error) or str(result.error).startswith("WorkerLost")
-    return (
-        result.state in ("COMPLETE", "PRUNED", "FAIL")
-        and not stopped
-        and result.number not in again
-    )
+    ended = result.state in ("COMPLETE", "PRUNED", "FAIL") and result.number not in again
+    return ended and not (was_stopped(result.error) or str(result.error).startswith("WorkerLost"))
 
 
 def _fitted(sweep: Sweep, run: Run, space: Space, composer: Composer) -> Earlier | None:
@@ -110,8 +106,7 @@ def _fitted(sweep: Sweep, run: Run, space: Space, composer: Composer) -> Earlier
     for h in space.hyperparameters:
         key = h.name.lstrip("+")
         if space.exists(h.name, params):
-            value = result.params.get(key, value_at(config, key))
-            params[h.name] = value
+            params[h.name] = result.params.get(key, value_at(config, key))
     if not space.holds(params):
         return None
     searched = {h.name.lstrip("+") for h in space.hyperparameters}

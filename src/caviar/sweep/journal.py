@@ -12,7 +12,7 @@ from typing import Any
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from caviar.base.errors import UsageError
-from caviar.runs.files import sync
+from caviar.runs.files import append_whole, sync
 from caviar.runs.inside import open_inside
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # one for all: to make one takes as long
@@ -122,17 +122,7 @@ class Journal(JournalFileBackend):
         if not logs:
             return
         self._cut_torn_tail()
-        data = "".join(_encode(log) + "\n" for log in logs).encode()
-        before = self._path.stat().st_size
-        with open_inside(self._path, "r+b", buffering=0) as file:
-            file.seek(before)
-            try:
-                written = 0
-                while written < len(data):
-                    written += file.write(data[written:])
-            except BaseException:
-                file.truncate(before)
-                raise
+        append_whole(self._path, "".join(_encode(log) + "\n" for log in logs))
         self._synced = False
 
     def _cut_torn_tail(self) -> int:

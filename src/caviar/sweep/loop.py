@@ -49,9 +49,6 @@ class Loop:
         limits: when to give up a trial, or the sweep.
         owner: whose sweep this is; it also carries requests to stop.
         folders: the run folders; read when a worker is lost.
-        learns: whether the sampler does, from trials that have ended: with all lanes full from the start
-            it would see no result before its last trial. It gets those of seven eighths, or of all
-            trials but one a worker.
     """
 
     study: SweepStudy
@@ -62,7 +59,6 @@ class Loop:
     limits: Settings
     owner: Owner
     folders: TrialFolders
-    learns: bool = False
     outcome: Outcome = field(default_factory=Outcome)
     _running: dict[int, Running] = field(default_factory=dict[int, Running])
     _again: list[Try] = field(default_factory=list[Try])
@@ -78,8 +74,9 @@ class Loop:
 
     def run(self) -> Outcome:
         """Ask, submit and tell until all trials have ended or somebody stops it."""
-        self.executor.judge = self._judge
-        self.study.store.while_waiting(lambda: bool(self._stopping.heard), self.view.say)
+        self.executor.judge = self.study.judge
+        if database := self.study.database:
+            database.hurried, database.say = lambda: bool(self._stopping.heard), self.view.say
         self._completed = sum(t.state == TrialState.COMPLETE for t in self.study.trials())
         with heard(self._stopping.note):
             try:
@@ -88,7 +85,7 @@ class Loop:
                     self.study.check_owner()
                     # What has ended and what is asked next are one write, in the file before any of it
                     # runs. The lanes do not wait until the disk has it too.
-                    with self.study.store.one_write():
+                    with self.study.store.batch():
                         for event in events:
                             self._handle(event)
                         ready = self._ready()
@@ -148,8 +145,10 @@ class Loop:
         if left <= lanes - self.executor.spare:
             # None of the last ones is to wait in one worker while another has nothing left to do.
             lanes -= self.executor.spare
+        # With all lanes full from the start, a sampler that learns would see no result before its last
+        # trial. It gets those of seven eighths, or of all trials but one a worker.
         at_once = max(self.executor.workers, self.n_trials // 8)
-        if not self.learns or lanes <= at_once:
+        if not self.study.learns or lanes <= at_once:
             return lanes
         text = f"at most {at_once} trials at once, of {lanes} lanes"
         self._say_once(f"{text}: the sampler learns from those that ended")
@@ -180,7 +179,7 @@ class Loop:
         if isinstance(event, Started) and running:
             running.began, running.started = running.heard, True
         elif isinstance(event, Reported) and running:
-            if self._judge(event):
+            if self.study.judge(event):
                 self.executor.prune(event.number)
         elif isinstance(event, Finished | Pruned | Failed) and running:
             if isinstance(event, Failed) and (event.transient or event.interrupted):
@@ -204,11 +203,6 @@ class Loop:
         elif isinstance(event, Broken):
             self._stopping.stop(f"no worker can load the task: {event.error}\n{event.traceback}")
         self.view.happened(event)
-
-    def _judge(self, report: Reported) -> bool:
-        """Note a report; whether the trial is to end now."""
-        self.study.report(report.number, report.value, report.step)
-        return self.study.should_prune(report.number)
 
     def _try_again(self, event: Failed, this: Try) -> Try | None:
         """The next try of a trial that failed; None where it has had its last."""
@@ -256,30 +250,26 @@ class Loop:
 
     def _watch_clock(self) -> None:
         """Stop trials that take too long or have fallen silent."""
-        now, limits = monotonic(), self.limits
+        now = monotonic()
         stood_still, self._looked = now - self._looked > STANDSTILL_SECONDS, now
         if stood_still:
             return  # what was said meanwhile is yet to be read
         for number, running in self._running.items():
-            timeout, silence = limits.trial_timeout, limits.heartbeat_timeout
-            if why := running.why_stopped(now, self._heard, timeout, silence):
+            if why := running.why_stopped(now, self._heard, self.limits):
                 self.executor.stop(number, why)
 
     def _stop_now(self) -> None:
         self._ended = True
         self.executor.close()
-        with self.study.store.one_write():
+        with self.study.store.batch():
             for number in [*self._running, *(this.asked.number for this in self._again)]:
-                self._tell_cut_short(number)
+                ended = self.folders.ended(number)
+                if isinstance(ended, Finished):
+                    self.study.tell(number, TrialState.COMPLETE, ended.values)
+                else:
+                    self.folders.give_up(Failed(number, "Interrupted: the sweep was stopped"))
+                    self.study.tell_interrupted(number)
         for running in self._running.values():
             self.folders.tidy_after(running.this, over=False)
         self.study.store.sync()
         self._running, self._again = {}, []
-
-    def _tell_cut_short(self, number: int) -> None:
-        ended = self.folders.ended(number)
-        if isinstance(ended, Finished):
-            self.study.tell(number, TrialState.COMPLETE, ended.values)
-        else:
-            self.folders.give_up(Failed(number, "Interrupted: the sweep was stopped"))
-            self.study.tell_interrupted(number)

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import IO, Any
 
-from caviar.base.errors import UsageError, usage_error
+from caviar.base.errors import UsageError
 from caviar.runs.fields import TEXT, WHOLE, check_fields
 from caviar.runs.files import read_json, read_text, unreadable, write_atomic
 from caviar.runs.inside import remove_inside
@@ -142,8 +142,6 @@ def ask_to_stop(folder: Path, request: str) -> None:
     Raises:
         UsageError: nobody is running it.
     """
-    if request not in REQUESTS:
-        raise usage_error("request", request, "no such request", REQUESTS)
     if not is_running(folder):
         raise UsageError(f"{folder}: nobody is running this sweep")
     write_atomic(folder / REQUEST, request)

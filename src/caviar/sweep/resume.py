@@ -15,9 +15,8 @@ from caviar.base.plain import echo
 from caviar.runs.sweep_file import read_sweep_file
 from caviar.space.space import Space
 from caviar.sweep import record
-from caviar.sweep.command import Command, command_to_run
 from caviar.sweep.owner import is_running, named, owner_of
-from caviar.sweep.record import HIDDEN
+from caviar.sweep.record import HIDDEN, Command, command_to_run
 from caviar.sweep.settings import RESUMED, Settings
 
 _FOLDER = "CAVIAR_RESUME"
@@ -64,7 +63,10 @@ def to_resume(
         raise UsageError(f"{folder}: {named(owner_of(folder))} is running this sweep")
     command = command_to_run(folder, recorded, "resume", trust)
     if executor:
-        words = _without_executor(command.words) if _names_one(executor) else command.words
+        words = command.words
+        if any(word.partition("=")[0].lstrip("+") in _GROUPS for word in executor):
+            # What the other one is set by, this one may not have.
+            words = [word for word in words if not chooses_executor(word.partition("=")[0])]
         command = replace(command, words=[*words, *executor])
     given = {_FOLDER: folder.resolve(), _TRIALS: n_trials, _STORAGE: storage}
     environment = {key: str(value) for key, value in given.items() if value is not None}
@@ -74,15 +76,6 @@ def to_resume(
 def chooses_executor(key: str) -> bool:
     """Whether an override of this key chooses an executor, or sets the one that is chosen."""
     return key.lstrip("+~") in _GROUPS or key.lstrip("+~").startswith("hydra.sweeper.executor.")
-
-
-def _names_one(words: Sequence[str]) -> bool:
-    return any(word.partition("=")[0].lstrip("+") in _GROUPS for word in words)
-
-
-def _without_executor(words: Sequence[str]) -> list[str]:
-    """A command's words but those that are about its executor: another one may not have the setting."""
-    return [word for word in words if not chooses_executor(word.partition("=")[0])]
 
 
 def folder_to_resume() -> Path | None:

@@ -61,7 +61,7 @@ def rows(session: Session, trial_id: int, before: FrozenTrial, now: FrozenTrial)
         session.add(row)
         for name, value in changed.items():
             setattr(row, name, value)
-    for name in _new(before.params, now.params):
+    for name in [name for name in now.params if name not in before.params]:
         of = now.distributions[name]
         yield table.TrialParamModel(
             trial_id=trial_id,
@@ -123,10 +123,6 @@ def replace_study_attribute(
         return new, True
     found = session.execute(select(kind.value_json).where(*where)).scalar()
     return None if found is None else (found, False)
-
-
-def _new(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> list[Any]:
-    return [key for key in now if key not in before]
 
 
 def _changed(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> list[Any]:

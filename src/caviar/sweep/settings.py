@@ -39,9 +39,7 @@ class Settings:
         direction: ``minimize`` or ``maximize``; a list of them for several objectives.
         params: the space in Hydra's grammar.
         when: under which choices a hyperparameter exists.
-        sampler: ``_target_`` and arguments.
-        executor: ``_target_`` and arguments.
-        pruner: ``_target_`` and arguments; empty for none.
+        sampler, executor, pruner: ``_target_`` and arguments; a pruner is empty for none.
         engine: how a trial trains: one of `caviar.engines.make.ENGINES`.
         build: dotted name of the function config -> `caviar.Recipe`, for a fused engine.
         fused: arguments of the fused engine.

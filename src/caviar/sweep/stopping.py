@@ -18,7 +18,6 @@ class Stopping:
 
     Attributes:
         owner: carries the requests of other processes.
-        executor, view: the sweep's.
         outcome: gets how the sweep ended.
         draining: whether no new trial is asked for.
         at: when the trials under way end at the latest, by the monotonic clock; None: when they have.

@@ -1,9 +1,7 @@
-"""The storage of a sweep's study: a journal in its folder, or a database, which may be away for a while."""
+"""Where a study is kept: in the sweep's journal, or in a database."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from optuna.exceptions import StorageInternalError
@@ -22,12 +20,21 @@ class StorageGoneError(StorageInternalError):
     """A database did not answer for as long as it was waited for."""
 
 
-def open_database(url: str, patience: float = 60.0) -> Database:
-    """A study's database.
+class JournalStore(JournalStorage):
+    """A study in an open journal; who has the sweep's folder has the study."""
 
-    Args:
-        url: as SQLAlchemy takes it.
-        patience: seconds that a server may not answer, once it did.
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(journal)
+        self.batch, self.sync = journal.batch, journal.sync
+
+    def set_trial_intermediate_value(
+        self, trial_id: int, step: int, intermediate_value: float
+    ) -> None:
+        write_intermediate_value(self, trial_id, step, intermediate_value)
+
+
+def open_database(url: str, patience: float) -> Database:
+    """A `Database`, whose arguments these are.
 
     Raises:
         UsageError: nothing that Optuna knows answers there.
@@ -39,49 +46,3 @@ def open_database(url: str, patience: float = 60.0) -> Database:
     except Exception as error:  # whatever the database's driver raises
         problem = str(error).splitlines()[0]
         raise usage_error("hydra.sweeper.storage", without_password(url), problem) from error
-
-
-class Store:
-    """A storage that one controller writes to.
-
-    Args:
-        place: an open journal, or an URL.
-        patience: see `open_database`.
-
-    Attributes:
-        optuna: Optuna's storage.
-        database: where it is no journal; who has the sweep's folder has a journal's study.
-    """
-
-    def __init__(self, place: Journal | str, patience: float) -> None:
-        self.database: Database | None = None
-        if isinstance(place, Journal):
-            self._kept, self.optuna = place, JournalStorage(place)
-        else:
-            self._kept = self.optuna = self.database = open_database(place, patience)
-
-    def while_waiting(self, hurried: Callable[[], bool], say: Callable[[str], None]) -> None:
-        """Set what ends the waiting for a database that does not answer, and where that is shown."""
-        if self.database:
-            self.database.hurried, self.database.say = hurried, say
-
-    def one_write(self) -> AbstractContextManager[None]:
-        """Gather what is written inside, so that it costs one lock and one write; may be nested."""
-        return self._kept.batch()
-
-    def sync(self) -> None:
-        """Wait until all that was written outlasts a power cut."""
-        self._kept.sync()
-
-    def close(self) -> None:
-        """Let a database's connections go."""
-        if self.database:
-            self.database.close()
-
-    def write_values(self, trial_id: int, values: Sequence[tuple[int, float]]) -> None:
-        """Write what a trial reported, step and value; whoever tells its end reads them all back."""
-        for step, value in values:
-            if isinstance(self.optuna, JournalStorage):
-                write_intermediate_value(self.optuna, trial_id, step, value)
-            else:
-                self.optuna.set_trial_intermediate_value(trial_id, step, value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
@@ -13,8 +13,8 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from caviar.base.errors import UsageError
-from caviar.base.messages import Failed, Finished, Pruned
-from caviar.base.private import method_of, tell_without_copy
+from caviar.base.messages import Failed, Finished, Pruned, Reported
+from caviar.base.private import method_of, tell_without_copy, trial_id
 from caviar.space.space import Space
 from caviar.sweep.asking import (
     INTERRUPTED,
@@ -29,8 +29,10 @@ from caviar.sweep.baseline import SCORES, as_it_ended, is_baseline
 from caviar.sweep.journal import Journal
 from caviar.sweep.pickles import load_no_pickles
 from caviar.sweep.samplers import PlacedSampler
-from caviar.sweep.store import Store
-from caviar.sweep.study_owner import StudyOwner
+from caviar.sweep.store import JournalStore, open_database
+
+if TYPE_CHECKING:
+    from caviar.sweep.database import Database
 
 load_no_pickles()
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -81,7 +83,7 @@ class SweepStudy:
     Attributes:
         finite: how many trials the sampler has in all, where that is finite.
         learns: whether what the sampler proposes depends on how earlier trials ended.
-        store: where the study is.
+        store: Optuna's storage; ``database``: where it is one, and no journal.
         orphans: trials that were cut short when the last controller was killed.
         given_up: those of them that are not tried again: see `INTERRUPTIONS`.
 
@@ -105,21 +107,18 @@ class SweepStudy:
     ) -> None:
         self.space = space
         self._earlier = len(enqueue) + (baseline is not None)
-        self.store = Store(storage, patience)
-        self._storage = opened = self.store.optuna
+        self.database: Database | None = None
+        if isinstance(storage, Journal):
+            self.store = JournalStore(storage)
+        else:
+            self.store = self.database = open_database(storage, patience)
         pruner = pruner or NopPruner()
+        parts: dict[str, Any] = {"storage": self.store, "sampler": sampler, "pruner": pruner}
         try:
-            self.study = (
-                optuna.load_study(study_name=name, storage=opened, sampler=sampler, pruner=pruner)
-                if resume is not None
-                else optuna.create_study(
-                    study_name=name,
-                    storage=opened,
-                    sampler=sampler,
-                    pruner=pruner,
-                    directions=directions,  # type: ignore[arg-type]
-                )
-            )
+            if resume is not None:
+                self.study = optuna.load_study(study_name=name, **parts)
+            else:
+                self.study = optuna.create_study(study_name=name, directions=directions, **parts)  # type: ignore[arg-type]
         except DuplicatedStudyError:
             raise UsageError(
                 f"storage: there is a study {name!r} already; name={name}-2 ?"
@@ -127,12 +126,11 @@ class SweepStudy:
         except KeyError:
             raise UsageError(f"storage: there is no study {name!r}") from None
         if history:
-            self.study = WarmStudy(name, opened, sampler, pruner)
+            self.study = WarmStudy(name, **parts)
             self.study.history = history
-        study_id = opened.get_study_id_from_name(name)
-        database = self.store.database
-        self._owner = StudyOwner(database, study_id) if database else None
-        self._asking = Asking(self.study, opened, study_id, space, sampler, baseline)
+        study_id = self.store.get_study_id_from_name(name)
+        self._owner = self.database.hold(study_id) if self.database else None
+        self._asking = Asking(self.study, self.store, study_id, space, sampler, baseline)
         self._prunes = not isinstance(pruner, NopPruner)
         bind = getattr(sampler, "bind", None)  # caviar's own samplers take in the space
         finite: int | None = bind(space) if bind else None
@@ -146,7 +144,7 @@ class SweepStudy:
         self._retries: list[FrozenTrial] = []
         self._reported: dict[int, list[tuple[int, float]]] = {}
         if resume is not None:
-            with self.store.one_write():
+            with self.store.batch():
                 self._take_up(resume)
 
     def check_owner(self) -> None:
@@ -156,9 +154,9 @@ class SweepStudy:
 
     def release(self) -> None:
         """Let others go on with the study."""
-        if self._owner is not None:
+        if self._owner is not None and self.database is not None:
             self._owner.release()
-            self.store.close()
+            self.database.close()
 
     @property
     def places(self) -> int:
@@ -170,7 +168,7 @@ class SweepStudy:
 
         The place in the order of asking decides what a placed sampler proposes.
         """
-        with self.store.one_write():
+        with self.store.batch():
             if self._retries:
                 return self._asking.again(self._retries.pop(0))
             place, self._place = self._place, self._place + 1
@@ -179,11 +177,9 @@ class SweepStudy:
             queued = place - self._earlier + len(self._enqueue)
             point: Mapping[str, Any] = self._enqueue[queued] if place < self._earlier else {}
             if isinstance(self._sampler, PlacedSampler):
-                self._sampler.place = place - self._earlier
-                if self._sampler.place < 0:
-                    self._sampler.place += (
-                        2**31
-                    )  # what a point leaves open, from a place of its own
+                own = place - self._earlier
+                # What a point leaves open has a place of its own.
+                self._sampler.place = own if own >= 0 else own + 2**31
             return self._asking.new(point)
 
     def waits(self, under_way: int) -> bool:
@@ -191,36 +187,36 @@ class SweepStudy:
         waits_at = getattr(self._sampler, "waits_at", None)
         return bool(under_way and waits_at and not self._retries and waits_at(self._place))
 
-    def report(self, number: int, value: float, step: int) -> None:
-        """Note a trial's intermediate value; the pruner sees it at once, others when it is told."""
-        if self._prunes:
-            with self.store.one_write():
-                self._storage.set_trial_intermediate_value(self._asking.ids[number], step, value)
-        else:
-            self._reported.setdefault(number, []).append((step, value))
-
-    def should_prune(self, number: int) -> bool:
-        """Whether the pruner would end this trial now."""
-        if not self._prunes or number in self._asking.baselines:
+    def judge(self, report: Reported) -> bool:
+        """Note a trial's intermediate value; whether the pruner, where there is one, would end it now."""
+        number = report.number
+        if not self._prunes:
+            self._reported.setdefault(number, []).append((report.step, report.value))
             return False
-        trial = self._storage.get_trial(self._asking.ids[number])
-        with self.store.one_write():
-            return self.study.pruner.prune(self.study, trial)
+        its_id = self._asking.ids[number]
+        with self.store.batch():
+            self.store.set_trial_intermediate_value(its_id, report.step, report.value)
+            if number in self._asking.baselines:
+                return False
+            return self.study.pruner.prune(self.study, self.store.get_trial(its_id))
 
-    def tell(self, number: int, state: TrialState, values: list[float] | None = None) -> None:
-        """A trial has ended: COMPLETE with its scores, PRUNED, or FAIL."""
-        with self.store.one_write():
-            self.store.write_values(self._asking.ids[number], self._reported.pop(number, []))
-            if state == TrialState.COMPLETE and self._asking.baselines.get(number) is False:
-                self._storage.set_trial_user_attr(self._asking.ids[number], SCORES, values)
+    def tell(
+        self, number: int, state: TrialState | None, values: list[float] | None = None
+    ) -> None:
+        """A trial has ended: COMPLETE with its scores, PRUNED, or FAIL; None: as its scores have it."""
+        with self.store.batch():
+            its_id = self._asking.ids.pop(number)
+            for step, value in self._reported.pop(number, []):
+                self.store.set_trial_intermediate_value(its_id, step, value)
+            if values is not None and self._asking.baselines.get(number) is False:
+                self.store.set_trial_user_attr(its_id, SCORES, values)
                 state, values = TrialState.FAIL, None
             tell_without_copy(self.study, number, values, state)
-        self._asking.ids.pop(number, None)
 
     def tell_interrupted(self, number: int) -> None:
         """A trial had to stop through no fault of its own: FAIL, but a resumed sweep does it again."""
-        with self.store.one_write():
-            self._storage.set_trial_user_attr(self._asking.ids[number], INTERRUPTED, True)
+        with self.store.batch():
+            self.store.set_trial_user_attr(self._asking.ids[number], INTERRUPTED, True)
             self.tell(number, TrialState.FAIL)
 
     def trials(self) -> list[FrozenTrial]:
@@ -239,33 +235,24 @@ class SweepStudy:
         for trial in self.current():
             if trial.state != TrialState.RUNNING:
                 continue
-            ended = how_it_ended(trial.number)
+            number = trial.number
+            its_id = self._asking.ids[number] = trial_id(trial)
+            if is_baseline(trial):
+                self._asking.baselines[number] = bool(trial.params)
+            ended = how_it_ended(number)
             if isinstance(ended, Finished):
-                if is_baseline(trial):
-                    self._asking.ids[trial.number] = self._id_of(trial)
-                    self._asking.baselines[trial.number] = bool(trial.params)
-                    self.tell(trial.number, TrialState.COMPLETE, ended.values)
-                else:
-                    self.study.tell(trial.number, ended.values)
-            elif isinstance(ended, Pruned):
-                self.study.tell(trial.number, state=TrialState.PRUNED)
-            elif isinstance(ended, Failed):
-                self.study.tell(trial.number, state=TrialState.FAIL)
-            else:
-                killed = trial.user_attrs.get(KILLED, 0) + 1
-                if killed >= INTERRUPTIONS:
-                    self.given_up.append(trial.number)
-                else:
-                    mark = INTERRUPTED if self._asking.is_whole(trial) else NEVER_RAN
-                    trial_id = self._id_of(trial)
-                    self._storage.set_trial_user_attr(trial_id, mark, True)
-                    self._storage.set_trial_user_attr(trial_id, KILLED, killed)
-                    self.orphans.append(trial.number)
-                self.study.tell(trial.number, state=TrialState.FAIL)
+                self.tell(number, None, ended.values)  # a file may hold any number of scores
+                continue
+            killed = trial.user_attrs.get(KILLED, 0) + 1
+            if ended is None and killed >= INTERRUPTIONS:
+                self.given_up.append(number)
+            elif ended is None:
+                mark = INTERRUPTED if self._asking.is_whole(trial) else NEVER_RAN
+                self.store.set_trial_user_attr(its_id, mark, True)
+                self.store.set_trial_user_attr(its_id, KILLED, killed)
+                self.orphans.append(number)
+            pruned = isinstance(ended, Pruned)
+            self.tell(number, TrialState.PRUNED if pruned else TrialState.FAIL)
         current = self.current()
         self._place = len(current)
         self._retries = [t for t in current if INTERRUPTED in t.user_attrs]
-
-    def _id_of(self, trial: FrozenTrial) -> int:
-        study_id = self._asking.study_id
-        return self._storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)

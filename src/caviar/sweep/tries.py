@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from caviar.base.messages import Failed
 from caviar.sweep.asking import INTERRUPTIONS, Asked
+from caviar.sweep.settings import Settings
 
 SILENT = "Timeout: silent"
 """How the error of a trial that gives no sign of life begins."""
@@ -66,15 +67,13 @@ class Running:
     heard: float
     started: bool = False
 
-    def why_stopped(
-        self, now: float, heard: float, timeout: float | None, silence: float | None
-    ) -> str | None:
+    def why_stopped(self, now: float, heard: float, limits: Settings) -> str | None:
         """Why it has to end now, where it takes too long or has fallen silent.
 
         Args:
             heard: when any trial last gave a sign of life.
-            timeout, silence: seconds that it may take, and be silent; None for any.
         """
+        timeout, silence = limits.trial_timeout, limits.heartbeat_timeout
         began, own = self.began, self.heard
         if not self.started:
             # It waits for a lane: its clock stands still while others give signs of life.

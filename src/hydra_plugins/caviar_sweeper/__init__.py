@@ -1,6 +1,7 @@
 """The Hydra plugin: a thin shell. What it does is in `caviar.app.sweep`, imported when a sweep starts."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -8,6 +9,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from caviar.base.collecting import uncollected
 from caviar.sweep.settings import Settings
 
 
@@ -27,15 +29,10 @@ class CaviarSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep; a status other than 0 ends the process with it."""
-        from caviar.base.collecting import uncollected
-
-        with (
-            uncollected()
-        ):  # until the first trial: with torch loaded, each takes longer than the start
-            status = self._sweep(arguments)
-        if status:
+        if status := self._sweep(arguments):
             raise SystemExit(status)
 
+    @uncollected()  # until the first trial: with torch loaded, each takes longer than the start
     def _sweep(self, arguments: list[str]) -> int:
         import sys
 
@@ -146,7 +143,7 @@ _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
             "_target_": "caviar.executors.local.LocalExecutor",
             **_open("workers", "gpus_per_trial", "threads", "devices", "fork", "gpu_memory"),
         },
-        "listen": {"_target_": "caviar.executors.listen.ListenExecutor", **_open("host", "port")},
+        "listen": {"_target_": "caviar.executors.remote.RemoteExecutor", **_open("host", "port")},
         "slurm": {
             "_target_": "caviar.executors.slurm.SlurmExecutor",
             "jobs": 1,
@@ -170,15 +167,11 @@ _CHOICES: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def _register() -> None:
-    store = ConfigStore.instance()
-    store.store(
-        group="hydra/sweeper", name="caviar", node=CaviarSweeperConfig, provider="caviar_sweeper"
-    )
+    store = partial(ConfigStore.instance().store, provider="caviar_sweeper")
+    store(group="hydra/sweeper", name="caviar", node=CaviarSweeperConfig)
     for group, choices in _CHOICES.items():
         for name, node in choices.items():
-            store.store(
-                group=f"hydra/sweeper/{group}", name=name, node=node, provider="caviar_sweeper"
-            )
+            store(group=f"hydra/sweeper/{group}", name=name, node=node)
 
 
 _register()
