@@ -10,7 +10,7 @@ from caviar.reports.evidence import Evidence
 from caviar.reports.model import zoomed
 from caviar.reports.verdicts.base import Found, named, short
 from caviar.runs.folder import was_stopped
-from caviar.space.hyperparameters import Hyperparameter, Interval
+from caviar.space.hyperparameters import Choice, Hyperparameter, Interval
 from caviar.zoom.next_space import Zoom
 
 SHARE = 0.05  # of the trials, that may fail or diverge without a warning
@@ -105,9 +105,10 @@ def cliff_of(evidence: Evidence) -> Cliff | None:
     ended, lost = _ended(evidence)
     if len(ended) < FEWEST or len(lost) <= SHARE * len(ended):
         return None
-    rates = [h for h in evidence.numeric if re.search(r"(^|[._])(lr|learning_rate)$", h.name)]
+    numeric = [h for h in evidence.space.hyperparameters if not isinstance(h, Choice)]
+    rates = [h for h in numeric if re.search(r"(^|[._])(lr|learning_rate)$", h.name)]
     best: tuple[float, Cliff | None] = (0.0, None)
-    for h in rates or evidence.numeric:
+    for h in rates or numeric:
         column = evidence.column(h)
         values = ended[column].astype(float)
         losses = (evidence.sign * ended["value"].astype(float)).where(ended["state"] == "COMPLETE")
