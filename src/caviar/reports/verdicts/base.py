@@ -27,11 +27,6 @@ class Verdict:
     sentence: str
     next: str | None = None
 
-    @property
-    def stops(self) -> bool:
-        """Whether it says that more search will not be seen."""
-        return self.status == "pass" and self.sentence.startswith("stop: ")
-
 
 Found = (
     tuple[Literal["pass", "warn", "unknown"], str]
@@ -46,8 +41,7 @@ def named(name: str) -> Callable[[Callable[[Evidence], Found]], Callable[[Eviden
     def wrap(judge: Callable[[Evidence], Found]) -> Callable[[Evidence], Verdict]:
         @wraps(judge)
         def verdict(evidence: Evidence) -> Verdict:
-            found = judge(evidence)
-            return Verdict(name, found[0], found[1], found[2] if len(found) == 3 else None)
+            return Verdict(name, *judge(evidence))
 
         return verdict
 

@@ -27,11 +27,10 @@ def failed(evidence: Evidence) -> Found:
 
     Warn above 5 %, with the errors by how often they occur; stopped trials are not counted.
     """
-    ended = evidence.trials[evidence.trials["state"].isin(["COMPLETE", "PRUNED", "FAIL"])]
-    errors = ended.loc[ended["state"] == "FAIL", "error"]
+    ended, lost = _ended(evidence)
+    count = len(ended)
+    errors = ended.loc[ended["state"] == "FAIL", "error"].drop(lost.index)
     errors = errors.where(errors.map(lambda e: isinstance(e, str)), "no error recorded")
-    stopped = errors.map(was_stopped)
-    errors, count = errors[~stopped & ~errors.map(diverging)], len(ended) - int(stopped.sum())
     if not count:
         return "unknown", "0 trials have ended of themselves."
     share = f"{len(errors)} of {count} trials ({len(errors) / count:.0%})"
