@@ -113,11 +113,10 @@ def late_jitter(curves: Sequence[Curve]) -> float:
     """The mean of curves' standard deviations about a straight line through the last third, 4 epochs at
     least.
     """
-    return float(np.mean([_jitter(curve) for curve in curves]))
-
-
-def _jitter(curve: Curve) -> float:
-    tail = curve[-max(4, len(curve) // 3) :]
-    x = np.arange(len(tail))
-    residuals = tail - np.polyval(np.polyfit(x, tail, 1), x)
-    return float(np.sqrt((residuals**2).sum() / (len(tail) - 2)))
+    jitters = []
+    for curve in curves:
+        tail = curve[-max(4, len(curve) // 3) :]
+        x = np.arange(len(tail))
+        residuals = tail - np.polyval(np.polyfit(x, tail, 1), x)
+        jitters.append(np.sqrt((residuals**2).sum() / (len(tail) - 2)))
+    return float(np.mean(jitters))

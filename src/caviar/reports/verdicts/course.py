@@ -173,8 +173,5 @@ def late(evidence: Evidence) -> Found:
         return "pass", f"{finding}{averages}."
     which = "best" if evidence.averaged is None else "last"
     # A schedule that decays the learning rate gained nothing on the tasks of `scripts/bench advice`.
-    return (
-        "warn",
-        f"{finding}: the {which} epoch is partly luck.",
-        f"caviar confirm {evidence.name}",
-    )
+    command = f"caviar confirm {evidence.name}"
+    return "warn", f"{finding}: the {which} epoch is partly luck.", command

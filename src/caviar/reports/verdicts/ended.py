@@ -44,11 +44,8 @@ def failed(evidence: Evidence) -> Found:
     ordered = sorted(groups.values(), key=lambda numbers: -len(numbers))
     lines = [f"{len(numbers)} x {_cut(errors[numbers[0]])}" for numbers in ordered[:SHOWN]]
     more = f"; and {len(ordered) - SHOWN} other errors" if len(ordered) > SHOWN else ""
-    return (
-        "warn",
-        f"{finding}: {'; '.join(lines)}{more}.",
-        f"caviar logs {evidence.name}/{ordered[0][0]}",
-    )
+    command = f"caviar logs {evidence.name}/{ordered[0][0]}"
+    return "warn", f"{finding}: {'; '.join(lines)}{more}.", command
 
 
 def _cut(error: str) -> str:

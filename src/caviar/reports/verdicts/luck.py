@@ -25,12 +25,9 @@ def alike(evidence: Evidence) -> Found:
     finding = f"{short(margin)} of the best (twice the noise of a difference, by {found.source})"
     if not count:
         return "pass", f"no other trial is within {finding}."
-    return (
-        "warn",
-        f"{count} other trial{'s are' if count > 1 else ' is'} within {finding}: "
-        "their order may be luck.",
-        f"caviar confirm {evidence.name}",
-    )
+    others = f"{count} other trial{'s are' if count > 1 else ' is'}"
+    told = f"{others} within {finding}: their order may be luck."
+    return "warn", told, f"caviar confirm {evidence.name}"
 
 
 @named("better than the default")
@@ -42,10 +39,8 @@ def better(evidence: Evidence) -> Found:
     """
     number, table = evidence.default, evidence.complete
     if number is None:
-        finding = (
-            "no trial is the config as it stands: hydra.sweeper.baseline=true makes it the first"
-        )
-        return "unknown", f"{finding}."
+        finding = "no trial is the config as it stands"
+        return "unknown", f"{finding}: hydra.sweeper.baseline=true makes it the first."
     score = float(evidence.trials["value"][number])
     finding = f"the default (trial {number}) scored {short(score)}"
     confirm = f"caviar confirm {evidence.name}"
@@ -75,10 +70,8 @@ def promised(evidence: Evidence) -> Found:
     """Will the best score be had again? Warn where it lies outside of what the trial is worth."""
     found = worth(evidence)
     if not found:
-        return (
-            "unknown",
-            "what the best is worth on a fresh seed is not known: too few trials are alike.",
-        )
+        finding = "what the best is worth on a fresh seed is not known"
+        return "unknown", f"{finding}: too few trials are alike."
     number, one = next(iter(found.items()))
     score = float(evidence.complete["value"][number])
     finding = (
