@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -74,13 +75,8 @@ def page(sweeps: Sequence[dict[str, Any]], mark: str = "") -> str:
         "js": "\n".join((part / name).read_text(encoding="utf-8") for name in SCRIPTS),
     }
     text = (part / "page.html").read_text(encoding="utf-8")
-    # Split, not replaced: a run's text may hold the mark of another part.
-    pieces = text.split("{{")
-    filled = [pieces[0]]
-    for piece in pieces[1:]:
-        name, _, rest = piece.partition("}}")
-        filled += [parts[name], rest]
-    return "".join(filled)
+    # All at once: a run's text may hold the mark of another part.
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], text)
 
 
 def parts(sweeps: Sequence[dict[str, Any]], followed: bool) -> str:
@@ -132,15 +128,17 @@ def _plain(value: Any) -> Any:
 
 
 def _summary(sweep: dict[str, Any]) -> str:
-    command = sweep["command"]
-    told = f'<code class="next">{escape(command)}</code>' if command else ""
-    next_ = sweep["next"]
+    todo = f"<b>Next:</b> {escape(sweep['next'])}{_command(sweep['command'])}"
     return (
         f'<div class="of"><p class="story">{escape(sweep["sentence"])}</p>'
-        + (f"<p><b>Next:</b> {escape(next_)}{told}</p>" if next_ else "")
+        + (f"<p>{todo}</p>" if sweep["next"] else "")
         + _best_values(sweep["best"])
         + "</div>"
     )
+
+
+def _command(command: str | None) -> str:
+    return f'<code class="next">{escape(command)}</code>' if command else ""
 
 
 def _best_values(best: dict[str, Any] | None) -> str:
@@ -150,7 +148,8 @@ def _best_values(best: dict[str, Any] | None) -> str:
     heads += ["the default"] if best["default"] else []
     rows = []
     for name, *values in best["values"]:
-        cells = "".join(f"<td>{_value(value)}</td>" for value in values[: len(heads) - 1])
+        shown = ("" if v is None else escape(short(v)) for v in values[: len(heads) - 1])
+        cells = "".join(f"<td>{text}</td>" for text in shown)
         rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
     head = "".join(
         f'<th scope="col">{escape(h)}</th>' if h else "<td>best hyperparameters</td>" for h in heads
@@ -159,10 +158,6 @@ def _best_values(best: dict[str, Any] | None) -> str:
         '<div class="scroll" tabindex="0" role="region" aria-label="Best hyperparameters">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
-
-
-def _value(value: Any) -> str:
-    return "" if value is None else escape(short(value))
 
 
 def _verdicts(verdicts: Sequence[dict[str, Any]]) -> str:
@@ -181,14 +176,11 @@ def _verdicts(verdicts: Sequence[dict[str, Any]]) -> str:
 
 
 def _list(verdicts: Sequence[dict[str, Any]]) -> str:
-    lines = []
-    for verdict in verdicts:
-        command = verdict["next"]
-        told = f'<code class="next">{escape(command)}</code>' if command else ""
-        lines.append(
-            f'<li class="{verdict["status"]}"><b>{_title(verdict)}</b>'
-            f"{escape(verdict['sentence'])}{told}</li>"
-        )
+    lines = (
+        f'<li class="{verdict["status"]}"><b>{_title(verdict)}</b>'
+        f"{escape(verdict['sentence'])}{_command(verdict['next'])}</li>"
+        for verdict in verdicts
+    )
     return f'<ul class="verdicts">{"".join(lines)}</ul>'
 
 
