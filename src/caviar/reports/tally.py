@@ -40,9 +40,8 @@ class Tally:
 
     Attributes:
         n_trials: how many trials there will be.
-        sign: 1 where less is better, -1 where more is; of the first objective.
+        directions: one an objective.
         labels: each score's name.
-        single: whether there is one objective, and so a best trial.
         complete, pruned, failed: how many have ended so.
         best: value and number of the best trial.
         front: the scores that no other trial's beat, where there are several objectives.

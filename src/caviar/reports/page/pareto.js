@@ -1,4 +1,3 @@
-"use strict";
 // Several objectives: the trials that no other beats in all, and how the front has grown.
 const PAIRS_SHOWN = 6;
 

@@ -1,4 +1,3 @@
-"use strict";
 // One function a section; each fills its part of the page for the sweep that is picked.
 function facts(sweep) {
   const count = (state) => sweep.trials.filter((trial) => trial.state === state).length;
@@ -164,11 +163,7 @@ function contour(sweep) {
   });
 }
 function failures(sweep) {
-  const groups = new Map();
-  for (const trial of sweep.trials) if (trial.state === "FAIL") {
-    const key = (trial.error || "no error recorded").replace(/\d+(\.\d+)?/g, "N");
-    groups.set(key, [...(groups.get(key) || []), trial]);
-  }
+  const groups = grouped(sweep.trials.filter((t) => t.state === "FAIL"), (t) => (t.error || "no error recorded").replace(/\d+(\.\d+)?/g, "N"));
   if (!groups.size) return nothing("failures", "No trial failed.");
   const node = body("failures");
   for (const [, trials] of [...groups].sort((x, y) => y[1].length - x[1].length)) {
@@ -197,11 +192,7 @@ function timeline(sweep) {
   });
 }
 function duplicates(sweep) {
-  const groups = new Map();
-  for (const trial of sweep.trials) {
-    const key = JSON.stringify(Object.entries(trial.params).sort());
-    groups.set(key, [...(groups.get(key) || []), trial]);
-  }
+  const groups = grouped(sweep.trials, (t) => JSON.stringify(Object.entries(t.params).sort()));
   const twice = [...groups.values()].filter((trials) => trials.length > 1);
   if (!twice.length) return nothing("duplicates", "No two trials have the same values.");
   body("duplicates").append(el("ul", {}, ...twice.slice(0, 100).map((trials) => el("li", {},

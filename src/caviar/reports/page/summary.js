@@ -1,11 +1,9 @@
-"use strict";
 // Commands that can be copied, wherever one stands.
 function copyButton(text) {
-  const button = el("button", { type: "button", class: "copy", on: { click: async () => {
-    button.textContent = (await copied(text)) ? "Copied" : "Select it";
-    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  return el("button", { type: "button", class: "copy", on: { click: async ({ target }) => {
+    target.textContent = (await copied(text)) ? "Copied" : "Select it";
+    setTimeout(() => { target.textContent = "Copy"; }, 1500);
   } } }, "Copy");
-  return button;
 }
 async function copied(text) {
   try {
