@@ -22,7 +22,7 @@ from caviar.reports.curves import curves
 from caviar.reports.evidence import Evidence
 from caviar.reports.importance import shares
 from caviar.reports.model import worth
-from caviar.reports.summary import losses_of, summary
+from caviar.reports.summary import scored, summary
 from caviar.reports.verdicts.registry import judge
 from caviar.runs import folder as names
 from caviar.runs.cost import wall_seconds, worker_seconds
@@ -159,9 +159,9 @@ def _hypervolume(sweep: Sweep) -> dict[str, Any] | None:
     """The share of the scores' box that the trials up to each one cover; of several objectives alone."""
     if len(sweep.directions) < 2:
         return None
-    scored = [(run.result.number, losses_of(sweep, run)) for run in map(sweep.run, sweep.numbers)]
-    known = [(number, losses) for number, losses in scored if losses is not None]
-    return {"trials": [n for n, _ in known], "shares": growth([losses for _, losses in known])}
+    known = scored(sweep)
+    trials = [run.result.number for _, run in known]
+    return {"trials": trials, "shares": growth([losses for losses, _ in known])}
 
 
 def _trials(sweep: Sweep, runs: dict[int, Run]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -191,10 +191,7 @@ class Evidence:
         return found if found and found != metric and found in self.metrics else None
 
     def rerun(self, *overrides: str) -> str | None:
-        """The command that started the sweep, with other overrides; None where it is not known, or has
-        them (it would give the same sweep once more), or a word of a folder that is not ours could make it
-        run anything.
-        """
+        """The command that started the sweep, with other overrides, where `follow_up` gives one."""
         return follow_up(self.settings, overrides, self.ours)
 
     def config_value(self, key: str) -> Any:

@@ -102,10 +102,10 @@ def late_noise(
         step: what scores are whole multiples of: at the greatest one curves seem not to move, and yet what
             is rounded so is known to a variance of ``step**2 / 12`` (Sheppard's correction).
     """
-    sd = late_jitter(curves) if curves else 0.0
-    if averaged is not None:
-        sd *= math.sqrt(KEPT + AVERAGED / averaged)
-    sd = math.hypot(sd, step / math.sqrt(12)) if curves else sd
+    if not curves:
+        return None
+    kept = 1.0 if averaged is None else math.sqrt(KEPT + AVERAGED / averaged)
+    sd = math.hypot(kept * late_jitter(curves), step / math.sqrt(12))
     return Noise(sd, LATE_SPREAD, "late epochs") if sd > 0 else None
 
 

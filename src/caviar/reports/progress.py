@@ -80,10 +80,8 @@ class Lines:
                 self.say(f"    {line}")
 
     def _left(self) -> str:
-        left = self._tally.seconds_left
-        return (
-            f", {duration(left)} left" if left and self._tally.ended < self._tally.n_trials else ""
-        )
+        left, over = self._tally.seconds_left, self._tally.ended >= self._tally.n_trials
+        return "" if over or not left else f", {duration(left)} left"
 
     def again(self, number: int, text: str) -> None:
         """A trial is to be tried again."""

@@ -63,29 +63,24 @@ def summary(
     }
 
 
-def front_of(sweep: Sweep) -> list[Run]:
-    """The complete trials of several objectives that no other beats in all, by the first objective."""
-    runs = [sweep.run(number) for number in sweep.numbers]
-    scored = [(losses_of(sweep, run), run) for run in runs]
-    known = [(losses, run) for losses, run in scored if losses is not None]
-    kept = [known[place] for place in front([losses for losses, _ in known])]
-    return [run for _, run in sorted(kept, key=lambda pair: pair[0])]
-
-
-def losses_of(sweep: Sweep, run: Run) -> list[float] | None:
-    """A complete run's scores as losses, one an objective; None where it has not all of them."""
-    if run.result.state != "COMPLETE":
-        return None
-    values = run.result.value if isinstance(run.result.value, list) else [run.result.value]
-    numbers = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
-    whole = len(numbers) == len(values) == len(sweep.directions)
-    return signed(numbers, sweep.directions) if whole else None
+def scored(sweep: Sweep) -> list[tuple[list[float], Run]]:
+    """The complete trials that have a score of each objective, with these as losses."""
+    found = []
+    for run in map(sweep.run, sweep.numbers):
+        values = run.result.value if isinstance(run.result.value, list) else [run.result.value]
+        numbers = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
+        whole = len(numbers) == len(values) == len(sweep.directions)
+        if whole and run.result.state == "COMPLETE":
+            found.append((signed(numbers, sweep.directions), run))
+    return found
 
 
 def _best(sweep: Sweep, runs: Sequence[Run]) -> list[Run]:
     """The best run first; of several objectives, the Pareto front."""
     if len(sweep.directions) > 1:
-        return front_of(sweep)
+        known = scored(sweep)
+        kept = [known[place] for place in front([losses for losses, _ in known])]
+        return [run for _, run in sorted(kept, key=lambda pair: pair[0])]
     if not sweep.directions:
         return [run for run in runs if run.result.state == "COMPLETE"][:1]
     return sweep.ranked[:1]
