@@ -18,23 +18,6 @@ from caviar.runs.files import write_atomic
 if TYPE_CHECKING:
     from caviar.reading.sweep import Sweep
 
-SCRIPTS = [
-    "base.js",
-    "figures.js",
-    "pinned.js",
-    "summary.js",
-    "sections.js",
-    "pareto.js",
-    "curves.js",
-    "parallel.js",
-    "where.js",
-    "table.js",
-    "trial.js",
-    "judged.js",
-    "follow.js",
-    "start.js",
-]
-"""In the order in which they stand in the page; the last one starts it."""
 NOT_ASKED = (
     "Not computed at the end of a sweep: `caviar report` looks at the best trial's predictions."
 )
@@ -63,20 +46,21 @@ def page(sweeps: Sequence[dict[str, Any]], mark: str = "") -> str:
     Args:
         mark: where the page is to renew itself, that of what it shows now.
     """
-    part = files("caviar.reports") / "page"
+    folder = files("caviar.reports") / "page"
     parts = {
         "connect": "; connect-src 'self'" if mark else "",
         "followed": f' data-followed="{escape(mark)}"' if mark else "",
         "title": escape(" · ".join(sweep["title"] for sweep in sweeps)),
-        "css": (part / "page.css").read_text(encoding="utf-8"),
         **_told(sweeps),
         "data": in_script(sweeps),
         "plotly": _plotly(),
-        "js": "\n".join((part / name).read_text(encoding="utf-8") for name in SCRIPTS),
     }
-    text = (part / "page.html").read_text(encoding="utf-8")
+
+    def part(name: str) -> str:
+        return parts[name] if name in parts else (folder / name).read_text(encoding="utf-8")
+
     # All at once: a run's text may hold the mark of another part.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], text)
+    return re.sub(r"{{([\w.]+)}}", lambda found: part(found[1]), part("page.html"))
 
 
 def parts(sweeps: Sequence[dict[str, Any]], followed: bool) -> str:
