@@ -61,7 +61,7 @@ class Lines:
         total = max(self._tally.n_trials, 1)
         told = improved or MARKS * self._tally.ended // total > MARKS * before // total
         count = f"[{self._tally.ended}/{self._tally.n_trials}]"
-        metric = self._tally.metric
+        metric = self._tally.labels[0]
         if isinstance(event, Finished) and told:
             scores = self._tally.scores(event.values)
             best = self._tally.best_in_words()

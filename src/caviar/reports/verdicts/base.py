@@ -10,6 +10,8 @@ from typing import Literal
 from caviar.base.words import digits
 from caviar.reports.evidence import Evidence
 
+Status = Literal["pass", "warn", "unknown"]
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -23,15 +25,12 @@ class Verdict:
     """
 
     name: str
-    status: Literal["pass", "warn", "unknown"]
+    status: Status
     sentence: str
     next: str | None = None
 
 
-Found = (
-    tuple[Literal["pass", "warn", "unknown"], str]
-    | tuple[Literal["pass", "warn", "unknown"], str, str | None]
-)
+Found = tuple[Status, str] | tuple[Status, str, str | None]
 """What a verdict's function gives: status, sentence and, where something can be done, the command."""
 
 

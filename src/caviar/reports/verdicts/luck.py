@@ -1,7 +1,6 @@
 """What is luck among the top trials: their order, their score, their lead on the config as it stands."""
 
 from caviar.reports.evidence import Evidence
-from caviar.reports.expected import Expected
 from caviar.reports.model import worth
 from caviar.reports.noise import noise_of
 from caviar.reports.verdicts.base import Found, named, short
@@ -54,15 +53,11 @@ def better(evidence: Evidence) -> Found:
         return "unknown", f"{finding}; how much of that is luck is not known.", confirm
     mine, other = found[best], found[number]
     lead = evidence.sign * (other.mean - mine.mean)
-    apart = lead > (_half(mine) ** 2 + _half(other) ** 2) ** 0.5
+    apart = lead > ((mine.high - mine.low) ** 2 + (other.high - other.low) ** 2) ** 0.5 / 2
     finding += f"; on a fresh seed they are worth {other} and {mine} (90 % intervals)"
     if apart:
         return "pass", f"{finding}."
     return "warn", f"{finding}: the best is not seen to be better than the default.", confirm
-
-
-def _half(one: Expected) -> float:
-    return (one.high - one.low) / 2
 
 
 @named("the best score is luck")
