@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from caviar.base.configs import value_at
 from caviar.base.direction import sign_of
 from caviar.base.scoring import averaged, is_score
 from caviar.confirm.results import confirmed
+from caviar.reading.sweep import Sweep
 from caviar.reports.again import follow_up
 from caviar.runs.folder import repeated
 from caviar.runs.places import typed
@@ -22,9 +23,6 @@ from caviar.space.hyperparameters import Choice, Hyperparameter
 from caviar.space.space import Space
 from caviar.zoom.coordinates import position
 from caviar.zoom.next_space import no_fault
-
-if TYPE_CHECKING:
-    from caviar.reading.sweep import Sweep
 
 _SHARE = re.compile(r"acc|auroc|auc|f1|precision|recall|r2", re.I)
 """Names of metrics that are at most 1."""

@@ -9,14 +9,12 @@ from html import escape
 from importlib.metadata import distribution
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from caviar.base.words import WHAT_NEXT, short
+from caviar.reading.sweep import Sweep
 from caviar.reports.data import sweep_data
 from caviar.runs.files import write_atomic
-
-if TYPE_CHECKING:
-    from caviar.reading.sweep import Sweep
 
 NOT_ASKED = (
     "Not computed at the end of a sweep: `caviar report` looks at the best trial's predictions."

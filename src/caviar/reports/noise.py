@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from caviar.reports.evidence import Curve, Evidence
 
@@ -40,10 +40,8 @@ class Noise:
 
     def quantiles(self, count: int) -> NDArray[np.float64]:
         """So many equally likely values of the standard deviation, shape ``(count,)``."""
-        from scipy.special import ndtri  # type: ignore[import-untyped]  # it has no stubs
-
         levels = (np.arange(count) + 0.5) / count
-        return self.sd * np.exp(self.spread * cast("Any", ndtri)(levels))
+        return self.sd * np.exp(self.spread * ndtri(levels))
 
 
 def noise_of(evidence: Evidence) -> Noise | None:

@@ -7,19 +7,17 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from caviar.base.configs import value_at
 from caviar.base.intervals import Estimate
 from caviar.base.objectives import front, signed
 from caviar.base.scoring import BEST, epochs_in_words
 from caviar.base.words import duration, last_parts, short
+from caviar.reading.run import Run
+from caviar.reading.sweep import Sweep
 from caviar.runs.folder import number_of, was_stopped
 from caviar.runs.places import typed
-
-if TYPE_CHECKING:
-    from caviar.reading.run import Run
-    from caviar.reading.sweep import Sweep
 
 _DATED = re.compile(r"\d{4}-\d{2}-\d{2}.*")
 """The name of a sweep or run that nobody named."""
