@@ -31,10 +31,9 @@ def curves(sweep: Sweep) -> dict[str, dict[str, Any]]:
         table = pd.concat([table, folds.mean()]).sort_index()
     if not len(table):
         return {}
-    metrics = [name for name in table.columns if name != "step" and table[name].notna().any()]
+    logged = (name for name in table.columns if name != "step" and table[name].notna().any())
     first = [sweep.metric, "train/loss", "val/loss"]
-    metrics.sort(key=lambda name: (first.index(name) if name in first else 9, name))
-    metrics = metrics[:8]
+    metrics = sorted(logged, key=lambda name: (first.index(name) if name in first else 9, name))[:8]
     step = max(1, math.ceil(len(table) * len(metrics) / POINTS))
 
     def of(table: pd.DataFrame, name: str) -> dict[str, Any]:

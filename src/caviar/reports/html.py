@@ -120,19 +120,18 @@ def _command(command: str | None) -> str:
 def _best_values(best: dict[str, Any] | None) -> str:
     if not best or not best["values"]:
         return ""
-    heads = ["", "best" if best["number"] is None else f"trial {best['number']}"]
+    heads = ["best" if best["number"] is None else f"trial {best['number']}"]
     heads += ["the default"] if best["default"] else []
     rows = []
     for name, *values in best["values"]:
-        shown = ("" if v is None else escape(short(v)) for v in values[: len(heads) - 1])
+        shown = ("" if v is None else escape(short(v)) for v in values[: len(heads)])
         cells = "".join(f"<td>{text}</td>" for text in shown)
         rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
-    head = "".join(
-        f'<th scope="col">{escape(h)}</th>' if h else "<td>best hyperparameters</td>" for h in heads
-    )
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Best hyperparameters">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"<table><thead><tr><td>best hyperparameters</td>{head}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 

@@ -86,18 +86,17 @@ def _best(sweep: Sweep, runs: Sequence[Run]) -> list[Run]:
 
 def _trained(run: Run) -> str:
     """``MLP on churn.csv``, as far as the config says."""
-    model = value_at(run.config, "model._target_") or value_at(run.config, "task._target_")
-    file = value_at(run.config, "data.path")
-    data = Path(file).name if isinstance(file, str) else value_at(run.config, "data._target_")
-    model = _class(model) if isinstance(model, str) else ""
-    data = _class(data) if isinstance(data, str) and not isinstance(file, str) else data or ""
-    return f"{model} on {data}" if model and data else model or str(data)
+    found = value_at(run.config, "model._target_") or value_at(run.config, "task._target_")
+    model, file = _class(found), value_at(run.config, "data.path")
+    named = isinstance(file, str)
+    data = Path(file).name if named else _class(value_at(run.config, "data._target_"))
+    return f"{model} on {data}" if model and data else model or data
 
 
-def _class(target: str) -> str:
-    parts = [part for part in target.split(".") if part]
+def _class(target: Any) -> str:
+    parts = target.split(".") if isinstance(target, str) else [""]
     # A factory's class says more than its method: `Digits.load`.
-    return next((part for part in reversed(parts) if part[:1].isupper()), target.rpartition(".")[2])
+    return next((part for part in reversed(parts) if part[:1].isupper()), parts[-1])
 
 
 def _asked(sweep: Sweep, runs: Sequence[Run], what: str, single: bool) -> str:
