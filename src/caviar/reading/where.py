@@ -131,7 +131,9 @@ class Condition:
     def _comparison(self, node: ast.Compare) -> Test:
         terms = [self._term(part) for part in (node.left, *node.comparators)]
         tests = [
-            self._ordered(_ORDERED[type(op)], node) if type(op) in _ORDERED else _EQUAL[type(op)]
+            self._ordered(_ORDERED[type(op)], node)
+            if type(op) in _ORDERED
+            else _UNORDERED[type(op)]
             for op in node.ops
         ]
 
@@ -218,7 +220,7 @@ def _contains(a: Any, b: Any) -> bool:
     return isinstance(a, str) and isinstance(b, str) and a in b
 
 
-_EQUAL: dict[type, Relation] = {
+_UNORDERED: dict[type, Relation] = {
     **dict.fromkeys((ast.Eq, ast.Is), _equal),
     **dict.fromkeys((ast.NotEq, ast.IsNot), lambda a, b: not _equal(a, b)),
     ast.In: _contains,
