@@ -130,12 +130,7 @@ class Condition:
 
     def _comparison(self, node: ast.Compare) -> Test:
         terms = [self._term(part) for part in (node.left, *node.comparators)]
-        tests = [
-            self._ordered(_ORDERED[type(op)], node)
-            if type(op) in _ORDERED
-            else _UNORDERED[type(op)]
-            for op in node.ops
-        ]
+        tests = [self._relation(op, node) for op in node.ops]
 
         def compare(get: Get) -> bool:
             values = [term(get) for term in terms]
@@ -143,7 +138,10 @@ class Condition:
 
         return compare
 
-    def _ordered(self, ordered: Relation, node: ast.expr) -> Relation:
+    def _relation(self, op: ast.cmpop, node: ast.expr) -> Relation:
+        if type(op) in _UNORDERED:
+            return _UNORDERED[type(op)]
+        ordered = _ORDERED[type(op)]
         part = ast.get_source_segment(self._text.strip(), node) or self._text
 
         def test(a: Any, b: Any) -> bool:
