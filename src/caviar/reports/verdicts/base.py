@@ -29,6 +29,11 @@ class Verdict:
     sentence: str
     next: str | None = None
 
+    @property
+    def stops(self) -> bool:
+        """Whether it says that more search will not be seen."""
+        return self.status == "pass" and self.sentence.startswith("stop: ")
+
 
 Found = tuple[Status, str] | tuple[Status, str, str | None]
 """What a verdict's function gives: status, sentence and, where something can be done, the command."""

@@ -58,8 +58,8 @@ def judge(evidence: Evidence) -> list[Verdict]:
         why = no_best(evidence.settings)
         verdicts, found = OF_ANY, [Verdict("best trials", "unknown", f"{why}.")]
     judged = [(verdict, verdict(evidence)) for verdict in verdicts]
-    if any(one.status == "pass" and one.sentence.startswith("stop: ") for _, one in judged):
-        # Followed all the same, commands to search on led to nothing better: see `scripts/bench advice`.
+    if any(one.stops for _, one in judged):
+        # Followed all the same, such commands led to nothing better: see `scripts/bench advice`.
         judged = [
             (verdict, replace(one, next=None) if verdict in SEARCHES else one)
             for verdict, one in judged
