@@ -53,7 +53,7 @@ def page(sweeps: Sequence[dict[str, Any]], mark: str = "") -> str:
         "title": escape(" · ".join(sweep["title"] for sweep in sweeps)),
         **_told(sweeps),
         "data": in_script(sweeps),
-        "plotly": Path(plotly).read_text(encoding="utf-8"),
+        "plotly": Path(str(plotly)).read_text(encoding="utf-8"),
     }
 
     def part(name: str) -> str:

@@ -45,7 +45,8 @@ def named(name: str) -> Callable[[Callable[[Evidence], Found]], Callable[[Eviden
     def wrap(judge: Callable[[Evidence], Found]) -> Callable[[Evidence], Verdict]:
         @wraps(judge)
         def verdict(evidence: Evidence) -> Verdict:
-            return Verdict(name, *judge(evidence))
+            found = judge(evidence)
+            return Verdict(name, found[0], found[1], *found[2:])
 
         return verdict
 
