@@ -7,12 +7,19 @@ import pytest
 import torch
 
 from caviar.base.machine import compiler
+from caviar.engines.called import template
 from caviar.engines.native.build import build
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def unfolded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a CPU computes in a way of its own, up to rounding, it computes as a GPU does."""
+    monkeypatch.setattr(template, "FOLDING", {})
 
 
 @pytest.fixture(scope="session")

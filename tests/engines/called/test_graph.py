@@ -23,6 +23,8 @@ from tests.engines.called import modules as m
 from tests.engines.called.compare import Came, Tensors, called, experiment, on_a_lane
 from tests.pretended_gpu import NOTES, Graph, pretended_gpu
 
+pytestmark = pytest.mark.usefixtures("unfolded")
+
 LAUNCHED = "launched step by step, not by a CUDA graph: "
 
 

@@ -26,6 +26,8 @@ from tests.engines.called.compare import Came, Tensors, called, experiment, on_a
 from tests.engines.called.test_modules import CASES, rates
 from tests.pretended_gpu import Notes, OnGpu, pretended_gpu
 
+pytestmark = pytest.mark.usefixtures("unfolded")
+
 
 def some(
     name: str, count: int, accelerator: str, its: Callable[[], Any] | None = None, **more: Any

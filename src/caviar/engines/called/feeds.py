@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Hashable, Iterator, MutableMapping, Sequence
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
-from torch.utils.data import BatchSampler, DataLoader, Subset, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Subset, TensorDataset
 from torch.utils.data._utils.collate import default_collate
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -75,13 +75,9 @@ class Feed:
         self._sequence = tuple
         if hooks is None:
             self._find_tensors()
-        size = getattr(loader, "batch_size", None)
-        samples = (
-            len(self._subset if self._subset is not None else self.tensors[0])
-            if self.tensors
-            else 0
-        )
-        self.shape = (self.batches, size, samples, type(loader))
+        tensors = self.tensors or ((),)
+        samples = len(tensors[0] if self._subset is None else self._subset)
+        self.shape = (self.batches, getattr(loader, "batch_size", None), samples, type(loader))
 
     def _find_tensors(self) -> None:
         loader = self._loader
@@ -123,6 +119,23 @@ class Feed:
             torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
             found = _batches(loader)[: self.batches]
         return found if self._subset is None else [self._subset[rows] for rows in found]
+
+    def drawn_by(self, epoch: int) -> Hashable:
+        """What an epoch's rows hang on: lanes that are alike in it have them alike.
+
+        Of torch's own shuffling that is the seed; all else is known to be like itself alone.
+        """
+        own: Any = self._loader
+        shuffles = type(own) is DataLoader and type(own.sampler) is RandomSampler
+        if not shuffles or self._subset is not None or self._seed is None:
+            return id(self)
+        if (
+            own.generator is not None
+            or own.sampler.generator is not None
+            or own.sampler.replacement
+        ):
+            return id(self)
+        return self._seed, epoch, self.shape, own.sampler.num_samples, own.drop_last
 
     def batch(self, rows: Tensor) -> Any:
         """A batch by its rows, shape ``(batch,)``, or of many lanes, ``(lanes, batch)``; where it is."""
@@ -211,7 +224,7 @@ def stacked_batches(
     """
     first = feeds[0]
     if first.tensors is not None and all(_same_tensors(first, feed) for feed in feeds):
-        rows = [feed.rows(epoch) for feed, epoch in zip(feeds, epochs, strict=True)]
+        rows = _rows(feeds, epochs)
         if device != "cpu" and all(_fits(own, device) for own in first.tensors):
             yield from _there_too(first, rows, device)
             return
@@ -223,6 +236,16 @@ def stacked_batches(
         return
     for batches in zip(*(_each(f, e) for f, e in zip(feeds, epochs, strict=True)), strict=True):
         yield _stack(batches), False
+
+
+def _rows(feeds: Sequence[Feed], epochs: Sequence[int]) -> list[list[Tensor]]:
+    """The rows of each lane's batches; those of lanes that draw alike are drawn once."""
+    drawn: dict[Hashable, list[Tensor]] = {}
+    for feed, epoch in zip(feeds, epochs, strict=True):
+        alike = feed.drawn_by(epoch)
+        if alike not in drawn:
+            drawn[alike] = feed.rows(epoch)
+    return [drawn[feed.drawn_by(epoch)] for feed, epoch in zip(feeds, epochs, strict=True)]
 
 
 def _there_too(

@@ -26,8 +26,9 @@ from caviar.engines.called.attributes import (
     usual_attributes,
 )
 from caviar.engines.called.changes import Changes, as_before, loss_of
-from caviar.engines.called.course import Course
+from caviar.engines.called.course import Course, DefaultType
 from caviar.engines.called.dropping import DROPPING
+from caviar.engines.called.folding import FOLDING
 from caviar.engines.called.lifting import LIFTING, Instead
 from caviar.engines.called.pretend import LaneTrainer
 from caviar.engines.called.record import MetricStandIn, Record
@@ -187,7 +188,7 @@ class Template:
 
     @contextmanager
     def _context(self) -> Iterator[None]:
-        default, device = torch.get_default_dtype(), self.course.device
+        device = self.course.device
         kept = None if device == "cpu" else False  # a graph may have none of autocast's
         with ExitStack() as stack:
             # Of the kernels for attention, vmap knows the plain one.
@@ -195,14 +196,12 @@ class Template:
             if self.course.mixed:
                 stack.enter_context(torch.autocast(device, torch.bfloat16, cache_enabled=kept))
             if device == "cpu":
-                stack.enter_context(Instead(DROPPING))
+                rules = DROPPING if self.course.mixed else {**DROPPING, **FOLDING}
+                stack.enter_context(Instead(rules))
             if self.lifting:
                 stack.enter_context(Instead(LIFTING))
-            torch.set_default_dtype(self.course.dtype)
-            try:
-                yield
-            finally:
-                torch.set_default_dtype(default)
+            stack.enter_context(DefaultType(self.course.dtype))
+            yield
 
     def _hold_slots(self, gathered: Gathered, slots: Mapping[Leaf, Tensor]) -> None:
         """Have the module's attributes hold the lanes' own."""
