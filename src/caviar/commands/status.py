@@ -85,8 +85,7 @@ def _state_of(folder: Path, rows: list[Any]) -> dict[str, Any]:
     counts = {s: sum(r.facts["state"] == s for r in rows) for s in (*ENDED, "RUNNING")}
     done = sum(counts[state] for state in ENDED)
     total = settings.get("n_trials")
-    signed = sign(settings)
-    best = None if signed is None else best_of(rows, signed)
+    best = best_of(rows, sign(settings))
     left = max(total - done, 0) if isinstance(total, int) else 0
     owner = owner_of(folder) if alive else None
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from caviar.runs.sweep_file import read_sweep_file
 ENDED = ("COMPLETE", "PRUNED", "FAIL")
 
 
-def best_of(rows: Iterable[Row], signed: int) -> Row | None:
-    """The best complete run; of equals the first."""
-    found = [row for row in rows if scored(row)]
+def best_of(rows: Iterable[Row], signed: int | None) -> Row | None:
+    """The best complete run, of equals the first; ``signed``, if known, times a score gives a loss."""
+    if signed is None:
+        return None
+    found = filter(scored, rows)
     return min(found, key=lambda row: signed * row.facts["value"], default=None)
 
 
@@ -58,7 +61,6 @@ def summarise(groups: Sequence[tuple[Path, list[Row]]]) -> list[dict[str, Any]]:
     the sweeps spent. What worker-seconds say is None where a trial's are not known.
     """
     groups = [(folder, standing(rows)) for folder, rows in groups]
-    settings = [_settings(folder) for folder, _ in groups]
     ended = [
         sorted(
             (row for row in rows if row.facts["state"] in ENDED),
@@ -70,30 +72,32 @@ def summarise(groups: Sequence[tuple[Path, list[Row]]]) -> list[dict[str, Any]]:
     spent = [_spent(rows) for rows in ended]
     seconds = None if None in spent else min((one for one in spent if one is not None), default=0)
     found = []
-    for (folder, rows), held, done, total in zip(groups, settings, ended, spent, strict=True):
+    for (folder, rows), done, total in zip(groups, ended, spent, strict=True):
+        held = _settings(folder)
         signed = sign(held)
+        best = best_of(done, signed)
+        until = [] if best is None else done[: done.index(best) + 1]
+        wall = wall_seconds((row.facts["started"], row.facts["seconds"]) for row in done)
         line: dict[str, Any] = {"sweep": folder.name, "trials": len(rows)}
         for state in (*ENDED, "RUNNING"):
             line[state.lower()] = sum(row.facts["state"] == state for row in rows)
-        line |= {"metric": held.get("metric"), "direction": held.get("direction")}
-        best = None if signed is None else best_of(done, signed)
         line |= {
+            "metric": held.get("metric"),
+            "direction": held.get("direction"),
             "best": best and best.facts["value"],
             "best_run": best and best.facts["run"],
-            "trials_to_best": None,
-            "worker_s_to_best": None,
+            "trials_to_best": len(until) or None,
+            "worker_s_to_best": best and _rounded(_spent(until)),
+            "wall_s": round(wall, 3),
+            "worker_s": _rounded(total),
         }
-        if best is not None:
-            until = done[: done.index(best) + 1]
-            line["trials_to_best"] = len(until)
-            line["worker_s_to_best"] = _rounded(_spent(until))
-        wall = wall_seconds((row.facts["started"], row.facts["seconds"]) for row in done)
-        line |= {"wall_s": round(wall, 3), "worker_s": _rounded(total)}
         if len(groups) > 1:
-            first = None if signed is None else best_of(done[:trials], signed)
+            first = best_of(done[:trials], signed)
             line[f"best_at_{trials}_trials"] = first and first.facts["value"]
             if seconds is not None:
-                early = None if signed is None else best_of(_within(done, seconds), signed)
+                sums = accumulate(row.facts["worker_seconds"] or 0 for row in done)
+                within = [r for r, s in zip(done, sums, strict=True) if s <= seconds + 1e-9]
+                early = best_of(within, signed)
                 line[f"best_at_{seconds:.0f}_worker_s"] = early and early.facts["value"]
         found.append(line)
     return found
@@ -117,7 +121,8 @@ def differences(a: Row, b: Row) -> list[tuple[str, str, Any, Any]]:
     skip = {"run", "folder", "number", "sweep", "started", "checkpoint", "edits", "edits_in_force"}
     compare("result", *({k: v for k, v in r.facts.items() if k not in skip} for r in (a, b)))
     # The config's own names of the run say nothing of what was trained.
-    compare("config", *({k: v for k, v in _config(r).items() if k != "name"} for r in (a, b)))
+    configs = (row.config or {**row.overrides, **row.params} for row in (a, b))
+    compare("config", *({k: v for k, v in held.items() if k != "name"} for held in configs))
     compare("edits", *(_edits(r) for r in (a, b)))
     for part in ("code", "versions"):
         compare(part, code_of(a)[part], code_of(b)[part])
@@ -128,13 +133,13 @@ def differences(a: Row, b: Row) -> list[tuple[str, str, Any, Any]]:
 def code_of(row: Row) -> dict[str, dict[str, Any]]:
     """What a run was run with: ``code`` (the commit) and ``versions`` (of the packages)."""
     if row.facts.get("sweep") is None:
-        held = {k: v for k, v in row.metrics.items() if _is_code(k)}
+        held = row.metrics
         versions = {k[9:]: v for k, v in held.items() if k.startswith("versions.")}
-        return {"code": {"git_commit": held.get("git_commit")}, "versions": versions}
-    settings = _settings(row.folder.parent.parent)
-    versions = settings.get("versions")
+    else:
+        held = _settings(row.folder.parent.parent)
+        versions = held.get("versions")
     return {
-        "code": {"git_commit": settings.get("git_commit")},
+        "code": {"git_commit": held.get("git_commit")},
         "versions": versions if isinstance(versions, dict) else {},
     }
 
@@ -156,10 +161,6 @@ def rerun_command(settings: dict[str, Any], overrides: Sequence[str], ours: bool
     whole = [*program, *config_options(words), *overrides]
     new = [word for word in overrides if word not in given]
     return to_paste(whole, new, ours, settings.get("folder"))
-
-
-def _config(row: Row) -> dict[str, Any]:
-    return row.config or {**row.overrides, **row.params}
 
 
 def _edits(row: Row) -> dict[str, Any]:
@@ -188,16 +189,6 @@ def _spent(rows: Iterable[Row]) -> float | None:
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
-
-
-def _within(rows: list[Row], seconds: float) -> list[Row]:
-    found, spent = [], 0.0
-    for row in rows:
-        spent += row.facts["worker_seconds"] or 0
-        if spent > seconds + 1e-9:
-            break
-        found.append(row)
-    return found
 
 
 def _settings(sweep: Path) -> dict[str, Any]:

@@ -49,11 +49,10 @@ def _parquet(table: Table) -> bytes:
     arrays = {}
     for name, values in table.items():
         kinds = {type(value) for value in values if value is not None}
-        if len(kinds) > 1 and kinds != {int, float}:
+        if len(kinds) > 1:
             # A column of words and numbers (choice(auto, 0.1)) is a column of words.
-            values = [None if value is None else str(value) for value in values]
-        elif kinds == {int, float}:
-            values = [None if value is None else float(value) for value in values]
+            kind = float if kinds == {int, float} else str
+            values = [None if value is None else kind(value) for value in values]
         arrays[name] = pa.array(values)
     buffer = io.BytesIO()
     parquet.write_table(pa.table(arrays), buffer)

@@ -97,15 +97,10 @@ def _find(name: str, key: str, kind: str, folders: list[Path]) -> Path:
         return ordered[-back]
     if name == "best":
         return best_run(find_sweep("latest"))
-    for candidate in (
-        Path(name).absolute(),
-        root / name,
-        root / "runs" / name,
-        root / "sweeps" / name,
-        *(place / name for place in places()),
-    ):
-        if candidate.is_dir() and (is_sweep(candidate) or is_run(candidate)):
-            return candidate
+    for place in (Path.cwd(), root, root / "runs", root / "sweeps", *places()):
+        folder = place / name
+        if folder.is_dir() and (is_sweep(folder) or is_run(folder)):
+            return folder
     if (never := unbegun(name)) is not None:
         what = "a sweep that was killed as it started; nothing had begun in it"
         raise UsageError(f"{key}={name}: {what} (caviar runs rm {name} removes {never})")
@@ -116,14 +111,12 @@ def _find(name: str, key: str, kind: str, folders: list[Path]) -> Path:
         return _trial(sweeps[-1], name)
     if Path(name).is_dir():
         raise UsageError(f"{key}={name}: that folder is neither a run's nor a sweep's")
-    choices = [folder.name for folder in folders]
+    choices, problem = [folder.name for folder in folders], f"none of the {kind} in {root}"
     if len(choices) <= 10:
-        raise usage_error(key, name, f"none of the {kind} in {root}", choices)
+        raise usage_error(key, name, problem, choices)
     # All names would be too long a line: the nearest alone.
     near = nearest(name, choices)
-    raise usage_error(
-        key, name, f"none of the {kind} in {root}" + (f"; did you mean {near}?" if near else "")
-    )
+    raise usage_error(key, name, problem + (f"; did you mean {near}?" if near else ""))
 
 
 def _by_age(folders: list[Path]) -> list[Path]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache
@@ -78,9 +77,7 @@ def add_configs(rows: Rows, root: Path | None = None) -> None:
             stamp = _stamp(file)
             entry: Any = known.get(key)
             if not _holds(entry, stamp, 1):
-                keys = dict(flat(read_yaml(file)))
-                entry = [stamp, [plain(keys)]]
-                known[key] = entry
+                entry = known[key] = [stamp, [plain(dict(flat(read_yaml(file))))]]
                 changed = True
         except FileNotFoundError:
             continue
@@ -119,7 +116,8 @@ def _read(
             # Before the file is read: if it is replaced in between, the next look reads it again.
             stamp = _stamp(f"{key}/{names.RESULT}")
             for extra in (TAGS, EDITS):
-                stamp += _stamp_if_any(f"{key}/{extra}")
+                with suppress(FileNotFoundError):
+                    stamp += _stamp(f"{key}/{extra}")
             entry: Any = known.get(key)
             if not _holds(entry, stamp, 4):
                 changed = True
@@ -176,13 +174,6 @@ def _stamp(path: str | Path) -> list[int]:
     return [found.st_mtime_ns, found.st_size, found.st_ino]
 
 
-def _stamp_if_any(path: str) -> list[int]:
-    try:
-        return _stamp(path)
-    except FileNotFoundError:
-        return []
-
-
 @cache
 def _code() -> int:
     """A checksum of the code that makes cells: whoever adds a column finds it in the next listing."""
@@ -206,7 +197,7 @@ def _remembered(path: Path) -> dict[str, Any]:
 
 
 def _sum(data: bytes) -> bytes:
-    return b"%08x" % zlib.crc32(data)
+    return b"%08x" % crc32(data)
 
 
 def _remember(path: Path, runs: dict[str, Any]) -> None:

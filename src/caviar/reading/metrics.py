@@ -25,9 +25,8 @@ def read_metrics(folders: Iterable[tuple[int | None, Path]]) -> tuple[DataFrame,
     import pandas as pd
 
     trials: list[int | None] = []
-    parts: list[
-        tuple[int, list[str], list[float]]
-    ] = []  # where its rows begin, its columns, its cells
+    # Of each: where its rows begin, its columns, its cells.
+    parts: list[tuple[int, list[str], list[float]]] = []
     problems: list[str] = []
     for number, folder in folders:
         path = f"{folder}/{names.METRICS}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, TypeVar
 
 from caviar.base.direction import directions, no_best, sign
@@ -88,36 +89,25 @@ def _best_first(shown: list[Row]) -> list[Row]:
     for folder, held in settings.items():
         if sign(held) is None:
             mine = [row for row in shown if row.folder.parent.parent == folder]
-            ranked += _front_first(mine, directions(held))
+            ranked += chain(*by_front(mine, directions(held)))
     placed = set(map(id, ranked))
     return ranked + [row for row in shown if id(row) not in placed]
 
 
-def on_the_front(rows: list[Row], directions: list[str]) -> list[Row]:
-    """The complete runs of a sweep with several objectives that no other beats in all, by the first."""
-    found = _scored(rows, directions)
-    order = sorted(front([losses for losses, _ in found]), key=lambda place: found[place][0])
-    return [found[place][1] for place in order]
-
-
-def _front_first(rows: list[Row], directions: list[str]) -> list[Row]:
-    """The complete runs of a sweep with several objectives."""
-    found = _scored(rows, directions)
-    best = set(front([losses for losses, _ in found]))
-    order = sorted(range(len(found)), key=lambda place: (place not in best, found[place][0]))
-    return [found[place][1] for place in order]
-
-
-def _scored(rows: list[Row], directions: list[str]) -> list[tuple[list[float], Row]]:
-    """Complete runs with their scores as losses."""
-    columns = [f"value_{place}" for place in range(len(directions))]
-    found = []
+def by_front(rows: list[Row], directions: list[str]) -> tuple[list[Row], list[Row]]:
+    """The complete runs of a sweep with several objectives, by the first one: those on its Pareto front,
+    which no other beats in all, and the others.
+    """
+    found: list[tuple[list[float], Row]] = []
     for row in rows:
-        values = [row.facts.get(column) for column in columns]
+        values = [row.facts.get(f"value_{place}") for place in range(len(directions))]
         numbers = [v for v in values if isinstance(v, int | float) and v == v]
-        if row.facts["state"] == "COMPLETE" and len(numbers) == len(columns):
+        if row.facts["state"] == "COMPLETE" and len(numbers) == len(values):
             found.append((signed(numbers, directions), row))
-    return found
+    found.sort(key=lambda pair: pair[0])
+    best = set(front([losses for losses, _ in found]))
+    ordered = [(place in best, row) for place, (_, row) in enumerate(found)]
+    return [row for on, row in ordered if on], [row for on, row in ordered if not on]
 
 
 def _with_configs(rows: Rows, look: Callable[[], Found]) -> Found:

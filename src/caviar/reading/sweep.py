@@ -190,12 +190,22 @@ class Sweep:
         """
         import pandas as pd
 
-        searched, numbers = self._searched, self.numbers
+        scores, edited = self._values, self.edits.groupby("trial")["edit"].nunique().to_dict()
+        wanted = map(str, self.settings.get("space") or {})
+        seen = (name for result in self.results for name in result.params)
+        searched = {name: self.column(name) for name in dict.fromkeys([*wanted, *seen])}
         columns = list(dict.fromkeys([*self._fixed, *searched.values()]))
-        rows = [self._row(number, searched) for number in numbers]
-        index = pd.Index(numbers, name="trial", dtype="int64")
+        rows = []
+        for number, result in zip(self.numbers, self.results, strict=True):
+            row: dict[str, Any] = {name: getattr(result, name, None) for name in FACTS}
+            row["worker_seconds"] = worker_seconds(result.seconds, result.facts)
+            row["edits"] = edited.get(number, 0)
+            values = result.value if isinstance(result.value, list) else [result.value]
+            row |= zip(scores, values, strict=False)
+            rows.append(row | {searched[name]: held for name, held in result.params.items()})
+        index = pd.Index(self.numbers, name="trial", dtype="int64")
         table = pd.DataFrame(rows, index=index, columns=columns)
-        for name in [*self._values, "seconds", "worker_seconds"]:
+        for name in [*scores, "seconds", "worker_seconds"]:
             table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
         for name in ("best_epoch", "seed", "edits"):
             numbers = pd.to_numeric(table[name], errors="coerce")
@@ -220,11 +230,6 @@ class Sweep:
         table, problems = edits_table((n, self._results[n][0]) for n in self.numbers)
         self._skip(problems)
         return table
-
-    @cached_property
-    def _edited(self) -> dict[int, int]:
-        """How many edits are in force, by trial."""
-        return self.edits.groupby("trial")["edit"].nunique().to_dict()
 
     def column(self, name: str) -> str:
         """The column of `trials` that holds the hyperparameter ``name``."""
@@ -258,7 +263,7 @@ class Sweep:
         self._skip(problems)
         return found
 
-    @property
+    @cached_property
     def _values(self) -> list[str]:
         lists = [len(one.value) for one in self.results if isinstance(one.value, list)]
         count = len(self.directions) or max(lists, default=1)
@@ -268,23 +273,6 @@ class Sweep:
     def _fixed(self) -> list[str]:
         return [FACTS[0], *self._values, *FACTS[2:]]
 
-    @property
-    def _searched(self) -> dict[str, str]:
-        """The column of each hyperparameter that was to be searched, or that a trial has."""
-        wanted = (str(name) for name in _mapping(self.settings.get("space")))
-        seen = (name for result in self.results for name in _mapping(result.params))
-        return {name: self.column(name) for name in dict.fromkeys([*wanted, *seen])}
-
-    def _row(self, number: int, searched: dict[str, str]) -> dict[str, Any]:
-        _, result = self._results[number]
-        values = result.value if isinstance(result.value, list) else [result.value]
-        row: dict[str, Any] = {name: getattr(result, name, None) for name in FACTS}
-        row["worker_seconds"] = worker_seconds(result.seconds, result.facts)
-        row["edits"] = self._edited.get(number, 0)
-        row |= zip(self._values, values, strict=False)
-        row |= {searched[name]: value for name, value in _mapping(result.params).items()}
-        return row
-
     def _skip(self, problems: list[str]) -> None:
         self.problems += problems
         self._warn(problems)
@@ -293,7 +281,3 @@ class Sweep:
 def _refuse(problems: list[str]) -> None:
     if problems:
         raise UsageError(problems[0])
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

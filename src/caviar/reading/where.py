@@ -12,15 +12,15 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from caviar.base.errors import UsageError, usage_error
+from caviar.base.errors import UsageError, nearest, usage_error
 
 Get = Callable[[str], Any]
 """A run's value of a column; None where it has none."""
 
-Condition = Callable[[Get], bool]
-Term = Callable[[Get], Any]
+Test = Callable[[Get], Any]
+Relation = Callable[[Any, Any], bool]
 
-_ORDERED: dict[type, Callable[[Any, Any], bool]] = {
+_ORDERED: dict[type, Relation] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
@@ -36,28 +36,7 @@ class UnknownColumnError(UsageError):
         self.name = name
 
 
-class Parsed:
-    """A condition that was read; call it with a run's ``get``."""
-
-    def __init__(self, text: str, holds: Condition, compared: dict[str, Any]) -> None:
-        self._text = text
-        self._holds = holds
-        self._compared = compared
-
-    def __call__(self, get: Get) -> bool:
-        return self._holds(get)
-
-    def check(self) -> None:
-        """Raise UsageError where a comparison met values, but in no run any that can be compared."""
-        for part, clash in self._compared.items():
-            if clash is not None:
-                a, b = clash
-                raise usage_error(
-                    "where", self._text, f"{part} compares {a!r} with {b!r}; in no run can that be"
-                )
-
-
-def parse(text: str, columns: Iterable[str]) -> Parsed:
+def parse(text: str, columns: Iterable[str]) -> Condition:
     """Read a condition.
 
     A run without a column fails every comparison of it but ``== None``; so does one that holds a word
@@ -76,8 +55,7 @@ def parse(text: str, columns: Iterable[str]) -> Parsed:
         reason = error.msg if isinstance(error, SyntaxError) else str(error) or "too deep"
         raise usage_error("where", text, f"not readable ({reason}{_slip(text)})") from None
     try:
-        reader = _Reader(text, list(columns))
-        return Parsed(text, reader.condition(tree), reader.compared)
+        return Condition(text, tree, list(columns))
     except RecursionError:
         raise usage_error("where", text, "too deep") from None
 
@@ -104,8 +82,6 @@ def resolve(key: str, name: str, columns: Iterable[str]) -> str:
         return found[0]
     if found:
         raise usage_error(key, name, "more than one column ends so", found)
-    from caviar.base.errors import nearest
-
     near = nearest(name, [*columns, *(c.rpartition(".")[2] for c in columns)])
     hint = f"; did you mean {near}?" if near else ""
     if not hint and key == "where":
@@ -114,33 +90,47 @@ def resolve(key: str, name: str, columns: Iterable[str]) -> str:
     raise UnknownColumnError(text, name)
 
 
-class _Reader:
-    """Turns the nodes that a condition may have into functions; refuses all others."""
+class Condition:
+    """A condition that was read, for a run's ``get``; a node that it may not have is refused."""
 
-    def __init__(self, text: str, columns: list[str]) -> None:
+    def __init__(self, text: str, tree: ast.expr, columns: list[str]) -> None:
         self._text = text
         self._columns = columns
         # For each comparison by order that was made: None where it could be, else the values.
-        self.compared: dict[str, Any] = {}
+        self._compared: dict[str, Any] = {}
+        self._holds = self._test(tree)
 
-    def condition(self, node: ast.expr) -> Condition:
-        if isinstance(node, ast.BoolOp):
-            parts = [self.condition(part) for part in node.values]
-            together = all if isinstance(node.op, ast.And) else any
-            return lambda get: together(part(get) for part in parts)
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-            inner = self.condition(node.operand)
-            return lambda get: not inner(get)
-        if isinstance(node, ast.Compare):
-            return self._comparison(node)
-        if self._name(node) is not None:
-            term = self._term(node)
-            return lambda get: bool(term(get))
-        raise self._refuse(node)
+    def __call__(self, get: Get) -> bool:
+        return self._holds(get)
 
-    def _comparison(self, node: ast.Compare) -> Condition:
+    def check(self) -> None:
+        """Raise UsageError where a comparison met values, but in no run any that can be compared."""
+        for part, clash in self._compared.items():
+            if clash is not None:
+                a, b = clash
+                raise usage_error(
+                    "where", self._text, f"{part} compares {a!r} with {b!r}; in no run can that be"
+                )
+
+    def _test(self, node: ast.expr) -> Test:
+        match node:
+            case ast.BoolOp():
+                parts = [self._test(part) for part in node.values]
+                together = all if isinstance(node.op, ast.And) else any
+                return lambda get: together(part(get) for part in parts)
+            case ast.UnaryOp(op=ast.Not()):
+                inner = self._test(node.operand)
+                return lambda get: not inner(get)
+            case ast.Compare():
+                return self._comparison(node)
+        if self._name(node) is None:
+            raise self._refuse(node)
+        term = self._term(node)
+        return lambda get: bool(term(get))
+
+    def _comparison(self, node: ast.Compare) -> Test:
         terms = [self._term(part) for part in (node.left, *node.comparators)]
-        tests = [self._test(op, node) for op in node.ops]
+        tests = [self._relation(op, node) for op in node.ops]
 
         def compare(get: Get) -> bool:
             values = [term(get) for term in terms]
@@ -148,35 +138,23 @@ class _Reader:
 
         return compare
 
-    def _test(self, op: ast.cmpop, node: ast.expr) -> Callable[[Any, Any], bool]:
-        if type(op) in _ORDERED:
-            return self._ordered(_ORDERED[type(op)], node)
-        if isinstance(op, ast.Eq | ast.Is):
-            return _equal
-        if isinstance(op, ast.NotEq | ast.IsNot):
-            return lambda a, b: not _equal(a, b)
-        if isinstance(op, ast.In):
-            return _contains
-        if isinstance(op, ast.NotIn):
-            return lambda a, b: not _contains(a, b)
-        raise self._refuse(node)
-
-    def _ordered(
-        self, ordered: Callable[[Any, Any], bool], node: ast.expr
-    ) -> Callable[[Any, Any], bool]:
+    def _relation(self, op: ast.cmpop, node: ast.expr) -> Relation:
+        if type(op) in _UNORDERED:
+            return _UNORDERED[type(op)]
+        ordered = _ORDERED[type(op)]
         part = ast.get_source_segment(self._text.strip(), node) or self._text
 
         def test(a: Any, b: Any) -> bool:
             if _comparable(a, b):
-                self.compared[part] = None
+                self._compared[part] = None
                 return ordered(a, b)
             if a is not None and b is not None:
-                self.compared.setdefault(part, (a, b))
+                self._compared.setdefault(part, (a, b))
             return False
 
         return test
 
-    def _term(self, node: ast.expr) -> Term:
+    def _term(self, node: ast.expr) -> Test:
         name = self._name(node)
         if name is not None:
             column = resolve("where", name, self._columns)
@@ -186,35 +164,31 @@ class _Reader:
 
     def _name(self, node: ast.expr) -> str | None:
         """The column that a node names, or None where it is no name."""
-        if isinstance(node, ast.Name):
-            return node.id
-        if isinstance(node, ast.Attribute):
-            parent = self._name(node.value)
-            return None if parent is None else f"{parent}.{node.attr}"
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-            left, right = self._name(node.left), self._name(node.right)
-            return None if left is None or right is None else f"{left}/{right}"
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "col":
-            plain = len(node.args) == 1 and not node.keywords
-            if (
-                plain
-                and isinstance(node.args[0], ast.Constant)
-                and isinstance(node.args[0].value, str)
+        match node:
+            case ast.Name(id=name):
+                return name
+            case ast.Attribute():
+                parent = self._name(node.value)
+                return None if parent is None else f"{parent}.{node.attr}"
+            case ast.BinOp(op=ast.Div()):
+                left, right = self._name(node.left), self._name(node.right)
+                return None if left is None or right is None else f"{left}/{right}"
+            case ast.Call(
+                func=ast.Name(id="col"), args=[ast.Constant(value=str(name))], keywords=[]
             ):
-                return node.args[0].value
+                return name
         return None
 
     def _constant(self, node: ast.expr) -> Any:
-        if isinstance(node, ast.Constant) and isinstance(
-            node.value, str | int | float | bool | None
-        ):
-            return node.value
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-            value = self._constant(node.operand)
-            if isinstance(value, int | float):
-                return -value if isinstance(node.op, ast.USub) else value
-        if isinstance(node, ast.List | ast.Tuple | ast.Set):
-            return [self._constant(item) for item in node.elts]
+        match node:
+            case ast.Constant(value=str() | int() | float() | None):
+                return node.value
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
+                value = self._constant(node.operand)
+                if isinstance(value, int | float):
+                    return -value if isinstance(node.op, ast.USub) else value
+            case ast.List() | ast.Tuple() | ast.Set():
+                return [self._constant(item) for item in node.elts]
         raise self._refuse(node)
 
     def _refuse(self, node: ast.AST) -> UsageError:
@@ -242,3 +216,11 @@ def _contains(a: Any, b: Any) -> bool:
     if isinstance(b, list):
         return any(_equal(a, item) for item in b)
     return isinstance(a, str) and isinstance(b, str) and a in b
+
+
+_UNORDERED: dict[type, Relation] = {
+    **dict.fromkeys((ast.Eq, ast.Is), _equal),
+    **dict.fromkeys((ast.NotEq, ast.IsNot), lambda a, b: not _equal(a, b)),
+    ast.In: _contains,
+    ast.NotIn: lambda a, b: not _contains(a, b),
+}

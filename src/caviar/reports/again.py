@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from caviar.base.configs import value_at
 from caviar.runs.screening import to_paste
 
 _SPACE = ("hydra.sweeper.params", "hydra.sweeper.when")
@@ -53,9 +54,6 @@ def follow_up(
 
 def drawn_anew(settings: Mapping[str, Any]) -> list[str]:
     """The override by which a sampler does not draw again what a sweep has drawn; a grid has none."""
-    held = settings.get("sampler")
-    sampler: Mapping[str, Any] = held if isinstance(held, dict) else {}
-    seed = sampler.get("seed")
-    if type(seed) is not int or str(sampler.get("_target_")).endswith("GridSampler"):
-        return []
-    return [f"hydra.sweeper.sampler.seed={seed + 1}"]
+    seed = value_at(settings, "sampler.seed")
+    whole = str(value_at(settings, "sampler._target_")).endswith("GridSampler")
+    return [f"hydra.sweeper.sampler.seed={seed + 1}"] if type(seed) is int and not whole else []

@@ -32,7 +32,7 @@ class Reporting:
     """
 
     def __init__(self, folder: Path, page: bool) -> None:
-        self._folder = folder
+        self._again = f"caviar report {typed(folder)}"
         self._page = page
         self._told: dict[str, Any] | None = None
         self._problem = ""
@@ -49,13 +49,12 @@ class Reporting:
 
     def wait(self) -> None:
         """Wait until it is done: then it is known what the trials are worth."""
-        again = f"caviar report {typed(self._folder)}"
         try:
             found, said = self._process.communicate(timeout=TIMEOUT)
         except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
             self._process.kill()
             self._process.communicate()
-            self._problem = f"no report: {name_and_text(error)}; try again with: {again}"
+            self._problem = f"no report: {name_and_text(error)}; try again with: {self._again}"
             return
         except SystemExit:
             self._process.kill()
@@ -64,7 +63,7 @@ class Reporting:
         if self._process.returncode:
             lines = said.strip().splitlines()
             last = lines[-1] if lines else f"exit status {self._process.returncode}"
-            self._problem = f"no report: {last}; try again with: {again}"
+            self._problem = f"no report: {last}; try again with: {self._again}"
             return
         self._told = json.loads(found)
 
@@ -79,7 +78,6 @@ class Reporting:
         if told is None:
             echo(self._problem)
             return
-        again = f"caviar report {typed(self._folder)}"
         warned = [v for v in told["sweeps"][0]["verdicts"] if v["status"] == "warn"]
         # What to do next is no warning; that nothing is to be done is worth a line, too.
         following = [v for v in told["sweeps"][0]["verdicts"] if v["name"] == WHAT_NEXT]
@@ -89,7 +87,7 @@ class Reporting:
             if verdict["next"]:
                 echo(f"    next: {verdict['next']}")
         if len(warned) > WARNINGS:
-            echo(f"    and {len(warned) - WARNINGS} more in the report: {again}")
+            echo(f"    and {len(warned) - WARNINGS} more in the report: {self._again}")
         if self._page:
             echo(f"report:          {typed(told['report'])}")
         sys.stdout.flush()

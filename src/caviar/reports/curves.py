@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from pandas.core.groupby import DataFrameGroupBy
 
 from caviar.reading.metrics import read_metrics
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
-    from pandas.core.groupby import DataFrameGroupBy
-
-    from caviar.reading.sweep import Sweep
+from caviar.reading.sweep import Sweep
 
 POINTS = 200_000
 """Numbers of learning curves that a page holds, of all metrics together: about 1.6 MB."""
@@ -28,21 +25,18 @@ def curves(sweep: Sweep) -> dict[str, dict[str, Any]]:
     Of an epoch with several rows, each metric's last value. Of a trial of several folds the values are the
     mean over these, with the least and the greatest as ``low`` and ``high``.
     """
-    import pandas as pd
-
     table = sweep.metrics[sweep.metrics["epoch"].notna()].groupby(["trial", "epoch"]).last()
     folds = _folds(sweep, set(table.index.get_level_values("trial")))
     if folds is not None:
         table = pd.concat([table, folds.mean()]).sort_index()
     if not len(table):
         return {}
-    metrics = [name for name in table.columns if name != "step" and table[name].notna().any()]
+    logged = (name for name in table.columns if name != "step" and table[name].notna().any())
     first = [sweep.metric, "train/loss", "val/loss"]
-    metrics.sort(key=lambda name: (first.index(name) if name in first else 9, name))
-    metrics = metrics[:8]
+    metrics = sorted(logged, key=lambda name: (first.index(name) if name in first else 9, name))[:8]
     step = max(1, math.ceil(len(table) * len(metrics) / POINTS))
 
-    def of(table: DataFrame, name: str) -> dict[str, Any]:
+    def of(table: pd.DataFrame, name: str) -> dict[str, Any]:
         trials = table.index.get_level_values("trial").to_numpy()
         epochs = table.index.get_level_values("epoch").to_numpy()
         return by_trial(trials, epochs, table[name].to_numpy(), step)

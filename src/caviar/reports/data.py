@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from caviar.base.configs import value_at
 from caviar.base.errors import UsageError
 from caviar.base.hypervolume import growth
 from caviar.base.plain import printable
@@ -21,7 +22,7 @@ from caviar.reports.curves import curves
 from caviar.reports.evidence import Evidence
 from caviar.reports.importance import shares
 from caviar.reports.model import worth
-from caviar.reports.summary import losses_of, summary
+from caviar.reports.summary import scored, summary
 from caviar.reports.verdicts.registry import judge
 from caviar.runs import folder as names
 from caviar.runs.cost import wall_seconds, worker_seconds
@@ -31,9 +32,6 @@ from caviar.runs.folder import Result
 from caviar.runs.inside import open_inside
 from caviar.runs.places import all_from_here, from_here, typed
 from caviar.space.hyperparameters import Choice, Interval, Range
-
-if TYPE_CHECKING:
-    from caviar.reading.sweep import Run, Sweep
 
 
 class OneRun(Sweep):
@@ -66,7 +64,7 @@ LOG_TAIL = 8000
 
 def sweep_data(sweep: Sweep) -> dict[str, Any]:
     """Everything that the page shows of one sweep."""
-    evidence = Evidence.of(sweep)
+    evidence, target = Evidence.of(sweep), value_at(sweep.settings, "sampler._target_")
     runs = {number: sweep.run(number) for number in sweep.numbers}
     found = {
         "name": sweep.folder.name,
@@ -78,7 +76,7 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
         "scored": epochs_in_words(evidence.config.get("score")),
         "directions": sweep.directions,
         "n_trials": sweep.settings.get("n_trials"),
-        "sampler": _sampler(sweep),
+        "sampler": target and str(target).rpartition(".")[2],
         "git_commit": sweep.settings.get("git_commit"),
         "versions": sweep.settings.get("versions") or {},
         "space": [_described(h) for h in sweep.space.hyperparameters],
@@ -118,11 +116,6 @@ def worth_of(sweep: Sweep, evidence: Evidence | None = None) -> list[dict[str, A
         }
         for name in names
     ]
-
-
-def _sampler(sweep: Sweep) -> str | None:
-    sampler = sweep.settings.get("sampler")
-    return str(sampler.get("_target_")).rpartition(".")[2] if isinstance(sampler, dict) else None
 
 
 def _described(h: Any) -> dict[str, Any]:
@@ -166,9 +159,9 @@ def _hypervolume(sweep: Sweep) -> dict[str, Any] | None:
     """The share of the scores' box that the trials up to each one cover; of several objectives alone."""
     if len(sweep.directions) < 2:
         return None
-    scored = [(run.result.number, losses_of(sweep, run)) for run in map(sweep.run, sweep.numbers)]
-    known = [(number, losses) for number, losses in scored if losses is not None]
-    return {"trials": [n for n, _ in known], "shares": growth([losses for _, losses in known])}
+    known = scored(sweep)
+    trials = [run.result.number for _, run in known]
+    return {"trials": trials, "shares": growth([losses for losses, _ in known])}
 
 
 def _trials(sweep: Sweep, runs: dict[int, Run]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from caviar.base.configs import value_at
 from caviar.base.direction import sign_of
 from caviar.base.scoring import averaged, is_score
 from caviar.confirm.results import confirmed
+from caviar.reading.sweep import Sweep
 from caviar.reports.again import follow_up
 from caviar.runs.folder import repeated
 from caviar.runs.places import typed
@@ -24,36 +24,18 @@ from caviar.space.space import Space
 from caviar.zoom.coordinates import position
 from caviar.zoom.next_space import no_fault
 
-if TYPE_CHECKING:
-    from caviar.reading.sweep import Sweep
-
 _SHARE = re.compile(r"acc|auroc|auc|f1|precision|recall|r2", re.I)
 """Names of metrics that are at most 1."""
+
+_SEED = re.compile(r"(^|[._+])seed$")
 
 Curve = np.ndarray
 """A metric after each epoch, shape ``(epochs,)``, without the epochs that did not log it."""
 
 
-Answer = TypeVar("Answer")
-
-
-def found_once(find: Callable[..., Answer]) -> Callable[..., Answer]:
-    """Have a function of evidence, and of what can be hashed, find its answer once for the same."""
-
-    @wraps(find)
-    def found(evidence: Evidence, *given: Hashable) -> Answer:
-        known = evidence.__dict__.setdefault("_found", {})
-        key = (find.__qualname__, *given)
-        if key not in known:
-            known[key] = find(evidence, *given)
-        return known[key]
-
-    return found
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
-    """The tables of one sweep, as verdicts read them.
+    """The tables of one sweep, as verdicts read them; one equals itself alone.
 
     Attributes:
         name: the sweep's folder, as commands take it.
@@ -88,7 +70,7 @@ class Evidence:
         again = repeated(result.facts for result in sweep.results)
         trials = sweep.trials.drop(index=list(again.intersection(sweep.numbers)))
         # No seed is better than another: a searched one is a repetition, not a hyperparameter.
-        searched = [h for h in sweep.space.hyperparameters if not _is_seed(h)]
+        searched = [h for h in sweep.space.hyperparameters if not _SEED.search(h.name)]
         for h in searched:
             if not isinstance(h, Choice):
                 # A damaged record may hold anything.
@@ -177,20 +159,13 @@ class Evidence:
         ).sort_values(["lasted", "loss"], kind="stable")
         failed = table[table["state"] == "FAIL"]
         failed = failed[~failed["error"].map(no_fault).astype(bool)]
-        others = [part for part in (pruned, failed) if len(part)]
-        return (
-            pd.concat([complete, *(part.astype(object) for part in others)]) if others else complete
-        )
+        others = [part.astype(object) for part in (pruned, failed) if len(part)]
+        return pd.concat([complete, *others]) if others else complete
 
     @cached_property
     def top(self) -> pd.DataFrame:
         """The best tenth of the complete trials, at least 5 where there are so many."""
         return self.complete.head(max(5, round(len(self.complete) / 10)))
-
-    @cached_property
-    def numeric(self) -> list[Hyperparameter]:
-        """Hyperparameters that have an order."""
-        return [h for h in self.space.hyperparameters if not isinstance(h, Choice)]
 
     def column(self, h: Hyperparameter) -> str:
         """The column of a hyperparameter in `trials`."""
@@ -206,7 +181,7 @@ class Evidence:
 
     def curve(self, number: int, metric: str) -> Curve:
         """A trial's metric after each epoch; empty where it was not logged."""
-        return self._curves(metric).get(number, np.array([]))
+        return _curves(self, metric).get(number, np.array([]))
 
     def twin(self, metric: str | None) -> str | None:
         """The training metric beside a validation metric: ``train/acc`` beside ``val/acc``."""
@@ -214,10 +189,7 @@ class Evidence:
         return found if found and found != metric and found in self.metrics else None
 
     def rerun(self, *overrides: str) -> str | None:
-        """The command that started the sweep, with other overrides; None where it is not known, or has
-        them (it would give the same sweep once more), or a word of a folder that is not ours could make it
-        run anything.
-        """
+        """The command that started the sweep, with other overrides, where `follow_up` gives one."""
         return follow_up(self.settings, overrides, self.ours)
 
     def config_value(self, key: str) -> Any:
@@ -230,16 +202,17 @@ class Evidence:
         node = self.config_value(parent) if parent else self.config
         return isinstance(node, dict) and last in node
 
-    @found_once
-    def _curves(self, metric: str) -> dict[int, Curve]:
-        if metric not in self.metrics:
-            return {}
-        table = self.metrics[["trial", "epoch", metric]].dropna()
-        table = table.groupby(["trial", "epoch"], sort=True)[metric].last()
-        trials = table.index.get_level_values("trial").to_numpy()
-        starts = np.flatnonzero(np.diff(trials, prepend=trials[:1] - 1))
-        curves = np.split(table.to_numpy(float), starts[1:])
-        return {int(trials[start]): curve for start, curve in zip(starts, curves, strict=False)}
+
+@lru_cache(maxsize=4)
+def _curves(evidence: Evidence, metric: str) -> dict[int, Curve]:
+    if metric not in evidence.metrics:
+        return {}
+    table = evidence.metrics[["trial", "epoch", metric]].dropna()
+    table = table.groupby(["trial", "epoch"], sort=True)[metric].last()
+    trials = table.index.get_level_values("trial").to_numpy()
+    starts = np.flatnonzero(np.diff(trials, prepend=trials[:1] - 1))
+    curves = np.split(table.to_numpy(float), starts[1:])
+    return {int(trials[start]): curve for start, curve in zip(starts, curves, strict=False)}
 
 
 def _earlier(sweep: Sweep) -> pd.DataFrame:
@@ -266,12 +239,3 @@ def place(h: Hyperparameter, value: Any) -> float:
         return min(max(float(position(h, value)), 0.0), 1.0)
     except (ValueError, TypeError, OverflowError):
         return math.nan
-
-
-def _is_seed(h: Hyperparameter) -> bool:
-    return bool(re.search(r"(^|[._+])seed$", h.name))
-
-
-def is_there(value: object) -> bool:
-    """Whether a cell of a table holds anything."""
-    return isinstance(value, list | dict | str) or (value is not None and value == value)

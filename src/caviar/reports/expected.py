@@ -20,9 +20,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
+from scipy.special import ndtri, stdtr
 from threadpoolctl import threadpool_limits
 
 from caviar.reports.noise import Noise
@@ -115,20 +115,16 @@ def expected(
 
 def unpicked(score: float, noise: float, source: str) -> Expected:
     """What a trial is worth that nobody picked for its score, and no other says anything of: its score."""
-    from scipy.special import ndtri  # type: ignore[import-untyped]  # it has no stubs
-
-    half = cast("Any", ndtri)((1 + LEVEL) / 2) * noise * (1 + 1 / SEEDS) ** 0.5
+    half = ndtri((1 + LEVEL) / 2) * noise * (1 + 1 / SEEDS) ** 0.5
     return Expected(score, score - half, score + half, 0.0, noise, source)
 
 
 def _interval(means: Array, spreads: Array, weight: Array, trials: int) -> tuple[float, float]:
     """The middle `LEVEL` of a mixture of Student's t distributions: few trials know their noise badly."""
-    from scipy.special import stdtr  # type: ignore[import-untyped]  # it has no stubs
-
     freedom = max(trials / 8, 2.5)
     spreads = WIDER * spreads
     span = 12 * spreads.max()
     places = np.linspace(means.min() - span, means.max() + span, 801)
-    below = cast("Any", stdtr)(freedom, (places[:, None] - means) / spreads) @ weight
+    below = stdtr(freedom, (places[:, None] - means) / spreads) @ weight
     low, high = np.interp([(1 - LEVEL) / 2, (1 + LEVEL) / 2], below, places)
     return float(low), float(high)

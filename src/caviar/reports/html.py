@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from html import escape
+from importlib.metadata import distribution
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from caviar.base.words import WHAT_NEXT, short
+from caviar.reading.sweep import Sweep
 from caviar.reports.data import sweep_data
 from caviar.runs.files import write_atomic
 
-if TYPE_CHECKING:
-    from caviar.reading.sweep import Sweep
-
-SCRIPTS = [
-    "base.js",
-    "figures.js",
-    "pinned.js",
-    "summary.js",
-    "sections.js",
-    "pareto.js",
-    "curves.js",
-    "parallel.js",
-    "where.js",
-    "table.js",
-    "trial.js",
-    "judged.js",
-    "follow.js",
-    "start.js",
-]
-"""In the order in which they stand in the page; the last one starts it."""
 NOT_ASKED = (
     "Not computed at the end of a sweep: `caviar report` looks at the best trial's predictions."
 )
@@ -62,25 +44,23 @@ def page(sweeps: Sequence[dict[str, Any]], mark: str = "") -> str:
     Args:
         mark: where the page is to renew itself, that of what it shows now.
     """
-    part = files("caviar.reports") / "page"
+    folder = files("caviar.reports") / "page"
+    # Not by the package, whose import takes 0.05 s.
+    plotly = distribution("plotly").locate_file("plotly/package_data/plotly.min.js")
     parts = {
         "connect": "; connect-src 'self'" if mark else "",
         "followed": f' data-followed="{escape(mark)}"' if mark else "",
         "title": escape(" · ".join(sweep["title"] for sweep in sweeps)),
-        "css": (part / "page.css").read_text(encoding="utf-8"),
         **_told(sweeps),
         "data": in_script(sweeps),
-        "plotly": _plotly(),
-        "js": "\n".join((part / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        "plotly": Path(str(plotly)).read_text(encoding="utf-8"),
     }
-    text = (part / "page.html").read_text(encoding="utf-8")
-    # Split, not replaced: a run's text may hold the mark of another part.
-    pieces = text.split("{{")
-    filled = [pieces[0]]
-    for piece in pieces[1:]:
-        name, _, rest = piece.partition("}}")
-        filled += [parts[name], rest]
-    return "".join(filled)
+
+    def part(name: str) -> str:
+        return parts[name] if name in parts else (folder / name).read_text(encoding="utf-8")
+
+    # All at once: a run's text may hold the mark of another part.
+    return re.sub(r"{{([\w.]+)}}", lambda found: part(found[1]), part("page.html"))
 
 
 def parts(sweeps: Sequence[dict[str, Any]], followed: bool) -> str:
@@ -93,14 +73,6 @@ def _told(sweeps: Sequence[dict[str, Any]]) -> dict[str, str]:
         "summary": "".join(map(_summary, sweeps)),
         "verdicts": "".join(_verdicts(sweep["verdicts"]) for sweep in sweeps),
     }
-
-
-def _plotly() -> str:
-    # Not by its package, whose import takes 0.05 s.
-    spec = find_spec("plotly")
-    assert spec is not None
-    assert spec.origin is not None
-    return (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
 
 
 def in_script(value: Any) -> str:
@@ -132,37 +104,35 @@ def _plain(value: Any) -> Any:
 
 
 def _summary(sweep: dict[str, Any]) -> str:
-    command = sweep["command"]
-    told = f'<code class="next">{escape(command)}</code>' if command else ""
-    next_ = sweep["next"]
+    todo = f"<b>Next:</b> {escape(sweep['next'])}{_command(sweep['command'])}"
     return (
         f'<div class="of"><p class="story">{escape(sweep["sentence"])}</p>'
-        + (f"<p><b>Next:</b> {escape(next_)}{told}</p>" if next_ else "")
+        + (f"<p>{todo}</p>" if sweep["next"] else "")
         + _best_values(sweep["best"])
         + "</div>"
     )
 
 
+def _command(command: str | None) -> str:
+    return f'<code class="next">{escape(command)}</code>' if command else ""
+
+
 def _best_values(best: dict[str, Any] | None) -> str:
     if not best or not best["values"]:
         return ""
-    heads = ["", "best" if best["number"] is None else f"trial {best['number']}"]
+    heads = ["best" if best["number"] is None else f"trial {best['number']}"]
     heads += ["the default"] if best["default"] else []
     rows = []
     for name, *values in best["values"]:
-        cells = "".join(f"<td>{_value(value)}</td>" for value in values[: len(heads) - 1])
+        shown = ("" if v is None else escape(short(v)) for v in values[: len(heads)])
+        cells = "".join(f"<td>{text}</td>" for text in shown)
         rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
-    head = "".join(
-        f'<th scope="col">{escape(h)}</th>' if h else "<td>best hyperparameters</td>" for h in heads
-    )
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Best hyperparameters">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"<table><thead><tr><td>best hyperparameters</td>{head}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
-
-
-def _value(value: Any) -> str:
-    return "" if value is None else escape(short(value))
 
 
 def _verdicts(verdicts: Sequence[dict[str, Any]]) -> str:
@@ -181,14 +151,11 @@ def _verdicts(verdicts: Sequence[dict[str, Any]]) -> str:
 
 
 def _list(verdicts: Sequence[dict[str, Any]]) -> str:
-    lines = []
-    for verdict in verdicts:
-        command = verdict["next"]
-        told = f'<code class="next">{escape(command)}</code>' if command else ""
-        lines.append(
-            f'<li class="{verdict["status"]}"><b>{_title(verdict)}</b>'
-            f"{escape(verdict['sentence'])}{told}</li>"
-        )
+    lines = (
+        f'<li class="{verdict["status"]}"><b>{_title(verdict)}</b>'
+        f"{escape(verdict['sentence'])}{_command(verdict['next'])}</li>"
+        for verdict in verdicts
+    )
     return f'<ul class="verdicts">{"".join(lines)}</ul>'
 
 

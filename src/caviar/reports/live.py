@@ -59,7 +59,7 @@ class LivePanel:
     def happened(self, event: Event) -> None:
         """Take in an event; nothing is drawn before the next tick."""
         self._tally.happened(event)
-        metric = self._tally.metric
+        metric = self._tally.labels[0]
         if isinstance(event, Starting):
             self._idle[event.worker] = "starting"
         elif isinstance(event, Ready | Started):
@@ -133,7 +133,7 @@ class LivePanel:
         room = max(self._console.height - 9 - LAST_EVENTS, 2)
         rows = self._rows()
         shown = rows if len(rows) <= room else rows[: room - 1]
-        metric, space = self._tally.metric, self._console.width - 4
+        metric, space = self._tally.labels[0], self._console.width - 4
         cells = [self._cells(worker, number, lane) for worker, number, lane in shown]
         heads = ["worker", "trial", "epoch", metric, "heard"]
         widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from caviar.base.errors import UsageError
-from caviar.reports.evidence import Evidence, found_once, is_there
+from caviar.reports.evidence import Evidence
 from caviar.reports.expected import Expected, expected, unpicked
 from caviar.reports.importance import IDLE, importance
 from caviar.reports.noise import Noise, noise_of, shared_luck
@@ -38,7 +39,9 @@ def _ended(evidence: Evidence) -> list[tuple[int, Ended]]:
     found = []
     for table in (evidence.trials, evidence.earlier):
         for number, row in zip(table.index, table.to_dict("records"), strict=True):
-            held = {name: row[c] for name, c in columns.items() if is_there(row.get(c))}
+            # NaN is not itself.
+            cells = {name: row.get(column) for name, column in columns.items()}
+            held = {name: cell for name, cell in cells.items() if cell is not None and cell == cell}
             outside = row.get("baseline") == "outside"
             if not outside and not no_fault(row.get("error")) and coordinates.can_place(held):
                 value = row.get("value")
@@ -52,7 +55,7 @@ def tried(evidence: Evidence) -> list[Tried]:
     return as_tried(one for _, one in _ended(evidence))
 
 
-@found_once
+@lru_cache(maxsize=1)
 def zoomed(evidence: Evidence) -> Zoom | str:
     """Where ``caviar zoom`` would go, or why it would not."""
     space = evidence.space
@@ -85,7 +88,7 @@ class Fitted:
     good: Good
 
 
-@found_once
+@lru_cache(maxsize=1)
 @threadpool_limits.wrap(limits=1)
 def fitted(evidence: Evidence) -> Fitted | None:
     """The fits of a sweep's good trials; None where too few are complete, all have the same score, or they
@@ -122,7 +125,7 @@ def fitted(evidence: Evidence) -> Fitted | None:
     return None if good is None else Fitted(numbers, losses, points, best, default, noise, good)
 
 
-@found_once
+@lru_cache(maxsize=1)
 def worth(evidence: Evidence) -> dict[int, Expected]:
     """By number, what each of the best trials is worth on a fresh seed, the best first, and the baseline
     where there is one; empty where that is not known.

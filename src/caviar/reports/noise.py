@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from caviar.reports.evidence import Curve, Evidence
 
@@ -40,10 +40,8 @@ class Noise:
 
     def quantiles(self, count: int) -> NDArray[np.float64]:
         """So many equally likely values of the standard deviation, shape ``(count,)``."""
-        from scipy.special import ndtri  # type: ignore[import-untyped]  # it has no stubs
-
         levels = (np.arange(count) + 0.5) / count
-        return self.sd * np.exp(self.spread * cast("Any", ndtri)(levels))
+        return self.sd * np.exp(self.spread * ndtri(levels))
 
 
 def noise_of(evidence: Evidence) -> Noise | None:
@@ -102,10 +100,10 @@ def late_noise(
         step: what scores are whole multiples of: at the greatest one curves seem not to move, and yet what
             is rounded so is known to a variance of ``step**2 / 12`` (Sheppard's correction).
     """
-    sd = late_jitter(curves) if curves else 0.0
-    if averaged is not None:
-        sd *= math.sqrt(KEPT + AVERAGED / averaged)
-    sd = math.hypot(sd, step / math.sqrt(12)) if curves else sd
+    if not curves:
+        return None
+    kept = 1.0 if averaged is None else math.sqrt(KEPT + AVERAGED / averaged)
+    sd = math.hypot(kept * late_jitter(curves), step / math.sqrt(12))
     return Noise(sd, LATE_SPREAD, "late epochs") if sd > 0 else None
 
 
@@ -113,11 +111,10 @@ def late_jitter(curves: Sequence[Curve]) -> float:
     """The mean of curves' standard deviations about a straight line through the last third, 4 epochs at
     least.
     """
-    return float(np.mean([_jitter(curve) for curve in curves]))
-
-
-def _jitter(curve: Curve) -> float:
-    tail = curve[-max(4, len(curve) // 3) :]
-    x = np.arange(len(tail))
-    residuals = tail - np.polyval(np.polyfit(x, tail, 1), x)
-    return float(np.sqrt((residuals**2).sum() / (len(tail) - 2)))
+    jitters = []
+    for curve in curves:
+        tail = curve[-max(4, len(curve) // 3) :]
+        x = np.arange(len(tail))
+        residuals = tail - np.polyval(np.polyfit(x, tail, 1), x)
+        jitters.append(np.sqrt((residuals**2).sum() / (len(tail) - 2)))
+    return float(np.mean(jitters))

@@ -63,9 +63,7 @@ class Pace:
 def _survival(lengths: list[float], so_far: list[float]) -> tuple[list[float], list[float]]:
     """The lengths at which trials end, in order, and the chance of each (Kaplan and Meier 1958).
 
-    Args:
-        lengths: of those that have ended.
-        so_far: how long the others have been under way.
+    ``lengths`` are of those that have ended, ``so_far`` of those that are under way.
     """
     ends, going = sorted(lengths), sorted(so_far)
     chance, alive = [], 1.0

@@ -61,7 +61,7 @@ class Lines:
         total = max(self._tally.n_trials, 1)
         told = improved or MARKS * self._tally.ended // total > MARKS * before // total
         count = f"[{self._tally.ended}/{self._tally.n_trials}]"
-        metric = self._tally.metric
+        metric = self._tally.labels[0]
         if isinstance(event, Finished) and told:
             scores = self._tally.scores(event.values)
             best = self._tally.best_in_words()
@@ -80,10 +80,8 @@ class Lines:
                 self.say(f"    {line}")
 
     def _left(self) -> str:
-        left = self._tally.seconds_left
-        return (
-            f", {duration(left)} left" if left and self._tally.ended < self._tally.n_trials else ""
-        )
+        left, over = self._tally.seconds_left, self._tally.ended >= self._tally.n_trials
+        return "" if over or not left else f", {duration(left)} left"
 
     def again(self, number: int, text: str) -> None:
         """A trial is to be tried again."""

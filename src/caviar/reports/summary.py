@@ -7,19 +7,17 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from caviar.base.configs import value_at
 from caviar.base.intervals import Estimate
 from caviar.base.objectives import front, signed
 from caviar.base.scoring import BEST, epochs_in_words
 from caviar.base.words import duration, last_parts, short
+from caviar.reading.run import Run
+from caviar.reading.sweep import Sweep
 from caviar.runs.folder import number_of, was_stopped
 from caviar.runs.places import typed
-
-if TYPE_CHECKING:
-    from caviar.reading.run import Run
-    from caviar.reading.sweep import Sweep
 
 _DATED = re.compile(r"\d{4}-\d{2}-\d{2}.*")
 """The name of a sweep or run that nobody named."""
@@ -63,29 +61,24 @@ def summary(
     }
 
 
-def front_of(sweep: Sweep) -> list[Run]:
-    """The complete trials of several objectives that no other beats in all, by the first objective."""
-    runs = [sweep.run(number) for number in sweep.numbers]
-    scored = [(losses_of(sweep, run), run) for run in runs]
-    known = [(losses, run) for losses, run in scored if losses is not None]
-    kept = [known[place] for place in front([losses for losses, _ in known])]
-    return [run for _, run in sorted(kept, key=lambda pair: pair[0])]
-
-
-def losses_of(sweep: Sweep, run: Run) -> list[float] | None:
-    """A complete run's scores as losses, one an objective; None where it has not all of them."""
-    if run.result.state != "COMPLETE":
-        return None
-    values = run.result.value if isinstance(run.result.value, list) else [run.result.value]
-    numbers = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
-    whole = len(numbers) == len(values) == len(sweep.directions)
-    return signed(numbers, sweep.directions) if whole else None
+def scored(sweep: Sweep) -> list[tuple[list[float], Run]]:
+    """The complete trials that have a score of each objective, with these as losses."""
+    found = []
+    for run in map(sweep.run, sweep.numbers):
+        values = run.result.value if isinstance(run.result.value, list) else [run.result.value]
+        numbers = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
+        whole = len(numbers) == len(values) == len(sweep.directions)
+        if whole and run.result.state == "COMPLETE":
+            found.append((signed(numbers, sweep.directions), run))
+    return found
 
 
 def _best(sweep: Sweep, runs: Sequence[Run]) -> list[Run]:
     """The best run first; of several objectives, the Pareto front."""
     if len(sweep.directions) > 1:
-        return front_of(sweep)
+        known = scored(sweep)
+        kept = [known[place] for place in front([losses for losses, _ in known])]
+        return [run for _, run in sorted(kept, key=lambda pair: pair[0])]
     if not sweep.directions:
         return [run for run in runs if run.result.state == "COMPLETE"][:1]
     return sweep.ranked[:1]
@@ -93,18 +86,17 @@ def _best(sweep: Sweep, runs: Sequence[Run]) -> list[Run]:
 
 def _trained(run: Run) -> str:
     """``MLP on churn.csv``, as far as the config says."""
-    model = value_at(run.config, "model._target_") or value_at(run.config, "task._target_")
-    file = value_at(run.config, "data.path")
-    data = Path(file).name if isinstance(file, str) else value_at(run.config, "data._target_")
-    model = _class(model) if isinstance(model, str) else ""
-    data = _class(data) if isinstance(data, str) and not isinstance(file, str) else data or ""
-    return f"{model} on {data}" if model and data else model or str(data)
+    found = value_at(run.config, "model._target_") or value_at(run.config, "task._target_")
+    model, file = _class(found), value_at(run.config, "data.path")
+    named = isinstance(file, str)
+    data = Path(file).name if named else _class(value_at(run.config, "data._target_"))
+    return f"{model} on {data}" if model and data else model or data
 
 
-def _class(target: str) -> str:
-    parts = [part for part in target.split(".") if part]
+def _class(target: Any) -> str:
+    parts = target.split(".") if isinstance(target, str) else [""]
     # A factory's class says more than its method: `Digits.load`.
-    return next((part for part in reversed(parts) if part[:1].isupper()), target.rpartition(".")[2])
+    return next((part for part in reversed(parts) if part[:1].isupper()), parts[-1])
 
 
 def _asked(sweep: Sweep, runs: Sequence[Run], what: str, single: bool) -> str:

@@ -133,11 +133,12 @@ def _table(
         if expected:
             cells.append(short(expected[trial.number]) if trial.number in expected else "")
         for hyperparameter in space.hyperparameters:
+            held = hyperparameter.study_name
             if own is not None:  # the config's own values, which may lie outside the space
                 cells.append(short(own.get(hyperparameter.name, "")))
-                continue
-            held = trial.params.get(hyperparameter.study_name)
-            exists = hyperparameter.study_name in trial.params
-            cells.append(short(hyperparameter.from_study(held)) if exists else "")
+            elif held in trial.params:
+                cells.append(short(hyperparameter.from_study(trial.params[held])))
+            else:
+                cells.append("")
         table.add_row(*(Text(cell) for cell in cells))
     return table

@@ -40,9 +40,8 @@ class Tally:
 
     Attributes:
         n_trials: how many trials there will be.
-        sign: 1 where less is better, -1 where more is; of the first objective.
-        labels: each score's name.
-        single: whether there is one objective, and so a best trial.
+        directions: one an objective.
+        labels: each score's name; trials report the first, epoch after epoch.
         complete, pruned, failed: how many have ended so.
         best: value and number of the best trial.
         front: the scores that no other trial's beat, where there are several objectives.
@@ -138,11 +137,6 @@ class Tally:
         if self.front:
             return f"{len(self.front)} on the Pareto front"
         return f"best {short(self.best[0])} (trial {self.best[1]})" if self.best else ""
-
-    @property
-    def metric(self) -> str:
-        """The name of the first score: what trials report, epoch after epoch."""
-        return self.labels[0]
 
     def scores(self, values: Iterable[float]) -> str:
         """``val/acc=0.9777``, one an objective."""

@@ -40,7 +40,7 @@ def best(
     from caviar.base.objectives import labels
     from caviar.reading.compare import best_of
     from caviar.reading.find import find_sweep
-    from caviar.reading.select import matching, on_the_front
+    from caviar.reading.select import by_front, matching
     from caviar.runs.folder import Result
     from caviar.runs.places import inside
     from caviar.runs.sweep_file import read_sweep_file
@@ -53,7 +53,7 @@ def best(
         raise UsageError(f"sweep={folder.name}: {no_best(settings)}; see runs list")
     _, rows = rows_of([str(folder)])
     matched = matching(rows, where)
-    front = on_the_front(matched, objectives) if signed is None else []
+    front = by_front(matched, objectives)[0] if signed is None else []
     found = front[0] if signed is None and front else best_of(matched, signed or 1)
     if found is None:
         raise UsageError(

@@ -1,4 +1,4 @@
-"use strict";
+"use strict"; // of the whole page: its files are one script
 // Elements, numbers and scales: what the sections are made with. Text from a run goes in as text, never as HTML.
 let DATA = JSON.parse(document.getElementById("data").textContent);
 const PAIRS = [["&", "&amp;"], ["<", "&lt;"], [">", "&gt;"]];
@@ -41,9 +41,8 @@ function complete(sweep) {
   return sweep.trials.filter((trial) => trial.state === "COMPLETE" && isNumber(scoreOf(trial)));
 }
 function ranked(sweep) {
-  // Where it is not known whether more or less is better, by number.
-  if (!sweep.directions.length) return complete(sweep).sort((a, b) => a.number - b.number);
-  return complete(sweep).sort((a, b) => sign(sweep) * (scoreOf(a) - scoreOf(b)) || a.number - b.number);
+  const way = sweep.directions.length ? sign(sweep) : 0; // by number where it is not known whether more or less is better
+  return complete(sweep).sort((a, b) => way * (scoreOf(a) - scoreOf(b)) || a.number - b.number);
 }
 // What a point says of its trial. What was edited while it trained is never shown as if its config alone had made it.
 function named(trial) {
@@ -62,6 +61,15 @@ function frontOf(sweep) {
     kept = [...kept.filter((other) => !beats(mine, losses(other))), trial];
   }
   return kept.sort((a, b) => losses(a)[objective] - losses(b)[objective] || a.number - b.number);
+}
+// By key, the items that have it, in their order.
+function grouped(items, keyOf) {
+  const found = new Map();
+  for (const item of items) {
+    const key = keyOf(item);
+    found.set(key, [...(found.get(key) || []), item]);
+  }
+  return found;
 }
 function trialOf(sweep, number) { return sweep.trials.find((trial) => trial.number === number); }
 // Each name's last part, or all of it where another one ends alike.
@@ -117,3 +125,25 @@ function axisOf(h) {
   if (marks) { axis.tickvals = marks.map((m) => m[0]); axis.ticktext = marks.map((m) => plain(m[1])); }
   return axis;
 }
+// Commands that can be copied, wherever one stands.
+function copyButton(text) {
+  return el("button", { type: "button", class: "copy", on: { click: async ({ target }) => {
+    target.textContent = (await copied(text)) ? "Copied" : "Select it";
+    setTimeout(() => { target.textContent = "Copy"; }, 1500);
+  } } }, "Copy");
+}
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch { // some browsers have no clipboard for a file that was opened from disk
+    const held = el("textarea", { "aria-hidden": "true" }, text);
+    (document.querySelector("dialog[open]") || document.body).append(held);
+    held.select();
+    const done = document.execCommand("copy");
+    held.remove();
+    return done;
+  }
+}
+function addCopyButtons() { document.querySelectorAll("code.next").forEach((code) => code.after(copyButton(code.textContent))); }
+addCopyButtons();

@@ -1,4 +1,3 @@
-"use strict";
 // Learning curves of every trial that logged the metric, running ones included.
 const BEST_COLOURS = ["#1f77b4", "#2ca02c", "#e8871e", "#17a2b8", "#9467bd"];
 const BEST = BEST_COLOURS.length;
@@ -14,12 +13,8 @@ function smoothed(values, share) {
 }
 // Trials of the same values and other seeds, as one: their mean, and the band from the least to the greatest.
 function overSeeds(sweep, held) {
-  const groups = new Map();
-  for (const trial of sweep.trials) {
-    if (!held[trial.number] || !["COMPLETE", "RUNNING"].includes(trial.state) || trial.edits.length) continue;
-    const key = JSON.stringify(Object.entries(trial.params).filter(([name]) => !/(^|[._])seed$/.test(name)).sort());
-    groups.set(key, [...(groups.get(key) || []), trial]);
-  }
+  const whole = sweep.trials.filter((t) => held[t.number] && ["COMPLETE", "RUNNING"].includes(t.state) && !t.edits.length);
+  const groups = grouped(whole, (t) => JSON.stringify(Object.entries(t.params).filter(([name]) => !/(^|[._])seed$/.test(name)).sort()));
   return [...groups.values()].filter((trials) => trials.length > 1 && new Set(trials.map((t) => t.seed)).size > 1).map((trials) => {
     const at = new Map();
     for (const { number } of trials) epochsOf(held[number]).forEach((x, i) => at.set(x, [...(at.get(x) || []), held[number].y[i]]));

@@ -1,4 +1,3 @@
-"use strict";
 // Figures, drawn when they come near to the view: plotly is not even parsed before the page can be read and used.
 const figures = new Map();
 const queue = new Set();

@@ -1,4 +1,3 @@
-"use strict";
 // A page that is served while a sweep runs asks each two seconds whether there is more, and shows it where it is.
 const ASK_EVERY = 2000;
 let mark = document.body.dataset.followed;

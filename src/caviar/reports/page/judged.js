@@ -1,4 +1,3 @@
-"use strict";
 // What the best trial makes of its validation part: classes confused and how far its confidence holds, or residuals.
 function judged(sweep) {
   const held = sweep.judged;

@@ -1,4 +1,3 @@
-"use strict";
 // Parallel coordinates: a line a trial, each hyperparameter on its own scale.
 const MOST_LINES = 1000;
 

@@ -1,4 +1,3 @@
-"use strict";
 // One trial that stands out in every figure and in the table, until Escape or a second click.
 let pinned = null;
 

@@ -1,4 +1,3 @@
-"use strict";
 // Fills the page section by section, so that the first ones can be read while the others are filled; figures come after that.
 const SECTIONS = [["facts", facts], ["compare", compare], ["pareto", pareto], ["history", history_], ["trials", trials], ["failures", failures], ["curves", curves], ["judged", judged],
   ["slices", slices], ["parallel", parallel], ["importance", importance], ["contour", contour], ["timeline", timeline], ["duplicates", duplicates]];

@@ -1,4 +1,3 @@
-"use strict";
 // The table of trials: the best first, sorted otherwise by a click, searched, its columns chosen, taken along as CSV.
 const LIMIT = 2000;
 let order = { column: null, down: false };

@@ -1,4 +1,3 @@
-"use strict";
 // One trial's details.
 function openTrial(number) {
   const trial = trialOf(current, number), dialog = document.getElementById("trial");

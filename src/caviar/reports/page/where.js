@@ -1,4 +1,3 @@
-"use strict";
 // Conditions on trials in the grammar of `caviar runs list --where` (caviar.reading.where), parsed, never run as code:
 // optimizer.lr < 1e-3 and state == 'COMPLETE'. Whatever cannot be understood is thrown as one line that says so.
 const TOKEN = /\s*(?:((?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|([\p{L}_][\p{L}\p{N}_]*)|(<=|>=|==|!=|[<>()[\]{},./+-]))/uy;

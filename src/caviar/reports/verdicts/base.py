@@ -10,6 +10,8 @@ from typing import Literal
 from caviar.base.words import digits
 from caviar.reports.evidence import Evidence
 
+Status = Literal["pass", "warn", "unknown"]
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -23,7 +25,7 @@ class Verdict:
     """
 
     name: str
-    status: Literal["pass", "warn", "unknown"]
+    status: Status
     sentence: str
     next: str | None = None
 
@@ -33,10 +35,7 @@ class Verdict:
         return self.status == "pass" and self.sentence.startswith("stop: ")
 
 
-Found = (
-    tuple[Literal["pass", "warn", "unknown"], str]
-    | tuple[Literal["pass", "warn", "unknown"], str, str | None]
-)
+Found = tuple[Status, str] | tuple[Status, str, str | None]
 """What a verdict's function gives: status, sentence and, where something can be done, the command."""
 
 
@@ -47,7 +46,7 @@ def named(name: str) -> Callable[[Callable[[Evidence], Found]], Callable[[Eviden
         @wraps(judge)
         def verdict(evidence: Evidence) -> Verdict:
             found = judge(evidence)
-            return Verdict(name, found[0], found[1], found[2] if len(found) == 3 else None)
+            return Verdict(name, found[0], found[1], *found[2:])
 
         return verdict
 

@@ -49,18 +49,18 @@ def _judged(
     finding = f"{count} of the {len(found)} best trials had their best epoch in the {part}"
     if count * 2 <= len(found):
         return "pass", f"{finding}."
-    epochs = _max_epochs(evidence)
-    key = evidence.rerun(f"trainer.max_epochs={instead(epochs)}") if epochs else None
-    return "warn", f"{finding}: {advice}.", key
+    epochs = evidence.config_value("trainer.max_epochs")
+    known = isinstance(epochs, int) and epochs > 0
+    command = evidence.rerun(f"trainer.max_epochs={instead(epochs)}") if known else None
+    return "warn", f"{finding}: {advice}.", command
 
 
 def _best_epochs(evidence: Evidence) -> list[float]:
     """Best epoch as a share of the training, in (0, 1], of top trials that trained 4 epochs or more."""
     if evidence.metrics.empty:
         return []
-    if (
-        evidence.averaged is not None
-    ):  # then the epochs on record are the last, whichever is the best
+    if evidence.averaged is not None:
+        # The epochs on record are the last, whichever is the best.
         curves = [evidence.curve(n, evidence.metric or "") for n in evidence.top.index]
         losses = [evidence.sign * curve for curve in curves if len(curve) >= 4]
         return [(int(np.argmin(loss)) + 1) / len(loss) for loss in losses]
@@ -73,12 +73,6 @@ def _best_epochs(evidence: Evidence) -> list[float]:
     ]
 
 
-def _max_epochs(evidence: Evidence) -> int | None:
-    """``trainer.max_epochs`` of the best trial, where its config has that."""
-    found = evidence.config["trainer"]["max_epochs"] if evidence.has("trainer.max_epochs") else None
-    return found if isinstance(found, int) and found > 0 else None
-
-
 @named("training and validation apart")
 def gap(evidence: Evidence) -> Found:
     """Is validation much worse than training? Then the model learns the training set by heart.
@@ -89,8 +83,8 @@ def gap(evidence: Evidence) -> Found:
         twin = evidence.twin(metric)
         if metric is None or twin is None:
             continue
-        pairs = [_pair(evidence, n, metric, twin) for n in evidence.top.index]
-        pairs = [pair for pair in pairs if pair is not None]
+        found = (_pair(evidence, n, metric, twin) for n in evidence.top.index)
+        pairs = [pair for pair in found if pair is not None]
         if len(pairs) < 3:
             continue
         train, val = np.median(np.array(pairs), axis=0)
@@ -98,11 +92,8 @@ def gap(evidence: Evidence) -> Found:
             f"at the best epoch {metric} is {short(val)} and {twin} {short(train)} "
             f"(median of {len(pairs)})"
         )
-        bad, good = (
-            (1 - val, 1 - train)
-            if evidence.sign < 0 and metric == evidence.metric
-            else (val, train)
-        )
+        share = evidence.sign < 0 and metric == evidence.metric
+        bad, good = (1 - val, 1 - train) if share else (val, train)
         if bad <= TIMES * max(good, 0) + LEAST:
             return "pass", f"{finding}."
         # What is searched already is for zoom to move.
@@ -182,8 +173,5 @@ def late(evidence: Evidence) -> Found:
         return "pass", f"{finding}{averages}."
     which = "best" if evidence.averaged is None else "last"
     # A schedule that decays the learning rate gained nothing on the tasks of `scripts/bench advice`.
-    return (
-        "warn",
-        f"{finding}: the {which} epoch is partly luck.",
-        f"caviar confirm {evidence.name}",
-    )
+    command = f"caviar confirm {evidence.name}"
+    return "warn", f"{finding}: the {which} epoch is partly luck.", command

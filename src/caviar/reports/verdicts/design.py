@@ -1,6 +1,7 @@
 """What was searched, and with what: is it a search that can tell anything?"""
 
 import re
+from math import prod
 
 from caviar.reports.evidence import Evidence
 from caviar.reports.model import zoomed
@@ -85,10 +86,8 @@ def budget(evidence: Evidence) -> Found:
     if not count or not hyperparameters:
         return "unknown", "no trial is complete." if not count else "no space to read."
     wanted = EACH * len(hyperparameters)
-    points = 1
-    for h in hyperparameters:
-        points *= len(h.spread(wanted)) if not isinstance(h, Interval) else wanted
-    wanted = min(wanted, points)
+    counts = (wanted if isinstance(h, Interval) else len(h.spread(wanted)) for h in hyperparameters)
+    wanted = min(wanted, prod(counts))
     pruned = int((evidence.trials["state"] == "PRUNED").sum())
     draws = count + pruned
     finding = (

@@ -10,7 +10,7 @@ from caviar.reports.evidence import Evidence
 from caviar.reports.model import zoomed
 from caviar.reports.verdicts.base import Found, named, short
 from caviar.runs.folder import was_stopped
-from caviar.space.hyperparameters import Hyperparameter, Interval
+from caviar.space.hyperparameters import Choice, Hyperparameter, Interval
 from caviar.zoom.next_space import Zoom
 
 SHARE = 0.05  # of the trials, that may fail or diverge without a warning
@@ -27,11 +27,10 @@ def failed(evidence: Evidence) -> Found:
 
     Warn above 5 %, with the errors by how often they occur; stopped trials are not counted.
     """
-    ended = evidence.trials[evidence.trials["state"].isin(["COMPLETE", "PRUNED", "FAIL"])]
-    errors = ended.loc[ended["state"] == "FAIL", "error"]
+    ended, lost = _ended(evidence)
+    count = len(ended)
+    errors = ended.loc[ended["state"] == "FAIL", "error"].drop(lost.index)
     errors = errors.where(errors.map(lambda e: isinstance(e, str)), "no error recorded")
-    stopped = errors.map(was_stopped)
-    errors, count = errors[~stopped & ~errors.map(diverging)], len(ended) - int(stopped.sum())
     if not count:
         return "unknown", "0 trials have ended of themselves."
     share = f"{len(errors)} of {count} trials ({len(errors) / count:.0%})"
@@ -45,11 +44,8 @@ def failed(evidence: Evidence) -> Found:
     ordered = sorted(groups.values(), key=lambda numbers: -len(numbers))
     lines = [f"{len(numbers)} x {_cut(errors[numbers[0]])}" for numbers in ordered[:SHOWN]]
     more = f"; and {len(ordered) - SHOWN} other errors" if len(ordered) > SHOWN else ""
-    return (
-        "warn",
-        f"{finding}: {'; '.join(lines)}{more}.",
-        f"caviar logs {evidence.name}/{ordered[0][0]}",
-    )
+    command = f"caviar logs {evidence.name}/{ordered[0][0]}"
+    return "warn", f"{finding}: {'; '.join(lines)}{more}.", command
 
 
 def _cut(error: str) -> str:
@@ -105,9 +101,10 @@ def cliff_of(evidence: Evidence) -> Cliff | None:
     ended, lost = _ended(evidence)
     if len(ended) < FEWEST or len(lost) <= SHARE * len(ended):
         return None
-    rates = [h for h in evidence.numeric if re.search(r"(^|[._])(lr|learning_rate)$", h.name)]
+    numeric = [h for h in evidence.space.hyperparameters if not isinstance(h, Choice)]
+    rates = [h for h in numeric if re.search(r"(^|[._])(lr|learning_rate)$", h.name)]
     best: tuple[float, Cliff | None] = (0.0, None)
-    for h in rates or evidence.numeric:
+    for h in rates or numeric:
         column = evidence.column(h)
         values = ended[column].astype(float)
         losses = (evidence.sign * ended["value"].astype(float)).where(ended["state"] == "COMPLETE")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from caviar.base.configs import value_at
 from caviar.base.words import WHAT_NEXT
 from caviar.reports.evidence import Evidence
 from caviar.reports.model import gains
+from caviar.reports.noise import long_curves
 from caviar.reports.verdicts.base import Found, named, short
 from caviar.reports.verdicts.course import longer
 from caviar.reports.verdicts.design import budget
@@ -23,8 +25,6 @@ _WAYS = {
     "below": "search below the cliff",
     "longer": "train twice as long",
 }
-EPOCHS = 8
-"""Epochs that curves need to tell what twice as many would gain."""
 
 
 @named(WHAT_NEXT)
@@ -44,11 +44,10 @@ def what_next(evidence: Evidence) -> Found:
         return "unknown", f"{len(complete)} complete trials tell nothing of what to expect."
     gain = dict(found.of)
     last = doubled(evidence)
-    if last is not None and longer(evidence).next:
+    if last is not None:
         gain["longer"] = last
     twice = 2 * len(evidence.trials)
-    sampler = evidence.settings.get("sampler")
-    whole = isinstance(sampler, dict) and str(sampler.get("_target_")).endswith("GridSampler")
+    whole = str(value_at(evidence.settings, "sampler._target_")).endswith("GridSampler")
     commands = {
         "zoom": f"caviar zoom {evidence.name}",
         # A grid has no more.
@@ -64,16 +63,11 @@ def what_next(evidence: Evidence) -> Found:
         # No figure: on real sweeps it came out several times what was had, see `scripts/bench advice`.
         finding = f"{_WAYS[going[0]]}: of {len(usable)} ways to go on it is expected to gain most"
         model = "by a model of this sweep, which is often too hopeful"
-        return (
-            "warn",
-            f"{finding} ({f'then: {then}; ' if then else ''}{model}).",
-            commands[going[0]],
-        )
+        told = f"{finding} ({f'then: {then}; ' if then else ''}{model})."
+        return "warn", told, commands[going[0]]
     if budget(evidence).status == "warn":
-        return (
-            "unknown",
-            f"{len(complete)} complete trials are too few to say that more would not pay.",
-        )
+        told = f"{len(complete)} complete trials are too few to say that more would not pay."
+        return "unknown", told
     return (
         "pass",
         "stop: more search will not be seen above the noise: beyond what fresh seeds for the best trials "
@@ -97,9 +91,8 @@ def doubled(evidence: Evidence) -> float | None:
 
     Of means, not of best epochs: the best of twice as many is better by luck alone.
     """
-    curves = [evidence.curve(n, evidence.metric or "") for n in evidence.top.index]
-    curves = [-evidence.sign * curve for curve in curves if len(curve) >= EPOCHS]
-    if len(curves) < 3:
+    curves = [-evidence.sign * curve for curve in long_curves(evidence)]
+    if not curves:
         return None
     parts = [
         [curve[len(curve) // (2 * n) : len(curve) // n] for n in (4, 2, 1)] for curve in curves

@@ -1,7 +1,6 @@
 """What is luck among the top trials: their order, their score, their lead on the config as it stands."""
 
 from caviar.reports.evidence import Evidence
-from caviar.reports.expected import Expected
 from caviar.reports.model import worth
 from caviar.reports.noise import noise_of
 from caviar.reports.verdicts.base import Found, named, short
@@ -25,12 +24,9 @@ def alike(evidence: Evidence) -> Found:
     finding = f"{short(margin)} of the best (twice the noise of a difference, by {found.source})"
     if not count:
         return "pass", f"no other trial is within {finding}."
-    return (
-        "warn",
-        f"{count} other trial{'s are' if count > 1 else ' is'} within {finding}: "
-        "their order may be luck.",
-        f"caviar confirm {evidence.name}",
-    )
+    others = f"{count} other trial{'s are' if count > 1 else ' is'}"
+    told = f"{others} within {finding}: their order may be luck."
+    return "warn", told, f"caviar confirm {evidence.name}"
 
 
 @named("better than the default")
@@ -42,10 +38,8 @@ def better(evidence: Evidence) -> Found:
     """
     number, table = evidence.default, evidence.complete
     if number is None:
-        finding = (
-            "no trial is the config as it stands: hydra.sweeper.baseline=true makes it the first"
-        )
-        return "unknown", f"{finding}."
+        finding = "no trial is the config as it stands"
+        return "unknown", f"{finding}: hydra.sweeper.baseline=true makes it the first."
     score = float(evidence.trials["value"][number])
     finding = f"the default (trial {number}) scored {short(score)}"
     confirm = f"caviar confirm {evidence.name}"
@@ -59,15 +53,11 @@ def better(evidence: Evidence) -> Found:
         return "unknown", f"{finding}; how much of that is luck is not known.", confirm
     mine, other = found[best], found[number]
     lead = evidence.sign * (other.mean - mine.mean)
-    apart = lead > (_half(mine) ** 2 + _half(other) ** 2) ** 0.5
+    apart = lead > ((mine.high - mine.low) ** 2 + (other.high - other.low) ** 2) ** 0.5 / 2
     finding += f"; on a fresh seed they are worth {other} and {mine} (90 % intervals)"
     if apart:
         return "pass", f"{finding}."
     return "warn", f"{finding}: the best is not seen to be better than the default.", confirm
-
-
-def _half(one: Expected) -> float:
-    return (one.high - one.low) / 2
 
 
 @named("the best score is luck")
@@ -75,10 +65,8 @@ def promised(evidence: Evidence) -> Found:
     """Will the best score be had again? Warn where it lies outside of what the trial is worth."""
     found = worth(evidence)
     if not found:
-        return (
-            "unknown",
-            "what the best is worth on a fresh seed is not known: too few trials are alike.",
-        )
+        finding = "what the best is worth on a fresh seed is not known"
+        return "unknown", f"{finding}: too few trials are alike."
     number, one = next(iter(found.items()))
     score = float(evidence.complete["value"][number])
     finding = (

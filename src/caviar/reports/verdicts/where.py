@@ -32,11 +32,8 @@ def edge(evidence: Evidence) -> Found:
     ]
     if not ends:
         return "pass", "the best likely lies within the space, at no end of it."
-    return (
-        "warn",
-        f"the best may lie beyond an end: {', '.join(ends)}.",
-        f"caviar zoom {evidence.name}",
-    )
+    finding = f"the best may lie beyond an end: {', '.join(ends)}"
+    return "warn", f"{finding}.", f"caviar zoom {evidence.name}"
 
 
 def _side(h: Hyperparameter, line: Line) -> str:
@@ -88,13 +85,9 @@ def matters(evidence: Evidence) -> Found:
     chance = {h.name: importance(evidence, h).p for h in hyperparameters if h.name in fixed}
     idle = {name: p for name, p in chance.items() if p > IDLE}
     if not idle:
-        return (
-            "pass",
-            "each of them moves the score where the best lies, or has moved it elsewhere.",
-        )
+        finding = "each of them moves the score where the best lies, or has moved it elsewhere"
+        return "pass", f"{finding}."
     names = ", ".join(f"{name.lstrip('+')} (p = {short(p)})" for name, p in idle.items())
-    return (
-        "warn",
-        f"these tell the best trials from the others no better than chance: {names}. Fix them.",
-        evidence.rerun(*(as_override(name, fixed[name]) for name in idle)),
-    )
+    finding = f"these tell the best trials from the others no better than chance: {names}"
+    command = evidence.rerun(*(as_override(name, fixed[name]) for name in idle))
+    return "warn", f"{finding}. Fix them.", command
