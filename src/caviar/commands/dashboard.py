@@ -165,6 +165,3 @@ def _free_port(wanted: int, but: int | None = None) -> int:
                 tried.bind((HOST, port))
                 return port
     raise UsageError(f"no free port on {HOST} from {wanted} to {wanted + 199}")
-
-
-COMMANDS = [dashboard]

@@ -38,7 +38,7 @@ def watch(
     show(find_watched(run), once)
 
 
-def set_(
+def set_command(
     run: Run,
     values: Annotated[list[str], typer.Argument(help="KEY=VALUE, such as optimizer.lr=3e-4.")],
     at: Annotated[
@@ -99,6 +99,3 @@ def replay(run: Run, trust: Trust = False) -> None:
     echo(f"{folder}: {len(in_force(read_edits(found)))} edits made again; {came}")
     if difference:
         raise typer.Exit(1)
-
-
-COMMANDS = [watch, set_, rollback, pause, replay]

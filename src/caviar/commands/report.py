@@ -201,6 +201,3 @@ def _print(sweeps: list[dict[str, Any]]) -> None:
             if verdict["next"]:
                 lines.append(f"           next: {verdict['next']}")
         echo(*lines)
-
-
-COMMANDS = [report]

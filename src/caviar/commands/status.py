@@ -181,6 +181,3 @@ def _seconds_left(rows: list[Any], done: int, left: int) -> float | None:
     if not spent or not done:
         return None
     return round(spent / (done + running / 2) * max(left - running / 2, 0), 1)
-
-
-COMMANDS = [status]

@@ -79,6 +79,3 @@ def cancel(sweep: Sweep) -> None:
 
     ask_to_stop(folder := sweep_folder(sweep), "cancel")
     echo(f"{folder}: asked to end now (caviar resume goes on with it)")
-
-
-COMMANDS = [resume, stop, cancel]

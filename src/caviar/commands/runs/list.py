@@ -22,7 +22,7 @@ from caviar.commands.tables import one_format, print_json, print_rows, say
 TERMINAL_LIMIT = 50
 
 
-def list_(
+def list_command(
     sweeps: Sweeps = None,
     where: Where = None,
     sort: Annotated[
