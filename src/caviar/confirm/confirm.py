@@ -26,11 +26,10 @@ from caviar.confirm.plan import (
     testable,
     train,
 )
-from caviar.confirm.results import FILE
 from caviar.reading.sweep import Sweep
 from caviar.runs.fields import MAPPING, WHOLE, check_fields, each, mapping_to, optional
 from caviar.runs.files import read_json, write_atomic
-from caviar.runs.folder import check_name
+from caviar.runs.folder import CONFIRMED, check_name
 from caviar.runs.places import SWEEP_FILE
 from caviar.sweep.owner import is_running
 from caviar.sweep.resume import to_resume
@@ -182,7 +181,7 @@ def _free(wanted: Path) -> Path:
 
 
 def _read(folder: Path) -> list[dict[str, Any]]:
-    path = folder / FILE
+    path = folder / CONFIRMED
     try:
         found = read_json(path)
     except FileNotFoundError:
@@ -195,4 +194,4 @@ def _read(folder: Path) -> list[dict[str, Any]]:
 
 
 def _write(folder: Path, log: list[dict[str, Any]]) -> None:
-    write_atomic(folder / FILE, json.dumps(log, indent=1) + "\n")
+    write_atomic(folder / CONFIRMED, json.dumps(log, indent=1) + "\n")

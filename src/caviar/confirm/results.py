@@ -12,9 +12,6 @@ from caviar.runs.fields import NUMBER, WHOLE, check_fields
 from caviar.runs.files import read_json
 from caviar.runs.folder import CONFIRMED
 
-FILE = CONFIRMED
-"""In the sweep's folder: each confirm's plan, written before it trains, and what came of it."""
-
 _ESTIMATE = {**dict.fromkeys(("mean", "low", "high"), NUMBER), "n": WHOLE}
 
 
@@ -24,7 +21,7 @@ def confirmed(folder: Path) -> dict[str, Estimate]:
     can be read.
     """
     try:
-        log: Any = read_json(folder / FILE)
+        log: Any = read_json(folder / CONFIRMED)
     except (FileNotFoundError, UsageError):
         return {}
     found: dict[str, Estimate] = {}
@@ -33,6 +30,6 @@ def confirmed(folder: Path) -> dict[str, Estimate]:
         estimates = result.get("estimates") if isinstance(result, dict) else None
         for name, held in estimates.items() if isinstance(estimates, dict) else ():
             with suppress(UsageError):
-                check_fields(folder / FILE, held, _ESTIMATE, set(_ESTIMATE))
+                check_fields(folder / CONFIRMED, held, _ESTIMATE, set(_ESTIMATE))
                 found[str(name)] = Estimate(**{key: held[key] for key in _ESTIMATE})
     return found

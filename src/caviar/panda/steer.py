@@ -63,14 +63,14 @@ def running(name: str) -> tuple[Path, dict[str, Any]]:
     return run, status
 
 
-def request(name: str | Path, kind: str, wait: float = WAIT, **what: Any) -> str:
+def request(name: str | Path, kind: str, wait: float = WAIT) -> str:
     """Ask, wait, and give back what the run says.
 
     Raises:
         UsageError: the run has ended, or refuses.
     """
     run, _ = running(str(name))
-    return _answer(run, ask(run, kind, waits=True, **what), wait)
+    return _answer(run, ask(run, kind, waits=True), wait)
 
 
 def resume(run: Path, trust: bool = False) -> None:
