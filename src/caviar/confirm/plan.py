@@ -110,7 +110,7 @@ def overrides_of(sweep: Sweep, plan: Plan) -> list[str]:
     ]
     choices = {CANDIDATE: list(plan.candidates), **names, "seed": plan.seeds}
     return [
-        *(f"{name}={_choice(options)}" for name, options in choices.items()),
+        *(f"{name}=choice({','.join(map(_text, options))})" for name, options in choices.items()),
         "hydra.sweeper.params=null",
         "hydra.sweeper.when=null",
         f"hydra.sweeper.when={_text(when)}",
@@ -256,10 +256,6 @@ def testable(sweep: Sweep) -> bool:
         return any(line.startswith("test:") for line in read_text(path).splitlines())
     except FileNotFoundError:
         return False
-
-
-def _choice(options: Sequence[Any]) -> str:
-    return f"choice({','.join(map(_text, options))})"
 
 
 def _text(value: Any) -> str:

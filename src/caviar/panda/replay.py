@@ -31,13 +31,13 @@ def replay(run: Path, trust: bool = False) -> Path:
     if alive(run):
         raise UsageError(f"run={run.name}: it is still training; stop it, or wait for its end")
     read_status(run)
-    with training_of(run, "replay", trust) as command:
+    with training_of(run, "replay", trust) as (words, place, environment):
         folder = make_folder(run.with_name(f"{run.name}-replay"))
         edits = as_override("panda.replay", str(run.absolute()))
         done = subprocess.run(
-            [*command.words, *overrides_for(folder), edits],
-            cwd=command.folder,
-            env=command.environment,
+            [*words, *overrides_for(folder), edits],
+            cwd=place,
+            env=environment,
             capture_output=True,
             text=True,
             check=False,

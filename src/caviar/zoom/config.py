@@ -11,7 +11,6 @@ from caviar.reading.sweep import Sweep
 from caviar.runs.config import to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.screening import is_harmless
-from caviar.zoom.lines import Line
 from caviar.zoom.next_space import Zoom
 
 LINEAGE = "# lineage: "
@@ -43,7 +42,8 @@ def config_of(found: Zoom, sweep: Sweep, spaces: Path) -> str:
         "params:",
     ]
     for line in found.lines:
-        lines += [f"  # {line.kind}: {line.reason}", f"  {_entry(line)}"]
+        entry = to_yaml({line.name: line.text}).strip()
+        lines += [f"  # {line.kind}: {line.reason}", f"  {entry}"]
     lines += [
         f"  # {name} is gone: it exists in none of the likely best places" for name in found.gone
     ]
@@ -71,10 +71,6 @@ def write_space(text: str, path: Path, force: bool = False) -> None:
 
 def _comment(line: str) -> str:
     return line[: len(line) - len(line.lstrip(" "))] + " ".join(line.split())
-
-
-def _entry(line: Line) -> str:
-    return to_yaml({line.name: line.text}).strip()
 
 
 def _ancestors(settings: dict[str, Any], spaces: Path) -> list[str]:
