@@ -21,6 +21,7 @@ from caviar.runs.files import read_text
 from caviar.runs.folder import CONFIG, Result
 from caviar.runs.program import config_options, split
 from caviar.space.grammar import as_override
+from caviar.space.quoting import as_text
 from caviar.sweep.command import command_to_run
 from caviar.sweep.record import CANDIDATE
 
@@ -264,7 +265,7 @@ def _text(value: Any) -> str:
         return f"{{{','.join(f'{key}:{_text(item)}' for key, item in value.items())}}}"
     if isinstance(value, list):
         return f"[{','.join(map(_text, value))}]"
-    return as_override("x", value).removeprefix("x=")
+    return as_text(value)
 
 
 def _named(candidate: str) -> str:
