@@ -70,8 +70,9 @@ def confirm(
         raise UsageError(f"{folder}: the sweep is still running; confirm it when it has ended")
     program = program_of(sweep, trust)
     log = _read(folder)
-    entry = _unfinished(log, top, seeds)
-    if entry is None:
+    entry = log[-1] if log else {}
+    same = (entry.get("top"), len(entry.get("seeds", []))) == (top, seeds)
+    if not same or entry.get("result") is not None:
         used = [seed for old in log for seed in old["seeds"]]
         plan = make_plan(sweep, top, seeds, used)
         name = _free(folder.with_name(f"{folder.name}-confirm")).name
@@ -165,13 +166,6 @@ def _resume(folder: Path, trust: bool) -> int:
     line = [*command.program, *command.words]
     env = {**os.environ, **environment}
     return subprocess.run(line, cwd=command.folder, env=env, check=False).returncode
-
-
-def _unfinished(log: list[dict[str, Any]], top: int, seeds: int) -> dict[str, Any] | None:
-    for entry in log[-1:]:
-        if entry.get("result") is None and (entry["top"], len(entry["seeds"])) == (top, seeds):
-            return entry
-    return None
 
 
 def _free(wanted: Path) -> Path:

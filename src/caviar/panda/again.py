@@ -29,11 +29,8 @@ def go_on(run: Path, trust: bool = False) -> int:
     """Go on with a run that was killed, in its own folder, and return the exit status.
 
     From its last checkpoint; where it had come to none, from the start, its edits made again. A run
-    that was not watched goes on after a failure too.
-
-    Args:
-        run: the run folder.
-        trust: start what the folder says, whatever that is.
+    that was not watched goes on after a failure too. With ``trust`` it starts what the folder says,
+    whatever that is.
 
     Raises:
         UsageError: it ended, it is not ours, or it cannot be started from its folder.
@@ -69,7 +66,6 @@ def training_of(
     overrides are added, the working folder and the environment.
 
     Args:
-        run: the run folder.
         verb: the command of `caviar` that asks for it.
         trust: start what the folder says, whatever that is.
 

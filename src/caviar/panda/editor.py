@@ -64,9 +64,6 @@ class Editor:
     """Makes every edit of one run, whoever wants it.
 
     Args:
-        folder: the run folder.
-        trainer: what is edited.
-        rewind: saves the trainer's state.
         edited: called after each edit.
         replay: the folder of another run, whose edits are made again in place of its own.
 

@@ -71,12 +71,7 @@ POLICIES: dict[str, Policy] = {
 
 
 class Autopilot:
-    """Applies policies to one run, by edits like a person's.
-
-    Args:
-        names: of the policies, as in `POLICIES`; none do nothing.
-        trainer, editor, health: of the run.
-    """
+    """Applies policies, by their names in `POLICIES`, to one run, by edits like a person's."""
 
     def __init__(
         self, names: Sequence[str], trainer: Trainer, editor: Editor, health: Health

@@ -15,14 +15,7 @@ from caviar.space.grammar import as_override
 
 
 def replay(run: Path, trust: bool = False) -> Path:
-    """Train ``run`` again beside itself, in a process of its own.
-
-    Args:
-        run: the run folder.
-        trust: start what the folder says, whatever that is.
-
-    Returns:
-        The new folder.
+    """Train ``run`` again in a folder beside it, in a process of its own; ``trust``: see `training_of`.
 
     Raises:
         UsageError: it cannot be trained again.

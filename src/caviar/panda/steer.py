@@ -74,11 +74,7 @@ def request(name: str | Path, kind: str, wait: float = WAIT) -> str:
 
 
 def resume(run: Path, trust: bool = False) -> None:
-    """Go on with a paused run, or start one that was killed again where it was.
-
-    Args:
-        run: the run folder.
-        trust: start a killed run as its folder says, whatever that is.
+    """Go on with a paused run, or start one that was killed again where it was; ``trust``: see `go_on`.
 
     Raises:
         UsageError: it ended.
