@@ -16,6 +16,8 @@ import yaml
 from caviar.base.errors import usage_error
 from caviar.base.rules import POSITIVE, TRAINING, Rule
 
+_RULES = {**TRAINING, "trainer.gradient_clip_val": POSITIVE.or_null}
+
 _OF_ONE = re.compile(r"optimizer\.(\d+)\.(\w+)")
 """The key of a setting of one of several optimizers."""
 
@@ -28,13 +30,11 @@ class Setting:
         get: its value in a training, None where the training has no such setting.
         put: put a value in force.
         missing: why a training may not have it.
-        rule: what a value must be, where that is not what a config's must be.
     """
 
     get: Callable[[Any], Any]
     put: Callable[[Any, Any], None]
     missing: str = ""
-    rule: Rule | None = None
 
 
 def parse(key: str, text: str) -> Any:
@@ -68,8 +68,7 @@ def check(key: str, value: Any) -> Any:
 
 
 def _rule(key: str) -> Rule:
-    whole = _OF_ONE.sub(r"optimizer.\2", key)
-    return SETTINGS[whole].rule or TRAINING[whole]
+    return _RULES[_OF_ONE.sub(r"optimizer.\2", key)]
 
 
 def values(trainer: Any) -> dict[str, Any]:
@@ -241,9 +240,7 @@ SETTINGS: dict[str, Setting] = {
     "model.loss.label_smoothing": Setting(
         *_attributes(_smoothed), "the loss has no label_smoothing"
     ),
-    "trainer.gradient_clip_val": Setting(
-        lambda t: t.gradient_clip_val, _put_clip, rule=POSITIVE.or_null
-    ),
+    "trainer.gradient_clip_val": Setting(lambda t: t.gradient_clip_val, _put_clip),
     "trainer.max_epochs": Setting(lambda t: t.fit_loop.max_epochs, _put_max_epochs),
 }
 """Key, as in a config -> how it is edited. A new one is a line here, and one in `caviar.base.rules`."""

@@ -44,16 +44,13 @@ def config_of(found: Zoom, sweep: Sweep, spaces: Path) -> str:
     for line in found.lines:
         entry = to_yaml({line.name: line.text}).strip()
         lines += [f"  # {line.kind}: {line.reason}", f"  {entry}"]
-    lines += [
-        f"  # {name} is gone: it exists in none of the likely best places" for name in found.gone
-    ]
+    why = "it exists in none of the likely best places"
+    lines += [f"  # {name} is gone: {why}" for name in found.gone]
     if found.when:
         lines += to_yaml({"when": found.when}).splitlines()
     # A comment is one line, whatever a name holds.
-    return (
-        "\n".join(_comment(line) if line.lstrip().startswith("#") else line for line in lines)
-        + "\n"
-    )
+    lines = [_comment(line) if line.lstrip().startswith("#") else line for line in lines]
+    return "\n".join([*lines, ""])
 
 
 def write_space(text: str, path: Path, force: bool = False) -> None:
