@@ -29,25 +29,15 @@ def find_watched(name: str) -> Path:
     return Path(name).absolute() if is_watched(Path(name)) else find_run(name)
 
 
-def watched(name: str) -> Path | None:
-    """The folder of the watched run that ``name`` means, or None where it means something else."""
-    folder = _any(name)
-    return folder if folder is not None and is_watched(folder) else None
-
-
 def single(name: str) -> Path | None:
     """The folder of the run, no sweep's trial, that ``name`` means; None where it means something else."""
-    folder = _any(name)
-    if folder is None or is_sweep(folder) or folder.parent.name == TRIALS:
-        return None
-    return folder if is_watched(folder) or (folder / RESULT).is_file() else None
-
-
-def _any(name: str) -> Path | None:
     try:
-        return Path(name) if is_watched(Path(name)) else find(name)
+        folder = Path(name) if is_watched(Path(name)) else find(name)
     except UsageError:
         return None
+    if is_sweep(folder) or folder.parent.name == TRIALS:
+        return None
+    return folder if is_watched(folder) or (folder / RESULT).is_file() else None
 
 
 def running(name: str) -> tuple[Path, dict[str, Any]]:
