@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from caviar.base.configs import value_at
 from caviar.base.errors import UsageError
 from caviar.base.intervals import Estimate
 from caviar.runs.fields import NUMBER, WHOLE, check_fields
@@ -26,8 +27,7 @@ def confirmed(folder: Path) -> dict[str, Estimate]:
         return {}
     found: dict[str, Estimate] = {}
     for entry in log if isinstance(log, list) else []:
-        result = entry.get("result") if isinstance(entry, dict) else None
-        estimates = result.get("estimates") if isinstance(result, dict) else None
+        estimates = value_at(entry, "result.estimates")
         for name, held in estimates.items() if isinstance(estimates, dict) else ():
             with suppress(UsageError):
                 check_fields(folder / CONFIRMED, held, _ESTIMATE, set(_ESTIMATE))
