@@ -14,14 +14,20 @@ from caviar.base.streams import make_patient
 from caviar.commands.names import NAMES
 
 COMMANDS = {
-    "Look at what was logged": ["runs", "status", "logs", "report", "dashboard"],
-    "Begin": ["new"],
-    "Use a run that has ended": ["saved"],
-    "Steer a sweep": ["sweeps", "join", "search"],
-    "Steer one run": ["panda"],
+    "Look at what was logged": {
+        "runs": "list show diff best export tag rm",  # a module each, of this package
+        "status": "status",
+        "logs": "logs",
+        "report": "report",
+        "dashboard": "dashboard",
+    },
+    "Begin": {"new": "new"},
+    "Use a run that has ended": {"saved": "test predict export"},
+    "Steer a sweep": {"sweeps": "resume stop cancel", "join": "join", "search": "zoom confirm"},
+    "Steer one run": {"panda": "watch set rollback pause replay"},
 }
-"""Modules of `caviar.commands`, under the heading that the help shows them under; each has ``COMMANDS``,
-functions that import what they need when called."""
+"""Heading of the help -> module of `caviar.commands` -> its commands: functions of that name, or
+``NAME_command``, that import what they need when called."""
 _WITHOUT_NAMES = ("search", "panda", "new")
 """Modules whose commands take no ``-1`` for a name."""
 
@@ -40,15 +46,17 @@ def make_app() -> typer.Typer:
     def _root() -> None: ...
 
     for heading, modules in COMMANDS.items():
-        for name in modules:
-            module, place = import_module(f"caviar.commands.{name}"), app
+        for name, words in modules.items():
+            place, panel, path = app, heading, f"caviar.commands.{name}"
             if name == "runs":
-                place = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=module.HELP)
+                does = "List, show, compare, export, tag and remove logged runs."
+                place = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=does)
                 app.add_typer(place, name=name, rich_help_panel=heading)
+                panel = None
             settings = {} if name in _WITHOUT_NAMES else NAMES
-            panel = heading if place is app else None
-            for command in module.COMMANDS:
-                word = command.__name__.removesuffix("_command").rstrip("_")
+            for word in words.split():
+                module = import_module(path if panel else f"{path}.{word}")
+                command = getattr(module, f"{word}_command", None) or getattr(module, word)
                 place.command(word, context_settings=settings, rich_help_panel=panel)(command)
     return app
 

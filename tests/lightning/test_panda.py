@@ -21,9 +21,7 @@ class Edits(Callback):
         if trainer.current_epoch == 1:
             self.before = settings.values(trainer)
             for key, value in {"optimizer.1.lr": 0.5, "optimizer.1.momentum": 0.9}.items():
-                found = settings.find(key)
-                assert found is not None
-                found.put(trainer, settings.check(key, value))
+                settings.find(key).put(trainer, settings.check(key, value))
             self.after = settings.values(trainer)
 
 

@@ -39,7 +39,12 @@ def make_project(name: str, place: Path) -> Path:
         made = Path(folder, name)  # whole before it has its name
         old = _template_name()
         for source, to in _files(old):
-            _write(source, made / renamed(to, old, name, ""), old, name)
+            copy = made / renamed(to, old, name, "")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
+            if source.suffix in SUFFIXES:
+                text = renamed(source.read_text(encoding="utf-8"), old, name, source.suffix)
+                copy.write_text(text, encoding="utf-8")
         config = made / "configs" / "train.yaml"
         text = config.read_text(encoding="utf-8")
         config.write_text(re.sub(r"(?m)^allow: \[\]", f"allow: [{name}.]", text), encoding="utf-8")
@@ -73,12 +78,3 @@ def _files(old: str) -> Iterator[tuple[Path, str]]:
             inner = file.relative_to(_root() / folder)
             if file.is_file() and not set(inner.parts) & set(_LEFT_OUT):
                 yield file, f"{to}/{inner.as_posix()}"
-
-
-def _write(source: Path, target: Path, old: str, new: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.suffix in SUFFIXES:
-        text = renamed(source.read_text(encoding="utf-8"), old, new, source.suffix)
-        target.write_text(text, encoding="utf-8")
-    else:
-        shutil.copyfile(source, target)

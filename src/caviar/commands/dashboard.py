@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,52 +72,41 @@ def _serve(commands: dict[str, tuple[list[str], int]]) -> int:
     """Run servers until one ends or a signal comes; end them all."""
     asked: list[int] = []
     running: dict[str, subprocess.Popen[bytes]] = {}
-    with heard(asked.append, (signal.SIGINT, signal.SIGTERM)), TemporaryDirectory() as logs:
-        try:
-            return _watch(commands, running, Path(logs), asked)
-        finally:
-            for process in running.values():
-                _end(process)
-
-
-def _watch(
-    commands: dict[str, tuple[list[str], int]],
-    running: dict[str, subprocess.Popen[bytes]],
-    logs: Path,
-    asked: list[int],
-) -> int:
-    for name, (command, port) in commands.items():
-        # A session of its own: Ctrl-C is for this process, which then ends them in order.
-        with (logs / name).open("wb") as log:
-            running[name] = subprocess.Popen(
-                [*command, "--host", HOST, "--port", str(port)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-    waiting = {name: port for name, (_, port) in commands.items()}
-    deadline = time.monotonic() + START_SECONDS
-    while not asked:
-        for name, process in running.items():
-            if process.poll() is not None:
-                tail = (logs / name).read_text("utf-8", "replace").strip().splitlines()
-                say(f"{name} ended with status {process.returncode}: {tail[-1] if tail else ''}")
+    heeded = heard(asked.append, (signal.SIGINT, signal.SIGTERM))
+    with heeded, TemporaryDirectory() as logs, ExitStack() as at_end:
+        for name, (command, port) in commands.items():
+            # A session of its own: Ctrl-C is for this process, which then ends them in order.
+            with Path(logs, name).open("wb") as log:
+                running[name] = subprocess.Popen(
+                    [*command, "--host", HOST, "--port", str(port)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            at_end.callback(_end, running[name])
+        waiting = {name: port for name, (_, port) in commands.items()}
+        deadline = time.monotonic() + START_SECONDS
+        while not asked:
+            for name, process in running.items():
+                if process.poll() is not None:
+                    tail = Path(logs, name).read_text("utf-8", "replace").strip().splitlines()
+                    last = tail[-1] if tail else ""
+                    say(f"{name} ended with status {process.returncode}: {last}")
+                    return 1
+            for name, port in list(waiting.items()):
+                if not _is_free(port):
+                    echo(f"{name}: http://{HOST}:{port}/")
+                    del waiting[name]
+            if waiting and time.monotonic() > deadline:
+                say(f"{', '.join(waiting)} did not answer within {START_SECONDS:g} s")
                 return 1
-        for name, port in list(waiting.items()):
-            if not _is_free(port):
-                echo(f"{name}: http://{HOST}:{port}/")
-                del waiting[name]
-        if waiting and time.monotonic() > deadline:
-            say(f"{', '.join(waiting)} did not answer within {START_SECONDS:g} s")
-            return 1
-        time.sleep(0.1)
-    return 0
+            time.sleep(0.1)
+        return 0
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        process.terminate()
+    process.terminate()
     try:
         process.wait(timeout=5)
     except subprocess.TimeoutExpired:
@@ -135,10 +124,8 @@ def _storage(folder: Path) -> str:
     held = str(read_sweep_file(folder).get("storage") or JOURNAL)
     if "://" in held:
         if not is_signed(folder, SWEEP_FILE):
-            why = (
-                "the folder is not this user's own; give the URL with --storage, where you trust it"
-            )
-            raise UsageError(f"storage={held}: {why}")
+            why = "the folder is not this user's own; give the URL with --storage"
+            raise UsageError(f"storage={held}: {why}, where you trust it")
         if HIDDEN in held:
             raise UsageError(
                 f"storage={held}: the password is not kept; give the URL with --storage"
@@ -165,6 +152,3 @@ def _free_port(wanted: int, but: int | None = None) -> int:
                 tried.bind((HOST, port))
                 return port
     raise UsageError(f"no free port on {HOST} from {wanted} to {wanted + 199}")
-
-
-COMMANDS = [dashboard]

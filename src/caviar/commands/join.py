@@ -41,6 +41,3 @@ def join(
 
     array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID", "") for name in ("JOB", "TASK"))
     agent.join(find, f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID", ""))
-
-
-COMMANDS = [join]

@@ -124,6 +124,3 @@ def _start_of_last(path: Path, lines: int) -> int:
                     return start + at + 1
             place, past = start, 0
         return place
-
-
-COMMANDS = [logs]

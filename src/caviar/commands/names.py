@@ -77,7 +77,9 @@ def complete_run(incomplete: str) -> list[str]:
             trials = trial_folders(find_sweep(head))
         except UsageError:
             return []
-        names = [f"{head}/best", *(f"{head}/{_number(folder.name)}" for folder in trials)]
+        found = (folder.name for folder in trials)
+        numbers = (str(int(name)) if name.isdecimal() else name for name in found)
+        names = [f"{head}/best", *(f"{head}/{number}" for number in numbers)]
     else:
         sweeps = (f"{name}/" for name in complete_sweep(""))
         names = ["best", "latest", *_newest(run_folders()), *sweeps]
@@ -91,7 +93,3 @@ def _newest(folders: list[Path]) -> Iterator[str]:
 
 def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
-
-
-def _number(name: str) -> str:
-    return str(int(name)) if name.isdecimal() else name

@@ -22,6 +22,3 @@ def new(
 
     made = make_project(name, place)
     echo(f"{made}: a package, its configs and its tests; README.md tells what to type")
-
-
-COMMANDS = [new]

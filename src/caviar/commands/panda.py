@@ -38,7 +38,7 @@ def watch(
     show(find_watched(run), once)
 
 
-def set_(
+def set_command(
     run: Run,
     values: Annotated[list[str], typer.Argument(help="KEY=VALUE, such as optimizer.lr=3e-4.")],
     at: Annotated[
@@ -84,18 +84,18 @@ def replay(run: Run, trust: Trust = False) -> None:
 
     Example: caviar replay latest
     """
+    from caviar.panda.replay import compare
     from caviar.panda.replay import replay as again
     from caviar.panda.steer import find_watched
+    from caviar.runs.edits import in_force, read_edits
 
     try:
-        folder, edits, compared = again(find_watched(run), trust)
+        folder = again(found := find_watched(run), trust)
     except RuntimeError as error:
         echo(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
-    if compared.difference:
-        echo(f"{folder}: {edits} edits made again; {compared.difference}")
+    epochs, difference = compare(found, folder)
+    came = difference or f"{epochs} epochs identical, bit for bit"
+    echo(f"{folder}: {len(in_force(read_edits(found)))} edits made again; {came}")
+    if difference:
         raise typer.Exit(1)
-    echo(f"{folder}: {edits} edits made again; {compared.epochs} epochs identical, bit for bit")
-
-
-COMMANDS = [watch, set_, rollback, pause, replay]

@@ -82,25 +82,19 @@ def report(
         say(f"report: {path}")
         return
     with uncollected():
-        judged = (
-            [
-                (shown["verdicts"], shown["worth"])
-                for shown in write_report(
-                    found, place, [*map(_judged, found)] if predictions else []
-                )
-            ]
-            if page
-            else [(verdicts(sweep), worth_of(sweep)) for sweep in found]
-        )
+        if page:
+            shown = write_report(found, place, [*map(_judged, found)] if predictions else [])
+        else:
+            shown = [{"verdicts": verdicts(s), "worth": worth_of(s)} for s in found]
     summaries = [
         {
-            "name": s.folder.name,
-            "folder": from_here(s.folder),
-            "trials": len(s.numbers),
-            "verdicts": v,
-            "worth": w,
+            "name": sweep.folder.name,
+            "folder": from_here(sweep.folder),
+            "trials": len(sweep.numbers),
+            "verdicts": one["verdicts"],
+            "worth": one["worth"],
         }
-        for s, (v, w) in zip(found, judged, strict=True)
+        for sweep, one in zip(found, shown, strict=True)
     ]
     if as_json:
         print_json({"report": str(path) if page else None, "sweeps": summaries})
@@ -173,9 +167,8 @@ def _judged(sweep: Sweep) -> dict[str, Any]:
         return {"why": "There is no one best trial to look at."}
     best = sweep.ranked[0]
     if not (is_signed(sweep.folder, CONFIG) if isinstance(sweep, OneRun) else sweep.ours):
-        return {
-            "why": "Not computed: another user or machine made it, and nothing it names is run."
-        }
+        why = "another user or machine made it, and nothing it names is run"
+        return {"why": f"Not computed: {why}."}
     if best.checkpoint is None:
         return {"why": "Not computed: the best trial kept no checkpoint."}
     try:
@@ -184,9 +177,7 @@ def _judged(sweep: Sweep) -> dict[str, Any]:
         return {"number": best.result.number, **judge(best.folder)}
     except UsageError as error:
         return {"why": f"Not computed: {error}."}
-    except (
-        Exception
-    ) as error:  # whatever a project's own code raises: the rest of the report stands
+    except Exception as error:  # a project's own code may raise anything: the report stands
         return {"why": f"Not computed: {' '.join(name_and_text(error).split())}."}
 
 
@@ -201,6 +192,3 @@ def _print(sweeps: list[dict[str, Any]]) -> None:
             if verdict["next"]:
                 lines.append(f"           next: {verdict['next']}")
         echo(*lines)
-
-
-COMMANDS = [report]

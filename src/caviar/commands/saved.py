@@ -112,6 +112,3 @@ def _program() -> str:
     if len(found) != 1:
         raise UsageError("--program: has to be given here, as in --program project.train")
     return f"{found[0]}.train"
-
-
-COMMANDS = [test_command, predict, export]

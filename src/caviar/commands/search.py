@@ -93,6 +93,3 @@ def confirm_command(
 
     folder = sweep_folder(sweep)
     confirm(folder, top, seeds, test, again, trust)
-
-
-COMMANDS = [zoom_command, confirm_command]

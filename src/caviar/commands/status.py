@@ -74,18 +74,14 @@ def status(
 
 
 def _state_of(folder: Path, rows: list[Any]) -> dict[str, Any]:
-    from caviar.base.direction import sign
     from caviar.commands.runs.arguments import settings_of
-    from caviar.reading.compare import ENDED, best_of, standing
+    from caviar.reading.compare import standing, summarise
     from caviar.sweep.owner import is_running, owner_of
 
     alive = is_running(folder)
-    settings = settings_of(folder, under_way=alive)
-    rows = standing(rows)
-    counts = {s: sum(r.facts["state"] == s for r in rows) for s in (*ENDED, "RUNNING")}
-    done = sum(counts[state] for state in ENDED)
-    total = settings.get("n_trials")
-    best = best_of(rows, sign(settings))
+    total = settings_of(folder, under_way=alive).get("n_trials")
+    (counts,) = summarise([(folder, rows)])
+    done = counts["complete"] + counts["pruned"] + counts["fail"]
     left = max(total - done, 0) if isinstance(total, int) else 0
     owner = owner_of(folder) if alive else None
     return {
@@ -93,13 +89,13 @@ def _state_of(folder: Path, rows: list[Any]) -> dict[str, Any]:
         "is": "under way" if alive else "interrupted" if left else "ended",
         "done": done,
         "of": total,
-        "complete": counts["COMPLETE"],
-        "pruned": counts["PRUNED"],
-        "failed": counts["FAIL"],
-        "running": counts["RUNNING"] if alive else 0,
-        "best": best and best.facts["value"],
-        "best_run": best and best.facts["run"],
-        "left_s": _seconds_left(rows, done, left) if alive and left else None,
+        "complete": counts["complete"],
+        "pruned": counts["pruned"],
+        "failed": counts["fail"],
+        "running": counts["running"] if alive else 0,
+        "best": counts["best"],
+        "best_run": counts["best_run"],
+        "left_s": _seconds_left(standing(rows), done, left) if alive and left else None,
         "pid": owner and owner.get("pid"),
         "host": owner and owner.get("host"),
         "folder": str(folder),
@@ -180,6 +176,3 @@ def _seconds_left(rows: list[Any], done: int, left: int) -> float | None:
     if not spent or not done:
         return None
     return round(spent / (done + running / 2) * max(left - running / 2, 0), 1)
-
-
-COMMANDS = [status]

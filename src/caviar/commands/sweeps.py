@@ -61,9 +61,10 @@ def stop(sweep: Sweep) -> None:
     Example: caviar stop outputs/sweeps/first
     """
     from caviar.panda import steer
+    from caviar.panda.files import is_watched
     from caviar.sweep.owner import ask_to_stop
 
-    if run := steer.watched(sweep):
+    if (run := steer.single(sweep)) and is_watched(run):
         echo(steer.request(run, "stop"))
         return
     ask_to_stop(folder := sweep_folder(sweep), "stop")
@@ -79,6 +80,3 @@ def cancel(sweep: Sweep) -> None:
 
     ask_to_stop(folder := sweep_folder(sweep), "cancel")
     echo(f"{folder}: asked to end now (caviar resume goes on with it)")
-
-
-COMMANDS = [resume, stop, cancel]

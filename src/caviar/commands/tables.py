@@ -121,11 +121,8 @@ def _print_rich(
     cells = [[_one_line(short(value)) for value in row] for row in rows]
     count = len(names) if narrow == "fold" else _fitting(names, numbers, cells, console.width)
     if narrow == "turn" and count < len(names):
-        first, *rest = names
-        cells = [
-            [n, *line] for n, line in zip([first, *rest], zip(*cells, strict=True), strict=True)
-        ]
-        names, *cells = cells
+        turned = zip(names, zip(*cells, strict=True), strict=True)
+        names, *cells = ([name, *line] for name, line in turned)
         numbers, count = [False] * len(names), len(names)
     table = Table(
         title=Text(_one_line(title)) if title else None,

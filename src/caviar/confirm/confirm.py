@@ -26,11 +26,10 @@ from caviar.confirm.plan import (
     testable,
     train,
 )
-from caviar.confirm.results import FILE
 from caviar.reading.sweep import Sweep
 from caviar.runs.fields import MAPPING, WHOLE, check_fields, each, mapping_to, optional
 from caviar.runs.files import read_json, write_atomic
-from caviar.runs.folder import check_name
+from caviar.runs.folder import CONFIRMED, check_name
 from caviar.runs.places import SWEEP_FILE
 from caviar.sweep.owner import is_running
 from caviar.sweep.resume import to_resume
@@ -71,8 +70,9 @@ def confirm(
         raise UsageError(f"{folder}: the sweep is still running; confirm it when it has ended")
     program = program_of(sweep, trust)
     log = _read(folder)
-    entry = _unfinished(log, top, seeds)
-    if entry is None:
+    entry = log[-1] if log else {}
+    same = (entry.get("top"), len(entry.get("seeds", []))) == (top, seeds)
+    if not same or entry.get("result") is not None:
         used = [seed for old in log for seed in old["seeds"]]
         plan = make_plan(sweep, top, seeds, used)
         name = _free(folder.with_name(f"{folder.name}-confirm")).name
@@ -168,13 +168,6 @@ def _resume(folder: Path, trust: bool) -> int:
     return subprocess.run(line, cwd=command.folder, env=env, check=False).returncode
 
 
-def _unfinished(log: list[dict[str, Any]], top: int, seeds: int) -> dict[str, Any] | None:
-    for entry in log[-1:]:
-        if entry.get("result") is None and (entry["top"], len(entry["seeds"])) == (top, seeds):
-            return entry
-    return None
-
-
 def _free(wanted: Path) -> Path:
     """``wanted``, or, where that is there, the first of ``wanted-2``, ``wanted-3``, … that is not."""
     others = (wanted.with_name(f"{wanted.name}-{number}") for number in count(2))
@@ -182,7 +175,7 @@ def _free(wanted: Path) -> Path:
 
 
 def _read(folder: Path) -> list[dict[str, Any]]:
-    path = folder / FILE
+    path = folder / CONFIRMED
     try:
         found = read_json(path)
     except FileNotFoundError:
@@ -195,4 +188,4 @@ def _read(folder: Path) -> list[dict[str, Any]]:
 
 
 def _write(folder: Path, log: list[dict[str, Any]]) -> None:
-    write_atomic(folder / FILE, json.dumps(log, indent=1) + "\n")
+    write_atomic(folder / CONFIRMED, json.dumps(log, indent=1) + "\n")

@@ -21,6 +21,7 @@ from caviar.runs.files import read_text
 from caviar.runs.folder import CONFIG, Result
 from caviar.runs.program import config_options, split
 from caviar.space.grammar import as_override
+from caviar.space.quoting import as_text
 from caviar.sweep.record import CANDIDATE, command_to_run
 
 DEFAULT = "default"
@@ -109,7 +110,7 @@ def overrides_of(sweep: Sweep, plan: Plan) -> list[str]:
     ]
     choices = {CANDIDATE: list(plan.candidates), **names, "seed": plan.seeds}
     return [
-        *(f"{name}={_choice(options)}" for name, options in choices.items()),
+        *(f"{name}=choice({','.join(map(_text, options))})" for name, options in choices.items()),
         "hydra.sweeper.params=null",
         "hydra.sweeper.when=null",
         f"hydra.sweeper.when={_text(when)}",
@@ -257,17 +258,13 @@ def testable(sweep: Sweep) -> bool:
         return False
 
 
-def _choice(options: Sequence[Any]) -> str:
-    return f"choice({','.join(map(_text, options))})"
-
-
 def _text(value: Any) -> str:
     """A value in Hydra's grammar; a mapping's keys stand bare, as ``+candidate`` has to."""
     if isinstance(value, dict):
         return f"{{{','.join(f'{key}:{_text(item)}' for key, item in value.items())}}}"
     if isinstance(value, list):
         return f"[{','.join(map(_text, value))}]"
-    return as_override("x", value).removeprefix("x=")
+    return as_text(value)
 
 
 def _named(candidate: str) -> str:

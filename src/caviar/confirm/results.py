@@ -6,14 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from caviar.base.configs import value_at
 from caviar.base.errors import UsageError
 from caviar.base.intervals import Estimate
 from caviar.runs.fields import NUMBER, WHOLE, check_fields
 from caviar.runs.files import read_json
 from caviar.runs.folder import CONFIRMED
-
-FILE = CONFIRMED
-"""In the sweep's folder: each confirm's plan, written before it trains, and what came of it."""
 
 _ESTIMATE = {**dict.fromkeys(("mean", "low", "high"), NUMBER), "n": WHOLE}
 
@@ -24,15 +22,14 @@ def confirmed(folder: Path) -> dict[str, Estimate]:
     can be read.
     """
     try:
-        log: Any = read_json(folder / FILE)
+        log: Any = read_json(folder / CONFIRMED)
     except (FileNotFoundError, UsageError):
         return {}
     found: dict[str, Estimate] = {}
     for entry in log if isinstance(log, list) else []:
-        result = entry.get("result") if isinstance(entry, dict) else None
-        estimates = result.get("estimates") if isinstance(result, dict) else None
+        estimates = value_at(entry, "result.estimates")
         for name, held in estimates.items() if isinstance(estimates, dict) else ():
             with suppress(UsageError):
-                check_fields(folder / FILE, held, _ESTIMATE, set(_ESTIMATE))
+                check_fields(folder / CONFIRMED, held, _ESTIMATE, set(_ESTIMATE))
                 found[str(name)] = Estimate(**{key: held[key] for key in _ESTIMATE})
     return found

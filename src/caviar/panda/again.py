@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,11 +29,8 @@ def go_on(run: Path, trust: bool = False) -> int:
     """Go on with a run that was killed, in its own folder, and return the exit status.
 
     From its last checkpoint; where it had come to none, from the start, its edits made again. A run
-    that was not watched goes on after a failure too.
-
-    Args:
-        run: the run folder.
-        trust: start what the folder says, whatever that is.
+    that was not watched goes on after a failure too. With ``trust`` it starts what the folder says,
+    whatever that is.
 
     Raises:
         UsageError: it ended, it is not ours, or it cannot be started from its folder.
@@ -49,11 +45,9 @@ def go_on(run: Path, trust: bool = False) -> int:
         raise UsageError(f"run={run.name}: it is not training any more (it ended)")
     if alive(run) or under_way(run):
         raise UsageError(f"run={run.name}: another process is training it")
-    with training_of(run, "resume", trust) as command:
-        environment = {**command.environment, GO_ON: str(run.absolute())}
-        process = subprocess.Popen(
-            [*command.words, *overrides_for(run)], cwd=command.folder, env=environment
-        )
+    with training_of(run, "resume", trust) as (words, folder, environment):
+        environment[GO_ON] = str(run.absolute())
+        process = subprocess.Popen([*words, *overrides_for(run)], cwd=folder, env=environment)
 
         def pass_on(signum: int) -> None:
             if signum != signal.SIGINT:  # of Ctrl-C it was told too
@@ -64,21 +58,14 @@ def go_on(run: Path, trust: bool = False) -> int:
         return status if status >= 0 else 128 - status
 
 
-@dataclass(frozen=True)
-class Command:
-    """How to start a training: words, to which overrides are added, working folder, environment."""
-
-    words: list[str]
-    folder: str
-    environment: dict[str, str]
-
-
 @contextmanager
-def training_of(run: Path, verb: str, trust: bool = False) -> Iterator[Command]:
-    """What starts the training of ``run`` once more, for as long as the block lasts.
+def training_of(
+    run: Path, verb: str, trust: bool = False
+) -> Iterator[tuple[list[str], str, dict[str, str]]]:
+    """What starts the training of ``run`` once more, for as long as the block lasts: words, to which
+    overrides are added, the working folder and the environment.
 
     Args:
-        run: the run folder.
         verb: the command of `caviar` that asks for it.
         trust: start what the folder says, whatever that is.
 
@@ -91,9 +78,7 @@ def training_of(run: Path, verb: str, trust: bool = False) -> Iterator[Command]:
     words = [sys.executable, *_app(run, started)]
     # A sum over several threads is rounded otherwise: as many as the run had.
     threads = _threads(run, started)
-    environment = dict(os.environ)
-    if threads is not None:
-        environment["OMP_NUM_THREADS"] = threads
+    environment = os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
     folder = Path(str(started.get("cwd") or Path.cwd()))
     if not folder.is_dir():
         raise UsageError(f"run={run.name}: the folder it was started in is gone: {folder}")
@@ -101,7 +86,7 @@ def training_of(run: Path, verb: str, trust: bool = False) -> Iterator[Command]:
     with TemporaryDirectory() as place:
         OmegaConf.save(config, Path(place) / CONFIG)
         words += [f"--config-path={place}", f"--config-name={Path(CONFIG).stem}"]
-        yield Command(words, str(folder), environment)
+        yield words, str(folder), environment
 
 
 def overrides_for(folder: Path) -> list[str]:
@@ -120,14 +105,12 @@ def _started_by_files(run: Path) -> dict[str, Any]:
     return started
 
 
-def _threads(run: Path, started: Mapping[str, Any]) -> str | None:
+def _threads(run: Path, started: Mapping[str, Any]) -> Any:
     """How many threads the training had: what a watched run says, else the environment."""
     with suppress(UsageError):
-        threads = read_status(run).get("threads")
-        if isinstance(threads, int):
-            return str(threads)
-    threads = started.get("threads")
-    return None if threads is None else str(threads)
+        if (threads := read_status(run)["threads"]) is not None:
+            return threads
+    return started.get("threads")
 
 
 def _config(run: Path) -> DictConfig:

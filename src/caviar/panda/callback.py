@@ -17,12 +17,11 @@ from caviar.base.objectives import first
 from caviar.base.signals import exit_status
 from caviar.lightning.loggers import MetricsCSV
 from caviar.panda import settings
-from caviar.panda.autopilot import Autopilot
 from caviar.panda.editor import Editor
 from caviar.panda.files import hold
 from caviar.panda.health import Health
 from caviar.panda.inbox import Inbox
-from caviar.panda.policies import check_policies
+from caviar.panda.policies import POLICIES, Autopilot
 from caviar.panda.replay import last_recorded
 from caviar.panda.rewind import Rewind, Rollback, rng_state
 from caviar.panda.serving import Service
@@ -65,7 +64,9 @@ class Panda(Callback):
         run = active_run()
         if run is not None and run.listener is not None:
             raise usage_error("panda", "true", "a panda is one run; a sweep trains many, unwatched")
-        check_policies(auto)
+        for name in auto:
+            if name not in POLICIES:
+                raise usage_error("panda.auto", name, "no such policy", POLICIES)
         self.folder = Path(folder).resolve()  # the folder itself may be a link of the user's
         self.metric = first(metric)
         self.direction = first(direction)

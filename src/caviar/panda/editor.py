@@ -64,9 +64,6 @@ class Editor:
     """Makes every edit of one run, whoever wants it.
 
     Args:
-        folder: the run folder.
-        trainer: what is edited.
-        rewind: saves the trainer's state.
         edited: called after each edit.
         replay: the folder of another run, whose edits are made again in place of its own.
 
@@ -183,7 +180,7 @@ class Editor:
             # Asked for each anew: one setting of all optimizers moves those of each.
             present = settings.values(self._trainer)
             if key not in present or present[key] != value:
-                _setting(key).put(self._trainer, settings.check(key, value))
+                settings.find(key).put(self._trainer, settings.check(key, value))
 
     def save_state(self) -> None:
         """Save everything, as it is before this batch, under the number of what comes next."""
@@ -194,7 +191,7 @@ class Editor:
         for key, value in changes.items():
             settings.check(key, value)
             if key not in present:
-                raise usage_error(key, value, _setting(key).missing)
+                raise usage_error(key, value, settings.find(key).missing)
         epochs = changes.get("trainer.max_epochs")
         if epochs is not None and epochs <= self._trainer.current_epoch:
             raise usage_error("trainer.max_epochs", epochs, "that epoch is under way or over")
@@ -222,9 +219,3 @@ class Editor:
             if not hasattr(logger, "rewind"):
                 logger.log_metrics({"panda/edit": float(edit.edit)}, step=edit.step)
         return edit
-
-
-def _setting(key: str) -> settings.Setting:
-    found = settings.find(key)
-    assert found is not None  # it was checked
-    return found

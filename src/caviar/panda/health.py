@@ -30,7 +30,6 @@ class Health:
     """Watches one training.
 
     Args:
-        folder: the run folder.
         losses: what the module logs the mean training and validation losses as.
         share: of the time spent training, what looking at steps may take, and what checking may.
         every_epoch: check after every epoch, however short; policies hang on what is found.

@@ -123,17 +123,16 @@ class Inbox:
 
     def answer(self, request: Request, text: str, done: bool = True) -> None:
         """Write the answer to a request, and remove the request."""
-        if request.get("waits"):
-            self._answer(request, text, done)
+        self._tell(request, text, done)
         remove_inside(self._asked / f"{request['id']}.json")
 
     def note(self, request: Request, text: str) -> None:
         """Answer that a request will be done later; it stays, marked so that nobody waits for it."""
         noted = json.dumps({**request, "waits": False})
         write_atomic(self._asked / f"{request['id']}.json", noted)
-        if request.get("waits"):
-            self._answer(request, text, done=True)
+        self._tell(request, text, done=True)
 
-    def _answer(self, request: Request, text: str, done: bool) -> None:
-        answer = json.dumps({"done": done, "text": text})
-        write_atomic(self._answers / f"{request['id']}.json", answer)
+    def _tell(self, request: Request, text: str, done: bool) -> None:
+        if request.get("waits"):
+            answer = json.dumps({"done": done, "text": text})
+            write_atomic(self._answers / f"{request['id']}.json", answer)

@@ -29,11 +29,11 @@ class Remedies:
         """What may be edited; looked up when something is to be said, which is seldom."""
         return self.values()
 
-    def set(self, key: str, value: float, why: str = "") -> str:
+    def set(self, key: str, value: float, why: str) -> str:
         """Edit ``key``: ``caviar set cub optimizer.lr=0.0015``."""
         return _line(["caviar", "set", self.run, f"{key}={value:.3g}"], why)
 
-    def scale_lr(self, factor: float, why: str = "") -> str:
+    def scale_lr(self, factor: float, why: str) -> str:
         """Multiply the learning rate; where it cannot be edited, stop."""
         lr = self.settings.get("optimizer.lr")
         if not lr:
@@ -61,4 +61,4 @@ class Remedies:
 
 
 def _line(words: list[str], why: str) -> str:
-    return shlex.join(words) + (f"  # {why}" if why else "")
+    return f"{shlex.join(words)}  # {why}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
@@ -11,33 +10,12 @@ from caviar.base.errors import UsageError
 from caviar.panda.again import overrides_for, training_of
 from caviar.panda.files import alive, read_status
 from caviar.reading.metrics import read_rows
-from caviar.runs.edits import in_force, read_edits
 from caviar.runs.folder import Result, make_folder
 from caviar.space.grammar import as_override
 
 
-@dataclass(frozen=True)
-class Compared:
-    """How two trainings compare.
-
-    Attributes:
-        epochs: rows that are the same, from the first.
-        difference: the first that is not, in words; None where all are.
-    """
-
-    epochs: int
-    difference: str | None
-
-
-def replay(run: Path, trust: bool = False) -> tuple[Path, int, Compared]:
-    """Train ``run`` again beside itself, in a process of its own.
-
-    Args:
-        run: the run folder.
-        trust: start what the folder says, whatever that is.
-
-    Returns:
-        The new folder, the number of edits made again, and how the metrics compare.
+def replay(run: Path, trust: bool = False) -> Path:
+    """Train ``run`` again in a folder beside it, in a process of its own; ``trust``: see `training_of`.
 
     Raises:
         UsageError: it cannot be trained again.
@@ -46,16 +24,13 @@ def replay(run: Path, trust: bool = False) -> tuple[Path, int, Compared]:
     if alive(run):
         raise UsageError(f"run={run.name}: it is still training; stop it, or wait for its end")
     read_status(run)
-    with training_of(run, "replay", trust) as command:
+    with training_of(run, "replay", trust) as (words, place, environment):
         folder = make_folder(run.with_name(f"{run.name}-replay"))
+        edits = as_override("panda.replay", str(run.absolute()))
         done = subprocess.run(
-            [
-                *command.words,
-                *overrides_for(folder),
-                as_override("panda.replay", str(run.absolute())),
-            ],
-            cwd=command.folder,
-            env=command.environment,
+            [*words, *overrides_for(folder), edits],
+            cwd=place,
+            env=environment,
             capture_output=True,
             text=True,
             check=False,
@@ -63,21 +38,25 @@ def replay(run: Path, trust: bool = False) -> tuple[Path, int, Compared]:
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
         raise RuntimeError(f"the replay failed: {''.join(last)} ({folder})")
-    return folder, len(in_force(read_edits(run))), compare(run, folder)
+    return folder
 
 
-def compare(run: Path, again: Path) -> Compared:
-    """Compare two ``metrics.csv``, number by number, as they are written: to the last bit."""
+def compare(run: Path, again: Path) -> tuple[int, str | None]:
+    """Compare two ``metrics.csv``, number by number, as they are written: to the last bit.
+
+    Returns:
+        How many rows are the same, from the first; the first that is not, in words, or None.
+    """
     (_, rows), (_, others) = read_rows(run), read_rows(again)
     for index, (row, other) in enumerate(zip_longest(rows, others)):
         if row == other:
             continue
         if row is None or other is None:
-            return Compared(index, f"{len(rows)} epochs, but {len(others)} when replayed")
+            return index, f"{len(rows)} epochs, but {len(others)} when replayed"
         name = next(name for name in row | other if row.get(name) != other.get(name))
         differing = f"{name} is {row.get(name)}, but {other.get(name)} when replayed"
-        return Compared(index, f"at epoch {row['epoch']}, {differing}")
-    return Compared(len(rows), None)
+        return index, f"at epoch {row['epoch']}, {differing}"
+    return len(rows), None
 
 
 def last_recorded(run: Path) -> int | None:
@@ -87,6 +66,4 @@ def last_recorded(run: Path) -> int | None:
     except UsageError:
         return None
     _, rows = read_rows(run)
-    if state == "COMPLETE" or not rows:
-        return None
-    return int(rows[-1]["epoch"])
+    return int(rows[-1]["epoch"]) if rows and state != "COMPLETE" else None

@@ -31,7 +31,7 @@ class Rollback(BaseException):
 
 
 class Rewind:
-    """Saves the state of a training before a batch, and goes back to one.
+    """Saves the state of a training before a batch, and goes back to one: wraps the trainer's loops.
 
     Args:
         restored: called with the path when Lightning has restored its part of a checkpoint; it is to
@@ -62,12 +62,8 @@ class Rewind:
         self.taking: dict[str, Any] | None = None
         self._set_up_rng: dict[str, Any] = {}
         self._epoch: dict[str, Any] = {}
-        self.install()
-
-    def install(self) -> None:
-        """Wrap the trainer's loop over an epoch's batches."""
         self._loop.run = self._run  # type: ignore[method-assign]
-        self._trainer.fit_loop.setup_data = self._setup  # type: ignore[method-assign]
+        trainer.fit_loop.setup_data = self._setup  # type: ignore[method-assign]
 
     def remove(self) -> None:
         """Leave the trainer as it was."""

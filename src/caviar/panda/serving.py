@@ -15,14 +15,7 @@ from caviar.runs.active import asked_to_stop
 
 
 class Service:
-    """Serves the requests of one run.
-
-    Args:
-        inbox: where they lie.
-        trainer, editor: of the run.
-        replaying: a replay makes another run's edits, and takes none of its own.
-        write_status: writes the run's status, when it changes.
-    """
+    """Serves the requests of one run; one that is ``replaying`` another's edits takes none of its own."""
 
     def __init__(
         self,

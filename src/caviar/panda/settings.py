@@ -8,12 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
 
-from caviar.base.errors import UsageError, usage_error
+from caviar.base.errors import usage_error
 from caviar.base.rules import POSITIVE, TRAINING, Rule
+
+_RULES = {**TRAINING, "trainer.gradient_clip_val": POSITIVE.or_null}
 
 _OF_ONE = re.compile(r"optimizer\.(\d+)\.(\w+)")
 """The key of a setting of one of several optimizers."""
@@ -27,13 +30,11 @@ class Setting:
         get: its value in a training, None where the training has no such setting.
         put: put a value in force.
         missing: why a training may not have it.
-        rule: what a value must be, where that is not what a config's must be.
     """
 
     get: Callable[[Any], Any]
     put: Callable[[Any, Any], None]
     missing: str = ""
-    rule: Rule | None = None
 
 
 def parse(key: str, text: str) -> Any:
@@ -42,8 +43,7 @@ def parse(key: str, text: str) -> Any:
     Raises:
         UsageError: there is no such setting, or it cannot have that value.
     """
-    if find(key) is None:
-        check(key, text)
+    find(key)
     try:
         value = yaml.safe_load(text)
         if isinstance(value, str):
@@ -59,9 +59,7 @@ def check(key: str, value: Any) -> Any:
     Raises:
         UsageError: there is no such setting, or it cannot have that value.
     """
-    setting = find(key)
-    if setting is None:
-        raise usage_error("set", key, "cannot be edited while a run trains", SETTINGS, _tail(key))
+    find(key)
     rule = _rule(key)
     rule.check(key, value)
     if value is None:
@@ -70,68 +68,53 @@ def check(key: str, value: Any) -> Any:
 
 
 def _rule(key: str) -> Rule:
-    whole = _OF_ONE.sub(r"optimizer.\2", key)
-    return SETTINGS[whole].rule or TRAINING[whole]
+    return _RULES[_OF_ONE.sub(r"optimizer.\2", key)]
 
 
 def values(trainer: Any) -> dict[str, Any]:
-    """Every setting that this training has, with its value."""
-    found = {}
-    for key, setting in of_training(trainer).items():
-        value = setting.get(trainer)
-        if value is not None or _rule(key).null:
-            found[key] = value
-    return found
+    """Every setting that this training has, with its value; of several optimizers each one's too."""
+    keys, count = list(SETTINGS), len(trainer.optimizers)
+    if count > 1:
+        names = [key.partition(".")[2] for key in SETTINGS if key.startswith("optimizer.")]
+        keys += [f"optimizer.{index}.{name}" for index in range(count) for name in names]
+    found = {key: find(key).get(trainer) for key in keys}
+    return {key: value for key, value in found.items() if value is not None or _rule(key).null}
 
 
-def find(key: str) -> Setting | None:
-    """The setting ``key``; ``optimizer.1.lr`` is that of the second of several optimizers."""
+def find(key: str) -> Setting:
+    """The setting ``key``; ``optimizer.1.lr`` is that of the second of several optimizers.
+
+    Raises:
+        UsageError: there is no such setting.
+    """
     one = _OF_ONE.fullmatch(key)
     setting = SETTINGS.get(f"optimizer.{one[2]}" if one else key)
-    if one is None or setting is None:
+    if setting is None:
+        tails = {name.rpartition(".")[2]: name for name in SETTINGS}
+        like = tails.get(key.rpartition(".")[2], key)
+        raise usage_error("set", key, "cannot be edited while a run trains", SETTINGS, like)
+    if one is None:
         return setting
     index = int(one[1])
     return replace(
         setting,
-        get=lambda trainer: setting.get(_OneOptimizer(trainer, index)),
-        put=lambda trainer, value: setting.put(_OneOptimizer(trainer, index), value),
+        get=lambda trainer: setting.get(_one_optimizer(trainer, index)),
+        put=lambda trainer, value: setting.put(_one_optimizer(trainer, index), value),
     )
 
 
-def of_training(trainer: Any) -> dict[str, Setting]:
-    """Every setting that a training may have, by its key; of several optimizers each one's too."""
-    found = dict(SETTINGS)
-    for index in range(len(trainer.optimizers) if len(trainer.optimizers) > 1 else 0):
-        for name in SETTINGS:
-            one = name.replace("optimizer.", f"optimizer.{index}.")
-            if one != name and (setting := find(one)):
-                found[one] = setting
-    return found
-
-
-class _OneOptimizer:
+def _one_optimizer(trainer: Any, index: int) -> Any:
     """A trainer as one of its optimizers and that one's schedules know it."""
-
-    def __init__(self, trainer: Any, index: int) -> None:
-        self.optimizers = trainer.optimizers[index : index + 1]
-        self.lr_scheduler_configs = [
-            config
-            for config in trainer.lr_scheduler_configs
-            if any(config.scheduler.optimizer is one for one in self.optimizers)
-        ]
+    its = trainer.optimizers[index : index + 1]
+    configs = [one for one in trainer.lr_scheduler_configs if one.scheduler.optimizer in its]
+    return SimpleNamespace(optimizers=its, lr_scheduler_configs=configs)
 
 
 def annealed(trainer: Any) -> float:
     """The learning rate over its base: what the schedule has made of it."""
-    for group in _groups(trainer):
-        base = group.get("initial_lr", group["lr"])
-        return float(group["lr"] / base) if base else 1.0
-    return 1.0
-
-
-def _tail(key: str) -> str:
-    tails = {name.rpartition(".")[2]: name for name in SETTINGS}
-    return tails.get(key.rpartition(".")[2], key)
+    lr = next((float(group["lr"]) for group in _groups(trainer)), None)
+    base = _get_lr(trainer)
+    return lr / base if lr is not None and base else 1.0
 
 
 def _groups(trainer: Any) -> Iterator[dict[str, Any]]:
@@ -149,9 +132,8 @@ def _schedulers(trainer: Any) -> Iterator[Any]:
 
 def _get_lr(trainer: Any) -> float | None:
     """The base of the schedule; without one, the learning rate."""
-    for group in _groups(trainer):
-        return float(group.get("initial_lr", group["lr"]))
-    return None
+    bases = (float(group.get("initial_lr", group["lr"])) for group in _groups(trainer))
+    return next(bases, None)
 
 
 def _put_lr(trainer: Any, value: float) -> None:
@@ -178,10 +160,8 @@ def _put_lr(trainer: Any, value: float) -> None:
 
 def _group_entry(name: str, index: int | None = None) -> tuple[Any, Any]:
     def get(trainer: Any) -> float | None:
-        for group in _groups(trainer):
-            if name in group:
-                return float(group[name] if index is None else group[name][index])
-        return None
+        found = next((group[name] for group in _groups(trainer) if name in group), None)
+        return None if found is None else float(found if index is None else found[index])
 
     def put(trainer: Any, value: float) -> None:
         for group in _groups(trainer):
@@ -244,11 +224,6 @@ def _put_clip(trainer: Any, value: float | None) -> None:
 
 
 def _put_max_epochs(trainer: Any, value: int) -> None:
-    if value <= trainer.current_epoch:
-        raise UsageError(
-            f"trainer.max_epochs={value}: epoch {trainer.current_epoch} is under way; "
-            f"at least {trainer.current_epoch + 1}"
-        )
     trainer.fit_loop.max_epochs = value
 
 
@@ -265,9 +240,7 @@ SETTINGS: dict[str, Setting] = {
     "model.loss.label_smoothing": Setting(
         *_attributes(_smoothed), "the loss has no label_smoothing"
     ),
-    "trainer.gradient_clip_val": Setting(
-        lambda t: t.gradient_clip_val, _put_clip, rule=POSITIVE.or_null
-    ),
+    "trainer.gradient_clip_val": Setting(lambda t: t.gradient_clip_val, _put_clip),
     "trainer.max_epochs": Setting(lambda t: t.fit_loop.max_epochs, _put_max_epochs),
 }
 """Key, as in a config -> how it is edited. A new one is a line here, and one in `caviar.base.rules`."""

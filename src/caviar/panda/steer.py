@@ -29,25 +29,15 @@ def find_watched(name: str) -> Path:
     return Path(name).absolute() if is_watched(Path(name)) else find_run(name)
 
 
-def watched(name: str) -> Path | None:
-    """The folder of the watched run that ``name`` means, or None where it means something else."""
-    folder = _any(name)
-    return folder if folder is not None and is_watched(folder) else None
-
-
 def single(name: str) -> Path | None:
     """The folder of the run, no sweep's trial, that ``name`` means; None where it means something else."""
-    folder = _any(name)
-    if folder is None or is_sweep(folder) or folder.parent.name == TRIALS:
-        return None
-    return folder if is_watched(folder) or (folder / RESULT).is_file() else None
-
-
-def _any(name: str) -> Path | None:
     try:
-        return Path(name) if is_watched(Path(name)) else find(name)
+        folder = Path(name) if is_watched(Path(name)) else find(name)
     except UsageError:
         return None
+    if is_sweep(folder) or folder.parent.name == TRIALS:
+        return None
+    return folder if is_watched(folder) or (folder / RESULT).is_file() else None
 
 
 def running(name: str) -> tuple[Path, dict[str, Any]]:
@@ -63,22 +53,18 @@ def running(name: str) -> tuple[Path, dict[str, Any]]:
     return run, status
 
 
-def request(name: str | Path, kind: str, wait: float = WAIT, **what: Any) -> str:
+def request(name: str | Path, kind: str, wait: float = WAIT) -> str:
     """Ask, wait, and give back what the run says.
 
     Raises:
         UsageError: the run has ended, or refuses.
     """
     run, _ = running(str(name))
-    return _answer(run, ask(run, kind, waits=True, **what), wait)
+    return _answer(run, ask(run, kind, waits=True), wait)
 
 
 def resume(run: Path, trust: bool = False) -> None:
-    """Go on with a paused run, or start one that was killed again where it was.
-
-    Args:
-        run: the run folder.
-        trust: start a killed run as its folder says, whatever that is.
+    """Go on with a paused run, or start one that was killed again where it was; ``trust``: see `go_on`.
 
     Raises:
         UsageError: it ended.

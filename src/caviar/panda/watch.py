@@ -13,7 +13,7 @@ from rich.text import Text
 
 from caviar.base.plain import echo
 from caviar.base.words import short
-from caviar.panda.curves import HEIGHT, WIDTH, curve
+from caviar.panda.curves import curve
 from caviar.panda.files import alive, how_ended, read_health, read_status
 from caviar.reading.metrics import read_rows
 from caviar.runs.edits import Edit, in_force, read_edits
@@ -22,8 +22,8 @@ EVERY = 0.5
 """Seconds between two looks."""
 SHOWN = 4
 """Edits that are shown where rows are few: the last ones."""
-LEAST_HEIGHT = 2
-"""Rows of a curve."""
+WIDTH, HEIGHT, LEAST_HEIGHT = 64, 8, 2
+"""Of a curve, in characters."""
 
 
 def watch(run: Path, once: bool = False, console: Console | None = None) -> None:

@@ -63,9 +63,8 @@ def _nature(h: Interval) -> tuple[float, float]:
         return (1 if h.low >= 1 else 0 if h.low >= 0 else -LARGEST), LARGEST
     if h.scale is LINEAR and h.low >= 0:
         return 0.0, (h.high if h.high == 1 else 0.99) if h.high <= 1 else _HUGE
-    return (
-        0.0 if h.scale is REVERSE_LOG else sys.float_info.min if h.scale is LOG else -_HUGE
-    ), _HUGE
+    least = 0.0 if h.scale is REVERSE_LOG else sys.float_info.min if h.scale is LOG else -_HUGE
+    return least, _HUGE
 
 
 def _rounded(h: Interval, value: float, up: bool) -> float:

@@ -63,7 +63,8 @@ class CoarseToFineSampler(IndependentSampler):
         if stage > self._stage:
             self._stage = stage
             echo(f"coarse to fine: stage {stage + 1} of {self.stages}: {self._look_closer(study)}")
-        fixed = {line.name: line.value for line in self._lines() if line.now is None}
+        lines = self._zoom.lines if self._zoom else []
+        fixed = {line.name: line.value for line in lines if line.now is None}
         h = self._now[param_name]
         if h.name in fixed:
             return h.to_study(fixed[h.name])
@@ -75,9 +76,6 @@ class CoarseToFineSampler(IndependentSampler):
 
     def _stage_of(self, place: int) -> int:
         return min(place * self.stages // self.n_trials, self.stages - 1)
-
-    def _lines(self) -> list[Any]:
-        return self._zoom.lines if self._zoom else []
 
     def _place_of(self, study: Study, trial: FrozenTrial) -> int:
         """How many trials were asked for before this one, those that were repeated counted once."""

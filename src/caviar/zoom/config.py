@@ -11,7 +11,6 @@ from caviar.reading.sweep import Sweep
 from caviar.runs.config import to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.screening import is_harmless
-from caviar.zoom.lines import Line
 from caviar.zoom.next_space import Zoom
 
 LINEAGE = "# lineage: "
@@ -43,17 +42,15 @@ def config_of(found: Zoom, sweep: Sweep, spaces: Path) -> str:
         "params:",
     ]
     for line in found.lines:
-        lines += [f"  # {line.kind}: {line.reason}", f"  {_entry(line)}"]
-    lines += [
-        f"  # {name} is gone: it exists in none of the likely best places" for name in found.gone
-    ]
+        entry = to_yaml({line.name: line.text}).strip()
+        lines += [f"  # {line.kind}: {line.reason}", f"  {entry}"]
+    why = "it exists in none of the likely best places"
+    lines += [f"  # {name} is gone: {why}" for name in found.gone]
     if found.when:
         lines += to_yaml({"when": found.when}).splitlines()
     # A comment is one line, whatever a name holds.
-    return (
-        "\n".join(_comment(line) if line.lstrip().startswith("#") else line for line in lines)
-        + "\n"
-    )
+    lines = [_comment(line) if line.lstrip().startswith("#") else line for line in lines]
+    return "\n".join([*lines, ""])
 
 
 def write_space(text: str, path: Path, force: bool = False) -> None:
@@ -71,10 +68,6 @@ def write_space(text: str, path: Path, force: bool = False) -> None:
 
 def _comment(line: str) -> str:
     return line[: len(line) - len(line.lstrip(" "))] + " ".join(line.split())
-
-
-def _entry(line: Line) -> str:
-    return to_yaml({line.name: line.text}).strip()
 
 
 def _ancestors(settings: dict[str, Any], spaces: Path) -> list[str]:

@@ -95,11 +95,8 @@ class Coordinates:
 
     def draw(self, count: int, rng: np.random.Generator) -> Array:
         """Points of ``count`` independent draws from the space."""
-
-        def one() -> dict[str, Any]:
-            return self.space.draw(lambda h: h.from_unit(rng.random()))
-
-        return np.array([self.point(one()) for _ in range(count)])
+        drawn = (self.space.draw(lambda h: h.from_unit(rng.random())) for _ in range(count))
+        return np.array([self.point(values) for values in drawn])
 
 
 def position(h: Hyperparameter, value: float) -> float:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from caviar.space.grammar import as_override
 from caviar.space.hyperparameters import Choice, Hyperparameter, Range
+from caviar.space.quoting import as_text
 from caviar.zoom.bounds import end_of, reach, width
 from caviar.zoom.coordinates import Coordinates, position
 from caviar.zoom.scores import Fit
@@ -53,7 +53,7 @@ class Line:
     def text(self) -> Any:
         """Its entry in a ``params`` block."""
         if self.now is None:
-            return _text(self.value) if isinstance(self.value, str | list | dict) else self.value
+            return as_text(self.value) if isinstance(self.value, str | list | dict) else self.value
         return str(self.now)
 
 
@@ -140,7 +140,7 @@ class Reader:
             for option, share in zip(h.options, shares, strict=True)
             if share >= RARE or h.to_study(option) == mine
         ]
-        told = ", ".join(f"{_text(o)} {s:.0%}" for o, s in zip(h.options, shares, strict=True))
+        told = ", ".join(f"{as_text(o)} {s:.0%}" for o, s in zip(h.options, shares, strict=True))
         reason = f"how often each is the best: {told}"
         if len(kept) == 1:
             return Line(h.name, "fixed", reason, None, kept[0], 1 / len(h.options))
@@ -174,7 +174,3 @@ class Reader:
             return Line(h.name, "fixed", told, None, now.values[0], share)
         share = min(share, 1.0)
         return Line(h.name, "narrowed" if share < 1 else "kept", told, now, share=share)
-
-
-def _text(value: Any) -> str:
-    return as_override("x", value).partition("=")[2]

@@ -108,9 +108,8 @@ class Surrogate:
         across = self._kernel(places, self.points)
         half = solve_triangular(self._factor[0], across.T, lower=True)
         covariance = self._kernel(places, places) - half.T @ half
-        functions = across @ self._weights + rng.standard_normal((count, len(places))) @ _root(
-            covariance
-        )
+        noise = rng.standard_normal((count, len(places)))
+        functions = across @ self._weights + noise @ _root(covariance)
         return self._mean + self._spread * functions
 
     @property

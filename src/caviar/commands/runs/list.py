@@ -22,7 +22,7 @@ from caviar.commands.tables import one_format, print_json, print_rows, say
 TERMINAL_LIMIT = 50
 
 
-def list_(
+def list_command(
     sweeps: Sweeps = None,
     where: Where = None,
     sort: Annotated[
@@ -63,12 +63,11 @@ def list_(
     from caviar.reading.compare import summarise
     from caviar.reading.find import outputs_root
     from caviar.reading.rows import by_sweep
+    from caviar.runs.places import sweep_folders
 
     form = one_format(json=as_json, csv=as_csv, md=as_md)
     folders, rows = rows_of(sweeps)
     if summary and not folders:
-        from caviar.runs.places import sweep_folders
-
         folders = sweep_folders()
     groups = by_sweep(folders, rows.rows)
     summaries = summarise(groups) if summary or (len(folders) > 1 and form != "csv") else []
@@ -90,9 +89,7 @@ def list_(
     cells = [[row.get(column) for column in chosen] for row in shown]
     if form == "json":
         runs = [dict(zip(chosen, line, strict=True)) for line in cells]
-        print_json(
-            {"columns": chosen, "runs": runs, **({"sweeps": summaries} if summaries else {})}
-        )
+        print_json({"columns": chosen, "runs": runs} | ({"sweeps": summaries} if summaries else {}))
         return
     if summaries and form == "terminal":
         _print_summaries(summaries, form)

@@ -48,7 +48,10 @@ def rm(
             say(str(folder))
         typer.confirm(f"Remove {len(folders)} folders with all their files?", abort=True, err=True)
     for folder in folders:
-        remove(folder)
+        # Moved aside first, so that nobody ever lists half of it.
+        aside = folder.with_name(f".{folder.name}.{os.getpid()}.removed")
+        os.replace(folder, aside)
+        shutil.rmtree(aside)  # links in it are removed, not followed
         say(f"removed {folder}")
 
 
@@ -66,13 +69,3 @@ def check_removable(folder: Path) -> None:
     trial = len(parts) == 4 and parts[0] == "sweeps" and parts[2] == TRIALS
     if folder.is_symlink() or not (whole or trial):
         raise UsageError(f"{folder}: not a run or a sweep under {root}; it is left alone")
-
-
-def remove(folder: Path) -> None:
-    """Remove ``folder`` with all that is in it; links in it are removed, not followed.
-
-    Moved aside first, so that nobody ever lists half of it.
-    """
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.removed")
-    os.replace(folder, aside)
-    shutil.rmtree(aside)

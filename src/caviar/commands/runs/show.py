@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from caviar.commands.runs.arguments import Json, OneRun, rows_of, settings_of
 from caviar.commands.tables import one_format, print_json, print_rows, say
 from caviar.runs.text import strict
-
-if TYPE_CHECKING:
-    from caviar.base.intervals import Estimate
 
 
 def show(run: OneRun, as_json: Json = False) -> None:
@@ -24,6 +21,7 @@ def show(run: OneRun, as_json: Json = False) -> None:
 
       caviar runs show latest/7 --json
     """
+    from caviar.confirm.results import confirmed
     from caviar.reading.compare import code_of, rerun_command
     from caviar.reading.find import find
     from caviar.reading.index import one_run
@@ -48,9 +46,10 @@ def show(run: OneRun, as_json: Json = False) -> None:
         say(f"skipped: {problem}")
     read = Run(folder, Result.read(folder))
     checkpoint = inside(folder, read.result.checkpoint)
-    again = None
+    again = fresh = None
     if row.facts["sweep"] is not None:
         sweep = folder.parent.parent
+        fresh = confirmed(sweep).get(str(row.facts["number"]))
         again = rerun_command(read_sweep_file(sweep), read.overrides, is_signed(sweep, SWEEP_FILE))
     elif isinstance(started := read.result.facts.get(PROGRAM), dict):
         ours = is_signed(folder, names.OVERRIDES)
@@ -61,7 +60,6 @@ def show(run: OneRun, as_json: Json = False) -> None:
         "checkpoint": str(checkpoint) if checkpoint and checkpoint.is_file() else None,
         "log": str(read.log) if read.log.is_file() else None,
     }
-    fresh = _confirmed(folder, row.facts["sweep"], row.facts["number"])
     code, engine = code_of(row), read.result.facts.get("engine")
     said = summaries(folder)
     edits = in_force(read_edits(folder))
@@ -108,13 +106,6 @@ def show(run: OneRun, as_json: Json = False) -> None:
             say(f"traceback: caviar logs {row.facts['run']}  ({names.LOG})")
         return
     print_rows(["part", "key", "value"], lines, form)
-
-
-def _confirmed(folder: Path, sweep: Any, number: Any) -> Estimate | None:
-    """What ``caviar confirm`` has found of a trial."""
-    from caviar.confirm.results import confirmed
-
-    return confirmed(folder.parent.parent).get(str(number)) if sweep is not None else None
 
 
 def _show_sweep(folder: Path, form: str) -> None:

@@ -92,18 +92,13 @@ def overfitting(history: History, remedies: Remedies) -> tuple[str, str] | None:
 
 
 def _regularise(remedies: Remedies) -> str:
-    best = "the best checkpoint is kept"
-    dropout = remedies.settings.get("model.dropout")
-    if dropout is not None:
-        more = min(0.9, dropout + 0.2)
-        return remedies.set("model.dropout", more, f"or caviar stop {remedies.run}: {best}")
-    decay = remedies.settings.get("optimizer.weight_decay")
-    if decay is not None:
-        more = 10 * decay or 1e-3
-        return remedies.set(
-            "optimizer.weight_decay", more, f"or caviar stop {remedies.run}: {best}"
-        )
-    return remedies.stop(best)
+    kept, why = "the best checkpoint is kept", f"or caviar stop {remedies.run}"
+    settings = remedies.settings
+    if (dropout := settings.get("model.dropout")) is not None:
+        return remedies.set("model.dropout", min(0.9, dropout + 0.2), f"{why}: {kept}")
+    if (decay := settings.get("optimizer.weight_decay")) is not None:
+        return remedies.set("optimizer.weight_decay", 10 * decay or 1e-3, f"{why}: {kept}")
+    return remedies.stop(kept)
 
 
 def underfitting(history: History, remedies: Remedies) -> tuple[str, str] | None:

@@ -4,37 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from caviar.panda.checks import course, network
 from caviar.panda.checks.base import Check, Finding
-from caviar.panda.checks.course import (
-    diverging,
-    not_finite,
-    overfitting,
-    plateau,
-    throughput,
-    underfitting,
-)
-from caviar.panda.checks.network import (
-    batch_norm_drift,
-    dead_units,
-    gradient_exploding,
-    gradient_vanishing,
-    update_ratio,
-)
 from caviar.panda.remedies import Remedies
 from caviar.panda.vitals import History
 
 CHECKS: dict[str, Check] = {
-    "not_finite": not_finite,
-    "diverging": diverging,
-    "plateau": plateau,
-    "overfitting": overfitting,
-    "underfitting": underfitting,
-    "gradient_exploding": gradient_exploding,
-    "gradient_vanishing": gradient_vanishing,
-    "dead_units": dead_units,
-    "update_ratio": update_ratio,
-    "batch_norm_drift": batch_norm_drift,
-    "throughput": throughput,
+    "not_finite": course.not_finite,
+    "diverging": course.diverging,
+    "plateau": course.plateau,
+    "overfitting": course.overfitting,
+    "underfitting": course.underfitting,
+    "gradient_exploding": network.gradient_exploding,
+    "gradient_vanishing": network.gradient_vanishing,
+    "dead_units": network.dead_units,
+    "update_ratio": network.update_ratio,
+    "batch_norm_drift": network.batch_norm_drift,
+    "throughput": course.throughput,
 }
 
 CAUSES = (
@@ -57,12 +43,8 @@ COMES_OF = {*CAUSES} - {"not_finite", "gradient_vanishing", "gradient_exploding"
 
 def examine(history: History, remedies: Remedies) -> list[Finding]:
     """What all checks find in the epochs so far, the last of which has just ended."""
-    found = []
-    for name, function in CHECKS.items():
-        seen = function(history, remedies)
-        if seen:
-            found.append(Finding(name, *seen))
-    return agreed(found)
+    seen = {name: check(history, remedies) for name, check in CHECKS.items()}
+    return agreed([Finding(name, *one) for name, one in seen.items() if one])
 
 
 def agreed(found: list[Finding]) -> list[Finding]:
@@ -70,7 +52,8 @@ def agreed(found: list[Finding]) -> list[Finding]:
 
     A loss that stands still asks for a higher learning rate or a lower one, whatever made it do so.
     """
-    lead = min((one for one in found if one.check in CAUSES), key=_depth, default=None)
+    causes = [one for one in found if one.check in CAUSES]
+    lead = min(causes, key=lambda one: CAUSES.index(one.check), default=None)
     if lead is None:
         return found
     remedy = f"{lead.remedy.partition('  #')[0]}  # as for {lead.check}"
@@ -78,7 +61,3 @@ def agreed(found: list[Finding]) -> list[Finding]:
         replace(one, remedy=remedy) if one.check in COMES_OF and one != lead else one
         for one in found
     ]
-
-
-def _depth(finding: Finding) -> int:
-    return CAUSES.index(finding.check)
