@@ -90,10 +90,8 @@ def as_table(frame: pa.Table | pd.DataFrame) -> pa.Table:
         try:
             columns.append(pa.chunked_array([pa.array(series, from_pandas=True)]))
         except pa.ArrowException:  # one that has several types in it
-            texts = [
-                None if gone else str(v) for v, gone in zip(series, series.isna(), strict=True)
-            ]
-            columns.append(pa.chunked_array([pa.array(texts, TEXT)]))
+            texts = series.map(str, na_action="ignore")
+            columns.append(pa.chunked_array([pa.array(texts, TEXT, from_pandas=True)]))
     return pa.table(columns, names=[str(name) for name in frame.columns])
 
 
