@@ -263,5 +263,5 @@ def _files(data: InMemoryData) -> dict[str, str]:
     kept = _texts.get(id(preprocessing))
     if kept is None or kept[0] is not preprocessing:
         _texts.clear()
-        kept = _texts[id(preprocessing)] = (preprocessing, dict([preprocessing.as_file()]))
+        kept = _texts[id(preprocessing)] = (preprocessing, preprocessing.files())
     return kept[1]

@@ -42,7 +42,7 @@ class DataModule(Described, LightningDataModule):
 
     def files(self) -> dict[str, str]:
         """What goes into the run folder beside the rest, name -> text."""
-        return dict([self.preprocessing.as_file()])
+        return self.preprocessing.files()
 
     def changed_since(self, folder: Path) -> bool:
         """Whether the run in ``folder`` was trained on other rows, or on these prepared otherwise."""
