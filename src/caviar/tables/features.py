@@ -80,9 +80,7 @@ def too_large(learnt: Preprocessing, frame: Frame) -> dict[str, list[int]]:
 def _learn(one: Column, cells: Any, most: int, form: Format) -> Column:
     if one.values is not None:
         met = words(cells, form)
-        counts = {
-            item["values"]: item["counts"] for item in met.drop_null().value_counts().to_pylist()
-        }
+        counts = met.drop_null().to_pandas().value_counts().to_dict()
         # By count, then by name: the order of equal counts must not hang on the order of rows.
         ranked = sorted(counts, key=lambda value: (-counts[value], value))[:most]
         return replace(one, values=sorted(ranked), flag=met.null_count > 0)
