@@ -60,10 +60,6 @@ def to_yaml(value: Any) -> str:
     )
 
 
-class _LeftAsWrittenError(Exception):
-    pass
-
-
 def _plain(node: DictConfig | ListConfig) -> Any:
     if isinstance(node, DictConfig):
         return {_bare(key): _value(node, key) for key in node}
@@ -92,4 +88,4 @@ def _bare(value: Any) -> Any:
 
 
 def _refuse(*_: Any, **__: Any) -> None:
-    raise _LeftAsWrittenError
+    raise LookupError
