@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -53,7 +53,8 @@ def words(column: Any, form: Format) -> Any:
     if not is_text(array.type):
         array = _by_distinct(array, _texts)
     if form.words != "as_written":
-        array = _by_distinct(array, lambda distinct: [_folded(w, form.words) for w in distinct])
+        alike = str.strip if form.words == "trimmed" else folded
+        array = _by_distinct(array, lambda distinct: [alike(w) for w in distinct.to_pylist()])
     if form.na_values:
         missing = pc.is_in(array, value_set=pa.array(form.na_values, TEXT))
         array = pc.if_else(missing, pa.scalar(None, TEXT), array)
@@ -190,11 +191,6 @@ def _texts(values: Any) -> list[str | None]:
         found = values.to_numpy(zero_copy_only=False)
         return [None if value != value else str(value) for value in found]
     return [str(value) for value in values.to_pylist()]
-
-
-def _folded(word: Any, how: str) -> str:
-    text = cast("str", word.as_py())
-    return text.strip() if how == "trimmed" else folded(text)
 
 
 def unit_of(texts: Sequence[str]) -> str | None:
