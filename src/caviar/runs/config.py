@@ -19,8 +19,6 @@ from caviar.runs.parsing import parse_yaml
 _LEFT_AS_WRITTEN = ("oc.env", "hydra")
 """Resolvers whose value belongs to one person, one machine or one run: a token, a folder."""
 
-_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
 
 def resolved(config: DictConfig) -> dict[str, Any]:
     """``config`` as plain containers, every interpolation resolved but those that lead to a secret.
@@ -51,13 +49,6 @@ def read_config(run: Path) -> DictConfig:
     if not isinstance(config, DictConfig):
         raise UsageError(f"{path}: not a config")
     return cast("DictConfig", OmegaConf.create(of_today(OmegaConf.to_container(config))))
-
-
-def to_yaml(value: Any) -> str:
-    """Plain containers as YAML, in the order given."""
-    return yaml.dump(
-        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False
-    )
 
 
 def _plain(node: DictConfig | ListConfig) -> Any:
