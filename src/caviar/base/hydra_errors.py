@@ -15,7 +15,6 @@ def explain(error: Exception, keys: Callable[[], Iterable[str]], folder: Path | 
     """One line for an error that Hydra or OmegaConf raised.
 
     Args:
-        error: what was raised.
         keys: gives every key that the config has; asked for only where one was not found.
         folder: the app's configs, to find the choice of a config group that has such a key.
     """

@@ -152,16 +152,12 @@ def started_here(folder: Path) -> dict[str, Any]:
 
 def _signed(folder: Path) -> dict[str, Any]:
     """What `MADE` holds, if this user signed it."""
-    unsigned = f"{folder}: this user's caviar did not make it here (or an older one did)"
-    try:
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError):
         made = json.loads(_read(folder / MADE))
         signature = made.pop("signature")
-        right = hmac.compare_digest(signature, _signature(made, _key()))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError):
-        raise NotOursError(unsigned) from None
-    if not right:
-        raise NotOursError(unsigned)
-    return made
+        if hmac.compare_digest(signature, _signature(made, _key())):
+            return made
+    raise NotOursError(f"{folder}: this user's caviar did not make it here (or an older one did)")
 
 
 def _signature(made: Mapping[str, Any], key: bytes) -> str:
