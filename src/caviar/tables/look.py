@@ -42,13 +42,7 @@ _DATES = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%Y/%m/%d")
 
 @dataclass(frozen=True)
 class Odd:
-    """Something odd.
-
-    Attributes:
-        name: the column.
-        what: what is odd with it.
-        settle: what may be typed to settle it; empty: that the column is left out.
-    """
+    """What is odd with a column, and what may be typed to settle it; empty: that it is left out."""
 
     name: str
     what: str
