@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from caviar.runs import folder as names
-from caviar.runs.config import to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.folder import Result
+from caviar.runs.text import to_yaml
 from caviar.space.grammar import as_override, read
 from caviar.space.space import Space
 

@@ -12,28 +12,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from caviar.app.entry import main
-    from caviar.app.notebook import load, load_run
-    from caviar.base.errors import UsageError, usage_error
-    from caviar.base.security import instantiate
-    from caviar.engines.dropout import Dropout
-    from caviar.engines.experiment import (
-        Called,
-        EarlyStopping,
-        Experiment,
-        Folds,
-        NotFusibleError,
-        Recipe,
-    )
-    from caviar.runs.active import (
-        TrialInterrupted,
-        TrialPruned,
-        record,
-        report,
-        resume_from,
-        run_dir,
-        stop_if_asked,
-    )
+    from caviar.app.entry import main as main
+    from caviar.app.notebook import load as load
+    from caviar.app.notebook import load_run as load_run
+    from caviar.base.errors import UsageError as UsageError
+    from caviar.base.errors import usage_error as usage_error
+    from caviar.base.security import instantiate as instantiate
+    from caviar.engines.dropout import Dropout as Dropout
+    from caviar.engines.experiment import Called as Called
+    from caviar.engines.experiment import EarlyStopping as EarlyStopping
+    from caviar.engines.experiment import Experiment as Experiment
+    from caviar.engines.experiment import Folds as Folds
+    from caviar.engines.experiment import NotFusibleError as NotFusibleError
+    from caviar.engines.experiment import Recipe as Recipe
+    from caviar.runs.active import TrialInterrupted as TrialInterrupted
+    from caviar.runs.active import TrialPruned as TrialPruned
+    from caviar.runs.active import record as record
+    from caviar.runs.active import report as report
+    from caviar.runs.active import resume_from as resume_from
+    from caviar.runs.active import run_dir as run_dir
+    from caviar.runs.active import stop_if_asked as stop_if_asked
 
 _NAMES = {
     "caviar.app.entry": "main",
@@ -45,29 +43,7 @@ _NAMES = {
     "caviar.runs.active": "TrialInterrupted TrialPruned record report resume_from run_dir stop_if_asked",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
-
-__all__ = [
-    "Called",
-    "Dropout",
-    "EarlyStopping",
-    "Experiment",
-    "Folds",
-    "NotFusibleError",
-    "Recipe",
-    "TrialInterrupted",
-    "TrialPruned",
-    "UsageError",
-    "instantiate",
-    "load",
-    "load_run",
-    "main",
-    "record",
-    "report",
-    "resume_from",
-    "run_dir",
-    "stop_if_asked",
-    "usage_error",
-]
+__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -132,13 +132,10 @@ def test_a_training_cut_short_goes_on_from_its_last_checkpoint_as_if_nothing_had
 def test_the_progress_bar_shows_in_a_terminal_and_not_in_a_sweep(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    class Listener:
-        def reported(self, value: float, step: int) -> None: ...
-
     assert not ProgressBar().wanted  # pytest's output is no terminal
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert ProgressBar().wanted
-    with activate(ActiveRun(tmp_path, listener=Listener())):
+    with activate(ActiveRun(tmp_path, listener=lambda value, step: None)):
         assert not ProgressBar().wanted
 
 
@@ -167,13 +164,8 @@ def test_every_validation_is_reported_to_the_sweep(
     compose_run: Callable[..., Any], short: tuple[str, ...]
 ) -> None:
     heard: list[tuple[float, int]] = []
-
-    class Listener:
-        def reported(self, value: float, step: int) -> None:
-            heard.append((value, step))
-
     config = compose_run(*short, "trainer.max_epochs=3")
-    with activate(ActiveRun(Path(config.dir), listener=Listener())):
+    with activate(ActiveRun(Path(config.dir), listener=lambda *report: heard.append(report))):
         score = main(config)
     assert [step for _, step in heard] == [0, 1, 2]
     assert max(value for value, _ in heard) == score

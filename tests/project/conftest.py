@@ -13,8 +13,9 @@ from omegaconf import DictConfig
 
 from caviar.base import hydra_versions
 from caviar.runs.active import ActiveRun, activate
-from caviar.runs.config import resolved, to_yaml
+from caviar.runs.config import resolved
 from caviar.runs.folder import CONFIG, Result
+from caviar.runs.text import to_yaml
 from project.train import CONFIGS, main
 
 Compose = Callable[..., DictConfig]

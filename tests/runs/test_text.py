@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caviar.runs.config import to_yaml
-from caviar.runs.text import csv_text, strict, yaml_text
+from caviar.runs.text import csv_text, strict, to_yaml, yaml_text
 
 pytestmark = pytest.mark.fast
 

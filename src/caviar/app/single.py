@@ -21,7 +21,7 @@ from caviar.base.versions import warn_untested
 from caviar.runs import folder as names
 from caviar.runs.active import GO_ON, ActiveRun, RankLost, activate
 from caviar.runs.code import git_commit, versions
-from caviar.runs.config import resolved, to_yaml
+from caviar.runs.config import resolved
 from caviar.runs.files import is_full, write_atomic
 from caviar.runs.folder import Result, make_folder
 from caviar.runs.inside import open_inside
@@ -31,6 +31,7 @@ from caviar.runs.places import typed
 from caviar.runs.program import PROGRAM, hold, program
 from caviar.runs.tags import FACT as TAGS
 from caviar.runs.tags import tags_of
+from caviar.runs.text import to_yaml
 
 Task = Callable[[DictConfig], Any]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 
@@ -12,12 +12,8 @@ def update(config: DictConfig, name: str, value: Any) -> None:
 
     As Hydra does it: a mapping joins the one that is there, all else takes its place.
     """
-    merge = isinstance(value, Mapping)
-    if name.startswith("+"):
-        with open_dict(config):
-            OmegaConf.update(config, name.lstrip("+"), value, merge=merge, force_add=True)
-    else:
-        OmegaConf.update(config, name, value, merge=merge)
+    merge, added = isinstance(value, Mapping), name.startswith("+")
+    OmegaConf.update(config, name.lstrip("+"), value, merge=merge, force_add=added)
 
 
 def keys_of(config: Any, prefix: str = "") -> Iterator[str]:

@@ -15,7 +15,6 @@ def explain(error: Exception, keys: Callable[[], Iterable[str]], folder: Path | 
     """One line for an error that Hydra or OmegaConf raised.
 
     Args:
-        error: what was raised.
         keys: gives every key that the config has; asked for only where one was not found.
         folder: the app's configs, to find the choice of a config group that has such a key.
     """
@@ -36,7 +35,10 @@ def explain(error: Exception, keys: Callable[[], Iterable[str]], folder: Path | 
         near = nearest(key, keys())
         hint = f"; did you mean {near}?" if near else ""
         return f"{written}: the config has no such key{hint} (+{key} adds it)"
-    return one_line(error)
+    lines = text.splitlines()
+    if isinstance(error, HydraException) and error.__cause__ is not None:
+        lines += str(error.__cause__).splitlines()[:1]
+    return " ".join(line.strip() for line in lines if line.strip())
 
 
 def _choices_with(key: str, folder: Path) -> list[str]:
@@ -52,11 +54,3 @@ def _choices_with(key: str, folder: Path) -> list[str]:
         if isinstance(config, DictConfig) and has_key(config, rest):
             found.append(f"{group}={file.stem}")
     return found
-
-
-def one_line(error: Exception) -> str:
-    """An error's text with its lines joined, and the first line of what Hydra says caused it."""
-    lines = str(error).splitlines()
-    if isinstance(error, HydraException) and error.__cause__ is not None:
-        lines += str(error.__cause__).splitlines()[:1]
-    return " ".join(line.strip() for line in lines if line.strip())

@@ -1,4 +1,4 @@
-"""What this machine gives: a folder for what was found out about it, and a C++ compiler."""
+"""What this machine gives: its user's folders for caches and state, and a C++ compiler."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ TENANTS = "CAVIAR_GPU_TENANTS"
 
 def cache_folder() -> Path:
     """``CAVIAR_CACHE``, else ``caviar`` in the user's folder for caches."""
-    own = os.environ.get("CAVIAR_CACHE")
-    if own:
+    return _users("CACHE", ".cache")
+
+
+def state_folder() -> Path:
+    """``CAVIAR_STATE``, else ``caviar`` in the user's folder for state."""
+    return _users("STATE", ".local/state")
+
+
+def _users(kind: str, usual: str) -> Path:
+    if own := os.environ.get(f"CAVIAR_{kind}"):
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "caviar"
+    return Path(os.environ.get(f"XDG_{kind}_HOME") or Path.home() / usual) / "caviar"
 
 
 def compiler() -> str | None:

@@ -272,9 +272,8 @@ def averaging_of(callback: Any) -> tuple[bool, dict[str, Any]]:
 
     Would be replaced by public attributes of it.
     """
-    return attribute("lightning", callback, "_use_buffers"), attribute(
-        "lightning", callback, "_kwargs"
-    )
+    buffers = attribute("lightning", callback, "_use_buffers")
+    return buffers, attribute("lightning", callback, "_kwargs")
 
 
 def seen_by_rates(trainer: Any, log_metrics: Callable[..., None], step: int, due: bool) -> Any:

@@ -62,9 +62,8 @@ def allow(prefixes: Iterable[Any] | str | None) -> None:
     for prefix in [prefixes] if isinstance(prefixes, str) else prefixes or ():
         top = str(prefix).partition(".")[0]
         if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
-            raise usage_error(
-                "allow", prefix, "must be a package's name and a dot, as in mypackage."
-            )
+            why = "must be a package's name and a dot, as in mypackage."
+            raise usage_error("allow", prefix, why)
         if top in sys.stdlib_module_names:
             raise usage_error("allow", prefix, "is Python's own: it can do anything")
         if prefix not in ALLOWED:
@@ -101,9 +100,8 @@ def instantiate(config: Any, *args: Any, _only_: type | None = None, **kwargs: A
     if isinstance(cause, UsageError) or not _refuses_arguments(cause):
         raise cause
     key = re.search(r"full_key: (\S+)", problem) or re.search(r"target '(.+?)'", problem)
-    raise UsageError(
-        f"{key[1]}: {name_and_text(cause)}" if key else name_and_text(cause)
-    ) from cause
+    told = name_and_text(cause)
+    raise UsageError(f"{key[1]}: {told}" if key else told) from cause
 
 
 def _refuses_arguments(error: BaseException) -> bool:
@@ -137,15 +135,14 @@ def check_target(target: Any, import_it: bool = True) -> None:
         found = _found(target)
     except Exception as error:
         raise usage_error("_target_", target, _why_not_found(target, error)) from error
-    home = getattr(found, "__module__", None)
-    if not isinstance(home, str) or not _allowed(f"{home}."):
+    home = f"{getattr(found, '__module__', None)}."
+    if not _allowed(home):
         raise _refused(target)
-    if f"{home}.".startswith(_PRETRAINED) and not f"{home}.".startswith(
-        tuple(set(ALLOWED) - {"torchmetrics."})
-    ):
+    by_name = tuple(set(ALLOWED) - {"torchmetrics."})
+    if home.startswith(_PRETRAINED) and not home.startswith(by_name):
         why = f"may load a network of any name; allow=[{'.'.join(home.split('.')[:2])}.] allows it"
         raise usage_error("_target_", target, why)
-    if f"{home}.".startswith(_OF_CLASSES) and not isinstance(found, type):
+    if home.startswith(_OF_CLASSES) and not isinstance(found, type):
         package = target.partition(".")[0]
         raise usage_error("_target_", target, f"not allowed: of {package}, only classes are")
 
@@ -175,9 +172,8 @@ def check_only(node: Any, *kinds: type, beside: tuple[str, ...] = ()) -> None:
         found = _found(target)
         home = f"{getattr(found, '__module__', None)}."
         if not isinstance(found, type) or not (issubclass(found, kinds) or home.startswith(beside)):
-            raise usage_error(
-                "_target_", target, f"is no {' or '.join(kind.__name__ for kind in kinds)}"
-            )
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise usage_error("_target_", target, f"is no {wanted}")
         beside = (*beside, f"{home.rstrip('.').rpartition('.')[0]}.") if beside == () else beside
     for value in cast("Iterable[Any]", node.values() if isinstance(node, Mapping) else node):
         if isinstance(value, Mapping | list | tuple | DictConfig | ListConfig):
@@ -223,6 +219,5 @@ def _allowed(name: str) -> bool:
 
 
 def _refused(target: object) -> UsageError:
-    return usage_error(
-        "_target_", target, f"not allowed (allowed prefixes: {', '.join(sorted(ALLOWED))})"
-    )
+    allowed = ", ".join(sorted(ALLOWED))
+    return usage_error("_target_", target, f"not allowed (allowed prefixes: {allowed})")

@@ -70,10 +70,9 @@ def ending_in_order() -> Generator[None]:
     """
 
     def end(signum: int) -> None:
+        # Once is enough: tidying up is not to be cut short.
         for number in (signal.SIGTERM, signal.SIGUSR2):
-            signal.signal(
-                number, signal.SIG_IGN
-            )  # once is enough: tidying up is not to be cut short
+            signal.signal(number, signal.SIG_IGN)
         os.write(2, b"terminated\n")
         raise SystemExit(exit_status(signum))
 

@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
@@ -38,19 +37,17 @@ def make_patient(go_on: bool = True) -> None:
             # Whoever has it already, as a log's handler, prints there too.
             stream.reconfigure(errors="backslashreplace")
         if stream is getattr(sys, f"__{name}__"):
-            setattr(
-                sys, name, _Patient(cast("io.TextIOWrapper", stream), _forget if go_on else _end)
-            )
+            setattr(sys, name, _Patient(cast("io.TextIOWrapper", stream), go_on))
 
 
 class _Patient(io.TextIOWrapper):
     """A standard stream that outlives its reader."""
 
-    def __init__(self, stream: io.TextIOWrapper, gone: Callable[[], None]) -> None:
+    def __init__(self, stream: io.TextIOWrapper, go_on: bool) -> None:
         buffer = open(stream.fileno(), "wb", closefd=False)  # noqa: SIM115 - the text stream closes it
         lines = stream.line_buffering or stream.isatty()
         super().__init__(buffer, stream.encoding, "backslashreplace", line_buffering=lines)
-        self._gone = gone
+        self._go_on = go_on
 
     def write(self, text: str, /) -> int:
         try:
@@ -71,12 +68,5 @@ class _Patient(io.TextIOWrapper):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.fileno())
         os.close(nowhere)
-        self._gone()
-
-
-def _forget() -> None:
-    pass
-
-
-def _end() -> None:
-    raise SystemExit(141)
+        if not self._go_on:
+            raise SystemExit(141)

@@ -51,12 +51,9 @@ def warn_untested() -> None:
 
 def check_python() -> None:
     """Raise UsageError for ``python -O``: Hydra moves on in what it parses within ``assert`` statements."""
-    level = sys.flags.optimize
-    if level:
-        why = (
-            f"python -{'O' * level} leaves out what Hydra reads choice(1,2) by; unset it, or use 0"
-        )
-        raise usage_error("PYTHONOPTIMIZE", level, why)
+    if level := sys.flags.optimize:
+        why = "leaves out what Hydra reads choice(1,2) by; unset it, or use 0"
+        raise usage_error("PYTHONOPTIMIZE", level, f"python -{'O' * level} {why}")
 
 
 def lost(library: str, name: str) -> UsageError:

@@ -122,7 +122,7 @@ class _Listener:
         self._hand_on = hand_on
         self.value: float | None = None
 
-    def reported(self, value: float, step: int) -> None:
+    def __call__(self, value: float, step: int) -> None:
         self.value = value
         self._hand_on(Reported(self._number, value, step))
 

@@ -106,5 +106,5 @@ def _remove_left() -> None:
     """Remove the folders of this user's agents that were killed and could not do it."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_NAMED}*"):
         with suppress(OSError):
-            if folder.lstat().st_uid == os.getuid() and locks.was_held(folder / _ALIVE):
+            if folder.lstat().st_uid == os.getuid() and locks.is_held(folder / _ALIVE) is False:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -11,11 +11,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from caviar.lightning.folds import over_folds
-    from caviar.lightning.making import experiment, make_data, make_each, make_module
-    from caviar.lightning.saved import open_run
-    from caviar.lightning.seeding import derived, seeded
-    from caviar.lightning.training import fit, make_trainer, test
+    from caviar.lightning.folds import over_folds as over_folds
+    from caviar.lightning.making import experiment as experiment
+    from caviar.lightning.making import make_data as make_data
+    from caviar.lightning.making import make_each as make_each
+    from caviar.lightning.making import make_module as make_module
+    from caviar.lightning.saved import open_run as open_run
+    from caviar.lightning.seeding import derived as derived
+    from caviar.lightning.seeding import seeded as seeded
+    from caviar.lightning.training import fit as fit
+    from caviar.lightning.training import make_trainer as make_trainer
+    from caviar.lightning.training import test as test
 
 _NAMES = {
     "folds": "over_folds",
@@ -25,20 +31,7 @@ _NAMES = {
     "training": "fit make_trainer test",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
-
-__all__ = [
-    "derived",
-    "experiment",
-    "fit",
-    "make_data",
-    "make_each",
-    "make_module",
-    "make_trainer",
-    "open_run",
-    "over_folds",
-    "seeded",
-    "test",
-]
+__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

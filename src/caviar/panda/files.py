@@ -76,7 +76,7 @@ def is_watched(run: Path) -> bool:
 
 def alive(run: Path) -> bool:
     """Whether a process is training ``run``."""
-    return locks.is_held(run / FOLDER / ALIVE)
+    return bool(locks.is_held(run / FOLDER / ALIVE))
 
 
 def read_status(run: Path) -> dict[str, Any]:

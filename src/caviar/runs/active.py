@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 GO_ON = "CAVIAR_GO_ON"
 """The environment variable that names the run folder which a process is to go on in."""
@@ -26,18 +26,6 @@ class RankLost(Exception):  # noqa: N818
         self.said = said
 
 
-class Listener(Protocol):
-    """The receiver of a run's intermediate values: the worker's connection to its controller."""
-
-    def reported(self, value: float, step: int) -> None:
-        """Pass a value on.
-
-        Raises:
-            TrialPruned: the trial is to end.
-        """
-        ...
-
-
 @dataclass
 class ActiveRun:
     """A run while its task is being called.
@@ -45,7 +33,8 @@ class ActiveRun:
     Attributes:
         dir: the run folder.
         facts: what the task recorded; it goes into ``result.json``.
-        listener: the receiver of intermediate values, in a sweep.
+        listener: takes an intermediate value and its step, in a sweep; raises TrialPruned where the
+            trial is to end.
         resume_from: a folder of checkpoints that an earlier try of this trial left.
         interrupted: whether the run is to leave a checkpoint and end.
         outer: the run that this one is a part of, as a fold is of its trial.
@@ -54,7 +43,7 @@ class ActiveRun:
 
     dir: Path
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
-    listener: Listener | None = None
+    listener: Callable[[float, int], None] | None = None
     resume_from: Path | None = None
     interrupted: Callable[[], bool] = lambda: False
     outer: "ActiveRun | None" = None
@@ -104,7 +93,7 @@ def report(value: float, step: int) -> None:
         TrialInterrupted: the run has to stop now, and will go on later.
     """
     if _active and _active.listener:
-        _active.listener.reported(float(value), int(step))
+        _active.listener(float(value), int(step))
     stop_if_asked(step)
 
 

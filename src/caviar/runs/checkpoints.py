@@ -15,7 +15,6 @@ def read_checkpoint(path: Path, needed: Collection[str] = ()) -> dict[str, Any]:
     """What the checkpoint at ``path`` holds, on the CPU: tensors and plain values, never code.
 
     Args:
-        path: a file of a run.
         needed: keys that it must have.
 
     Raises:

@@ -19,8 +19,6 @@ from caviar.runs.parsing import parse_yaml
 _LEFT_AS_WRITTEN = ("oc.env", "hydra")
 """Resolvers whose value belongs to one person, one machine or one run: a token, a folder."""
 
-_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
 
 def resolved(config: DictConfig) -> dict[str, Any]:
     """``config`` as plain containers, every interpolation resolved but those that lead to a secret.
@@ -53,17 +51,6 @@ def read_config(run: Path) -> DictConfig:
     return cast("DictConfig", OmegaConf.create(of_today(OmegaConf.to_container(config))))
 
 
-def to_yaml(value: Any) -> str:
-    """Plain containers as YAML, in the order given."""
-    return yaml.dump(
-        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False
-    )
-
-
-class _LeftAsWrittenError(Exception):
-    pass
-
-
 def _plain(node: DictConfig | ListConfig) -> Any:
     if isinstance(node, DictConfig):
         return {_bare(key): _value(node, key) for key in node}
@@ -92,4 +79,4 @@ def _bare(value: Any) -> Any:
 
 
 def _refuse(*_: Any, **__: Any) -> None:
-    raise _LeftAsWrittenError
+    raise LookupError

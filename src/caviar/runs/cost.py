@@ -17,11 +17,9 @@ WORKER_SECONDS = "worker_seconds"
 
 
 def worker_seconds(seconds: object, facts: Mapping[str, Any]) -> float | None:
-    """A run's worker-seconds; None where they are not known: of a lane, an older caviar recorded none.
+    """Those of a run, by its wall time and what it recorded; None where they are not known.
 
-    Args:
-        seconds: the run's wall time.
-        facts: what it recorded.
+    Of a lane, an older caviar recorded none.
     """
     share = facts.get(WORKER_SECONDS)
     if share is None and facts.get("engine") != "fused":

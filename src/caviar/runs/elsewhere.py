@@ -7,9 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from caviar.base.machine import state_folder
 from caviar.runs.fields import TEXT, each
 from caviar.runs.files import read_text, write_atomic
-from caviar.runs.folder import outputs_root, state_folder
+from caviar.runs.folder import outputs_root
 
 _FILE = "elsewhere.json"
 _MOST = 200

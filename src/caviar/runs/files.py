@@ -45,12 +45,7 @@ def read_bytes(path: Path | str, most: int = MOST_BYTES) -> bytes:
 
 
 def read_text(path: Path | str, errors: str = "strict", most: int = MOST_BYTES) -> str:
-    """A file of a run as UTF-8, a newline being one character, whichever it is.
-
-    Raises:
-        FileNotFoundError: there is none.
-        UsageError: it cannot be read, in one line that names it.
-    """
+    """`read_bytes`, as UTF-8, a newline being one character, whichever it is."""
     try:
         text = read_bytes(path, most).decode("utf-8", errors)
     except UnicodeDecodeError as error:
@@ -59,17 +54,12 @@ def read_text(path: Path | str, errors: str = "strict", most: int = MOST_BYTES) 
 
 
 def read_json(path: Path | str) -> Any:
-    """A file of a run as JSON: plain values.
-
-    Raises:
-        FileNotFoundError: there is none.
-        UsageError: it cannot be read, in one line that names it.
-    """
+    """`read_bytes`, as JSON: plain values."""
     return _parsed(path, parse_json, "JSON")
 
 
 def read_yaml(path: Path | str) -> Any:
-    """The same, of YAML."""
+    """`read_bytes`, as YAML: plain values."""
     return _parsed(path, parse_yaml, "YAML")
 
 
@@ -138,15 +128,7 @@ def unreadable(path: Path | str, error: Exception) -> str:
 
 
 def write_atomic(path: Path, content: str | bytes, durable: bool = True) -> None:
-    """Write ``content`` beside ``path``, fsync it, and move it in, so no reader sees half a file.
-
-    Args:
-        durable: whether it is to outlast a power cut; what is soon written anew need not.
-
-    Raises:
-        LinkError: the folder that it is in is a link.
-        OSError: the disk is full or the folder is gone; ``path`` is then as it was.
-    """
+    """`caviar.runs.inside.put`, of text or bytes: no reader sees half a file."""
     data = content.encode() if isinstance(content, str) else content
     put(path, lambda file: file.write(data), durable)
 

@@ -144,15 +144,6 @@ def outputs_root() -> Path:
     return Path(os.environ.get("CAVIAR_OUTPUTS") or "outputs").absolute()
 
 
-def state_folder() -> Path:
-    """``CAVIAR_STATE``, else ``caviar`` in the user's folder for state."""
-    own = os.environ.get("CAVIAR_STATE")
-    if own:
-        return Path(own)
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home) / "caviar"
-
-
 def has_trained(folder: Path) -> bool:
     """Whether a run has left anything that its training took time for."""
     left = (METRICS, f"{CHECKPOINTS}/*")  # its own, or a fold's

@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from caviar.base.errors import UsageError
-from caviar.runs.fields import LIST, MAPPING, NUMBER, each, either, optional
-from caviar.runs.files import read_json, write_atomic
+from caviar.runs.fields import LIST, NUMBER, TEXT, check_fields, each, either, mapping_to, optional
+from caviar.runs.files import read_described, write_atomic
 from caviar.runs.inside import copy_folder
 
 FOLD = "fold.json"
+_MUST = {
+    "score": either(NUMBER, each(NUMBER)),
+    **dict.fromkeys(("metrics", "test"), mapping_to(NUMBER)),
+    "checkpoint": optional(TEXT),
+}
 _KEPT = ("score", "best_epoch", "metrics", "checkpoint", "tested", "test")
 
 Facts = dict[str, Any]
@@ -52,22 +57,15 @@ def take_over(resume_from: Path | str | None, place: Path) -> Facts | None:
     return facts
 
 
-_SCORE = optional(either(NUMBER, each(NUMBER)))
-
-
 def read_fold(folder: Path) -> Facts | None:
     """The results of a fold; None where it is not done, or its ``fold.json`` cannot be used."""
+    path = folder / FOLD
     try:
-        found = read_json(folder / FOLD)
-    except (FileNotFoundError, UsageError):
+        found = read_described(path, 0, "fold")
+        check_fields(path, found, _MUST, needed=("score", "metrics"))
+    except UsageError:
         return None
-    if not MAPPING[0](found) or not _SCORE[0](found.get("score", "")):
-        return None
-    tables = (found.get("metrics"), found.get("test", {}))
-    numbers = [x for table in tables if MAPPING[0](table) for x in table.values()]
-    whole = all(MAPPING[0](table) for table in tables)
-    whole = whole and all(isinstance(number, int | float) for number in numbers)
-    return found if whole and isinstance(found.get("checkpoint"), str | None) else None
+    return found
 
 
 def mean_scores(folds: Sequence[Mapping[str, Any]]) -> list[float]:

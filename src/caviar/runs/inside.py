@@ -2,7 +2,8 @@
 
 A folder may come from somebody else, with a link where a file or a folder is expected. What opens,
 makes or copies files of a run does it by the functions here. They look at a file and at the folder
-that it is in; `check_tree` looks at a whole folder, before a program goes on in it.
+that it is in; `check_tree` looks at a whole folder, before a program goes on in it. Each of them raises
+LinkError where a link stands in the place of one of these, and OSError as the system does.
 """
 
 from __future__ import annotations
@@ -35,22 +36,15 @@ def open_inside(path: Path | str, mode: str = "r", **options: Any) -> IO[Any]:
     Raises:
         LinkError: one of them is; it is no regular file; or it is to be written, and has a second name
             (a hard link), which may lie anywhere.
-        OSError: as `open` raises it.
     """
     if "b" not in mode:
-        options = {
-            "encoding": "utf-8",
-            "errors": None if mode == "r" else "backslashreplace",
-        } | options
+        text = {"encoding": "utf-8", "errors": None if mode == "r" else "backslashreplace"}
+        options = text | options
     return open(path, mode, opener=opener, **options)
 
 
 def opener(path: Path | str, flags: int) -> int:
-    """The opener of `open_inside`: a file's descriptor, for any flags of `os.open`.
-
-    Raises:
-        LinkError, OSError: see `open_inside`.
-    """
+    """The opener of `open_inside`: a file's descriptor, for any flags of `os.open`."""
     folder, name = os.path.split(path)
     parent = folder_inside(folder or ".")
     try:
@@ -79,12 +73,7 @@ def opener(path: Path | str, flags: int) -> int:
 
 
 def folder_inside(path: Path | str) -> int:
-    """A descriptor of a folder of a run, for ``dir_fd``; the caller closes it.
-
-    Raises:
-        LinkError: it is a link.
-        OSError: there is no such folder.
-    """
+    """A descriptor of a folder of a run, for ``dir_fd``; the caller closes it."""
     try:
         return os.open(path, _FOLDER)
     except OSError:
@@ -94,12 +83,7 @@ def folder_inside(path: Path | str) -> int:
 
 
 def make_folders(path: Path) -> None:
-    """Make a folder of a run, and those above it that are missing; it may be there already.
-
-    Raises:
-        LinkError: it, or the folder that it is to be made in, is a link.
-        OSError: it cannot be made.
-    """
+    """Make a folder of a run, and those above it that are missing; it may be there already."""
     try:
         parent = folder_inside(path.parent)
     except FileNotFoundError:
@@ -114,12 +98,7 @@ def make_folders(path: Path) -> None:
 
 
 def remove_inside(path: Path) -> None:
-    """Remove a file of a run, or the link in its place, if there is one.
-
-    Raises:
-        LinkError: the folder that it is in is a link.
-        OSError: it cannot be removed.
-    """
+    """Remove a file of a run, or the link in its place, if there is one."""
     with suppress(FileNotFoundError):
         parent = folder_inside(path.parent)
         try:
@@ -129,11 +108,7 @@ def remove_inside(path: Path) -> None:
 
 
 def partial_of(path: Path) -> Path:
-    """A name beside ``path`` that nobody can have foreseen, to write to before moving it in.
-
-    Raises:
-        LinkError: the folder that it is in is a link.
-    """
+    """A name beside ``path`` that nobody can have foreseen, to write to before moving it in."""
     os.close(folder_inside(path.parent))
     return path.with_name(f".{path.name}.{os.urandom(6).hex()}.partial")
 
@@ -141,12 +116,10 @@ def partial_of(path: Path) -> Path:
 def put(path: Path, write: Callable[[IO[bytes]], object], durable: bool = True) -> None:
     """Have ``write`` write a file beside ``path``, and move it in: no reader sees half of it.
 
+    Where that fails (the disk is full), ``path`` is as it was.
+
     Args:
         durable: whether it is to outlast a power cut; what is soon written anew need not.
-
-    Raises:
-        LinkError: the folder that it is in is a link.
-        OSError: the disk is full or the folder is gone; ``path`` is then as it was.
     """
     folder, name = os.path.split(path)
     parent = folder_inside(folder or ".")
@@ -169,23 +142,13 @@ def put(path: Path, write: Callable[[IO[bytes]], object], durable: bool = True) 
 
 
 def copy_inside(source: Path, target: Path) -> None:
-    """Copy a file of a run to another place in a run, whole or not at all.
-
-    Raises:
-        LinkError: either is a link, or in a folder that is one.
-        OSError: it cannot be read or written.
-    """
+    """Copy a file of a run to another place in a run, whole or not at all."""
     with open_inside(source, "rb") as file:
         put(target, lambda copy: copyfileobj(file, copy, 1 << 20), durable=False)
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Copy all that is in a folder of a run into another, which is made where it is missing.
-
-    Raises:
-        LinkError: there is a link among it, or in its way.
-        OSError: it cannot be read or written.
-    """
+    """Copy all that is in a folder of a run, no link among it, into another, made where it is missing."""
     make_folders(target)
     os.close(folder_inside(source))
     for entry in sorted(source.iterdir()):
@@ -200,7 +163,6 @@ def check_tree(folder: Path) -> None:
 
     Raises:
         LinkError: a link leads out of it, or there is a pipe, a socket or a device.
-        OSError: it cannot be looked through.
     """
     left = [root := os.path.realpath(folder)]
     while left:

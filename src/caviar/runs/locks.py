@@ -42,17 +42,7 @@ def _close_all() -> None:
 os.register_at_fork(after_in_child=_close_all)
 
 
-def is_held(path: Path) -> bool:
-    """Whether another process holds the file."""
-    return _held(path) is True
-
-
-def was_held(path: Path) -> bool:
-    """Whether the process that locked the file is gone; False where that cannot be known."""
-    return _held(path) is False
-
-
-def _held(path: Path) -> bool | None:
+def is_held(path: Path) -> bool | None:
     """Whether another process holds the file; None where that cannot be known."""
     try:
         with open_inside(path) as file:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from caviar.base.errors import UsageError
+from caviar.base.machine import state_folder
 from caviar.runs.files import write_atomic
-from caviar.runs.folder import state_folder
 from caviar.runs.inside import check_tree, open_inside
 from caviar.runs.places import typed
 from caviar.runs.private import private_folder, why_not_private
@@ -145,32 +145,19 @@ def is_signed(folder: Path, *files: str) -> bool:
 
 def started_here(folder: Path) -> dict[str, Any]:
     """How the run in a folder was started, where this user's caviar has signed that; else empty."""
-    try:
+    with suppress(NotOursError, OSError):
         return _check_signed(Path(os.path.realpath(folder)))
-    except (NotOursError, OSError):
-        return {}
+    return {}
 
 
 def _signed(folder: Path) -> dict[str, Any]:
     """What `MADE` holds, if this user signed it."""
-    unsigned = f"{folder}: this user's caviar did not make it here (or an older one did)"
-    try:
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError):
         made = json.loads(_read(folder / MADE))
         signature = made.pop("signature")
-        right = hmac.compare_digest(signature, _signature(made, _key()))
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-        RuntimeError,
-    ):
-        raise NotOursError(unsigned) from None
-    if not right:
-        raise NotOursError(unsigned)
-    return made
+        if hmac.compare_digest(signature, _signature(made, _key())):
+            return made
+    raise NotOursError(f"{folder}: this user's caviar did not make it here (or an older one did)")
 
 
 def _signature(made: Mapping[str, Any], key: bytes) -> str:

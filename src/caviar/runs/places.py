@@ -57,16 +57,12 @@ def run_folders(root: Path | None = None, follow: bool = True) -> list[Path]:
 
 
 def trial_folders(sweep: Path) -> list[Path]:
-    """Every folder under a sweep's ``trials``, by name, so by number.
-
-    Raises:
-        UsageError: they cannot be listed.
-    """
+    """Those of `in_trials` that are folders."""
     return [folder for folder in in_trials(sweep) if folder.is_dir()]
 
 
 def in_trials(sweep: Path) -> list[Path]:
-    """All that is in a sweep's ``trials``, by name.
+    """All that is in a sweep's ``trials``, by name, so by number.
 
     Raises:
         UsageError: that is a link, no folder, or cannot be listed.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import stat
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
 def why_not_private(path: Path) -> str | None:
@@ -23,11 +27,11 @@ def why_not_private(path: Path) -> str | None:
     if stat.S_ISLNK(found.st_mode):
         return "it is a link"
     if found.st_uid != os.geteuid():
-        return f"it belongs to user {_user(found.st_uid)}, not to you"
+        return f"it belongs to user {_name(pwd.getpwuid, found.st_uid)}, not to you"
     if found.st_mode & stat.S_IWOTH:
         return "anybody may write to it"
     if found.st_mode & stat.S_IWGRP and not _is_own(found.st_gid):
-        return f"the group {_group(found.st_gid)} may write to it"
+        return f"the group {_name(grp.getgrgid, found.st_gid)} may write to it"
     for above in Path(os.path.realpath(path)).parents:
         mode = os.stat(above).st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
@@ -51,9 +55,7 @@ def private_folder(path: Path) -> Path:
 
 def _is_own(gid: int) -> bool:
     """Whether a group is this user's private one."""
-    name = _user(os.geteuid())
-    import grp
-
+    name = _name(pwd.getpwuid, os.geteuid())
     try:
         found = grp.getgrgid(gid)
     except KeyError:
@@ -61,17 +63,7 @@ def _is_own(gid: int) -> bool:
     return found.gr_name == name and set(found.gr_mem) <= {name}
 
 
-def _user(uid: int) -> str:
-    import pwd
-
+def _name(look_up: Callable[[int], Sequence[Any]], number: int) -> str:
     with suppress(KeyError):
-        return pwd.getpwuid(uid).pw_name
-    return str(uid)
-
-
-def _group(gid: int) -> str:
-    import grp
-
-    with suppress(KeyError):
-        return grp.getgrgid(gid).gr_name
-    return str(gid)
+        return str(look_up(number)[0])
+    return str(number)

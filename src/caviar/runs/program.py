@@ -83,4 +83,4 @@ def hold(run: Path) -> IO[str]:
 
 def under_way(run: Path) -> bool:
     """Whether a process trains the single run ``run``."""
-    return locks.is_held(run / LOG)
+    return bool(locks.is_held(run / LOG))

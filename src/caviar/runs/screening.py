@@ -72,9 +72,8 @@ def to_paste(
 
 def _is_of_the_project(program: Sequence[str]) -> bool:
     """Whether a program is the project's module, or a script in the working folder itself."""
-    from caviar.base.security import (
-        ALLOWED,  # it brings Hydra, which a list of runs need not wait for
-    )
+    # Imported here: it brings Hydra, which a list of runs need not wait for.
+    from caviar.base.security import ALLOWED
 
     program = [word for word in program if word != "-P"]
     if len(program) == 2 and program[0] == "-m":

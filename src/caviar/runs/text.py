@@ -15,6 +15,10 @@ from dataclasses import asdict, is_dataclass
 from functools import lru_cache
 from typing import Any, cast
 
+import yaml
+
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 
 def strict(value: Any) -> Any:
     """``value`` as strict JSON holds it: what that has not, as a NaN, is a string."""
@@ -51,14 +55,21 @@ class _NotSimpleError(Exception):
     pass
 
 
+def to_yaml(value: Any) -> str:
+    """Plain containers as YAML, in the order given."""
+    return yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False
+    )
+
+
 def yaml_text(value: Any) -> str:
-    """``value`` as `caviar.runs.config.to_yaml` has it."""
+    """``value`` as `to_yaml` has it."""
     try:
         if value and isinstance(value, dict | list):
             return "".join(_yaml_lines(value, ""))
     except _NotSimpleError:
         pass
-    return _library_yaml(value)
+    return to_yaml(value)
 
 
 def _yaml_lines(value: Any, pad: str) -> list[str]:
@@ -100,21 +111,14 @@ def _yaml_scalar(value: Any) -> str:
 
 @lru_cache(1024)
 def _plain_key(key: str) -> bool:
-    return len(key) < 30 and _library_yaml({key: 0}) == f"{key}: 0\n"
+    return len(key) < 30 and to_yaml({key: 0}) == f"{key}: 0\n"
 
 
 @lru_cache(1024)
 def _yaml_string(value: str) -> str:
     if len(value) >= 40:
         raise _NotSimpleError  # it may be folded, which depends on where it stands
-    text = _library_yaml([value]).removeprefix("- ").removesuffix("\n")
-    if "\n" in text or _library_yaml({"key": value}) != f"key: {text}\n":
+    text = to_yaml([value]).removeprefix("- ").removesuffix("\n")
+    if "\n" in text or to_yaml({"key": value}) != f"key: {text}\n":
         raise _NotSimpleError
     return text
-
-
-def _library_yaml(value: Any) -> str:
-    # Not imported at the top: it brings omegaconf, and whoever only reads run folders needs none.
-    from caviar.runs.config import to_yaml
-
-    return to_yaml(value)

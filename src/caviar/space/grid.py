@@ -18,7 +18,6 @@ def combinations(space: Space, points: Any = None) -> list[dict[str, Any]]:
     """Every point of the grid, as the study holds it, by study name.
 
     Args:
-        space: what is searched.
         points: how many points an interval has: a number for all, or a mapping by name, which may
             also thin out a range; None for `POINTS`.
 

@@ -121,9 +121,8 @@ class Space:
 
 def _check_values(key: str, values: tuple[Any, ...], parent: Hyperparameter) -> None:
     if not isinstance(parent, Choice | Range):
-        raise usage_error(
-            key, list(values), f"{parent.name} is an interval; a condition needs choices"
-        )
+        why = f"{parent.name} is an interval; a condition needs choices"
+        raise usage_error(key, list(values), why)
     for value in values:
         if isinstance(parent, Choice) and value not in parent.options:
             raise usage_error(key, value, f"{parent.name} never takes this value", parent.options)

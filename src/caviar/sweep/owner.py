@@ -117,7 +117,7 @@ def is_running(folder: Path) -> bool:
         return False
     if owner["host"] != socket.gethostname():
         return _alive(folder)
-    return is_held(folder / LOCK)
+    return bool(is_held(folder / LOCK))
 
 
 def _lock(folder: Path) -> IO[str] | None:

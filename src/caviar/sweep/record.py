@@ -11,12 +11,12 @@ from typing import Any
 from caviar.base.errors import UsageError
 from caviar.base.objectives import as_given
 from caviar.runs.code import git_commit, versions
-from caviar.runs.config import to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.ours import check_trusted, mark
 from caviar.runs.places import JOURNAL, SWEEP_FILE
 from caviar.runs.program import split
 from caviar.runs.sweep_file import SCHEMA
+from caviar.runs.text import to_yaml
 from caviar.space.space import Space
 from caviar.sweep.settings import Settings
 

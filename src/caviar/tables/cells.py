@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,15 +36,10 @@ def decoded(column: Any) -> Any:
     """A column of an Arrow table in one piece, text as `TEXT`, the values of a dictionary in place."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        column = column.cast(TEXT)  # where it is UTF-8
-    if is_text(column.type):
-        column = column.cast(TEXT)
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-        if isinstance(column, pa.ChunkedArray):  # as older Arrows leave it
-            column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], TEXT)
-    return column
+    kind = column.type
+    if is_text(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        column = column.cast(TEXT)  # bytes where they are UTF-8
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -58,7 +53,8 @@ def words(column: Any, form: Format) -> Any:
     if not is_text(array.type):
         array = _by_distinct(array, _texts)
     if form.words != "as_written":
-        array = _by_distinct(array, lambda distinct: [_folded(w, form.words) for w in distinct])
+        alike = str.strip if form.words == "trimmed" else folded
+        array = _by_distinct(array, lambda distinct: [alike(w) for w in distinct.to_pylist()])
     if form.na_values:
         missing = pc.is_in(array, value_set=pa.array(form.na_values, TEXT))
         array = pc.if_else(missing, pa.scalar(None, TEXT), array)
@@ -146,13 +142,15 @@ def _times(array: Any, form: Format, time: str) -> tuple[Numbers, Mask]:
     else:
         read = pd.to_datetime(distinct, format=time, utc=True, errors="coerce")
         ticks = read.tz_localize(None).to_numpy(dtype="datetime64[us]")
-    seconds = np.where(np.isnat(ticks), np.nan, ticks.astype(np.int64) / 1e6)
-    found = _floats(pa.array(seconds, from_pandas=False).take(coded.indices))
+    found = _floats(pa.array(_seconds(ticks), from_pandas=False).take(coded.indices))
     there = coded.indices.is_valid().to_numpy(zero_copy_only=False)
     return found, there & np.isnan(found)
 
 
-_SECONDS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
+def _seconds(ticks: NDArray[Any]) -> Numbers:
+    """Durations in seconds, dates in seconds since 1970; NaN where there is none."""
+    since = ticks if ticks.dtype.kind == "m" else ticks - np.datetime64("1970-01-01")
+    return since / np.timedelta64(1, "s")
 
 
 def _stored(array: Any, time: str | None) -> Numbers | None:
@@ -160,19 +158,13 @@ def _stored(array: Any, time: str | None) -> Numbers | None:
     kind, types = array.type, pa.types
     if types.is_null(kind):
         return np.full(len(array), np.nan)
-    length = types.is_duration(kind) or types.is_time(kind)
-    if length or types.is_timestamp(kind) or types.is_date64(kind):
+    if types.is_temporal(kind) and not types.is_interval(kind):
+        length = types.is_duration(kind) or types.is_time(kind)
         if time is None or (time == DURATION) is not length:
             return None
-        unit = "ms" if types.is_date64(kind) else kind.unit
-        width = pa.int32() if kind.bit_width == 32 else pa.int64()
-        return _floats(array.cast(width).cast(pa.float64(), safe=False)) / _SECONDS[unit]
-    if types.is_date32(kind):
-        return (
-            _floats(array.cast(pa.int32()).cast(pa.float64())) * 86400
-            if time not in (None, DURATION)
-            else None
-        )
+        if types.is_time(kind):
+            array = array.cast(pa.time64("ns")).cast(pa.int64()).cast(pa.duration("ns"))
+        return _seconds(array.to_numpy(zero_copy_only=False))
     if time is None and (
         types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
     ):
@@ -199,11 +191,6 @@ def _texts(values: Any) -> list[str | None]:
         found = values.to_numpy(zero_copy_only=False)
         return [None if value != value else str(value) for value in found]
     return [str(value) for value in values.to_pylist()]
-
-
-def _folded(word: Any, how: str) -> str:
-    text = cast("str", word.as_py())
-    return text.strip() if how == "trimmed" else folded(text)
 
 
 def unit_of(texts: Sequence[str]) -> str | None:

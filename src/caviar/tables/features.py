@@ -14,7 +14,7 @@ from caviar.base.errors import UsageError
 from caviar.tables.cells import TEXT, decoded, numbers, whole, words
 from caviar.tables.format import Format
 from caviar.tables.names import column, shown
-from caviar.tables.preprocessing import Column
+from caviar.tables.preprocessing import Column, Preprocessing
 from caviar.tables.reading import as_table
 
 if TYPE_CHECKING:
@@ -54,23 +54,23 @@ def features(columns: list[Column], frame: Frame, form: Format | None) -> NDArra
     return found
 
 
-def unknown_columns(columns: list[Column], frame: Frame, form: Format | None) -> list[str]:
-    """See `Preprocessing.unknown_columns`."""
+def unknown_columns(learnt: Preprocessing, frame: Frame) -> list[str]:
+    """Columns of categories of which no value in ``frame`` was there in training."""
     table, found = as_table(frame), []
-    for one in columns:
+    for one in learnt.columns:
         if one.values is not None and one.name in table.column_names:
-            met = words(column(table, one.name, "data"), form or Format())
+            met = words(column(table, one.name, "data"), learnt.format or Format())
             if met.null_count < len(met) and (_codes(met, one.values) < 0).all():
                 found.append(one.name)
     return found
 
 
-def too_large(columns: list[Column], frame: Frame, form: Format | None) -> dict[str, list[int]]:
-    """See `Preprocessing.too_large`."""
+def too_large(learnt: Preprocessing, frame: Frame) -> dict[str, list[int]]:
+    """Columns of numbers -> rows (from 0) of those that count as missing because they are too large."""
     table, found = as_table(frame), {}
-    for one in columns:
+    for one in learnt.columns:
         if one.values is None:
-            known = _numbers(one, column(table, one.name, "data"), form or Format())
+            known = _numbers(one, column(table, one.name, "data"), learnt.format or Format())
             rows = np.flatnonzero(np.isnan(_standardised(one, known)) & ~np.isnan(known))
             if len(rows):
                 found[one.name] = rows.tolist()
@@ -80,9 +80,7 @@ def too_large(columns: list[Column], frame: Frame, form: Format | None) -> dict[
 def _learn(one: Column, cells: Any, most: int, form: Format) -> Column:
     if one.values is not None:
         met = words(cells, form)
-        counts = {
-            item["values"]: item["counts"] for item in met.drop_null().value_counts().to_pylist()
-        }
+        counts = met.drop_null().to_pandas().value_counts().to_dict()
         # By count, then by name: the order of equal counts must not hang on the order of rows.
         ranked = sorted(counts, key=lambda value: (-counts[value], value))[:most]
         return replace(one, values=sorted(ranked), flag=met.null_count > 0)

@@ -41,7 +41,6 @@ def kind_of(name: str, cells: Any, form: Format, category: bool, date: str | Non
     """The column ``name``, with nothing learnt of it yet: ``values`` is empty for a category.
 
     Args:
-        cells: all of them.
         category: whether it is to be one.
         date: how its dates are written, where it is to be one of dates.
 

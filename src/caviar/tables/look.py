@@ -6,7 +6,7 @@ import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,18 +31,18 @@ MOST_ROWS = 100_000
 """Of more rows, those that parts share are not looked for: it would take longer than reading them."""
 _NEARLY = 0.9
 _RARE = 0.1
+_WRITTEN: tuple[dict[str, Any], ...] = (
+    {"decimal": ","},
+    *({"thousands": sign} for sign in ",. '"),
+    {"decimal": ",", "thousands": "."},
+)
+"""Other ways to write numbers, in the order they are tried."""
 _DATES = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%Y/%m/%d")
 
 
 @dataclass(frozen=True)
 class Odd:
-    """Something odd.
-
-    Attributes:
-        name: the column.
-        what: what is odd with it.
-        settle: what may be typed to settle it; empty: that the column is left out.
-    """
+    """What is odd with a column, and what may be typed to settle it; empty: that it is left out."""
 
     name: str
     what: str
@@ -139,18 +139,11 @@ def _of_target(name: str, target: Any) -> Iterator[Odd]:
 def _of_column(kind: Column, cells: Any, source: Source, codes: NDArray[np.int64]) -> Iterator[Odd]:
     array = decoded(cells)
     rows = len(array)
-    if kind.values is not None and is_text(array.type):
-        chosen = kind.name in source.categories or pa.types.is_dictionary(cells.type)
-        if not chosen and (odd := _not_all_numbers(kind.name, array, source.format)):
+    chosen = kind.name in source.categories or pa.types.is_dictionary(cells.type)
+    if kind.values is not None and is_text(array.type) and not chosen:
+        odd = _not_all_numbers(kind.name, array, source.format) or _dates(kind.name, array)
+        if odd:
             yield odd
-            return
-        if not chosen and (written := _dates(array)):
-            how = (
-                f"[{as_text(kind.name)}]"
-                if written == ISO
-                else f"{{{as_text(kind.name)}: {written}}}"
-            )
-            yield Odd(kind.name, "dates, each of which is a category", _typed(f"data.dates={how}"))
             return
     if kind.values is not None:
         met = words(cells, source.format)
@@ -159,16 +152,14 @@ def _of_column(kind: Column, cells: Any, source: Source, codes: NDArray[np.int64
         values = met.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
         count = len(distinct)
         if rows >= FEWEST_ROWS and count >= _NEARLY * rows:
-            what = "nearly every value is another, as in a row's id, or a text"
-            yield Odd(kind.name, what)
+            yield Odd(kind.name, "nearly every value is another, as in a row's id, or a text")
             return
     else:
         known = numbers(cells, source.format, kind.unit, kind.time)[0]
         different, values = np.unique(known, return_inverse=True)
         count = int(np.isfinite(different).sum())
         if rows >= FEWEST_ROWS and _counts_up(known):
-            what = "counts the rows, as a saved index or an id does"
-            yield Odd(kind.name, what)
+            yield Odd(kind.name, "counts the rows, as a saved index or an id does")
             return
         far = _too_far(known)
         if far is not None:
@@ -177,8 +168,7 @@ def _of_column(kind: Column, cells: Any, source: Source, codes: NDArray[np.int64
     if count + bool(array.null_count) <= 1 and rows:
         yield Odd(kind.name, "has one value only")
     elif rows >= FEWEST_ROWS and _gives_away(values, codes):
-        what = f"tells {shown(source.target)}: each of its values has one class only"
-        yield Odd(kind.name, what)
+        yield Odd(kind.name, f"tells {shown(source.target)}: each of its values has one class only")
 
 
 def _of_spellings(name: str, distinct: Sequence[str]) -> Iterator[Odd]:
@@ -199,13 +189,10 @@ def _not_all_numbers(name: str, array: Any, form: Format) -> Odd | None:
     there = array.drop_null()
     found, wrong = numbers(there, form)
     right = np.isfinite(found).sum()
-    ways = [("decimal", ","), ("thousands", ","), ("thousands", "."), ("thousands", " ")]
-    for key, sign in (*ways, ("thousands", "'"), ("both", ".")):
-        other = {"decimal": ",", "thousands": "."} if key == "both" else {key: sign}
+    for other in _WRITTEN:
         if other.get("decimal", form.decimal) == other.get("thousands", form.thousands):
             continue
-        changed = Format(**{**vars(form), **other})
-        parsed, left = numbers(there, changed)
+        parsed, left = numbers(there, replace(form, **other))
         if not left.any() and np.isfinite(parsed).any() and right < len(there):
             example = str(there[int(wrong.argmax())])
             settle = " ".join(_typed(f"data.{k}={as_text(v)}") for k, v in other.items())
@@ -233,15 +220,17 @@ def _mixed_units(name: str, there: Any, form: Format) -> Odd | None:
     return Odd(name, what, _typed(f"data.na_values={as_text([example])}"))
 
 
-def _dates(array: Any) -> str | None:
-    """How the dates are written that text holds; None where it holds others."""
+def _dates(name: str, array: Any) -> Odd | None:
+    """Text that holds dates alone."""
     distinct = [word for word in array.unique().to_pylist() if word and word not in NO_NUMBER]
     few = [word for word in distinct[:1000] if re.search(r"\d\D+\d", word)]
     if not few or len(few) < min(len(distinct), 1000):
         return None
-    return next(
-        (w for w in (ISO, *_DATES) if not numbers(pa.array(few), Format(), time=w)[1].any()), None
-    )
+    for written in (ISO, *_DATES):
+        if not numbers(pa.array(few), Format(), time=written)[1].any():
+            how = f"[{as_text(name)}]" if written == ISO else f"{{{as_text(name)}: {written}}}"
+            return Odd(name, "dates, each of which is a category", _typed(f"data.dates={how}"))
+    return None
 
 
 def _counts_up(known: NDArray[np.float64]) -> bool:

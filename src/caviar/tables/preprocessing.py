@@ -150,34 +150,17 @@ class Preprocessing:
 
         return features(self.columns, frame, self.format)
 
-    def unknown_columns(self, frame: pd.DataFrame | pa.Table) -> list[str]:
-        """Columns of categories of which no value in ``frame`` was there in training."""
-        from caviar.tables.features import unknown_columns
-
-        return unknown_columns(self.columns, frame, self.format)
-
-    def too_large(self, frame: pd.DataFrame | pa.Table) -> dict[str, list[int]]:
-        """Columns of numbers -> rows (from 0) of those that count as missing because they are too large."""
-        from caviar.tables.features import too_large
-
-        return too_large(self.columns, frame, self.format)
-
     def same_as(self, other: Preprocessing) -> bool:
         """Whether the same was learnt, but for the last digits of means and scales."""
-        summary = [(one.classes, one.target, one.labels) for one in (self, other)]
-        if summary[0] != summary[1]:
-            return False
-        if [replace(c, mean=0, scale=1) for c in self.columns] != [
-            replace(c, mean=0, scale=1) for c in other.columns
-        ]:
-            return False
-        if (self.number is None) != (other.number is None):
-            return False
-        learnt = [
-            np.array([*([c.mean, c.scale] for c in p.columns), p.number or [0.0, 1.0]])
-            for p in (self, other)
-        ]
-        return bool(np.allclose(*learnt, rtol=1e-6, atol=0))
+
+        def parts(one: Preprocessing) -> tuple[Any, list[float]]:
+            kinds = [replace(column, mean=0, scale=1) for column in one.columns]
+            learnt = [number for column in one.columns for number in (column.mean, column.scale)]
+            exact = (one.classes, one.target, one.labels, kinds, one.number is None)
+            return exact, [*learnt, *(one.number or ())]
+
+        (exact, learnt), (others_exact, others_learnt) = parts(self), parts(other)
+        return exact == others_exact and np.allclose(learnt, others_learnt, rtol=1e-6, atol=0)
 
     def summary(self) -> dict[str, str]:
         """In short, what was decided of a table that was read: ``caviar runs show`` shows it."""
@@ -193,9 +176,8 @@ class Preprocessing:
                 kinds.setdefault("times" if one.time else "numbers", []).append(one.name)
         summary = {kind: listed(names, 20) for kind, names in kinds.items()}
         if self.number:
-            summary["target"] = (
-                f"{self.target}, a number: {self.number[0]:.4g} ± {self.number[1]:.4g}"
-            )
+            mean, deviation = self.number
+            summary["target"] = f"{self.target}, a number: {mean:.4g} ± {deviation:.4g}"
         if self.labels:
             summary["labels"] = listed(self.classes, 20)
         if self.left_out:
@@ -204,21 +186,14 @@ class Preprocessing:
             summary["read with"] = settings
         return summary
 
-    def save(self, folder: Path) -> None:
-        """Write it into ``folder`` as JSON."""
-        from caviar.runs.files import write_atomic
-
-        name, text = self.as_file()
-        write_atomic(folder / name, text)
-
-    def as_file(self) -> tuple[str, str]:
-        """The file's name in the run folder, and what it holds."""
+    def files(self) -> dict[str, str]:
+        """What goes into the run folder for `read`: the file's name -> its text."""
         summary = {"summary": self.summary()} if self.format else {}
-        return FILE, json.dumps({"schema": SCHEMA, **summary, **asdict(self)}) + "\n"
+        return {FILE: json.dumps({"schema": SCHEMA, **summary, **asdict(self)}) + "\n"}
 
     @classmethod
     def read(cls, folder: Path) -> Preprocessing:
-        """Read what `save` wrote.
+        """Read what `files` gave.
 
         Raises:
             UsageError: there is none, or it is not readable.

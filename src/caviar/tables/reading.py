@@ -90,10 +90,8 @@ def as_table(frame: pa.Table | pd.DataFrame) -> pa.Table:
         try:
             columns.append(pa.chunked_array([pa.array(series, from_pandas=True)]))
         except pa.ArrowException:  # one that has several types in it
-            texts = [
-                None if gone else str(v) for v, gone in zip(series, series.isna(), strict=True)
-            ]
-            columns.append(pa.chunked_array([pa.array(texts, TEXT)]))
+            texts = series.map(str, na_action="ignore")
+            columns.append(pa.chunked_array([pa.array(texts, TEXT, from_pandas=True)]))
     return pa.table(columns, names=[str(name) for name in frame.columns])
 
 
@@ -201,11 +199,8 @@ def _check_quotes(file: Path, encoding: str, table: pa.Table, path: str | Path, 
         with _opened(file) as raw, _text(raw, encoding) as text:
             quotes = sum(block.count('"') for block in iter(lambda: text.read(1 << 20), ""))
         if quotes % 2:
-            raise usage_error(
-                key,
-                path,
-                f"a quote is opened in row {len(table)} below the header, and never closed",
-            )
+            why = f"a quote is opened in row {len(table)} below the header, and never closed"
+            raise usage_error(key, path, why)
 
 
 def _misfit(row: Any, expected: int, path: str | Path, key: str) -> UsageError:
@@ -264,10 +259,8 @@ def _file(path: str | Path, key: str) -> Path:
         near = [str(other) for other in sorted(file.parent.glob("*")) if _ending(other) in ENDINGS]
         raise usage_error(key, path, "no such file", near[:20] or None)
     if _ending(file) != ".parquet":
-        for mark, what in (
-            (_ZIP, "an archive (zip, xlsx): unpack it"),
-            (_PARQUET, "a Parquet file"),
-        ):
+        marks = {_ZIP: "an archive (zip, xlsx): unpack it", _PARQUET: "a Parquet file"}
+        for mark, what in marks.items():
             if _begins(file, mark):
                 raise usage_error(key, path, f"not readable as {_ending(file)}: it is {what}")
     return file

@@ -48,25 +48,13 @@ class Source:
         self._target = target
         self._categories, self._ignore, self._dates = categories, ignore, dates
         self.drop_duplicates = drop_duplicates
+        self._said = repr((target, categories, ignore, dates, drop_duplicates, task))
 
     def key(self) -> Hashable:
         """What the rows and features depend on: the settings, and the file's time and size."""
         file = Path(self.path)
         state = file.stat() if file.exists() else None
-        said = (
-            self._target,
-            self._categories,
-            self._ignore,
-            self._dates,
-            self.drop_duplicates,
-            self.task,
-        )
-        return (
-            file.resolve(),
-            state and (state.st_mtime_ns, state.st_size),
-            repr(said),
-            self.format,
-        )
+        return file.resolve(), state and (state.st_mtime_ns, state.st_size), self._said, self.format
 
     @cached_property
     def names(self) -> list[str]:

@@ -70,9 +70,8 @@ def fold_split(
     for label in np.unique(labels):
         rows = rng.permutation(rest[labels[rest] == label])
         if len(rows) < folds:
-            raise UsageError(
-                f"data.folds={folds}: class {label} has {len(rows)} samples beside the test part"
-            )
+            few = f"class {label} has {len(rows)} samples beside the test part"
+            raise UsageError(f"data.folds={folds}: {few}")
         # Where the last class ended the next one goes on, so that the folds are of one size.
         fold_of[rows] = (np.arange(len(rows)) + dealt) % folds
         dealt += len(rows)
@@ -88,11 +87,8 @@ def check_fractions(val_fraction: float, test_fraction: float) -> None:
     if not 0 <= test_fraction < 1:
         raise usage_error("data.test_fraction", test_fraction, "must be at least 0 and below 1")
     if val_fraction + test_fraction >= 1:
-        raise usage_error(
-            "data.val_fraction",
-            val_fraction,
-            f"leaves nothing to train on beside data.test_fraction={test_fraction}",
-        )
+        why = f"leaves nothing to train on beside data.test_fraction={test_fraction}"
+        raise usage_error("data.val_fraction", val_fraction, why)
 
 
 def needed(val_fraction: float, test_fraction: float) -> int:

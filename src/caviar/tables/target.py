@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from caviar.tables.cells import TEXT, numbers
 from caviar.tables.format import Format
 from caviar.tables.names import shown
 from caviar.tables.split import needed
+
+_BOOLEANS = {"True": True, "False": False}
 
 MULTILABEL = "multilabel"
 TASKS = ("classification", "regression", MULTILABEL)
@@ -111,35 +114,18 @@ def in_order(words: Any) -> tuple[list[Any], NDArray[np.int64]]:
     they are numbers, or booleans: those are written as the same text again.
     """
     distinct = words.unique().to_pylist()
-    classes: list[Any] = sorted(distinct)
-    for read in (_booleans, _whole, _fractions):
-        known = read(distinct)
-        if known is not None:
-            classes = sorted(known)
-            break
+    known = (_own_text(read, distinct) for read in (_BOOLEANS.__getitem__, int, float))
+    classes = sorted(next((found for found in known if found is not None), distinct))
     written = pa.array([str(one) for one in classes], TEXT)
     codes = pa.compute.index_in(words, value_set=written)  # type: ignore[attr-defined]
     return classes, codes.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _booleans(texts: list[str]) -> list[bool] | None:
-    return [t == "True" for t in texts] if set(texts) <= {"True", "False"} else None
-
-
-def _whole(texts: list[str]) -> list[int] | None:
-    # Of 64 bits, which is what a Parquet of predictions can hold.
-    own = [t.lstrip("-").isdecimal() and t.isascii() and len(t) < 20 for t in texts]
-    if not all(own):
-        return None
-    numbers = [int(text) for text in texts]
-    kept = all(str(n) == t and -(2**63) <= n < 2**63 for n, t in zip(numbers, texts, strict=True))
-    return numbers if kept else None
-
-
-def _fractions(texts: list[str]) -> list[float] | None:
+def _own_text(read: Callable[[str], Any], texts: list[str]) -> list[Any] | None:
+    """What is read of texts, where each is its own text; None else, and for what no Parquet holds."""
     try:
-        numbers = [float(text) for text in texts]
-    except ValueError:
+        found = [read(text) for text in texts]
+    except (KeyError, ValueError):
         return None
-    same = all(str(n) == t for n, t in zip(numbers, texts, strict=True))
-    return numbers if same and all(abs(n) < float("inf") for n in numbers) else None
+    kept = all(-(2**63) <= n < 2**63 if read is int else abs(n) < np.inf for n in found)
+    return found if kept and [str(n) for n in found] == texts else None

@@ -8,9 +8,9 @@ from typing import Any
 
 from caviar.base.errors import UsageError, usage_error
 from caviar.reading.sweep import Sweep
-from caviar.runs.config import to_yaml
 from caviar.runs.files import write_atomic
 from caviar.runs.screening import is_harmless
+from caviar.runs.text import to_yaml
 from caviar.zoom.next_space import Zoom
 
 LINEAGE = "# lineage: "

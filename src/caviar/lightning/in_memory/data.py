@@ -42,7 +42,7 @@ class Parts:
     @cached_property
     def files(self) -> dict[str, str]:
         """What a run folder keeps of it, name -> text."""
-        return dict([self.preprocessing.as_file()])
+        return self.preprocessing.files()
 
 
 @dataclass(kw_only=True, eq=False)

@@ -60,12 +60,13 @@ class SavedData(Described):
 
 def _odd(preprocessing: Preprocessing, frame: pa.Table) -> list[str]:
     """Lines about what is not as it was in training."""
+    from caviar.tables.features import too_large, unknown_columns
     from caviar.tables.names import shown
 
     lines = []
-    for name in preprocessing.unknown_columns(frame):
+    for name in unknown_columns(preprocessing, frame):
         lines.append(f"column {shown(name)}: training knew none of its values")
-    for name, rows in preprocessing.too_large(frame).items():
+    for name, rows in too_large(preprocessing, frame).items():
         value = frame.column(name)[rows[0]]
         more = f", and {len(rows) - 1} more," if len(rows) > 1 else ""
         what = f"{value} in row {rows[0] + 1}{more} is too large, and counts as missing"
