@@ -26,6 +26,7 @@ OWN = {
     "_fields_",  # ctypes
     "_foreach_copy_",  # torch
     "_version",  # torch
+    "_add_batch_dim",  # torch
     "_dynamo",  # torch
     "_inductor",  # torch
     "_get_current_graph_task_id",  # torch
