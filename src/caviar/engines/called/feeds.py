@@ -126,16 +126,17 @@ class Feed:
         Of torch's own shuffling that is the seed; all else is known to be like itself alone.
         """
         own: Any = self._loader
-        shuffles = type(own) is DataLoader and type(own.sampler) is RandomSampler
-        if not shuffles or self._subset is not None or self._seed is None:
-            return id(self)
+        sampler: Any = own.sampler if type(own) is DataLoader else None
+        shuffles = type(sampler) is RandomSampler and not sampler.replacement
+        generators = getattr(own, "generator", None), getattr(sampler, "generator", None)
         if (
-            own.generator is not None
-            or own.sampler.generator is not None
-            or own.sampler.replacement
+            not shuffles
+            or generators != (None, None)
+            or self._seed is None
+            or self._subset is not None
         ):
             return id(self)
-        return self._seed, epoch, self.shape, own.sampler.num_samples, own.drop_last
+        return self._seed, epoch, self.shape, sampler.num_samples, own.drop_last
 
     def batch(self, rows: Tensor) -> Any:
         """A batch by its rows, shape ``(batch,)``, or of many lanes, ``(lanes, batch)``; where it is."""
