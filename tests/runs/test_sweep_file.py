@@ -13,14 +13,22 @@ from tests.made_up import make_sweep
 pytestmark = pytest.mark.fast
 
 
-def test_a_sweep_of_0_1_names_a_class_that_is_elsewhere_now(tmp_path: Path) -> None:
-    old = {"_target_": "caviar.sweep.coarse_to_fine.CoarseToFineSampler", "stages": 2}
-    folder = make_sweep(tmp_path / "s", settings={"sampler": old})
+@pytest.mark.parametrize(
+    ("part", "old"),
+    [
+        ("sampler", "caviar.sweep.coarse_to_fine.CoarseToFineSampler"),
+        ("executor", "caviar.executors.listen.ListenExecutor"),
+    ],
+)
+def test_an_earlier_sweep_names_a_class_that_is_elsewhere_now(
+    tmp_path: Path, part: str, old: str
+) -> None:
+    folder = make_sweep(tmp_path / "s", settings={part: {"_target_": old, "given": 2}})
     for whole in (True, False):
-        sampler = read_sweep_file(folder, whole)["sampler"]
-        module, _, name = sampler["_target_"].rpartition(".")
+        named = read_sweep_file(folder, whole)[part]
+        module, _, name = named["_target_"].rpartition(".")
         assert hasattr(import_module(module), name)
-        assert sampler["stages"] == 2
+        assert named["given"] == 2
 
 
 def test_a_newer_caviars_is_refused_whatever_it_is_read_for(tmp_path: Path) -> None:

@@ -41,9 +41,10 @@ _NEEDED = (
     "command", "direction", "engine", "folder", "n_trials", "overrides", "sampler", "space"
 )  # fmt: skip
 _MOVED = {
-    "caviar.sweep.coarse_to_fine.CoarseToFineSampler": "caviar.zoom.coarse_to_fine.CoarseToFineSampler"
+    "caviar.sweep.coarse_to_fine.CoarseToFineSampler": "caviar.zoom.coarse_to_fine.CoarseToFineSampler",
+    "caviar.executors.listen.ListenExecutor": "caviar.executors.remote.RemoteExecutor",
 }
-"""Classes that a ``sweep.yaml`` of 0.1 names, and where they are now."""
+"""Classes that an earlier ``sweep.yaml`` names, and where they are now."""
 
 
 def read_sweep_file(sweep: Path, whole: bool = False) -> dict[str, Any]:
@@ -65,7 +66,8 @@ def read_sweep_file(sweep: Path, whole: bool = False) -> dict[str, Any]:
         raise UsageError(f"{sweep}: {why}")
     found = read_described(path, SCHEMA, "sweep's folder")
     check_fields(path, found, _FIELDS, _NEEDED if whole else ())
-    sampler: dict[str, Any] = found.get("sampler") or {}
-    if (target := sampler.get("_target_")) in _MOVED:
-        found["sampler"] = {**sampler, "_target_": _MOVED[target]}
+    for part in ("sampler", "executor"):
+        named: dict[str, Any] = found.get(part) or {}
+        if (target := named.get("_target_")) in _MOVED:
+            found[part] = {**named, "_target_": _MOVED[target]}
     return found
