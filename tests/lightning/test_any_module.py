@@ -135,6 +135,11 @@ def test_a_reference_that_the_data_do_not_have_is_told_in_one_line(train: Train)
     )
 
 
+def test_a_network_beside_data_that_do_not_say_its_sizes_is_told_in_one_line(train: Train) -> None:
+    with pytest.raises(UsageError, match=r"data\._target_=.*Numbers.*has no \w+ for project\."):
+        train(*MINE[:2])
+
+
 def test_config_yaml_keeps_the_reference(train: Train) -> None:
     assert "inputs: ${data:num_features}" in (train(*MINE).folder / "config.yaml").read_text()
 

@@ -58,7 +58,7 @@ def make_module(config: DictConfig, data: Any) -> Any:
     ``${data:num_features}`` anywhere in the config is the attribute of ``data``.
 
     Raises:
-        UsageError: it is neither, or does not take its arguments.
+        UsageError: it is neither, does not take its arguments, or asks ``data`` for what they have not.
     """
     from lightning.pytorch import LightningModule
 
@@ -76,7 +76,13 @@ def make_module(config: DictConfig, data: Any) -> Any:
         made_by: Any = find_target(task, "task")
         if not hasattr(made_by, "of"):
             raise usage_error("task._target_", task["_target_"], "has no of(config, data)")
-        return made_by.of(config, data)
+        try:
+            return made_by.of(config, data)
+        except AttributeError as error:
+            if error.obj is not data:
+                raise
+            why = f"has no {error.name} for {task['_target_']}: choose a model that is a LightningModule"
+            raise usage_error("data._target_", config.data["_target_"], why) from None
 
 
 def experiment(config: DictConfig, module: Any, data: Any) -> Experiment:
