@@ -129,6 +129,8 @@ def together(
         raise JoinedTraining
     task = _task_to_join(trainer)
     environment, threads = dict(os.environ), torch.get_num_threads()
+    # By it Lightning shuffles for several processes: by the run's own, not by what was left in there.
+    os.environ["PL_GLOBAL_SEED"] = str(config.seed)
     others = _Others(trainer, task, config, resumed)
     try:
         others.wait_until_ready()
