@@ -268,6 +268,7 @@ def parts(quick: bool) -> dict[str, float]:
     from caviar.base import hydra_versions
     from caviar.base.messages import Base, Job
     from caviar.engines.lanes import configs, engine, stack
+    from caviar.engines.lanes import jobs as jobs_of
     from caviar.engines.lanes import run_folder as files
     from project.recipe import recipe
     from project.train import CONFIGS
@@ -291,7 +292,7 @@ def parts(quick: bool) -> dict[str, float]:
         ("steps", stack.Stack, "_steps"),
         ("metrics", stack.Stack, "_evaluate"),
         ("configs", configs.PlainConfigs, "__call__"),
-        ("networks made", engine, "Training"),
+        ("trainings made", jobs_of, "training_of"),
         ("files, beside", files.RunFolder, "begin"),
         ("files, beside", files.RunFolder, "rows"),
         ("files, beside", files.RunFolder, "end"),
