@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,14 +63,33 @@ def test_a_sweep_ends_with_its_warnings_and_its_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], page: bool
 ):
     folder = make_sweep(tmp_path / "made", epochs=6)
-    reporting = Reporting(folder, page)
-    reporting.wait()
-    reporting.show()
+    with Reporting(folder, page) as reporting:
+        reporting.begin()
+        reporting.wait()
+        reporting.show()
     said = capsys.readouterr().out
     assert "warning: 8 complete trials for 4 hyperparameters" in said
     assert f"    next: caviar resume {folder} n_trials=40\n" in said
     assert said.endswith(f"report:          {folder / 'report.html'}\n") is page
     assert (folder / "report.html").exists() is page
+
+
+def test_a_report_that_is_prepared_early_is_of_what_is_there_when_it_begins(tmp_path: Path):
+    with Reporting(tmp_path / "made", page=False) as reporting:
+        reporting.prepare()
+        make_sweep(tmp_path / "made", epochs=6)
+        reporting.begin()
+        reporting.wait()
+        assert len(reporting.worth) > 0
+
+
+def test_a_report_that_never_began_ends_with_its_sweep(tmp_path: Path):
+    with Reporting(make_sweep(tmp_path / "made"), page=True) as reporting:
+        reporting.prepare()
+        process = reporting._process
+    assert process is not None
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "made/report.html").exists()
 
 
 def test_verdicts_as_json_have_a_schema_version_and_write_no_file(tmp_path: Path):
@@ -96,9 +116,10 @@ def test_a_report_that_fails_is_one_line_and_no_exception(
 ):
     folder = make_sweep(tmp_path / "made")
     (folder / "report.html").mkdir()
-    reporting = Reporting(folder, page=True)
-    reporting.wait()
-    reporting.show()
+    with Reporting(folder, page=True) as reporting:
+        reporting.begin()
+        reporting.wait()
+        reporting.show()
     said = capsys.readouterr().out
     assert said.startswith("no report: ")
     assert said.count("\n") == 1

@@ -153,38 +153,34 @@ def _run(sweep: Prepared, executor: Executor, folder: Path, owner: Owner) -> int
     if settings.metric and not (settings.check or settings.build):
         values = "the value" if len(settings.labels) == 1 else "the values"
         view.say(f"{', '.join(settings.labels)}: so this sweep calls {values} that the app returns")
-    loop = Loop(
-        study,
-        executor,
-        n_trials,
-        JobMaker(sweep.composer, folders, settings),
-        view,
-        settings,
-        owner,
-        folders,
-    )
-    collect_from_now()
-    try:
-        outcome = loop.run()
-    finally:
-        view.close()
     # Reading all run folders takes a second or more: worth it where trainings took longer.
-    reported = (settings.report or settings.metric) and not outcome.interrupted
-    reporting = Reporting(folder, settings.report) if reported else None
-    try:
-        study.release()
-        trials = study.current()
-    except StorageInternalError as error:
-        if isinstance(error, StorageGoneError):
-            echo(f"stopped: {outcome.stopped}")
-            echo(f"go on with it:   caviar resume {typed(folder)}")
-            return exit_status([], outcome)
-        raise UsageError(
-            f"{folder}: its study cannot be read: {str(error).splitlines()[0]}"
-        ) from error
-    if reporting:
-        reporting.wait()
-    print_summary(folder, trials, space, settings, outcome, reporting.worth if reporting else [])
-    if reporting:
-        reporting.show()
-    return exit_status(trials, outcome)
+    wanted = bool(settings.report or settings.metric)
+    with Reporting(folder, settings.report) as reporting:
+        jobs = JobMaker(sweep.composer, folders, settings)
+        soon = reporting.prepare if wanted else None
+        loop = Loop(study, executor, n_trials, jobs, view, settings, owner, folders, soon)
+        collect_from_now()
+        try:
+            outcome = loop.run()
+        finally:
+            view.close()
+        reported = wanted and not outcome.interrupted
+        if reported:
+            reporting.begin()
+        try:
+            study.release()
+            trials = study.current()
+        except StorageInternalError as error:
+            if isinstance(error, StorageGoneError):
+                echo(f"stopped: {outcome.stopped}")
+                echo(f"go on with it:   caviar resume {typed(folder)}")
+                return exit_status([], outcome)
+            raise UsageError(
+                f"{folder}: its study cannot be read: {str(error).splitlines()[0]}"
+            ) from error
+        if reported:
+            reporting.wait()
+        print_summary(folder, trials, space, settings, outcome, reporting.worth)
+        if reported:
+            reporting.show()
+        return exit_status(trials, outcome)

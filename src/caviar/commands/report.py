@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +49,7 @@ def report(
         ),
     ] = False,
     as_json: Json = False,
+    when_told: Annotated[bool, typer.Option("--when-told", hidden=True)] = False,
 ) -> None:
     """Say what a sweep means, and write report.html: that, with figures and every trial.
 
@@ -69,6 +71,10 @@ def report(
     from caviar.runs.folder import REPORT
     from caviar.runs.places import from_here
 
+    if (
+        when_told and not sys.stdin.readline()
+    ):  # by the sweep, which it is loaded for before the end
+        return
     names = sweeps or ["latest"]
     found = list({held.folder: held for held in map(_find, names)}.values())
     path = out or (found[0].folder / REPORT if len(found) == 1 else Path(REPORT))

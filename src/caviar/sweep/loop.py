@@ -32,6 +32,8 @@ from caviar.sweep.study import SweepStudy
 from caviar.sweep.tries import Running, Try
 from caviar.sweep.view import Outcome, View
 
+SOON_SECONDS = 3.0
+"""Before a sweep's end that is told of: what comes then takes two to load."""
 STANDSTILL_SECONDS = 2.0
 """Between two looks at the clock there are 0.2; after more than these, the process was stopped."""
 
@@ -49,6 +51,7 @@ class Loop:
         limits: when to give up a trial, or the sweep.
         owner: whose sweep this is; it also carries requests to stop.
         folders: the run folders; read when a worker is lost.
+        soon: called once, when the end is near by the pace so far.
     """
 
     study: SweepStudy
@@ -59,6 +62,7 @@ class Loop:
     limits: Settings
     owner: Owner
     folders: TrialFolders
+    soon: Callable[[], None] | None = None
     outcome: Outcome = field(default_factory=Outcome)
     _running: dict[int, Running] = field(default_factory=dict[int, Running])
     _again: list[Try] = field(default_factory=list[Try])
@@ -68,6 +72,8 @@ class Loop:
     _said: set[str] = field(default_factory=set[str])
     _heard: float = field(default_factory=monotonic)
     _looked: float = field(default_factory=monotonic)
+    _begun: float = 0.0
+    _before: int = 0
 
     def __post_init__(self) -> None:
         self._stopping = Stopping(self.owner, self.executor, self.view, self.outcome)
@@ -78,6 +84,7 @@ class Loop:
         if database := self.study.database:
             database.hurried, database.say = lambda: bool(self._stopping.heard), self.view.say
         self._completed = sum(t.state == TrialState.COMPLETE for t in self.study.trials())
+        self._begun, self._before = monotonic(), self.study.places
         with heard(self._stopping.note):
             try:
                 events: list[Event] = []
@@ -95,6 +102,7 @@ class Loop:
                     if self._stopping.obey(len(self._running)):
                         self._stop_now()
                     self.view.tick()
+                    self._foresee()
                     done = not (self._more() or self._running or self._again)
                     if done or self._ended:
                         break
@@ -122,6 +130,16 @@ class Loop:
                 if isinstance(event, Finished | Pruned | Failed):
                     self._running.pop(event.number, None)
         self.executor.close()
+
+    def _foresee(self) -> None:
+        """Say once that the end is near; where all trials are under way, it may be a minute off."""
+        ended = self.study.places - self._before - len(self._running) - len(self._again)
+        if self.soon is None or ended <= 0:
+            return
+        seconds = (self.n_trials - self._before - ended) * (monotonic() - self._begun) / ended
+        if seconds < (SOON_SECONDS if self._more() else 20 * SOON_SECONDS):
+            self.soon()
+            self.soon = None
 
     def _more(self) -> bool:
         return self.study.places < self.n_trials and not self._stopping.draining and not self._ended
