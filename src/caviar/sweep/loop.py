@@ -146,11 +146,13 @@ class Loop:
 
     def _ready(self) -> list[Try]:
         """What the free lanes get next: trials to try again, then new ones."""
-        free = self._room() - len(self._running)
+        lanes, spare = self.executor.lanes, self.executor.spare
+        free = self._room(lanes, spare) - len(self._running)
         if free <= 0 or self._stopping.at is not None or self._stopping.heard:
             return []
         ready, self._again = self._again[:free], self._again[free:]
-        while self._more() and len(ready) < free:
+        # There is less room for the last ones: it is looked at before each.
+        while self._more() and len(self._running) + len(ready) < self._room(lanes, spare):
             if self.study.waits(len(self._running) + len(ready)):
                 break
             asked = self.study.ask()
@@ -158,11 +160,10 @@ class Loop:
             ready.append(Try(asked))
         return ready
 
-    def _room(self) -> int:
-        lanes, left = self.executor.lanes, self.n_trials - self.study.places
-        if left <= lanes - self.executor.spare:
+    def _room(self, lanes: int, spare: int) -> int:
+        if self.n_trials - self.study.places <= lanes - spare:
             # None of the last ones is to wait in one worker while another has nothing left to do.
-            lanes -= self.executor.spare
+            lanes -= spare
         # With all lanes full from the start, a sampler that learns would see no result before its last
         # trial. It gets those of seven eighths, or of all trials but one a worker.
         at_once = max(self.executor.workers, self.n_trials // 8)
