@@ -92,6 +92,14 @@ def test_a_report_that_never_began_ends_with_its_sweep(tmp_path: Path):
     assert not (tmp_path / "made/report.html").exists()
 
 
+def test_a_report_whose_sweep_is_gone_before_it_began_writes_nothing(tmp_path: Path):
+    folder = make_sweep(tmp_path / "made")
+    line = [sys.executable, "-m", "caviar.cli", "report", str(folder), "--when-told"]
+    done = copies.run(line, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not (folder / "report.html").exists()
+
+
 def test_verdicts_as_json_have_a_schema_version_and_write_no_file(tmp_path: Path):
     folder = make_sweep(tmp_path / "outputs/sweeps/made", epochs=6)
     done = report(tmp_path, "--json", "--no-page")

@@ -71,9 +71,8 @@ def report(
     from caviar.runs.folder import REPORT
     from caviar.runs.places import from_here
 
-    if (
-        when_told and not sys.stdin.readline()
-    ):  # by the sweep, which it is loaded for before the end
+    # A sweep loads this before its end, and tells it when to begin, or is gone.
+    if when_told and not sys.stdin.readline():
         return
     names = sweeps or ["latest"]
     found = list({held.folder: held for held in map(_find, names)}.values())

@@ -117,10 +117,11 @@ def _of_channels(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-def _short_softmax(function: Callable[..., Tensor], numbers: Tensor, *args: Any) -> Tensor:
+def _short_softmax(function: Callable[..., Tensor], numbers: Tensor) -> Tensor:
+    """Over the last dimension."""
     if numbers.shape[-1] > _SHORT:
-        return function(numbers, -1, *args)
-    return function(numbers.movedim(-1, 0).contiguous(), 0, *args).movedim(0, -1)
+        return function(numbers, -1)
+    return function(numbers.movedim(-1, 0).contiguous(), 0).movedim(0, -1)
 
 
 def _softmax(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
