@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object
-from omegaconf import OmegaConf
 from torch import nn
 from torch.optim import Optimizer
 
 import caviar
-from caviar.base.configs import value_at
+from caviar.base.configs import Configs, value_at
 from caviar.base.objectives import first
 from caviar.base.rules import check_settings
 from caviar.base.security import check_target
@@ -42,6 +41,7 @@ from project.check import RULES
 
 _TASK = f"{__name__.partition('.')[0]}.classifier.Classifier"
 _HERE = Path(__file__).resolve().parent
+_configs = Configs()
 
 
 def recipe(config: Mapping[str, Any]) -> caviar.Recipe | caviar.Called | caviar.Folds:
@@ -100,7 +100,7 @@ def _called(config: Mapping[str, Any], data: InMemoryData | None) -> caviar.Call
 
     def make() -> caviar.Experiment:
         with sharing_data():
-            return build(OmegaConf.create(dict(config)))
+            return build(_configs(config))
 
     return caviar.Called(
         make=make,
