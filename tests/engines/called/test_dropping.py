@@ -82,3 +82,23 @@ def test_in_place_and_in_evaluation_it_does_what_torch_does() -> None:
 def test_a_chance_that_is_none_is_refused_as_by_torch(p: float) -> None:
     with pytest.raises(ValueError, match="dropout probability"):
         dropped(torch.ones(2, 3), p)
+
+
+def test_a_mask_is_laid_out_as_what_it_drops_from() -> None:
+    x = torch.randn(5, 4, 6, 3).movedim(1, -1)  # lanes first, and what was second lies last
+    out = dropped(x, 0.5)
+    assert out.stride() == x.stride()
+    kept = out != 0
+    assert torch.equal(out[kept], 2 * x[kept])
+    assert 0.3 < kept.double().mean() < 0.7
+
+
+def test_what_a_step_calls_by_torch_func_itself_is_left_to_torch() -> None:
+    def gradient(one: Tensor) -> Tensor:
+        return torch.func.grad(lambda x: functional.dropout(x, 0.5).sum())(one)
+
+    torch.manual_seed(0)
+    with torch.random.fork_rng(devices=()), Instead(DROPPING):
+        found = torch.vmap(gradient, randomness="different")(torch.ones(8, 300))
+    assert set(found.unique().tolist()) == {0.0, 2.0}
+    assert not torch.equal(found[0], found[1])

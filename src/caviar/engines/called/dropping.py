@@ -2,53 +2,46 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
 from torch.nn import functional
 
+from caviar.engines.called.folding import closed, on_lanes, opened
 from caviar.engines.called.lifting import Table
 
 
 def _dropout(input: Tensor, p: Any = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """A number is kept with a chance of ``1 - p``, as by torch's own, up to 2^-32."""
     drawn = training and isinstance(p, float) and 0 < p < 1 and input.is_floating_point()
-    if not drawn:
+    own = on_lanes(input)
+    if not drawn or (_functorch.is_functorch_wrapped_tensor(input) and not own):
         return functional.dropout(input, p, training, inplace)
-    # Under `vmap` this one number is another on each lane, and so are the masks that hang on it.
-    seed = torch.randint(2**62, ())
-    double = input.dtype == torch.float64
-    kept = _kept(seed, list(input.shape), p, double).to(input.dtype)
+    # Under `vmap` this one number is another on each lane: the first's tells all masks.
+    seeds = opened(torch.randint(2**62, ()), 0)
+    if own:
+        at = _functorch.maybe_get_bdim(input)
+        masks = _kept(int(seeds[0]), _functorch.get_unwrapped(input), p)
+    else:
+        at, masks = 0, _kept(int(seeds[0]), input.expand(len(seeds), *input.shape), p)
+    kept = closed(masks, at)
     return input.mul_(kept) if inplace else input * kept
 
 
-@torch.library.custom_op("caviar::kept", mutates_args=())
-def _kept(seed: Tensor, shape: Sequence[int], p: float, double: bool) -> Tensor:
-    """What dropout multiplies by: ``1 / (1 - p)`` where a number is kept, else 0.
-
-    Args:
-        seed: of one lane, shape ``()``, or of many, ``(lanes,)``, of which the first tells all masks.
-
-    Returns:
-        single or double precision, shape ``(*seed.shape, *shape)``.
-    """
-    whole = (*seed.shape, *shape)
-    numbers = math.prod(whole)
+def _kept(seed: int, like: Tensor, p: float) -> Tensor:
+    """What dropout multiplies by: ``1 / (1 - p)`` where a number is kept, else 0; laid out as ``like``."""
+    double = like.dtype == torch.float64
+    masks = torch.empty_like(like, dtype=torch.float64 if double else torch.float32)
+    numbers = masks.numel()
     # An array of 64-bit numbers is drawn in half the time of one of 32.
-    drawn = np.random.SFC64(int(seed.reshape(-1)[0])).random_raw(-(-numbers // 2))
-    kept = drawn.view(np.uint32)[:numbers] >= np.uint32(p * 2**32)
+    drawn = np.random.SFC64(seed).random_raw(-(-numbers // 2)).view(np.uint32)[:numbers]
     precision = np.float64 if double else np.float32
-    scaled = np.multiply(kept, precision(1 / (1 - p)), dtype=precision)
-    return torch.from_numpy(scaled).view(whole)
-
-
-@_kept.register_vmap
-def _(info: Any, in_dims: Any, seed: Tensor, *rest: Any) -> tuple[Tensor, int]:
-    return _kept(seed, *rest), 0
+    flat = masks.as_strided((numbers,), (1,)).numpy()
+    np.multiply(drawn >= np.uint32(p * 2**32), precision(1 / (1 - p)), out=flat)
+    return masks.to(like.dtype)
 
 
 DROPPING: Table = {functional.dropout: _dropout}

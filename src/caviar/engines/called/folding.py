@@ -22,7 +22,8 @@ _SHORT = 64
 """Up to as many numbers torch's softmax is faster over rows that do not lie side by side."""
 
 
-def _on_lanes(*parts: Any) -> bool:
+def on_lanes(*parts: Any) -> bool:
+    """Whether each is a lane's own to the step that calls."""
     return all(
         _functorch.is_batchedtensor(part) and _functorch.maybe_get_level(part) == _LEVEL
         for part in parts
@@ -33,29 +34,30 @@ def _lanes(part: Tensor) -> int:
     return _functorch.get_unwrapped(part).shape[_functorch.maybe_get_bdim(part)]
 
 
-def _opened(part: Tensor, at: int) -> Tensor:
+def opened(part: Tensor, at: int) -> Tensor:
     """A tensor of one lane to the step, with all lanes as its dimension ``at``."""
     return _functorch.get_unwrapped(part).movedim(_functorch.maybe_get_bdim(part), at)
 
 
-def _closed(opened: Tensor, at: int) -> Tensor:
-    return _functorch._add_batch_dim(opened, at, _LEVEL)
+def closed(whole: Tensor, at: int) -> Tensor:
+    """The other way round: of a tensor with all lanes as its dimension ``at`` one of one lane."""
+    return _functorch._add_batch_dim(whole, at, _LEVEL)
 
 
 def _folded(part: Tensor) -> Tensor:
     """``(samples, channels, …)`` of each lane as ``(samples, lanes * channels, …)``."""
-    return _opened(part, 1).flatten(1, 2)
+    return opened(part, 1).flatten(1, 2)
 
 
 def _unfolded(folded: Tensor, lanes: int) -> Tensor:
-    return _closed(folded.unflatten(1, (lanes, -1)), 1)
+    return closed(folded.unflatten(1, (lanes, -1)), 1)
 
 
 def _flat(part: Tensor | None, lanes: int) -> Tensor | None:
     """``(channels,)`` of each lane, or of all, as ``(lanes * channels,)``."""
     if part is None:
         return None
-    return _opened(part, 0).reshape(-1) if _on_lanes(part) else part.repeat(lanes)
+    return opened(part, 0).reshape(-1) if on_lanes(part) else part.repeat(lanes)
 
 
 def _batch_norm(
@@ -69,8 +71,8 @@ def _batch_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     running = [part for part in (running_mean, running_var) if part is not None]
-    in_place = all(_on_lanes(part) and _opened(part, 0).is_contiguous() for part in running)
-    if not _on_lanes(input) or (training and not in_place):
+    in_place = all(on_lanes(part) and opened(part, 0).is_contiguous() for part in running)
+    if not on_lanes(input) or (training and not in_place):
         return functional.batch_norm(
             input, running_mean, running_var, weight, bias, training, momentum, eps
         )
@@ -91,15 +93,16 @@ def _conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    own = _on_lanes(input)
-    if not _on_lanes(weight) or input.ndim != 4 or (groups > 1 and not own):
+    own = on_lanes(input)
+    if not on_lanes(weight) or input.ndim != 4 or (groups > 1 and not own):
         return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
     lanes, last = _lanes(weight), torch.channels_last
     x = (_folded(input) if own else input).contiguous(memory_format=last)
-    kernels = _opened(weight, 0).flatten(0, 1).contiguous(memory_format=last)
+    if x.shape[1] == 1:  # else torch takes it for one whose channels are laid out first
+        x = x[:, 0, ..., None].movedim(-1, 1)
+    kernels = opened(weight, 0).flatten(0, 1).contiguous(memory_format=last)
     parts = groups * lanes if own else 1
     found = torch.conv2d(x, kernels, _flat(bias, lanes), stride, padding, dilation, parts)
-    # Of one channel's layout torch cannot tell which it is.
     return _unfolded(found.contiguous(memory_format=last), lanes)
 
 
@@ -107,12 +110,14 @@ def _of_channels(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of ``(samples, channels, height, width)`` that does the same to each channel."""
 
     def called(input: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if not _on_lanes(input) or input.ndim != 4:
+        if not on_lanes(input) or input.ndim != 4:
             return function(input, *args, **kwargs)
         found, lanes = function(_folded(input), *args, **kwargs), _lanes(input)
-        if isinstance(found, tuple):  # with the indices of what was the most
-            return tuple(_unfolded(part, lanes) for part in found)
-        return _unfolded(found, lanes)
+        pooled, *indices = found if isinstance(found, tuple) else (found,)
+        if pooled.requires_grad:  # a gradient laid out otherwise costs copies of all that it is of
+            pooled.register_hook(lambda own: own.contiguous(memory_format=torch.channels_last))
+        parts = [_unfolded(part, lanes) for part in (pooled, *indices)]
+        return tuple(parts) if isinstance(found, tuple) else parts[0]
 
     return called
 
@@ -127,9 +132,9 @@ def _short_softmax(function: Callable[..., Tensor], numbers: Tensor) -> Tensor:
 def _softmax(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def called(input: Tensor, dim: Any = None, *args: Any, **kwargs: Any) -> Tensor:
         last = dim in (-1, input.ndim - 1)
-        if not _on_lanes(input) or not last or not input.ndim or args or kwargs:
+        if not on_lanes(input) or not last or not input.ndim or args or kwargs:
             return function(input, dim, *args, **kwargs)
-        return _closed(_short_softmax(function, _opened(input, 0)), 0)
+        return closed(_short_softmax(function, opened(input, 0)), 0)
 
     return called
 
@@ -145,16 +150,16 @@ def _attention(
     enable_gqa: bool = False,
 ) -> Tensor:
     plain = attn_mask is None and not dropout_p and not enable_gqa
-    if not plain or not _on_lanes(query, key, value) or not query.ndim == key.ndim == value.ndim:
+    if not plain or not on_lanes(query, key, value) or not query.ndim == key.ndim == value.ndim:
         return functional.scaled_dot_product_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )
-    q, k, v = (_opened(part, 0) for part in (query, key, value))
+    q, k, v = (opened(part, 0) for part in (query, key, value))
     seen = (q * (q.shape[-1] ** -0.5 if scale is None else scale)) @ k.transpose(-2, -1)
     if is_causal:
         later = torch.ones(seen.shape[-2:], dtype=torch.bool).triu(1)
         seen = seen.masked_fill(later, -torch.inf)
-    return _closed(_short_softmax(torch.softmax, seen) @ v, 0)
+    return closed(_short_softmax(torch.softmax, seen) @ v, 0)
 
 
 FOLDING: Table = {

@@ -107,6 +107,7 @@ class Template:
         self.proven: dict[str, set[Leaf]] = {}
         self.lifting = False
         self.launched: dict[str, str] = {}
+        self._takes: dict[str, int] = {}
 
     def step(
         self,
@@ -183,8 +184,9 @@ class Template:
 
     def _given(self, method: str, batch: Any, batch_idx: int) -> tuple[Any, ...]:
         """The arguments that a step takes: Lightning gives it no index where it has no place for one."""
-        takes = len(signature(getattr(self.module, method)).parameters)
-        return (batch, batch_idx)[:takes]
+        if method not in self._takes:
+            self._takes[method] = len(signature(getattr(self.module, method)).parameters)
+        return (batch, batch_idx)[: self._takes[method]]
 
     @contextmanager
     def _context(self) -> Iterator[None]:
