@@ -132,10 +132,6 @@ def measured(network: str, way: str, short: bool) -> dict[str, float]:
     import lightning.pytorch  # noqa: F401 - not a part of what is measured
     import torch._dynamo
 
-    from caviar.base.machine import keep_freed_memory
-
-    keep_freed_memory()  # as the engine of lanes does
-
     kind, _, count = way.partition(" ")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()

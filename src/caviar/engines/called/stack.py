@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from caviar.base.machine import keep_freed_memory
 from caviar.base.private import batch_value
 from caviar.engines.called.bank import Bank
 from caviar.engines.called.feeds import stacked_batches
@@ -33,6 +34,8 @@ class CalledStack(Seats[CalledTraining]):
         self, trainings: Sequence[CalledTraining], lanes: int, device: str = "cpu"
     ) -> None:
         super().__init__(trainings[0].key, lanes)
+        if device == "cpu":
+            keep_freed_memory()
         self.device = device
         self._template = Template(trainings[0].module, trainings[0].course)
         self._banks: list[Bank] = []

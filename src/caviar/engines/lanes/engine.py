@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from caviar.base.machine import keep_freed_memory
 from caviar.base.messages import Job, Ready, Reported, Said
 from caviar.engines.base import Inbox, Send
 from caviar.engines.experiment import Called, Folds, NotFusibleError, Recipe
@@ -78,7 +77,6 @@ class Fused:
         checkpoint_every: float | None = 60.0,
         share: int | None = None,
     ) -> None:
-        keep_freed_memory()
         self._share = share
         self._compile = compile
         self._keep = keep
