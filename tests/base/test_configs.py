@@ -17,7 +17,9 @@ VALUES = st.one_of(
 KEYS = st.sampled_from(["a", "b", "c"])
 PLAIN = st.dictionaries(
     KEYS,
-    st.recursive(VALUES, lambda own: st.lists(own, max_size=2) | st.dictionaries(KEYS, own), max_leaves=6),
+    st.recursive(
+        VALUES, lambda own: st.lists(own, max_size=2) | st.dictionaries(KEYS, own), max_leaves=6
+    ),
 )
 
 

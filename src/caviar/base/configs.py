@@ -89,10 +89,12 @@ def _differ(
 ) -> bool:
     """Whether two differ in plain values alone: those of ``other``, which are added to ``values``."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return list(one) == list(other) and all(
-            _differ(one[key], other[key], (*path, key), values) for key in one
+        ours, theirs = cast("Mapping[Any, Any]", one), cast("Mapping[Any, Any]", other)
+        return list(ours) == list(theirs) and all(
+            _differ(ours[key], theirs[key], (*path, key), values) for key in ours
         )
-    if repr(one) == repr(other):  # 1 and 1.0 are not the same
+    if repr(cast("Any", one)) == repr(other):  # 1 and 1.0 are not the same
         return True
     values.append((path, other))
-    return all(value is None or isinstance(value, bool | int | float | str) for value in (one, other))
+    plain = bool | int | float | str | None
+    return isinstance(one, plain) and isinstance(other, plain)
