@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from caviar.engines.called.dropping import DROPPING
+from caviar.engines.called.dropping import DROPPING, _kept
 from caviar.engines.called.lifting import Instead
 
 
@@ -86,6 +86,7 @@ def test_a_chance_that_is_none_is_refused_as_by_torch(p: float) -> None:
 
 def test_a_mask_is_laid_out_as_what_it_drops_from() -> None:
     x = torch.randn(5, 4, 6, 3).movedim(1, -1)  # lanes first, and what was second lies last
+    assert _kept(0, x, 0.5).stride() == x.stride()
     out = dropped(x, 0.5)
     assert out.stride() == x.stride()
     kept = out != 0
@@ -102,3 +103,18 @@ def test_what_a_step_calls_by_torch_func_itself_is_left_to_torch() -> None:
         found = torch.vmap(gradient, randomness="different")(torch.ones(8, 300))
     assert set(found.unique().tolist()) == {0.0, 2.0}
     assert not torch.equal(found[0], found[1])
+
+
+def test_within_a_vmap_of_the_steps_own_what_all_share_is_dropped_by_torch() -> None:
+    def step(one: Tensor) -> Tensor:
+        own = torch.vmap(
+            lambda x: x * functional.dropout(torch.ones(50), 0.5), randomness="different"
+        )
+        return own(one)
+
+    torch.manual_seed(0)
+    with torch.random.fork_rng(devices=()), Instead(DROPPING):
+        found = torch.vmap(step, randomness="different")(torch.ones(8, 3))
+    assert found.shape == (8, 3, 50)
+    assert set(found.unique().tolist()) == {0.0, 2.0}
+    assert len(found.flatten(0, 1).unique(dim=0)) == 24

@@ -21,7 +21,10 @@ def _dropout(input: Tensor, p: Any = 0.5, training: bool = True, inplace: bool =
     if not drawn or (_functorch.is_functorch_wrapped_tensor(input) and not own):
         return functional.dropout(input, p, training, inplace)
     # Under `vmap` this one number is another on each lane: the first's tells all masks.
-    seeds = opened(torch.randint(2**62, ()), 0)
+    seed = torch.randint(2**62, ())
+    if not on_lanes(seed):  # further in, by a `vmap` of the step's own
+        return functional.dropout(input, p, training, inplace)
+    seeds = opened(seed, 0)
     if own:
         at = _functorch.maybe_get_bdim(input)
         masks = _kept(int(seeds[0]), _functorch.get_unwrapped(input), p)
