@@ -23,6 +23,8 @@ from torch.utils._python_dispatch import return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakIdKeyDictionary
 
+from caviar.engines.called import watching
+
 GPU = torch.device("cuda", 0)
 
 _VIEWS = {
@@ -86,7 +88,9 @@ class Notes:
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
-        """Draw from the GPU's generator in the block."""
+        """Draw from the GPU's generator in the block, which no host would see."""
+        profile = sys.getprofile()
+        sys.setprofile(None)
         before = torch.get_rng_state()
         torch.set_rng_state(self.random)
         try:
@@ -94,6 +98,7 @@ class Notes:
         finally:
             self.random = torch.get_rng_state()
             torch.set_rng_state(before)
+            sys.setprofile(profile)
 
     def seed(self, seed: int) -> None:
         self.random = torch.Generator().manual_seed(seed).get_state()
@@ -385,6 +390,7 @@ def pretended_gpu(memory: int = 139 * 2**30) -> Iterator[Notes]:
         "device_count": lambda: 1,
         "current_device": lambda: 0,
     }
+    own = watching.is_somebodys  # what pretends is no part of anybody's step
     swapped = torch.__future__.get_swap_module_params_on_conversion()
     torch.__future__.set_swap_module_params_on_conversion(True)  # a parameter is to stay what it is
     NOTES.clear()
@@ -392,6 +398,7 @@ def pretended_gpu(memory: int = 139 * 2**30) -> Iterator[Notes]:
         with (
             patch.multiple(torch.cuda, **stand_ins),
             patch.object(torch, "autocast", mixed),
+            patch.object(watching, "is_somebodys", lambda name: name != __name__ and own(name)),
             _Machine(),
         ):
             yield NOTES

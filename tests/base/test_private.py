@@ -26,6 +26,8 @@ OWN = {
     "_fields_",  # ctypes
     "_foreach_copy_",  # torch
     "_version",  # torch
+    "_op",  # torch
+    "_schema",  # torch
     "_add_batch_dim",  # torch
     "_dynamo",  # torch
     "_inductor",  # torch

@@ -86,7 +86,7 @@ def test_a_chance_that_is_none_is_refused_as_by_torch(p: float) -> None:
 
 def test_a_mask_is_laid_out_as_what_it_drops_from() -> None:
     x = torch.randn(5, 4, 6, 3).movedim(1, -1)  # lanes first, and what was second lies last
-    assert _kept(0, x, 0.5).stride() == x.stride()
+    assert _kept(torch.zeros(1, dtype=torch.int64), x, 0.5).stride() == x.stride()
     out = dropped(x, 0.5)
     assert out.stride() == x.stride()
     kept = out != 0

@@ -18,8 +18,10 @@ from caviar.engines.called.intake import Intake
 from caviar.engines.called.pretend import LIFTED
 from caviar.engines.called.probe import Probe
 from caviar.engines.called.results import Results
+from caviar.engines.called.step import Stepped
 from caviar.engines.called.steppers import Stepper
-from caviar.engines.called.template import Stepped, Template
+from caviar.engines.called.tapes import Tapes
+from caviar.engines.called.template import Template
 from caviar.engines.called.training import CalledTraining
 from caviar.engines.stacked.copies import sent
 from caviar.engines.stacked.optimizers import clip
@@ -76,6 +78,7 @@ class Bank:
         # are and are the lanes' from `begin` to `end`.
         self._stepped = self.rows, self.parameters, self.buffers
         self._graphs: Graphs | None = None
+        self._tapes = Tapes(template)
 
     def _limits(self) -> tuple[Tensor | None, Tensor | None]:
         """The gradient's norm and value at most, of each lane."""
@@ -102,6 +105,7 @@ class Bank:
         trees = [training.trees for training in self.trainings]
         self._gathered = gather(self._modules, trees, self.course.dtype)
         self.template.hold(self._gathered, self._modules[0])
+        self._tapes.begin()
         if self._device != "cpu":
             held, _, theirs = self._stepped if self._graphs is not None else (None, None, {})
             rows = sent(self.rows, self._device, held)
@@ -123,6 +127,7 @@ class Bank:
         """Give the lanes' attributes back, and their metrics what they were called with."""
         assert self._gathered is not None
         self.intake.flush()
+        self._tapes.settle(self._gathered)
         if self._device != "cpu":
             rows, _, buffers = self._stepped
             if self._graphs is not None:
@@ -185,7 +190,9 @@ class Bank:
             (batch, lifted, batch_idx, self._gathered),
         )
         if self._graphs is None:
-            return launch(*given)
+            stepped = self._tapes.call(method, launch, given, shared, [*buffers.values()])
+            self._take_gradients(stepped)
+            return stepped
         assert self._gradients is not None
         gradients = [self._gradients] if method == "training_step" else []
         return self._graphs.call(method, launch, given, shared, [*gradients, *buffers.values()])
@@ -207,9 +214,9 @@ class Bank:
                 return self.template.step(method, arrays, *own)
         leaves = {name: numbers.detach().requires_grad_() for name, numbers in parameters.items()}
         stepped = self.template.step(method, {"parameters": leaves, "buffers": buffers}, *own)
-        assert stepped.loss is not None
-        self._add_gradients(stepped.loss, leaves)
-        stepped.loss = stepped.loss.detach()
+        self._differentiate(stepped, leaves)
+        if self._graphs is not None:
+            self._take_gradients(stepped)
         return stepped
 
     def _lifted(self) -> dict[str, Tensor]:
@@ -235,21 +242,30 @@ class Bank:
             self._said[name] = values, there
         return there
 
-    def _add_gradients(self, loss: Tensor, leaves: dict[str, Tensor]) -> None:
+    def _differentiate(self, stepped: Stepped, leaves: dict[str, Tensor]) -> None:
         accumulate, lanes = self.course.accumulate, len(self.trainings)
-        loss = loss / accumulate if accumulate > 1 else loss
+        assert stepped.loss is not None
+        loss = stepped.loss / accumulate if accumulate > 1 else stepped.loss
         # The sum's gradient is each lane's own: no lane's loss hangs on another's parameters.
         found = torch.autograd.grad(loss.sum(), list(leaves.values()), allow_unused=True)
         pairs = list(zip(leaves.items(), found, strict=True))
-        self.stepper.leave_alone(frozenset(name for (name, _), grad in pairs if grad is None))
+        stepped.unused = frozenset(name for (name, _), grad in pairs if grad is None)
         each = [own.detach() * 0 if grad is None else grad for (_, own), grad in pairs]
-        gradients = torch.cat([own.reshape(lanes, -1) for own in each], dim=1)
+        stepped.gradients = torch.cat([own.reshape(lanes, -1) for own in each], dim=1)
+        stepped.loss = stepped.loss.detach()
+
+    def _take_gradients(self, stepped: Stepped) -> None:
+        """Add a step's gradients to those before."""
+        own, stepped.gradients = stepped.gradients, None
+        if own is None:
+            return
+        self.stepper.leave_alone(stepped.unused)
         if self._gradients is None:
-            self._gradients = gradients
+            self._gradients = own
         elif self._graphs is None:
-            self._gradients = self._gradients + gradients
+            self._gradients = self._gradients + own
         else:
-            self._gradients += gradients
+            self._gradients += own
 
     def _step(self) -> None:
         gradients, rows = self._gradients, self._stepped[0]

@@ -1,11 +1,13 @@
-"""What a step comes to by a graph, and what by itself, compared."""
+"""What a step comes to by a record of it, and what by itself, compared."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from caviar.engines.called.template import Stepped
+from caviar.engines.called.step import Stepped
 from caviar.engines.stacked.recording import ROUNDING, most_apart
 
 Came = tuple[list[Tensor], Stepped | None]
@@ -50,3 +52,13 @@ def _off(before: list[Tensor], found: Came, wanted: Came) -> float:
             same = (one == other).all().float().reshape(1, 1)
             pairs.append((same, torch.ones_like(same)))
     return most_apart(pairs) if pairs else 0.0
+
+
+def same(mine: Sequence[Tensor], its: Sequence[Tensor]) -> bool:
+    """Whether tensors hold the very same numbers, or none, at the same places."""
+    return len(mine) == len(its) and all(
+        one.shape == other.shape
+        and one.dtype == other.dtype
+        and bool(((one == other) | ((one != one) & (other != other))).all())
+        for one, other in zip(mine, its, strict=True)
+    )

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from caviar.engines.called.folding import closed, on_lanes, opened
 from caviar.engines.called.lifting import Table
+from caviar.engines.called.tape import as_one
 
 
 def _dropout(input: Tensor, p: Any = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -27,20 +28,20 @@ def _dropout(input: Tensor, p: Any = 0.5, training: bool = True, inplace: bool =
     seeds = opened(seed, 0)
     if own:
         at = _functorch.maybe_get_bdim(input)
-        masks = _kept(int(seeds[0]), _functorch.get_unwrapped(input), p)
+        like = _functorch.get_unwrapped(input)
     else:
-        at, masks = 0, _kept(int(seeds[0]), input.expand(len(seeds), *input.shape), p)
-    kept = closed(masks, at)
+        at, like = 0, input.expand(len(seeds), *input.shape)
+    kept = closed(as_one(_kept, seeds, like.detach(), p), at)
     return input.mul_(kept) if inplace else input * kept
 
 
-def _kept(seed: int, like: Tensor, p: float) -> Tensor:
+def _kept(seeds: Tensor, like: Tensor, p: float) -> Tensor:
     """What dropout multiplies by: ``1 / (1 - p)`` where a number is kept, else 0; laid out as ``like``."""
     double = like.dtype == torch.float64
     masks = torch.empty_like(like, dtype=torch.float64 if double else torch.float32)
     numbers = masks.numel()
     # An array of 64-bit numbers is drawn in half the time of one of 32.
-    drawn = np.random.SFC64(seed).random_raw(-(-numbers // 2)).view(np.uint32)[:numbers]
+    drawn = np.random.SFC64(int(seeds[0])).random_raw(-(-numbers // 2)).view(np.uint32)[:numbers]
     precision = np.float64 if double else np.float32
     flat = masks.as_strided((numbers,), (1,)).numpy()
     np.multiply(drawn >= np.uint32(p * 2**32), precision(1 / (1 - p)), out=flat)

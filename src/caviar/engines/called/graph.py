@@ -16,32 +16,30 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from caviar.engines.called.attributes import Gathered, Leaf, Place, rebuilt
+from caviar.engines.called.attributes import Gathered, Leaf, Place
 from caviar.engines.called.came import difference
 from caviar.engines.called.record import Record
 from caviar.engines.called.recordable import (
+    Counted,
     CountingError,
     Graph,
     UntoldError,
-    counted_on,
     counts,
     drawn_since,
     host_random,
+    kept_in,
     undrawn,
     untold,
     why_not,
 )
-from caviar.engines.called.template import Stepped, Template
+from caviar.engines.called.step import Launch, Stepped, Taken
+from caviar.engines.called.template import Template
+from caviar.engines.called.watching import Watch
 from caviar.engines.gpu import gpu_lost
 from caviar.engines.stacked.recording import copied, put_back, recorded
 
 log = logging.getLogger(__name__)
-Launch = Callable[[Any, Mapping[str, Tensor], Any, Gathered], Stepped]
-"""Does a step: of a batch, of what trainers say that differs, of the batch's index, and of attributes."""
-
 STEPS = ("training_step", "validation_step", "the optimizers' step")
-_SAID = ("max_epochs", "estimated_stepping_batches", "num_training_batches")
-_PLAIN = int | float | str | bytes | None
 
 
 @dataclass
@@ -82,7 +80,7 @@ class Graphs:
         self._dropped: set[str] = set()
         self._slots: dict[Hashable, Tensor] = {}
         self._known: dict[frozenset[Leaf], Any] = {}
-        self._counted: dict[Leaf, int] = {}
+        self._counted = Counted(template)
 
     def begin(self) -> None:
         """Before an epoch's steps: what was found out in the last one is not known of this one."""
@@ -92,12 +90,7 @@ class Graphs:
 
     def settle(self, gathered: Gathered) -> None:
         """Have the attributes say what graphs have counted."""
-        for where, leaves in counted_on(gathered, self._counted).items():
-            thing, template = gathered.fixed[where], self._template
-            made = rebuilt(thing, leaves, template.module, template.names)
-            gathered.fixed[where] = made
-            template.put({where: made})
-        self._counted.clear()
+        self._counted.settle(gathered)
 
     def call(
         self,
@@ -116,10 +109,10 @@ class Graphs:
             changes: what it changes beside attributes, shape ``(lanes, …)``.
         """
         batch, lifted, batch_idx, gathered = given
-        leaves, spec = pytree.tree_flatten((batch, dict(lifted)))
-        inputs = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        if others := [leaf for leaf in leaves if not isinstance(leaf, Tensor | _PLAIN)]:
-            self._refuse(method, f"{method}: its batches hold a {type(others[0]).__name__}")
+        how = method, shared, self._template.lifting
+        taken = Taken(self._template.trainer, how, batch, lifted)
+        if taken.unknown is not None:
+            self._refuse(method, f"{method}: its batches hold a {taken.unknown}")
 
         def launched() -> Stepped:
             self.settle(gathered)
@@ -127,19 +120,13 @@ class Graphs:
             return launch(batch, lifted, batch_idx, gathered)
 
         def record(own: list[Tensor]) -> Graph:
-            rest = iter(own)
-            filled = [next(rest) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-            its = pytree.tree_unflatten(filled, spec)
-            return self._recorded_call(method, launch, its, gathered, changes)
+            return self._recorded_call(method, launch, taken.of(own), gathered, changes)
 
         def changed() -> list[Tensor]:
             return [*changes, *gathered.slots.values()]
 
-        trainer, kinds = self._template.trainer, tuple(map(_kind, leaves))
-        says = tuple(getattr(trainer, name) for name in _SAID if name not in lifted)
-        key = (method, shared, self._template.lifting, says, spec, kinds)
-        stepped = self._done(_Step(method, key, inputs, launched, record, changed, gathered))
-        return cast("Stepped", stepped)
+        step = _Step(method, taken.key, taken.inputs, launched, record, changed, gathered)
+        return cast("Stepped", self._done(step))
 
     def update(self, launch: Callable[[], None], changes: Sequence[Tensor]) -> None:
         """A step of the optimizers, which ``launch`` does; see `call`."""
@@ -157,7 +144,7 @@ class Graphs:
             graph = None
         if graph is None and step.key not in self._seen:
             self._seen.add(step.key)
-            return step.launch()
+            return self._watched(step)
         if step.gathered is not None:
             self._settle(step.gathered)
         if graph is None:
@@ -169,9 +156,16 @@ class Graphs:
             return self._compared(step, graph)
         if step.gathered is not None:
             step.gathered.changed |= graph.places
-            for leaf, added in graph.counts.items():
-                self._counted[leaf] = self._counted.get(leaf, 0) + added
+            self._counted.add(graph.counts)
         return graph.again(step.inputs)
+
+    def _watched(self, step: _Step) -> Stepped | None:
+        """What a step itself gives; it is no graph where its code does more than compute."""
+        with Watch() as watch:
+            stepped = step.launch()
+        if watch.seen is not None:
+            self._refuse(step.name, watch.seen)
+        return stepped
 
     def _settle(self, gathered: Gathered) -> None:
         """Have what is each lane's own of attributes be where graphs read and write it."""
@@ -188,20 +182,11 @@ class Graphs:
         if gathered is None:
             return None
         counted = frozenset(graph.counts)
-        if self._counted.keys() - counted:  # it takes them as they are
+        if self._counted.leaves.keys() - counted:  # it takes them as they are
             self.settle(gathered)
             self._known.clear()
         if counted not in self._known:
-            slots = {leaf: (own.shape, own.dtype) for leaf, own in gathered.slots.items()}
-            left = counted | slots.keys()
-            trees = [
-                (where, tree.spec, tree.paths, [
-                    None if (*where, path) in left else (type(leaf), leaf)
-                    for path, leaf in zip(tree.paths, tree.leaves, strict=True)
-                ])
-                for where, tree in gathered.trees.items()
-            ]  # fmt: skip
-            self._known[counted] = self._template.modes, trees, slots
+            self._known[counted] = self._template.modes, kept_in(gathered, counted)
         return self._known[counted]
 
     def _recorded(self, step: _Step) -> Graph | None:
@@ -294,7 +279,3 @@ class Graphs:
 
 def _say(why: str) -> None:
     log.info("launched step by step, not by a CUDA graph: %s", why)
-
-
-def _kind(leaf: Any) -> Hashable:
-    return (leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else (type(leaf), leaf)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from caviar.engines.called.record import Given, Record, of_lane
 from caviar.engines.called.results import Results
-from caviar.engines.called.template import Stepped
+from caviar.engines.called.step import Stepped
 from caviar.engines.called.training import CalledTraining
 
 _HELD = 1 << 24

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from caviar.engines.called.attributes import Gathered, Leaf
-from caviar.engines.called.template import Template, Tensors
+from caviar.engines.called.step import Tensors
+from caviar.engines.called.template import Template
 
 
 class PinnedError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,10 @@ import torch
 from caviar.base.errors import name_and_text
 from caviar.engines.experiment import NotFusibleError
 
-_LIBRARIES = ("torch", "lightning", "torchmetrics", "caviar", "lightning_utilities", "contextlib")
+_LIBRARIES = {
+    "", "torch", "lightning", "torchmetrics", "numpy", "caviar", "lightning_utilities",
+    *sys.stdlib_module_names,
+}  # fmt: skip
 
 _KNOWN: dict[str, str] = {
     "data-dependent control flow": (
@@ -34,10 +38,14 @@ def place(error: BaseException) -> str | None:
     """The last line of somebody's own code that an error came through, as ``file:line``."""
     found = None
     for frame, line in traceback.walk_tb(error.__traceback__):
-        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package not in _LIBRARIES and package != "":
-            found = f"{_short(frame.f_code.co_filename)}:{line}"
+        if is_somebodys(frame.f_globals.get("__name__")):
+            found = f"{short(frame.f_code.co_filename)}:{line}"
     return found
+
+
+def is_somebodys(module: Any) -> bool:
+    """Whether a module of this name is no library's that lanes build upon."""
+    return str(module or "").partition(".")[0] not in _LIBRARIES
 
 
 @contextmanager
@@ -83,9 +91,10 @@ def of_code(thing: Callable[..., Any]) -> str:
         code = inspect.unwrap(thing).__code__  # type: ignore[attr-defined]
     except AttributeError:
         return getattr(thing, "__qualname__", repr(thing))
-    return f"{_short(code.co_filename)}:{code.co_firstlineno}"
+    return f"{short(code.co_filename)}:{code.co_firstlineno}"
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A file's name as it is seen from here, where it is below."""
     near = os.path.relpath(name)
     return name if near.startswith("..") else near

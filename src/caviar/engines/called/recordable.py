@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,16 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from caviar.engines.called.attributes import Gathered, Leaf, Place
+from caviar.engines.called.attributes import Gathered, Leaf, Place, rebuilt
 from caviar.engines.called.pretend import LaneTrainer
 from caviar.engines.called.reasons import place
-from caviar.engines.called.template import Stepped
+from caviar.engines.called.step import Stepped
+from caviar.engines.called.tape import TapeError
+from caviar.engines.called.template import Template
 from caviar.engines.called.trees import Path, Tree
 from caviar.engines.called.untold import Tally, Untold, added_to
 from caviar.engines.stacked.recording import copied, put_back
 
-_COUNTED = ("current_epoch", "global_step")
-"""What a trainer says that is another number in the next step, or in the next epoch."""
+COUNTED = ("current_epoch", "global_step")
+"""What a trainer says that is another number in the next epoch, or in the next step."""
 
 
 class UntoldError(Exception):
@@ -75,19 +77,26 @@ def why_not(name: str, error: Exception) -> str:
     """Why a step of this name could not be recorded, in one line."""
     if isinstance(error, UntoldError):
         return str(error)
+    if isinstance(error, TapeError):
+        return f"{place(error) or name}: {error}"
     text = str(error).strip().partition("\n")[0]
     return f"{place(error) or name}: {type(error).__name__}: {text}"
 
 
 @contextmanager
 def untold(
-    trainer: LaneTrainer, method: str, lifted: Container[str], counted: Iterable[Leaf] = ()
+    trainer: LaneTrainer,
+    method: str,
+    lifted: Container[str],
+    counted: Iterable[Leaf] = (),
+    names: Iterable[str] = COUNTED,
 ) -> Iterator[tuple[Untold, dict[Leaf, Tally]]]:
     """For the block, have a step's trainer not say what it counts.
 
     Args:
         lifted: what of that are tensors, and so may be said.
         counted: what the step counts up itself.
+        names: what trainers count, and may not say.
 
     Yields:
         what stands for the index of the batch, and for what the step counts.
@@ -104,7 +113,7 @@ def untold(
 
         return looked
 
-    said = {name: getattr(trainer, name) for name in _COUNTED if name not in lifted}
+    said = {name: getattr(trainer, name) for name in names if name not in lifted}
     vars(trainer).update({name: Untold(look(f"trainer.{name}")) for name in said})
     try:
         yield Untold(look("batch_idx")), {leaf: Tally(look(_named(leaf))) for leaf in counted}
@@ -159,6 +168,19 @@ def counts(method: str, trial: Gathered, gathered: Gathered) -> dict[Leaf, int]:
     return found
 
 
+def kept_in(gathered: Gathered, apart: Container[Leaf]) -> Any:
+    """What modules keep in attributes, to compare; not what is each lane's own, or ``apart``."""
+    slots = {leaf: (own.shape, own.dtype) for leaf, own in gathered.slots.items()}
+    trees = [
+        (where, tree.spec, tree.paths, [
+            None if (*where, path) in slots or (*where, path) in apart else (type(leaf), leaf)
+            for path, leaf in zip(tree.paths, tree.leaves, strict=True)
+        ])
+        for where, tree in gathered.trees.items()
+    ]  # fmt: skip
+    return trees, slots
+
+
 def _named(leaf: Leaf) -> str:
     """An attribute's leaf as code has it."""
     name = ".".join(word for word in ("self", *leaf[:2]) if word)
@@ -182,6 +204,32 @@ def counted_on(gathered: Gathered, leaves: dict[Leaf, int]) -> dict[Place, dict[
     return found
 
 
+class Counted:
+    """How far steps have counted that were done without their code: their attributes say it when they must.
+
+    Args:
+        template: whose attributes.
+    """
+
+    def __init__(self, template: Template) -> None:
+        self._template = template
+        self.leaves: dict[Leaf, int] = {}
+
+    def add(self, counts: Mapping[Leaf, int]) -> None:
+        """Count on by what one step counts."""
+        for leaf, added in counts.items():
+            self.leaves[leaf] = self.leaves.get(leaf, 0) + added
+
+    def settle(self, gathered: Gathered) -> None:
+        """Have the attributes say it."""
+        template = self._template
+        for where, leaves in counted_on(gathered, self.leaves).items():
+            made = rebuilt(gathered.fixed[where], leaves, template.module, template.names)
+            gathered.fixed[where] = made
+            template.put({where: made})
+        self.leaves.clear()
+
+
 Random = tuple[Any, Any, Tensor]
 """Of the random numbers of Python, numpy and torch, how far they are drawn."""
 
@@ -193,10 +241,14 @@ def host_random() -> Random:
 
 def drawn_since(before: Random) -> bool:
     """Whether some of them were drawn."""
+    return drawn_by_others(before) or not torch.equal(torch.get_rng_state(), before[2])
+
+
+def drawn_by_others(before: Random) -> bool:
+    """Whether some were drawn that are not torch's."""
     now = host_random()
     of_numpy = zip(now[1], before[1], strict=True)
-    same = now[0] == before[0] and all(np.array_equal(one, own) for one, own in of_numpy)
-    return not (same and torch.equal(now[2], before[2]))
+    return now[0] != before[0] or not all(np.array_equal(one, own) for one, own in of_numpy)
 
 
 @contextmanager

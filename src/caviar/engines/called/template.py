@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
@@ -32,23 +31,9 @@ from caviar.engines.called.folding import FOLDING
 from caviar.engines.called.lifting import LIFTING, Instead
 from caviar.engines.called.pretend import LaneTrainer
 from caviar.engines.called.record import MetricStandIn, Record
+from caviar.engines.called.step import Stepped, Tensors
+from caviar.engines.called.tape import Known
 from caviar.engines.called.trees import flatten
-
-Tensors = dict[str, Tensor]
-
-
-@dataclass
-class Stepped:
-    """What a step gave.
-
-    Attributes:
-        loss: of each lane, shape ``(lanes,)``; None of a validation.
-        outs: the tensors that its record is of, shape ``(lanes, …)``.
-    """
-
-    loss: Tensor | None
-    record: Record
-    outs: list[Tensor]
 
 
 class _Caller(nn.Module):
@@ -74,7 +59,8 @@ class Template:
         proven: by method, numbers that it has taken as tensors.
         lifting: whether functions of torch are to take tensors for their numbers.
         pinned: numbers that steps take as they are: lanes that differ in them cannot step together.
-        launched: why a step is no CUDA graph, by its name.
+        launched: why a step is no CUDA graph, and no tape, by its name.
+        taped: what is known of those that may be tapes.
     """
 
     def __init__(self, module: Any, course: Course) -> None:
@@ -107,6 +93,7 @@ class Template:
         self.proven: dict[str, set[Leaf]] = {}
         self.lifting = False
         self.launched: dict[str, str] = {}
+        self.taped = Known()
         self._takes: dict[str, int] = {}
 
     def step(
