@@ -16,6 +16,7 @@ from caviar.engines.called.feeds import stacked_batches
 from caviar.engines.called.graph import STEPS
 from caviar.engines.called.reasons import explaining
 from caviar.engines.called.results import Results
+from caviar.engines.called.tapes import OFTEN
 from caviar.engines.called.template import Template
 from caviar.engines.called.training import CalledTraining
 from caviar.engines.experiment import NotFusibleError
@@ -99,14 +100,15 @@ class Rehearsal:
         """Seconds of a step of so many lanes, a lane's share.
 
         On a GPU an epoch is timed, of 32 steps at most: its first ones are launched, and held against the
-        graphs by which all others go. That these are recorded, once in some epochs, is no part of it.
+        graphs by which all others go. That these are recorded, once in some epochs, is no part of it. Nor are,
+        on a CPU, an epoch's first steps, where the others go by a tape.
 
         Args:
             by_graph: on a GPU, CUDA graphs may be taken.
         """
         trainings, course = self._copies(lanes), self._made.course
         bank = Bank(Template(trainings[0].module, course), trainings)
-        if not by_graph:
+        if not by_graph or (course.device == "cpu" and self._made.train.batches < OFTEN):
             bank.template.launched = dict.fromkeys(STEPS, "not asked for")
         batch = pytree.tree_map_only(
             Tensor,

@@ -70,7 +70,7 @@ class Known:
     """What is known of steps that may be taped, by what tells them apart.
 
     Attributes:
-        often: those that have come more than once in an epoch.
+        often: those that have come so often in an epoch that a tape pays.
         watched: what modules kept in attributes as one was seen to do no more than compute, and who saw it.
         counted: what they count up in attributes.
         runs: functions that were held against a step, by their text.

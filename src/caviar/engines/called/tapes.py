@@ -1,8 +1,8 @@
 """Steps on a CPU of lanes that call their module, by tapes: their code runs in an epoch's first steps.
 
-A step that comes more than once in an epoch is watched first: whether its code does what a tape would not.
-Then it is taken down while it is done, and those after it go by the tape, to the end of the epoch; the next
-one's first is taken down anew. A tape that says what none did before it is held against the step after it.
+A step that comes often in an epoch is watched first: whether its code does what a tape would not. Then it
+is taken down while it is done, and those after it go by the tape, to the end of the epoch; the next one's
+first is taken down anew. A tape that says what none did before it is held against the step after it.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ from caviar.engines.called.watching import Watch
 from caviar.engines.stacked.recording import copied, put_back
 
 log = logging.getLogger(__name__)
+
+OFTEN = 4
+"""How often a step has to come in an epoch: to take it down costs most of a step, which a few repay."""
 
 _SETTLES = 2
 """Steps of an epoch that may change what modules keep: what starts afresh with it is soon what it stays."""
@@ -175,7 +178,7 @@ class Tapes:
         """A step by itself, which may be taken down meanwhile."""
         known, key, method = self._template.taped, step.key, step.method
         self._came[key] += 1
-        if self._came[key] > 1:
+        if self._came[key] == OFTEN:
             known.often.add(key)
         kept = self._kept(step)
         if step.taken.unknown is not None:
