@@ -100,22 +100,22 @@ class Rehearsal:
         """Seconds of a step of so many lanes, a lane's share.
 
         On a GPU an epoch is timed, of 32 steps at most: its first ones are launched, and held against the
-        graphs by which all others go. That these are recorded, once in some epochs, is no part of it. Nor are,
-        on a CPU, an epoch's first steps, where the others go by a tape.
+        graphs by which all others go. That these are recorded, once in some epochs, is no part of it. On a
+        CPU steps that are called are timed, and steps by tape, of which an epoch then mostly is.
 
         Args:
-            by_graph: on a GPU, CUDA graphs may be taken.
+            by_graph: on a GPU, CUDA graphs may be taken; on a CPU, tapes.
         """
         trainings, course = self._copies(lanes), self._made.course
         bank = Bank(Template(trainings[0].module, course), trainings)
-        if not by_graph or (course.device == "cpu" and self._made.train.batches < OFTEN):
-            bank.template.launched = dict.fromkeys(STEPS, "not asked for")
         batch = pytree.tree_map_only(
             Tensor,
             lambda own: sent(own.repeat(lanes, *[1] * (own.ndim - 1)), course.device),
             self._batch,
         )
-        count = min(self._made.train.batches, _STEPS) if course.device != "cpu" else 1
+        batches, numbers = self._made.train.batches, itertools.count()
+        none: dict[str, str] = dict.fromkeys(STEPS, "not asked for")
+        template = bank.template
 
         def step(number: int) -> None:
             bank.train(batch, number, False, True, Results())
@@ -123,16 +123,26 @@ class Rehearsal:
 
         def epoch() -> None:
             bank.begin()
-            for number in range(count):
+            for number in range(min(batches, _STEPS)):
                 step(number)
             bank.end()
 
+        def steps() -> float:  # of an epoch's first one more is asked than of the others
+            return least_seconds(lambda: step(next(numbers)), course.device) / lanes
+
         with torch.random.fork_rng(devices=()), explaining("training_step"):
             if course.device != "cpu":
-                return least_seconds(epoch, course.device) / count / lanes
+                template.launched = {} if by_graph else none
+                return least_seconds(epoch, course.device) / min(batches, _STEPS) / lanes
             bank.begin()
-            numbers = itertools.count()  # of an epoch's first step more is asked than of the others
-            return least_seconds(lambda: step(next(numbers)), course.device) / lanes
+            template.launched = none
+            called = steps()
+            if not by_graph or batches < OFTEN:
+                return called
+            template.launched, template.taped.is_trusted = {}, True
+            by_tape = steps()
+            # An epoch's first step is taken down, which takes as long as two, and the last is called.
+            return ((batches - 2) * by_tape + 3 * called) / batches
 
     def _step_alone(self, training: CalledTraining) -> Tensor:
         try:

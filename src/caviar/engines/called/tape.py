@@ -74,12 +74,14 @@ class Known:
         watched: what modules kept in attributes as one was seen to do no more than compute, and who saw it.
         counted: what they count up in attributes.
         runs: functions that were held against a step, by their text.
+        is_trusted: nothing is found out of them, to measure how long they take.
     """
 
     often: set[Hashable] = field(default_factory=set)
     watched: dict[Hashable, tuple[Any, Watch]] = field(default_factory=dict)
     counted: set[Any] = field(default_factory=set)
     runs: dict[str, Run] = field(default_factory=dict)
+    is_trusted: bool = False
 
 
 class _Operation:

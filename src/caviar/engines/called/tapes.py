@@ -183,7 +183,7 @@ class Tapes:
         kept = self._kept(step)
         if step.taken.unknown is not None:
             self._refuse(method, f"{method}: its batches hold a {step.taken.unknown}")
-        elif key in known.often and self._is_known(key, kept):
+        elif self._is_known(key, kept):
             return self._recorded(step)
         random = host_random()
         with Watch() if key in known.often else nullcontext() as watch:
@@ -202,8 +202,12 @@ class Tapes:
 
     def _is_known(self, key: Hashable, kept: Any) -> bool:
         """Whether a step was seen to do no more than compute, where all was what it is now."""
-        before, watch = self._template.taped.watched.get(key, (None, None))
-        return watch is not None and before == kept and watch.changed() is None
+        known = self._template.taped
+        if known.is_trusted:
+            return self._came[key] > 1
+        before, watch = known.watched.get(key, (None, None))
+        known_now = watch is not None and before == kept and watch.changed() is None
+        return known_now and key in known.often
 
     def _by_itself(self, step: _Step) -> tuple[Stepped, str | None]:
         """A step; and what it changes of what modules keep in attributes, but for what it counts."""
@@ -261,14 +265,10 @@ class Tapes:
         gathered.changed |= trial.changed
         self._counted.add(counted)
         run, places = template.taped.runs.get(tape.text), frozenset(trial.changed)
+        is_held = run is not None or template.taped.is_trusted
+        run = run or tape.compiled()
         self._taped[step.key] = _Taped(
-            tape,
-            run or tape.compiled(),
-            _without(stepped),
-            leaves,
-            places,
-            counted,
-            run is not None,
+            tape, run, _without(stepped), leaves, places, counted, is_held
         )
         return stepped
 
