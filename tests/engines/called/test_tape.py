@@ -51,6 +51,7 @@ PIECES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "a view written to": lambda x, y: _written(x, y),
     "what stays": lambda x, y: x * STAYS[:, 1:2] + y.mean(),
     "a number of Python's": lambda x, y: x + torch.tensor(0.25) * y,
+    "a number of Python's, written to": lambda x, y: x + torch.tensor(0.5).mul_(3.0),
     "made in it, and written to": lambda x, y: x + torch.zeros(()).add_(1.0).mul_(3.0),
     "rows that are picked": lambda x, y: x[torch.tensor([2, 0, 1])] - y,
     "parts": lambda x, y: torch.cat([*x.chunk(2, dim=1)][::-1], dim=1) * y,
@@ -58,6 +59,7 @@ PIECES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "a softmax": lambda x, y: torch.log_softmax(x, 1) * y.exp().clamp(max=3),
     "each row by itself": lambda x, y: torch.vmap(torch.dot)(x, y)[:, None] * x,
     "a gradient": lambda x, y: _gradient(x, y),
+    "measured": lambda x, y: _measured(x, y),
     "of the host's": lambda x, y: as_one(_doubled, x.detach()) + y,
 }
 
@@ -73,6 +75,11 @@ def _gradient(x: Tensor, y: Tensor) -> Tensor:
     leaf = x.detach().requires_grad_()
     loss = functional.mse_loss(torch.sigmoid(leaf @ STAYS.t()), (y @ STAYS.t()).tanh())
     return torch.autograd.grad(loss, leaf)[0]
+
+
+def _measured(x: Tensor, y: Tensor) -> Tensor:
+    with torch.profiler.record_function("a part"):
+        return x * y
 
 
 def _doubled(x: Tensor) -> Tensor:

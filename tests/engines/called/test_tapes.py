@@ -171,6 +171,15 @@ def test_steps_by_tape_come_to_the_very_numbers_of_steps_that_are_called(
     assert calls.called["training_step"] < 0.75 * calls.steps["training_step"]
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_steps_by_tape_are_those_that_are_called_in_any_precision(
+    precision: str, monkeypatch: pytest.MonkeyPatch, calls: Calls
+) -> None:
+    more = {"precision": precision, "epochs": 4}
+    assert_equal(came_to(Dropping, **more), without_tapes(Dropping, monkeypatch, **more))
+    assert calls.called["training_step"] < calls.steps["training_step"]
+
+
 def test_a_steps_code_is_called_in_an_epochs_first_step_and_where_a_batch_is_of_another_size(
     calls: Calls,
 ) -> None:

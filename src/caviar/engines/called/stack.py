@@ -15,7 +15,7 @@ from caviar.engines.called.feeds import stacked_batches
 from caviar.engines.called.probe import PinnedError
 from caviar.engines.called.reasons import explaining
 from caviar.engines.called.results import Computed, Results
-from caviar.engines.called.seeds import derived
+from caviar.engines.called.seeds import derived, seed_torch
 from caviar.engines.called.template import Template
 from caviar.engines.called.training import CalledTraining
 from caviar.engines.progress import Ended
@@ -71,7 +71,7 @@ class CalledStack(Seats[CalledTraining]):
             seed = derived(*(number for own in bank.trainings for number in _numbers(own)))
             try:
                 with torch.random.fork_rng(devices=()):
-                    torch.manual_seed(seed)
+                    seed_torch(seed, self.device != "cpu")
                     self._epoch(bank, found)
             except PinnedError:
                 parts += self._parts(bank.trainings)

@@ -35,7 +35,7 @@ _LONGEST = 20_000
 """Lines at most: what `vmap` has no rule for comes lane by lane."""
 
 _OF_SHAPES = {_ATEN.is_same_size.default}
-_INDEX = _ATEN.index.Tensor
+_INDEX, _LIFT_FRESH = _ATEN.index.Tensor, _ATEN.lift_fresh.default
 
 Run = Callable[[Sequence[Tensor], Sequence[Any]], tuple[Any, ...]]
 
@@ -140,15 +140,13 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if self.is_inside:
+        if self.is_inside or func.namespace == "profiler":
             return func(*args, **kwargs)
         operation = _operation(func)
         if operation.is_of_values and not (func is _INDEX and not _has_mask(args[1])):
             self.refuse(f"{func} hangs on what numbers there are")
         taken: list[Tensor] = []
-        if (
-            func is _ATEN.lift_fresh.default
-        ):  # made from numbers of Python's; a step may write to it
+        if func is _LIFT_FRESH:  # made from numbers of Python's: a step may write to it
             made = self._text(args[0].clone(), taken)
             self._add(_operation(_ATEN.clone.default), f"{made}, ", args[0], [])
             return args[0]

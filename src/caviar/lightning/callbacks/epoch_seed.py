@@ -4,12 +4,11 @@ import random
 from typing import Any
 
 import numpy as np
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from caviar.base.private_loops import data_fetcher
 from caviar.engines.dropout import Place, begin, end
-from caviar.lightning.seeding import derived
+from caviar.lightning.seeding import derived, seed_torch
 
 
 class EpochSeed(Callback):
@@ -42,7 +41,7 @@ class EpochSeed(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         seed = derived(self.seed, trainer.current_epoch, 1)
-        torch.manual_seed(seed)
+        seed_torch(seed)
         np.random.seed(seed)
         random.seed(seed)
         loop = trainer.fit_loop
