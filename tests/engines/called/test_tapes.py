@@ -242,6 +242,39 @@ class CountsInADefault(m.Plain):
         return super().training_step(batch, batch_idx)
 
 
+def counting() -> Any:
+    count = 0
+
+    def counted(value: Any) -> Any:
+        nonlocal count
+        count += 1
+        return value
+
+    return counted
+
+
+COUNTED = counting()
+
+
+class CountsInAClosure(m.Plain):
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return COUNTED(super().training_step(batch, batch_idx))
+
+
+class Unreadable:
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        raise RuntimeError("nobody reads this")
+
+
+UNREADABLE = Unreadable()
+
+
+class NamesWhatCannotBeLookedAt(m.Plain):
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return super().training_step(batch, batch_idx) * (1 if UNREADABLE else 2)
+
+
 class Tracker:
     def __init__(self) -> None:
         self.steps = 0
@@ -330,6 +363,8 @@ NOT_TAPED: dict[Any, str] = {
     CountsOutside: "test_tapes.py: it changes SHARED, which is no part of its module",
     CountsInItsClass: "test_tapes.py: it changes CountsInItsClass, which is no part of its module",
     CountsInADefault: "test_tapes.py: it changes CountsInADefault, which is no part of its module",
+    CountsInAClosure: "test_tapes.py: it changes count of the function around it",
+    NamesWhatCannotBeLookedAt: "test_tapes.py: it changes UNREADABLE, which is no part of its module",
     NotesOutside: "test_tapes.py: it changes TRACKER, which is no part of its module",
     TakesTime: "test_tapes.py: it calls perf_counter",
     GoesOn: "test_tapes.py: it names STREAM, which goes on by itself",

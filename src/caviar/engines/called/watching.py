@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import gc
 import io
 import sys
@@ -87,6 +88,9 @@ class Watch:
                 self._see(f"names {name}, which goes on by itself", frame)
             said = f"{where}: it changes {name}, which is no part of its module"
             self._outside[holder, name] = look, _print(thing), said
+        for own in dis.get_instructions(frame.f_code):
+            if own.opname == "STORE_DEREF" and own.argval in frame.f_code.co_freevars:
+                self._see(f"changes {own.argval} of the function around it", frame)
 
 
 def _outside(frame: FrameType) -> Iterator[tuple[int, str, Callable[[], Any]]]:
@@ -119,7 +123,7 @@ def _print(thing: Any) -> Hashable:
         if isinstance(thing, _PLAIN):
             return kind, repr(thing)
         if isinstance(thing, Tensor):
-            return own, thing._version
+            return own, None if thing.is_inference() else thing._version
         if isinstance(thing, np.ndarray):
             return own, thing.size, hash(thing.tobytes()) if thing.nbytes <= _MOST else None
         if left[0] < 0 or own in above:
@@ -143,4 +147,7 @@ def _print(thing: Any) -> Hashable:
     def inner(things: Mapping[Any, Any]) -> Hashable:
         return tuple((of(key), of(value)) for key, value in things.items())
 
-    return of(thing)
+    try:
+        return of(thing)
+    except Exception:  # what cannot be looked at may have changed
+        return object()
