@@ -45,6 +45,11 @@ def came_to(make: Any, epochs: int = 3, data: Any = vectors, **more: Any) -> Cam
     return on_a_lane(one, strangers, 0)
 
 
+@pytest.fixture(autouse=True)
+def unsaid() -> None:
+    tapes._say.cache_clear()
+
+
 class Calls:
     """Counts steps, and those whose code is called.
 
@@ -413,6 +418,15 @@ def test_what_a_step_leaves_outside_is_left_by_each_one(monkeypatch: pytest.Monk
     mine = left(lambda: came_to(Appends))
     assert mine == left(lambda: without_tapes(Appends, monkeypatch))
     assert mine[-2 * STEPS :] == [*range(STEPS)] * 2
+
+
+def test_why_a_step_is_no_tape_is_said_once_however_many_kinds_there_are(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO"):
+        came_to(ByIndex)
+        came_to(ByIndex)
+    assert said(caplog) == ["training_step reads batch_idx"]
 
 
 def test_what_a_step_prints_is_printed_by_each_one(

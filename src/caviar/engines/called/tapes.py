@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -303,7 +304,13 @@ class Tapes:
     def _refuse(self, name: str, why: str) -> None:
         self._taped.clear()
         if self._template.launched.setdefault(name, why) is why:
-            log.info("called in each step, not by a tape: %s", why)
+            _say(why)
+
+
+@cache
+def _say(why: str) -> None:
+    """Say it once: a sweep has many kinds of trials, of the same code."""
+    log.info("called in each step, not by a tape: %s", why)
 
 
 def _numbers(stepped: Stepped) -> list[Tensor]:
