@@ -254,6 +254,12 @@ class Freezes(m.Plain):
         return super().training_step(batch, batch_idx)
 
 
+class Prints(m.Plain):
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        print("a step")
+        return super().training_step(batch, batch_idx)
+
+
 NOT_RECORDED: dict[Any, str] = {
     ReadsIndex: "training_step reads batch_idx",
     ReadsIndexAndCatches: "training_step reads batch_idx",
@@ -264,6 +270,7 @@ NOT_RECORDED: dict[Any, str] = {
     m.Outputs: "validation_step changes self.outputs, which is no tensor of one shape",
     MakesTensor: "RuntimeError: called a synchronizing CUDA operation (a copy from the host)",
     Freezes: "training_step puts modules into another mode",
+    Prints: ": it calls print",
 }
 
 
