@@ -518,6 +518,20 @@ def test_a_tape_that_comes_to_other_numbers_is_not_taken(
     assert_equal(mine, without_tapes(Dropping, monkeypatch))
 
 
+def test_a_tape_that_fails_where_its_step_does_not_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Recorder):
+        def tape(self, results: Any) -> Tape:
+            return replace(super().tape(results), text="def run(v, c):\n  return nowhere")
+
+    with caplog.at_level("INFO"), monkeypatch.context() as patched:
+        patched.setattr(tapes, "Recorder", Broken)
+        mine = came_to(Dropping)
+    assert "training_step comes to other numbers by its tape" in said(caplog)
+    assert_equal(mine, without_tapes(Dropping, monkeypatch))
+
+
 class Fails(m.Plain):
     """Meets a label that there is not, in its fourth batch."""
 
