@@ -1,6 +1,7 @@
 """What all lanes go through in one call comes to what `vmap` makes of torch's own functions."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -34,7 +35,8 @@ def by_lanes(
     def one(own: Any, kept: Any, x: Tensor) -> Tensor:
         return functional_call(modules[0], (own, kept), (x,))
 
-    with Instead(table), sdpa_kernel(SDPBackend.MATH):  # the one that `vmap` knows
+    # Of torch's kernels `vmap` knows the plainest.
+    with Instead(table), nullcontext() if table else sdpa_kernel(SDPBackend.MATH):
         mapped = torch.vmap(one, in_dims=(0, 0, None if shared else 0), randomness="different")
         out = mapped(parameters, buffers, x)
     weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).view(out.shape)
@@ -129,17 +131,50 @@ class Attending(nn.Module):
         return functional.scaled_dot_product_attention(q, k, v, **self.settings)
 
 
-MASK = torch.tensor([[True, False, True, True, True]] * 5)
+class Masking(Attending):
+    """Attends to what its own numbers say, as to what is no padding."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = x.detach().abs().argmax(1)[:, :1]  # so many places, at least the first
+        self.settings["attn_mask"] = (torch.arange(x.shape[1]) <= seen)[:, None, None]
+        return super().forward(x)
 
 
+class OfOneHead(nn.Linear):
+    """Attends over rows that have no heads, or that are all there is."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = super().forward(x).chunk(3, -1)
+        three = functional.scaled_dot_product_attention(q, k, v)
+        return three + functional.scaled_dot_product_attention(q[0], k[0], v[0])
+
+
+def to_places(places: int, kind: type = bool) -> Tensor:
+    """A mask that lets each place see all others but some."""
+    mask = torch.arange(places**2).view(places, places) % 4 != 1
+    return mask if kind is bool else torch.linspace(-1, 1, places**2).double().view(mask.shape)
+
+
+@pytest.mark.parametrize("places", [5, 15])
 @pytest.mark.parametrize(
-    "settings",
-    [{}, {"is_causal": True}, {"scale": 0.3}, {"attn_mask": MASK}],
-    ids=lambda one: "".join(one),
-)
-def test_attention_of_lanes_is_torchs(settings: dict[str, Any]) -> None:
-    x = numbers(3, 2, 5, 8)
-    assert_alike(*(by_lanes(lambda: Attending(**settings), x, table) for table in (FOLDING, {})))
+    "make",
+    [
+        lambda places: Attending(), lambda places: Attending(is_causal=True),
+        lambda places: Attending(scale=0.3), lambda places: Masking(),
+        lambda places: Attending(attn_mask=to_places(places)),
+        lambda places: Attending(attn_mask=to_places(places, float)),
+        lambda places: Attending(attn_mask=to_places(places).expand(2, 1, -1, -1)),
+        lambda places: OfOneHead(8, 24),
+    ],
+    ids=["plain", "causal", "scaled", "own mask", "mask", "numbers", "of each", "one head"],
+)  # fmt: skip
+@pytest.mark.parametrize("shared", [False, True])
+def test_attention_of_lanes_is_torchs(
+    make: Callable[[int], nn.Module], places: int, shared: bool
+) -> None:
+    x = numbers(2, places, 8) if shared else numbers(3, 2, places, 8)
+    each = [by_lanes(lambda: make(places), x, table, shared=shared) for table in (FOLDING, {})]
+    assert_alike(*each)
 
 
 @pytest.mark.parametrize("classes", [10, 100])

@@ -21,6 +21,9 @@ _LEVEL = 1
 _SHORT = 64
 """Up to as many numbers torch's softmax is faster over rows that do not lie side by side."""
 
+_FEW = 12
+"""Up to as many keys attention is faster step by step than by torch's kernel."""
+
 
 def on_lanes(*parts: Any) -> bool:
     """Whether each is a lane's own to the step that calls."""
@@ -149,17 +152,33 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    plain = attn_mask is None and not dropout_p and not enable_gqa
-    if not plain or not on_lanes(query, key, value) or not query.ndim == key.ndim == value.ndim:
+    """Lanes are so many more samples."""
+    alike = query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
+    if not on_lanes(query, key, value) or not alike or dropout_p or enable_gqa:
         return functional.scaled_dot_product_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )
     q, k, v = (opened(part, 0) for part in (query, key, value))
-    seen = (q * (q.shape[-1] ** -0.5 if scale is None else scale)) @ k.transpose(-2, -1)
-    if is_causal:
-        later = torch.ones(seen.shape[-2:], dtype=torch.bool).triu(1)
-        seen = seen.masked_fill(later, -torch.inf)
-    return closed(_short_softmax(torch.softmax, seen) @ v, 0)
+    if attn_mask is None and k.shape[-2] <= _FEW:
+        seen = (q * (q.shape[-1] ** -0.5 if scale is None else scale)) @ k.transpose(-2, -1)
+        if is_causal:
+            later = torch.ones(seen.shape[-2:], dtype=torch.bool).triu(1)
+            seen = seen.masked_fill(later, -torch.inf)
+        return closed(_short_softmax(torch.softmax, seen) @ v, 0)
+    heads = q.shape[:-2] if q.ndim > 3 else (len(q), 1)
+
+    def as_samples(part: Tensor) -> Tensor:
+        return part.reshape(-1, *heads[-1:], *part.shape[-2:])
+
+    mask = attn_mask
+    if mask is not None:
+        mask = opened(mask, 0) if on_lanes(mask) else mask[None]
+        mask = mask.reshape(len(mask), *(1,) * (q.ndim - mask.ndim), *mask.shape[1:])
+        mask = as_samples(mask.expand(*q.shape[:-2], *mask.shape[-2:]))
+    found = functional.scaled_dot_product_attention(
+        *(as_samples(part) for part in (q, k, v)), mask, 0.0, is_causal, scale=scale
+    )
+    return closed(found.view(*q.shape[:-1], -1), 0)
 
 
 FOLDING: Table = {
