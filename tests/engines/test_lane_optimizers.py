@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from caviar.engines.called.epochs import DefaultType
+from caviar.engines.called.layout import Layout
+from caviar.engines.called.steppers import Stepper
 from caviar.engines.experiment import NotFusibleError
 from caviar.engines.stacked.optimizers import OPTIMIZERS, clip, optimizer_of
 
@@ -92,6 +94,50 @@ def torch_steps(
         decayed.grad, other.grad = gradient[:4].clone(), gradient[4:].clone()
         own.step()
     return torch.cat([decayed.detach(), other.detach()])
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+@pytest.mark.parametrize("numbers", [40, 3500])
+def test_lanes_of_any_size_step_as_torch_does_and_go_on_elsewhere(
+    kind: type[torch.optim.Optimizer], numbers: int
+) -> None:
+    """The longer ones by a kernel for each lane, with groups, a schedule and a move to other lanes."""
+    modules = [nn.ParameterList([torch.zeros(n, dtype=torch.float64) for n in (numbers, numbers)])]
+    modules += [nn.ParameterList([p.detach().clone() for p in modules[0]]) for _ in range(2)]
+    own = [optimizer_with_groups(kind, module, lane) for lane, module in enumerate(modules)]
+    torchs = [nn.ParameterList([p.detach().clone() for p in module]) for module in modules]
+    alone = [optimizer_with_groups(kind, module, lane) for lane, module in enumerate(torchs)]
+    names = {id(p): name for name, p in modules[0].named_parameters()}
+    layout = Layout.of(names, own[0])
+    stepper, rows = Stepper(own, layout, torch.float64), torch.zeros(3, 2 * numbers).double()
+    for step in range(8):
+        if step == 3:
+            for optimizer in (*own, *alone):
+                optimizer.param_groups[1]["lr"] *= 0.3
+        if step == 5:  # the last lane is the first now
+            saved = stepper.save(2)
+            stepper, rows = Stepper(own[2:], layout, torch.float64), rows[2:].clone()
+            stepper.load(0, saved)
+            alone, torchs = alone[2:], torchs[2:]
+        gradients = torch.randn(len(rows), 2 * numbers).double()
+        for module, gradient, optimizer in zip(torchs, gradients, alone, strict=True):
+            for parameter, part in zip(module, gradient.split(numbers), strict=True):
+                parameter.grad = part.clone()
+            optimizer.step()
+        stepper.prepare()
+        stepper.step(rows, gradients)
+        stepper.stepped()
+        wanted = torch.stack([torch.cat(list(module)).detach() for module in torchs])
+        torch.testing.assert_close(rows, wanted, rtol=1e-11, atol=1e-12)
+
+
+def optimizer_with_groups(
+    kind: type[torch.optim.Optimizer], module: nn.ParameterList, lane: int
+) -> torch.optim.Optimizer:
+    first, second = module
+    settings: dict[str, Any] = {"betas": (0.8 + 0.05 * lane, 0.99 - 0.1 * lane), "eps": 1e-3}
+    groups = [{"params": [first], "weight_decay": 0.1 * lane}, {"params": [second], "lr": 0.1}]
+    return kind(groups, lr=0.01 * (lane + 1), foreach=False, **settings)  # type: ignore[call-arg]
 
 
 @given(most=st.lists(st.floats(1e-3, 10) | st.just(float("inf")), min_size=3, max_size=3))

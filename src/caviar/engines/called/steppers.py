@@ -3,77 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from caviar.engines.called.layout import Layout
 from caviar.engines.experiment import NotFusibleError
 from caviar.engines.stacked.copies import sent
 from caviar.engines.stacked.optimizers import OPTIMIZERS, LaneOptimizer
 
-Columns = tuple[int, int]
-
 _AHEAD = 128
 """Steps whose columns are worked out together, at most."""
 
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the parameters that train lie in a lane's row of numbers: a group's beside each other.
-
-    Attributes:
-        places: parameter's name -> its columns and its shape.
-        groups: the columns of each of the optimizer's groups.
-        size: of a row.
-    """
-
-    places: dict[str, tuple[Columns, torch.Size]]
-    groups: tuple[Columns, ...]
-    size: int
-
-    @classmethod
-    def of(cls, names: dict[int, str], optimizer: torch.optim.Optimizer) -> Layout:
-        """That of a lane whose module calls its parameters so, by their id."""
-        places, groups, at = {}, [], 0
-        for group in optimizer.param_groups:
-            begin = at
-            for parameter in group["params"]:
-                if id(parameter) not in names:
-                    raise NotFusibleError(
-                        "its optimizer has a parameter that is no part of the module"
-                    )
-                if parameter.requires_grad:
-                    places[names[id(parameter)]] = ((at, at + parameter.numel()), parameter.shape)
-                    at += parameter.numel()
-            groups.append((begin, at))
-        return cls(places, tuple(groups), at)
-
-    def views(self, rows: Tensor) -> dict[str, Tensor]:
-        """Each parameter in rows of shape ``(lanes, size)``, or of one lane, ``(size,)``."""
-        lead = rows.shape[:-1]
-        return {
-            name: rows[..., begin:end].view(*lead, *shape)
-            for name, ((begin, end), shape) in self.places.items()
-        }
-
-
-def structure_of(optimizer: torch.optim.Optimizer) -> tuple[Any, ...]:
-    """What lanes that are stepped together have in common: all but numbers."""
-    return (
-        type(optimizer),
-        tuple(
-            tuple(
-                (name, value if isinstance(value, bool | str | None) else type(value).__name__)
-                for name, value in group.items()
-                if name
-                not in ("params", "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum")
-            )
-            for group in optimizer.param_groups
-        ),
-    )
+_LONG = 3000
+"""From so many numbers of a lane on, a kernel for each lane is faster than some operations on all."""
 
 
 class Stepper:
@@ -111,6 +56,10 @@ class Stepper:
         self._now: list[Tensor] = []
         self._there: list[Tensor | None] = [None] * len(layout.groups)
         self._slots: list[list[Tensor]] = []
+        self._arguments: list[list[dict[str, Any]]] = []
+        # The parameters that were last stepped lane by lane, and by group each lane's, with its state.
+        self._rows: Tensor | None = None
+        self._lanes: list[list[tuple[Tensor, ...]]] = []
         self._place = self._ahead = self._stood = 0
         if self._kind is not None:
             for optimizer in optimizers:
@@ -125,6 +74,14 @@ class Stepper:
         """Whether all lanes' optimizers are stepped as one, and keep nothing themselves."""
         return self._kind is not None
 
+    @property
+    def _by_lane(self) -> bool:
+        """Whether each lane is stepped by torch's kernel."""
+        has_kernel = self._kind is not None and self._kind.kernel is not None
+        long = self._layout.size >= _LONG * len(self._layout.groups)
+        single = self._dtype in (torch.float32, torch.float64)
+        return has_kernel and long and single and self._device == "cpu"
+
     def to(self, device: str) -> None:
         """Compute there from now on.
 
@@ -133,7 +90,7 @@ class Stepper:
         """
         if self._kind is None and device != "cpu":
             raise NotFusibleError(f"{type(self._optimizers[0]).__name__}, lane by lane, on a GPU")
-        self._device, self._ahead = device, 0
+        self._device, self._ahead, self._rows = device, 0, None
         if device == "cpu":
             self._slots = self.slots
             self.slots = [[own.cpu() for own in group] for group in self.slots]
@@ -164,6 +121,9 @@ class Stepper:
         """Have the next step's numbers where `step` reads them: on a GPU where they were before."""
         if self._kind is None:
             return
+        if self._by_lane:
+            self._read_settings()
+            return
         self._look_ahead()
         now = [columns[self._place] for columns in self._columns]
         if self._device == "cpu" or not self._now:
@@ -182,6 +142,9 @@ class Stepper:
         if self._kind is None:
             self._each(gradients)
             return
+        if self._by_lane:
+            self._step_lanes(rows, gradients)
+            return
         for number, (begin, end) in enumerate(self._layout.groups):
             self._kind.step(
                 rows[:, begin:end],
@@ -191,6 +154,21 @@ class Stepper:
                 list(self._now[number]),
                 end - begin,
             )
+
+    def _step_lanes(self, rows: Tensor, gradients: Tensor) -> None:
+        assert self._kind is not None
+        if rows is not self._rows:  # views take longer to make than a short step
+            self._rows, self._lanes = rows, []
+            for (begin, end), slots in zip(self._layout.groups, self.slots, strict=True):
+                parts = (own.unbind() for own in (rows[:, begin:end], *slots))
+                self._lanes.append(list(zip(*parts, strict=True)))
+        counts = torch.from_numpy(self.done + 1).float().unbind()
+        for (begin, end), lanes, arguments in zip(
+            self._layout.groups, self._lanes, self._arguments, strict=True
+        ):
+            each = zip(lanes, gradients[:, begin:end].unbind(), counts, arguments, strict=True)
+            for (own, *state), gradient, count, given in each:
+                self._kind.step_lane(own, gradient, state, count, given)
 
     def stepped(self) -> None:
         """Count the step."""
@@ -239,7 +217,7 @@ class Stepper:
         ]
         if known == self._known:
             return False
-        self._known, self._settings = known, []
+        self._known, self._settings, self._arguments = known, [], []
         for group in known:
             lrs = np.array([float(lane["lr"]) for lane in group])
             each = [self._kind.settings(_numbers(self._kind.target, lane)) for lane in group]
@@ -247,6 +225,9 @@ class Stepper:
                 name: np.array([one[name] for one in each]) for name in self._kind.constants
             }
             self._settings.append((settings, lrs))
+            if self._kind.kernel is not None:
+                pairs = zip(each, lrs.tolist(), strict=True)
+                self._arguments.append([self._kind.arguments(one, lr) for one, lr in pairs])
         return True
 
     def _sent(self, numbers: np.ndarray[Any, Any], there: Tensor | None = None) -> Tensor:

@@ -26,11 +26,12 @@ from caviar.engines.called.changes import loss_of
 from caviar.engines.called.course import DefaultType, course_of
 from caviar.engines.called.epochs import Epochs, Length
 from caviar.engines.called.feeds import Feed
+from caviar.engines.called.layout import Layout, structure_of
 from caviar.engines.called.pretend import LIFTED, LaneTrainer
 from caviar.engines.called.refusals import check_hooks, check_module, data_hooks, overridden
 from caviar.engines.called.results import Results
 from caviar.engines.called.seeds import Draws, drawing, seeded
-from caviar.engines.called.steppers import Layout, Stepper, structure_of
+from caviar.engines.called.steppers import Stepper
 from caviar.engines.called.structure import Structure
 from caviar.engines.experiment import Called, NotFusibleError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar
 
@@ -42,6 +42,8 @@ class LaneOptimizer(ABC):
         constants: the settings that may differ between lanes; ``rest`` is what is left to 1.
         columns: what changes from step to step.
         off: settings that must have torch's default.
+        kernel: torch's own of one lane's step, which on a CPU reads each number once; None where there
+            is none.
     """
 
     target: ClassVar[type[torch.optim.Optimizer]]
@@ -49,6 +51,7 @@ class LaneOptimizer(ABC):
     constants: ClassVar[tuple[str, ...]]
     columns: ClassVar[tuple[str, ...]] = ("lr",)
     off: ClassVar[tuple[str, ...]] = ("maximize",)
+    kernel: ClassVar[Callable[..., Any] | None] = None
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, float]:
         """Its constants for a lane, torch's defaults filled in.
@@ -107,6 +110,26 @@ class LaneOptimizer(ABC):
             columns: one ``(lanes, 1)`` a column.
             decayed: weight decay acts on so many of the first numbers.
         """
+
+    def arguments(self, settings: Mapping[str, float], lr: float) -> dict[str, Any]:
+        """What `kernel` is told of a lane's settings."""
+        raise NotImplementedError
+
+    def step_lane(
+        self,
+        parameters: Tensor,
+        gradients: Tensor,
+        state: Sequence[Tensor],
+        count: Tensor,
+        arguments: Mapping[str, Any],
+    ) -> None:
+        """Update one lane by `kernel`, in place.
+
+        Args:
+            parameters, gradients: shape ``(numbers,)``; so is each of ``state``.
+            count: its steps with this one, of no dimension.
+        """
+        raise NotImplementedError
 
 
 def add_decay(parameters: Tensor, gradients: Tensor, decay: Tensor, decayed: int) -> None:

@@ -34,6 +34,7 @@ class Adam(LaneOptimizer):
     """`torch.optim.Adam`: weight decay is added to the gradient."""
 
     target = torch.optim.Adam
+    kernel = staticmethod(torch._fused_adam_)
     slots = ("mean", "square")
     constants = ("beta2", "eps", "weight_decay", "rest1", "rest2")
     columns = ("step_size", "root_correction", "shrink")
@@ -62,11 +63,25 @@ class Adam(LaneOptimizer):
         denominator = square.sqrt().div_(root_correction).add_(constants["eps"])
         parameters.sub_((mean * step_size).div_(denominator))
 
+    def arguments(self, settings, lr):  # type: ignore[no-untyped-def]
+        return {
+            "lr": lr,
+            "beta1": 1 - settings["rest1"],
+            **{name: settings[name] for name in ("beta2", "eps", "weight_decay")},
+            "amsgrad": False,
+            "maximize": False,
+        }
+
+    def step_lane(self, parameters, gradients, state, count, arguments) -> None:  # type: ignore[no-untyped-def]
+        mean, square = state
+        self.kernel([parameters], [gradients], [mean], [square], [], [count], **arguments)
+
 
 class AdamW(Adam):
     """`torch.optim.AdamW`: weight decay shrinks the parameters themselves (arXiv:1711.05101)."""
 
     target = torch.optim.AdamW
+    kernel = staticmethod(torch._fused_adamw_)
     off = ("maximize", "amsgrad")
     decoupled = True
 
