@@ -18,7 +18,9 @@ CONFIGS = _CLONE if (_CLONE / "train.yaml").exists() else _HERE / "configs"
 """The config groups: beside ``src`` in a clone, inside the package in a wheel."""
 
 
-@caviar.main(config_path=str(CONFIGS), config_name="train", complete=task_words)
+@caviar.main(
+    config_path=str(CONFIGS), config_name="train", complete=task_words, preload=training.IMPORTS
+)
 def main(config: DictConfig) -> float | list[float]:
     """Train as ``config`` says; the score is ``config.metric`` at the epoch that ``config.score`` names.
 

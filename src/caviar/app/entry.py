@@ -27,6 +27,7 @@ from caviar.base.plain import echo
 from caviar.base.security import allow, trusting_allowed
 from caviar.base.streams import make_patient
 from caviar.base.versions import check_python, warn_untested
+from caviar.executors import forkserver
 from caviar.runs.active import active_run
 from caviar.runs.folder import no_folder
 
@@ -38,12 +39,18 @@ Completed = Callable[[Sequence[str], Composed], Sequence[str]]
 
 
 def main(
-    config_path: str | None, config_name: str, complete: Completed | None = None
+    config_path: str | None,
+    config_name: str,
+    complete: Completed | None = None,
+    preload: Sequence[str] = (),
 ) -> Callable[[Task], Task]:
-    """Decorate a task (config -> score): what `hydra.main` does, and two things more.
+    """Decorate a task (config -> score): what `hydra.main` does, and some things more.
 
     What ``complete`` makes of the command line's overrides is added to them, as if typed: it is in a
     run's ``overrides.yaml`` and in every command that is printed later.
+
+    ``preload`` names the modules that every training imports and that take long: a sweep on this machine
+    imports them once for all its workers, while it is still composed.
 
     Bad input ends the process with one line on stderr and exit status 2, and a single run leaves a
     run folder (config, overrides, result, log). In a sweep the worker keeps the folder instead.
@@ -87,6 +94,8 @@ def main(
             try:
                 check_python()
                 check_words(sys.argv[1:])
+                if preload and _sweeps_here(sys.argv[1:]):
+                    forkserver.begin(preload)
                 if folder is not None:
                     _quote_options(folder)
                     if hydra_versions.CHECKS_TARGETS:
@@ -146,6 +155,14 @@ def _quote_options(folder: Path) -> None:
         elif value is None or isinstance(value, bool | int | float):
             problem = f"no such option of this group; ~{group} leaves it out"
             raise usage_error(group, option, problem, options)
+
+
+def _sweeps_here(words: Sequence[str]) -> bool:
+    """Whether a command line asks for a sweep, as far as can be seen on workers of this machine."""
+    said = dict(word.lstrip("+").partition("=")[::2] for word in words)
+    executor = said.get("executor", said.get("hydra/sweeper/executor", "local"))
+    otherwise = executor != "local" or "hydra.sweeper.executor.fork" in said
+    return not otherwise and not {"-m", "--multirun"}.isdisjoint(words)
 
 
 def _overrides() -> list[str]:

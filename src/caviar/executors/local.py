@@ -16,8 +16,9 @@ from hydra.core.global_hydra import GlobalHydra
 from caviar.base.errors import usage_error
 from caviar.base.messages import Broken, Event, Failed, Finished, Job, Pruned, Ready, Starting
 from caviar.engines.gpu import told_no_memory
+from caviar.executors import forkserver
 from caviar.executors.base import ProcessExecutor
-from caviar.executors.local_worker import LocalWorker, how
+from caviar.executors.local_worker import LocalWorker, Process, how
 from caviar.executors.processes import fork, limit_threads, spawn, why_not_forked
 from caviar.executors.slots import Slot, plan
 from caviar.executors.task import TaskSource
@@ -38,8 +39,9 @@ class LocalExecutor(ProcessExecutor):
         threads: CPU threads a worker may use; None for an even share of the cores.
         devices: GPUs to use, by index or UUID; None for all that are visible.
         fork: whether the first workers are copies of the controller, which has imported already what
-            the program imports; None where nothing speaks against it: see `why_not_forked`. A worker
-            that takes a lost one's place is always a new interpreter.
+            the program imports, and those that take a lost one's place new interpreters; None for
+            copies of the app's fork server where it has one (`caviar.executors.forkserver`), else of
+            the controller where nothing speaks against it: see `why_not_forked`.
         gpu_memory: GiB that a GPU must have free, or it is left out.
         engine: keyword arguments of `caviar.engines.make.make_engine`; the sweep sets them.
 
@@ -73,6 +75,7 @@ class LocalExecutor(ProcessExecutor):
         self._workers: list[LocalWorker] = []
         self._stillborn = 0
         self._quarantines = 0
+        self._server: forkserver.ForkServer | None = None
         self._give_threads_back: Callable[[], None] = lambda: None
 
     @property
@@ -104,7 +107,8 @@ class LocalExecutor(ProcessExecutor):
     def start(self, task: TaskSource) -> None:
         """Start all workers; they load the task while the controller goes on."""
         self._task = task
-        forked = [self._forks(slot) for slot in self.slots]
+        self._server = forkserver.begun() if self._fork is None else None
+        forked = [self._server is None and self._forks(slot) for slot in self.slots]
         if any(forked):
             self._give_threads_back = limit_threads(int(self.slots[0].env["OMP_NUM_THREADS"]))
         for slot, is_copy in zip(self.slots, forked, strict=True):
@@ -212,13 +216,24 @@ class LocalExecutor(ProcessExecutor):
             if forked:
                 process = fork(slot, lambda: self._become_worker(ours, theirs), self.log)
             else:
-                process = spawn(slot, theirs.fileno(), self.log)
+                process = self._served(slot, theirs) or spawn(slot, theirs.fileno(), self.log)
         worker = LocalWorker(slot, process, ours)
         self._workers.append(worker)
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._receive(worker))
         self._events.append(Starting(slot.label))
         task = replace(self._task, function=None)
         worker.send(Hello(slot.label, task, self.in_all, self._engine))
+
+    def _served(self, slot: Slot, theirs: Connection) -> Process | None:
+        """A copy of the fork server; None where there is none, or no longer."""
+        if self._server is not None:
+            try:
+                return self._server.start(slot, theirs.fileno(), self.log)
+            except OSError as error:
+                self._server = None
+                with open_inside(self.log, "a") as log:
+                    log.write(f"new interpreters from here on: the fork server is gone ({error})\n")
+        return None
 
     def _become_worker(self, ours: Connection, theirs: Connection) -> None:
         """Serve, in a copy. The controller's ends of pipes are closed first, so that its end is noticed."""

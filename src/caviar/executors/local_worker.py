@@ -9,12 +9,24 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from caviar.base.messages import Failed, Job
 from caviar.base.signals import ASK_TO_END
-from caviar.executors.processes import Process
 from caviar.executors.slots import Slot
+
+
+class Process(Protocol):
+    """A worker's process, which leads a process group of its own."""
+
+    @property
+    def pid(self) -> int:
+        """Its number, and its group's; raises `ProcessLookupError` where it never began."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status, as `subprocess.Popen.wait`."""
+        ...
 
 
 @dataclass(eq=False)

@@ -1,4 +1,4 @@
-"""How a worker process comes up: as a copy of this one, or as a new interpreter.
+"""How a worker process comes up: as a copy of this one, or as a new interpreter; or see `forkserver`.
 
 A copy (`os.fork`) has all that the program has imported, at once: where a script imports torch at its
 top, its controller has it, and a new interpreter would import it a second time.
@@ -34,11 +34,16 @@ _BOOT = (
 )
 
 
-def spawn(slot: Slot, descriptor: int, log: Path) -> Process:
+def interpreter(descriptor: int) -> list[str]:
+    """The command line of a new interpreter that serves the connection on ``descriptor``."""
+    return [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(descriptor)]
+
+
+def spawn(slot: Slot, descriptor: int, log: Path) -> subprocess.Popen[bytes]:
     """Start a new interpreter that serves the connection on ``descriptor``, within ``slot``."""
     with open_inside(log, "ab") as file:
         return subprocess.Popen(
-            [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(descriptor)],
+            interpreter(descriptor),
             env={**os.environ, **slot.env},
             pass_fds=[descriptor],
             stdin=subprocess.DEVNULL,
@@ -48,7 +53,7 @@ def spawn(slot: Slot, descriptor: int, log: Path) -> Process:
         )
 
 
-def fork(slot: Slot, serve: Callable[[], object], log: Path) -> Process:
+def fork(slot: Slot, serve: Callable[[], object], log: Path) -> Forked:
     """Start a copy of this process that calls ``serve`` within ``slot`` and ends."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -59,7 +64,7 @@ def fork(slot: Slot, serve: Callable[[], object], log: Path) -> Process:
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
-        _live(slot, serve, log, blocked)
+        become(slot, serve, log, blocked)
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     with suppress(OSError):
         os.setpgid(pid, pid)  # here and in the copy: whichever comes first, it can be killed whole
@@ -89,7 +94,7 @@ def why_not_forked(slot: Slot) -> str | None:
     if visible_gpus():
         return "here are GPUs: a process must know which are its own before it imports anything"
     others = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
-    others += [f"{count} of a library" for count in [_library_threads()] if count > 0]
+    others += [f"{count} of a library" for count in [library_threads()] if count > 0]
     if others:
         return f"this program has threads, which a copy would lack: {', '.join(others)}"
     if "torch" in sys.modules and slot.env["OMP_NUM_THREADS"] != "1":
@@ -98,7 +103,7 @@ def why_not_forked(slot: Slot) -> str | None:
     return None
 
 
-def _library_threads() -> int:
+def library_threads() -> int:
     """Threads that Python does not know of, and that would not be there again in a copy.
 
     OpenBLAS has some from its import on, jemalloc one: both see to it themselves.
@@ -141,12 +146,12 @@ class Forked:
         return self._code
 
 
-Process = subprocess.Popen[bytes] | Forked
-"""A worker's process, which leads a process group of its own."""
+def become(slot: Slot, serve: Callable[[], object], log: Path, unblocked: set[int]) -> NoReturn:
+    """Make this copy a worker (signals, streams, exit handlers, threads), and let it serve.
 
-
-def _live(slot: Slot, serve: Callable[[], object], log: Path, unblocked: set[int]) -> NoReturn:
-    """Make this copy a worker (signals, streams, exit handlers, threads), and let it serve."""
+    Args:
+        unblocked: the signals that stay blocked in it.
+    """
     try:
         os.setpgid(0, 0)
         atexit._clear()  # the program's own process does what it left for its exit

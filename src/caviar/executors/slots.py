@@ -14,6 +14,9 @@ from caviar.executors.gpus import how_shared, others, visible_gpus, with_room
 
 log = logging.getLogger(__name__)
 
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Where numerical libraries read, as they are loaded, how many threads they may have."""
+
 _SHARE = "must be 0, 1/n or a whole number"
 _TENANTS = 1000  # more processes than this no GPU can hold
 
@@ -72,8 +75,7 @@ def plan(
         )
     cores = usable_cores()
     count = workers or len(shares) or max(cores // (threads or 1), 1)
-    libraries = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    cpu_env = dict.fromkeys(libraries, str(threads or max(cores // count, 1)))
+    cpu_env = dict.fromkeys(THREADS, str(threads or max(cores // count, 1)))
     if shares:
         shared = gpus_per_trial < 1
         if shared:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from caviar.lightning.training import make_trainer as make_trainer
     from caviar.lightning.training import test as test
 
+IMPORTS = ("lightning.pytorch", "torchmetrics", "torch._dynamo", "caviar.lightning.training")
+"""What every training imports, by Lightning or on lanes: for `caviar.main`'s ``preload``."""
+
 _NAMES = {
     "folds": "over_folds",
     "making": "experiment make_data make_each make_module",
