@@ -101,7 +101,8 @@ class Rehearsal:
 
         On a GPU an epoch is timed, of 32 steps at most: its first ones are launched, and held against the
         graphs by which all others go. That these are recorded, once in some epochs, is no part of it. On a
-        CPU steps that are called are timed, and steps by tape, of which an epoch then mostly is.
+        CPU a step that is called is timed, one that is taken down, and steps by tape, of which an epoch
+        mostly is.
 
         Args:
             by_graph: on a GPU, CUDA graphs may be taken; on a CPU, tapes.
@@ -127,6 +128,11 @@ class Rehearsal:
                 step(number)
             bank.end()
 
+        def first_two() -> None:  # of which what is trusted is taken down in the second
+            bank.begin()
+            step(0)
+            step(1)
+
         def steps() -> float:  # of an epoch's first one more is asked than of the others
             return least_seconds(lambda: step(next(numbers)), course.device) / lanes
 
@@ -140,9 +146,9 @@ class Rehearsal:
             if not by_graph or batches < OFTEN:
                 return called
             template.launched, template.taped.is_trusted = {}, True
+            taken_down = least_seconds(first_two, course.device) / lanes - called
             by_tape = steps()
-            # An epoch's first step is taken down, which takes as long as two, and the last is called.
-            return ((batches - 2) * by_tape + 3 * called) / batches
+            return (called + taken_down + (batches - 2) * by_tape) / batches
 
     def _step_alone(self, training: CalledTraining) -> Tensor:
         try:

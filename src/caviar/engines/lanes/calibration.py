@@ -56,7 +56,7 @@ _CHOICE = {"lanes": WHOLE, "solo_step": NUMBER, "lane_step": NUMBER, "by": _KNOW
 _KEPT = 30 * 86400.0
 """Seconds for which a measurement holds: drivers and neighbours change."""
 
-_VERSION = 11
+_VERSION = 12
 """Grows when what is measured changes: older measurements are then forgotten."""
 
 
