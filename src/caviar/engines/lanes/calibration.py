@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from math import log2
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,13 +37,13 @@ TRAINER_STEP = 0.4e-3
 """Seconds that a Lightning Trainer adds to a step, at the least: 0.5 to 1.5 ms were measured."""
 
 _LANES = {"cpu": (4, 16, 64, 256), "cuda": (4, 16, 64, 256, 1024, 4096)}
-_CALLED_LANES = {"cpu": (4, 16, 64), "cuda": (4, 16, 64, 256, 1024)}
+_CALLED_LANES = {"cpu": (4, 8, 16, 32, 64), "cuda": (4, 16, 64, 256, 1024)}
 
 _PART = {"cpu": 0.5, "cuda": 0.8}
 """Of the memory that a process may hope for, what lanes may take; the rest is for what torch needs."""
 
-_WORTH = 0.9
-"""More lanes are taken where they bring a lane's step below this share of what it took."""
+_WORTH = 0.95
+"""Twice the lanes are taken where they bring a lane's step below this share of what it took."""
 
 _LARGE = 0.02
 """A step of so many seconds on the CPU is spent computing: there is nothing for lanes to share."""
@@ -56,7 +57,7 @@ _CHOICE = {"lanes": WHOLE, "solo_step": NUMBER, "lane_step": NUMBER, "by": _KNOW
 _KEPT = 30 * 86400.0
 """Seconds for which a measurement holds: drivers and neighbours change."""
 
-_VERSION = 12
+_VERSION = 13
 """Grows when what is measured changes: older measurements are then forgotten."""
 
 
@@ -194,7 +195,7 @@ def _best_of(
             raise
         fastest = min(times, key=times.__getitem__)
         step = times[fastest]
-        if best and step > _WORTH * per_lane:
+        if best and step > _WORTH ** log2(lanes / best) * per_lane:
             break
         best, per_lane, by = lanes, step, fastest
         if per_lane > 1.5 * least:
