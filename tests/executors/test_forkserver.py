@@ -1,11 +1,15 @@
 """Workers that are copies of a fork server, which has imported what the app says its trainings import."""
 
 import signal
+import subprocess
 from dataclasses import replace
+from multiprocessing.connection import Pipe
 from pathlib import Path
 
 import pytest
 
+from caviar.executors.forkserver import ForkServer
+from caviar.executors.slots import Slot
 from tests.apps import GUARD, App, make_app
 from tests.waiting import gone, until
 
@@ -151,6 +155,26 @@ def test_no_server_is_begun_where_workers_are_asked_for_otherwise(tmp_path):
     assert len((app.folder / "heavy.txt").read_text().split()) == 1
 
 
+@pytest.mark.parametrize("setting", ["executor: inline", "executor: local"])
+def test_the_server_ends_where_a_config_asks_for_other_workers(tmp_path, setting):
+    """The command line does not say so: it has begun by then."""
+    children = "Path(f'/proc/{os.getppid()}/task/{os.getppid()}/children').read_text().split()"
+    own = "Path(f'/proc/self/task/{os.getpid()}/children').read_text().split()"
+    inline = "inline" in setting
+    task = f"(HERE / '0.here').touch(); caviar.record(children=len({own if inline else children}))"
+    app = program(tmp_path, task)
+    file = app.folder / "conf" / "config.yaml"
+    text = file.read_text().replace(
+        ": caviar\n", f": caviar\n  - override hydra/sweeper/{setting}\n"
+    )
+    fork = "" if inline else "    executor: {workers: 1, fork: true}\n"
+    file.write_text(text.replace("  sweeper:\n", f"  sweeper:\n{fork}"))
+    done = app.sweep("hydra.sweeper.n_trials=2", timeout=90)
+    assert done.status == 0, done.out + done.err
+    # None of this process when it is the trials' own; of its controller, the worker alone.
+    assert {result["facts"]["children"] for result in app.results()} == {0 if inline else 1}
+
+
 def test_a_single_run_has_no_server(tmp_path):
     app = program(tmp_path, "(HERE / '0.here').touch()")
     done = app.run()
@@ -180,3 +204,22 @@ def test_signals_for_a_whole_job_leave_the_server_to_its_workers(tmp_path):
     assert len(sweep(app)) == 1
     assert "ended with exit status 7" in workers_txt(app)
     assert (app.folder / "told").exists()
+
+
+def test_a_worker_that_the_server_did_not_live_to_make_is_lost(tmp_path, monkeypatch):
+    (tmp_path / "endless.py").write_text("import time\ntime.sleep(1000)")
+    monkeypatch.syspath_prepend(tmp_path)
+    server = ForkServer(["endless"])
+    slot = Slot("cpu:0", {"OMP_NUM_THREADS": "1"})
+    ours, theirs = Pipe()
+    with ours, theirs:
+        worker = server.start(slot, theirs.fileno(), tmp_path / "log")
+        with pytest.raises(subprocess.TimeoutExpired):
+            worker.wait(0)
+        server.close()
+        assert worker.wait(10) == -signal.SIGKILL
+        for _ in range(2):  # the pipe, too, is gone by then
+            with pytest.raises(ProcessLookupError):
+                _ = worker.pid
+        with pytest.raises(OSError, match="closed"):
+            server.start(slot, theirs.fileno(), tmp_path / "log")

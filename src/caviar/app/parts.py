@@ -16,7 +16,9 @@ from caviar.base.configs import keys_of
 from caviar.base.errors import UsageError, usage_error
 from caviar.base.plain import echo
 from caviar.base.security import check_target, instantiate
+from caviar.executors import forkserver
 from caviar.executors.base import Executor
+from caviar.executors.local import LocalExecutor
 from caviar.runs.history import Earlier, read_history
 from caviar.runs.sweep_file import read_sweep_file
 from caviar.space.grammar import read
@@ -178,6 +180,8 @@ def make_executor(settings: Settings) -> Executor:
         if not str(key).startswith("_") and key not in known:
             raise usage_error(f"executor.{key}", value, "no such setting", known, like=str(key))
     executor: Executor = instantiate(settings.executor, engine=engine)
+    if not isinstance(executor, LocalExecutor):
+        forkserver.end()  # begun before it was known
     for key in ("trial_timeout", "heartbeat_timeout"):
         if getattr(settings, key) and not executor.can_stop:
             name = str(target).rpartition(".")[2]

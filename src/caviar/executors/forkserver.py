@@ -28,7 +28,7 @@ from typing import NoReturn
 
 from caviar.base.collecting import uncollected
 from caviar.executors.gpus import visible_gpus
-from caviar.executors.processes import become, interpreter, library_threads, limit_threads
+from caviar.executors.processes import become, copied, interpreter, library_threads, limit_threads
 from caviar.executors.slots import THREADS, Slot
 
 _BOOT = (
@@ -154,7 +154,7 @@ class Served:
         return self._code
 
     def _next(self) -> int | None:
-        read = os.read(self._said, 4)
+        read = os.read(self._said, 4) if self._code is None else b""
         return array.array("i", read)[0] if read else None
 
 
@@ -186,9 +186,9 @@ def serve(descriptor: int, modules: Sequence[str]) -> None:
             try:
                 request = requests.recv()
                 connection, said = recv_handle(requests), recv_handle(requests)  # type: ignore[arg-type]
-            except EOFError:
+            except (EOFError, OSError):
                 return
-            pid = os.fork()
+            pid = copied()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)

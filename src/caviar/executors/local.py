@@ -107,7 +107,9 @@ class LocalExecutor(ProcessExecutor):
     def start(self, task: TaskSource) -> None:
         """Start all workers; they load the task while the controller goes on."""
         self._task = task
-        self._server = forkserver.begun() if self._fork is None else None
+        if self._fork is not None:
+            forkserver.end()
+        self._server = forkserver.begun()
         forked = [self._server is None and self._forks(slot) for slot in self.slots]
         if any(forked):
             self._give_threads_back = limit_threads(int(self.slots[0].env["OMP_NUM_THREADS"]))

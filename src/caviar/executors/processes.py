@@ -59,16 +59,20 @@ def fork(slot: Slot, serve: Callable[[], object], log: Path) -> Forked:
     sys.stderr.flush()
     # A signal for the controller is no signal for the copy, which as yet has its handlers.
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ASK_TO_END)
-    with warnings.catch_warnings():
-        # From Python 3.12 on: of threads, which `why_not_forked` has looked for.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
+    pid = copied()
     if pid == 0:
         become(slot, serve, log, blocked)
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     with suppress(OSError):
         os.setpgid(pid, pid)  # here and in the copy: whichever comes first, it can be killed whole
     return Forked(pid)
+
+
+def copied() -> int:
+    """`os.fork`, which from Python 3.12 on warns of threads: who calls this has looked for them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def limit_threads(threads: int) -> Callable[[], None]:
