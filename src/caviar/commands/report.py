@@ -66,7 +66,7 @@ def report(
 
       caviar report --follow
     """
-    from caviar.reports.data import verdicts, worth_of
+    from caviar.reports.data import meaning
     from caviar.reports.html import write_report
     from caviar.runs.folder import REPORT
     from caviar.runs.places import from_here
@@ -90,7 +90,7 @@ def report(
         if page:
             shown = write_report(found, place, [*map(_judged, found)] if predictions else [])
         else:
-            shown = [{"verdicts": verdicts(s), "worth": worth_of(s)} for s in found]
+            shown = [*map(meaning, found)]
     summaries = [
         {
             "name": sweep.folder.name,

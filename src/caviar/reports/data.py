@@ -94,6 +94,12 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
     return {**found, "problems": sweep.problems[:20]}
 
 
+def meaning(sweep: Sweep) -> dict[str, list[dict[str, Any]]]:
+    """What the sweep means, and what its best trials are worth: `verdicts` and `worth_of`, read once."""
+    evidence = None if isinstance(sweep, OneRun) else Evidence.of(sweep)
+    return {"verdicts": verdicts(sweep, evidence), "worth": worth_of(sweep, evidence)}
+
+
 def verdicts(sweep: Sweep, evidence: Evidence | None = None) -> list[dict[str, Any]]:
     """What the sweep means; a single run has nothing to be judged against."""
     if isinstance(sweep, OneRun):
