@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from caviar.lightning.training import make_trainer as make_trainer
     from caviar.lightning.training import test as test
 
-IMPORTS = ("lightning.pytorch", "torchmetrics", "torch._dynamo", "caviar.lightning.training")
+_FIRST = "caviar.lightning.importing"
+IMPORTS = (_FIRST, "torch._dynamo", "caviar.lightning.training")
 """What every training imports, by Lightning or on lanes: for `caviar.main`'s ``preload``."""
 
 _NAMES = {
@@ -40,4 +41,5 @@ __all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'caviar.lightning' has no attribute {name!r}")
+    import_module(_FIRST)
     return getattr(import_module(f"caviar.lightning.{_HOMES[name]}"), name)
