@@ -159,7 +159,7 @@ def _quote_options(folder: Path) -> None:
 
 def _sweeps_here(words: Sequence[str]) -> bool:
     """Whether a command line asks for a sweep, as far as can be seen on workers of this machine."""
-    said = dict(word.lstrip("+").partition("=")[::2] for word in words)
+    said = {name: value for name, _, value in (w.lstrip("+").partition("=") for w in words)}
     executor = said.get("executor", said.get("hydra/sweeper/executor", "local"))
     otherwise = executor != "local" or "hydra.sweeper.executor.fork" in said
     return not otherwise and not {"-m", "--multirun"}.isdisjoint(words)

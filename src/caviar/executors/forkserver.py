@@ -19,7 +19,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cached_property
 from importlib import import_module
 from multiprocessing.connection import Connection, Pipe, wait
 from multiprocessing.reduction import recv_handle, send_handle
@@ -121,19 +120,21 @@ class Served:
 
     def __init__(self, said: int) -> None:
         self._said = said
+        self._pid: int | None = None
         self._code: int | None = None
 
-    @cached_property
+    @property
     def pid(self) -> int:
         """Its pid, once it has one.
 
         Raises:
             ProcessLookupError: the server has ended without.
         """
-        number = self._next()
-        if number is None:
+        if self._pid is None:
+            self._pid = self._next()
+        if self._pid is None:
             raise ProcessLookupError("the fork server has ended")
-        return number
+        return self._pid
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit status, or minus the signal that ended it; the server's end counts as SIGKILL.
@@ -144,7 +145,7 @@ class Served:
         while self._code is None:
             if not wait([self._said], timeout):
                 raise subprocess.TimeoutExpired("worker", timeout or 0)
-            if "pid" not in vars(self):
+            if self._pid is None:
                 with suppress(ProcessLookupError):
                     _ = self.pid
                     continue

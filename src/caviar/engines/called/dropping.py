@@ -40,7 +40,9 @@ def _kept(seeds: Tensor, like: Tensor, p: float) -> Tensor:
     double = like.dtype == torch.float64
     masks = torch.empty_like(like, dtype=torch.float64 if double else torch.float32)
     numbers = masks.numel()
-    bits = 16 if 0.01 < p < 0.99 else 32  # half as many to draw; of other chances they say too little
+    bits = (
+        16 if 0.01 < p < 0.99 else 32
+    )  # half as many to draw; of other chances they say too little
     words = -(-numbers * bits // 64)
     drawn = np.random.SFC64(int(seeds[0])).random_raw(words).view(f"u{bits // 8}")[:numbers]
     precision = np.float64 if double else np.float32

@@ -176,7 +176,7 @@ def _attention(
         mask = mask.reshape(len(mask), *(1,) * (q.ndim - mask.ndim), *mask.shape[1:])
         mask = as_samples(mask.expand(*q.shape[:-2], *mask.shape[-2:]))
     found = functional.scaled_dot_product_attention(
-        *(as_samples(part) for part in (q, k, v)), mask, 0.0, is_causal, scale=scale
+        as_samples(q), as_samples(k), as_samples(v), mask, 0.0, is_causal, scale=scale
     )
     return closed(found.view(*q.shape[:-1], -1), 0)
 

@@ -34,7 +34,7 @@ class Adam(LaneOptimizer):
     """`torch.optim.Adam`: weight decay is added to the gradient."""
 
     target = torch.optim.Adam
-    kernel = staticmethod(torch._fused_adam_)
+    kernel = staticmethod(torch._fused_adam_)  # pyright: ignore[reportPrivateImportUsage]
     slots = ("mean", "square")
     constants = ("beta2", "eps", "weight_decay", "rest1", "rest2")
     columns = ("step_size", "root_correction", "shrink")
@@ -74,6 +74,7 @@ class Adam(LaneOptimizer):
 
     def step_lane(self, parameters, gradients, state, count, arguments) -> None:  # type: ignore[no-untyped-def]
         mean, square = state
+        assert self.kernel is not None
         self.kernel([parameters], [gradients], [mean], [square], [], [count], **arguments)
 
 
@@ -81,7 +82,7 @@ class AdamW(Adam):
     """`torch.optim.AdamW`: weight decay shrinks the parameters themselves (arXiv:1711.05101)."""
 
     target = torch.optim.AdamW
-    kernel = staticmethod(torch._fused_adamw_)
+    kernel = staticmethod(torch._fused_adamw_)  # pyright: ignore[reportPrivateImportUsage]
     off = ("maximize", "amsgrad")
     decoupled = True
 
