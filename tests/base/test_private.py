@@ -32,6 +32,8 @@ OWN = {
     "_dynamo",  # torch
     "_inductor",  # torch
     "_get_current_graph_task_id",  # torch
+    "_fused_adam_",  # torch
+    "_fused_adamw_",  # torch
     "_opt_called",  # torch, as are those of its modules here
     "_modules",
     "_forward_hooks",

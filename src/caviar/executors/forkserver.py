@@ -166,6 +166,7 @@ def serve(descriptor: int, modules: Sequence[str]) -> None:
         for module in (*modules, "caviar.executors.worker"):
             with suppress(Exception):
                 import_module(module)
+    sys.stdout.flush()  # or each copy would say anew what an import has said
     gc.freeze()  # or the first collection of each copy would copy all that memory
     threads = library_threads() > 0 or threading.active_count() > 1
     requests = Connection(descriptor)

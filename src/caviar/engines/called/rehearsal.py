@@ -130,8 +130,8 @@ class Rehearsal:
 
         def first_two() -> None:  # of which what is trusted is taken down in the second
             bank.begin()
-            step(0)
-            step(1)
+            step(next(numbers))
+            step(next(numbers))
 
         def steps() -> float:  # of an epoch's first one more is asked than of the others
             return least_seconds(lambda: step(next(numbers)), course.device) / lanes
