@@ -13,9 +13,8 @@ if sys.modules.keys().isdisjoint(("torchmetrics", "scipy.signal")):
     _stand_in.hamming = None  # type: ignore[attr-defined]  # as if it had the name still
     sys.modules["scipy.signal"] = _stand_in
     try:
-        with suppress(
-            ImportError
-        ):  # another version may ask it for more: then it is imported below
+        # Another version may ask it for more: then it is imported below.
+        with suppress(ImportError):
             import torchmetrics  # noqa: F401
     finally:
         del sys.modules["scipy.signal"]
