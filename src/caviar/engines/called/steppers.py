@@ -56,7 +56,7 @@ class Stepper:
         self._now: list[Tensor] = []
         self._there: list[Tensor | None] = [None] * len(layout.groups)
         self._slots: list[list[Tensor]] = []
-        self._arguments: list[list[dict[str, Any]]] = []
+        self._each_lane: list[list[tuple[dict[str, float], float]]] = []  # by group: settings, rate
         # The parameters that were last stepped lane by lane, and by group each lane's, with its state.
         self._rows: Tensor | None = None
         self._lanes: list[list[tuple[Tensor, ...]]] = []
@@ -157,18 +157,19 @@ class Stepper:
 
     def _step_lanes(self, rows: Tensor, gradients: Tensor) -> None:
         assert self._kind is not None
+        assert self._kind.kernel is not None
         if rows is not self._rows:  # views take longer to make than a short step
             self._rows, self._lanes = rows, []
             for (begin, end), slots in zip(self._layout.groups, self.slots, strict=True):
                 parts = (own.unbind() for own in (rows[:, begin:end], *slots))
                 self._lanes.append(list(zip(*parts, strict=True)))
         counts = torch.from_numpy(self.done + 1).float().unbind()
-        for (begin, end), lanes, arguments in zip(
-            self._layout.groups, self._lanes, self._arguments, strict=True
+        for (begin, end), lanes, said in zip(
+            self._layout.groups, self._lanes, self._each_lane, strict=True
         ):
-            each = zip(lanes, gradients[:, begin:end].unbind(), counts, arguments, strict=True)
-            for (own, *state), gradient, count, given in each:
-                self._kind.step_lane(own, gradient, state, count, given)
+            each = zip(lanes, gradients[:, begin:end].unbind(), counts, said, strict=True)
+            for (own, *state), gradient, count, (settings, lr) in each:
+                self._kind.kernel(own, gradient, state, count, settings, lr)
 
     def stepped(self) -> None:
         """Count the step."""
@@ -217,7 +218,7 @@ class Stepper:
         ]
         if known == self._known:
             return False
-        self._known, self._settings, self._arguments = known, [], []
+        self._known, self._settings, self._each_lane = known, [], []
         for group in known:
             lrs = np.array([float(lane["lr"]) for lane in group])
             each = [self._kind.settings(_numbers(self._kind.target, lane)) for lane in group]
@@ -225,9 +226,7 @@ class Stepper:
                 name: np.array([one[name] for one in each]) for name in self._kind.constants
             }
             self._settings.append((settings, lrs))
-            if self._kind.kernel is not None:
-                pairs = zip(each, lrs.tolist(), strict=True)
-                self._arguments.append([self._kind.arguments(one, lr) for one, lr in pairs])
+            self._each_lane.append([*zip(each, lrs.tolist(), strict=True)])
         return True
 
     def _sent(self, numbers: np.ndarray[Any, Any], there: Tensor | None = None) -> Tensor:

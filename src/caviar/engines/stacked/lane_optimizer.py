@@ -42,8 +42,9 @@ class LaneOptimizer(ABC):
         constants: the settings that may differ between lanes; ``rest`` is what is left to 1.
         columns: what changes from step to step.
         off: settings that must have torch's default.
-        kernel: torch's own of one lane's step, which on a CPU reads each number once; None where there
-            is none.
+        kernel: updates one lane in place by torch's own, which on a CPU reads each number once. It is given
+            the lane's parameters and gradients, shape ``(numbers,)``, its state, its steps with this one
+            (a tensor of no dimension), its constants and its learning rate. None where torch has none.
     """
 
     target: ClassVar[type[torch.optim.Optimizer]]
@@ -110,26 +111,6 @@ class LaneOptimizer(ABC):
             columns: one ``(lanes, 1)`` a column.
             decayed: weight decay acts on so many of the first numbers.
         """
-
-    def arguments(self, settings: Mapping[str, float], lr: float) -> dict[str, Any]:
-        """What `kernel` is told of a lane's settings."""
-        raise NotImplementedError
-
-    def step_lane(
-        self,
-        parameters: Tensor,
-        gradients: Tensor,
-        state: Sequence[Tensor],
-        count: Tensor,
-        arguments: Mapping[str, Any],
-    ) -> None:
-        """Update one lane by `kernel`, in place.
-
-        Args:
-            parameters, gradients: shape ``(numbers,)``; so is each of ``state``.
-            count: its steps with this one, of no dimension.
-        """
-        raise NotImplementedError
 
 
 def add_decay(parameters: Tensor, gradients: Tensor, decay: Tensor, decayed: int) -> None:

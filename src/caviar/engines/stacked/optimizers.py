@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -30,11 +33,32 @@ class SGD(LaneOptimizer):
         parameters.addcmul_(update, -lr)
 
 
+def _by_adams(fused: Callable[..., Any]) -> Callable[..., None]:
+    """The kernel of Adam, or of AdamW."""
+
+    def step(
+        own: Tensor, gradient: Tensor, state: Any, count: Tensor, settings: Any, lr: float
+    ) -> None:
+        mean, square = state
+        fused(
+            [own], [gradient], [mean], [square], [], [count],
+            lr=lr,
+            beta1=1 - settings["rest1"],
+            beta2=settings["beta2"],
+            eps=settings["eps"],
+            weight_decay=settings["weight_decay"],
+            amsgrad=False,
+            maximize=False,
+        )  # fmt: skip
+
+    return step
+
+
 class Adam(LaneOptimizer):
     """`torch.optim.Adam`: weight decay is added to the gradient."""
 
     target = torch.optim.Adam
-    kernel = staticmethod(torch._fused_adam_)  # pyright: ignore[reportPrivateImportUsage]
+    kernel = staticmethod(_by_adams(torch._fused_adam_))  # pyright: ignore[reportPrivateImportUsage]
     slots = ("mean", "square")
     constants = ("beta2", "eps", "weight_decay", "rest1", "rest2")
     columns = ("step_size", "root_correction", "shrink")
@@ -63,26 +87,12 @@ class Adam(LaneOptimizer):
         denominator = square.sqrt().div_(root_correction).add_(constants["eps"])
         parameters.sub_((mean * step_size).div_(denominator))
 
-    def arguments(self, settings, lr):  # type: ignore[no-untyped-def]
-        return {
-            "lr": lr,
-            "beta1": 1 - settings["rest1"],
-            **{name: settings[name] for name in ("beta2", "eps", "weight_decay")},
-            "amsgrad": False,
-            "maximize": False,
-        }
-
-    def step_lane(self, parameters, gradients, state, count, arguments) -> None:  # type: ignore[no-untyped-def]
-        mean, square = state
-        assert self.kernel is not None
-        self.kernel([parameters], [gradients], [mean], [square], [], [count], **arguments)
-
 
 class AdamW(Adam):
     """`torch.optim.AdamW`: weight decay shrinks the parameters themselves (arXiv:1711.05101)."""
 
     target = torch.optim.AdamW
-    kernel = staticmethod(torch._fused_adamw_)  # pyright: ignore[reportPrivateImportUsage]
+    kernel = staticmethod(_by_adams(torch._fused_adamw_))  # pyright: ignore[reportPrivateImportUsage]
     off = ("maximize", "amsgrad")
     decoupled = True
 
