@@ -40,6 +40,16 @@ y: 0
 """
 
 
+ALL_TAKE_PART = """
+    # Every worker takes part: a trial waits until each of two has one.
+    (HERE / f"{os.getpid()}.here").touch()
+    end = time.monotonic() + 60
+    while len(list(HERE.glob("*.here"))) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+"""
+"""Of a task that imports os and time and knows its folder as ``HERE``."""
+
+
 @dataclass
 class Done:
     """A process that has ended."""

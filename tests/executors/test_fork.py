@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.apps import GUARD, App, make_app
+from tests.apps import ALL_TAKE_PART, GUARD, App, make_app
 
 PROGRAM = """
 import atexit, os, random, sys, time
@@ -25,17 +25,15 @@ note("imported")
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")
 def main(config):
     {task}
-    # Every worker takes part: a trial waits until each has one.
-    (HERE / f"{{os.getpid()}}.here").touch()
-    end = time.monotonic() + 60
-    while len(list(HERE.glob("*.here"))) < 2 and time.monotonic() < end:
-        time.sleep(0.01)
+    {part}
     return 1.0
 """
 
 
 def program(tmp_path: Path, top: str = "", task: str = "") -> App:
-    app = make_app(tmp_path / "app", PROGRAM.format(top=top, task=task) + GUARD)
+    app = make_app(
+        tmp_path / "app", PROGRAM.format(top=top, task=task, part=ALL_TAKE_PART.strip()) + GUARD
+    )
     return replace(app, new=True)
 
 

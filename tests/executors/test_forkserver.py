@@ -10,7 +10,7 @@ import pytest
 
 from caviar.executors.forkserver import ForkServer
 from caviar.executors.slots import Slot
-from tests.apps import GUARD, App, make_app
+from tests.apps import ALL_TAKE_PART, GUARD, App, make_app
 from tests.waiting import gone, until
 
 PROGRAM = """
@@ -35,11 +35,7 @@ note("began")
 @caviar.main(config_path="conf", config_name="config", preload={preload})
 def main(config):
     {task}
-    # Every worker takes part: a trial waits until each has one.
-    (HERE / f"{{os.getpid()}}.here").touch()
-    end = time.monotonic() + 60
-    while len(list(HERE.glob("*.here"))) < 2 and time.monotonic() < end:
-        time.sleep(0.01)
+    {part}
     return config.x
 """
 
@@ -54,7 +50,9 @@ print("loud")
 
 def program(tmp_path: Path, task: str = "pass", heavy: str = "", preload: str = "heavy") -> App:
     """An app that asks for a module to be imported in advance, which each of its trials imports."""
-    code = PROGRAM.format(preload=preload.split(), task=f"import heavy\n    {task}")
+    code = PROGRAM.format(
+        preload=preload.split(), task=f"import heavy\n    {task}", part=ALL_TAKE_PART.strip()
+    )
     app = make_app(tmp_path / "app", code + GUARD)
     (app.folder / "heavy.py").write_text(HEAVY + heavy)
     return replace(app, new=True)
