@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +67,14 @@ def main() -> None:
         "--short", action="store_true", help="some minutes: fewer trials and epochs"
     )
     parser.add_argument("--only", choices=["steps", "sweeps"], action="append")
+    parser.add_argument("--network", choices=SWEEPS, help="sweeps of this one alone")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         print(json.dumps(measured(*options.child, short=options.short)))
         return
-    measures = {"steps": steps, "sweeps": sweeps}
+    chosen = [options.network] if options.network else [*SWEEPS]
+    measures = {"steps": steps, "sweeps": partial(sweeps, networks=chosen)}
     found = {n: m(options.short) for n, m in measures.items() if n in (options.only or measures)}
     print(f"\n{machine()}")
     path = OUT / f"lanes-{datetime.now(UTC):%Y-%m-%d_%H-%M-%S}.json"
@@ -303,11 +305,12 @@ def _loss_class() -> Any:
     return Loss
 
 
-def sweeps(short: bool) -> list[dict[str, Any]]:
+def sweeps(short: bool, networks: list[str]) -> list[dict[str, Any]]:
     """Whole sweeps, from the command to the last file, by solo and by auto."""
     counts = (48,) if short else (64, 256)
     rows = []
-    for name, (model, data, number, target) in SWEEPS.items():
+    for name in networks:
+        model, data, number, target = SWEEPS[name]
         for count in counts:
             # The first by auto measures the machine; what that takes is a part of it.
             row = {"network": name, "trials": count, "target": target}
